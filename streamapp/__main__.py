@@ -1,0 +1,5 @@
+"""`python -m streamapp`."""
+
+from streamapp.cli.main import main
+
+main()

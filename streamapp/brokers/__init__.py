@@ -1,0 +1,1 @@
+"""Brokers: the protocols that the runtime speaks, and the brokers that speak them."""

@@ -1,0 +1,37 @@
+"""Time as a dependency: code asks a clock, tests turn one by hand."""
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where time comes from.
+
+    `monotonic` measures durations, `time` stamps records, `sleep` waits. All are in seconds.
+    """
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`; zero gives the event loop one turn."""
+
+
+class SystemClock:
+    """The clock of the machine and of the running event loop."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep on the running event loop."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,1 @@
+"""Observability: metric definitions, counters of a stage, and their way to Prometheus."""

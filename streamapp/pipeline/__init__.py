@@ -1,0 +1,1 @@
+"""Pipelines: agents, stages and topics, declared once and checked when built."""

@@ -1,0 +1,1 @@
+"""Runtime: a stage at work, from fetched records to committed offsets."""

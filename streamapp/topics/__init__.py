@@ -1,0 +1,1 @@
+"""Topics: what is declared, what the broker has, and how to make them agree."""

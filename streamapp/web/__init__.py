@@ -1,0 +1,1 @@
+"""Web: metrics, health and readiness over HTTP on the loopback address."""
