@@ -1,0 +1,50 @@
+"""A histogram whose observation is a shift, a bit length and a list increment.
+
+Hot path: the runtime counts a duration for each record and attempt, so buckets are powers of two
+of a base unit and the bucket of a value is found without searching.
+"""
+
+
+class Histogram:
+    """Counts of whole units in buckets whose bounds double.
+
+    Bucket `i` holds the values `v` with `v.bit_length() == i`, so its upper bound is
+    `2**i - 1` units; the last bucket takes all that is larger. The hot path may write
+    `h.counts[min(v.bit_length(), h.last)] += 1; h.total += v` itself.
+
+    Attributes:
+        unit_seconds: length of one unit in seconds.
+        counts: observations by bucket, not cumulative.
+        last: index of the last, unbounded bucket.
+        total: sum of all observed units.
+    """
+
+    __slots__ = ("counts", "last", "total", "unit_seconds")
+
+    def __init__(self, unit_seconds: float, buckets: int) -> None:
+        self.unit_seconds = unit_seconds
+        self.counts = [0] * buckets
+        self.last = buckets - 1
+        self.total = 0
+
+    def observe(self, units: int) -> None:
+        """Count one value, in units; a negative one (clocks differ) counts as zero."""
+        units = max(units, 0)
+        self.counts[min(units.bit_length(), self.last)] += 1
+        self.total += units
+
+    def upper_bounds_seconds(self) -> list[float]:
+        """Upper bound of every bucket but the last, which has none."""
+        return [(2**i - 1) * self.unit_seconds for i in range(self.last)]
+
+    def quantile_seconds(self, q: float) -> float | None:
+        """Upper bound of the bucket that holds the quantile `q`; `None` without observations."""
+        count = sum(self.counts)
+        if not count:
+            return None
+        below = 0
+        for i, n in enumerate(self.counts):
+            below += n
+            if below >= q * count:
+                return (2 ** min(i, self.last - 1) - 1) * self.unit_seconds
+        return None  # pragma: no cover - the counts add up to count
