@@ -35,7 +35,7 @@ class Histogram:
 
     def upper_bounds_seconds(self) -> list[float]:
         """Upper bound of every bucket but the last, which has none."""
-        return [(2**i - 1) * self.unit_seconds for i in range(self.last)]
+        return [((1 << i) - 1) * self.unit_seconds for i in range(self.last)]
 
     def quantile_seconds(self, q: float) -> float | None:
         """Upper bound of the bucket that holds the quantile `q`; `None` without observations."""
@@ -46,5 +46,5 @@ class Histogram:
         for i, n in enumerate(self.counts):
             below += n
             if below >= q * count:
-                return (2 ** min(i, self.last - 1) - 1) * self.unit_seconds
+                return ((1 << min(i, self.last - 1)) - 1) * self.unit_seconds
         return None  # pragma: no cover - the counts add up to count
