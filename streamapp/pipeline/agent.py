@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 
-from streamapp.errors import PipelineError
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
@@ -59,7 +58,8 @@ class Agent(Generic[InT_contra, OutT_co]):
     @property
     def lifecycle(self) -> Lifecycle | None:
         """The object to open and close, if there is one."""
-        return self.function if isinstance(self.function, Lifecycle) else None
+        function: object = self.function
+        return function if isinstance(function, Lifecycle) else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function as it was written."""

@@ -30,6 +30,6 @@ class Out(Generic[ValueT_co]):
     """
 
     value: ValueT_co
-    key: bytes | str | None | Keep = KEEP
+    key: bytes | str | Keep | None = KEEP
     headers: Headers | Keep = KEEP
     to: str | None = None

@@ -64,7 +64,7 @@ def inspect_signature(
     return Signature(_shape(target, hints.get("return")), takes_context, taken, given)
 
 
-def _target(function: object, where: str) -> Callable[..., Any]:
+def _target(function: Any, where: str) -> Callable[..., Any]:
     """Find the function whose annotations count."""
     if not callable(function):
         raise PipelineError(
@@ -75,7 +75,8 @@ def _target(function: object, where: str) -> Callable[..., Any]:
         raise PipelineError(f"agent {where}: give an instance, agent({where}(…)), not the class")
     if inspect.isfunction(function) or inspect.ismethod(function):
         return function
-    return getattr(function, "__call__", function)  # noqa: B004 - the method itself is wanted
+    method: Callable[..., Any] = function.__call__
+    return method
 
 
 def _positional_parameters(target: Callable[..., Any], where: str) -> list[inspect.Parameter]:
@@ -83,7 +84,7 @@ def _positional_parameters(target: Callable[..., Any], where: str) -> list[inspe
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = [p for p in found if p.kind in kinds]
     required = [p for p in found if p.default is p.empty and p.kind not in _VARIADIC]
-    if not 1 <= len(parameters) or len(required) > 2:  # noqa: PLR2004 - value and context
+    if not parameters or len(required) > 2:  # noqa: PLR2004 - value and context
         raise PipelineError(
             f"agent {where}: an agent takes a value, or a value and a Context;"
             f" this one takes {len(required)} parameters"
