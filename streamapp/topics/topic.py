@@ -1,0 +1,104 @@
+"""A topic with the type of its values: what users hand to a pipeline."""
+
+import re
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, overload
+
+from pydantic import PydanticUserError
+
+from streamapp.errors import TopicError
+from streamapp.serialisation import Codec, bytes_codec, json_codec
+
+T = TypeVar("T")
+
+MAX_NAME_LENGTH = 249
+_LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Topic(Generic[T]):
+    """A topic by name, and what its values are.
+
+    The schema is a type: a pydantic model, a dataclass, a TypedDict or a plain type, read and
+    written as JSON; `Any` or `dict` is JSON without a schema; `bytes` leaves values as they are.
+    `Topic("playback.raw", RawPlayback)` is a `Topic[RawPlayback]` for type checkers. Without a
+    schema it is a `Topic[Any]`: for checkers, leaving it out says more than giving `Any`.
+
+    Attributes:
+        name: the topic's name, legal for Kafka.
+        schema: type of its values.
+        codec: how values become bytes and back; built once, with the topic.
+
+    Raises:
+        TopicError: the name is not legal, or the schema is not a type that JSON can carry.
+    """
+
+    name: str
+    schema: Any
+    codec: Codec[T] = field(repr=False, compare=False)
+
+    @overload
+    def __init__(self: "Topic[Any]", name: str) -> None: ...
+    @overload
+    def __init__(self, name: str, schema: type[T]) -> None: ...
+    def __init__(self, name: str, schema: object = Any) -> None:
+        check_topic_name(name)
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "schema", schema)
+        object.__setattr__(self, "codec", _codec(name, schema))
+
+
+def check_topic_name(name: object) -> None:
+    """Hold a name against Kafka's rules (`org.apache.kafka.common.internals.Topic`).
+
+    Raises:
+        TopicError: the name is empty, too long, `.`, `..`, or holds another character.
+    """
+    if problem := topic_name_problem(name):
+        raise TopicError(f"the topic name {_shortened(name)} {problem}")
+
+
+def topic_name_problem(name: object) -> str | None:
+    """What is wrong with a topic's name, as the end of a sentence; `None` if it is legal."""
+    if not isinstance(name, str):
+        return f"is {type(name).__name__}, not a string"
+    if not name:
+        return "is empty: give the topic a name"
+    if name in {".", ".."}:
+        return "is reserved: choose another"
+    if len(name) > MAX_NAME_LENGTH:
+        return f"has {len(name)} characters: Kafka takes {MAX_NAME_LENGTH} at most"
+    if not _LEGAL_NAME.fullmatch(name):
+        return "holds a character that Kafka does not take: use a-z, A-Z, 0-9, '.', '_' and '-'"
+    return None
+
+
+def _shortened(name: object) -> str:
+    text = repr(name)
+    return text if len(text) <= 60 else f"{text[:56]}...'"  # noqa: PLR2004 - fits a line
+
+
+def _codec(name: str, schema: object) -> Codec[Any]:
+    if schema is bytes:
+        return bytes_codec()
+    if not _is_type(schema):
+        raise TopicError(
+            f"the schema of topic {name!r} is {schema!r}, not a type:"
+            " give a pydantic model, a dataclass, a TypedDict, a plain type, dict or bytes"
+        )
+    try:
+        return json_codec(schema)
+    except PydanticUserError as error:
+        reason = error.message.partition("\n")[0].rstrip(".")
+        raise TopicError(
+            f"the schema of topic {name!r} cannot be read from JSON: {reason}"
+        ) from error
+
+
+def _is_type(schema: object) -> bool:
+    if schema is Any or isinstance(schema, type | types.UnionType):
+        return True
+    # list[int], Annotated[...], Optional[...], Literal[...]: forms that have an origin.
+    return typing.get_origin(schema) is not None
