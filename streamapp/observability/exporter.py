@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.samples import Sample
-from prometheus_client.utils import floatToGoString
 
 from streamapp.clock import Clock
 from streamapp.observability.definitions import (
@@ -156,12 +155,10 @@ def _add(
     family.samples.append(Sample(family.name + suffix, labels, value))
 
 
-def _histogram_samples(
-    name: str, labels: dict[str, str], histogram: Histogram
-) -> Iterator[Sample]:
+def _histogram_samples(name: str, labels: dict[str, str], histogram: Histogram) -> Iterator[Sample]:
     count = 0
     # 12 digits: what binary fractions add to 0.000015 is noise, and part of the series' name.
-    bounds = [floatToGoString(float(f"{b:.12g}")) for b in histogram.upper_bounds_seconds()]
+    bounds = [repr(float(f"{b:.12g}")) for b in histogram.upper_bounds_seconds()]
     for bound, observations in zip((*bounds, "+Inf"), histogram.counts, strict=True):
         count += observations
         yield Sample(f"{name}_bucket", {**labels, "le": bound}, count)

@@ -40,15 +40,12 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
         now: monotonic seconds, of the clock that `last_progress_at` was read from.
         stall_after_seconds: how long a stage with lag may go without progress.
     """
-    if metrics.state is StageState.FAILED:
-        return Health(ok=False, reason="failed")
-    if metrics.state in (StageState.STARTING, StageState.STOPPED):
-        return Health(ok=True, reason=metrics.state)
-    if not metrics.partitions:
-        return Health(ok=True, reason=f"{metrics.state}, no partitions assigned")
+    if metrics.state not in (StageState.RUNNING, StageState.DRAINING):
+        return Health(ok=metrics.state is not StageState.FAILED, reason=metrics.state)
     lag = sum(partition.lag_records or 0 for partition in metrics.partitions.values())
     if not lag:
-        return Health(ok=True, reason=f"{metrics.state}, no lag")
+        held = "no lag" if metrics.partitions else "no partitions assigned"
+        return Health(ok=True, reason=f"{metrics.state}, {held}")
     if metrics.last_progress_at is None:
         # Cannot be while the runtime keeps the rules above; to call it healthy would be for ever.
         return Health(ok=False, reason=f"lag of {lag} records and no progress ever recorded")
