@@ -47,6 +47,7 @@ class StageCollector:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._version = version("streamapp")  # a file is read: not in each scrape
         self._stages: dict[tuple[str, str], StageMetrics] = {}
 
     @property
@@ -91,7 +92,7 @@ class StageCollector:
                     _add(family, definition, labels, value)
             yield family
         build = _family(BUILD_INFO)
-        _add(build, BUILD_INFO, (version("streamapp"),), 1)
+        _add(build, BUILD_INFO, (self._version,), 1)
         yield build
 
 
@@ -113,11 +114,15 @@ class MetricsExporter:
     async def render(self, accept: str) -> tuple[bytes, str]:
         """Body and content type for a scrape with this `Accept` header.
 
-        The counters are read here, on the event loop that writes them. Reading /proc and
-        encoding happen in a thread, so that a scrape of many stages does not hold the lanes.
+        The counters are read here, on the event loop that writes them, with a turn for others
+        after each family. Reading /proc and encoding happen in a thread. So a scrape of many
+        stages does not hold the lanes.
         """
         encode, content_type = choose_encoder(accept)
-        families = list(self.stages.collect())
+        families = []
+        for family in self.stages.collect():
+            families.append(family)
+            await asyncio.sleep(0)
         body = await asyncio.to_thread(encode, _Families(families, self.registry))
         return body, content_type
 
