@@ -1,0 +1,3 @@
+from tests.prometheus import prometheus
+
+__all__ = ["prometheus"]
