@@ -7,6 +7,9 @@ import pytest
 
 from streamapp.brokers.dev.errors import ToolMissingError
 from tests.kafka import Kafka, running_kafka
+from tests.prometheus import prometheus
+
+__all__ = ["prometheus"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

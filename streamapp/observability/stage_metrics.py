@@ -78,7 +78,8 @@ class StageMetrics:
         busy_lanes: attempts that run now.
         commits, commit_failures: commits of offsets.
         last_commit_at: monotonic seconds of the last commit that succeeded; `None` before it.
-        last_progress_at: monotonic seconds when a frontier last moved.
+        last_progress_at: monotonic seconds when a frontier last moved or lag appeared; written
+            through `progress.ProgressWatch`; `None` before it.
         rebalances: assignments received.
         producer_replacements: times the producer was replaced after a failed batch.
         partitions: the assigned partitions.
