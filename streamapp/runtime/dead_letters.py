@@ -38,8 +38,8 @@ class Failure:
     execution_id: str
 
 
-def error_headers(record: Record, failure: Failure) -> Headers:
-    """Headers of a dead letter: the original ones, then `streamapp.error.*`.
+def error_headers(headers: Headers, record: Record, failure: Failure) -> Headers:
+    """Headers of a dead letter: those of the failed value, then `streamapp.error.*`.
 
     `topic`, `partition`, `offset` and `timestamp` (milliseconds) name the record that was read;
     times are milliseconds since the epoch; all values are text.
@@ -62,7 +62,7 @@ def error_headers(record: Record, failure: Failure) -> Headers:
         "version": VERSION,
     }
     added = tuple((PREFIX + name, str(value).encode()) for name, value in facts.items())
-    return (*record.headers, *added)
+    return (*headers, *added)
 
 
 def fingerprint(stage: str, error: Exception) -> str:

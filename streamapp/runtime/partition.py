@@ -21,11 +21,23 @@ class Partition:
         frontier: delivered and finished offsets.
         busy: keys in work, with the records that wait behind them.
         committed: offset that was last committed.
+        in_flight_records, in_flight_bytes: delivered and not finished.
+        stamps: offset and timestamp (ms) of the first record of each delivered chunk.
         until: deliver records below this offset only; `None` is without end.
         closed: no longer ours.
     """
 
-    __slots__ = ("busy", "closed", "committed", "frontier", "name", "until")
+    __slots__ = (
+        "busy",
+        "closed",
+        "committed",
+        "frontier",
+        "in_flight_bytes",
+        "in_flight_records",
+        "name",
+        "stamps",
+        "until",
+    )
 
     def __init__(
         self, name: TopicPartition, *, position: int | None = None, until: int | None = None
@@ -34,6 +46,9 @@ class Partition:
         self.frontier = Frontier(position)
         self.busy: dict[bytes, deque[Work] | None] = {}
         self.committed = position
+        self.in_flight_records = 0
+        self.in_flight_bytes = 0
+        self.stamps: deque[tuple[int, int]] = deque()
         self.until = until
         self.closed = False
 
@@ -42,3 +57,13 @@ class Partition:
         """Whether all that was to be delivered is."""
         position = self.frontier.position
         return self.until is not None and position is not None and position >= self.until
+
+    def oldest_timestamp_ms(self) -> int | None:
+        """Timestamp of the first unfinished record, to the chunk; `None` with none in flight."""
+        position = self.frontier.position
+        if position is None or self.frontier.idle:
+            return None
+        stamps = self.stamps
+        while len(stamps) > 1 and stamps[1][0] <= position:
+            stamps.popleft()
+        return stamps[0][1] if stamps else None

@@ -116,6 +116,7 @@ class StepRunner:
         """Let the data flow on unchanged: the policy `skip`."""
         record = work.record
         if item is None and self._output is not None:
+            _check_size(self._output, record.key, record.value or b"", record.headers)
             self._place(work, Output(self._output, record.key, record.value, record.headers))
         else:
             item = item or self.load(work)
@@ -153,13 +154,8 @@ class StepRunner:
             encoded = self._given.encode(value)
         except (ValueError, TypeError) as error:
             raise EncodeError(f"an output cannot be written: {describe(error)}") from error
-        if (headers or len(encoded) > target.roomy_bytes) and not target.takes(
-            key, encoded, headers
-        ):
-            raise RecordTooLargeError(
-                f"an output of {len(encoded)} bytes for topic {target.name!r}, which takes"
-                f" {target.max_message_bytes}"
-            )
+        if headers or len(encoded) > target.roomy_bytes:
+            _check_size(target, key, encoded, headers)
         return Output(target, key, encoded, headers)
 
     def _route(self, name: str) -> Target:
@@ -193,6 +189,14 @@ def _collected(function: Callable[..., Any], shape: Shape, limit: int) -> Callab
 
         return collect
     return function
+
+
+def _check_size(target: Target, key: bytes | None, value: bytes, headers: Headers) -> None:
+    if not target.takes(key, value, headers):
+        raise RecordTooLargeError(
+            f"an output of {len(value)} bytes for topic {target.name!r}, which takes batches of"
+            f" {target.max_message_bytes}"
+        )
 
 
 def _key_bytes(key: bytes | str | None) -> bytes | None:

@@ -28,7 +28,15 @@ class Target:
         open: the batch being filled for each partition.
     """
 
-    __slots__ = ("_cache", "_keyless", "max_message_bytes", "name", "open", "partitions")
+    __slots__ = (
+        "_cache",
+        "_keyless",
+        "max_message_bytes",
+        "name",
+        "open",
+        "partitions",
+        "roomy_bytes",
+    )
 
     def __init__(self, name: str, partitions: int, max_message_bytes: int) -> None:
         self.name = name

@@ -1,0 +1,124 @@
+"""What becomes of a failed attempt: the policy decides, this carries it out."""
+
+import random
+from collections.abc import Callable
+
+from streamapp.clock import Clock
+from streamapp.errors import RecordError, StageStoppedError
+from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.policies.decision import decide
+from streamapp.policies.describe import describe
+from streamapp.policies.policy import ErrorPolicy
+from streamapp.record import TopicPartition
+from streamapp.runtime.dead_letters import Failure, error_headers
+from streamapp.runtime.retries import RetryQueue
+from streamapp.runtime.steps import StepRunner
+from streamapp.runtime.work import Output, Work
+
+
+class FailureHandler:
+    """Carries out the error policies of a segment.
+
+    Args:
+        clock: time of failures.
+        rng: jitter of the backoff.
+        retries: where records wait for another attempt.
+        execution_id: the run of the worker, for dead letters.
+        on_stop: called with the error when a policy says stop; that record is held.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        rng: random.Random,
+        retries: RetryQueue,
+        *,
+        execution_id: str,
+        on_stop: Callable[[StageStoppedError], None],
+    ) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._retries = retries
+        self._execution_id = execution_id
+        self._on_stop = on_stop
+
+    def handle(self, work: Work, step: StepRunner, error: Exception) -> bool:
+        """Decide about a failed attempt; whether the record goes on with what it has left."""
+        if work.partition.closed:
+            return False
+        work.failures += 1
+        if work.failures == 1:
+            work.first_failure_at = self._clock.time()
+        if isinstance(error, TimeoutError):
+            step.metrics.timeouts += 1
+        decision = decide(step.policy, error, work.failures, self._rng)
+        match decision.action:
+            case ErrorPolicy.RETRY:
+                step.metrics.retries += 1
+                work.owns_key = True
+                self._retries.add(work, decision.delay_seconds)
+                return False
+            case ErrorPolicy.SKIP:
+                return self._skip(work, step)
+            case ErrorPolicy.DROP:
+                step.metrics.dropped += 1
+                return True
+            case ErrorPolicy.DEAD_LETTER:
+                return self._dead_letter(work, step, error, decision.reason)
+            case ErrorPolicy.STOP:
+                self._stop(work, step, error, "its policy says stop")
+                return False
+
+    def _skip(self, work: Work, step: StepRunner) -> bool:
+        try:
+            step.pass_on(work, work.item)
+        except RecordError as error:
+            # The unchanged record does not fit where it should go.
+            return self._dead_letter(work, step, error, DeadLetterReason.OUTPUT)
+        step.metrics.skipped += 1
+        return True
+
+    def _dead_letter(
+        self, work: Work, step: StepRunner, error: Exception, reason: DeadLetterReason
+    ) -> bool:
+        record, item = work.record, work.item
+        failure = Failure(
+            pipeline=step.pipeline,
+            stage=step.stage_id,
+            error=error,
+            reason=reason,
+            attempts=work.failures,
+            first_failure_at=work.first_failure_at,
+            last_failure_at=self._clock.time(),
+            execution_id=self._execution_id,
+        )
+        key, value, headers = record.key, record.value, record.headers
+        if item is not None and step.index > 0:
+            # A fused step: what the topic in front of it would hold.
+            key, value, headers = item.key, step.encode_input(item), item.headers
+        headers = error_headers(headers, record, failure)
+        target = step.dead_letters
+        if not target.takes(key, value, headers):
+            self._stop(work, step, error, f"its dead letter does not fit into {target.name!r}")
+            return False
+        letter = Output(target, key, value, headers)
+        work.outputs = [letter] if work.outputs is None else [*work.outputs, letter]
+        work.dead_letters = [*(work.dead_letters or ()), (step.metrics, reason)]
+        step.metrics.dead_lettered += 1
+        return True
+
+    def _stop(self, work: Work, step: StepRunner, error: Exception, why: str) -> None:
+        record = work.record
+        place = f"{record.topic}[{record.partition}] at offset {record.offset}"
+        stopped = (
+            StageStoppedError(
+                f"stage {step.stage_id!r} of pipeline {step.pipeline!r} stopped, because {why}:"
+                f" {type(error).__name__} in record {place}: {describe(error)}",
+                stage_id=step.stage_id,
+                partition=TopicPartition(record.topic, record.partition),
+                offset=record.offset,
+                original_error=error,
+            )
+        )
+        stopped.__cause__ = error
+        self._on_stop(stopped)

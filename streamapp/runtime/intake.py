@@ -1,0 +1,168 @@
+"""Intake: fetches records of partitions that are ready for more, within the memory bound.
+
+Hot path: `_admit` takes whole chunks.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from streamapp.brokers.protocols import Consumer
+from streamapp.clock import Clock
+from streamapp.errors import BrokerError, OffsetOutOfRangeError
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.pipeline.stage import Ordering, StageConfig
+from streamapp.record import Record, TopicPartition
+from streamapp.runtime.partition import Partition
+from streamapp.runtime.work import Work
+
+log = logging.getLogger(__name__)
+
+FETCH_TIMEOUT_SECONDS = 0.25
+"""Longest wait of one fetch; a drain waits for it at most once."""
+
+ERROR_PAUSE_SECONDS = 1.0
+"""Wait after a fetch that failed."""
+
+_WHOLE_PARTITION = b""
+
+
+class Intake:
+    """Moves records from the consumer to the lanes.
+
+    Args:
+        consumer: the member of the group.
+        config: bounds and ordering of the stage.
+        partitions: the open partitions, by name; kept by the segment.
+        clock: waits after errors.
+        metrics: counters of the segment.
+        on_records: called with the records to work on.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        config: StageConfig,
+        partitions: Mapping[TopicPartition, Partition],
+        clock: Clock,
+        metrics: StageMetrics,
+        on_records: Callable[[Iterable[Work]], None],
+    ) -> None:
+        self._consumer = consumer
+        self._ordering = config.ordering
+        self._max_records = config.max_in_flight_records
+        self._max_bytes = config.max_in_flight_bytes
+        self._partitions = partitions
+        self._clock = clock
+        self._metrics = metrics
+        self._on_records = on_records
+        self._put_back: dict[TopicPartition, int] = {}
+        self._room = asyncio.Event()
+        self._halted = False
+
+    def room(self) -> None:
+        """Look again: records have finished, or partitions have been opened."""
+        self._room.set()
+
+    def halt(self) -> None:
+        """Take no more records; the consumer is still polled."""
+        self._halted = True
+
+    def forget(self) -> None:
+        """Forget what was put back: the assignment it belonged to is gone."""
+        self._put_back.clear()
+
+    def put_back_offset(self, name: TopicPartition) -> int | None:
+        """First offset that was delivered before the partition was open, once."""
+        return self._put_back.pop(name, None)
+
+    async def run(self) -> None:
+        """Fetch until cancelled."""
+        while True:
+            ready, free = self._demand()
+            try:
+                if not ready:
+                    await self._wait_for_room()
+                    continue
+                batches = await self._consumer.fetch(
+                    ready, max_records=free, timeout_seconds=FETCH_TIMEOUT_SECONDS
+                )
+                for name, records in batches.items():
+                    self._admit(name, records)
+                if not batches:
+                    await self._note_positions(ready)
+            except OffsetOutOfRangeError:
+                raise
+            except BrokerError as error:
+                log.warning("fetching failed, trying again: %s", error)
+                await self._clock.sleep(ERROR_PAUSE_SECONDS)
+
+    def _demand(self) -> tuple[Sequence[TopicPartition], int]:
+        """Partitions that are ready for more, and how many records there is room for."""
+        if self._halted:
+            return (), 0
+        records = value_bytes = 0
+        for partition in self._partitions.values():
+            records += partition.in_flight_records
+            value_bytes += partition.in_flight_bytes
+        self._metrics.in_flight_records = records
+        self._metrics.in_flight_bytes = value_bytes
+        # Fetching for half the bound at least keeps chunks large when work is slower than reading.
+        if records > self._max_records // 2 or value_bytes >= self._max_bytes:
+            return (), 0
+        ready = [name for name, partition in self._partitions.items() if self._is_ready(partition)]
+        return ready, self._max_records - records
+
+    def _is_ready(self, partition: Partition) -> bool:
+        # Finished offsets behind an unfinished one are held too, so they are bounded as well.
+        blocked = len(partition.frontier) >= 8 * self._max_records
+        if metrics := self._metrics.partitions.get(partition.name):
+            metrics.blocked = blocked
+        return not blocked and not partition.ended
+
+    async def _wait_for_room(self) -> None:
+        """Wait until something changes; poll in between, or the group thinks us dead."""
+        self._room.clear()
+        try:
+            async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
+                await self._room.wait()
+        except TimeoutError:
+            await self._consumer.fetch((), max_records=1, timeout_seconds=0)
+
+    def _admit(self, name: TopicPartition, records: Sequence[Record]) -> None:
+        partition = self._partitions.get(name)
+        if partition is None or self._halted:
+            # Delivered before the partition is open: it will be asked for again from here.
+            self._put_back.setdefault(name, records[0].offset)
+            return
+        if partition.until is not None and records[-1].offset >= partition.until:
+            records = [record for record in records if record.offset < partition.until]
+            if not records:
+                partition.frontier.skip_to(partition.until)
+                return
+        partition.frontier.deliver([record.offset for record in records])
+        partition.stamps.append((records[0].offset, records[0].timestamp))
+        value_bytes = sum([len(record.value or b"") for record in records])
+        partition.in_flight_records += len(records)
+        partition.in_flight_bytes += value_bytes
+        self._metrics.records_in += len(records)
+        self._metrics.bytes_in += value_bytes
+        if self._ordering is Ordering.KEY:
+            self._on_records([Work(record, partition, record.key) for record in records])
+        else:
+            whole = _WHOLE_PARTITION if self._ordering is Ordering.PARTITION else None
+            self._on_records([Work(record, partition, whole) for record in records])
+
+    async def _note_positions(self, names: Iterable[TopicPartition]) -> None:
+        """Pass over gaps at the end of the log, such as transaction markers.
+
+        Only from here, between two fetches: while one runs, the position can be ahead of what
+        was handed over.
+        """
+        for name in names:
+            partition = self._partitions.get(name)
+            if partition is None or not partition.frontier.idle:
+                continue
+            position = await self._consumer.position(name)
+            if not partition.closed and partition.frontier.idle:
+                partition.frontier.skip_to(position)

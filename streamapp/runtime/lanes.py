@@ -1,0 +1,292 @@
+"""Lanes: a fixed set of coroutines that run agents on ready records.
+
+Hot path: `_run` goes round once for each record. An agent that does not suspend costs no turn of
+the event loop; as many as `concurrency` that do suspend run side by side.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
+
+from streamapp.clock import Clock
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.runtime.steps import StepRunner
+from streamapp.runtime.work import Item, Work
+
+SLICE_SECONDS = 0.01
+"""Longest time that agents which never suspend hold the event loop; one call is not cut short."""
+
+
+class Interruption(Enum):
+    """Why a running attempt was cancelled."""
+
+    TIMEOUT = auto()
+    ABANDONED = auto()
+
+
+class Lane:
+    """One coroutine and what it works on.
+
+    Attributes:
+        task: runs it.
+        work: record in its hands; `None` when it is parked.
+        deadline: monotonic seconds at which its attempt has taken too long; `None` outside an
+            attempt that can be interrupted.
+        interruption: why its attempt is being cancelled.
+        cancels: how often it was, to be taken back afterwards.
+        wake: set while it is parked.
+    """
+
+    __slots__ = ("cancels", "deadline", "interruption", "task", "wake", "work")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.work: Work | None = None
+        self.deadline: float | None = None
+        self.interruption: Interruption | None = None
+        self.cancels = 0
+        self.wake: asyncio.Future[None] | None = None
+
+
+class Lanes:
+    """Ready records, and the lanes that take them.
+
+    Args:
+        steps: steps of the segment.
+        concurrency: how many lanes; agents that never suspend need one.
+        clock: measures attempts.
+        metrics: counters of the segment.
+        on_ended: called with a record whose way is over and whose outputs may leave.
+        on_failed: called with a record, the step and the error of a failed attempt; it decides,
+            and returns whether the record goes on with its next item now.
+        on_dry: called when there is nothing left to start.
+    """
+
+    def __init__(
+        self,
+        steps: tuple[StepRunner, ...],
+        concurrency: int,
+        clock: Clock,
+        metrics: StageMetrics,
+        *,
+        on_ended: Callable[[Work], None],
+        on_failed: Callable[[Work, StepRunner, Exception], bool],
+        on_dry: Callable[[], None],
+    ) -> None:
+        self._steps = steps
+        self._clock = clock
+        self._metrics = metrics
+        self._on_ended = on_ended
+        self._on_failed = on_failed
+        self._on_dry = on_dry
+        self._ready: deque[Work] = deque()
+        self._lanes = tuple(Lane() for _ in range(concurrency))
+        self._parked: list[Lane] = []
+        self._waking = False
+        self._slice_end = 0.0
+        self._wall_ms = 0
+
+    def start(self, group: asyncio.TaskGroup, name: str) -> None:
+        """Start the lanes as tasks of this group."""
+        for i, lane in enumerate(self._lanes):
+            lane.task = group.create_task(self._run(lane), name=f"{name} lane {i}")
+
+    @property
+    def busy(self) -> bool:
+        """Whether a lane has a record in its hands."""
+        return any(lane.work is not None for lane in self._lanes)
+
+    def put(self, works: Iterable[Work]) -> None:
+        """Add records at the end."""
+        self._ready.extend(works)
+        self._wake()
+
+    def release(self, work: Work) -> None:
+        """Give back the key of a record that has ended; the next that waits for it is ready."""
+        key = work.order_key
+        if key is None:
+            return
+        busy = work.partition.busy
+        waiting = busy.get(key)
+        if waiting:
+            following = waiting.popleft()
+            following.owns_key = True
+            self._ready.appendleft(following)
+        else:
+            busy.pop(key, None)
+
+    def drop_ready(self) -> None:
+        """Forget what has not been started; it will be delivered again."""
+        self._ready.clear()
+
+    def expire(self, now: float) -> None:
+        """Cancel attempts that have taken too long; to be called now and then."""
+        for lane in self._lanes:
+            if lane.deadline is not None and now >= lane.deadline:
+                lane.interruption = Interruption.TIMEOUT
+                _cancel(lane)
+
+    def abandon(self) -> None:
+        """Cancel all running attempts; their records will be delivered again."""
+        for lane in self._lanes:
+            if lane.deadline is not None:
+                lane.interruption = Interruption.ABANDONED
+                _cancel(lane)
+
+    def _take(self) -> Work | None:
+        ready = self._ready
+        while ready:
+            work = ready.popleft()
+            partition = work.partition
+            if partition.closed:
+                continue
+            key = work.order_key
+            if key is not None and not work.owns_key:
+                busy = partition.busy
+                if key in busy:
+                    waiting = busy[key]
+                    if waiting is None:
+                        busy[key] = deque((work,))
+                    else:
+                        waiting.append(work)
+                    continue
+                busy[key] = None
+            return work
+        return None
+
+    def _wake(self) -> None:
+        """Let one parked lane go on; it wakes the next when there is more to do."""
+        if self._parked and not self._waking and self._ready:
+            wake = self._parked.pop().wake
+            if wake is not None and not wake.done():
+                self._waking = True
+                wake.set_result(None)
+
+    async def _park(self, lane: Lane) -> None:
+        self._on_dry()
+        lane.wake = asyncio.get_running_loop().create_future()
+        self._parked.append(lane)
+        self._metrics.busy_lanes -= 1
+        await lane.wake
+        self._metrics.busy_lanes += 1
+        lane.wake = None
+        self._waking = False
+        self._wall_ms = int(self._clock.time() * 1000)
+
+    async def _yield(self, now: float) -> None:
+        """Let the rest of the process have a turn: fetching, sending, heartbeats."""
+        await asyncio.sleep(0)
+        self._slice_end = now + SLICE_SECONDS
+        self._wall_ms = int(self._clock.time() * 1000)
+
+    async def _run(self, lane: Lane) -> None:
+        monotonic = self._clock.monotonic
+        self._metrics.busy_lanes += 1
+        while True:
+            work = self._take()
+            if work is None:
+                await self._park(lane)
+                continue
+            lane.work = work
+            now = monotonic()
+            if now >= self._slice_end:
+                await self._yield(now)
+            if self._ready:
+                self._wake()
+            await self._process(work, lane)
+            lane.work = None
+
+    async def _process(self, work: Work, lane: Lane) -> None:
+        """Run attempts on a record until it ends, fails for now, or is abandoned."""
+        monotonic = self._clock.monotonic
+        while True:
+            item = work.item
+            step = self._steps[0 if item is None else item.step]
+            error: Exception | None = None
+            started = monotonic()
+            try:
+                if item is None:
+                    item = work.item = step.load(work)
+                result = step.call(work, item)
+                if step.is_async:
+                    lane.deadline = started + step.timeout_seconds
+                    result = await result
+                    lane.deadline = None
+                    if lane.interruption is not None:
+                        _forgive(lane)  # the agent gave a result in spite of it
+                count = step.accept(work, item, result)
+            except asyncio.CancelledError:
+                error = _interrupted(lane, step)
+                if error is None:
+                    return
+            except Exception as raised:  # noqa: BLE001 - whatever an agent raises is decided about
+                lane.deadline = None
+                if lane.interruption is not None:
+                    _forgive(lane)
+                error = raised
+            self._observe(step, monotonic() - started)
+            if error is None:
+                if count:
+                    step.metrics.processed += 1
+                else:
+                    step.metrics.filtered += 1
+            elif not self._on_failed(work, step, error):
+                return
+            if work.pending:
+                self._go_on(work, work.pending.pop())
+                continue
+            self._end(work)
+            return
+
+    def _go_on(self, work: Work, item: Item) -> None:
+        work.item = item
+        work.failures = 0
+        self._steps[item.step].metrics.records_in += 1
+
+    def _end(self, work: Work) -> None:
+        age_ms = self._wall_ms - work.record.timestamp
+        self._metrics.age.observe(age_ms)
+        if not work.partition.closed:
+            self._on_ended(work)
+            self.release(work)
+
+    def _observe(self, step: StepRunner, seconds: float) -> None:
+        duration = step.metrics.attempt_duration
+        micros = int(seconds * 1e6)
+        duration.counts[min(micros.bit_length(), duration.last)] += 1
+        duration.total += micros
+
+
+def _cancel(lane: Lane) -> None:
+    """Cancel the attempt; a single cancel can get lost in Python 3.11, so it is counted."""
+    if lane.task is not None:
+        lane.cancels += 1
+        lane.task.cancel()
+
+
+def _forgive(lane: Lane) -> None:
+    """Take our cancels back, so that only those of others count."""
+    lane.interruption = None
+    if lane.task is not None:
+        for _ in range(lane.cancels):
+            lane.task.uncancel()
+    lane.cancels = 0
+
+
+def _interrupted(lane: Lane, step: StepRunner) -> Exception | None:
+    """What a cancelled attempt failed with; `None` if its record is abandoned.
+
+    Raises:
+        asyncio.CancelledError: the lane itself is being cancelled.
+    """
+    reason = lane.interruption
+    lane.deadline = None
+    _forgive(lane)
+    if lane.task is not None and lane.task.cancelling():
+        raise asyncio.CancelledError
+    if reason is Interruption.ABANDONED:
+        return None
+    if reason is Interruption.TIMEOUT:
+        return TimeoutError(f"the attempt took longer than {step.timeout_seconds:g} s")
+    return RuntimeError(f"the agent of stage {step.stage_id!r} cancelled itself")

@@ -1,0 +1,58 @@
+"""Records that wait for their next attempt."""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterable
+from itertools import count
+
+from streamapp.clock import Clock
+from streamapp.runtime.work import Work
+
+
+class RetryQueue:
+    """Gives records back when their wait is over; they stay in flight meanwhile.
+
+    Args:
+        clock: monotonic seconds.
+        on_due: called with the records whose wait is over, in the order in which it ended.
+    """
+
+    def __init__(self, clock: Clock, on_due: Callable[[Iterable[Work]], None]) -> None:
+        self._clock = clock
+        self._on_due = on_due
+        self._heap: list[tuple[float, int, Work]] = []
+        self._sequence = count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """Records that wait."""
+        return len(self._heap)
+
+    def add(self, work: Work, delay_seconds: float) -> None:
+        """Give this record back after `delay_seconds`."""
+        due = self._clock.monotonic() + delay_seconds
+        heapq.heappush(self._heap, (due, next(self._sequence), work))
+        if self._heap[0][2] is work:
+            self._schedule()
+
+    def clear(self) -> None:
+        """Forget all that wait; they will be delivered again."""
+        self._heap.clear()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._heap:
+            delay = max(0.0, self._heap[0][0] - self._clock.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._give_back)
+
+    def _give_back(self) -> None:
+        now = self._clock.monotonic()
+        due: list[Work] = []
+        while self._heap and self._heap[0][0] <= now:
+            due.append(heapq.heappop(self._heap)[2])
+        self._schedule()
+        if due:
+            self._on_due(due)
