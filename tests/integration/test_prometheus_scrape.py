@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from streamapp.clock import SystemClock
+from streamapp.observability.dashboard import panels
 from streamapp.observability.definitions import LABELS, METRICS
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.progress import ProgressWatch
@@ -146,6 +147,17 @@ async def test_every_metric_arrives_with_its_labels_and_nothing_else_does(
             for label, text in labels.items():
                 closed = LABELS[label][1]
                 assert not closed or text in closed
+
+
+async def test_every_query_of_the_dashboard_finds_series(scraped: Prometheus) -> None:
+    await scraped.eventually("rate(streamapp_received_records_total[10s])", _one_above_zero)
+    variables = {"$pipeline": ".*", "$stage": ".*", "$__rate_interval": "10s"}
+    for panel in panels():
+        for expression, _ in panel.queries:
+            promql = expression
+            for variable, value in variables.items():
+                promql = promql.replace(variable, value)
+            assert await scraped.query(promql), f"{panel.title}: {promql}"
 
 
 def _one_above_zero(found: Sequence[Sample]) -> bool:

@@ -1,0 +1,69 @@
+import pytest
+
+from streamapp.observability.health import stage_health, stage_readiness
+from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics, StageState
+from streamapp.record import TopicPartition
+
+STALL_SECONDS = 60.0
+
+
+def _stage(
+    *lags: int | None,
+    state: StageState = StageState.RUNNING,
+    last_progress_at: float | None = None,
+    rebalances: int = 1,
+) -> StageMetrics:
+    metrics = StageMetrics("pipeline", "stage", "topic")
+    metrics.state = state
+    metrics.last_progress_at = last_progress_at
+    metrics.rebalances = rebalances
+    for number, lag in enumerate(lags):
+        metrics.partitions[TopicPartition("topic", number)] = PartitionMetrics(lag_records=lag)
+    return metrics
+
+
+def test_lag_without_progress_is_unhealthy_exactly_when_the_time_is_over() -> None:
+    stage = _stage(0, 3, last_progress_at=100.0)
+    assert stage_health(stage, 159.9, STALL_SECONDS).ok
+    stalled = stage_health(stage, 160.0, STALL_SECONDS)
+    assert not stalled.ok
+    assert stalled.reason == "lag of 3 records and no progress for 60 s"
+
+
+def test_lag_with_progress_is_healthy() -> None:
+    assert stage_health(_stage(10**9, last_progress_at=1000.0), 1001.0, STALL_SECONDS).ok
+
+
+@pytest.mark.parametrize("lags", [(), (0,), (0, 0), (None,), (0, None)])
+def test_without_known_lag_a_stage_may_be_quiet_for_ever(lags: tuple[int | None, ...]) -> None:
+    assert stage_health(_stage(*lags, last_progress_at=0.0), 1e6, STALL_SECONDS).ok
+
+
+def test_a_draining_stage_can_stall_too() -> None:
+    stage = _stage(3, state=StageState.DRAINING, last_progress_at=0.0)
+    assert not stage_health(stage, STALL_SECONDS, STALL_SECONDS).ok
+
+
+def test_lag_with_no_progress_on_record_is_not_called_healthy() -> None:
+    assert not stage_health(_stage(3), 0.0, STALL_SECONDS).ok
+
+
+def test_a_failed_stage_is_unhealthy_without_lag() -> None:
+    health = stage_health(_stage(0, state=StageState.FAILED), 0.0, STALL_SECONDS)
+    assert (health.ok, health.reason) == (False, "failed")
+
+
+@pytest.mark.parametrize("state", [StageState.STARTING, StageState.STOPPED])
+def test_a_stage_that_does_not_run_yet_or_any_more_is_healthy(state: StageState) -> None:
+    assert stage_health(_stage(3, state=state, last_progress_at=0.0), 1e6, STALL_SECONDS).ok
+
+
+def test_a_running_stage_is_ready_after_its_first_assignment_even_an_empty_one() -> None:
+    assert not stage_readiness(_stage(rebalances=0)).ok
+    assert stage_readiness(_stage(rebalances=1)).ok
+
+
+@pytest.mark.parametrize("state", set(StageState) - {StageState.RUNNING})
+def test_only_a_running_stage_is_ready(state: StageState) -> None:
+    answer = stage_readiness(_stage(0, state=state))
+    assert (answer.ok, answer.reason) == (False, state)

@@ -1,0 +1,111 @@
+import io
+import logging
+from collections.abc import Iterator
+
+import orjson
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from streamapp.errors import ConfigurationError
+from streamapp.observability.logs import CLIENT_LOGGERS, LogFormat, configure_logging
+
+PAYLOAD = "4111-1111"
+
+
+class Card(BaseModel):
+    number: int
+
+
+@pytest.fixture(autouse=True)
+def _restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
+    clients = {name: logging.getLogger(name).level for name in CLIENT_LOGGERS}
+    for handler in before[1]:
+        root.removeHandler(handler)  # basicConfig(force=True) would close pytest's
+    yield
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+    for name, level in clients.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+def _log_a_validation_error() -> None:
+    try:
+        try:
+            Card.model_validate_json(b'{"number": "%s"}' % PAYLOAD.encode())
+        except ValidationError as error:
+            raise RuntimeError("stage failed") from error
+    except RuntimeError:
+        logging.getLogger("streamapp.test").exception("record failed")
+
+
+def test_a_plain_line_has_time_level_logger_text_and_extras(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    logging.getLogger("streamapp.test").info("started %s", "x", extra={"stage": "validate"})
+    assert stream.getvalue()[24:] == " INFO streamapp.test started x stage=validate\n", (
+        stream.getvalue()
+    )
+    assert stream.getvalue()[23] == "Z"
+
+
+def test_a_line_break_in_a_value_does_not_make_a_second_line(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    logging.getLogger("streamapp.test").info("topic %s", "a\n2000-01-01 CRITICAL forged")
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_a_json_line_is_one_object(stream: io.StringIO) -> None:
+    configure_logging(log_format=LogFormat.JSON, stream=stream)
+    logging.getLogger("streamapp.test").warning(
+        "held %d", 3, extra={"stage": "validate", "level": "not ours"}
+    )
+    line = orjson.loads(stream.getvalue())
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "level": "WARNING",
+        "logger": "streamapp.test",
+        "text": "held 3",
+        "stage": "validate",
+    }
+
+
+def test_an_extra_that_json_does_not_know_is_written_as_text(stream: io.StringIO) -> None:
+    configure_logging(log_format=LogFormat.JSON, stream=stream)
+    logging.getLogger("streamapp.test").info("x", extra={"what": object})
+    assert orjson.loads(stream.getvalue())["what"] == "<class 'object'>"
+
+
+@pytest.mark.parametrize("log_format", list(LogFormat))
+def test_the_input_of_a_validation_error_is_never_written(
+    stream: io.StringIO, log_format: LogFormat
+) -> None:
+    configure_logging(log_format=log_format, stream=stream)
+    _log_a_validation_error()
+    assert PAYLOAD not in stream.getvalue()
+    assert "number: int_parsing" in stream.getvalue()
+    assert "RuntimeError: stage failed" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("level", "client_level"),
+    [("DEBUG", logging.INFO), ("info", logging.WARNING), ("ERROR", logging.ERROR)],
+)
+def test_the_kafka_client_never_logs_at_debug(
+    stream: io.StringIO, level: str, client_level: int
+) -> None:
+    configure_logging(level, stream=stream)
+    logger = logging.getLogger("aiokafka.consumer.fetcher")
+    assert logger.getEffectiveLevel() == client_level
+    logger.debug("key and value %s", PAYLOAD)
+    assert stream.getvalue() == ""
+
+
+def test_an_unknown_level_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="log level 'LOUD' is unknown"):
+        configure_logging("LOUD")

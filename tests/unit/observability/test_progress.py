@@ -1,0 +1,108 @@
+import pytest
+
+from streamapp.observability.health import stage_health
+from streamapp.observability.progress import ProgressWatch
+from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics, StageState
+from streamapp.record import TopicPartition
+from tests.hand_clock import HandClock
+
+FIRST, SECOND = TopicPartition("topic", 0), TopicPartition("topic", 1)
+STALL_SECONDS = 60.0
+
+
+class WatchedStage:
+    """A stage, its watch and its clock, moved in the runtime's words."""
+
+    def __init__(self) -> None:
+        self.clock = HandClock()
+        self.metrics = StageMetrics("pipeline", "stage", "topic")
+        self.metrics.state = StageState.RUNNING
+        self.watch = ProgressWatch(self.metrics, self.clock)
+
+    def assign(self, *partitions: TopicPartition) -> None:
+        self.metrics.partitions = {partition: PartitionMetrics() for partition in partitions}
+        self.metrics.rebalances += 1
+        self.watch.assigned(partitions)
+
+    def measure(self, *lags: int | None) -> None:
+        for partition, lag in zip(self.metrics.partitions.values(), lags, strict=True):
+            partition.lag_records = lag
+        self.watch.lag_measured()
+
+    def healthy(self) -> bool:
+        return stage_health(self.metrics, self.clock.monotonic(), STALL_SECONDS).ok
+
+
+@pytest.fixture
+def stage() -> WatchedStage:
+    stage = WatchedStage()
+    stage.assign(FIRST, SECOND)
+    return stage
+
+
+def test_lag_that_appears_after_hours_of_quiet_gets_the_full_time(stage: WatchedStage) -> None:
+    stage.measure(0, 0)
+    stage.watch.frontier_moved()
+    stage.clock.advance(7200)
+    stage.measure(0, 5)
+    assert stage.healthy()
+    stage.clock.advance(59)
+    stage.measure(0, 9)
+    assert stage.healthy()
+    stage.clock.advance(1)
+    assert not stage.healthy()
+
+
+def test_lag_found_at_the_start_gets_the_full_time(stage: WatchedStage) -> None:
+    stage.clock.advance(7200)
+    stage.measure(1000, 0)
+    assert stage.healthy()
+    stage.clock.advance(60)
+    assert not stage.healthy()
+
+
+def test_growing_lag_and_lag_in_another_partition_are_no_progress(stage: WatchedStage) -> None:
+    stage.measure(5, 0)
+    stage.clock.advance(60)
+    stage.measure(50, 5)
+    assert not stage.healthy()
+
+
+def test_a_moving_frontier_is_progress(stage: WatchedStage) -> None:
+    stage.measure(500, 0)
+    stage.clock.advance(59)
+    stage.watch.frontier_moved()
+    stage.clock.advance(59)
+    assert stage.healthy()
+
+
+def test_rebalancing_for_ever_is_no_progress(stage: WatchedStage) -> None:
+    stage.measure(5, 0)
+    for _ in range(6):
+        stage.clock.advance(10)
+        stage.assign(FIRST, SECOND)
+        stage.measure(None, None)
+        stage.measure(5, 0)
+    assert not stage.healthy()
+
+
+def test_lag_that_could_not_be_measured_for_a_while_does_not_restart_the_time(
+    stage: WatchedStage,
+) -> None:
+    stage.measure(5, 0)
+    stage.clock.advance(60)
+    stage.measure(None, 0)
+    stage.measure(5, 0)
+    assert not stage.healthy()
+
+
+def test_a_spare_worker_that_takes_over_gets_the_full_time(stage: WatchedStage) -> None:
+    stage.measure(5, 0)
+    stage.assign()
+    stage.clock.advance(7200)
+    assert stage.healthy()
+    stage.assign(FIRST)
+    stage.measure(5)
+    assert stage.healthy()
+    stage.clock.advance(60)
+    assert not stage.healthy()

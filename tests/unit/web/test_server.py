@@ -1,0 +1,212 @@
+import socket
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from streamapp.errors import ConfigurationError, PortInUseError
+from streamapp.observability.exporter import MetricsExporter
+from streamapp.observability.stage_metrics import (
+    DeadLetterReason,
+    PartitionMetrics,
+    StageMetrics,
+    StageState,
+)
+from streamapp.record import TopicPartition
+from streamapp.web.server import WebServer, WorkerView
+from tests.hand_clock import HandClock
+
+
+class Worker:
+    """What stands behind the server, moved by the test."""
+
+    def __init__(self) -> None:
+        self.clock = HandClock()
+        self.exporter = MetricsExporter(self.clock)
+        self.view = WorkerView(
+            lambda: self.exporter.stages.stages,
+            self.exporter.render,
+            self.clock,
+            stall_after_seconds=60,
+        )
+
+    def add(self, stage: str = "validate", *, lag: int = 0) -> StageMetrics:
+        metrics = StageMetrics("playback", stage, "raw")
+        metrics.state = StageState.RUNNING
+        metrics.rebalances = 1
+        metrics.last_progress_at = self.clock.monotonic()
+        metrics.partitions[TopicPartition("raw", 0)] = PartitionMetrics(lag_records=lag)
+        self.exporter.stages.add(metrics)
+        return metrics
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker()
+
+
+@pytest.fixture
+async def client(worker: Worker) -> AsyncIterator[aiohttp.ClientSession]:
+    server = WebServer(worker.view)
+    await server.start()
+    async with aiohttp.ClientSession(server.url) as session:
+        yield session
+    await server.stop()
+
+
+async def _answer(client: aiohttp.ClientSession, path: str) -> tuple[int, dict[str, object]]:
+    async with client.get(path) as response:
+        assert response.content_type == "application/json"
+        body: dict[str, object] = await response.json()
+        return response.status, body
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("*/*", "text/plain"),
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+            "application/openmetrics-text",
+        ),
+    ],
+)
+async def test_metrics_come_in_the_format_that_is_asked_for(
+    client: aiohttp.ClientSession, worker: Worker, accept: str, content_type: str
+) -> None:
+    worker.add().records_in = 42
+    async with client.get("/metrics", headers={"Accept": accept}) as response:
+        text = await response.text()
+        assert (response.status, response.content_type) == (200, content_type)
+    line = 'streamapp_received_records_total{pipeline="playback",stage="validate"} 42.0'
+    assert line in text.splitlines()
+    assert text.endswith("# EOF\n") == (content_type != "text/plain")
+
+
+async def test_health_names_the_stage_that_stalls_and_why(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    worker.add("validate")
+    worker.add("enrich", lag=5)
+    assert (await _answer(client, "/healthz"))[0] == 200
+    worker.clock.advance(60)
+    status, body = await _answer(client, "/healthz")
+    assert status == 503
+    assert body == {
+        "ok": False,
+        "stages": [
+            {
+                "pipeline": "playback",
+                "stage": "validate",
+                "ok": True,
+                "reason": "running, no lag",
+            },
+            {
+                "pipeline": "playback",
+                "stage": "enrich",
+                "ok": False,
+                "reason": "lag of 5 records and no progress for 60 s",
+            },
+        ],
+    }
+
+
+async def test_ready_waits_for_every_stage(client: aiohttp.ClientSession, worker: Worker) -> None:
+    worker.add("validate")
+    late = worker.add("enrich")
+    late.rebalances = 0
+    status, body = await _answer(client, "/readyz")
+    assert (status, body["ok"]) == (503, False)
+    late.rebalances = 1
+    status, body = await _answer(client, "/readyz")
+    assert (status, body["ok"]) == (200, True)
+
+
+async def test_without_stages_the_worker_is_healthy_and_not_ready(
+    client: aiohttp.ClientSession,
+) -> None:
+    assert await _answer(client, "/healthz") == (200, {"ok": True, "stages": []})
+    assert await _answer(client, "/readyz") == (503, {"ok": False, "stages": []})
+
+
+async def test_the_page_shows_each_stage_and_links_the_rest(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    stage = worker.add("validate", lag=1234)
+    stage.records_in = 1_000_001
+    stage.records_out["valid"] = 900_002
+    stage.dead_letters[DeadLetterReason.DECODE] = 77
+    async with client.get("/") as response:
+        page = await response.text()
+        assert (response.status, response.content_type) == (200, "text/html")
+    for text in ("playback", "validate", "running", "1,000,001", "900,002", ">1,234<", ">77<"):
+        assert text in page
+    for link in ("/metrics", "/healthz", "/readyz"):
+        assert f'href="{link}"' in page
+    assert 'http-equiv="refresh"' in page
+
+
+async def test_a_stage_name_cannot_write_html(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    worker.add("<script>alert(1)</script>")
+    async with client.get("/") as response:
+        page = await response.text()
+        assert "<script" not in page
+        assert "&lt;script&gt;" in page
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+async def test_the_page_says_when_there_is_no_stage(client: aiohttp.ClientSession) -> None:
+    async with client.get("/") as response:
+        assert "No stage runs." in await response.text()
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/healthz/x", "/..%2fetc%2fpasswd"])
+async def test_other_paths_are_not_found(client: aiohttp.ClientSession, path: str) -> None:
+    async with client.get(path) as response:
+        assert response.status == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/readyz"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+async def test_nothing_can_be_written(
+    client: aiohttp.ClientSession, method: str, path: str
+) -> None:
+    async with client.request(method, path) as response:
+        assert response.status == 405
+        assert response.headers["Allow"] == "GET,HEAD"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.com", "", "127.0.0.1 "])  # noqa: S104 - refused
+def test_any_address_but_loopback_is_refused(worker: Worker, host: str) -> None:
+    with pytest.raises(ConfigurationError, match="loopback addresses only"):
+        WebServer(worker.view, host=host)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_number_that_is_no_port_is_refused(worker: Worker, port: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"{port} is not a port"):
+        WebServer(worker.view, port=port)
+
+
+async def test_port_0_is_a_free_port_on_loopback(worker: Worker) -> None:
+    server = WebServer(worker.view, host="localhost")
+    await server.start()
+    assert server.port > 0
+    assert server.url == f"http://127.0.0.1:{server.port}/"
+    await server.stop()
+    await server.stop()
+
+
+async def test_a_port_in_use_ends_in_one_sentence_and_nothing_is_left_open(worker: Worker) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        server = WebServer(worker.view, port=port)
+        with pytest.raises(PortInUseError, match=f"port {port} on 127.0.0.1 is in use"):
+            await server.start()
+    await server.start()
+    assert server.port == port
+    await server.stop()
