@@ -4,7 +4,8 @@
 StreamappError
 ├── ConfigurationError      a declaration, setting or file is wrong; nothing was started
 │   ├── PipelineError       stages, schemas or policies of a pipeline do not fit together
-│   └── TopicError          a topic is missing or is not as declared
+│   ├── TopicError          a topic is missing or is not as declared
+│   └── PortInUseError      another process listens on the port
 ├── BrokerError             the broker could not be reached, or refused
 │   ├── CommitRefusedError  a commit of a member that is no longer in the group's generation
 │   └── OffsetOutOfRangeError  the position is no longer in the log
@@ -40,6 +41,10 @@ class PipelineError(ConfigurationError):
 
 class TopicError(ConfigurationError):
     """A topic is missing or is not as declared."""
+
+
+class PortInUseError(ConfigurationError):
+    """Another process listens on the port that was asked for."""
 
 
 class BrokerError(StreamappError):

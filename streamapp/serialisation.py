@@ -4,9 +4,11 @@ Hot path: `Codec.decode` and `Codec.encode` are called once for each record, so 
 bound methods of the compiled pydantic core and of orjson wherever nothing has to be added.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar, is_typeddict
 
 import orjson
 from pydantic import TypeAdapter
@@ -20,13 +22,21 @@ class Codec(Generic[T]):
 
     Attributes:
         type: the type that is encoded and decoded; `Any` or `dict` is JSON without a schema.
+        instance_of: a value to encode must be an instance of this class, and the caller checks
+            that: pydantic writes what fields it finds of a stranger without a word.
         decode: bytes to a value; raises `ValueError` (pydantic's or orjson's) on bad bytes.
         encode: a value to bytes; raises `ValueError` or `TypeError` on a value it cannot write.
     """
 
     type: Any
+    instance_of: type[Any]
     decode: Callable[[bytes], T]
     encode: Callable[[T], bytes]
+
+
+def codec_for(type_: Any) -> Codec[Any]:
+    """Codec of a type: `bytes` stays as it is, everything else is JSON."""
+    return bytes_codec() if type_ is bytes else json_codec(type_)
 
 
 def json_codec(type_: Any) -> Codec[Any]:
@@ -35,17 +45,27 @@ def json_codec(type_: Any) -> Codec[Any]:
     Models and whatever else pydantic can validate are decoded straight from bytes into the type.
     `dict`, `list` and `Any` skip validation and go through orjson.
     """
-    if type_ in (Any, dict, list, object):
-        return Codec(type_, orjson.loads, orjson.dumps)
+    if type_ in (Any, object, dict, list):
+        instance_of = type_ if type_ in (dict, list) else object
+        return Codec(type_, instance_of, orjson.loads, orjson.dumps)
     adapter: TypeAdapter[Any] = TypeAdapter(type_)
-    encode = orjson.dumps if is_dataclass(type_) else adapter.serializer.to_json
-    return Codec(type_, adapter.validator.validate_json, encode)
+    decode = adapter.validator.validate_json
+    if is_dataclass(type_):
+        return Codec(type_, _as_class(type_), decode, orjson.dumps)
+    if inspect.isclass(type_) and not is_typeddict(type_):
+        return Codec(type_, type_, decode, adapter.serializer.to_json)
+    # No class to check against: the serialiser itself has to mind.
+    return Codec(type_, object, decode, partial(adapter.serializer.to_json, warnings="error"))
 
 
 def bytes_codec() -> Codec[bytes]:
     """Leave bytes as they are."""
-    return Codec(bytes, _same, _same)
+    return Codec(bytes, bytes, _same, _same)
 
 
 def _same(value: bytes) -> bytes:
     return value
+
+
+def _as_class(type_: Any) -> type[Any]:
+    return type_ if inspect.isclass(type_) else object

@@ -67,7 +67,7 @@ class StageMetrics:
         source: topic that the stage reads.
         records_in: records taken from the broker, redelivered ones included.
         bytes_in: bytes of their values.
-        outcomes: records finished, by outcome.
+        processed, filtered, skipped, dropped, dead_lettered: records finished, by outcome.
         records_out: output records, acknowledged by the broker, by topic.
         attempt_duration: one attempt of the agent, in microseconds.
         age: time of processing less the record's timestamp, in milliseconds.
@@ -78,7 +78,8 @@ class StageMetrics:
         busy_lanes: attempts that run now.
         commits, commit_failures: commits of offsets.
         last_commit_at: monotonic seconds of the last commit that succeeded; `None` before it.
-        last_progress_at: monotonic seconds when a frontier last moved.
+        last_progress_at: monotonic seconds when a frontier last moved or lag appeared; written
+            through `progress.ProgressWatch`; `None` before it.
         rebalances: assignments received.
         producer_replacements: times the producer was replaced after a failed batch.
         partitions: the assigned partitions.
@@ -91,7 +92,11 @@ class StageMetrics:
         self.source = source
         self.records_in = 0
         self.bytes_in = 0
-        self.outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self.processed = 0
+        self.filtered = 0
+        self.skipped = 0
+        self.dropped = 0
+        self.dead_lettered = 0
         self.records_out: defaultdict[str, int] = defaultdict(int)
         self.attempt_duration = Histogram(unit_seconds=1e-6, buckets=32)
         self.age = Histogram(unit_seconds=1e-3, buckets=34)
@@ -109,3 +114,14 @@ class StageMetrics:
         self.producer_replacements = 0
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING
+
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        """Records finished, by outcome."""
+        return {
+            Outcome.PROCESSED: self.processed,
+            Outcome.FILTERED: self.filtered,
+            Outcome.SKIPPED: self.skipped,
+            Outcome.DROPPED: self.dropped,
+            Outcome.DEAD_LETTERED: self.dead_lettered,
+        }

@@ -1,0 +1,135 @@
+"""One Kafka process: started in a session of its own, known by the lock it holds."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from streamapp.brokers.dev.errors import DevBrokerError
+
+# The process writes its own pid before it becomes Java, so that the pid is on disk even when
+# whoever started it was killed meanwhile. The outer shell ends at once: the broker is nobody's
+# child that would have to be waited for.
+_WRITE_PID_AND_RUN = 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"'
+_DETACH = 'sh -c "$0" "$@" &'
+
+_POLL_SECONDS = 0.05
+_PID_SECONDS = 5.0
+
+
+class Node:
+    """The files and the process of one node.
+
+    The Kafka process inherits an exclusive lock on a file and holds it until the kernel takes it
+    back at its death. So a held lock means that the process lives and that the pid beside it is
+    its own; a pid left by a crash, and reused by another program, is never signalled.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.properties_file = folder / "server.properties"
+        self.data_dir = folder / "data"
+        self.log_file = folder / "broker.log"
+        self._pid_file = folder / "pid"
+        self._lock_file = folder / "lock"
+
+    def is_running(self) -> bool:
+        """Whether the node's process lives."""
+        try:
+            descriptor = os.open(self._lock_file, os.O_RDWR)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def pid(self) -> int | None:
+        """Process id of the running node; `None` when it does not run."""
+        try:
+            pid = int(self._pid_file.read_text())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        return pid if self.is_running() else None
+
+    def start(self, command: Sequence[str]) -> None:
+        """Run Kafka in the background; its output goes to the log file, the last log stays."""
+        with suppress(FileNotFoundError):
+            self.log_file.replace(self.log_file.with_name("broker.previous.log"))
+        self._pid_file.unlink(missing_ok=True)
+        lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with self.log_file.open("wb") as log:
+                subprocess.run(  # noqa: S603 - the command is ours, the words are not parsed again
+                    ["/bin/sh", "-c", _DETACH, _WRITE_PID_AND_RUN, str(self._pid_file), *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(lock,),
+                    start_new_session=True,
+                    check=True,
+                )
+        finally:
+            os.close(lock)
+
+    def ask_to_end(self, *, gracefully: bool) -> None:
+        """Signal the process: to close its logs and end, or to end at once."""
+        deadline = time.monotonic() + _PID_SECONDS
+        while self.is_running():
+            # A process that has just been started writes its pid in its first instructions.
+            if (pid := self.pid()) is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM if gracefully else signal.SIGKILL)
+                return
+            if time.monotonic() > deadline:
+                raise DevBrokerError(
+                    f"A process holds {self._lock_file}, but {self._pid_file} does not name it."
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def wait_until_ended(self, *, timeout_seconds: float) -> None:
+        """Return when the process is gone; one that is not gone in time is killed.
+
+        Raises:
+            DevBrokerError: it does not die.
+        """
+        if self._is_gone_within(timeout_seconds):
+            return
+        self.ask_to_end(gracefully=False)
+        if not self._is_gone_within(timeout_seconds):
+            raise DevBrokerError(
+                f"The broker's process {self.pid()} does not end; its log is {self.log_file}."
+            )
+
+    def read_log(self) -> str:
+        """What the process has logged since its last start."""
+        try:
+            return self.log_file.read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def remove_process_files(self) -> None:
+        """Forget pid and lock of a process that is gone."""
+        for file in (self._pid_file, self._pid_file.with_name("pid.new"), self._lock_file):
+            file.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove everything of this node."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _is_gone_within(self, timeout_seconds: float) -> bool:
+        deadline = time.monotonic() + timeout_seconds
+        while self.is_running():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True

@@ -1,0 +1,49 @@
+"""Whether a broker is ready, as a real client sees it."""
+
+import asyncio
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streamapp.brokers.dev.config import CLIENT_LISTENER
+from streamapp.brokers.dev.ports import HOST
+from streamapp.brokers.dev.state import BrokerState
+
+
+def is_ready(state: BrokerState, *, timeout_seconds: float) -> bool:
+    """Whether every node listens, and the cluster says that it has them all.
+
+    In a thread, so that it can be called where an event loop runs already.
+    """
+    ports = [node.listener_ports[CLIENT_LISTENER] for node in state.nodes]
+    if not all(_listens(port, timeout_seconds) for port in ports):
+        return False  # the client would log an error about it
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        asked = thread.submit(asyncio.run, _count_brokers(state.bootstrap_servers, timeout_seconds))
+        return asked.result() == len(state.nodes)
+
+
+def _listens(port: int, timeout_seconds: float) -> bool:
+    try:
+        with socket.create_connection((HOST, port), timeout=timeout_seconds):
+            return True
+    except OSError:
+        return False
+
+
+async def _count_brokers(bootstrap_servers: str, timeout_seconds: float) -> int:
+    """Brokers that the metadata names; none when there is no answer in time."""
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap_servers, client_id="streamapp-dev-broker"
+    )
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await client.start()
+            cluster = await client.describe_cluster()
+            return len(cluster["brokers"])
+    except (KafkaError, OSError, TimeoutError):
+        return 0
+    finally:
+        await client.close()

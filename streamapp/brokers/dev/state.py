@@ -1,0 +1,67 @@
+"""What a development broker is made of, kept in its folder as broker.json."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from streamapp.brokers.dev.config import CLIENT_LISTENER, BrokerOptions
+from streamapp.brokers.dev.ports import HOST
+
+_NAME = "broker.json"
+
+
+class NodeState(BaseModel):
+    """Ports of one node: of each listener by name, and of its controller."""
+
+    model_config = ConfigDict(frozen=True)
+
+    node_id: int
+    listener_ports: dict[str, int]
+    controller_port: int
+
+
+class BrokerState(BaseModel):
+    """A broker as it was last started; whether it runs, its nodes say.
+
+    Attributes:
+        kafka_version: of the jars.
+        started_at: seconds since the epoch.
+        options: what the user chose.
+        nodes: by node id.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kafka_version: str
+    started_at: float
+    options: BrokerOptions
+    nodes: tuple[NodeState, ...]
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Addresses of the plain listener, as clients take them."""
+        return self.addresses(CLIENT_LISTENER)
+
+    def addresses(self, listener: str) -> str:
+        """Addresses of a listener, as clients take them."""
+        return ",".join(f"{HOST}:{node.listener_ports[listener]}" for node in self.nodes)
+
+    def write(self, folder: Path) -> None:
+        """Put it into the folder, whole or not at all."""
+        partial = folder / f"{_NAME}.partial"
+        partial.write_text(self.model_dump_json(indent=2) + "\n")
+        partial.replace(folder / _NAME)
+
+
+def read_state(folder: Path) -> BrokerState | None:
+    """What the folder says; `None` when it says nothing, or nothing that can be read."""
+    try:
+        return BrokerState.model_validate_json((folder / _NAME).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None
+
+
+def remove_state(folder: Path) -> None:
+    """Forget it."""
+    (folder / _NAME).unlink(missing_ok=True)
+    (folder / f"{_NAME}.partial").unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Memory broker: Kafka's behaviour in one process, for the demo, tests and simulation."""

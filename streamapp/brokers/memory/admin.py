@@ -1,0 +1,118 @@
+"""Topics and group offsets of the memory broker."""
+
+from collections.abc import Collection, Mapping
+
+from streamapp.brokers.memory.group import Groups
+from streamapp.brokers.memory.network import Network
+from streamapp.brokers.memory.topics import TopicStore, check_config
+from streamapp.brokers.protocols import CommittedOffset, TopicDescription, TopicSpec
+from streamapp.errors import OffsetOutOfRangeError, TopicError
+from streamapp.record import TopicPartition
+
+
+class MemoryAdmin:
+    """Admin client of the memory broker."""
+
+    def __init__(self, topics: TopicStore, groups: Groups, network: Network) -> None:
+        self._topics = topics
+        self._groups = groups
+        self._network = network
+
+    async def start(self) -> None:
+        """Connect."""
+        self._network.connect()
+
+    async def stop(self) -> None:
+        """Nothing to close."""
+
+    async def list_topics(self) -> frozenset[str]:
+        """Names of all topics."""
+        return frozenset(self._topics)
+
+    async def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
+        """Those of the named topics that exist."""
+        found = ((name, self._topics.find(name)) for name in names)
+        return {name: topic.describe() for name, topic in found if topic is not None}
+
+    async def create_topics(self, topics: Collection[TopicSpec]) -> None:
+        """Create topics; any replication factor is accepted, there is one copy.
+
+        Raises:
+            TopicError: one exists already or its declaration is refused.
+        """
+        self._topics.create(topics)
+
+    async def delete_topics(self, names: Collection[str]) -> None:
+        """Delete topics with all their records and committed offsets.
+
+        Raises:
+            TopicError: one does not exist.
+        """
+        for name in names:
+            self._topics.delete(name)
+            for group in self._groups:
+                for partition in [p for p in group.commits if p.topic == name]:
+                    del group.commits[partition]
+            self._rebalance_readers(name)
+
+    async def add_partitions(self, topic: str, total: int) -> None:
+        """Raise the number of partitions to `total`.
+
+        Raises:
+            TopicError: the topic does not exist or has as many already.
+        """
+        existing = self._topics.get(topic)
+        if total <= len(existing.logs):
+            raise TopicError(
+                f"topic {topic!r} has {len(existing.logs)} partitions; their number only goes up"
+            )
+        existing.grow(total)
+        self._rebalance_readers(topic)
+
+    async def alter_topic_config(self, topic: str, config: Mapping[str, str]) -> None:
+        """Set these configuration values of a topic and leave the others.
+
+        Raises:
+            TopicError: the topic does not exist or a value is refused.
+        """
+        existing = self._topics.get(topic)
+        check_config(topic, config)
+        existing.configure(config)
+
+    async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
+        """Move the log start of each partition to this offset.
+
+        Raises:
+            OffsetOutOfRangeError: an offset is past the end of its log.
+        """
+        for partition, offset in before.items():
+            log = self._topics.log(partition)
+            if offset > log.end_offset:
+                raise OffsetOutOfRangeError(
+                    f"cannot delete records of {partition} before {offset}: the log ends at "
+                    f"{log.end_offset}",
+                    offsets={partition: offset},
+                )
+            log.delete_before(offset)
+
+    async def committed_offsets(self, group: str) -> Mapping[TopicPartition, CommittedOffset]:
+        """What the group has committed, with metadata; empty for an unknown group."""
+        found = self._groups.find(group)
+        return dict(found.commits) if found is not None else {}
+
+    async def end_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """One past the last record of each log."""
+        return {partition: self._topics.log(partition).end_offset for partition in partitions}
+
+    async def beginning_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """First offset still in each log."""
+        return {partition: self._topics.log(partition).start_offset for partition in partitions}
+
+    def _rebalance_readers(self, topic: str) -> None:
+        for group in self._groups:
+            if group.subscribes_to(topic):
+                group.rebalance()

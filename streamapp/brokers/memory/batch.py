@@ -1,0 +1,105 @@
+"""A batch on its way into one partition, sized as Kafka's v2 format encodes it.
+
+Hot path: `MemoryBatch.append` runs for each record. Nothing is encoded; the size is counted, so
+that limits bite exactly where they would on Kafka (https://kafka.apache.org/documentation/#recordbatch).
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from streamapp.record import Headers
+
+BATCH_HEADER_BYTES = 61
+
+Entry: TypeAlias = tuple[int, bytes | None, bytes | None, Headers]
+"""Timestamp in milliseconds, key, value and headers."""
+
+# Attributes, and one byte for each of: length, timestamp delta, offset delta, key length,
+# value length, header count. Variable-length integers over 63 take more.
+_RECORD_BYTES = 7
+_ONE_BYTE_MAX = 63
+
+
+class MemoryBatch:
+    """Records of one batch, and the bytes they would take on Kafka.
+
+    Args:
+        max_bytes: size at which the batch is full; the first record always fits.
+        now: seconds since the epoch, for records without a timestamp.
+    """
+
+    __slots__ = ("_closed", "_first_timestamp", "_max_bytes", "_now", "_size", "entries")
+
+    def __init__(self, max_bytes: int, now: Callable[[], float]) -> None:
+        self.entries: list[Entry] = []
+        self._max_bytes = max_bytes
+        self._now = now
+        self._size = BATCH_HEADER_BYTES
+        self._first_timestamp = 0
+        self._closed = False
+
+    def append(
+        self,
+        *,
+        timestamp: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> object | None:
+        """Append a record; `None` means that the batch is full and the record is not in it."""
+        if self._closed:
+            return None
+        entries = self.entries
+        if timestamp is None:
+            timestamp = int(self._now() * 1000)
+        delta = timestamp - self._first_timestamp if entries else 0
+        size = _RECORD_BYTES
+        if key is not None:
+            length = _length(key)
+            size += length if length <= _ONE_BYTE_MAX else length + length.bit_length() // 7
+        if value is not None:
+            length = _length(value)
+            size += length if length <= _ONE_BYTE_MAX else length + length.bit_length() // 7
+        if delta:
+            size += (delta if delta > 0 else ~delta).bit_length() // 7
+        size += len(entries).bit_length() // 7
+        if headers:
+            headers = tuple(headers)
+            size += _headers_size(headers)
+        size += (size - 1).bit_length() // 7
+        if self._size + size > self._max_bytes and entries:
+            self._closed = True
+            return None
+        if not entries:
+            self._first_timestamp = timestamp
+        self._size += size
+        entry = (timestamp, key, value, headers)
+        entries.append(entry)
+        return entry
+
+    def close(self) -> None:
+        """Take no more records."""
+        self._closed = True
+
+    def record_count(self) -> int:
+        """Records in the batch."""
+        return len(self.entries)
+
+    def size(self) -> int:
+        """Encoded bytes so far, without compression."""
+        return self._size
+
+
+def _length(data: bytes) -> int:
+    if not isinstance(data, bytes):
+        raise TypeError(f"keys and values are bytes, not {type(data).__name__}")
+    return len(data)
+
+
+def _headers_size(headers: Headers) -> int:
+    size = len(headers).bit_length() // 7
+    for name, value in headers:
+        name_bytes = len(name.encode())
+        size += name_bytes + name_bytes.bit_length() // 7 + 1
+        size += len(value) + len(value).bit_length() // 7 + 1
+    return size

@@ -1,0 +1,87 @@
+"""The memory broker."""
+
+from random import Random
+
+from streamapp.brokers.memory.admin import MemoryAdmin
+from streamapp.brokers.memory.consumer import MemoryConsumer
+from streamapp.brokers.memory.group import Groups
+from streamapp.brokers.memory.log import PartitionLog
+from streamapp.brokers.memory.network import Network
+from streamapp.brokers.memory.producer import MemoryProducer
+from streamapp.brokers.memory.topics import TopicStore
+from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, RebalanceListener
+from streamapp.clock import Clock
+from streamapp.record import TopicPartition
+
+_MAX_GAP_OFFSETS = 3
+
+
+class MemoryBroker:
+    """Topics, groups and logs in one process and one event loop.
+
+    Everything that happens is decided by the order of calls, the clock and the seed.
+
+    Args:
+        clock: where sessions, deadlines and timestamps take their time from.
+        seed: seed of the offset gaps.
+        gap_probability: share of batches after which one to three offsets are left out, as
+            transaction markers and compaction do on Kafka.
+        retention_records: the newest records to keep in each partition; older ones go as soon as
+            every group that reads the topic has committed past them. `None` keeps everything.
+
+    Attributes:
+        network: take it down, and clients cannot connect.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        seed: int = 0,
+        *,
+        gap_probability: float = 0.0,
+        retention_records: int | None = None,
+    ) -> None:
+        self.network = Network()
+        self._clock = clock
+        self._random = Random(seed)  # noqa: S311 - a simulation has to repeat itself
+        self._gap_probability = gap_probability
+        self._retention_records = retention_records
+        self._topics = TopicStore()
+        self._groups = Groups(self._topics, clock)
+
+    def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> MemoryConsumer:
+        """A new member of a group."""
+        return MemoryConsumer(
+            config,
+            listener,
+            topics=self._topics,
+            group=self._groups.get(config.group),
+            clock=self._clock,
+            network=self.network,
+        )
+
+    def producer(self, config: ProducerConfig) -> MemoryProducer:
+        """A new producer."""
+        return MemoryProducer(
+            config,
+            topics=self._topics,
+            clock=self._clock,
+            network=self.network,
+            appended=self._after_append,
+        )
+
+    def admin(self) -> MemoryAdmin:
+        """A new admin client."""
+        return MemoryAdmin(self._topics, self._groups, self.network)
+
+    def skip_offsets(self, partition: TopicPartition, count: int) -> None:
+        """Leave a gap in a log, as an aborted transaction of `count` offsets does."""
+        self._topics.log(partition).skip_offsets(count)
+
+    def _after_append(self, log: PartitionLog) -> None:
+        if self._gap_probability and self._random.random() < self._gap_probability:
+            log.skip_offsets(self._random.randint(1, _MAX_GAP_OFFSETS))
+        keep = self._retention_records
+        # Twice as many before anything is deleted: the groups are asked seldom.
+        if keep is not None and len(log) > 2 * keep:
+            log.trim(keep, self._groups.needed_from(log.partition, log.end_offset))

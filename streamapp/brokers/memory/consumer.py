@@ -1,0 +1,323 @@
+"""A group member that reads the memory broker.
+
+Hot path: `fetch` costs a slice for each partition and nothing for each record.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+from streamapp.brokers.memory.group import Group, Membership
+from streamapp.brokers.memory.log import PartitionLog
+from streamapp.brokers.memory.network import Network
+from streamapp.brokers.memory.topics import TopicStore
+from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig, RebalanceListener
+from streamapp.clock import Clock
+from streamapp.errors import BrokerError, CommitRefusedError, OffsetOutOfRangeError
+from streamapp.record import Record, TopicPartition
+
+_logger = logging.getLogger(__name__)
+
+
+class MemoryConsumer:
+    """A member of a consumer group of the memory broker."""
+
+    def __init__(  # noqa: PLR0913 - the broker wires it up; nobody else calls this
+        self,
+        config: ConsumerConfig,
+        listener: RebalanceListener,
+        *,
+        topics: TopicStore,
+        group: Group,
+        clock: Clock,
+        network: Network,
+    ) -> None:
+        self._config = config
+        self._listener = listener
+        self._topics = topics
+        self._group = group
+        self._clock = clock
+        self._network = network
+        self._tasks: list[asyncio.Task[None]] = []
+        self._rejoin = asyncio.Event()
+        self._polled = asyncio.Event()
+        self._membership: Membership | None = None
+        self._logs: dict[TopicPartition, PartitionLog] = {}
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+        self._cold: set[TopicPartition] = set()
+        self._rebalancing = True
+        self._fetches = 0
+        self._fetched_at = clock.monotonic()
+        self._waiting_for: Collection[TopicPartition] = ()
+        self._waiter: asyncio.Future[None] | None = None
+        self._turn = 0
+
+    async def start(self) -> None:
+        """Join the group; the assignment comes through the listener.
+
+        Raises:
+            TopicError: a topic does not exist.
+        """
+        self._network.connect()
+        for topic in self._config.topics:
+            self._topics.get(topic)
+        self._fetched_at = self._clock.monotonic()
+        self._rejoin.set()
+        self._tasks = [
+            asyncio.create_task(self._stay_a_member()),
+            asyncio.create_task(self._send_heartbeats()),
+        ]
+
+    async def stop(self) -> None:
+        """Leave the group; a static member does not, and comes back to what it had."""
+        await self.kill()
+        if self._membership is not None and self._config.group_instance_id is None:
+            self._group.leave(self._membership.member_id)
+        self._membership = None
+
+    async def kill(self) -> None:
+        """End as a process that died does: nobody leaves the group, the session has to expire."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._give_up_partitions()
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """Partitions this member holds now."""
+        return frozenset(self._logs)
+
+    async def fetch(
+        self,
+        partitions: Collection[TopicPartition],
+        *,
+        max_records: int,
+        timeout_seconds: float,
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """Records of these partitions only; with none it waits, and counts as a poll.
+
+        Raises:
+            OffsetOutOfRangeError: a position is no longer in the log.
+        """
+        if not self._tasks:
+            raise BrokerError("this consumer is not running: start it before fetching")
+        self._fetches += 1
+        self._polled.set()
+        try:
+            # A real client turns to the socket between responses: without this, a consumer that
+            # is behind would never let anything else run.
+            await asyncio.sleep(0)
+            return await self._take_or_wait(partitions, max_records, timeout_seconds)
+        finally:
+            self._fetches -= 1
+            self._fetched_at = self._clock.monotonic()
+
+    async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
+        """Store where the group goes on.
+
+        Raises:
+            CommitRefusedError: a partition is not held, or the generation is over.
+            BrokerError: metadata is longer than 4,096 bytes.
+        """
+        await asyncio.sleep(0)  # a request and its response
+        lost = [partition for partition in offsets if partition not in self._logs]
+        if lost:
+            raise CommitRefusedError(
+                f"group {self._config.group!r}: cannot commit {lost[0]}, which this member does "
+                "not hold; its new owner goes on from the last commit"
+            )
+        self._group.commit(self._membership, offsets)
+
+    async def position(self, partition: TopicPartition) -> int:
+        """Offset that the next fetch of this partition starts at."""
+        self._check_held(partition)
+        return self._positions[partition]
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Go on at this offset; what was prefetched is thrown away."""
+        self._check_held(partition)
+        self._positions[partition] = offset
+        self._cold.add(partition)
+        self.wake(partition)
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Stop fetching these; what was prefetched of them is thrown away."""
+        for partition in partitions:
+            self._check_held(partition)
+            self._paused.add(partition)
+            self._cold.add(partition)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Fetch these again."""
+        for partition in partitions:
+            self._check_held(partition)
+            self._paused.discard(partition)
+            self.wake(partition)
+
+    async def beginning_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """First offset still in each log."""
+        return {partition: self._topics.log(partition).start_offset for partition in partitions}
+
+    async def end_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """One past the last record of each log."""
+        return {partition: self._topics.log(partition).end_offset for partition in partitions}
+
+    def wake(self, partition: TopicPartition) -> None:
+        """End the waiting of a fetch that asked for this partition."""
+        if self._waiter is not None and partition in self._waiting_for and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _take_or_wait(
+        self, partitions: Collection[TopicPartition], max_records: int, timeout_seconds: float
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        deadline = self._clock.monotonic() + timeout_seconds
+        while True:
+            taken, refetched = self._take(partitions, max_records)
+            remaining = deadline - self._clock.monotonic()
+            if taken or (remaining <= 0 and not refetched):
+                return taken
+            if refetched:
+                await asyncio.sleep(0)
+            else:
+                await self._wait(partitions, remaining)
+
+    def _take(
+        self, partitions: Collection[TopicPartition], max_records: int
+    ) -> tuple[dict[TopicPartition, Sequence[Record]], bool]:
+        """What is there now, and whether a partition had to be fetched afresh.
+
+        A partition that was paused or sought has nothing prefetched: it is left out once, so that
+        its records come later than those of the others, as they do from a real broker.
+        """
+        taken: dict[TopicPartition, Sequence[Record]] = {}
+        refetched = False
+        if self._rebalancing:
+            return taken, refetched
+        room = max_records
+        for partition in self._in_turn(partitions):
+            if partition in self._cold:
+                self._cold.discard(partition)
+                refetched = True
+                continue
+            position = self._positions[partition]
+            log = self._logs[partition]
+            if not log.holds(position):
+                if taken:
+                    break  # raised by the next fetch; these records are not lost
+                raise _out_of_range(log, position)
+            records, self._positions[partition] = log.read(position, room)
+            if records:
+                taken[partition] = records
+                room -= len(records)
+                if not room:
+                    break
+        return taken, refetched
+
+    def _in_turn(self, partitions: Collection[TopicPartition]) -> Sequence[TopicPartition]:
+        """The fetchable ones; each call starts with another, so that none starves."""
+        ready = [p for p in partitions if p in self._logs and p not in self._paused]
+        if len(ready) > 1:
+            self._turn += 1
+            start = self._turn % len(ready)
+            return ready[start:] + ready[:start]
+        return ready
+
+    async def _wait(self, partitions: Collection[TopicPartition], seconds: float) -> None:
+        """Until one of the partitions has something new or the time is over."""
+        self._waiting_for = partitions
+        self._waiter = asyncio.get_running_loop().create_future()
+        sleep = asyncio.create_task(self._sleep(seconds))
+        try:
+            await asyncio.wait({self._waiter, sleep}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiter = None
+            sleep.cancel()
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    async def _stay_a_member(self) -> None:
+        """Join, and join again whenever the group rebalances."""
+        while True:
+            await self._rejoin.wait()
+            self._rejoin.clear()
+            self._rebalancing = True
+            await self._tell(self._listener.on_partitions_revoked, self.assignment())
+            self._give_up_partitions()
+            while self._idle_seconds() >= self._config.max_poll_interval_seconds:
+                self._polled.clear()
+                await self._polled.wait()
+            member_id = self._membership.member_id if self._membership else None
+            self._membership = await self._group.join(member_id, self._config, self._rejoin.set)
+            self._take_partitions(self._membership.partitions)
+            self._rebalancing = False
+            await self._tell(self._listener.on_partitions_assigned, self.assignment())
+
+    async def _send_heartbeats(self) -> None:
+        """Tell the coordinator that this process lives, and leave when nobody fetches."""
+        while True:
+            await self._clock.sleep(self._config.session_timeout_seconds / 3)
+            if self._membership is None:
+                continue
+            if self._idle_seconds() >= self._config.max_poll_interval_seconds:
+                self._group.leave(self._membership.member_id)
+            if not self._group.heartbeat(self._membership.member_id) and not self._rebalancing:
+                _logger.warning("group %s evicted this member; it joins again", self._group.name)
+                self._rejoin.set()
+
+    async def _tell(
+        self,
+        callback: Callable[[frozenset[TopicPartition]], Awaitable[None]],
+        partitions: frozenset[TopicPartition],
+    ) -> None:
+        try:
+            await callback(partitions)
+        except Exception:  # the contract of RebalanceListener: logged, and the rebalance goes on
+            _logger.exception("a rebalance listener of group %s failed", self._group.name)
+
+    def _take_partitions(self, partitions: Collection[TopicPartition]) -> None:
+        for partition in sorted(partitions):
+            log = self._topics.log(partition)
+            committed = self._group.commits.get(partition)
+            if committed is not None:
+                position = committed.offset
+            elif self._config.offset_reset == "earliest":
+                position = log.start_offset
+            else:
+                position = log.end_offset
+            self._positions[partition] = position
+            self._logs[partition] = log
+            log.readers[self] = None
+            self.wake(partition)
+
+    def _give_up_partitions(self) -> None:
+        for log in self._logs.values():
+            log.readers.pop(self, None)
+        self._logs = {}
+        self._positions = {}
+        self._paused.clear()
+        self._cold.clear()
+
+    def _idle_seconds(self) -> float:
+        return 0.0 if self._fetches else self._clock.monotonic() - self._fetched_at
+
+    def _check_held(self, partition: TopicPartition) -> None:
+        if partition not in self._logs:
+            raise BrokerError(
+                f"group {self._config.group!r}: this member does not hold {partition}; wait for "
+                "its assignment"
+            )
+
+
+def _out_of_range(log: PartitionLog, position: int) -> OffsetOutOfRangeError:
+    return OffsetOutOfRangeError(
+        f"offset {position} of topic {log.partition.topic!r} partition {log.partition.partition} "
+        f"is not in the log, which holds {log.start_offset} to {log.end_offset}: seek to where "
+        "reading shall go on",
+        offsets={log.partition: position},
+    )

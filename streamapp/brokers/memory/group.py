@@ -1,0 +1,278 @@
+"""A consumer group and its coordinator: members, generations, rebalances, committed offsets.
+
+The states are those of Kafka's classic protocol: a rebalance begins when a member joins, leaves or
+is evicted; everybody gives up everything and joins again; whoever has not joined within the
+rebalance timeout is evicted; then the generation rises and partitions are dealt out.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count, cycle
+
+from streamapp.brokers.memory.topics import TopicStore
+from streamapp.brokers.protocols import MAX_COMMIT_METADATA_BYTES, CommittedOffset, ConsumerConfig
+from streamapp.clock import Clock
+from streamapp.errors import BrokerError, CommitRefusedError
+from streamapp.record import TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What a member gets from a rebalance."""
+
+    member_id: str
+    generation: int
+    partitions: frozenset[TopicPartition]
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    member_id: str
+    config: ConsumerConfig
+    ask_to_rejoin: Callable[[], None]
+    heard_at: float
+    partitions: frozenset[TopicPartition] = frozenset()
+    joined: "asyncio.Future[Membership] | None" = None
+
+
+@dataclass(slots=True)
+class _Timers:
+    """Tasks of the coordinator; each ends by itself when there is nothing to watch."""
+
+    sessions: "asyncio.Task[None] | None" = None
+    rebalance: "asyncio.Task[None] | None" = None
+
+
+class Group:
+    """One consumer group.
+
+    Attributes:
+        name: the group's name.
+        commits: committed offsets; they stay when the members are gone.
+    """
+
+    def __init__(self, name: str, topics: TopicStore, clock: Clock) -> None:
+        self.name = name
+        self.commits: dict[TopicPartition, CommittedOffset] = {}
+        self._topics = topics
+        self._clock = clock
+        self._members: dict[str, _Member] = {}
+        self._numbers = count(1)
+        self._generation = 0
+        self._rebalancing = False
+        self._timers = _Timers()
+
+    def subscribes_to(self, topic: str) -> bool:
+        """Whether a member reads this topic."""
+        return any(topic in member.config.topics for member in self._members.values())
+
+    async def join(
+        self, member_id: str | None, config: ConsumerConfig, ask_to_rejoin: Callable[[], None]
+    ) -> Membership:
+        """Join, or join again, and wait until the rebalance is over."""
+        member = self._members.get(member_id) if member_id else None
+        if member is None:
+            known = self._static_member(config)
+            member = self._admit(config, ask_to_rejoin)
+            if known is not None:
+                return self._replace(known, member)
+        member.heard_at = self._clock.monotonic()
+        member.joined = asyncio.get_running_loop().create_future()
+        self._begin_rebalance()
+        self._complete_when_all_joined()
+        return await member.joined
+
+    def leave(self, member_id: str) -> None:
+        """Remove a member; its partitions go to the others. Unknown members have left already."""
+        if self._members.pop(member_id, None) is None:
+            return
+        if self._members:
+            self._begin_rebalance()
+            self._complete_when_all_joined()
+        else:
+            self._rebalancing = False
+            self._stop_timers()
+
+    def heartbeat(self, member_id: str) -> bool:
+        """Note that a member lives; false when it is not one (any more)."""
+        member = self._members.get(member_id)
+        if member is None:
+            return False
+        now = self._clock.monotonic()
+        if now - member.heard_at > member.config.session_timeout_seconds:
+            self.leave(member_id)  # the event loop was blocked for longer than a session
+            return False
+        member.heard_at = now
+        return True
+
+    def commit(
+        self, membership: Membership | None, offsets: Mapping[TopicPartition, CommittedOffset]
+    ) -> None:
+        """Store offsets of a member of the current generation.
+
+        Raises:
+            CommitRefusedError: the member or its generation is not current.
+            BrokerError: metadata is too long.
+        """
+        current = (
+            membership is not None
+            and membership.member_id in self._members
+            and membership.generation == self._generation
+        )
+        if not current:
+            raise CommitRefusedError(
+                f"group {self.name!r} refused a commit: this member is not in its generation "
+                f"{self._generation}; its partitions went to others, who will read them again"
+            )
+        for partition, committed in offsets.items():
+            if len(committed.metadata.encode()) > MAX_COMMIT_METADATA_BYTES:
+                raise BrokerError(
+                    f"group {self.name!r} refused a commit of {partition}: its metadata is longer "
+                    f"than {MAX_COMMIT_METADATA_BYTES} bytes"
+                )
+        self.commits.update(offsets)
+
+    def rebalance(self) -> None:
+        """Deal partitions out anew, because there are more or fewer of them."""
+        if self._members:
+            self._begin_rebalance()
+
+    def _admit(self, config: ConsumerConfig, ask_to_rejoin: Callable[[], None]) -> _Member:
+        prefix = config.group_instance_id or "member"
+        member_id = f"{prefix}-{next(self._numbers):06d}"
+        member = _Member(member_id, config, ask_to_rejoin, self._clock.monotonic())
+        self._members[member_id] = member
+        if self._timers.sessions is None or self._timers.sessions.done():
+            self._timers.sessions = asyncio.create_task(self._expire_sessions())
+        return member
+
+    def _static_member(self, config: ConsumerConfig) -> _Member | None:
+        """The member with this instance id that a restarted one takes the place of."""
+        if config.group_instance_id is None:
+            return None
+        for member in self._members.values():
+            if member.config.group_instance_id == config.group_instance_id:
+                return member
+        return None
+
+    def _replace(self, old: _Member, new: _Member) -> Membership:
+        """Give a restarted static member the partitions it had, without a rebalance."""
+        del self._members[old.member_id]
+        new.partitions = old.partitions
+        if self._rebalancing or old.config.topics != new.config.topics:
+            self._begin_rebalance()
+            new.ask_to_rejoin()
+        return Membership(new.member_id, self._generation, new.partitions)
+
+    def _begin_rebalance(self) -> None:
+        for member in self._members.values():
+            if member.joined is None:
+                member.ask_to_rejoin()
+        if not self._rebalancing:
+            self._rebalancing = True
+            self._timers.rebalance = asyncio.create_task(self._expire_rebalance())
+
+    def _complete_when_all_joined(self) -> None:
+        members = self._members.values()
+        if not self._rebalancing or not all(member.joined for member in members):
+            return
+        self._rebalancing = False
+        self._generation += 1
+        self._cancel_rebalance_timer()
+        dealt = _deal(list(members), self._topics)
+        now = self._clock.monotonic()
+        for member in members:
+            member.partitions = frozenset(dealt[member.member_id])
+            member.heard_at = now
+            joined, member.joined = member.joined, None
+            if joined is not None and not joined.done():
+                joined.set_result(Membership(member.member_id, self._generation, member.partitions))
+
+    async def _expire_rebalance(self) -> None:
+        """Evict members that gave no partitions back within the rebalance timeout."""
+        timeout = max(m.config.rebalance_timeout_seconds for m in self._members.values())
+        await self._clock.sleep(timeout)
+        for member in list(self._members.values()):
+            if member.joined is None:
+                del self._members[member.member_id]
+        self._timers.rebalance = None
+        self._complete_when_all_joined()
+
+    async def _expire_sessions(self) -> None:
+        """Evict members that were not heard of for their session timeout."""
+        while self._members:
+            now = self._clock.monotonic()
+            for member in list(self._members.values()):
+                waits = member.joined is not None  # a join counts as a sign of life
+                if not waits and now - member.heard_at > member.config.session_timeout_seconds:
+                    self.leave(member.member_id)
+            await self._clock.sleep(max(self._next_expiry() - now, 0.001))
+
+    def _next_expiry(self) -> float:
+        """When the next session ends if nothing is heard, just after the full timeout."""
+        now = self._clock.monotonic()
+        return 0.001 + min(
+            (
+                (now if m.joined else m.heard_at) + m.config.session_timeout_seconds
+                for m in self._members.values()
+            ),
+            default=now,
+        )
+
+    def _cancel_rebalance_timer(self) -> None:
+        if self._timers.rebalance is not None:
+            self._timers.rebalance.cancel()
+            self._timers.rebalance = None
+
+    def _stop_timers(self) -> None:
+        self._cancel_rebalance_timer()
+        if self._timers.sessions is not None:
+            self._timers.sessions.cancel()
+            self._timers.sessions = None
+
+
+@dataclass(slots=True)
+class Groups:
+    """The groups of a broker by name."""
+
+    topics: TopicStore
+    clock: Clock
+    _groups: dict[str, Group] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self._groups.values())
+
+    def find(self, name: str) -> Group | None:
+        """The group, or `None` when nobody has joined it."""
+        return self._groups.get(name)
+
+    def get(self, name: str) -> Group:
+        """The group, new when nobody has joined it."""
+        if name not in self._groups:
+            self._groups[name] = Group(name, self.topics, self.clock)
+        return self._groups[name]
+
+    def needed_from(self, partition: TopicPartition, end_offset: int) -> int:
+        """First offset that some group has yet to finish; the end when no group reads it."""
+        needed = end_offset
+        for group in self._groups.values():
+            committed = group.commits.get(partition)
+            if committed is not None:
+                needed = min(needed, committed.offset)
+            elif group.subscribes_to(partition.topic):
+                return 0
+        return needed
+
+
+def _deal(members: list[_Member], topics: TopicStore) -> dict[str, list[TopicPartition]]:
+    """Round-robin over the members that subscribe, as Kafka's `RoundRobinAssignor`."""
+    members = sorted(members, key=lambda member: member.member_id)
+    dealt: dict[str, list[TopicPartition]] = {member.member_id: [] for member in members}
+    turn = cycle(members)
+    for name in sorted({topic for member in members for topic in member.config.topics}):
+        topic = topics.find(name)
+        for log in topic.logs if topic else []:
+            taker = next(member for member in turn if name in member.config.topics)
+            dealt[taker.member_id].append(log.partition)
+    return dealt

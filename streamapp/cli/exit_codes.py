@@ -1,0 +1,26 @@
+"""Exit codes of the command line, by name."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit code says."""
+
+    OK = 0
+    FAILURE = 1
+    """Something went wrong that has no code of its own; `broker status`: nothing runs."""
+
+    USAGE = 2
+    """The command line itself is wrong."""
+
+    CONFIGURATION = 3
+    """A file, declaration or option does not fit; nothing was started."""
+
+    BROKER_UNREACHABLE = 4
+    STAGE_STOPPED = 5
+    """A record failed in a stage whose policy is `stop`."""
+
+    DRAIN_TIMEOUT = 6
+    """Work in flight did not finish within the drain deadline; it will be delivered again."""
+
+    PORT_IN_USE = 7

@@ -1,0 +1,208 @@
+"""The Grafana dashboard as data: deploy/grafana/dashboards/streamapp.json.
+
+Queries name metrics through the table of definitions, so a renamed metric fails here and not
+silently on somebody's screen. `python -m streamapp.observability.dashboard` prints the file.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from streamapp.observability.definitions import METRICS
+
+DATASOURCE_UID = "streamapp-prometheus"
+"""Uid of the Prometheus data source, as deploy/grafana/provisioning declares it."""
+
+_METRICS = {metric.name.removeprefix("streamapp_"): metric.name for metric in METRICS}
+_SELECTED = '{pipeline=~"$pipeline",stage=~"$stage"}'
+_WIDTH, _HEIGHT, _COLUMNS = 8, 8, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One panel.
+
+    Attributes:
+        title: what it shows.
+        unit: Grafana's name of the unit.
+        queries: PromQL and legend of each line.
+        kind: Grafana's panel type.
+    """
+
+    title: str
+    unit: str
+    queries: tuple[tuple[str, str], ...]
+    kind: str = "timeseries"
+
+
+def _metric(name: str, suffix: str = "") -> str:
+    return f"{_METRICS[name]}{suffix}{_SELECTED}"
+
+
+def _rate(name: str, by: str, suffix: str = "") -> str:
+    return f"sum by ({by}) (rate({_metric(name, suffix)}[$__rate_interval]))"
+
+
+def _quantiles(name: str, *quantiles: float) -> tuple[tuple[str, str], ...]:
+    buckets = _rate(name, "pipeline, stage, le", "_bucket")
+    return tuple(
+        (f"histogram_quantile({q}, {buckets})", f"{{{{stage}}}} p{q * 100:.0f}") for q in quantiles
+    )
+
+
+def _by_stage(name: str, aggregate: str = "sum") -> tuple[str, str]:
+    return f"{aggregate} by (pipeline, stage) ({_metric(name)})", "{{stage}}"
+
+
+def panels() -> tuple[Panel, ...]:
+    """The panels, from left to right and top to bottom."""
+    by_stage = "pipeline, stage"
+    return (
+        Panel(
+            "Stage state",
+            "none",
+            ((f"sum by (pipeline, stage, state) ({_metric('stage_state')}) > 0", "{{state}}"),),
+            kind="table",
+        ),
+        Panel("Records in", "cps", ((_rate("received_records_total", by_stage), "{{stage}}"),)),
+        Panel(
+            "Records out",
+            "cps",
+            ((_rate("produced_records_total", "pipeline, stage, topic"), "{{stage}} {{topic}}"),),
+        ),
+        Panel("Bytes in", "Bps", ((_rate("received_bytes_total", by_stage), "{{stage}}"),)),
+        Panel(
+            "Outcomes",
+            "cps",
+            (
+                (
+                    _rate("finished_records_total", "pipeline, stage, outcome"),
+                    "{{stage}} {{outcome}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Dead letters by reason",
+            "cps",
+            ((_rate("dead_letters_total", "pipeline, stage, reason"), "{{stage}} {{reason}}"),),
+        ),
+        Panel("Lag in records", "short", (_by_stage("lag_records"),)),
+        Panel("Lag in seconds, worst partition", "s", (_by_stage("lag_seconds", "max"),)),
+        Panel("Blocked partitions", "short", (_by_stage("partition_blocked"),)),
+        Panel("Attempt duration", "s", _quantiles("attempt_duration_seconds", 0.5, 0.95, 0.99)),
+        Panel("End-to-end age", "s", _quantiles("record_age_seconds", 0.99)),
+        Panel("Busy lanes", "short", (_by_stage("busy_lanes"),)),
+        Panel("In flight, records", "short", (_by_stage("in_flight_records"),)),
+        Panel("In flight, bytes", "bytes", (_by_stage("in_flight_bytes"),)),
+        Panel(
+            "Retries and timeouts",
+            "cps",
+            (
+                (_rate("retries_total", by_stage), "{{stage}} retries"),
+                (_rate("timeouts_total", by_stage), "{{stage}} timeouts"),
+            ),
+        ),
+        Panel(
+            "Age of the last commit, and of the last progress",
+            "s",
+            (
+                (_by_stage("last_commit_age_seconds", "max")[0], "{{stage}} commit"),
+                (_by_stage("last_progress_age_seconds", "max")[0], "{{stage}} progress"),
+            ),
+        ),
+        Panel(
+            "Commits",
+            "cps",
+            (
+                (_rate("commits_total", by_stage), "{{stage}} succeeded"),
+                (_rate("commit_failures_total", by_stage), "{{stage}} failed"),
+            ),
+        ),
+        Panel(
+            "Rebalances and producer replacements",
+            "short",
+            (
+                (_increase("rebalances_total"), "{{stage}} rebalances"),
+                (_increase("producer_replacements_total"), "{{stage}} producers"),
+            ),
+        ),
+    )
+
+
+def _increase(name: str) -> str:
+    return f"sum by (pipeline, stage) (increase({_metric(name)}[$__rate_interval]))"
+
+
+def dashboard() -> dict[str, Any]:
+    """The dashboard in Grafana's JSON model."""
+    return {
+        "uid": "streamapp",
+        "title": "streamapp",
+        "tags": ["streamapp"],
+        "schemaVersion": 39,
+        "editable": False,
+        "refresh": "5s",
+        "time": {"from": "now-30m", "to": "now"},
+        "templating": {
+            "list": [
+                _variable("pipeline", f"label_values({_METRICS['stage_state']}, pipeline)"),
+                _variable(
+                    "stage",
+                    f'label_values({_METRICS["stage_state"]}{{pipeline=~"$pipeline"}}, stage)',
+                ),
+            ]
+        },
+        "panels": [_panel(i, panel) for i, panel in enumerate(panels())],
+    }
+
+
+def dashboard_json() -> str:
+    """The file's text."""
+    return orjson.dumps(dashboard(), option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def _variable(name: str, query: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": "query",
+        "datasource": {"type": "prometheus", "uid": DATASOURCE_UID},
+        "query": {"query": query, "refId": name},
+        "refresh": 2,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".*",
+        "current": {"text": "All", "value": "$__all"},
+    }
+
+
+def _panel(index: int, panel: Panel) -> dict[str, Any]:
+    table = panel.kind == "table"
+    return {
+        "id": index + 1,
+        "title": panel.title,
+        "type": panel.kind,
+        "datasource": {"type": "prometheus", "uid": DATASOURCE_UID},
+        "gridPos": {
+            "x": index % _COLUMNS * _WIDTH,
+            "y": index // _COLUMNS * _HEIGHT,
+            "w": _WIDTH,
+            "h": _HEIGHT,
+        },
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "targets": [
+            {
+                "refId": chr(ord("A") + i),
+                "expr": expression,
+                "legendFormat": legend,
+                "instant": table,
+                "format": "table" if table else "time_series",
+            }
+            for i, (expression, legend) in enumerate(panel.queries)
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(dashboard_json())

@@ -1,0 +1,214 @@
+"""Every metric that streamapp exports, in one table.
+
+The exporter, the reference page, the dashboard and their tests are all driven by it, so a metric
+that is not here cannot be exported or plotted. Names follow the Prometheus conventions: base
+units, the unit at the end of the name, `_total` after that for counters.
+
+`python -m streamapp.observability.definitions` prints the reference page.
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamapp.observability.stage_metrics import DeadLetterReason, Outcome, StageState
+
+
+class MetricKind(StrEnum):
+    """How a metric moves: the Prometheus type of its family."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDefinition:
+    """One metric.
+
+    Attributes:
+        name: as it is exported and queried, counters with `_total`.
+        kind: counter, gauge or histogram.
+        unit: base unit, which the name ends with; empty for a plain 0 or 1.
+        labels: names of its labels, in the order in which the exporter gives their values.
+        help: one sentence for the operator.
+    """
+
+    name: str
+    kind: MetricKind
+    unit: str
+    labels: tuple[str, ...]
+    help: str
+
+
+LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "pipeline": ("name of the pipeline", ()),
+    "stage": ("name of the stage", ()),
+    "topic": ("name of the topic", ()),
+    "partition": ("number of the partition", ()),
+    "outcome": ("how a record ended", tuple(Outcome)),
+    "reason": ("why a record became a dead letter", tuple(DeadLetterReason)),
+    "state": ("what a stage does", tuple(StageState)),
+    "version": ("version of streamapp", ()),
+}
+"""Every label: what it means, and its values where they are a closed set."""
+
+_STAGE = ("pipeline", "stage")
+_PARTITION = (*_STAGE, "topic", "partition")
+
+
+def _counter(name: str, unit: str, help_: str, *labels: str) -> MetricDefinition:
+    return MetricDefinition(name, MetricKind.COUNTER, unit, (*_STAGE, *labels), help_)
+
+
+def _gauge(name: str, unit: str, help_: str, *labels: str) -> MetricDefinition:
+    return MetricDefinition(name, MetricKind.GAUGE, unit, (*_STAGE, *labels), help_)
+
+
+def _partition_gauge(name: str, unit: str, help_: str) -> MetricDefinition:
+    return MetricDefinition(name, MetricKind.GAUGE, unit, _PARTITION, help_)
+
+
+def _histogram(name: str, unit: str, help_: str) -> MetricDefinition:
+    return MetricDefinition(name, MetricKind.HISTOGRAM, unit, _STAGE, help_)
+
+
+BUILD_INFO = MetricDefinition(
+    "streamapp_build_info",
+    MetricKind.GAUGE,
+    "",
+    ("version",),
+    "Always 1; the label says which version of streamapp runs.",
+)
+"""The one metric that belongs to the process and to no stage."""
+
+STAGE_METRICS: tuple[MetricDefinition, ...] = (
+    _counter(
+        "streamapp_received_records_total",
+        "records",
+        "Records taken from the broker, redelivered ones included.",
+    ),
+    _counter(
+        "streamapp_received_bytes_total",
+        "bytes",
+        "Bytes of the values of the records taken from the broker.",
+    ),
+    _counter(
+        "streamapp_finished_records_total", "records", "Records finished, by outcome.", "outcome"
+    ),
+    _counter(
+        "streamapp_produced_records_total",
+        "records",
+        "Output records that the broker acknowledged, by topic.",
+        "topic",
+    ),
+    _histogram(
+        "streamapp_attempt_duration_seconds", "seconds", "Duration of one attempt of the agent."
+    ),
+    _histogram(
+        "streamapp_record_age_seconds",
+        "seconds",
+        "End-to-end age of a record: time of its processing less its timestamp.",
+    ),
+    _partition_gauge(
+        "streamapp_lag_records",
+        "records",
+        "Records between the commit frontier and the end of the partition; absent until known.",
+    ),
+    _partition_gauge(
+        "streamapp_lag_seconds",
+        "seconds",
+        "Age of the first unfinished record; 0 without lag, absent until known.",
+    ),
+    _gauge("streamapp_in_flight_records", "records", "Records taken and not finished."),
+    _gauge("streamapp_in_flight_bytes", "bytes", "Bytes of the records taken and not finished."),
+    _gauge("streamapp_busy_lanes", "lanes", "Attempts that run now."),
+    _counter("streamapp_retries_total", "retries", "Attempts after the first of a record."),
+    _counter("streamapp_timeouts_total", "timeouts", "Attempts that ran into their deadline."),
+    _counter(
+        "streamapp_dead_letters_total",
+        "dead_letters",
+        "Dead letters that the broker acknowledged, by reason.",
+        "reason",
+    ),
+    _counter("streamapp_commits_total", "commits", "Commits of offsets that succeeded."),
+    _counter("streamapp_commit_failures_total", "failures", "Commits of offsets that failed."),
+    _gauge(
+        "streamapp_last_commit_age_seconds",
+        "seconds",
+        "Seconds since the last commit that succeeded; absent before the first.",
+    ),
+    _gauge(
+        "streamapp_last_progress_age_seconds",
+        "seconds",
+        "Seconds since a commit frontier moved or lag appeared; absent before the first.",
+    ),
+    _counter("streamapp_rebalances_total", "rebalances", "Assignments received from the group."),
+    _counter(
+        "streamapp_producer_replacements_total",
+        "replacements",
+        "Times the producer was replaced after a failed batch.",
+    ),
+    _partition_gauge(
+        "streamapp_partition_blocked",
+        "",
+        "1 while the partition takes no more records, else 0.",
+    ),
+    _gauge(
+        "streamapp_stage_state",
+        "",
+        "One series for each state: 1 for the state the stage is in, else 0.",
+        "state",
+    ),
+)
+"""What every stage exports."""
+
+METRICS: tuple[MetricDefinition, ...] = (*STAGE_METRICS, BUILD_INFO)
+"""The whole table."""
+
+
+def metrics_reference() -> str:
+    """The reference page, docs/reference/metrics.md, as Markdown."""
+    lines = [
+        "# Metrics",
+        "",
+        "Generated from `streamapp/observability/definitions.py` by",
+        "`python -m streamapp.observability.definitions`.",
+        "",
+        "`/metrics` also carries the process, platform and garbage collector metrics of the",
+        "Prometheus client (`process_*`, `python_*`).",
+        "Series of a partition disappear when it is revoked. Keys, offsets and error texts are",
+        "never labels.",
+        "",
+        *_table(
+            ("metric", "kind", "unit", "labels", "meaning"),
+            (
+                (f"`{m.name}`", m.kind, m.unit or "0 or 1", _code_list(m.labels), m.help)
+                for m in METRICS
+            ),
+        ),
+        "",
+        "## Labels",
+        "",
+        *_table(
+            ("label", "meaning", "values"),
+            (
+                (f"`{label}`", meaning, _code_list(values) or "open")
+                for label, (meaning, values) in LABELS.items()
+            ),
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
+
+
+def _code_list(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(metrics_reference())

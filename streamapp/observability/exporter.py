@@ -1,0 +1,245 @@
+"""The way of the counters to Prometheus: families are built when somebody scrapes.
+
+The table in `definitions` drives it. A definition without a reader here fails at the first
+scrape, and a reader without a definition is never asked, so what is exported is the table.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.samples import Sample
+
+from streamapp.clock import Clock
+from streamapp.observability.definitions import (
+    BUILD_INFO,
+    STAGE_METRICS,
+    MetricDefinition,
+    MetricKind,
+)
+from streamapp.observability.histogram import Histogram
+from streamapp.observability.stage_metrics import StageMetrics, StageState
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """The instant of a scrape, so that all series of one agree."""
+
+    monotonic: float
+    time: float
+
+
+Reading = tuple[tuple[str, ...], float | Histogram]
+"""Values of the labels after pipeline and stage, and the value."""
+
+Reader = Callable[[StageMetrics, _Now], Iterable[Reading]]
+
+
+class StageCollector:
+    """A Prometheus collector over the stages that run now.
+
+    It reads plain numbers which the event loop writes, so `collect` belongs on that loop.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._version = version("streamapp")  # a file is read: not in each scrape
+        self._stages: dict[tuple[str, str], StageMetrics] = {}
+
+    @property
+    def stages(self) -> Sequence[StageMetrics]:
+        """The stages that are exported, in the order in which they were added."""
+        return tuple(self._stages.values())
+
+    def add(self, metrics: StageMetrics) -> None:
+        """Export this stage from now on.
+
+        Raises:
+            ValueError: a stage with the same pipeline and name is exported already; two of them
+                would make one series twice, and Prometheus would refuse the whole scrape.
+        """
+        key = (metrics.pipeline, metrics.stage)
+        if key in self._stages:
+            raise ValueError(
+                f"stage {metrics.stage!r} of pipeline {metrics.pipeline!r} is exported already; "
+                "remove it first"
+            )
+        self._stages[key] = metrics
+
+    def remove(self, metrics: StageMetrics) -> None:
+        """Export this stage no longer; nothing happens when it was not."""
+        key = (metrics.pipeline, metrics.stage)
+        if self._stages.get(key) is metrics:
+            del self._stages[key]
+
+    def describe(self) -> Iterator[Metric]:
+        """The families without samples, for a registry's check of names."""
+        yield from (_family(definition) for definition in (*STAGE_METRICS, BUILD_INFO))
+
+    def collect(self) -> Iterator[Metric]:
+        """The families as they stand now."""
+        now = _Now(self._clock.monotonic(), self._clock.time())
+        for definition in STAGE_METRICS:
+            read = _READERS[definition.name]
+            family = _family(definition)
+            for metrics in self._stages.values():
+                for values, value in read(metrics, now):
+                    labels = (metrics.pipeline, metrics.stage, *values)
+                    _add(family, definition, labels, value)
+            yield family
+        build = _family(BUILD_INFO)
+        _add(build, BUILD_INFO, (self._version,), 1)
+        yield build
+
+
+class MetricsExporter:
+    """What `/metrics` answers with: the stages, the process, the platform, the collector.
+
+    Attributes:
+        stages: where stages are added and removed.
+        registry: the process, platform and garbage collector metrics; nothing global.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.stages = StageCollector(clock)
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    async def render(self, accept: str) -> tuple[bytes, str]:
+        """Body and content type for a scrape with this `Accept` header.
+
+        The counters are read here, on the event loop that writes them, with a turn for others
+        after each family. Reading /proc and encoding happen in a thread. So a scrape of many
+        stages does not hold the lanes.
+        """
+        encode, content_type = choose_encoder(accept)
+        families = []
+        for family in self.stages.collect():
+            families.append(family)
+            await asyncio.sleep(0)
+        body = await asyncio.to_thread(encode, _Families(families, self.registry))
+        return body, content_type
+
+
+class _Families:
+    """Families read earlier, and a registry read when asked: what the encoders walk over."""
+
+    def __init__(self, families: Sequence[Metric], registry: CollectorRegistry) -> None:
+        self._families = families
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
+        yield from self._registry.collect()
+
+
+def _family(definition: MetricDefinition) -> Metric:
+    name = definition.name.removesuffix("_total")
+    # OpenMetrics: the unit must be the suffix of the family's name, or be left out.
+    unit = definition.unit if name.endswith(f"_{definition.unit}") else ""
+    return Metric(name, definition.help, definition.kind, unit)
+
+
+def _add(
+    family: Metric,
+    definition: MetricDefinition,
+    label_values: tuple[str, ...],
+    value: float | Histogram,
+) -> None:
+    labels = dict(zip(definition.labels, label_values, strict=True))
+    if isinstance(value, Histogram):
+        family.samples.extend(_histogram_samples(family.name, labels, value))
+        return
+    suffix = "_total" if definition.kind is MetricKind.COUNTER else ""
+    family.samples.append(Sample(family.name + suffix, labels, value))
+
+
+def _histogram_samples(name: str, labels: dict[str, str], histogram: Histogram) -> Iterator[Sample]:
+    count = 0
+    # 12 digits: what binary fractions add to 0.000015 is noise, and part of the series' name.
+    bounds = [repr(float(f"{b:.12g}")) for b in histogram.upper_bounds_seconds()]
+    for bound, observations in zip((*bounds, "+Inf"), histogram.counts, strict=True):
+        count += observations
+        yield Sample(f"{name}_bucket", {**labels, "le": bound}, count)
+    yield Sample(f"{name}_count", labels, count)
+    yield Sample(f"{name}_sum", labels, histogram.total * histogram.unit_seconds)
+
+
+def _value(read: Callable[[StageMetrics], float | Histogram]) -> Reader:
+    """A metric with one series for each stage."""
+    return lambda metrics, _: (((), read(metrics)),)
+
+
+def _age(read: Callable[[StageMetrics], float | None]) -> Reader:
+    """Seconds since a monotonic instant; no series while there is none."""
+
+    def reader(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+        at = read(metrics)
+        if at is not None:
+            yield (), max(0.0, now.monotonic - at)
+
+    return reader
+
+
+def _lag_records(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
+    for (topic, partition), state in metrics.partitions.items():
+        if state.lag_records is not None:
+            yield (topic, str(partition)), state.lag_records
+
+
+def _lag_seconds(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    """Zero without lag; nothing while lag, or the time of the first unfinished record, is unknown.
+
+    Clocks of producers may be ahead of ours, so a negative age counts as zero.
+    """
+    for (topic, partition), state in metrics.partitions.items():
+        if state.lag_records == 0:
+            yield (topic, str(partition)), 0
+        elif state.lag_records is not None and state.oldest_timestamp_seconds is not None:
+            yield (topic, str(partition)), max(0.0, now.time - state.oldest_timestamp_seconds)
+
+
+def _blocked(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
+    for (topic, partition), state in metrics.partitions.items():
+        yield (topic, str(partition)), int(state.blocked)
+
+
+_READERS: dict[str, Reader] = {
+    "streamapp_received_records_total": _value(lambda m: m.records_in),
+    "streamapp_received_bytes_total": _value(lambda m: m.bytes_in),
+    "streamapp_finished_records_total": lambda m, _: (
+        ((outcome,), count) for outcome, count in m.outcomes.items()
+    ),
+    "streamapp_produced_records_total": lambda m, _: (
+        ((topic,), count) for topic, count in m.records_out.items()
+    ),
+    "streamapp_attempt_duration_seconds": _value(lambda m: m.attempt_duration),
+    "streamapp_record_age_seconds": _value(lambda m: m.age),
+    "streamapp_lag_records": _lag_records,
+    "streamapp_lag_seconds": _lag_seconds,
+    "streamapp_in_flight_records": _value(lambda m: m.in_flight_records),
+    "streamapp_in_flight_bytes": _value(lambda m: m.in_flight_bytes),
+    "streamapp_busy_lanes": _value(lambda m: m.busy_lanes),
+    "streamapp_retries_total": _value(lambda m: m.retries),
+    "streamapp_timeouts_total": _value(lambda m: m.timeouts),
+    "streamapp_dead_letters_total": lambda m, _: (
+        ((reason,), count) for reason, count in m.dead_letters.items()
+    ),
+    "streamapp_commits_total": _value(lambda m: m.commits),
+    "streamapp_commit_failures_total": _value(lambda m: m.commit_failures),
+    "streamapp_last_commit_age_seconds": _age(lambda m: m.last_commit_at),
+    "streamapp_last_progress_age_seconds": _age(lambda m: m.last_progress_at),
+    "streamapp_rebalances_total": _value(lambda m: m.rebalances),
+    "streamapp_producer_replacements_total": _value(lambda m: m.producer_replacements),
+    "streamapp_partition_blocked": _blocked,
+    "streamapp_stage_state": lambda m, _: (
+        ((state,), int(m.state is state)) for state in StageState
+    ),
+}
+"""How each metric of the table is read from a stage."""

@@ -1,0 +1,70 @@
+"""Health and readiness of a stage: pure rules over its counters and the time.
+
+What the runtime must do, or these rules tell lies:
+
+- write `StageMetrics.last_progress_at` when a commit frontier moves, and when lag goes from zero
+  to positive; a rebalance is neither. `progress.ProgressWatch` does exactly this;
+- write `PartitionMetrics.lag_records` at least once a second, so that a stall is seen within that
+  second, and set it to `None` while it cannot be measured;
+- remove the `PartitionMetrics` of revoked partitions, and count `rebalances` for each assignment,
+  an empty one included;
+- set `StageMetrics.state` to `FAILED` before a stage that cannot go on ends.
+
+The rule is about a whole stage. One partition that is held while others move shows in
+`streamapp_partition_blocked` and `streamapp_lag_seconds`.
+"""
+
+from dataclasses import dataclass
+
+from streamapp.observability.stage_metrics import StageMetrics, StageState
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """An answer and why.
+
+    Attributes:
+        ok: whether all is well.
+        reason: one short clause for the operator, of the good answer as well.
+    """
+
+    ok: bool
+    reason: str
+
+
+def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) -> Health:
+    """Whether the stage does its work: a stage that has lag must make progress.
+
+    Args:
+        metrics: the stage's counters.
+        now: monotonic seconds, of the clock that `last_progress_at` was read from.
+        stall_after_seconds: how long a stage with lag may go without progress.
+    """
+    if metrics.state not in (StageState.RUNNING, StageState.DRAINING):
+        return Health(ok=metrics.state is not StageState.FAILED, reason=metrics.state)
+    lag = sum(partition.lag_records or 0 for partition in metrics.partitions.values())
+    if not lag:
+        held = "no lag" if metrics.partitions else "no partitions assigned"
+        return Health(ok=True, reason=f"{metrics.state}, {held}")
+    if metrics.last_progress_at is None:
+        # Cannot be while the runtime keeps the rules above; to call it healthy would be for ever.
+        return Health(ok=False, reason=f"lag of {lag} records and no progress ever recorded")
+    still_seconds = now - metrics.last_progress_at
+    if still_seconds >= stall_after_seconds:
+        return Health(
+            ok=False, reason=f"lag of {lag} records and no progress for {still_seconds:.0f} s"
+        )
+    return Health(ok=True, reason=f"{metrics.state}, lag of {lag} records")
+
+
+def stage_readiness(metrics: StageMetrics) -> Health:
+    """Whether the stage takes part: it runs, and its group has given it an assignment.
+
+    An empty assignment counts: a spare worker is ready. A draining stage is not: it takes no more
+    records, and whoever counts workers should not count it.
+    """
+    if metrics.state is not StageState.RUNNING:
+        return Health(ok=False, reason=metrics.state)
+    if not metrics.rebalances:
+        return Health(ok=False, reason="waiting for its first assignment")
+    return Health(ok=True, reason="running")

@@ -1,0 +1,137 @@
+"""Logs of the command line: plain or JSON lines on stderr, never with a payload.
+
+Two things would write payloads if they were let: the Kafka client logs keys and values at DEBUG,
+and pydantic quotes the input in the text of its errors. The first is kept at INFO and above, the
+second is written as places and kinds of faults only.
+"""
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any, TextIO
+
+import orjson
+from pydantic import ValidationError
+
+from streamapp.errors import ConfigurationError
+
+CLIENT_LOGGERS = ("aiokafka", "kafka", "aiohttp", "asyncio")
+"""Loggers of libraries, which say less than ours: INFO only where ours say DEBUG."""
+
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class LogFormat(StrEnum):
+    """How a log line is written."""
+
+    PLAIN = "plain"
+    JSON = "json"
+
+
+def configure_logging(
+    level: str = "INFO", log_format: LogFormat = LogFormat.PLAIN, stream: TextIO | None = None
+) -> None:
+    """Send all logs to stderr, in place of what was set up before.
+
+    Args:
+        level: DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case.
+        log_format: plain lines for people, JSON lines for machines.
+        stream: where to write instead of stderr.
+
+    Raises:
+        ConfigurationError: there is no such level.
+    """
+    levels = logging.getLevelNamesMapping()
+    if level.upper() not in levels:
+        raise ConfigurationError(
+            f"log level {level!r} is unknown; use DEBUG, INFO, WARNING, ERROR or CRITICAL"
+        )
+    ours = levels[level.upper()]
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else PlainFormatter())
+    logging.basicConfig(level=ours, handlers=[handler], force=True)
+    clients = logging.INFO if ours <= logging.DEBUG else max(ours, logging.WARNING)
+    for name in CLIENT_LOGGERS:
+        logging.getLogger(name).setLevel(clients)
+
+
+class PlainFormatter(logging.Formatter):
+    """Time in UTC, level, logger, text, then `key=value` for whatever `extra` named."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatTime(  # noqa: N802 - name of the base's
+        self,
+        record: logging.LogRecord,
+        datefmt: str | None = None,  # noqa: ARG002 - signature of the base's
+    ) -> str:
+        """Time of the record in UTC."""
+        return _utc(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - name of the base's
+        """The line without the exception."""
+        extras = "".join(f" {key}={value}" for key, value in _extras(record))
+        # One record is one line: a line break in a name would let it forge another record.
+        return (super().formatMessage(record) + extras).replace("\r", "\\r").replace("\n", "\\n")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - name of the base's
+        """The exception and what caused it, without payloads."""
+        return describe_exception(ei[1])
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time in UTC, level, logger, text, extras and exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line: dict[str, Any] = {
+            "time": _utc(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "text": record.getMessage(),
+        }
+        line |= {key: value for key, value in _extras(record) if key not in line}
+        if record.exc_info and record.exc_info[1]:
+            line["exception"] = describe_exception(record.exc_info[1])
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def describe_exception(error: BaseException) -> str:
+    """Stack and sentence of an exception and of its causes, the first cause first.
+
+    Errors of pydantic are told by place and kind: their own text quotes the input.
+    """
+    parts = []
+    for link in reversed(list(_chain(error))):
+        stack = "".join(traceback.format_tb(link.__traceback__))
+        parts.append(f"{stack}{type(link).__qualname__}: {_sentence(link)}")
+    return "\n".join(parts)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _sentence(error: BaseException) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, f['loc'])) or 'value'}: {f['type']}" for f in faults)
+
+
+def _utc(record: logging.LogRecord) -> str:
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{seconds}.{int(record.msecs):03d}Z"
+
+
+def _extras(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
+    return (item for item in vars(record).items() if item[0] not in _STANDARD_ATTRIBUTES)

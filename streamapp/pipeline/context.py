@@ -1,0 +1,39 @@
+"""What an agent may know about the record that it works on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from streamapp.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The record and the attempt; made only for agents that ask for it.
+
+    Attributes:
+        pipeline_id: name of the pipeline.
+        stage_id: name of the stage.
+        record: the record as it was read from the broker.
+        attempt: 1 for the first attempt, 2 for the first retry.
+    """
+
+    pipeline_id: str
+    stage_id: str
+    record: Record
+    attempt: int
+
+    @property
+    def key(self) -> bytes | None:
+        """Key of the record."""
+        return self.record.key
+
+    @property
+    def headers(self) -> Mapping[str, bytes]:
+        """Headers of the record; of several with one name, the last."""
+        return dict(self.record.headers)
+
+    @property
+    def timestamp(self) -> datetime:
+        """Timestamp of the record, in UTC."""
+        return datetime.fromtimestamp(self.record.timestamp / 1000, tz=UTC)

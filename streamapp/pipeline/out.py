@@ -1,0 +1,35 @@
+"""An output that differs from its input in more than its value."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Generic, TypeVar
+
+from streamapp.record import Headers
+
+ValueT_co = TypeVar("ValueT_co", covariant=True)
+
+
+class Keep(Enum):
+    """Marks what an output takes over from the record it was made of."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class Out(Generic[ValueT_co]):
+    """A value with another key, other headers, or a declared route.
+
+    Attributes:
+        value: what is sent.
+        key: the output's key, text as UTF-8; by default the key of the input record.
+        headers: the output's headers; by default those of the input record.
+        to: name of a route that the stage declares; by default the stage's output topic.
+    """
+
+    value: ValueT_co
+    key: bytes | str | Keep | None = KEEP
+    headers: Headers | Keep = KEEP
+    to: str | None = None

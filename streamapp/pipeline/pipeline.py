@@ -1,0 +1,170 @@
+"""Pipelines: stages in sequence, declared once, typed from one to the next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, Unpack
+
+from pydantic import ValidationError
+from typing_extensions import TypedDict
+
+from streamapp.errors import PipelineError
+from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.stage import Ordering, Stage, StageConfig
+from streamapp.policies.policy import Policy
+from streamapp.topics.topic import Topic
+
+InT = TypeVar("InT")
+OutT = TypeVar("OutT")
+NextT = TypeVar("NextT")
+
+
+class StageSettings(TypedDict, total=False):
+    """Fields of `StageConfig` that `Pipeline.stage` takes by keyword."""
+
+    timeout_seconds: float
+    concurrency: int
+    ordering: Ordering | str
+    max_outputs_per_record: int
+    max_in_flight_records: int
+    max_in_flight_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A stage and where its outputs go, as declared.
+
+    Attributes:
+        stage: the stage.
+        fused: whether it runs in the process of the stage before it, with no topic between.
+        output: topic of its outputs; `None` is the default name.
+        routes: topics by the name that `Out(to=…)` uses.
+        dead_letters: name of the dead-letter topic; `None` is the default name.
+    """
+
+    stage: Stage
+    fused: bool = False
+    output: Topic[Any] | None = None
+    routes: Mapping[str, Topic[Any]] = field(default_factory=dict)
+    dead_letters: str | None = None
+
+
+class Pipeline(Generic[InT, OutT]):
+    """A typed sequence of stages between a source topic and a sink.
+
+    Immutable: every method returns a new pipeline, so a common beginning can be shared.
+
+    ```python
+    pipeline = (
+        Pipeline("playback-quality", source=Topic("playback.raw", RawPlayback))
+        .stage(validate, on_error=dead_letter())
+        .stage(enrich, on_error=retry(3), concurrency=64)
+        .sink("playback.enriched")
+    )
+    ```
+
+    Attributes:
+        name: name of the pipeline, part of its groups and topics.
+        source: topic that the first stage reads.
+        links: stages and where their outputs go.
+    """
+
+    def __init__(self: "Pipeline[NextT, NextT]", name: str, *, source: Topic[NextT]) -> None:
+        self.name = name
+        self.source: Topic[Any] = source
+        self.links: tuple[Link, ...] = ()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages in their order."""
+        return tuple(link.stage for link in self.links)
+
+    def stage(
+        self,
+        agent: Agent[OutT, NextT],
+        *,
+        name: str | None = None,
+        on_error: Policy | None = None,
+        config: StageConfig | None = None,
+        fused: bool = False,
+        output: Topic[NextT] | None = None,
+        routes: Mapping[str, Topic[Any]] | None = None,
+        dead_letters: str | None = None,
+        **settings: Unpack[StageSettings],
+    ) -> "Pipeline[InT, NextT]":
+        """Add a stage.
+
+        Args:
+            agent: what it does; it takes what the stage before it gives.
+            name: name of the stage; by default that of the agent.
+            on_error: error policy; by default three retries, then dead-letter.
+            config: settings of the stage; `on_error` and single settings go over it.
+            fused: run in the process of the stage before it, with no topic between.
+            output: topic of its outputs; by default `<pipeline>.<stage>`.
+            routes: topics by the name that `Out(to=…)` uses.
+            dead_letters: dead-letter topic; by default `<pipeline>.<stage>.dlq`.
+            settings: single fields of `StageConfig`, such as `concurrency=64`.
+
+        Raises:
+            PipelineError: a setting is out of its range, or the agent is not an `Agent`.
+        """
+        if not isinstance(agent, Agent):
+            raise PipelineError(
+                f"pipeline {self.name!r}: .stage() was given {agent!r}; decorate it with @agent"
+            )
+        stage_id = name if name is not None else agent.name
+        stage = _make_stage(self.name, stage_id, agent, config, on_error, settings)
+        link = Link(stage, fused, output, dict(routes or {}), dead_letters)
+        return self._with((*self.links, link))
+
+    def sink(self, topic: Topic[OutT] | str) -> "Pipeline[InT, OutT]":
+        """Name the topic that the last stage's outputs go to.
+
+        Raises:
+            PipelineError: there is no stage yet, or the last one has its output already.
+        """
+        if not self.links:
+            raise PipelineError(f"pipeline {self.name!r}: add a stage before .sink()")
+        last = self.links[-1]
+        if last.output is not None:
+            raise PipelineError(
+                f"pipeline {self.name!r}: stage {last.stage.stage_id!r} writes to"
+                f" {last.output.name!r} already; give one output or one .sink()"
+            )
+        output = Topic(topic, last.stage.agent.output_type) if isinstance(topic, str) else topic
+        ended = Link(last.stage, last.fused, output, last.routes, last.dead_letters)
+        return self._with((*self.links[:-1], ended))
+
+    def _with(self, links: tuple[Link, ...]) -> "Pipeline[Any, Any]":
+        copy: Pipeline[Any, Any] = Pipeline(self.name, source=self.source)
+        copy.links = links
+        return copy
+
+    def __repr__(self) -> str:
+        names = " -> ".join(stage.stage_id for stage in self.stages)
+        return f"<Pipeline {self.name}: {self.source.name} -> {names}>"
+
+
+def _make_stage(
+    pipeline: str,
+    stage_id: str,
+    agent: Agent[Any, Any],
+    config: StageConfig | None,
+    on_error: Policy | None,
+    settings: StageSettings,
+) -> Stage:
+    try:
+        merged = StageConfig.model_validate({**dict(config or StageConfig()), **settings})
+        if on_error is not None:
+            merged = merged.with_policy(on_error)
+        return Stage(
+            stage_id=stage_id,
+            stage_name=stage_id,
+            agent=agent,
+            description=agent.description,
+            config=merged,
+        )
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise PipelineError(f"pipeline {pipeline!r}, stage {stage_id!r}: {faults}") from error

@@ -1,0 +1,39 @@
+"""How long to wait before the next attempt."""
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential backoff with full jitter.
+
+    The wait before retry `n` is drawn evenly from zero to
+    `min(max_seconds, base_seconds * factor**(n - 1))`; spreading it over the whole range keeps
+    records that failed together from coming back together (Brooker, "Exponential Backoff And
+    Jitter", 2015).
+
+    Attributes:
+        base_seconds: upper end of the first wait.
+        factor: how much longer each next wait may be.
+        max_seconds: upper end of every wait.
+
+    Raises:
+        ValueError: a length is negative, or the factor is below one.
+    """
+
+    base_seconds: float = 0.1
+    factor: float = 2.0
+    max_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.base_seconds < 0 or self.max_seconds < 0:
+            raise ValueError("backoff: base_seconds and max_seconds must not be negative")
+        if self.factor < 1:
+            raise ValueError(f"backoff: factor must be at least 1, not {self.factor}")
+
+    def delay_seconds(self, retry: int, rng: random.Random) -> float:
+        """Wait before the `retry`-th retry, counted from 1."""
+        # The exponent is bounded: 2.0 ** 1024 does not fit a float.
+        ceiling = min(self.max_seconds, self.base_seconds * self.factor ** min(retry - 1, 64))
+        return rng.uniform(0.0, ceiling)

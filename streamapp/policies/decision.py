@@ -1,0 +1,57 @@
+"""The one place where a failure leaves a record's way."""
+
+import random
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from streamapp.errors import DecodeError, Permanent, RecordError
+from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.policies.policy import ErrorPolicy, Policy
+
+RECORDS_FAULT = (RecordError, Permanent, ValidationError)
+"""Failures that are the record's fault: another attempt would end the same way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a record that just failed.
+
+    Attributes:
+        action: `RETRY` for another attempt, else how the record ends.
+        delay_seconds: wait before the next attempt.
+        reason: why, for the dead letter and its count.
+    """
+
+    action: ErrorPolicy
+    delay_seconds: float
+    reason: DeadLetterReason
+
+
+def decide(policy: Policy, error: Exception, failures: int, rng: random.Random) -> Decision:
+    """Decide about a record whose `failures`-th attempt just failed with `error`.
+
+    Bytes that do not decode are never retried or skipped; what is the record's fault is never
+    retried.
+    """
+    policy = policy.for_error(error)
+    retrying = policy.action is ErrorPolicy.RETRY
+    if retrying and failures <= policy.retries and not isinstance(error, RECORDS_FAULT):
+        delay_seconds = policy.backoff.delay_seconds(failures, rng)
+        return Decision(ErrorPolicy.RETRY, delay_seconds, DeadLetterReason.EXHAUSTED)
+    action = policy.then if retrying else policy.action
+    if isinstance(error, DecodeError) and action is ErrorPolicy.SKIP:
+        action = ErrorPolicy.DEAD_LETTER
+    return Decision(action, 0.0, _reason(error, retried=retrying and policy.retries > 0))
+
+
+def _reason(error: Exception, *, retried: bool) -> DeadLetterReason:
+    if isinstance(error, DecodeError):
+        return DeadLetterReason.DECODE
+    if isinstance(error, (Permanent, ValidationError)):
+        return DeadLetterReason.PERMANENT
+    if isinstance(error, RecordError):
+        return DeadLetterReason.OUTPUT
+    if isinstance(error, TimeoutError):
+        return DeadLetterReason.TIMEOUT
+    return DeadLetterReason.EXHAUSTED if retried else DeadLetterReason.FAILED

@@ -1,0 +1,30 @@
+"""An error in one line that can be shown: what failed, without the payload that failed."""
+
+from pydantic import ValidationError
+
+MAX_MESSAGE_BYTES = 1024
+"""Longest error message kept beside a dead letter."""
+
+_MAX_FAULTS = 5
+
+
+def describe(error: BaseException) -> str:
+    """One line on an error, at most 1 KiB of UTF-8.
+
+    Validation errors name the fields at fault and not the input that pydantic would quote.
+    """
+    if isinstance(error, ValidationError):
+        text = _faults(error)
+    else:
+        text = str(error).partition("\n")[0].strip() or type(error).__name__
+    return text.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+
+
+def _faults(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [
+        f"{'.'.join(map(str, fault['loc'])) or 'value'}: {fault['msg']}"
+        for fault in faults[:_MAX_FAULTS]
+    ]
+    more = len(faults) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")

@@ -1,0 +1,99 @@
+"""Error policies: what a stage does with a record that failed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from streamapp.policies.backoff import Backoff
+
+
+class ErrorPolicy(StrEnum):
+    """What becomes of a record that failed."""
+
+    STOP = "stop"  # halt at the first failure; the record is next after a restart
+    SKIP = "skip"  # the stage is skipped and the data flows on unchanged
+    RETRY = "retry"  # try again with exponential backoff, then what `then` says
+    DEAD_LETTER = "dead_letter"  # the record goes to the dead-letter topic
+    DROP = "drop"  # the record is dropped and counted
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """An error policy with its settings; made by `stop`, `skip`, `retry`, `dead_letter`, `drop`.
+
+    Attributes:
+        action: what becomes of the record.
+        retries: further attempts after the first; above zero only for `retry`.
+        backoff: waits between them.
+        then: what follows when they are used up; never `retry`.
+        by_exception: policies for these exception types instead, the most derived type first.
+    """
+
+    action: ErrorPolicy
+    retries: int = 0
+    backoff: Backoff = field(default_factory=Backoff)
+    then: ErrorPolicy = ErrorPolicy.DEAD_LETTER
+    by_exception: tuple[tuple[type[BaseException], "Policy"], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise ValueError(f"retry count must not be negative, but is {self.retries}")
+        if self.then is ErrorPolicy.RETRY:
+            raise ValueError("retry(then=…) takes stop, skip, dead_letter or drop, not retry")
+
+    def for_error(self, error: BaseException) -> "Policy":
+        """The policy that counts for this error."""
+        for kind, policy in self.by_exception:
+            if isinstance(error, kind):
+                return policy
+        return self
+
+    def on(self, policies: "Mapping[type[BaseException], Policy]") -> "Policy":
+        """Use other policies for these exception types; a derived type beats its base.
+
+        `retry(3).on({KeyError: drop()})`
+        """
+        ordered = sorted(policies.items(), key=lambda item: -len(item[0].__mro__))
+        return Policy(self.action, self.retries, self.backoff, self.then, tuple(ordered))
+
+    def uses(self, action: ErrorPolicy) -> bool:
+        """Whether this action can be the outcome for any error."""
+        own = self.then if self.action is ErrorPolicy.RETRY else self.action
+        return own is action or any(policy.uses(action) for _, policy in self.by_exception)
+
+
+def stop() -> Policy:
+    """Halt the stage at the first failure; after a restart it resumes at that record."""
+    return Policy(ErrorPolicy.STOP)
+
+
+def skip() -> Policy:
+    """Let the record flow on unchanged; input and output schema must agree."""
+    return Policy(ErrorPolicy.SKIP)
+
+
+def drop() -> Policy:
+    """Drop the record; it is counted."""
+    return Policy(ErrorPolicy.DROP)
+
+
+def dead_letter() -> Policy:
+    """Send the record to the dead-letter topic at the first failure."""
+    return Policy(ErrorPolicy.DEAD_LETTER)
+
+
+def retry(
+    count: int = 3, *, then: Policy | ErrorPolicy | None = None, backoff: Backoff | None = None
+) -> Policy:
+    """Try up to `count` more times, then do what `then` says, by default dead-letter.
+
+    A failure that is the record's own fault (it does not decode or validate, or the agent raised
+    `Permanent`) is not tried again.
+
+    Raises:
+        ValueError: `count` is negative, or `then` is another retry.
+    """
+    action = then.action if isinstance(then, Policy) else then
+    return Policy(
+        ErrorPolicy.RETRY, count, backoff or Backoff(), action or ErrorPolicy.DEAD_LETTER
+    )

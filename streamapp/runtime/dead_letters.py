@@ -1,0 +1,81 @@
+"""Dead letters: the original record with headers that say what happened to it."""
+
+import hashlib
+import traceback
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import PurePath
+from typing import Final
+
+from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.policies.describe import describe
+from streamapp.record import Headers, Record
+
+PREFIX: Final = "streamapp.error."
+VERSION: Final = version("streamapp")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why and when a record failed for good.
+
+    Attributes:
+        pipeline, stage: where.
+        error: the last error.
+        reason: its class among the reasons for dead letters.
+        attempts: how often it was tried.
+        first_failure_at, last_failure_at: seconds since the epoch.
+        execution_id: the run of the worker.
+    """
+
+    pipeline: str
+    stage: str
+    error: Exception
+    reason: DeadLetterReason
+    attempts: int
+    first_failure_at: float
+    last_failure_at: float
+    execution_id: str
+
+
+def error_headers(record: Record, failure: Failure) -> Headers:
+    """Headers of a dead letter: the original ones, then `streamapp.error.*`.
+
+    `topic`, `partition`, `offset` and `timestamp` (milliseconds) name the record that was read;
+    times are milliseconds since the epoch; all values are text.
+    """
+    facts = {
+        "pipeline": failure.pipeline,
+        "stage": failure.stage,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+        "class": type(failure.error).__name__,
+        "message": describe(failure.error),
+        "reason": failure.reason,
+        "fingerprint": fingerprint(failure.stage, failure.error),
+        "attempts": failure.attempts,
+        "first_failure": int(failure.first_failure_at * 1000),
+        "last_failure": int(failure.last_failure_at * 1000),
+        "execution_id": failure.execution_id,
+        "version": VERSION,
+    }
+    added = tuple((PREFIX + name, str(value).encode()) for name, value in facts.items())
+    return (*record.headers, *added)
+
+
+def fingerprint(stage: str, error: Exception) -> str:
+    """Twelve hex digits that are the same for failures of one kind at one place.
+
+    Made of the stage, the classes of the error and its causes, and the function that raised it;
+    not of the message, which holds values.
+    """
+    digest = hashlib.sha256(stage.encode())
+    cause: BaseException | None = error
+    while cause is not None:
+        frames = traceback.extract_tb(cause.__traceback__)
+        place = f"{PurePath(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
+        digest.update(f"|{type(cause).__qualname__}@{place}".encode())
+        cause = cause.__cause__
+    return digest.hexdigest()[:12]

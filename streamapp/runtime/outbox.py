@@ -1,0 +1,231 @@
+"""The outbox: the one place where outputs and dead letters leave a segment.
+
+Hot path: `add` is called once for each record.
+
+Outputs are appended to one batch for each output partition; the batches that are open at one time
+make a flush, and a flush is sent whole. When all its batches are acknowledged, the records it was
+made of are finished. A record whose outputs go to several topics needs no counting of its own.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from streamapp.brokers.protocols import BatchBuilder, Producer
+from streamapp.clock import Clock
+from streamapp.errors import BrokerError, StreamappError
+from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
+from streamapp.runtime.partition import Partition
+from streamapp.runtime.target import Target
+from streamapp.runtime.work import Output, Work
+
+MAX_UNACKNOWLEDGED_FLUSHES = 2
+"""One on the wire and one behind it; more would only make smaller batches."""
+
+
+@dataclass(slots=True)
+class Share:
+    """What a flush holds of one input partition."""
+
+    offsets: list[int] = field(default_factory=list)
+    value_bytes: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Flush:
+    """Batches that are sent together, and the records they were made of.
+
+    Attributes:
+        opened_at: monotonic seconds of its first record.
+        sealed: full batches, in the order in which they were filled.
+        touched: topics with an open batch.
+        shares: the records, by input partition.
+        records: how many they are.
+        outputs: output records by topic.
+        dead_letters: which stage's records went to its dead letters, and why.
+        unacknowledged: batches sent or to be sent, less those acknowledged.
+    """
+
+    opened_at: float
+    sealed: list[tuple[Target, int, BatchBuilder]] = field(default_factory=list)
+    touched: set[Target] = field(default_factory=set)
+    shares: dict[Partition, Share] = field(default_factory=dict)
+    records: int = 0
+    outputs: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    dead_letters: list[tuple[StageMetrics, DeadLetterReason]] = field(default_factory=list)
+    unacknowledged: int = 0
+
+
+class Outbox:
+    """Collects outputs, sends them in whole batches, and says when their records are finished.
+
+    A flush is sent when it holds `max_records`, when it is `linger_seconds` old, or as soon as
+    the lanes have run dry: small under light load, full under heavy load.
+
+    Args:
+        producer: gives the producer to use now.
+        clock: for the age of a flush.
+        on_finished: called with each flush once all its batches are acknowledged.
+        on_failed: called once with the reason when a batch failed; nothing is sent any more
+            until `discard`.
+        max_records: records that make a flush full.
+        linger_seconds: longest wait of a record for company.
+        delivery_timeout_seconds: a flush without its acknowledgements for so long has failed.
+    """
+
+    def __init__(
+        self,
+        producer: Callable[[], Producer],
+        clock: Clock,
+        *,
+        on_finished: Callable[[Flush], None],
+        on_failed: Callable[[BaseException], None],
+        max_records: int = 2048,
+        linger_seconds: float = 0.05,
+        delivery_timeout_seconds: float = 120.0,
+    ) -> None:
+        self._producer = producer
+        self._clock = clock
+        self._on_finished = on_finished
+        self._on_failed = on_failed
+        self._max_records = max_records
+        self._linger_seconds = linger_seconds
+        self._delivery_timeout_seconds = delivery_timeout_seconds
+        self._open: Flush | None = None
+        self._outstanding: dict[Flush, asyncio.TimerHandle] = {}
+        self._hurry = False
+        self._failed = False
+        self._wake = asyncio.Event()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be sent or acknowledged."""
+        return self._open is None and not self._outstanding
+
+    def add(self, work: Work) -> None:
+        """Take over the outputs of a record that has ended."""
+        flush = self._open
+        if flush is None:
+            flush = self._open = Flush(self._clock.monotonic())
+            asyncio.get_running_loop().call_later(self._linger_seconds, self._wake.set)
+        record = work.record
+        if work.outputs is not None:
+            for output in work.outputs:
+                self._append(flush, output, record.timestamp)
+        share = flush.shares.get(work.partition)
+        if share is None:
+            share = flush.shares[work.partition] = Share()
+        share.offsets.append(record.offset)
+        share.value_bytes += len(record.value or b"")
+        if work.dead_letters is not None:
+            flush.dead_letters += work.dead_letters
+        flush.records += 1
+        if flush.records == self._max_records:
+            self._wake.set()
+
+    def hurry(self) -> None:
+        """Send what there is without waiting for more."""
+        if self._open is not None:
+            self._hurry = True
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Send flushes until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._due():
+                await self._send(self._cut())
+
+    def discard(self) -> None:
+        """Forget what is open or unacknowledged: its records will be delivered again."""
+        if self._open is not None:
+            self._cut()
+        for timer in self._outstanding.values():
+            timer.cancel()
+        self._outstanding.clear()
+        self._failed = False
+
+    def _append(self, flush: Flush, output: Output, timestamp: int) -> None:
+        target, key, value, headers = output
+        partition = target.partition_for(key)
+        batch = target.open[partition]
+        if batch is None:
+            batch = target.open[partition] = self._producer().create_batch()
+            flush.touched.add(target)
+        if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+            flush.sealed.append((target, partition, batch))
+            batch = target.open[partition] = self._producer().create_batch()
+            batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
+
+    def _due(self) -> bool:
+        flush = self._open
+        if flush is None or self._failed or len(self._outstanding) >= MAX_UNACKNOWLEDGED_FLUSHES:
+            return False
+        return (
+            self._hurry
+            or flush.records >= self._max_records
+            or self._clock.monotonic() - flush.opened_at >= self._linger_seconds
+        )
+
+    def _cut(self) -> Flush:
+        """Close the open flush: its batches take no more."""
+        flush = self._open
+        assert flush is not None  # noqa: S101 - the callers have looked
+        self._open = None
+        self._hurry = False
+        for target in flush.touched:
+            for partition, batch in enumerate(target.open):
+                if batch is not None:
+                    flush.sealed.append((target, partition, batch))
+            target.open = [None] * target.partitions
+            target.turn()
+        return flush
+
+    async def _send(self, flush: Flush) -> None:
+        batches, flush.sealed = flush.sealed, []
+        # One more than there are batches, so that the last acknowledgement cannot come before
+        # the last batch is sent.
+        flush.unacknowledged = len(batches) + 1
+        self._outstanding[flush] = asyncio.get_running_loop().call_later(
+            self._delivery_timeout_seconds, self._expire, flush
+        )
+        try:
+            async with asyncio.timeout(self._delivery_timeout_seconds):
+                for target, partition, batch in batches:
+                    flush.outputs[target.name] += batch.record_count()
+                    future = await self._producer().send_batch(batch, target.name, partition)
+                    future.add_done_callback(partial(self._acknowledged, flush))
+        except (StreamappError, TimeoutError) as error:
+            self._fail(flush, error)
+        else:
+            self._count_down(flush)
+
+    def _acknowledged(self, flush: Flush, future: "asyncio.Future[object]") -> None:
+        if future.cancelled():
+            self._fail(flush, BrokerError("a batch was given up by the producer"))
+        elif (error := future.exception()) is not None:
+            self._fail(flush, error)
+        else:
+            self._count_down(flush)
+
+    def _count_down(self, flush: Flush) -> None:
+        flush.unacknowledged -= 1
+        if flush.unacknowledged or flush not in self._outstanding:
+            return
+        timer = self._outstanding.pop(flush)
+        timer.cancel()
+        self._on_finished(flush)
+        self._wake.set()
+
+    def _expire(self, flush: Flush) -> None:
+        seconds = self._delivery_timeout_seconds
+        self._fail(flush, BrokerError(f"a batch was not acknowledged within {seconds:g} s"))
+
+    def _fail(self, flush: Flush, error: BaseException) -> None:
+        """Report the first failure; what was discarded meanwhile is nobody's concern."""
+        if flush in self._outstanding and not self._failed:
+            self._failed = True
+            self._on_failed(error)

@@ -1,0 +1,203 @@
+"""A step of a segment, compiled: call the agent, take over what it gives.
+
+Hot path: `load`, `call` and `accept` run once for each attempt.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from itertools import islice
+from typing import Any, cast
+
+from streamapp.errors import (
+    DecodeError,
+    EncodeError,
+    RecordTooLargeError,
+    TooManyOutputsError,
+)
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.pipeline.context import Context
+from streamapp.pipeline.out import KEEP, Out
+from streamapp.pipeline.signature import Shape
+from streamapp.pipeline.topology import Segment
+from streamapp.policies.describe import describe
+from streamapp.record import Headers
+from streamapp.runtime.target import Target
+from streamapp.runtime.work import Item, Output, Work
+from streamapp.serialisation import Codec, codec_for
+
+
+class StepRunner:
+    """One stage's agent with its codecs, targets and counters.
+
+    Attributes:
+        index: place in the segment.
+        stage_id: name of the stage.
+        policy: its error policy.
+        is_async: whether `call` gives an awaitable.
+        timeout_seconds: deadline of one attempt.
+        codec: codec of what it takes.
+        dead_letters: its dead-letter topic.
+        metrics: its counters.
+    """
+
+    def __init__(
+        self, segment: Segment, index: int, targets: Mapping[str, Target], metrics: StageMetrics
+    ) -> None:
+        step = segment.steps[index]
+        agent, config = step.stage.agent, step.stage.config
+        self.index = index
+        self.pipeline = segment.pipeline
+        self.stage_id = step.stage.stage_id
+        self.policy = config.policy
+        self.timeout_seconds = config.timeout_seconds
+        self.codec = step.codec
+        self.metrics = metrics
+        self.dead_letters = targets[step.dead_letters]
+        self.is_async = agent.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR)
+        self.takes_context = agent.takes_context
+        self._is_last = index == len(segment.steps) - 1
+        self._max_outputs = config.max_outputs_per_record
+        self._function = _collected(agent.function, agent.shape, self._max_outputs)
+        self._given: Codec[Any] = codec_for(agent.output_type)
+        self._output = None if step.output is None else targets[step.output.name]
+        self._routes = {name: targets[topic.name] for name, topic in step.routes.items()}
+
+    def load(self, work: Work) -> Item:
+        """Decode a record for the first step.
+
+        Raises:
+            DecodeError: its bytes are not what the schema says.
+        """
+        record = work.record
+        value = record.value
+        if value is None:
+            raise DecodeError("the record has no value (a tombstone), but the stage takes one")
+        try:
+            return Item(self.index, self.codec.decode(value), record.key, record.headers)
+        except ValueError as error:
+            raise DecodeError(f"the value does not decode: {describe(error)}") from error
+
+    def call(self, work: Work, item: Item) -> Any:
+        """Call the agent; for an async one the result is to be awaited."""
+        if self.takes_context:
+            context = Context(self.pipeline, self.stage_id, work.record, work.failures + 1)
+            return self._function(item.value, context)
+        return self._function(item.value)
+
+    def accept(self, work: Work, item: Item, result: Any) -> int:
+        """Take over what an attempt gave: all of it, or nothing and an error.
+
+        Returns:
+            How many outputs it gave.
+
+        Raises:
+            RecordError: there are too many, or one is of the wrong type, too large or has an
+                unknown route.
+        """
+        if result is None:
+            return 0
+        if type(result) is not list:
+            self._place(work, self._output_of(result, item.key, item.headers))
+            return 1
+        if len(result) > self._max_outputs:
+            raise TooManyOutputsError(
+                f"{len(result)} outputs of one record; max_outputs_per_record is"
+                f" {self._max_outputs}"
+            )
+        # All are made before the first is placed: a failed attempt leaves nothing behind.
+        made = [self._output_of(one, item.key, item.headers) for one in result]
+        items = [one for one in made if type(one) is Item]
+        for one in made if not items else [one for one in made if type(one) is Output]:
+            self._place(work, one)
+        for item in reversed(items):  # the next item stands last
+            self._place(work, item)
+        return len(result)
+
+    def pass_on(self, work: Work, item: Item | None) -> None:
+        """Let the data flow on unchanged: the policy `skip`."""
+        record = work.record
+        if item is None and self._output is not None:
+            self._place(work, Output(self._output, record.key, record.value, record.headers))
+        else:
+            item = item or self.load(work)
+            self._place(work, self._output_of(item.value, item.key, item.headers))
+
+    def encode_input(self, item: Item) -> bytes:
+        """Bytes that a topic in front of this step would hold for the item."""
+        return self.codec.encode(item.value)
+
+    def _place(self, work: Work, one: Output | Item) -> None:
+        if type(one) is Output:
+            if work.outputs is None:
+                work.outputs = [one]
+            else:
+                work.outputs.append(one)
+        elif work.pending is None:
+            work.pending = [cast("Item", one)]
+        else:
+            work.pending.append(cast("Item", one))
+
+    def _output_of(self, value: Any, key: bytes | None, headers: Headers) -> Output | Item:
+        target = self._output
+        onward = target is None
+        if type(value) is Out:
+            key = key if value.key is KEEP else _key_bytes(value.key)
+            headers = headers if value.headers is KEEP else value.headers
+            if value.to is not None:
+                target, onward = self._route(value.to), False
+            value = value.value
+        if not isinstance(value, self._given.instance_of) or (onward and self._is_last):
+            raise EncodeError(f"stage {self.stage_id!r} gave {_kind(value)}")
+        if target is None:
+            return Item(self.index + 1, value, key, headers)
+        try:
+            encoded = self._given.encode(value)
+        except (ValueError, TypeError) as error:
+            raise EncodeError(f"an output cannot be written: {describe(error)}") from error
+        if (headers or len(encoded) > target.roomy_bytes) and not target.takes(
+            key, encoded, headers
+        ):
+            raise RecordTooLargeError(
+                f"an output of {len(encoded)} bytes for topic {target.name!r}, which takes"
+                f" {target.max_message_bytes}"
+            )
+        return Output(target, key, encoded, headers)
+
+    def _route(self, name: str) -> Target:
+        try:
+            return self._routes[name]
+        except KeyError:
+            known = ", ".join(sorted(self._routes)) or "none"
+            raise EncodeError(
+                f"stage {self.stage_id!r} sent an output to={name!r}; its routes are: {known}"
+            ) from None
+
+
+def _collected(function: Callable[..., Any], shape: Shape, limit: int) -> Callable[..., Any]:
+    """Make a function that yields one that returns a list, no longer than one over the limit."""
+    if shape is Shape.ITERATOR:
+        return lambda *args: list(islice(function(*args), limit + 1))
+    if shape is Shape.ASYNC_ITERATOR:
+
+        async def collect(*args: Any) -> list[Any]:
+            found: list[Any] = []
+            outputs = function(*args)
+            try:
+                async for one in outputs:
+                    found.append(one)
+                    if len(found) > limit:
+                        break
+            finally:
+                if isinstance(outputs, AsyncGenerator):
+                    await outputs.aclose()
+            return found
+
+        return collect
+    return function
+
+
+def _key_bytes(key: bytes | str | None) -> bytes | None:
+    return key.encode() if isinstance(key, str) else key
+
+
+def _kind(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"

@@ -1,0 +1,65 @@
+"""A topic that a segment writes to: its partitions, its limit, its open batches.
+
+Hot path: `partition_for` is called for each output.
+"""
+
+from streamapp.brokers.partitioner import partition_for
+from streamapp.brokers.protocols import BatchBuilder
+from streamapp.record import Headers
+
+MAX_CACHED_KEYS = 65_536
+"""Keys whose partition is remembered for each topic; then the cache starts anew."""
+
+_BATCH_OVERHEAD_BYTES = 61 + 36
+"""Header of a version 2 batch, and the longest frame of its first record."""
+
+_HEADER_OVERHEAD_BYTES = 10
+"""Longest length fields of one record header."""
+
+
+class Target:
+    """One output or dead-letter topic of one segment.
+
+    Attributes:
+        name: the topic.
+        partitions: how many it has.
+        max_message_bytes: largest batch it takes, and so the largest record.
+        roomy_bytes: size of a value up to which only huge keys or headers could be too much.
+        open: the batch being filled for each partition.
+    """
+
+    __slots__ = ("_cache", "_keyless", "max_message_bytes", "name", "open", "partitions")
+
+    def __init__(self, name: str, partitions: int, max_message_bytes: int) -> None:
+        self.name = name
+        self.partitions = partitions
+        self.max_message_bytes = max_message_bytes
+        self.roomy_bytes = max_message_bytes // 2
+        self.open: list[BatchBuilder | None] = [None] * partitions
+        self._cache: dict[bytes, int] = {}
+        self._keyless = 0
+
+    def partition_for(self, key: bytes | None) -> int:
+        """Partition of a key, as Kafka's own default partitioner has it.
+
+        Records without a key stay together until `turn`, so that they make whole batches.
+        """
+        if key is None:
+            return self._keyless
+        partition = self._cache.get(key)
+        if partition is None:
+            if len(self._cache) >= MAX_CACHED_KEYS:
+                self._cache.clear()
+            partition = self._cache[key] = partition_for(key, self.partitions)
+        return partition
+
+    def turn(self) -> None:
+        """Let the next records without a key go to the next partition."""
+        self._keyless = (self._keyless + 1) % self.partitions
+
+    def takes(self, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
+        """Whether a record of this size fits into a batch of its own."""
+        size = _BATCH_OVERHEAD_BYTES + len(value or b"") + len(key or b"")
+        for name, content in headers:
+            size += len(name.encode()) + len(content or b"") + _HEADER_OVERHEAD_BYTES
+        return size <= self.max_message_bytes

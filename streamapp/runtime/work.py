@@ -1,0 +1,72 @@
+"""One record on its way through the steps of a segment.
+
+Hot path: one object for each record in flight.
+"""
+
+from typing import Any, NamedTuple
+
+from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
+from streamapp.record import Headers, Record
+from streamapp.runtime.partition import Partition
+from streamapp.runtime.target import Target
+
+
+class Item(NamedTuple):
+    """A value that waits for a step of a fused segment."""
+
+    step: int
+    value: Any
+    key: bytes | None
+    headers: Headers
+
+
+class Output(NamedTuple):
+    """An encoded record on its way to a topic."""
+
+    target: Target
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Work:
+    """A record with what has become of it so far.
+
+    Attributes:
+        record: the record as it was read.
+        partition: where it came from; closed when the assignment is lost.
+        order_key: records of the partition with this key wait for one another; `None` waits for
+            nothing.
+        owns_key: whether it holds its key already, because it waited for it or is tried again.
+        item: what the next attempt works on; `None` is the record itself, undecoded.
+        pending: further values of fused steps, the next one last.
+        outputs: held until the record ends.
+        dead_letters: which stages' dead letters are among them, and why.
+        failures: failed attempts on this item.
+        first_failure_at: seconds since the epoch of the first of them.
+    """
+
+    __slots__ = (
+        "dead_letters",
+        "failures",
+        "first_failure_at",
+        "item",
+        "order_key",
+        "outputs",
+        "owns_key",
+        "partition",
+        "pending",
+        "record",
+    )
+
+    def __init__(self, record: Record, partition: Partition, order_key: bytes | None) -> None:
+        self.record = record
+        self.partition = partition
+        self.order_key = order_key
+        self.owns_key = False
+        self.item: Item | None = None
+        self.pending: list[Item] | None = None
+        self.outputs: list[Output] | None = None
+        self.dead_letters: list[tuple[StageMetrics, DeadLetterReason]] | None = None
+        self.failures = 0
+        self.first_failure_at = 0.0

@@ -1,0 +1,175 @@
+"""The HTTP server of a worker: metrics, health, readiness and a page to look at.
+
+It listens on a loopback address only and answers reads only; whoever wants it elsewhere puts a
+proxy with authentication in front.
+"""
+
+import errno
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+from aiohttp import web
+
+from streamapp.clock import Clock
+from streamapp.errors import ConfigurationError, PortInUseError
+from streamapp.observability.health import Health, stage_health, stage_readiness
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.web.index_page import index_page
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """What the server may know of the worker it stands in.
+
+    Attributes:
+        stages: the counters of every stage, those that ended included.
+        render_metrics: `Accept` header to body and content type, as `MetricsExporter.render`.
+        clock: the clock that the counters were written with.
+        stall_after_seconds: how long a stage with lag may go without progress.
+    """
+
+    stages: Callable[[], Sequence[StageMetrics]]
+    render_metrics: Callable[[str], Awaitable[tuple[bytes, str]]]
+    clock: Clock
+    stall_after_seconds: float = 60.0
+
+
+class WebServer:
+    """GET `/`, `/metrics`, `/healthz` and `/readyz`; 404 and 405 for the rest.
+
+    Attributes:
+        port: port it listens on; chosen by the system where 0 was asked for.
+    """
+
+    def __init__(self, view: WorkerView, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Check the address; nothing listens before `start`.
+
+        Raises:
+            ConfigurationError: the host is not a loopback address, or there is no such port.
+        """
+        self.host = _loopback(host)
+        self.port = _port(port)
+        self._view = view
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Address of the index page."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/"
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            PortInUseError: another process has the port.
+            ConfigurationError: the system does not give this address and port.
+        """
+        runner = web.AppRunner(
+            _application(self._view), access_log=None, handle_signals=False, shutdown_timeout=1.0
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self.host, self.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise _refusal(self.host, self.port, error) from error
+        self._runner = runner
+        self.port = runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close the port and the connections; requests under way get one second."""
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+
+def _loopback(host: str) -> str:
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if address is None or not address.is_loopback:
+        raise ConfigurationError(
+            f"the web server listens on loopback addresses only, not on {host!r}; use 127.0.0.1, "
+            "and a proxy with authentication to reach it from elsewhere"
+        )
+    return str(address)
+
+
+def _port(port: int) -> int:
+    if not 0 <= port <= 65535:  # noqa: PLR2004 - the range of TCP ports
+        raise ConfigurationError(f"{port} is not a port; use 1 to 65535, or 0 for any that is free")
+    return port
+
+
+def _refusal(host: str, port: int, error: OSError) -> ConfigurationError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUseError(
+            f"port {port} on {host} is in use by another process; stop that one, "
+            "or choose another port (0 for any that is free)"
+        )
+    return ConfigurationError(
+        f"cannot listen on {host} port {port} ({error.strerror}); choose another address or port"
+    )
+
+
+def _application(view: WorkerView) -> web.Application:
+    async def index(_: web.Request) -> web.Response:
+        page = index_page(view.stages())
+        return web.Response(text=page, content_type="text/html", headers=_HEADERS)
+
+    async def metrics(request: web.Request) -> web.Response:
+        body, content_type = await view.render_metrics(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers=_HEADERS | {"Content-Type": content_type})
+
+    async def healthz(_: web.Request) -> web.Response:
+        now = view.clock.monotonic()
+        return _verdict(
+            [(m, stage_health(m, now, view.stall_after_seconds)) for m in view.stages()],
+            without_stages=True,
+        )
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _verdict([(m, stage_readiness(m)) for m in view.stages()], without_stages=False)
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/", index),
+            web.get("/metrics", metrics),
+            web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
+        ]
+    )
+    return app
+
+
+def _verdict(
+    answers: Sequence[tuple[StageMetrics, Health]], *, without_stages: bool
+) -> web.Response:
+    """200 when every stage is well, else 503; the body names each stage and its reason."""
+    ok = all(health.ok for _, health in answers) if answers else without_stages
+    body = {
+        "ok": ok,
+        "stages": [
+            {"pipeline": m.pipeline, "stage": m.stage, "ok": health.ok, "reason": health.reason}
+            for m, health in answers
+        ],
+    }
+    return web.Response(
+        body=orjson.dumps(body),
+        status=200 if ok else 503,
+        content_type="application/json",
+        headers=_HEADERS,
+    )

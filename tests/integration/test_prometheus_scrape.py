@@ -1,0 +1,152 @@
+"""A real Prometheus scrapes the real web server; the test moves the counters as a runtime would."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from streamapp.clock import SystemClock
+from streamapp.observability.definitions import LABELS, METRICS
+from streamapp.observability.exporter import MetricsExporter
+from streamapp.observability.progress import ProgressWatch
+from streamapp.observability.stage_metrics import (
+    DeadLetterReason,
+    Outcome,
+    PartitionMetrics,
+    StageMetrics,
+    StageState,
+)
+from streamapp.record import TopicPartition
+from streamapp.web.server import WebServer, WorkerView
+from tests.prometheus import Prometheus, Sample
+
+FIRST, SECOND = TopicPartition("playback.raw", 0), TopicPartition("playback.raw", 1)
+STAGE = {"pipeline": "playback-quality", "stage": "validate"}
+
+
+class MovingStage:
+    """Counters that move ten records every 50 ms until it is stopped."""
+
+    def __init__(self) -> None:
+        self.clock = SystemClock()
+        self.metrics = StageMetrics(STAGE["pipeline"], STAGE["stage"], "playback.raw")
+        self.watch = ProgressWatch(self.metrics, self.clock)
+
+    def assign(self) -> None:
+        self.metrics.state = StageState.RUNNING
+        self.metrics.rebalances += 1
+        self.metrics.partitions = {FIRST: PartitionMetrics(), SECOND: PartitionMetrics()}
+        self.watch.assigned(self.metrics.partitions)
+
+    async def run(self) -> None:
+        while True:
+            self.move()
+            await asyncio.sleep(0.05)
+
+    def move(self) -> None:
+        m = self.metrics
+        m.records_in += 10
+        m.bytes_in += 1000
+        m.outcomes[Outcome.PROCESSED] += 9
+        m.outcomes[Outcome.DEAD_LETTERED] += 1
+        m.dead_letters[DeadLetterReason.DECODE] += 1
+        m.records_out["playback.valid"] += 9
+        for microseconds in (900,) * 9 + (90_000,):
+            m.attempt_duration.observe(microseconds)
+            m.age.observe(microseconds // 1000)
+        if FIRST in m.partitions:
+            m.partitions[FIRST].lag_records = 0
+        m.partitions[SECOND].lag_records = 7
+        m.partitions[SECOND].oldest_timestamp_seconds = self.clock.time() - 5
+        self.watch.lag_measured()
+        m.commits += 1
+        m.last_commit_at = self.clock.monotonic()
+        self.watch.frontier_moved()
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[MovingStage]:
+    stage = MovingStage()
+    stage.assign()
+    running = asyncio.create_task(stage.run())
+    yield stage
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture
+async def scraped(stage: MovingStage, prometheus: Prometheus) -> AsyncIterator[Prometheus]:
+    exporter = MetricsExporter(stage.clock)
+    exporter.stages.add(stage.metrics)
+    view = WorkerView(lambda: exporter.stages.stages, exporter.render, stage.clock)
+    server = WebServer(view)
+    await server.start()
+    await prometheus.scrape(server.port)
+    yield prometheus
+    await server.stop()
+
+
+async def test_rates_and_quantiles_come_out_of_a_moving_stage(scraped: Prometheus) -> None:
+    [(labels, rate)] = await scraped.eventually(
+        "rate(streamapp_received_records_total[10s])", _one_above_zero
+    )
+    assert labels == STAGE
+    assert rate > 0
+    [(_, p50)] = await scraped.query(
+        "histogram_quantile(0.5, rate(streamapp_attempt_duration_seconds_bucket[10s]))"
+    )
+    [(_, p99)] = await scraped.query(
+        "histogram_quantile(0.99, rate(streamapp_attempt_duration_seconds_bucket[10s]))"
+    )
+    # 900 us and 90 ms, each within the bucket that holds it.
+    assert 0.000511 < p50 <= 0.001023
+    assert 0.065535 < p99 <= 0.131071
+    [(_, dead)] = await scraped.query(
+        "sum(streamapp_dead_letters_total) / sum(streamapp_received_records_total)"
+    )
+    assert dead == pytest.approx(0.1, abs=0.02)  # families are read a turn apart
+
+
+async def test_lag_is_zero_without_lag_and_counts_seconds_with_it(scraped: Prometheus) -> None:
+    samples = await scraped.eventually("streamapp_lag_seconds", lambda found: len(found) == 2)
+    lag = {labels["partition"]: value for labels, value in samples}
+    assert lag["0"] == 0
+    assert lag["1"] == pytest.approx(5, abs=1)
+
+
+async def test_series_of_a_revoked_partition_go_stale(
+    scraped: Prometheus, stage: MovingStage
+) -> None:
+    await scraped.eventually("streamapp_lag_records", lambda found: len(found) == 2)
+    del stage.metrics.partitions[FIRST]
+    # Prometheus forgets a series only after five minutes unless the target leaves it out.
+    for metric in ("streamapp_lag_records", "streamapp_lag_seconds", "streamapp_partition_blocked"):
+        [(labels, _)] = await scraped.eventually(metric, lambda found: len(found) == 1)
+        assert labels == STAGE | {"topic": "playback.raw", "partition": "1"}
+
+
+async def test_every_metric_arrives_with_its_labels_and_nothing_else_does(
+    scraped: Prometheus,
+) -> None:
+    await scraped.eventually("streamapp_lag_seconds", lambda found: len(found) == 2)
+    arrived = {
+        labels["metric"]
+        for labels, _ in await scraped.query(
+            'count by (metric) (label_replace({__name__=~"streamapp_.+"}, '
+            '"metric", "$1", "__name__", "(.+?)(?:_bucket|_count|_sum)?"))'
+        )
+    }
+    assert arrived == {metric.name for metric in METRICS}
+    for metric in METRICS:
+        name = f"{metric.name}_count" if metric.kind == "histogram" else metric.name
+        for labels, value in await scraped.query(name):
+            assert tuple(sorted(labels)) == tuple(sorted(metric.labels))
+            assert not math.isnan(value)
+            for label, text in labels.items():
+                closed = LABELS[label][1]
+                assert not closed or text in closed
+
+
+def _one_above_zero(found: Sequence[Sample]) -> bool:
+    return len(found) == 1 and found[0][1] > 0

@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import pytest
+
+from streamapp.errors import ConfigurationError
+from streamapp.settings import KafkaSettings
+
+PREFIX = "STREAMAPP_KAFKA_"
+HUSH = "hush-hush"
+ALSO_HUSH = "also-hush"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in KafkaSettings.model_fields:
+        monkeypatch.delenv(PREFIX + field.upper(), raising=False)
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(PREFIX + name.upper(), value)
+
+
+def refusal(**values: object) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        KafkaSettings(**values)
+    assert caught.value.__context__ is None
+    return str(caught.value)
+
+
+SASL = {"security_protocol": "SASL_SSL", "username": "ann", "password": HUSH}
+
+
+def test_without_an_environment_it_is_the_local_broker_in_clear() -> None:
+    settings = KafkaSettings()
+    assert settings.servers == ["127.0.0.1:9092"]
+    assert settings.security_protocol == "PLAINTEXT"
+    assert not settings.uses_sasl
+    assert not settings.uses_tls
+
+
+def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(
+        monkeypatch,
+        bootstrap_servers="kafka-1:9093, [::1]:9094",
+        security_protocol="SASL_SSL",
+        sasl_mechanism="SCRAM-SHA-512",
+        username="ann",
+        password=HUSH,
+    )
+    settings = KafkaSettings()
+    assert settings.servers == ["kafka-1:9093", "[::1]:9094"]
+    assert settings.password is not None
+    assert settings.password.get_secret_value() == HUSH
+
+
+def test_keywords_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch, bootstrap_servers="elsewhere:1")
+    assert KafkaSettings(bootstrap_servers="here:2").servers == ["here:2"]
+
+
+@pytest.mark.parametrize("bad", ["localhost", "host:", ":9092", "host:0", "host:70000", "a:1,,b:2"])
+def test_a_server_that_is_not_host_and_port_is_refused(
+    bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_environment(monkeypatch, bootstrap_servers=bad)
+    assert refusal() == (
+        "STREAMAPP_KAFKA_BOOTSTRAP_SERVERS must be host:port, several separated by commas"
+    )
+
+
+def test_an_unknown_protocol_is_refused_by_the_name_of_its_variable() -> None:
+    message = refusal(security_protocol="TLS")
+    assert message.startswith("STREAMAPP_KAFKA_SECURITY_PROTOCOL input should be 'PLAINTEXT'")
+
+
+@pytest.mark.parametrize("missing", ["sasl_mechanism", "username", "password"])
+def test_sasl_without_one_of_its_parts_is_refused(missing: str) -> None:
+    values = {**SASL, "sasl_mechanism": "PLAIN"}
+    del values[missing]
+    assert refusal(**values) == (
+        f"{PREFIX}{missing.upper()} is missing, and {PREFIX}SECURITY_PROTOCOL=SASL_SSL needs it"
+    )
+
+
+def test_credentials_without_sasl_are_refused() -> None:
+    assert refusal(password=HUSH) == (
+        "STREAMAPP_KAFKA_PASSWORD is set, but STREAMAPP_KAFKA_SECURITY_PROTOCOL=PLAINTEXT "
+        "does not use it"
+    )
+
+
+def test_a_password_in_clear_needs_an_explicit_yes() -> None:
+    values = {**SASL, "security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
+    assert "STREAMAPP_KAFKA_ALLOW_PLAIN_WITHOUT_TLS=true" in refusal(**values)
+    assert KafkaSettings(**values, allow_plain_without_tls=True).uses_sasl
+
+
+def test_scram_without_tls_is_accepted() -> None:
+    values = {**SASL, "security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "SCRAM-SHA-256"}
+    assert not KafkaSettings(**values).uses_tls
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "ca.pem"
+    assert refusal(security_protocol="SSL", ssl_cafile=missing) == (
+        f"STREAMAPP_KAFKA_SSL_CAFILE names a file that does not exist: {missing}"
+    )
+
+
+def test_tls_files_without_tls_are_refused(tmp_path: Path) -> None:
+    cafile = tmp_path / "ca.pem"
+    cafile.touch()
+    assert "STREAMAPP_KAFKA_SSL_CAFILE is set, but" in refusal(ssl_cafile=cafile)
+
+
+def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:
+    keyfile = tmp_path / "key.pem"
+    keyfile.touch()
+    assert refusal(security_protocol="SSL", ssl_keyfile=keyfile) == (
+        "STREAMAPP_KAFKA_SSL_KEYFILE needs STREAMAPP_KAFKA_SSL_CERTFILE"
+    )
+
+
+def test_an_unknown_keyword_is_refused() -> None:
+    assert refusal(user="x") == ("STREAMAPP_KAFKA_USER is not a setting of Kafka connections")
+
+
+def test_a_bad_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch, connect_timeout_seconds="soon")
+    assert refusal().startswith("STREAMAPP_KAFKA_CONNECT_TIMEOUT_SECONDS input should be a valid")
+
+
+def test_secrets_show_nowhere() -> None:
+    settings = KafkaSettings(**SASL, sasl_mechanism="PLAIN", ssl_key_password=ALSO_HUSH)
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert HUSH not in shown
+    assert ALSO_HUSH not in shown
+
+
+def test_errors_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_environment(monkeypatch, password=HUSH, bootstrap_servers=f"ann:{HUSH}@host:1")
+    assert HUSH not in refusal()
+    assert HUSH not in refusal(bootstrap_servers="h:1", security_protocol=HUSH)
