@@ -33,6 +33,12 @@ def test_a_topic_has_the_type_of_its_schema() -> None:
     assert topic.codec.encode(Order(amount=3)) == b'{"amount":3}'
 
 
+def test_a_schema_of_another_type_is_refused_by_checkers() -> None:
+    # mypy reports the ignore as unused if it ever takes the schema.
+    points: Topic[Point] = Topic("points", Order)  # type: ignore[arg-type]  # the point of the test
+    assert points.schema is Order
+
+
 def test_dataclasses_typed_dicts_and_plain_types_are_schemas() -> None:
     assert_type(Topic("points", Point), Topic[Point])
     assert_type(Topic("rows", Row), Topic[Row])

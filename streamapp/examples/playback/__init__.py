@@ -1,0 +1,1 @@
+"""Playback quality of a video service: events of players, scored, with alerts on poor ones."""

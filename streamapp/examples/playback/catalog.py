@@ -1,0 +1,90 @@
+"""Titles and regions: the data that playback events are enriched with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Self
+
+REGIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "ams1": "europe-west",
+        "fra2": "europe-central",
+        "iad1": "america-east",
+        "sjc3": "america-west",
+        "gru1": "america-south",
+        "sin2": "asia-southeast",
+        "nrt1": "asia-northeast",
+        "syd1": "oceania",
+    }
+)
+"""Region that each delivery site serves, by its code."""
+
+_ADJECTIVES = ("Silent", "Golden", "Broken", "Hidden", "Distant", "Burning", "Frozen", "Last")
+_NOUNS = ("River", "Harbour", "Summer", "Signal", "Orchard", "Station", "Mirror", "Winter")
+_GENRES = ("drama", "comedy", "documentary", "thriller", "animation", "sport", "news")
+
+DEFAULT_TITLE_COUNT = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """One title of the service."""
+
+    title_id: str
+    name: str
+    genre: str
+
+
+def make_titles(count: int = DEFAULT_TITLE_COUNT) -> tuple[Title, ...]:
+    """Make the service's titles, most watched first; the same for each call."""
+    return tuple(
+        Title(
+            title_id=f"title-{number:05d}",
+            name=(
+                f"The {_ADJECTIVES[number % len(_ADJECTIVES)]}"
+                f" {_NOUNS[number // len(_ADJECTIVES) % len(_NOUNS)]}"
+                f" {number // (len(_ADJECTIVES) * len(_NOUNS)) + 1}"
+            ),
+            genre=_GENRES[number % len(_GENRES)],
+        )
+        for number in range(count)
+    )
+
+
+class TitleCatalog:
+    """A client of the service's title catalogue; here the titles are in memory.
+
+    It has the life of a client of a database: opened once by whoever uses it, asked often,
+    closed at the end.
+    """
+
+    def __init__(self, titles: Sequence[Title] | None = None) -> None:
+        self._titles = make_titles() if titles is None else titles
+        self._by_id: dict[str, Title] | None = None
+
+    async def open(self) -> None:
+        """Load the titles."""
+        self._by_id = {title.title_id: title for title in self._titles}
+
+    async def close(self) -> None:
+        """Forget them."""
+        self._by_id = None
+
+    async def __aenter__(self) -> Self:
+        """Open for a block."""
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Close after it."""
+        await self.close()
+
+    async def title(self, title_id: str) -> Title | None:
+        """Find a title; `None` if the catalogue does not have it.
+
+        Raises:
+            RuntimeError: the client is not open.
+        """
+        if self._by_id is None:
+            raise RuntimeError("the title catalogue is not open: call open() first")
+        return self._by_id.get(title_id)
