@@ -33,6 +33,18 @@ class Step:
     routes: Mapping[str, Topic[Any]]
     dead_letters: str
 
+    def written_topics(self) -> Iterator[str]:
+        """Names of all topics that it writes to."""
+        yield from self.output_topics()
+        yield self.dead_letters
+
+    def output_topics(self) -> Iterator[str]:
+        """Names of the topics that its outputs go to."""
+        if self.output is not None:
+            yield self.output.name
+        for topic in self.routes.values():
+            yield topic.name
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -58,18 +70,10 @@ class Segment:
         """Consumer group."""
         return f"{self.pipeline}.{self.name}"
 
-    def output_topics(self) -> Iterator[str]:
-        """Names of all topics that it writes outputs to."""
+    def written_topics(self) -> Iterator[str]:
+        """Names of all topics that it writes to."""
         for step in self.steps:
-            if step.output is not None:
-                yield step.output.name
-            for topic in step.routes.values():
-                yield topic.name
-
-    def dead_letter_topics(self) -> Iterator[str]:
-        """Names of all its dead-letter topics."""
-        for step in self.steps:
-            yield step.dead_letters
+            yield from step.written_topics()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,7 @@ class Topology:
         names: dict[str, None] = {}
         for segment in self.segments:
             names[segment.source] = None
-            names.update(dict.fromkeys(segment.output_topics()))
-            names.update(dict.fromkeys(segment.dead_letter_topics()))
+            names.update(dict.fromkeys(segment.written_topics()))
         return tuple(names)
 
 
@@ -199,8 +202,7 @@ def _check_loops(topology: Topology) -> None:
     read: set[str] = set()
     for segment in topology.segments:
         read.add(segment.source)
-        written = {*segment.output_topics(), *segment.dead_letter_topics()}
-        if loop := read & written:
+        if loop := read.intersection(segment.written_topics()):
             raise PipelineError(
                 f"pipeline {topology.pipeline!r}, stage {segment.name!r} writes to the topic"
                 f" {min(loop)!r} that the pipeline reads; name another output"

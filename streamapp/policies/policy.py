@@ -94,6 +94,4 @@ def retry(
         ValueError: `count` is negative, or `then` is another retry.
     """
     action = then.action if isinstance(then, Policy) else then
-    return Policy(
-        ErrorPolicy.RETRY, count, backoff or Backoff(), action or ErrorPolicy.DEAD_LETTER
-    )
+    return Policy(ErrorPolicy.RETRY, count, backoff or Backoff(), action or ErrorPolicy.DEAD_LETTER)

@@ -66,10 +66,10 @@ class Committer:
         except (BrokerError, TimeoutError) as error:
             self._metrics.commit_failures += 1
             log.warning(
-                "stage %s of %s could not commit, the next commit will make it good: %s",
+                "stage %s of %s could not commit, the next commit will make it good: %r",
                 self._metrics.stage,
                 self._metrics.pipeline,
-                error or "no answer in time",
+                error,
             )
             return False
         for partition, position in moved.items():

@@ -1,15 +1,14 @@
 """What becomes of a failed attempt: the policy decides, this carries it out."""
 
-import random
 from collections.abc import Callable
 
-from streamapp.clock import Clock
 from streamapp.errors import RecordError, StageStoppedError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.decision import decide
 from streamapp.policies.describe import describe
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import TopicPartition
+from streamapp.runtime.config import Environment
 from streamapp.runtime.dead_letters import Failure, error_headers
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
@@ -20,26 +19,22 @@ class FailureHandler:
     """Carries out the error policies of a segment.
 
     Args:
-        clock: time of failures.
-        rng: jitter of the backoff.
+        environment: the clock, the jitter, and the run of the worker.
         retries: where records wait for another attempt.
-        execution_id: the run of the worker, for dead letters.
         on_stop: called with the error when a policy says stop; that record is held.
     """
 
     def __init__(
         self,
-        clock: Clock,
-        rng: random.Random,
+        environment: Environment,
         retries: RetryQueue,
         *,
-        execution_id: str,
         on_stop: Callable[[StageStoppedError], None],
     ) -> None:
-        self._clock = clock
-        self._rng = rng
+        self._clock = environment.clock
+        self._rng = environment.rng
+        self._execution_id = environment.execution_id
         self._retries = retries
-        self._execution_id = execution_id
         self._on_stop = on_stop
 
     def handle(self, work: Work, step: StepRunner, error: Exception) -> bool:
@@ -110,15 +105,13 @@ class FailureHandler:
     def _stop(self, work: Work, step: StepRunner, error: Exception, why: str) -> None:
         record = work.record
         place = f"{record.topic}[{record.partition}] at offset {record.offset}"
-        stopped = (
-            StageStoppedError(
-                f"stage {step.stage_id!r} of pipeline {step.pipeline!r} stopped, because {why}:"
-                f" {type(error).__name__} in record {place}: {describe(error)}",
-                stage_id=step.stage_id,
-                partition=TopicPartition(record.topic, record.partition),
-                offset=record.offset,
-                original_error=error,
-            )
+        stopped = StageStoppedError(
+            f"stage {step.stage_id!r} of pipeline {step.pipeline!r} stopped, because {why}:"
+            f" {type(error).__name__} in record {place}: {describe(error)}",
+            stage_id=step.stage_id,
+            partition=TopicPartition(record.topic, record.partition),
+            offset=record.offset,
+            original_error=error,
         )
         stopped.__cause__ = error
         self._on_stop(stopped)

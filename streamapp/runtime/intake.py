@@ -68,13 +68,10 @@ class Intake:
         """Take no more records; the consumer is still polled."""
         self._halted = True
 
-    def forget(self) -> None:
-        """Forget what was put back: the assignment it belonged to is gone."""
-        self._put_back.clear()
-
-    def put_back_offset(self, name: TopicPartition) -> int | None:
-        """First offset that was delivered before the partition was open, once."""
-        return self._put_back.pop(name, None)
+    def take_put_back(self) -> dict[TopicPartition, int]:
+        """First offsets that were delivered while their partition was not open; once."""
+        taken, self._put_back = self._put_back, {}
+        return taken
 
     async def run(self) -> None:
         """Fetch until cancelled."""
@@ -118,7 +115,10 @@ class Intake:
         blocked = len(partition.frontier) >= 8 * self._max_records
         if metrics := self._metrics.partitions.get(partition.name):
             metrics.blocked = blocked
-        return not blocked and not partition.ended
+        if partition.exhausted and partition.until is not None:
+            partition.frontier.skip_to(partition.until)
+            return False
+        return not blocked
 
     async def _wait_for_room(self) -> None:
         """Wait until something changes; poll in between, or the group thinks us dead."""
@@ -136,9 +136,9 @@ class Intake:
             self._put_back.setdefault(name, records[0].offset)
             return
         if partition.until is not None and records[-1].offset >= partition.until:
+            partition.exhausted = True
             records = [record for record in records if record.offset < partition.until]
             if not records:
-                partition.frontier.skip_to(partition.until)
                 return
         partition.frontier.deliver([record.offset for record in records])
         partition.stamps.append((records[0].offset, records[0].timestamp))
@@ -166,3 +166,4 @@ class Intake:
             position = await self._consumer.position(name)
             if not partition.closed and partition.frontier.idle:
                 partition.frontier.skip_to(position)
+                partition.exhausted = partition.until is not None and position >= partition.until

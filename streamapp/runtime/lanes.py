@@ -11,6 +11,7 @@ from enum import Enum, auto
 
 from streamapp.clock import Clock
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.runtime.partition import Partition
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
 
@@ -87,10 +88,11 @@ class Lanes:
         self._slice_end = 0.0
         self._wall_ms = 0
 
-    def start(self, group: asyncio.TaskGroup, name: str) -> None:
+    def start(self, group: asyncio.TaskGroup, name: str) -> list[asyncio.Task[None]]:
         """Start the lanes as tasks of this group."""
         for i, lane in enumerate(self._lanes):
             lane.task = group.create_task(self._run(lane), name=f"{name} lane {i}")
+        return [lane.task for lane in self._lanes if lane.task is not None]
 
     @property
     def busy(self) -> bool:
@@ -116,9 +118,13 @@ class Lanes:
         else:
             busy.pop(key, None)
 
-    def drop_ready(self) -> None:
+    def drop_waiting(self, partitions: Iterable[Partition]) -> None:
         """Forget what has not been started; it will be delivered again."""
         self._ready.clear()
+        for partition in partitions:
+            for waiting in partition.busy.values():
+                if waiting is not None:
+                    waiting.clear()
 
     def expire(self, now: float) -> None:
         """Cancel attempts that have taken too long; to be called now and then."""
@@ -192,12 +198,17 @@ class Lanes:
             now = monotonic()
             if now >= self._slice_end:
                 await self._yield(now)
+                if work.partition.closed:
+                    lane.work = None
+                    continue
             if self._ready:
                 self._wake()
             await self._process(work, lane)
             lane.work = None
 
-    async def _process(self, work: Work, lane: Lane) -> None:
+    async def _process(  # noqa: C901, PLR0912 - hot path: no further call for each record
+        self, work: Work, lane: Lane
+    ) -> None:
         """Run attempts on a record until it ends, fails for now, or is abandoned."""
         monotonic = self._clock.monotonic
         while True:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from streamapp.brokers.protocols import BatchBuilder, Producer
-from streamapp.clock import Clock
+from streamapp.brokers.protocols import BatchBuilder
 from streamapp.errors import BrokerError, StreamappError
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
+from streamapp.runtime.config import Environment
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.target import Target
 from streamapp.runtime.work import Output, Work
@@ -65,34 +65,27 @@ class Outbox:
     the lanes have run dry: small under light load, full under heavy load.
 
     Args:
-        producer: gives the producer to use now.
-        clock: for the age of a flush.
+        environment: the shared producer, the clock, and the bounds of a flush.
         on_finished: called with each flush once all its batches are acknowledged.
         on_failed: called once with the reason when a batch failed; nothing is sent any more
             until `discard`.
-        max_records: records that make a flush full.
-        linger_seconds: longest wait of a record for company.
-        delivery_timeout_seconds: a flush without its acknowledgements for so long has failed.
     """
 
     def __init__(
         self,
-        producer: Callable[[], Producer],
-        clock: Clock,
+        environment: Environment,
         *,
         on_finished: Callable[[Flush], None],
         on_failed: Callable[[BaseException], None],
-        max_records: int = 2048,
-        linger_seconds: float = 0.05,
-        delivery_timeout_seconds: float = 120.0,
     ) -> None:
-        self._producer = producer
-        self._clock = clock
+        config = environment.config
+        self._shared = environment.producer
+        self._clock = environment.clock
         self._on_finished = on_finished
         self._on_failed = on_failed
-        self._max_records = max_records
-        self._linger_seconds = linger_seconds
-        self._delivery_timeout_seconds = delivery_timeout_seconds
+        self._max_records = config.flush_records
+        self._linger_seconds = config.linger_seconds
+        self._delivery_timeout_seconds = config.delivery_timeout_seconds
         self._open: Flush | None = None
         self._outstanding: dict[Flush, asyncio.TimerHandle] = {}
         self._hurry = False
@@ -153,11 +146,11 @@ class Outbox:
         partition = target.partition_for(key)
         batch = target.open[partition]
         if batch is None:
-            batch = target.open[partition] = self._producer().create_batch()
+            batch = target.open[partition] = self._shared.current.create_batch()
             flush.touched.add(target)
         if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
             flush.sealed.append((target, partition, batch))
-            batch = target.open[partition] = self._producer().create_batch()
+            batch = target.open[partition] = self._shared.current.create_batch()
             batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
 
     def _due(self) -> bool:
@@ -196,7 +189,7 @@ class Outbox:
             async with asyncio.timeout(self._delivery_timeout_seconds):
                 for target, partition, batch in batches:
                     flush.outputs[target.name] += batch.record_count()
-                    future = await self._producer().send_batch(batch, target.name, partition)
+                    future = await self._shared.current.send_batch(batch, target.name, partition)
                     future.add_done_callback(partial(self._acknowledged, flush))
         except (StreamappError, TimeoutError) as error:
             self._fail(flush, error)

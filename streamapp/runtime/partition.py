@@ -24,6 +24,7 @@ class Partition:
         in_flight_records, in_flight_bytes: delivered and not finished.
         stamps: offset and timestamp (ms) of the first record of each delivered chunk.
         until: deliver records below this offset only; `None` is without end.
+        exhausted: all records below `until` are delivered.
         closed: no longer ours.
     """
 
@@ -31,6 +32,7 @@ class Partition:
         "busy",
         "closed",
         "committed",
+        "exhausted",
         "frontier",
         "in_flight_bytes",
         "in_flight_records",
@@ -50,13 +52,8 @@ class Partition:
         self.in_flight_bytes = 0
         self.stamps: deque[tuple[int, int]] = deque()
         self.until = until
+        self.exhausted = False
         self.closed = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether all that was to be delivered is."""
-        position = self.frontier.position
-        return self.until is not None and position is not None and position >= self.until
 
     def oldest_timestamp_ms(self) -> int | None:
         """Timestamp of the first unfinished record, to the chunk; `None` with none in flight."""

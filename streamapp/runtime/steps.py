@@ -108,8 +108,8 @@ class StepRunner:
         items = [one for one in made if type(one) is Item]
         for one in made if not items else [one for one in made if type(one) is Output]:
             self._place(work, one)
-        for item in reversed(items):  # the next item stands last
-            self._place(work, item)
+        for onward in reversed(items):  # the next one stands last
+            self._place(work, onward)
         return len(result)
 
     def pass_on(self, work: Work, item: Item | None) -> None:

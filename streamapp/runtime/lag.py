@@ -1,0 +1,98 @@
+"""How far a segment is behind: measured against the end offsets, every second."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from streamapp.brokers.protocols import Consumer
+from streamapp.clock import Clock
+from streamapp.errors import BrokerError
+from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics
+from streamapp.record import TopicPartition
+from streamapp.runtime.partition import Partition
+
+log = logging.getLogger(__name__)
+
+MEASURE_TIMEOUT_SECONDS = 5.0
+
+
+class LagWatch:
+    """Keeps the lag of the open partitions in the counters.
+
+    Args:
+        consumer: asks for end offsets.
+        partitions: the open partitions; kept by the segment.
+        clock: when to look.
+        metrics: counters of the segment.
+        on_measured: called after each look that had an answer.
+        interval_seconds: between looks.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        partitions: Mapping[TopicPartition, Partition],
+        clock: Clock,
+        metrics: StageMetrics,
+        *,
+        on_measured: Callable[[], None],
+        interval_seconds: float = 1.0,
+    ) -> None:
+        self._consumer = consumer
+        self._partitions = partitions
+        self._clock = clock
+        self._metrics = metrics
+        self._on_measured = on_measured
+        self._interval_seconds = interval_seconds
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            await self.measure()
+            await self._clock.sleep(self._interval_seconds)
+
+    async def measure(self) -> None:
+        """Look once; without an answer the lag is unknown rather than old."""
+        names = list(self._partitions)
+        if not names:
+            return
+        try:
+            async with asyncio.timeout(MEASURE_TIMEOUT_SECONDS):
+                ends = await self._consumer.end_offsets(names)
+                # A partition of which nothing was delivered yet has no frontier.
+                starts = {
+                    name: await self._consumer.position(name)
+                    for name in names
+                    if self._position(name) is None
+                }
+        except (BrokerError, TimeoutError) as error:
+            log.debug("lag could not be measured: %s", error)
+            for measured in self._metrics.partitions.values():
+                measured.lag_records = None
+            return
+        for name, end in ends.items():
+            partition = self._partitions.get(name)
+            measured_partition = self._metrics.partitions.get(name)
+            position = self._position(name)
+            if position is None:
+                position = starts.get(name)
+            if partition is None or measured_partition is None or position is None:
+                continue  # revoked meanwhile
+            self._note(partition, measured_partition, max(0, end - position))
+        self._on_measured()
+
+    def _position(self, name: TopicPartition) -> int | None:
+        partition = self._partitions.get(name)
+        return None if partition is None else partition.frontier.position
+
+    def _note(self, partition: Partition, measured: PartitionMetrics, lag: int) -> None:
+        measured.lag_records = lag
+        if not lag:
+            measured.oldest_timestamp_seconds = None
+            return
+        oldest_ms = partition.oldest_timestamp_ms()
+        if oldest_ms is not None:
+            measured.oldest_timestamp_seconds = oldest_ms / 1000
+        elif measured.oldest_timestamp_seconds is None:
+            # Nothing of it is read yet; the wait is counted from when it was seen.
+            measured.oldest_timestamp_seconds = self._clock.time()

@@ -1,0 +1,195 @@
+"""A running service: pipelines on a broker, from their first check to the last commit."""
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+
+from streamapp.brokers.protocols import Admin, Broker, ProducerConfig, TopicDescription
+from streamapp.clock import Clock, SystemClock
+from streamapp.errors import ConfigurationError, StreamappError, TopicError
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.pipeline.agent import Lifecycle
+from streamapp.pipeline.topology import Segment, Topology
+from streamapp.runtime.config import Environment, RuntimeConfig
+from streamapp.runtime.producer import SharedProducer
+from streamapp.runtime.segment import SegmentRunner
+from streamapp.runtime.target import Target
+from streamapp.runtime.until_end import run_until_end
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Runs the stages of pipelines in this process: one worker.
+
+    Args:
+        broker: where the topics are.
+        topologies: the checked pipelines.
+        stages: names of the stages to run; all if empty.
+        config: deadlines and intervals.
+        clock: time.
+        rng: jitter.
+
+    Raises:
+        ConfigurationError: a named stage does not exist, or is fused to the one before it.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        topologies: Sequence[Topology],
+        *,
+        stages: Collection[str] = (),
+        config: RuntimeConfig | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._broker = broker
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._config = config or RuntimeConfig()
+        self._pipelines = [_selected(topology, stages) for topology in topologies]
+        _check_selection(topologies, stages)
+        self._metrics = {
+            id(segment): tuple(
+                StageMetrics(segment.pipeline, step.stage.stage_id, segment.source)
+                for step in segment.steps
+            )
+            for segment in self._segments()
+        }
+        self._runners: list[SegmentRunner] = []
+        self._stopping = False
+        self._errors: list[Exception] = []
+
+    @property
+    def metrics(self) -> Sequence[StageMetrics]:
+        """Counters of every stage, in the order of the pipelines."""
+        return [metrics for own in self._metrics.values() for metrics in own]
+
+    def stop(self) -> None:
+        """Drain and end; may be called at any time and more than once."""
+        self._stopping = True
+        for runner in self._runners:
+            runner.stop()
+
+    async def run(self, *, until_end: bool = False) -> None:
+        """Work until stopped, or with `until_end` up to the offsets that stand now.
+
+        Raises:
+            TopicError: a topic is missing; nothing was started.
+            BrokerError: the broker cannot be reached.
+            StageStoppedError: a policy said stop; everything is drained and committed.
+        """
+        async with AsyncExitStack() as stack:
+            admin = self._broker.admin()
+            await admin.start()
+            stack.push_async_callback(admin.stop)
+            topics = await self._describe_topics(admin)
+            producer = SharedProducer(self._broker, ProducerConfig(), self._clock, self._rng)
+            await producer.start()
+            stack.push_async_callback(producer.stop)
+            for lifecycle in self._lifecycles():
+                await lifecycle.open()
+                stack.push_async_callback(lifecycle.close)
+            environment = Environment(
+                self._broker, producer, self._clock, self._rng, self._config, uuid.uuid4().hex
+            )
+            pipelines = [
+                [self._runner(segment, topics, environment) for segment in segments]
+                for segments in self._pipelines
+            ]
+            await self._run_all(pipelines, admin if until_end else None, topics)
+        if self._errors:
+            raise self._errors[0]
+
+    async def _run_all(
+        self,
+        pipelines: Sequence[Sequence[SegmentRunner]],
+        until_end: Admin | None,
+        topics: Mapping[str, TopicDescription],
+    ) -> None:
+        partitions = {name: topic.partitions for name, topic in topics.items()}
+        self._runners = [runner for runners in pipelines for runner in runners]
+        if self._stopping:
+            return
+        async with asyncio.TaskGroup() as group:
+            watches = [
+                group.create_task(run_until_end(until_end, runners, partitions, self._clock))
+                for runners in pipelines
+                if until_end is not None
+            ]
+            running = [group.create_task(self._run_one(runner)) for runner in self._runners]
+            await asyncio.wait(running)
+            for watch in watches:
+                watch.cancel()
+
+    async def _run_one(self, runner: SegmentRunner) -> None:
+        """Run one segment; when it fails, everything ends in good order."""
+        try:
+            await runner.run()
+        except StreamappError as error:
+            self._errors.append(error)
+            self.stop()
+
+    async def _describe_topics(self, admin: Admin) -> Mapping[str, TopicDescription]:
+        names: dict[str, None] = {}
+        for segment in self._segments():
+            names[segment.source] = None
+            names.update(dict.fromkeys(segment.written_topics()))
+        found = await admin.describe_topics(list(names))
+        if missing := [name for name in names if name not in found]:
+            raise TopicError(
+                f"missing topics: {', '.join(missing)}; create them with"
+                " `streamapp topics apply MODULE:PIPELINE`"
+            )
+        return found
+
+    def _runner(
+        self,
+        segment: Segment,
+        topics: Mapping[str, TopicDescription],
+        environment: Environment,
+    ) -> SegmentRunner:
+        targets = {
+            name: Target(name, topics[name].partitions, topics[name].max_message_bytes)
+            for name in segment.written_topics()
+        }
+        return SegmentRunner(segment, targets, self._metrics[id(segment)], environment)
+
+    def _segments(self) -> Iterable[Segment]:
+        for segments in self._pipelines:
+            yield from segments
+
+    def _lifecycles(self) -> Iterable[Lifecycle]:
+        """Agents to open, each once however many stages use it."""
+        found: dict[int, Lifecycle] = {}
+        for segment in self._segments():
+            for step in segment.steps:
+                if (lifecycle := step.stage.agent.lifecycle) is not None:
+                    found[id(lifecycle)] = lifecycle
+        return found.values()
+
+
+def _selected(topology: Topology, stages: Collection[str]) -> list[Segment]:
+    return [segment for segment in topology.segments if not stages or segment.name in stages]
+
+
+def _check_selection(topologies: Sequence[Topology], stages: Collection[str]) -> None:
+    heads = [segment.name for topology in topologies for segment in topology.segments]
+    fused = {
+        step.stage.stage_id: segment.name
+        for topology in topologies
+        for segment in topology.segments
+        for step in segment.steps[1:]
+    }
+    for stage in stages:
+        if stage in fused:
+            raise ConfigurationError(
+                f"stage {stage!r} is fused to {fused[stage]!r} and runs with it;"
+                f" name {fused[stage]!r}"
+            )
+        if stage not in heads:
+            raise ConfigurationError(f"there is no stage {stage!r}; there are: {', '.join(heads)}")
