@@ -21,14 +21,14 @@ class Codec(Generic[T]):
     """How values of one type become bytes.
 
     Attributes:
-        type: the type that is encoded and decoded; `Any` or `dict` is JSON without a schema.
+        schema: the type that is encoded and decoded; `Any` or `dict` is JSON without a schema.
         instance_of: a value to encode must be an instance of this class, and the caller checks
             that: pydantic writes what fields it finds of a stranger without a word.
         decode: bytes to a value; raises `ValueError` (pydantic's or orjson's) on bad bytes.
         encode: a value to bytes; raises `ValueError` or `TypeError` on a value it cannot write.
     """
 
-    type: Any
+    schema: Any
     instance_of: type[Any]
     decode: Callable[[bytes], T]
     encode: Callable[[T], bytes]

@@ -27,7 +27,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for script
 
 
 @app.command()
-def up(  # noqa: PLR0913 - one argument for each option of the command
+def up(
     *,
     folder: FolderOption = DEFAULT_FOLDER,
     port: Annotated[

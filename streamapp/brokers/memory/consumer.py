@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 class MemoryConsumer:
     """A member of a consumer group of the memory broker."""
 
-    def __init__(  # noqa: PLR0913 - the broker wires it up; nobody else calls this
+    def __init__(
         self,
         config: ConsumerConfig,
         listener: RebalanceListener,
