@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     DevBroker(folder).down()
 
 
-@pytest.mark.usefixtures("kafka_tools")
+@pytest.mark.kafka
 def test_a_broker_from_up_to_down(folder: Path) -> None:
     first = run(folder, "up", "--heap-mb", "256")
     assert (first.returncode, first.stderr) == (ExitCode.OK, "")
@@ -77,7 +77,7 @@ def test_status_of_nothing_is_exit_code_1(folder: Path) -> None:
     assert json.loads(run(folder, "status", "--json").stdout) == {"running": False}
 
 
-@pytest.mark.usefixtures("kafka_tools")
+@pytest.mark.kafka
 def test_two_ups_at_once_start_one_broker(folder: Path) -> None:
     words = command(folder, "up", "--json", "--heap-mb", "256")
     both = [

@@ -74,7 +74,7 @@ def test_the_java_of_java_home_goes_first(
     assert find_java() == home / "bin" / "java"
 
 
-@pytest.mark.usefixtures("kafka_tools")
+@pytest.mark.kafka
 def test_maven_without_a_network_says_why_and_leaves_no_half_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +109,8 @@ def test_what_a_killed_fetch_left_is_not_taken_for_the_jars(programs: Path, tmp_
     assert not partial.exists()
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_told(programs: Path, tmp_path: Path) -> None:
+    put_program(programs, "mvn", MAVEN)
     (tmp_path / "file").touch()
     with pytest.raises(FolderError, match="--cache-dir"):
         resolve_jars(tmp_path / "file" / "cache", lambda _: None)
