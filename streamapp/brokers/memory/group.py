@@ -78,10 +78,11 @@ class Group:
             if known is not None:
                 return self._replace(known, member)
         member.heard_at = self._clock.monotonic()
-        member.joined = asyncio.get_running_loop().create_future()
+        joined: asyncio.Future[Membership] = asyncio.get_running_loop().create_future()
+        member.joined = joined
         self._begin_rebalance()
         self._complete_when_all_joined()
-        return await member.joined
+        return await joined
 
     def leave(self, member_id: str) -> None:
         """Remove a member; its partitions go to the others. Unknown members have left already."""
