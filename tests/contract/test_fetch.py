@@ -277,3 +277,15 @@ async def test_two_topics_are_read_by_one_member(subject: Subject) -> None:
     async with subject.member(config) as consumer:
         found = await read(consumer, 6)
         assert {place.topic for place in found} == set(topics)
+
+
+async def test_batches_over_the_prefetch_bound_are_still_read(subject: Subject) -> None:
+    topic = await subject.topic(partitions=4)
+    large = b"v" * 60_000
+    for place in places(topic, 4):
+        await subject.write(topic, [large] * 5, place.partition)
+    async with subject.member(group_of(topic, max_prefetch_bytes=32 * 1024)) as consumer:
+        found = await read(consumer, 20)
+    assert {place: len(records) for place, records in found.items()} == dict.fromkeys(
+        places(topic, 4), 5
+    )
