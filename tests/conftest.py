@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
 from streamapp.brokers.dev.errors import ToolMissingError
+from streamapp.brokers.dev.jars import default_cache_dir, jars_folder
+from streamapp.brokers.dev.java import find_java, find_maven
 from tests.kafka import Kafka, running_kafka
 
 
@@ -15,19 +18,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.kafka)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without Java or Maven, tests marked `kafka` skip on a laptop and fail in CI.
+
+    Here and not in a fixture, so that pytest folds all of them into one line.
+    """
+    missing = missing_tool() if item.get_closest_marker("kafka") else None
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(missing, pytrace=False)
+    if missing:
+        pytest.skip(missing)
+
+
+@cache
+def missing_tool() -> str | None:
+    """What has to be installed before Kafka runs here; `None` when nothing is missing."""
+    try:
+        find_java()
+        if not jars_folder(default_cache_dir()).is_dir():
+            find_maven()
+    except ToolMissingError as error:
+        return f"Kafka tests need Java and Maven. {error}"
+    return None
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A broker of this session's own; tests share it, so each takes topics of its own."""
-    try:
-        with running_kafka(tmp_path_factory.mktemp("kafka")) as running:
-            yield running
-    except ToolMissingError as error:
-        without_kafka(str(error))
-
-
-def without_kafka(reason: str) -> None:
-    """Skip on a laptop; fail in CI, where a test that does not run is worth nothing."""
-    sentence = f"Kafka tests need Java 17 and Maven: {reason}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(sentence, pytrace=False)
-    pytest.skip(sentence)
+    with running_kafka(tmp_path_factory.mktemp("kafka")) as running:
+        yield running

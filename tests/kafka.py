@@ -29,15 +29,26 @@ class Kafka:
     broker: DevBroker
 
     async def create_topic(
-        self, prefix: str = "topic", *, partitions: int = 1, config: Mapping[str, str] | None = None
+        self,
+        prefix: str = "topic",
+        *,
+        partitions: int = 1,
+        replication_factor: int = 1,
+        config: Mapping[str, str] | None = None,
     ) -> str:
         """Create a topic with a name that no other test has, and return the name."""
         name = unique_name(prefix)
-        await self.create_topics({name: partitions}, config=config)
+        await self.create_topics(
+            {name: partitions}, replication_factor=replication_factor, config=config
+        )
         return name
 
     async def create_topics(
-        self, partitions: Mapping[str, int], *, config: Mapping[str, str] | None = None
+        self,
+        partitions: Mapping[str, int],
+        *,
+        replication_factor: int = 1,
+        config: Mapping[str, str] | None = None,
     ) -> None:
         """Create topics by name, each with so many partitions."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
@@ -45,7 +56,7 @@ class Kafka:
         try:
             answer = await admin.create_topics(
                 [
-                    NewTopic(name, count, 1, topic_configs=dict(config or {}))
+                    NewTopic(name, count, replication_factor, topic_configs=dict(config or {}))
                     for name, count in partitions.items()
                 ]
             )

@@ -2,16 +2,17 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from streamapp.brokers.dev.config import BrokerOptions, NodeConfig, server_properties
+from streamapp.brokers.dev.cluster import Cluster
+from streamapp.brokers.dev.config import BrokerOptions
 from streamapp.brokers.dev.errors import FolderError, PortInUseError, StartError
 from streamapp.brokers.dev.jars import default_cache_dir, resolve_jars
 from streamapp.brokers.dev.java import find_java
-from streamapp.brokers.dev.kafka_jvm import KafkaJvm, new_cluster_id, read_cluster_id
+from streamapp.brokers.dev.kafka_jvm import KafkaJvm
 from streamapp.brokers.dev.lock import locked_folder
 from streamapp.brokers.dev.node import Node
 from streamapp.brokers.dev.plan import plan_state
@@ -22,7 +23,6 @@ from streamapp.errors import ConfigurationError
 
 _HANDSHAKE_SECONDS = 3.0
 _POLL_SECONDS = 0.1
-_STOP_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,14 @@ class UpResult:
     was_running: bool
 
 
+@dataclass(frozen=True, slots=True)
+class DownResult:
+    """What `down` found: whether anything ran, and whether there were data."""
+
+    was_running: bool
+    had_data: bool
+
+
 class DevBroker:
     """Apache Kafka, one or more nodes, with everything that is its own under one folder.
 
@@ -73,6 +81,7 @@ class DevBroker:
     ) -> None:
         self.folder = folder.absolute()
         self._options = options
+        self._cluster = Cluster(self.folder)
         self._cache_dir = (cache_dir or default_cache_dir()).absolute()
         self._report = report
 
@@ -88,45 +97,37 @@ class DevBroker:
             StartError: Kafka ended, or was not ready in time; nothing of it runs on.
         """
         with self._locked():
-            saved = read_state(self.folder)
-            running = [node for node in self._nodes() if node.is_running()]
-            options = self._agreed_options(saved, is_running=bool(running))
-            java = find_java()
-            jars = resolve_jars(self._cache_dir, self._report)
-            jvm = KafkaJvm(java, jars, options.heap_mb)
-            state = saved if saved and running else self._plan(options, saved)
-            had_data = any(read_cluster_id(node) for node in self._nodes())
+            state = self._agreed_state()
+            missing = self._cluster.missing(state)
+            if not missing:
+                return UpResult(self._wait_until_ready(timeout_seconds), was_running=True)
+            had_data = self._cluster.has_data()
             try:
-                started = self._start_missing(state, jvm)
-                status = self._wait_until_ready(state, timeout_seconds)
+                java, jars = find_java(), resolve_jars(self._cache_dir, self._report)
+                self._cluster.start(missing, state, KafkaJvm(java, jars, state.options.heap_mb))
+                return UpResult(self._wait_until_ready(timeout_seconds), was_running=False)
             except BaseException:
-                self._stop(gracefully=False)
-                self._clean(keep_data=had_data)
+                self._end(gracefully=False, keep_data=had_data)
                 raise
-            return UpResult(status, was_running=not started)
 
-    def down(self, *, keep_data: bool = False) -> bool:
+    def down(self, *, keep_data: bool = False) -> DownResult:
         """Stop the broker, and remove everything of it unless its data are to be kept.
-
-        Returns:
-            Whether anything ran.
 
         Raises:
             DevBrokerError: a process does not end.
             FolderError: the folder cannot be written.
         """
         if not self.folder.is_dir():
-            return False
+            return DownResult(was_running=False, had_data=False)
         with self._locked():
-            ran = any(node.is_running() for node in self._nodes())
-            self._stop(gracefully=keep_data)
-            self._clean(keep_data=keep_data)
-        return ran
+            found = DownResult(self._cluster.is_running(), self._cluster.has_data())
+            self._end(gracefully=keep_data, keep_data=keep_data)
+        return found
 
     def status(self) -> BrokerStatus | None:
         """What runs now; `None` when nothing does."""
         state = read_state(self.folder)
-        pids = tuple(pid for node in self._nodes() if (pid := node.pid()) is not None)
+        pids = self._cluster.pids()
         if state is None or not pids:
             return None
         ready = len(pids) == len(state.nodes) and is_ready(
@@ -134,45 +135,44 @@ class DevBroker:
         )
         return BrokerStatus(state, pids, max(0.0, time.time() - state.started_at), ready)
 
-    def log_files(self) -> Sequence[Path]:
-        """Logs of the nodes."""
-        return [node.log_file for node in self._nodes()]
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        made = [self.folder, *(parent for parent in self.folder.parents if not parent.exists())]
         try:
             with locked_folder(self.folder):
                 try:
                     yield
                 finally:
-                    with suppress(OSError):
-                        self.folder.rmdir()  # only when nothing was put, or left, in it
+                    with suppress(OSError):  # only what has nothing in it goes
+                        for folder in made:
+                            folder.rmdir()
         except OSError as error:
             raise FolderError(
                 f"Cannot keep a broker in {self.folder}: {error.strerror}. "
                 "Choose another folder with --dir."
             ) from error
 
-    def _nodes(self) -> Sequence[Node]:
-        return [Node(folder) for folder in sorted(self.folder.glob("node-*"))]
-
-    def _node(self, node_id: int) -> Node:
-        return Node(self.folder / f"node-{node_id}")
-
-    def _agreed_options(self, saved: BrokerState | None, *, is_running: bool) -> BrokerOptions:
+    def _agreed_state(self) -> BrokerState:
+        """What is to run: as it runs already, else planned anew and written down."""
+        saved = read_state(self.folder)
         if saved is None:
-            return self._options or BrokerOptions()
+            self._cluster.stop(gracefully=True)  # nobody knows any more how they were started
+            return self._plan(self._options or BrokerOptions(), None)
         wanted = self._options or saved.options
-        if is_running and wanted != saved.options:
-            raise ConfigurationError(
-                f"The broker in {self.folder} runs with other options; take it down first."
-            )
+        if self._cluster.is_running():
+            if wanted != saved.options:
+                raise ConfigurationError(
+                    f"The broker in {self.folder} runs at {saved.bootstrap_servers} with different "
+                    f"options ({_differences(wanted, saved.options)}); take it down first, "
+                    "with --keep-data if its topics are to stay."
+                )
+            return saved
         if wanted.nodes != saved.options.nodes:
             raise ConfigurationError(
                 f"The data in {self.folder} are those of {saved.options.nodes} node(s), "
-                f"not {wanted.nodes}; take the broker down without keeping its data first."
+                f"not {wanted.nodes}; remove them first with `streamapp broker down`."
             )
-        return wanted
+        return self._plan(wanted, saved)
 
     def _plan(self, options: BrokerOptions, saved: BrokerState | None) -> BrokerState:
         # Ports are no secret: any generator does.
@@ -181,63 +181,32 @@ class DevBroker:
         state.write(self.folder)
         return state
 
-    def _start_missing(self, state: BrokerState, jvm: KafkaJvm) -> bool:
-        """Start every node that does not run; whether there was one."""
-        missing = [node for node in state.nodes if not self._node(node.node_id).is_running()]
-        cluster_id = self._cluster_id(state)
-        controller_ports = {node.node_id: node.controller_port for node in state.nodes}
-        for planned in missing:
-            node = self._node(planned.node_id)
-            config = NodeConfig(
-                planned.node_id, node.data_dir, planned.listener_ports, controller_ports
-            )
-            node.folder.mkdir(exist_ok=True)
-            node.properties_file.write_text(server_properties(config, state.options))
-            if read_cluster_id(node) is None:
-                jvm.format_storage(node, cluster_id)
-            node.start(jvm.broker_command(node))
-        return bool(missing)
-
-    def _cluster_id(self, state: BrokerState) -> str:
-        ids = (read_cluster_id(self._node(node.node_id)) for node in state.nodes)
-        return next((known for known in ids if known), None) or new_cluster_id()
-
-    def _wait_until_ready(self, state: BrokerState, timeout_seconds: float) -> BrokerStatus:
+    def _wait_until_ready(self, timeout_seconds: float) -> BrokerStatus:
         deadline = time.monotonic() + timeout_seconds
         while True:
-            ended = [node for node in self._nodes() if not node.is_running()]
-            if ended:
-                raise _ended(ended[0])
+            for node in self._cluster.nodes():
+                if not node.is_running():
+                    raise _ended(node)
             status = self.status()
             if status is not None and status.ready:
                 return status
             if time.monotonic() > deadline:
                 raise StartError(
                     f"Kafka was not ready within {timeout_seconds:g} s; --timeout gives it longer.",
-                    log=self._node(state.nodes[0].node_id).read_log(),
+                    log=self._cluster.nodes()[0].read_log(),
                 )
             time.sleep(_POLL_SECONDS)
 
-    def _stop(self, *, gracefully: bool) -> None:
-        stop_all(self._nodes(), gracefully=gracefully)
-
-    def _clean(self, *, keep_data: bool) -> None:
-        for node in self._nodes():
-            if keep_data:
-                node.remove_process_files()
-            else:
-                node.remove()
+    def _end(self, *, gracefully: bool, keep_data: bool) -> None:
+        self._cluster.stop(gracefully=gracefully)
+        self._cluster.clean(keep_data=keep_data)
         if not keep_data:
             remove_state(self.folder)
 
 
-def stop_all(nodes: Iterable[Node], *, gracefully: bool) -> None:
-    """Ask all, then wait for each: nodes that stop in turn would wait for one another's quorum."""
-    nodes = list(nodes)
-    for node in nodes:
-        node.ask_to_end(gracefully=gracefully)
-    for node in nodes:
-        node.wait_until_ended(timeout_seconds=_STOP_SECONDS)
+def _differences(one: BrokerOptions, other: BrokerOptions) -> str:
+    names = [field.name for field in fields(one)]
+    return ", ".join(name for name in names if getattr(one, name) != getattr(other, name))
 
 
 def _ended(node: Node) -> StartError | PortInUseError:

@@ -12,6 +12,8 @@ CLIENT_LISTENER = "PLAINTEXT"
 
 CONTROLLER_LISTENER = "CONTROLLER"
 
+_LAST_PORT = 65535
+
 SECURITY_PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
 
 OWN_PROPERTIES: Mapping[str, str] = {
@@ -56,6 +58,8 @@ class BrokerOptions:
             `None` takes free ports.
         properties: Kafka broker properties, over the development defaults.
         listeners: further listeners, name to security protocol; their ports are chosen free.
+        scram_users: passwords of SCRAM-SHA-256 users by name, made with the data and kept in the
+            folder in plain text: for development only.
         heap_mb: largest JVM heap of a node, in MiB.
     """
 
@@ -63,11 +67,16 @@ class BrokerOptions:
     port: int | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     listeners: Mapping[str, str] = field(default_factory=dict)
+    scram_users: Mapping[str, str] = field(default_factory=dict)
     heap_mb: int = 512
 
     def __post_init__(self) -> None:
         if self.nodes < 1:
             raise ConfigurationError(f"A broker has at least one node, not {self.nodes}.")
+        if self.port is not None and not 1 <= self.port <= _LAST_PORT - self.nodes + 1:
+            raise ConfigurationError(
+                f"{self.nodes} node(s) from port {self.port} do not fit between 1 and {_LAST_PORT}."
+            )
         for name, protocol in self.listeners.items():
             _check_listener(name, protocol)
         for name in self.properties:
@@ -82,6 +91,9 @@ def development_properties(nodes: int) -> dict[str, str]:
     replicas = min(nodes, 3)
     in_sync = min(replicas, 2)
     return {
+        # After a crash a node is let in again only when its old session has ended.
+        "broker.session.timeout.ms": "4000",
+        "broker.heartbeat.interval.ms": "1000",
         "auto.create.topics.enable": "false",
         "default.replication.factor": str(replicas),
         "min.insync.replicas": str(in_sync),

@@ -16,6 +16,8 @@ KAFKA_VERSION = "4.4.0"
 CACHE_VARIABLE = "STREAMAPP_CACHE_DIR"
 """Environment variable that names another folder than `~/.cache/streamapp`."""
 
+_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
+
 _FETCH_DEADLINE_SECONDS = 900
 
 # slf4j-simple stays on the line of the slf4j-api that Kafka brings.
@@ -102,7 +104,7 @@ def _fetch(maven: Path, jars: Path) -> None:
 def _run_maven(maven: Path, pom: Path, output: Path) -> None:
     command = [
         *(str(maven), "--quiet", "--batch-mode", "--file", str(pom)),
-        *("dependency:copy-dependencies", f"-DoutputDirectory={output}"),
+        *(f"{_PLUGIN}:copy-dependencies", f"-DoutputDirectory={output}"),
     ]
     try:
         done = subprocess.run(  # noqa: S603 - Maven on a pom of ours

@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +45,8 @@ class KafkaJvm:
             *("-cp", f"{self.jars}/*", "kafka.Kafka", str(node.properties_file)),
         ]
 
-    def format_storage(self, node: Node, cluster_id: str) -> None:
-        """Prepare the data folder of a new node.
+    def format_storage(self, node: Node, cluster_id: str, scram_users: Mapping[str, str]) -> None:
+        """Prepare the data folder of a new node; users are passwords by name.
 
         Raises:
             StartError: Kafka's storage tool refuses, for example a property that it does not take.
@@ -55,6 +56,8 @@ class KafkaJvm:
             *("kafka.tools.StorageTool", "format", "--cluster-id", cluster_id),
             *("--config", str(node.properties_file)),
         ]
+        for name, password in scram_users.items():
+            command += ["--add-scram", f"SCRAM-SHA-256=[name={name},password={password}]"]
         try:
             done = subprocess.run(  # noqa: S603 - Kafka's own tool
                 command,
@@ -73,8 +76,15 @@ class KafkaJvm:
 
 
 def new_cluster_id() -> str:
-    """A cluster id as Kafka writes it: a UUID in 22 characters of URL-safe base64."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """A cluster id as Kafka writes it: a UUID in 22 characters of URL-safe base64.
+
+    As Kafka's own (org.apache.kafka.common.Uuid), it does not start with a dash: the storage tool
+    would take it for an option.
+    """
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not text.startswith("-"):
+            return text
 
 
 def read_cluster_id(node: Node) -> str | None:

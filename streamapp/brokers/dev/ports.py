@@ -1,5 +1,6 @@
 """Ports on the loopback interface."""
 
+import errno
 import random
 import socket
 
@@ -14,16 +15,18 @@ _LAST_PORT = 32_700
 _ATTEMPTS = 200
 
 
-def is_free(port: int) -> bool:
-    """Whether nobody listens on this port of 127.0.0.1."""
+def bind_fault(port: int) -> str | None:
+    """Why this port of 127.0.0.1 cannot be listened on; `None` when it can."""
     with socket.socket() as probe:
         # As Kafka does: connections of a broker that has just gone do not keep the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return (
+                "is in use" if error.errno == errno.EADDRINUSE else f"is refused: {error.strerror}"
+            )
+    return None
 
 
 class PortChooser:
@@ -37,11 +40,12 @@ class PortChooser:
         """Take this port.
 
         Raises:
-            PortInUseError: somebody listens on it, or it was handed out before.
+            PortInUseError: it cannot be listened on, or it was handed out before.
         """
-        if port in self._taken or not is_free(port):
+        fault = "is in use" if port in self._taken else bind_fault(port)
+        if fault:
             raise PortInUseError(
-                f"Port {port} on {HOST} is in use; choose another with --port, "
+                f"Port {port} on {HOST} {fault}; choose another with --port, "
                 "or leave it out to get a free one."
             )
         self._taken.add(port)
@@ -56,6 +60,6 @@ class PortChooser:
         candidates = [] if preferred is None else [preferred]
         candidates += self._rng.sample(range(_FIRST_PORT, _LAST_PORT), _ATTEMPTS)
         for port in candidates:
-            if port not in self._taken and is_free(port):
+            if port not in self._taken and bind_fault(port) is None:
                 return self.claim(port)
         raise PortInUseError(f"No free port was found between {_FIRST_PORT} and {_LAST_PORT}.")

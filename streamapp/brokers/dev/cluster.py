@@ -1,0 +1,84 @@
+"""The nodes of a broker, side by side in its folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from streamapp.brokers.dev.config import NodeConfig, server_properties
+from streamapp.brokers.dev.kafka_jvm import KafkaJvm, new_cluster_id, read_cluster_id
+from streamapp.brokers.dev.node import Node
+from streamapp.brokers.dev.state import BrokerState, NodeState
+
+_STOP_SECONDS = 30.0
+
+
+class Cluster:
+    """All nodes of the broker in a folder, whether they run or not."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def nodes(self) -> Sequence[Node]:
+        """The nodes that have files in the folder."""
+        return [Node(folder) for folder in sorted(self._folder.glob("node-*"))]
+
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the nodes that run."""
+        return tuple(pid for node in self.nodes() if (pid := node.pid()) is not None)
+
+    def is_running(self) -> bool:
+        """Whether any node runs."""
+        return any(node.is_running() for node in self.nodes())
+
+    def has_data(self) -> bool:
+        """Whether there are topics and records that somebody may want to keep."""
+        return self._cluster_id() is not None
+
+    def missing(self, state: BrokerState) -> Sequence[NodeState]:
+        """The nodes of the broker that do not run."""
+        return [node for node in state.nodes if not self._node(node).is_running()]
+
+    def start(self, nodes: Sequence[NodeState], state: BrokerState, jvm: KafkaJvm) -> None:
+        """Start these nodes of the broker, each with storage of its own.
+
+        Raises:
+            StartError: Kafka refuses its configuration.
+        """
+        cluster_id = self._cluster_id() or new_cluster_id()
+        controller_ports = {node.node_id: node.controller_port for node in state.nodes}
+        for planned in nodes:
+            node = self._node(planned)
+            config = NodeConfig(
+                planned.node_id, node.data_dir, planned.listener_ports, controller_ports
+            )
+            node.folder.mkdir(exist_ok=True)
+            node.properties_file.write_text(server_properties(config, state.options))
+            if read_cluster_id(node) is None:
+                jvm.format_storage(node, cluster_id, state.options.scram_users)
+            node.start(jvm.broker_command(node))
+
+    def stop(self, *, gracefully: bool) -> None:
+        """Ask all nodes to end, then wait for each: one by one they would miss their quorum.
+
+        Raises:
+            DevBrokerError: a process does not end.
+        """
+        nodes = self.nodes()
+        for node in nodes:
+            node.ask_to_end(gracefully=gracefully)
+        for node in nodes:
+            node.wait_until_ended(timeout_seconds=_STOP_SECONDS)
+
+    def clean(self, *, keep_data: bool) -> None:
+        """Remove what stopped nodes leave: everything, or what speaks of processes."""
+        for node in self.nodes():
+            if keep_data:
+                node.remove_process_files()
+            else:
+                node.remove()
+
+    def _node(self, planned: NodeState) -> Node:
+        return Node(self._folder / f"node-{planned.node_id}")
+
+    def _cluster_id(self) -> str | None:
+        ids = (read_cluster_id(node) for node in self.nodes())
+        return next((known for known in ids if known), None)
