@@ -35,12 +35,21 @@ class MemoryAdmin:
         return {name: topic.describe() for name, topic in found if topic is not None}
 
     async def create_topics(self, topics: Collection[TopicSpec]) -> None:
-        """Create topics; any replication factor is accepted, there is one copy.
+        """Create topics; one refused leaves the others.
+
+        Any replication factor is accepted: there is one copy.
 
         Raises:
             TopicError: one exists already or its declaration is refused.
         """
-        self._topics.create(topics)
+        refusals = []
+        for spec in topics:
+            try:
+                self._topics.create(spec)
+            except TopicError as error:
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
 
     async def delete_topics(self, names: Collection[str]) -> None:
         """Delete topics with all their records and committed offsets.

@@ -78,7 +78,8 @@ class Group:
             if known is not None:
                 return self._replace(known, member)
         member.heard_at = self._clock.monotonic()
-        member.joined = joined = asyncio.get_running_loop().create_future()
+        joined: asyncio.Future[Membership] = asyncio.get_running_loop().create_future()
+        member.joined = joined
         self._begin_rebalance()
         self._complete_when_all_joined()
         return await joined

@@ -1,7 +1,7 @@
 """Topics of the memory broker: their partitions and their configuration."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from streamapp.brokers.memory.log import PartitionLog
 from streamapp.brokers.protocols import TopicDescription, TopicSpec
@@ -121,22 +121,20 @@ class TopicStore:
             )
         return logs[partition.partition]
 
-    def create(self, specs: Collection[TopicSpec]) -> None:
-        """Create all of them or none.
+    def create(self, spec: TopicSpec) -> None:
+        """Create a topic.
 
         Raises:
-            TopicError: one exists, or its name, partitions or configuration are refused.
+            TopicError: it exists, or its name, partitions or configuration are refused.
         """
-        for spec in specs:
-            if spec.name in self._topics:
-                raise TopicError(f"topic {spec.name!r} exists already")
-            if not _LEGAL_NAME.fullmatch(spec.name) or spec.name in (".", ".."):
-                raise TopicError(f"{spec.name!r} is not a name that a topic can have")
-            if spec.partitions < 1:
-                raise TopicError(f"topic {spec.name!r} needs at least one partition")
-            check_config(spec.name, spec.config)
-        for spec in specs:
-            self._topics[spec.name] = MemoryTopic(spec)
+        if spec.name in self._topics:
+            raise TopicError(f"topic {spec.name!r} exists already")
+        if not _LEGAL_NAME.fullmatch(spec.name) or spec.name in (".", ".."):
+            raise TopicError(f"{spec.name!r} is not a name that a topic can have")
+        if spec.partitions < 1:
+            raise TopicError(f"topic {spec.name!r} needs at least one partition")
+        check_config(spec.name, spec.config)
+        self._topics[spec.name] = MemoryTopic(spec)
 
     def delete(self, name: str) -> MemoryTopic:
         """Delete a topic with its records, and return what it was."""

@@ -1,0 +1,224 @@
+"""Topics and group offsets of a Kafka cluster."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from aiokafka.client import CoordinationType
+from aiokafka.errors import NoError, NotControllerError, OffsetOutOfRangeError, for_code
+from aiokafka.protocol.admin import (
+    CreatePartitionsRequest,
+    CreateTopicsRequest,
+    DeleteRecordsRequest,
+    DeleteTopicsRequest,
+    DescribeConfigsRequest,
+)
+from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.coordination import FindCoordinatorRequest
+
+from streamapp.brokers.kafka.alter_configs import IncrementalAlterConfigsRequest
+from streamapp.brokers.kafka.connection import Connection
+from streamapp.brokers.kafka.failures import topic_error
+from streamapp.brokers.kafka.link import EARLIEST, LATEST, Link, raise_for
+from streamapp.brokers.protocols import CommittedOffset, TopicDescription, TopicSpec
+from streamapp.errors import OffsetOutOfRangeError as OutOfRangeError
+from streamapp.record import TopicPartition
+
+_TIMEOUT_MS = 30_000
+_TOPIC = 2
+
+
+class KafkaAdmin:
+    """Admin client of a Kafka cluster."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._link = Link(connection)
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerError: Kafka cannot be reached.
+        """
+        await self._link.start()
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._link.stop()
+
+    async def list_topics(self) -> frozenset[str]:
+        """Names of all topics but Kafka's own."""
+        async with self._link.operation("listing topics"):
+            found = await self._link.topics(None)
+        return frozenset(name for name, topic in found.items() if not topic["is_internal"])
+
+    async def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
+        """Those of the named topics that exist."""
+        async with self._link.operation("describing topics"):
+            found = await self._link.topics(names) if names else {}
+            configs = await self._configs(list(found))
+        return {
+            name: TopicDescription(
+                name=name,
+                partitions=len(topic["partitions"]),
+                replication_factor=len(topic["partitions"][0]["replicas"]),
+                config=configs[name],
+            )
+            for name, topic in found.items()
+            if name in configs
+        }
+
+    async def create_topics(self, topics: Collection[TopicSpec]) -> None:
+        """Create topics and wait until every broker knows them; one refused leaves the others.
+
+        Raises:
+            TopicError: one exists already or its declaration is refused.
+        """
+        if not topics:
+            return
+        specs: list[tuple[Any, ...]] = [
+            (spec.name, spec.partitions, spec.replication_factor, [], list(spec.config.items()))
+            for spec in topics
+        ]
+        async with self._link.operation("creating topics"):
+            request = CreateTopicsRequest(specs, _TIMEOUT_MS, validate_only=False)
+            await self._change_topics(request, "topic_errors")
+            await self._wait_for({spec.name: spec.partitions for spec in topics})
+
+    async def delete_topics(self, names: Collection[str]) -> None:
+        """Delete topics with all their records, and wait until they are gone.
+
+        Raises:
+            TopicError: one does not exist.
+        """
+        if not names:
+            return
+        async with self._link.operation("deleting topics"):
+            request = DeleteTopicsRequest(list(names), _TIMEOUT_MS)
+            await self._change_topics(request, "topic_error_codes")
+            await self._wait_for(dict.fromkeys(names, 0))
+
+    async def add_partitions(self, topic: str, total: int) -> None:
+        """Raise the number of partitions to `total`, and wait until every broker knows them.
+
+        Raises:
+            TopicError: the topic does not exist or has as many already.
+        """
+        async with self._link.operation(f"topic {topic!r}: adding partitions"):
+            request = CreatePartitionsRequest([(topic, (total, None))], _TIMEOUT_MS, False)  # noqa: FBT003 - not only validate
+            await self._change_topics(request, "topic_errors")
+            await self._wait_for({topic: total})
+
+    async def alter_topic_config(self, topic: str, config: Mapping[str, str]) -> None:
+        """Set these configuration values of a topic and leave the others.
+
+        Raises:
+            TopicError: the topic does not exist or a value is refused.
+        """
+
+        async def applied() -> bool:
+            now = (await self._configs([topic])).get(topic, {})
+            return all(now.get(name) == value for name, value in config.items())
+
+        async with self._link.operation(f"topic {topic!r}: changing its configuration"):
+            request = IncrementalAlterConfigsRequest(topic, config)
+            answer = await self._link.send_to_controller(request)
+            for code, message, _, name in answer.resources:
+                if code:
+                    raise topic_error(name, for_code(code)(), message)
+            await self._link.until(applied)
+
+    async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
+        """Move the log start of each partition to this offset.
+
+        Raises:
+            OffsetOutOfRangeError: an offset is past the end of its log.
+        """
+        async with self._link.operation("deleting records"):
+            for leader, led in (await self._link.by_leader(before)).items():
+                asked = [(p.topic, [(p.partition, before[p])]) for p in led]
+                request = DeleteRecordsRequest(asked, _TIMEOUT_MS)
+                answer = await self._link.send(request, node_id=leader)
+                for topic, partitions, *_topic_tags in answer.topics:
+                    for number, _low_watermark, code, *_tags in partitions:
+                        partition = TopicPartition(topic, number)
+                        if for_code(code) is OffsetOutOfRangeError:
+                            raise OutOfRangeError(
+                                f"cannot delete records of {partition} before "
+                                f"{before[partition]}: the log ends earlier",
+                                offsets={partition: before[partition]},
+                            )
+                        raise_for(code, str(partition))
+
+    async def committed_offsets(self, group: str) -> Mapping[TopicPartition, CommittedOffset]:
+        """What the group has committed, with metadata; empty for an unknown group."""
+
+        async def ask() -> Any:
+            request = FindCoordinatorRequest(group, CoordinationType.GROUP)
+            found = await self._link.send(request)
+            raise_for(found.error_code, group)
+            request = OffsetFetchRequest(group, None)
+            answer = await self._link.send(request, node_id=found.coordinator_id)
+            raise_for(answer.error_code, group)
+            return answer.topics
+
+        async with self._link.operation(f"group {group!r}: reading its offsets"):
+            topics = await self._link.retried(ask)
+        return {
+            TopicPartition(topic, partition): CommittedOffset(offset, metadata or "")
+            for topic, partitions in topics
+            for partition, offset, metadata, _ in partitions
+            if offset >= 0
+        }
+
+    async def end_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """Last stable offset of each partition."""
+        return await self._link.list_offsets(partitions, LATEST)
+
+    async def beginning_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """First offset still in each log."""
+        return await self._link.list_offsets(partitions, EARLIEST)
+
+    async def _configs(self, names: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        """Effective configuration of the topics; a topic deleted meanwhile is left out."""
+        if not names:
+            return {}
+        request = DescribeConfigsRequest([(_TOPIC, name, None) for name in names])
+        answer = await self._link.send(request)
+        return {
+            name: {entry[0]: entry[1] for entry in entries}
+            for code, _, _, name, entries in answer.resources
+            if not code
+        }
+
+    async def _change_topics(self, request: Any, field: str) -> None:
+        """Send to the controller, and raise the first of its errors."""
+
+        async def ask() -> Any:
+            errors = getattr(await self._link.send_to_controller(request), field)
+            for _, code, *_ in errors:
+                if for_code(code) is NotControllerError:
+                    raise NotControllerError
+            return errors
+
+        for topic, code, *message in await self._link.retried(ask):
+            error = for_code(code)
+            if error is not NoError:
+                raise topic_error(topic, error(), message[0] if message else None)
+
+    async def _wait_for(self, partitions: Mapping[str, int]) -> None:
+        """Until every broker sees so many partitions with leaders; none is a topic that is gone."""
+
+        async def all_know() -> bool:
+            for node_id in self._link.node_ids():
+                found = await self._link.topics(list(partitions), node_id=node_id)
+                for name, count in partitions.items():
+                    entries = found[name]["partitions"] if name in found else []
+                    if sum(entry["leader"] >= 0 for entry in entries) != count:
+                        return False
+            return True
+
+        await self._link.until(all_know)

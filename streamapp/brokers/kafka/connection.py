@@ -1,0 +1,139 @@
+"""How the clients of one broker connect: their options, and the deadlines of start and stop."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.helpers import create_ssl_context
+from aiokafka.structs import TopicPartition as KafkaTopicPartition
+
+from streamapp.brokers.kafka.abandon import abandon
+from streamapp.brokers.kafka.failures import CLIENT_ERRORS, reason
+from streamapp.errors import BrokerError, ConfigurationError
+from streamapp.record import TopicPartition
+from streamapp.settings import KafkaSettings
+
+_logger = logging.getLogger(__name__)
+
+_METADATA_MAX_AGE_MS = 60_000
+_DIAGNOSIS_TIMEOUT_SECONDS = 3.0
+
+
+class Connection:
+    """Options for every client of one broker, and their start and stop.
+
+    Attributes:
+        settings: how Kafka is reached.
+        address: the bootstrap servers, for errors.
+
+    Raises:
+        ConfigurationError: a certificate or key cannot be used.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.settings = settings
+        self.address = ",".join(settings.servers)
+        self._ssl_context = _ssl_context(settings) if settings.uses_tls else None
+
+    def options(self) -> dict[str, Any]:
+        """Keywords that every aiokafka client takes."""
+        return {
+            **self._security(),
+            "bootstrap_servers": self.settings.servers,
+            "metadata_max_age_ms": _METADATA_MAX_AGE_MS,
+        }
+
+    async def start(
+        self,
+        start: Callable[[], Awaitable[object]],
+        stop: Callable[[], Awaitable[object]],
+        owners: tuple[object, ...],
+    ) -> None:
+        """Start a client within the deadline; one that fails is stopped again.
+
+        Raises:
+            BrokerError: Kafka cannot be reached or refuses, and why.
+        """
+        timeout_seconds = self.settings.connect_timeout_seconds
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await start()
+        except CLIENT_ERRORS as error:
+            await self.stop(stop, owners)
+            why = await self._diagnose() or reason(error)
+            raise BrokerError(f"cannot connect to Kafka at {self.address}: {why}") from error
+        except BaseException:
+            await self.stop(stop, owners)
+            raise
+
+    async def stop(self, stop: Callable[[], Awaitable[object]], owners: tuple[object, ...]) -> None:
+        """Stop a client within the deadline; then cancel what it runs and close its sockets."""
+        try:
+            async with asyncio.timeout(self.settings.stop_timeout_seconds):
+                await stop()
+        except CLIENT_ERRORS as error:
+            _logger.warning("a Kafka client did not stop, and was abandoned: %s", reason(error))
+        finally:
+            await abandon(*owners)
+
+    async def _diagnose(self) -> str | None:
+        """Why a connection fails; the client itself only says that it does."""
+        causes = []
+        for host, port, _ in collect_hosts(self.settings.servers):
+            try:
+                async with asyncio.timeout(_DIAGNOSIS_TIMEOUT_SECONDS):
+                    connection = await create_conn(host, port, **self._security())
+            except CLIENT_ERRORS as error:
+                causes.append(f"{host}:{port}: {reason(error)}")
+            else:
+                connection.close()
+        return causes[0] if causes else None
+
+    def _security(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "security_protocol": settings.security_protocol,
+            "ssl_context": self._ssl_context,
+            "sasl_mechanism": settings.sasl_mechanism or "PLAIN",
+            "sasl_plain_username": settings.username,
+            "sasl_plain_password": settings.password and settings.password.get_secret_value(),
+        }
+
+
+def kafka_partition(partition: TopicPartition) -> KafkaTopicPartition:
+    """The client's own tuple: it asserts its type."""
+    return KafkaTopicPartition(partition.topic, partition.partition)
+
+
+def cap_client_logging() -> None:
+    """Keep the client from logging keys, values and credentials, as it does at DEBUG."""
+    for name in ["aiokafka", *logging.root.manager.loggerDict]:
+        if name == "aiokafka" or name.startswith("aiokafka."):
+            logger = logging.getLogger(name)
+            if name == "aiokafka" or logger.level:
+                logger.setLevel(max(logger.level, logging.INFO))
+
+
+def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+    password = settings.ssl_key_password
+    try:
+        context: ssl.SSLContext = create_ssl_context(
+            cafile=settings.ssl_cafile,
+            certfile=settings.ssl_certfile,
+            keyfile=settings.ssl_keyfile,
+            password=password.get_secret_value() if password else _no_password,
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            "the files named by STREAMAPP_KAFKA_SSL_CAFILE, _SSL_CERTFILE and _SSL_KEYFILE cannot "
+            f"be used with STREAMAPP_KAFKA_SSL_KEY_PASSWORD: {error}"
+        ) from error
+    return context
+
+
+def _no_password() -> str:
+    """Without it OpenSSL asks for the password of an encrypted key on the terminal."""
+    return ""

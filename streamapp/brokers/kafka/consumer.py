@@ -1,0 +1,320 @@
+"""A group member on aiokafka.
+
+Hot path: records are handed out as the client decoded them; a fetch costs a tuple for each named
+partition.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
+from aiokafka.structs import TopicPartition as KafkaTopicPartition
+
+from streamapp.brokers.kafka.connection import Connection, kafka_partition
+from streamapp.brokers.kafka.failures import LOST_MEMBERSHIP, commit_refused, reported
+from streamapp.brokers.kafka.link import Link
+from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig, RebalanceListener
+from streamapp.errors import BrokerError, CommitRefusedError, OffsetOutOfRangeError
+from streamapp.record import Record, TopicPartition
+
+_logger = logging.getLogger(__name__)
+
+# Named when nothing else is: the client takes no partitions for all partitions.
+_NEVER_ASSIGNED = KafkaTopicPartition("", -1)
+_MIN_PARTITION_FETCH_BYTES = 16 * 1024
+# While a fetch of idle partitions waits at a broker, busy ones of that broker wait with it.
+_FETCH_MAX_WAIT_MS = 200
+_CALL_TIMEOUT_SECONDS = 10.0
+_FETCH_GRACE_SECONDS = 0.5
+
+
+class KafkaConsumer:
+    """A member of a consumer group, reading committed records only.
+
+    Prefetch: the client buffers one response for each partition, so the bound is split among all
+    partitions of the topics, 16 KiB at least; a broker sends one batch even if it is larger.
+
+    One fetch runs at a time.
+    """
+
+    def __init__(
+        self, config: ConsumerConfig, listener: RebalanceListener, connection: Connection
+    ) -> None:
+        self._config = config
+        self._listener = listener
+        self._connection = connection
+        self._client: Any = None
+        self._held: frozenset[TopicPartition] = frozenset()
+        self._unplaced: set[TopicPartition] = set()
+        self._placing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect and begin to join the group; the assignment comes through the listener.
+
+        Raises:
+            BrokerError: Kafka cannot be reached.
+            TopicError: a topic does not exist.
+        """
+        link = Link(self._connection)
+        await link.start()
+        try:
+            counts = await link.partition_counts(self._config.topics)
+        finally:
+            await link.stop()
+        client = self._make_client(sum(counts.values()))
+        await self._connection.start(client.start, client.stop, (client,))
+        self._client = client
+        # Subscribed only now: `start` of a subscribed client waits for the group's rebalance.
+        client.subscribe(list(self._config.topics), listener=_Listener(self))
+
+    async def stop(self) -> None:
+        """Leave the group and close the connections, within the deadline of the settings."""
+        client, self._client = self._client, None
+        if client is not None:
+            await self._connection.stop(client.stop, (client,))
+        self._held = frozenset()
+        self._unplaced.clear()
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """Partitions this member holds now: none between revocation and assignment."""
+        return self._held
+
+    async def fetch(
+        self,
+        partitions: Collection[TopicPartition],
+        *,
+        max_records: int,
+        timeout_seconds: float,
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """Records of these partitions only; with none it waits, and counts as a poll.
+
+        Raises:
+            OffsetOutOfRangeError: a position is no longer in the log.
+        """
+        client = self._running()
+        if self._unplaced:
+            await self._place()
+        held, unplaced = self._held, self._unplaced
+        named = [kafka_partition(p) for p in partitions if p in held and p not in unplaced]
+        doing = f"group {self._config.group!r}: fetching"
+        with reported(doing, self._connection.address):
+            try:
+                records: Mapping[TopicPartition, Sequence[Record]] = await self._poll(
+                    client, named or [_NEVER_ASSIGNED], max_records, timeout_seconds
+                )
+            except KafkaOffsetOutOfRangeError as error:
+                raise self._out_of_range(error) from error
+        return records
+
+    async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
+        """Store where the group goes on; ends after the session timeout at the latest.
+
+        Raises:
+            CommitRefusedError: a partition is not held, or the generation is over.
+            BrokerError: it was not stored, such as for metadata of more than 4,096 bytes.
+        """
+        client = self._running()
+        if not offsets:
+            return
+        lost = [partition for partition in offsets if partition not in self._held]
+        if lost:
+            raise CommitRefusedError(
+                f"group {self._config.group!r}: cannot commit {lost[0]}, which this member does "
+                "not hold; its new owner goes on from the last commit"
+            )
+        payload = {kafka_partition(p): (c.offset, c.metadata) for p, c in offsets.items()}
+        with reported(f"group {self._config.group!r}: committing", self._connection.address):
+            try:
+                # The client retries for ever; a member that cannot commit for the length of a
+                # session is out of the group anyway.
+                async with asyncio.timeout(self._config.session_timeout_seconds):
+                    await client.commit(payload)
+            except LOST_MEMBERSHIP as error:
+                raise commit_refused(error, self._config.group) from error
+
+    async def position(self, partition: TopicPartition) -> int:
+        """Offset that the next fetch of this partition starts at."""
+        client = self._running()
+        self._check_held(partition)
+        if partition in self._unplaced:
+            await self._place()
+        with reported(f"position of {partition}", self._connection.address):
+            async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
+                position: int = await client.position(kafka_partition(partition))
+        return position
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Go on at this offset; what was prefetched is thrown away."""
+        client = self._running()
+        self._check_held(partition)
+        with reported(f"seeking in {partition}", self._connection.address):
+            client.seek(kafka_partition(partition), offset)
+        self._unplaced.discard(partition)
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Stop fetching these; what was prefetched of them is thrown away."""
+        self._flow("pause", partitions)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Fetch these again."""
+        self._flow("resume", partitions)
+
+    async def beginning_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """First offset still in each log."""
+        return await self._offsets(self._running().beginning_offsets, partitions)
+
+    async def end_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """Last stable offset of each partition."""
+        return await self._offsets(self._running().end_offsets, partitions)
+
+    async def _poll(
+        self,
+        client: Any,
+        named: Sequence[KafkaTopicPartition],
+        max_records: int,
+        timeout_seconds: float,
+    ) -> Any:
+        """One getmany; during a rebalance it would wait longer than it was told to."""
+        subscription = client._subscription  # noqa: SLF001 - see below
+        polls = subscription._fetch_count  # noqa: SLF001 - see below
+        try:
+            async with asyncio.timeout(timeout_seconds + _FETCH_GRACE_SECONDS) as scope:
+                return await client.getmany(
+                    *named, timeout_ms=int(timeout_seconds * 1000), max_records=max_records
+                )
+        except BaseException as error:
+            # aiokafka 0.14 counts running polls without try/finally: after one that raised, a
+            # member that no longer polls would never leave the group.
+            subscription._fetch_count = polls  # noqa: SLF001 - there is no public way
+            subscription._last_fetch_ended = time.monotonic()  # noqa: SLF001 - the same
+            if isinstance(error, TimeoutError) and scope.expired():
+                return {}
+            raise
+
+    async def _revoke(self) -> None:
+        try:
+            await self._listener.on_partitions_revoked(self._held)
+        finally:
+            self._held = frozenset()
+            self._unplaced.clear()
+
+    async def _assign(self, partitions: Collection[KafkaTopicPartition]) -> None:
+        self._held = frozenset(TopicPartition(*partition) for partition in partitions)
+        self._unplaced = set(self._held)
+        try:
+            await self._place()
+        except BrokerError as error:
+            _logger.warning("%s; the next fetch tries again", error)
+        await self._listener.on_partitions_assigned(self._held)
+
+    async def _place(self) -> None:
+        """Set the position of newly assigned partitions: committed, or by `offset_reset`.
+
+        The client would do it, but only with a policy that also moves silently when a position is
+        out of range, so it is told to have none.
+        """
+        client = self._running()
+        async with self._placing:
+            held = self._held
+            waiting = [kafka_partition(partition) for partition in self._unplaced]
+            with reported(
+                f"group {self._config.group!r}: reading committed offsets", self._connection.address
+            ):
+                async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
+                    committed = await asyncio.gather(*(client.committed(p) for p in waiting))
+                    start = dict(zip(waiting, committed, strict=True))
+                    fresh = [partition for partition, offset in start.items() if offset is None]
+                    earliest = self._config.offset_reset == "earliest"
+                    ask = client.beginning_offsets if earliest else client.end_offsets
+                    start |= await ask(fresh)
+            for partition, offset in start.items():
+                # Not if the listener sought, or the assignment changed, in the meantime.
+                if self._held is held and partition in self._unplaced:
+                    client.seek(partition, offset)
+                    self._unplaced.discard(TopicPartition(*partition))
+
+    def _flow(self, action: str, partitions: Collection[TopicPartition]) -> None:
+        client = self._running()
+        for partition in partitions:
+            self._check_held(partition)
+        with reported(f"{action} of {list(partitions)}", self._connection.address):
+            getattr(client, action)(*map(kafka_partition, partitions))
+
+    async def _offsets(
+        self, ask: Any, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        with reported("asking for offsets", self._connection.address):
+            async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
+                found: Mapping[TopicPartition, int] = await ask(
+                    [kafka_partition(partition) for partition in partitions]
+                )
+        return found
+
+    def _out_of_range(self, error: Any) -> OffsetOutOfRangeError:
+        offsets = {
+            TopicPartition(*partition): offset for partition, offset in error.args[0].items()
+        }
+        partition, offset = next(iter(offsets.items()))
+        return OffsetOutOfRangeError(
+            f"offset {offset} of topic {partition.topic!r} partition {partition.partition} is not "
+            f"in the log at {self._connection.address}: seek to where reading shall go on",
+            offsets=offsets,
+        )
+
+    def _check_held(self, partition: TopicPartition) -> None:
+        if partition not in self._held:
+            raise BrokerError(
+                f"group {self._config.group!r}: this member does not hold {partition}; wait for "
+                "its assignment"
+            )
+
+    def _running(self) -> Any:
+        if self._client is None:
+            raise BrokerError("this consumer is not running: start it before using it")
+        return self._client
+
+    def _make_client(self, partitions: int) -> Any:
+        config = self._config
+        session_ms = int(config.session_timeout_seconds * 1000)
+        rebalance_ms = int(config.rebalance_timeout_seconds * 1000)
+        share = max(config.max_prefetch_bytes // partitions, _MIN_PARTITION_FETCH_BYTES)
+        return AIOKafkaConsumer(
+            **self._connection.options(),
+            group_id=config.group,
+            group_instance_id=config.group_instance_id,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=session_ms // 5,
+            rebalance_timeout_ms=rebalance_ms,
+            request_timeout_ms=max(40_000, rebalance_ms + 10_000),
+            max_poll_interval_ms=int(config.max_poll_interval_seconds * 1000),
+            fetch_max_bytes=config.max_prefetch_bytes,
+            max_partition_fetch_bytes=share,
+            fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
+        )
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped base
+    """Passes the client's callbacks on; the client logs and swallows what they raise."""
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, _revoked: set[KafkaTopicPartition]) -> None:
+        await self._consumer._revoke()  # noqa: SLF001 - the two are one object to the client
+
+    async def on_partitions_assigned(self, assigned: set[KafkaTopicPartition]) -> None:
+        await self._consumer._assign(assigned)  # noqa: SLF001 - the same

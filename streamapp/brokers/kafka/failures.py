@@ -1,0 +1,111 @@
+"""What the Kafka client raises, as errors of ours: one sentence with the place and what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiokafka import errors as kafka_errors
+
+from streamapp.errors import BrokerError, CommitRefusedError, TopicError
+
+CLIENT_ERRORS: tuple[type[Exception], ...] = (
+    kafka_errors.KafkaError,
+    kafka_errors.ConsumerStoppedError,
+    kafka_errors.IllegalOperation,
+    OSError,
+    TimeoutError,
+)
+"""Whatever aiokafka and its sockets raise; `ssl.SSLError` is an `OSError`."""
+
+LOST_MEMBERSHIP: tuple[type[Exception], ...] = (
+    kafka_errors.CommitFailedError,
+    kafka_errors.IllegalGenerationError,
+    kafka_errors.UnknownMemberIdError,
+    kafka_errors.RebalanceInProgressError,
+    kafka_errors.IllegalStateError,
+)
+
+TOPIC_ERRORS: tuple[type[Exception], ...] = (
+    kafka_errors.UnknownTopicOrPartitionError,
+    kafka_errors.TopicAlreadyExistsError,
+    kafka_errors.InvalidTopicError,
+    kafka_errors.InvalidPartitionsError,
+    kafka_errors.InvalidReplicationFactorError,
+    kafka_errors.InvalidConfigurationError,
+    kafka_errors.PolicyViolationError,
+)
+
+_ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    (
+        (
+            kafka_errors.SaslAuthenticationFailed,
+            kafka_errors.AuthenticationFailedError,
+            kafka_errors.UnsupportedSaslMechanismError,
+        ),
+        "check STREAMAPP_KAFKA_USERNAME, _PASSWORD and _SASL_MECHANISM",
+    ),
+    (
+        (
+            kafka_errors.TopicAuthorizationFailedError,
+            kafka_errors.GroupAuthorizationFailedError,
+            kafka_errors.ClusterAuthorizationFailedError,
+        ),
+        "give the user the ACL it lacks",
+    ),
+    (
+        (kafka_errors.OutOfOrderSequenceNumber, kafka_errors.InvalidProducerEpoch),
+        "an earlier batch of this producer failed: stop it and start a new one",
+    ),
+    (
+        (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError),
+        "check sizes against the topic's max.message.bytes before sending",
+    ),
+    (
+        (kafka_errors.OffsetMetadataTooLargeError,),
+        "metadata of a commit has at most 4,096 bytes",
+    ),
+    ((OSError, TimeoutError), "check that Kafka runs there and can be reached"),
+)
+
+
+@contextmanager
+def reported(doing: str, address: str) -> Iterator[None]:
+    """Raise what the client raises inside as `BrokerError`.
+
+    Args:
+        doing: what was tried, such as `group 'a': committing`.
+        address: the bootstrap servers.
+    """
+    try:
+        yield
+    except CLIENT_ERRORS as error:
+        raise broker_error(error, doing, address) from error
+
+
+def broker_error(error: BaseException, doing: str, address: str) -> BrokerError:
+    """One error of the client as one of ours."""
+    return BrokerError(f"{doing} failed at {address}: {reason(error)}")
+
+
+def commit_refused(error: Exception, group: str) -> CommitRefusedError:
+    """A commit of somebody who is no member (any more)."""
+    return CommitRefusedError(
+        f"group {group!r} refused a commit: this member is not in its generation; its partitions "
+        f"went to others, who will read them again ({type(error).__name__})"
+    )
+
+
+def topic_error(topic: str, error: Exception, message: str | None) -> TopicError | BrokerError:
+    """An answer about one topic, by whether the topic or the broker is at fault."""
+    sentence = f"topic {topic!r}: {message or reason(error)}"
+    return TopicError(sentence) if isinstance(error, TOPIC_ERRORS) else BrokerError(sentence)
+
+
+def reason(error: BaseException) -> str:
+    """Why it failed, and what to do about it."""
+    text = str(error) or getattr(error, "description", None) or ""
+    name = type(error).__name__
+    why = text if name in text else f"{name}: {text}" if text else name
+    for kinds, advice in _ADVICE:
+        if isinstance(error, kinds):
+            return f"{why.rstrip('.')}; {advice}"
+    return why

@@ -1,0 +1,174 @@
+"""An idempotent producer of whole batches on aiokafka.
+
+Hot path: batches are aiokafka's own, so a record costs its encoding and nothing else; a batch costs
+one future more.
+"""
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.protocol.metadata import MetadataRequest
+
+from streamapp.brokers.kafka.abandon import abandon
+from streamapp.brokers.kafka.batch import KafkaBatch
+from streamapp.brokers.kafka.connection import Connection
+from streamapp.brokers.kafka.failures import broker_error, reported
+from streamapp.brokers.protocols import BatchBuilder, ProducerConfig
+from streamapp.errors import BrokerError, ConfigurationError, TopicError
+
+_METADATA_TIMEOUT_SECONDS = 10.0
+
+
+class KafkaProducer:
+    """Writes batches with `acks=all` and idempotence.
+
+    Its acknowledgements end with aiokafka's `RecordMetadata` or with `BrokerError`, whose cause is
+    the client's error. `stop` fails those that are outstanding.
+    """
+
+    def __init__(self, config: ProducerConfig, connection: Connection) -> None:
+        self._config = config
+        self._connection = connection
+        self._client: Any = None
+        self._outstanding: set[asyncio.Future[object]] = set()
+        self._sending: set[asyncio.Timeout] = set()
+
+    async def start(self) -> None:
+        """Connect and get a producer id.
+
+        Raises:
+            BrokerError: Kafka cannot be reached.
+            ConfigurationError: the library of the compression codec is not installed.
+        """
+        client = self._make_client()
+        await self._connection.start(client.start, client.stop, (client,))
+        self._client = client
+
+    async def stop(self) -> None:
+        """Close; what is not acknowledged is given up and fails."""
+        client, self._client = self._client, None
+        if client is None:
+            return
+        if not self._outstanding and not self._sending:
+            await self._connection.stop(client.stop, (client,))
+            return
+        loop = asyncio.get_running_loop()
+        for scope in self._sending:
+            scope.reschedule(loop.time())
+        closing = asyncio.create_task(client.stop())  # would wait for every batch
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait({closing})
+        await abandon(client)
+        for acknowledgement in list(self._outstanding):
+            self._fail_stopped(acknowledgement)
+
+    async def partition_count(self, topic: str) -> int:
+        """How many partitions the topic has.
+
+        Raises:
+            TopicError: there is no such topic.
+        """
+        client = self._running().client
+        known = client.cluster.partitions_for_topic(topic)
+        if known is not None:
+            return len(known)
+        with reported(f"topic {topic!r}: asking for its partitions", self._connection.address):
+            async with asyncio.timeout(_METADATA_TIMEOUT_SECONDS):
+                request = MetadataRequest([topic], allow_auto_topic_creation=False)
+                answer = await client.send(client.get_random_node(), request)
+        partitions = answer.to_object()["topics"][0]["partitions"]
+        if not partitions:
+            raise TopicError(f"topic {topic!r} does not exist at {self._connection.address}")
+        return len(partitions)
+
+    def create_batch(self) -> KafkaBatch:
+        """An empty batch."""
+        return KafkaBatch(self._config.max_batch_bytes, self._config.compression)
+
+    async def send_batch(
+        self, batch: BatchBuilder, topic: str, partition: int
+    ) -> "asyncio.Future[object]":
+        """Hand over a batch; waits while an earlier one of the partition is not on its way.
+
+        Raises:
+            TopicError: there is no such topic or partition.
+            BrokerError: the batch could not be handed over, or the producer was stopped.
+        """
+        client = self._running()
+        count = await self.partition_count(topic)
+        if not 0 <= partition < count:
+            raise TopicError(
+                f"topic {topic!r} has {count} partitions and none of the number {partition}"
+            )
+        with reported(f"topic {topic!r}: handing over a batch", self._connection.address):
+            sent = await self._hand_over(client, batch, topic, partition)
+        acknowledgement: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._outstanding.add(acknowledgement)
+
+        def acknowledge(done: "asyncio.Future[object]") -> None:
+            self._outstanding.discard(acknowledgement)
+            error = None if done.cancelled() else done.exception()
+            if acknowledgement.done():
+                return
+            if done.cancelled():
+                self._fail_stopped(acknowledgement)
+            elif error is not None:
+                doing = f"topic {topic!r} partition {partition}: writing a batch"
+                failure = broker_error(error, doing, self._connection.address)
+                failure.__cause__ = error
+                acknowledgement.set_exception(failure)
+            else:
+                acknowledgement.set_result(done.result())
+
+        sent.add_done_callback(acknowledge)
+        return acknowledgement
+
+    async def _hand_over(
+        self, client: Any, batch: BatchBuilder, topic: str, partition: int
+    ) -> "asyncio.Future[object]":
+        """Let the client queue the batch; `stop` ends the waiting."""
+        scope = asyncio.timeout(None)
+        self._sending.add(scope)
+        try:
+            async with scope:
+                sent: asyncio.Future[object] = await client.send_batch(
+                    batch, topic, partition=partition
+                )
+                return sent
+        except TimeoutError:
+            raise _stopped() from None
+        finally:
+            self._sending.discard(scope)
+
+    def _running(self) -> Any:
+        if self._client is None:
+            raise BrokerError("this producer is not running: start a new one")
+        return self._client
+
+    def _make_client(self) -> Any:
+        try:
+            return AIOKafkaProducer(
+                **self._connection.options(),
+                acks="all",
+                enable_idempotence=True,
+                compression_type=self._config.compression,
+                max_batch_size=self._config.max_batch_bytes,
+                request_timeout_ms=int(self._config.request_timeout_seconds * 1000),
+            )
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"compression {self._config.compression!r} needs a library that is not installed: "
+                f"{error}; install aiokafka[{self._config.compression}]"
+            ) from error
+
+    @staticmethod
+    def _fail_stopped(acknowledgement: "asyncio.Future[object]") -> None:
+        if not acknowledgement.done():
+            acknowledgement.set_exception(_stopped())
+            acknowledgement.exception()  # seen: whoever stopped the producer may not wait for it
+
+
+def _stopped() -> BrokerError:
+    return BrokerError("the producer was stopped before this batch was acknowledged")

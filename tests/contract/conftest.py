@@ -1,0 +1,69 @@
+"""The brokers that the contract holds: each test runs on memory and on a real Kafka."""
+
+import asyncio
+import socket
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from streamapp.brokers.kafka.broker import KafkaBroker
+from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.clock import SystemClock
+from streamapp.record import TopicPartition
+from streamapp.settings import KafkaSettings
+from tests.contract.harness import PATIENCE_SECONDS, Subject
+from tests.kafka import Kafka, unique_name
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    if request.param == "memory":
+        return memory_subject()
+    return kafka_subject(request.getfixturevalue("kafka"))
+
+
+def memory_subject() -> Subject:
+    broker = MemoryBroker(SystemClock())
+    unreachable = MemoryBroker(SystemClock())
+    unreachable.network.is_up = False
+
+    async def open_gap(partition: TopicPartition) -> None:
+        broker.skip_offsets(partition, 3)
+
+    return Subject(broker, unreachable, "memory:0", open_gap)
+
+
+def kafka_subject(kafka: Kafka) -> Subject:
+    broker = KafkaBroker(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers))
+
+    async def open_gap(partition: TopicPartition) -> None:
+        """Two records that are aborted, and the marker of that."""
+        admin = broker.admin()
+        await admin.start()
+        start = (await admin.end_offsets([partition]))[partition]
+        producer = AIOKafkaProducer(
+            bootstrap_servers=kafka.bootstrap_servers, transactional_id=unique_name("gap")
+        )
+        await producer.start()
+        try:
+            await producer.begin_transaction()
+            for _ in range(2):
+                await producer.send_and_wait(partition.topic, b"gap", partition=partition.partition)
+            await producer.abort_transaction()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                # The marker is written some time after the answer.
+                while (await admin.end_offsets([partition]))[partition] != start + 3:
+                    await asyncio.sleep(0.01)
+        finally:
+            await producer.stop()
+            await admin.stop()
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nowhere = f"127.0.0.1:{probe.getsockname()[1]}"
+    return Subject(
+        broker,
+        KafkaBroker(KafkaSettings(bootstrap_servers=nowhere, connect_timeout_seconds=5)),
+        nowhere,
+        open_gap,
+    )
