@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -16,26 +17,36 @@ __all__ = ["prometheus"]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "kafka_tools" in getattr(item, "fixturenames", ()):
+        if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
 
 
-@pytest.fixture(scope="session")
-def kafka_tools() -> None:
-    """Java and Maven are there: without them skip on a laptop, fail in CI."""
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without Java or Maven, tests marked `kafka` skip on a laptop and fail in CI.
+
+    Here and not in a fixture, so that pytest folds all of them into one line.
+    """
+    missing = missing_tool() if item.get_closest_marker("kafka") else None
+    if missing and os.environ.get("CI") == "true":
+        pytest.fail(missing, pytrace=False)
+    if missing:
+        pytest.skip(missing)
+
+
+@cache
+def missing_tool() -> str | None:
+    """What has to be installed before Kafka runs here; `None` when nothing is missing."""
     try:
         find_java()
         if not jars_folder(default_cache_dir()).is_dir():
             find_maven()
     except ToolMissingError as error:
-        sentence = f"Kafka tests need Java and Maven. {error}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(sentence, pytrace=False)
-        pytest.skip(sentence)
+        return f"Kafka tests need Java and Maven. {error}"
+    return None
 
 
 @pytest.fixture(scope="session")
-def kafka(kafka_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:  # noqa: ARG001 - asked for its skip
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A broker of this session's own; tests share it, so each takes topics of its own."""
     with running_kafka(tmp_path_factory.mktemp("kafka")) as running:
         yield running

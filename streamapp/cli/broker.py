@@ -33,10 +33,12 @@ def up(
     port: Annotated[
         int | None,
         typer.Option(
-            min=1, max=65535, help="Port of the first node, the next nodes follow.  [default: free]"
+            min=1,
+            max=65535,
+            help="Port of the first node, the next nodes follow; free ones by default.",
         ),
     ] = None,
-    nodes: Annotated[int | None, typer.Option(min=1, max=9, help="Brokers.  [default: 1]")] = None,
+    nodes: Annotated[int | None, typer.Option(min=1, max=9, help="Brokers; 1 by default.")] = None,
     properties: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A Kafka broker property; repeatable."),
@@ -50,14 +52,14 @@ def up(
         ),
     ] = None,
     heap_mb: Annotated[
-        int | None, typer.Option(min=128, help="JVM heap of a node, in MiB.  [default: 512]")
+        int | None, typer.Option(min=128, help="JVM heap of a node, in MiB; 512 by default.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until it must be ready.")] = 60.0,
     cache_dir: Annotated[
         Path | None,
         typer.Option(
             envvar=CACHE_VARIABLE,
-            help="Where Kafka's jars are kept for all folders.  [default: ~/.cache/streamapp]",
+            help="Where Kafka's jars are kept for all folders; ~/.cache/streamapp by default.",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -140,7 +142,7 @@ def _pairs(texts: list[str], separator: str, option: str) -> dict[str, str]:
 
 def _summary(status: BrokerStatus) -> str:
     pids = ", ".join(str(pid) for pid in status.pids)
-    word = "ready" if status.ready else "not ready"
+    word = "ready" if status.ready else "not ready yet"
     noun = "pid" if len(status.pids) == 1 else "pids"
     return (
         f"Kafka {status.state.kafka_version} is {word} at {status.state.bootstrap_servers} "
@@ -173,7 +175,9 @@ def _print_json(facts: dict[str, object]) -> None:
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def _dir_option(folder: Path) -> str:

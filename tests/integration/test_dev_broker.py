@@ -22,7 +22,7 @@ from streamapp.brokers.dev.errors import PortInUseError, StartError
 from streamapp.errors import ConfigurationError
 from tests.kafka import Kafka, running_kafka
 
-pytestmark = pytest.mark.usefixtures("kafka_tools")
+pytestmark = pytest.mark.kafka
 
 SMALL = BrokerOptions(heap_mb=256)
 

@@ -76,8 +76,15 @@ class KafkaJvm:
 
 
 def new_cluster_id() -> str:
-    """A cluster id as Kafka writes it: a UUID in 22 characters of URL-safe base64."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """A cluster id as Kafka writes it: a UUID in 22 characters of URL-safe base64.
+
+    As Kafka's own (org.apache.kafka.common.Uuid), it does not start with a dash: the storage tool
+    would take it for an option.
+    """
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not text.startswith("-"):
+            return text
 
 
 def read_cluster_id(node: Node) -> str | None:

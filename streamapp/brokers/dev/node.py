@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +20,7 @@ _DETACH = 'sh -c "$0" "$@" &'
 
 _POLL_SECONDS = 0.05
 _PID_SECONDS = 5.0
+_EXIT_SECONDS = 2.0
 
 
 class Node:
@@ -83,18 +84,16 @@ class Node:
 
     def ask_to_end(self, *, gracefully: bool) -> None:
         """Signal the process: to close its logs and end, or to end at once."""
-        deadline = time.monotonic() + _PID_SECONDS
-        while self.is_running():
-            # A process that has just been started writes its pid in its first instructions.
-            if (pid := self.pid()) is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM if gracefully else signal.SIGKILL)
-                return
-            if time.monotonic() > deadline:
-                raise DevBrokerError(
-                    f"A process holds {self._lock_file}, but {self._pid_file} does not name it."
-                )
-            time.sleep(_POLL_SECONDS)
+        # A process that has just been started writes its pid in its first instructions.
+        _within(_PID_SECONDS, lambda: self.pid() is not None or not self.is_running())
+        pid = self.pid()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM if gracefully else signal.SIGKILL)
+        elif self.is_running():
+            raise DevBrokerError(
+                f"A process holds {self._lock_file}, but {self._pid_file} does not name it."
+            )
 
     def wait_until_ended(self, *, timeout_seconds: float) -> None:
         """Return when the process is gone; one that is not gone in time is killed.
@@ -102,13 +101,16 @@ class Node:
         Raises:
             DevBrokerError: it does not die.
         """
-        if self._is_gone_within(timeout_seconds):
-            return
-        self.ask_to_end(gracefully=False)
-        if not self._is_gone_within(timeout_seconds):
-            raise DevBrokerError(
-                f"The broker's process {self.pid()} does not end; its log is {self.log_file}."
-            )
+        pid = self.pid()
+        if not _within(timeout_seconds, lambda: not self.is_running()):
+            self.ask_to_end(gracefully=False)
+            if not _within(timeout_seconds, lambda: not self.is_running()):
+                raise DevBrokerError(
+                    f"The broker's process {pid} does not end; its log is {self.log_file}."
+                )
+        if pid is not None:
+            # The kernel gives the lock back some moments before the last of the process is gone.
+            _within(_EXIT_SECONDS, lambda: not _exists(pid))
 
     def read_log(self) -> str:
         """What the process has logged since its last start."""
@@ -126,10 +128,22 @@ class Node:
         """Remove everything of this node."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _is_gone_within(self, timeout_seconds: float) -> bool:
-        deadline = time.monotonic() + timeout_seconds
-        while self.is_running():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL_SECONDS)
-        return True
+
+def _within(timeout_seconds: float, condition: Callable[[], bool]) -> bool:
+    """Whether it came true in time."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return False  # somebody else's by now
+    return True

@@ -1,0 +1,56 @@
+"""Ports of the development broker, on real sockets."""
+
+import random
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from streamapp.brokers.dev.config import BrokerOptions
+from streamapp.brokers.dev.errors import PortInUseError
+from streamapp.brokers.dev.plan import plan_state
+from streamapp.brokers.dev.ports import HOST, PortChooser
+from streamapp.brokers.dev.state import BrokerState
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def plan(options: BrokerOptions, saved: BrokerState | None = None) -> BrokerState:
+    return plan_state(options, saved, PortChooser(random.Random()), started_at=0.0)  # noqa: S311 - ports
+
+
+def with_port(state: BrokerState, port: int) -> BrokerState:
+    node = state.nodes[0].model_copy(update={"listener_ports": {"PLAINTEXT": port}})
+    return state.model_copy(update={"nodes": (node,)})
+
+
+def test_every_port_of_a_broker_is_another() -> None:
+    state = plan(BrokerOptions(nodes=3, listeners={"TLS": "SSL"}))
+    ports = [port for node in state.nodes for port in node.listener_ports.values()]
+    ports += [node.controller_port for node in state.nodes]
+    assert len(ports) == 9
+    assert len(set(ports)) == 9
+
+
+def test_a_broker_gets_the_ports_it_had() -> None:
+    options = BrokerOptions(nodes=2)
+    before = plan(options)
+    assert plan(options, before).nodes == before.nodes
+
+
+def test_a_broker_whose_port_was_taken_meanwhile_gets_another(taken_port: int) -> None:
+    before = with_port(plan(BrokerOptions()), taken_port)
+    after = plan(BrokerOptions(), before)
+    assert after.nodes[0].listener_ports["PLAINTEXT"] != taken_port
+    assert after.nodes[0].controller_port == before.nodes[0].controller_port
+
+
+def test_a_port_that_was_asked_for_is_that_or_nothing(taken_port: int) -> None:
+    with pytest.raises(PortInUseError, match=f"{taken_port} on 127.0.0.1 is in use"):
+        plan(BrokerOptions(port=taken_port))
