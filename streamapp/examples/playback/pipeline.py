@@ -25,9 +25,7 @@ def build_pipeline(*, fused: bool) -> Pipeline[RawPlayback, ScoredPlayback]:
         .stage(validate, on_error=dead_letter())
         .stage(enrich, on_error=retry(3, then=dead_letter()), timeout_seconds=2, concurrency=64)
         .stage(score, on_error=dead_letter())
-        .stage(
-            route, on_error=dead_letter(), routes={agents.ALERTS_ROUTE: ALERTS}, fused=fused
-        )
+        .stage(route, on_error=dead_letter(), routes={agents.ALERTS_ROUTE: ALERTS}, fused=fused)
         .sink(SCORED)
     )
 
