@@ -110,7 +110,7 @@ def places(topic: str, partitions: int) -> frozenset[TopicPartition]:
     return frozenset(TopicPartition(topic, number) for number in range(partitions))
 
 
-async def send(  # noqa: PLR0913 - what a record has
+async def send(
     producer: Producer,
     topic: str,
     values: Iterable[bytes | None],

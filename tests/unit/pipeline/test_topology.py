@@ -1,0 +1,181 @@
+"""A pipeline is checked and laid out when it is built."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from streamapp.errors import PipelineError, TopicError
+from streamapp.pipeline.agent import agent
+from streamapp.pipeline.out import Out
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.stage import Stage, StageConfig
+from streamapp.pipeline.topology import build
+from streamapp.policies.policy import ErrorPolicy, dead_letter, retry, skip
+from streamapp.topics.topic import Topic
+
+
+class Raw(BaseModel):
+    n: int
+
+
+class Clean(BaseModel):
+    n: int
+
+
+class Richer(Clean):
+    extra: str = ""
+
+
+@agent
+def clean(value: Raw) -> Clean:
+    return Clean(n=value.n)
+
+
+@agent
+def enrich(value: Clean) -> Richer:
+    return Richer(n=value.n)
+
+
+@agent
+def same(value: Clean) -> Clean:
+    return value
+
+
+@agent
+def write(value: Clean) -> None:
+    del value
+
+
+SOURCE = Topic("raw", Raw)
+
+
+def test_stages_have_a_topic_between_them_and_a_group_each() -> None:
+    topology = build(Pipeline("p", source=SOURCE).stage(clean).stage(enrich).sink("rich"))
+    assert [(s.group, s.source) for s in topology.segments] == [
+        ("p.clean", "raw"),
+        ("p.enrich", "p.clean"),
+    ]
+    assert topology.topics() == ("raw", "p.clean", "p.clean.dlq", "rich", "p.enrich.dlq")
+
+
+def test_fused_stages_share_a_segment_and_have_no_topic_between() -> None:
+    topology = build(
+        Pipeline("p", source=SOURCE).stage(clean).stage(same, fused=True).stage(enrich).sink("rich")
+    )
+    assert [[step.stage.stage_id for step in s.steps] for s in topology.segments] == [
+        ["clean", "same"],
+        ["enrich"],
+    ]
+    assert "p.clean" not in topology.topics()
+    assert "p.clean.dlq" in topology.topics()
+
+
+def test_a_pipeline_that_is_extended_twice_stays_as_it_was() -> None:
+    start = Pipeline("p", source=SOURCE).stage(clean)
+    start.stage(enrich)
+    assert [stage.stage_id for stage in start.stages] == ["clean"]
+
+
+def broken_pipelines() -> dict[str, Pipeline[Any, Any]]:
+    start: Pipeline[Any, Any] = Pipeline("p", source=SOURCE)
+    other: Any = Topic("other", Raw)
+    anything: Any = enrich
+    return {
+        "has no stage": start,
+        "takes Clean, but topic 'raw' gives Raw": start.stage(anything).sink("x"),
+        "2 stages are called 'clean'": start.stage(clean).stage(anything, name="clean").sink("x"),
+        "go nowhere": start.stage(clean),
+        "is declared with Raw": start.stage(clean).sink(other),
+        "its route 'alerts' is declared": start.stage(clean, routes={"alerts": other}).sink("x"),
+        "skip lets Raw flow on unchanged": start.stage(clean, on_error=skip()).sink("x"),
+        "cannot be fused": start.stage(clean, fused=True).sink("x"),
+        "that the pipeline reads": start.stage(clean).sink("raw"),
+        "drop one of the two": start.stage(clean, output=Topic("t", Clean))
+        .stage(same, fused=True)
+        .sink("x"),
+    }
+
+
+@pytest.mark.parametrize("sentence", broken_pipelines())
+def test_what_does_not_fit_is_said_in_one_sentence(sentence: str) -> None:
+    with pytest.raises(PipelineError) as raised:
+        build(broken_pipelines()[sentence])
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_skip_is_taken_where_input_and_output_agree() -> None:
+    pipeline = Pipeline("p", source=Topic("clean", Clean)).stage(same, on_error=skip()).sink("x")
+    assert build(pipeline).segments[0].steps[0].stage.config.error_policy is ErrorPolicy.SKIP
+
+
+def test_a_stage_that_gives_nothing_needs_no_sink() -> None:
+    assert build(Pipeline("p", source=Topic("clean", Clean)).stage(write)).segments
+
+
+def test_a_more_special_output_fits_the_next_stage() -> None:
+    pipeline = Pipeline("p", source=Topic("c", Clean)).stage(enrich).stage(same).sink("x")
+    assert len(build(pipeline).segments) == 2
+
+
+def test_names_must_be_legal_for_topics() -> None:
+    with pytest.raises(TopicError, match="does not take"):
+        build(Pipeline("p p", source=SOURCE).stage(clean).sink("x"))
+
+
+def test_a_setting_out_of_range_names_pipeline_stage_and_setting() -> None:
+    with pytest.raises(PipelineError, match=r"pipeline 'p', stage 'clean': timeout_seconds: "):
+        Pipeline("p", source=SOURCE).stage(clean, timeout_seconds=0)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"retry_count": -1}, {"timeout_seconds": 0}, {"error_policy": "explode"}]
+)
+def test_a_bad_stage_config_raises_at_construction(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        StageConfig(**bad)
+
+
+def test_the_defaults_of_a_stage_are_those_that_were_decided() -> None:
+    config = StageConfig()
+    assert (config.retry_count, config.timeout_seconds, config.error_policy) == (
+        3,
+        120,
+        ErrorPolicy.RETRY,
+    )
+    assert config.policy.then is ErrorPolicy.DEAD_LETTER
+
+
+@pytest.mark.parametrize("field", ["stage_id", "stage_name"])
+def test_a_stage_without_a_name_is_refused(field: str) -> None:
+    names = {"stage_id": "a", "stage_name": "a"} | {field: " "}
+    with pytest.raises(ValidationError):
+        Stage(agent=clean, **names)
+
+
+def test_a_policy_given_to_a_stage_goes_over_its_config() -> None:
+    config = StageConfig(retry_count=9, error_policy=ErrorPolicy.DROP)
+    staged = Pipeline("p", source=SOURCE).stage(clean, config=config, on_error=retry(2))
+    assert staged.stages[0].config.policy == retry(2)
+    staged = Pipeline("p", source=SOURCE).stage(clean, config=config)
+    assert staged.stages[0].config.policy.action is ErrorPolicy.DROP
+
+
+def test_an_agent_that_is_not_decorated_is_refused() -> None:
+    undecorated: Any = len
+    with pytest.raises(PipelineError, match="decorate it with @agent"):
+        Pipeline("p", source=SOURCE).stage(undecorated)
+
+
+def test_a_route_takes_what_the_stage_gives() -> None:
+    @agent
+    def split(value: Clean) -> list[Out[Clean]]:
+        return [Out(value), Out(value, to="alerts")]
+
+    topology = build(
+        Pipeline("p", source=Topic("c", Clean))
+        .stage(split, on_error=dead_letter(), routes={"alerts": Topic("alerts", Clean)})
+        .sink("x")
+    )
+    assert topology.topics() == ("c", "x", "alerts", "p.split.dlq")

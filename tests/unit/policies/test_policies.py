@@ -1,0 +1,126 @@
+"""Policies: what becomes of a failure."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamapp.errors import DecodeError, EncodeError, Permanent, RecordTooLargeError, Transient
+from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.decision import decide
+from streamapp.policies.describe import MAX_MESSAGE_BYTES, describe
+from streamapp.policies.policy import (
+    ErrorPolicy,
+    Policy,
+    dead_letter,
+    drop,
+    retry,
+    skip,
+    stop,
+)
+from tests.typing.shapes import A
+
+
+def decided(policy: Policy, error: Exception, failures: int = 1) -> ErrorPolicy:
+    return decide(policy, error, failures, random.Random(1)).action
+
+
+def test_retry_tries_again_as_often_as_it_says_and_then_does_what_follows() -> None:
+    policy = retry(2, then=drop())
+    outcomes = [decided(policy, OSError("down"), failures) for failures in (1, 2, 3)]
+    assert outcomes == [ErrorPolicy.RETRY, ErrorPolicy.RETRY, ErrorPolicy.DROP]
+
+
+def test_exhausted_retries_end_in_a_dead_letter_unless_declared_otherwise() -> None:
+    decision = decide(retry(1), OSError("down"), 2, random.Random(1))
+    assert (decision.action, decision.reason) == (
+        ErrorPolicy.DEAD_LETTER,
+        DeadLetterReason.EXHAUSTED,
+    )
+
+
+@pytest.mark.parametrize("error", [Permanent("x"), EncodeError("x"), RecordTooLargeError("x")])
+def test_what_is_the_records_fault_is_not_tried_again(error: Exception) -> None:
+    assert decided(retry(3), error) is ErrorPolicy.DEAD_LETTER
+
+
+@pytest.mark.parametrize("error", [Transient("x"), TimeoutError(), KeyError("x")])
+def test_other_failures_are_tried_again(error: Exception) -> None:
+    assert decided(retry(3), error) is ErrorPolicy.RETRY
+
+
+@pytest.mark.parametrize(
+    ("policy", "action"),
+    [
+        (retry(3), ErrorPolicy.DEAD_LETTER),
+        (retry(3, then=skip()), ErrorPolicy.DEAD_LETTER),
+        (skip(), ErrorPolicy.DEAD_LETTER),
+        (drop(), ErrorPolicy.DROP),
+        (stop(), ErrorPolicy.STOP),
+    ],
+)
+def test_undecodable_bytes_are_never_retried_or_skipped(
+    policy: Policy, action: ErrorPolicy
+) -> None:
+    assert decided(policy, DecodeError("bad")) is action
+
+
+def test_a_policy_for_an_exception_type_beats_the_stages_own_and_its_base_type() -> None:
+    policy = dead_letter().on({LookupError: drop(), KeyError: retry(1)})
+    assert decided(policy, KeyError("x")) is ErrorPolicy.RETRY
+    assert decided(policy, IndexError("x")) is ErrorPolicy.DROP
+    assert decided(policy, OSError("x")) is ErrorPolicy.DEAD_LETTER
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (DecodeError("x"), DeadLetterReason.DECODE),
+        (Permanent("x"), DeadLetterReason.PERMANENT),
+        (TimeoutError(), DeadLetterReason.TIMEOUT),
+        (RecordTooLargeError("x"), DeadLetterReason.OUTPUT),
+        (ZeroDivisionError(), DeadLetterReason.FAILED),
+    ],
+)
+def test_a_dead_letter_says_why(error: Exception, reason: DeadLetterReason) -> None:
+    assert decide(dead_letter(), error, 1, random.Random(1)).reason is reason
+
+
+def test_retrying_after_retrying_is_refused() -> None:
+    with pytest.raises(ValueError, match="not retry"):
+        retry(1, then=retry(1))
+
+
+def test_a_negative_retry_count_is_refused() -> None:
+    with pytest.raises(ValueError, match="must not be negative"):
+        retry(-1)
+
+
+@given(retry_number=st.integers(1, 10_000), seed=st.integers())
+def test_a_wait_never_exceeds_its_ceiling(retry_number: int, seed: int) -> None:
+    backoff = Backoff(base_seconds=0.1, factor=2.0, max_seconds=5.0)
+    delay = backoff.delay_seconds(retry_number, random.Random(seed))
+    assert 0 <= delay <= min(5.0, 0.1 * 2.0 ** min(retry_number - 1, 64))
+
+
+def test_waits_spread_over_the_whole_range() -> None:
+    backoff = Backoff(base_seconds=1.0, factor=2.0, max_seconds=4.0)
+    rng = random.Random(7)
+    delays = [backoff.delay_seconds(3, rng) for _ in range(2000)]
+    assert min(delays) < 0.05
+    assert max(delays) > 3.95
+
+
+def test_a_validation_error_is_described_without_the_input() -> None:
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - used here only
+
+    with pytest.raises(ValidationError) as raised:
+        TypeAdapter(A).validate_json(b'{"n": "secret-value"}')
+    assert "secret-value" not in describe(raised.value)
+    assert describe(raised.value).startswith("n: ")
+
+
+def test_a_long_message_is_cut_to_its_bound() -> None:
+    assert len(describe(RuntimeError("ä" * 5000)).encode()) <= MAX_MESSAGE_BYTES
