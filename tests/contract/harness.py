@@ -159,5 +159,12 @@ async def read_values(
     return [record.value for records in found.values() for record in records]
 
 
+async def fetch_until_error(consumer: Consumer, place: TopicPartition) -> None:
+    """Fetch until the consumer raises; nothing may come before."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            assert not await consumer.fetch([place], max_records=9, timeout_seconds=0.1)
+
+
 def numbered(count: int, start: int = 0) -> Sequence[bytes]:
     return [b"%d" % number for number in range(start, start + count)]
