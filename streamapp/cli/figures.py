@@ -77,11 +77,11 @@ class Figures:
 
 
 def duration(seconds: float | None) -> str:
-    """A short time with two digits and the unit that suits it."""
+    """A short time with three digits and the unit that suits it."""
     if seconds is None:
         return "-"
     if seconds < 0.001:  # noqa: PLR2004 - a millisecond
-        return f"{seconds * 1e6:.2g} us"
+        return f"{seconds * 1e6:.3g} us"
     return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 

@@ -55,10 +55,10 @@ def summary_lines(stages: Sequence[StageFigures]) -> list[str]:
 
 def progress_line(figures: StageFigures) -> str:
     """One line on what a stage does now."""
-    lag = "unknown" if figures.lag is None else f"{figures.lag:,}"
+    lag = "" if figures.lag is None else f", lag {figures.lag:,}"
     return (
         f"{figures.stage}: {figures.state}, {_counts(figures)},"
-        f" {figures.in_flight:,} in flight, lag {lag}"
+        f" {figures.in_flight:,} in flight{lag}"
     )
 
 

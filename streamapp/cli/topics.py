@@ -127,7 +127,7 @@ async def _list(broker: Broker) -> None:
         typer.echo("There are no topics; declare some, and run `streamapp topics apply`.")
         return
     rows: list[tuple[str, ...]] = [_HEADINGS]
-    rows += [_row(topic, records[topic.name]) for topic in topics.values()]
+    rows += [_row(topics[name], records[name]) for name in names]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for name, *cells in rows:
         right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
@@ -157,15 +157,13 @@ def _row(topic: TopicDescription, records: int) -> tuple[str, ...]:
 
 
 def _retention(config: Mapping[str, str]) -> str:
-    """How long records stay: hours are all that matters to a reader."""
     policy = config["cleanup.policy"]
     if "delete" not in policy:
         return policy
-    milliseconds = int(config["retention.ms"])
-    if milliseconds < 0:
+    hours = int(config["retention.ms"]) / 3_600_000
+    if hours < 0:
         return "forever"
-    hours = milliseconds / 3_600_000
-    return f"{hours:g} h" if hours < 48 else f"{hours / 24:g} d"  # noqa: PLR2004 - two days
+    return f"{hours:.3g} h" if hours % 24 else f"{hours / 24:.0f} d"
 
 
 @asynccontextmanager
