@@ -72,10 +72,10 @@ def table(stages: Sequence[StageFigures]) -> Table:
             figures.stage,
             figures.state,
             f"{figures.records_in:,}",
-            f"{figures.records_out:,}",
+            "-" if figures.records_out is None else f"{figures.records_out:,}",
             f"{figures.finished_per_second:,.0f}",
             f"{figures.in_flight:,}",
-            "?" if figures.lag is None else f"{figures.lag:,}",
+            "-" if figures.lag is None else f"{figures.lag:,}",
             f"{figures.retries:,}",
             f"{figures.dead_letters:,}",
             duration(figures.p50_seconds),
@@ -85,9 +85,10 @@ def table(stages: Sequence[StageFigures]) -> Table:
 
 
 def _counts(figures: StageFigures) -> str:
-    parts = [
-        f"{figures.records_in:,} in",
-        f"{figures.records_out:,} out",
+    parts = [f"{figures.records_in:,} in"]
+    if figures.records_out is not None:
+        parts.append(f"{figures.records_out:,} out")
+    parts += [
         f"{figures.dead_letters:,} dead letters",
         f"{figures.retries:,} retries",
     ]
