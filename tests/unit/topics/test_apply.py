@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 import pytest
