@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -180,27 +180,28 @@ async def run_segment(log: Log, mode: str) -> None:
     await running
 
 
-def microseconds(run: Callable[[Log, str], Any], log: Log, mode: str, rounds: int) -> float:
-    """CPU time for each record, of the best of these rounds."""
+def microseconds(log: Log, mode: str, rounds: int) -> tuple[float, float]:
+    """CPU time for each record, loop and segment in turns, of the best round of each."""
     records = sum(map(len, log.values()))
-    spent = []
+    spent: dict[Any, list[float]] = {run_hand_loop: [], run_segment: []}
     for _ in range(rounds):
-        before = time.process_time()
-        asyncio.run(run(log, mode))
-        spent.append(time.process_time() - before)
-    return min(spent) / records * 1e6
+        for run, times in spent.items():
+            before = time.process_time()
+            asyncio.run(run(log, mode))
+            times.append(time.process_time() - before)
+    by_hand, segment = (min(times) / records * 1e6 for times in spent.values())
+    return by_hand, segment
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modes", nargs="*", default=list(HANDLERS), metavar="MODE")
-    parser.add_argument("--records", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--records", type=int, default=30_000)
+    parser.add_argument("--rounds", type=int, default=12)
     arguments = parser.parse_args()
     log = make_log(arguments.records)
     for mode in arguments.modes:
-        by_hand = microseconds(run_hand_loop, log, mode, arguments.rounds)
-        segment = microseconds(run_segment, log, mode, arguments.rounds)
+        by_hand, segment = microseconds(log, mode, arguments.rounds)
         print(
             f"{mode:6} hand loop {by_hand:6.2f} µs/record, streamapp {segment:6.2f},"
             f" more {segment - by_hand:5.2f}, ratio {by_hand / segment:.2f}"
