@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar, is_typeddict
+from typing import Any, Generic, TypeVar, get_origin, is_typeddict
 
 import orjson
 from pydantic import TypeAdapter
@@ -45,8 +45,8 @@ def json_codec(type_: Any) -> Codec[Any]:
     Models and whatever else pydantic can validate are decoded straight from bytes into the type.
     `dict`, `list` and `Any` skip validation and go through orjson.
     """
-    if type_ in (Any, object, dict, list):
-        instance_of = type_ if type_ in (dict, list) else object
+    if type_ in (Any, object, dict, dict[str, Any], list):
+        instance_of = (get_origin(type_) or type_) if type_ not in (Any, object) else object
         return Codec(type_, instance_of, orjson.loads, orjson.dumps)
     adapter: TypeAdapter[Any] = TypeAdapter(type_)
     decode = adapter.validator.validate_json

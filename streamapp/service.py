@@ -95,7 +95,13 @@ class Service:
                 await lifecycle.open()
                 stack.push_async_callback(lifecycle.close)
             environment = Environment(
-                self._broker, producer, self._clock, self._rng, self._config, uuid.uuid4().hex
+                broker=self._broker,
+                admin=admin,
+                producer=producer,
+                clock=self._clock,
+                rng=self._rng,
+                config=self._config,
+                execution_id=uuid.uuid4().hex,
             )
             pipelines = [
                 [self._runner(segment, topics, environment) for segment in segments]

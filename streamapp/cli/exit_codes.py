@@ -17,6 +17,8 @@ class ExitCode(IntEnum):
     """A file, declaration or option does not fit; nothing was started."""
 
     BROKER_UNREACHABLE = 4
+    """Kafka could not be reached, or refused what was asked."""
+
     STAGE_STOPPED = 5
     """A record failed in a stage whose policy is `stop`."""
 
@@ -24,3 +26,9 @@ class ExitCode(IntEnum):
     """Work in flight did not finish within the drain deadline; it will be delivered again."""
 
     PORT_IN_USE = 7
+
+    ABANDONED = 8
+    """A second signal ended it at once; what was in flight will be delivered again."""
+
+    BUG = 70
+    """Something that this program does not foresee: please report it (EX_SOFTWARE)."""

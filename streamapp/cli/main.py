@@ -4,16 +4,41 @@ import sys
 
 import typer
 
-from streamapp.brokers.dev.errors import PortInUseError
-from streamapp.cli import broker
+from streamapp.brokers.dev import errors as dev_errors
+from streamapp.cli import broker, demo, generate, run, topics
 from streamapp.cli.exit_codes import ExitCode
-from streamapp.errors import ConfigurationError, StreamappError
+from streamapp.errors import (
+    BrokerError,
+    ConfigurationError,
+    DrainTimeoutError,
+    PortInUseError,
+    StageStoppedError,
+    StreamappError,
+)
+from streamapp.observability.logs import describe_exception
+
+_CODES: tuple[tuple[type[StreamappError], ExitCode], ...] = (
+    (PortInUseError, ExitCode.PORT_IN_USE),
+    (dev_errors.PortInUseError, ExitCode.PORT_IN_USE),
+    (ConfigurationError, ExitCode.CONFIGURATION),
+    (StageStoppedError, ExitCode.STAGE_STOPPED),
+    (DrainTimeoutError, ExitCode.DRAIN_TIMEOUT),
+    (dev_errors.DevBrokerError, ExitCode.FAILURE),
+    (BrokerError, ExitCode.BROKER_UNREACHABLE),
+    (StreamappError, ExitCode.FAILURE),
+)
+"""The first that an error is an instance of counts."""
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # errors are plain sentences, not boxes that break them
     help="Typed Python agents between Kafka topics.",
 )
+app.command()(demo.demo)
+app.command()(run.run)
+app.command()(generate.generate)
+app.add_typer(topics.app, name="topics")
 app.add_typer(broker.app, name="broker")
 
 
@@ -26,17 +51,23 @@ def main() -> None:
     """Run a command; what goes wrong on purpose ends it with one sentence and an exit code."""
     try:
         app()
-    except StreamappError as error:
-        typer.echo(f"streamapp: {error}", err=True)
-        sys.exit(exit_code_of(error))
+    except Exception as error:  # noqa: BLE001 - the last place to say what happened
+        cause = _single(error)
+        if isinstance(cause, StreamappError):
+            typer.echo(f"streamapp: {cause}", err=True)
+            sys.exit(exit_code_of(cause))
+        typer.echo(describe_exception(cause), err=True)
+        typer.echo("streamapp: this should not have happened; please report it", err=True)
+        sys.exit(ExitCode.BUG)
 
 
 def exit_code_of(error: StreamappError) -> ExitCode:
     """The exit code that says what kind of error it was."""
-    match error:
-        case PortInUseError():
-            return ExitCode.PORT_IN_USE
-        case ConfigurationError():
-            return ExitCode.CONFIGURATION
-        case _:
-            return ExitCode.FAILURE
+    return next(code for kind, code in _CODES if isinstance(error, kind))
+
+
+def _single(error: Exception) -> Exception:
+    """The error that ended a group of tasks: the first one cancelled the others."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

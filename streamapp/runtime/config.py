@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from streamapp.brokers.protocols import Broker
+from streamapp.brokers.protocols import Admin, Broker
 from streamapp.clock import Clock
 from streamapp.runtime.producer import SharedProducer
 
@@ -37,6 +37,7 @@ class Environment:
 
     Attributes:
         broker: where consumers come from.
+        admin: tells the limits of topics.
         producer: writes for all of them.
         clock: time.
         rng: jitter of the backoff.
@@ -45,6 +46,7 @@ class Environment:
     """
 
     broker: Broker
+    admin: Admin
     producer: SharedProducer
     clock: Clock
     rng: random.Random

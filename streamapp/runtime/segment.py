@@ -50,6 +50,7 @@ class SegmentRunner:
     ) -> None:
         self.segment = segment
         self.metrics = metrics
+        self._targets = targets
         self._env = environment
         self._head = metrics[0]
         self._stopping = asyncio.Event()
@@ -224,10 +225,22 @@ class SegmentRunner:
             await self._replay.wait()
             await self._env.producer.replace(self._producer_generation)
             self._producer_generation = self._env.producer.generation
+            await self._refresh_limits()
             await self._lanes_quiet()
             self._replay.clear()
             self._assignment.resume(self._intake.take_put_back())
             self._intake.room()
+
+    async def _refresh_limits(self) -> None:
+        """Read the topics' limits again: a batch may have failed because one was lowered."""
+        try:
+            async with asyncio.timeout(self._env.config.stop_timeout_seconds):
+                topics = await self._env.admin.describe_topics(list(self._targets))
+        except (BrokerError, TimeoutError) as error:
+            log.warning("the limits of topics could not be read, the old ones stand: %r", error)
+            return
+        for name, topic in topics.items():
+            self._targets[name].limit(topic.max_message_bytes)
 
     async def _lanes_quiet(self) -> None:
         """Wait until abandoned attempts have ended, so that no key is worked on twice at once."""

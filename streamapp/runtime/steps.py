@@ -115,7 +115,7 @@ class StepRunner:
     def pass_on(self, work: Work, item: Item | None) -> None:
         """Let the data flow on unchanged: the policy `skip`."""
         record = work.record
-        if item is None and self._output is not None:
+        if self.index == 0 and self._output is not None:
             _check_size(self._output, record.key, record.value or b"", record.headers)
             self._place(work, Output(self._output, record.key, record.value, record.headers))
         else:

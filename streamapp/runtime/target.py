@@ -41,11 +41,15 @@ class Target:
     def __init__(self, name: str, partitions: int, max_message_bytes: int) -> None:
         self.name = name
         self.partitions = partitions
-        self.max_message_bytes = max_message_bytes
-        self.roomy_bytes = max_message_bytes // 2
+        self.limit(max_message_bytes)
         self.open: list[BatchBuilder | None] = [None] * partitions
         self._cache: dict[bytes, int] = {}
         self._keyless = 0
+
+    def limit(self, max_message_bytes: int) -> None:
+        """Set what the topic takes now."""
+        self.max_message_bytes = max_message_bytes
+        self.roomy_bytes = max_message_bytes // 2
 
     def partition_for(self, key: bytes | None) -> int:
         """Partition of a key, as Kafka's own default partitioner has it.

@@ -52,7 +52,7 @@ def kafka_subject(kafka: Kafka) -> Subject:
             await producer.abort_transaction()
             async with asyncio.timeout(PATIENCE_SECONDS):
                 # The marker is written some time after the answer.
-                while (await admin.end_offsets([partition]))[partition] != start + 3:
+                while (await admin.end_offsets([partition]))[partition] != start + 3:  # noqa: ASYNC110 - no broker tells when
                     await asyncio.sleep(0.01)
         finally:
             await producer.stop()

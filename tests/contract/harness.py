@@ -110,7 +110,7 @@ def places(topic: str, partitions: int) -> frozenset[TopicPartition]:
     return frozenset(TopicPartition(topic, number) for number in range(partitions))
 
 
-async def send(  # noqa: PLR0913 - what a record has
+async def send(
     producer: Producer,
     topic: str,
     values: Iterable[bytes | None],
@@ -157,6 +157,13 @@ async def read_values(
 ) -> list[bytes | None]:
     found = await read(consumer, count, partitions)
     return [record.value for records in found.values() for record in records]
+
+
+async def fetch_until_error(consumer: Consumer, place: TopicPartition) -> None:
+    """Fetch until the consumer raises; nothing may come before."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            assert not await consumer.fetch([place], max_records=9, timeout_seconds=0.1)
 
 
 def numbered(count: int, start: int = 0) -> Sequence[bytes]:

@@ -12,6 +12,7 @@ from tests.contract.harness import (
     Listener,
     Subject,
     assigned,
+    fetch_until_error,
     group_of,
     numbered,
     places,
@@ -157,17 +158,6 @@ async def test_what_is_not_held_cannot_be_sought_or_paused(subject: Subject) -> 
             await consumer.position(stranger)
 
 
-async def fetch_until_out_of_range(
-    consumer: Consumer, place: TopicPartition
-) -> OffsetOutOfRangeError:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            try:
-                assert not await consumer.fetch([place], max_records=9, timeout_seconds=0.2)
-            except OffsetOutOfRangeError as error:
-                return error
-
-
 @pytest.mark.parametrize("offset_reset", ["earliest", "latest"])
 async def test_a_position_that_was_deleted_is_an_error_until_a_seek(
     subject: Subject, offset_reset: str
@@ -183,9 +173,9 @@ async def test_a_position_that_was_deleted_is_an_error_until_a_seek(
         await admin.delete_records({place: 6})
         consumer.seek(place, 3)
         for _ in range(2):
-            error = await fetch_until_out_of_range(consumer, place)
-            assert error.offsets == {place: 3}
-            assert topic in str(error)
+            with pytest.raises(OffsetOutOfRangeError, match=topic) as caught:
+                await fetch_until_error(consumer, place)
+            assert caught.value.offsets == {place: 3}
         consumer.seek(place, 6)
         assert await read_values(consumer, 4) == numbered(4, 6)
 
@@ -197,7 +187,9 @@ async def test_a_position_past_the_end_is_an_error(subject: Subject) -> None:
     async with subject.member(group_of(topic)) as consumer:
         await assigned(consumer, [place])
         consumer.seek(place, 99)
-        assert (await fetch_until_out_of_range(consumer, place)).offsets == {place: 99}
+        with pytest.raises(OffsetOutOfRangeError, match=topic) as caught:
+            await fetch_until_error(consumer, place)
+        assert caught.value.offsets == {place: 99}
 
 
 async def test_an_error_of_one_partition_holds_no_other(subject: Subject) -> None:
@@ -207,7 +199,8 @@ async def test_an_error_of_one_partition_holds_no_other(subject: Subject) -> Non
     async with subject.member(group_of(topic)) as consumer:
         await assigned(consumer, (zero, one))
         consumer.seek(zero, 99)
-        await fetch_until_out_of_range(consumer, zero)
+        with pytest.raises(OffsetOutOfRangeError):
+            await fetch_until_error(consumer, zero)
         assert await read_values(consumer, 3, [one]) == numbered(3)
 
 
@@ -284,3 +277,15 @@ async def test_two_topics_are_read_by_one_member(subject: Subject) -> None:
     async with subject.member(config) as consumer:
         found = await read(consumer, 6)
         assert {place.topic for place in found} == set(topics)
+
+
+async def test_batches_over_the_prefetch_bound_are_still_read(subject: Subject) -> None:
+    topic = await subject.topic(partitions=4)
+    large = b"v" * 60_000
+    for place in places(topic, 4):
+        await subject.write(topic, [large] * 5, place.partition)
+    async with subject.member(group_of(topic, max_prefetch_bytes=32 * 1024)) as consumer:
+        found = await read(consumer, 20)
+    assert {place: len(records) for place, records in found.items()} == dict.fromkeys(
+        places(topic, 4), 5
+    )

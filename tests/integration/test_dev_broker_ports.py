@@ -22,7 +22,7 @@ def taken_port() -> Iterator[int]:
 
 
 def plan(options: BrokerOptions, saved: BrokerState | None = None) -> BrokerState:
-    return plan_state(options, saved, PortChooser(random.Random()), started_at=0.0)  # noqa: S311 - ports
+    return plan_state(options, saved, PortChooser(random.Random()), started_at=0.0)
 
 
 def with_port(state: BrokerState, port: int) -> BrokerState:

@@ -20,6 +20,7 @@ _logger = logging.getLogger(__name__)
 
 _METADATA_MAX_AGE_MS = 60_000
 _DIAGNOSIS_TIMEOUT_SECONDS = 3.0
+_CANCEL_SECONDS = 1.0
 
 
 class Connection:
@@ -71,12 +72,20 @@ class Connection:
 
     async def stop(self, stop: Callable[[], Awaitable[object]], owners: tuple[object, ...]) -> None:
         """Stop a client within the deadline; then cancel what it runs and close its sockets."""
+        # In a task: the client's `stop` can end as cancelled when one of its own tasks was.
+        stopping = asyncio.ensure_future(stop())
         try:
-            async with asyncio.timeout(self.settings.stop_timeout_seconds):
-                await stop()
-        except CLIENT_ERRORS as error:
-            _logger.warning("a Kafka client did not stop, and was abandoned: %s", reason(error))
+            await asyncio.wait({stopping}, timeout=self.settings.stop_timeout_seconds)
+            if not stopping.done():
+                _logger.warning(
+                    "a Kafka client did not stop within %s seconds and is abandoned",
+                    self.settings.stop_timeout_seconds,
+                )
+            elif not stopping.cancelled() and (error := stopping.exception()) is not None:
+                _logger.warning("a Kafka client stopped with an error: %s", reason(error))
         finally:
+            stopping.cancel()
+            await asyncio.wait({stopping}, timeout=_CANCEL_SECONDS)
             await abandon(*owners)
 
     async def _diagnose(self) -> str | None:

@@ -32,6 +32,7 @@ _MIN_PARTITION_FETCH_BYTES = 16 * 1024
 _FETCH_MAX_WAIT_MS = 200
 _CALL_TIMEOUT_SECONDS = 10.0
 _FETCH_GRACE_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 
 
 class KafkaConsumer:
@@ -52,7 +53,8 @@ class KafkaConsumer:
         self._client: Any = None
         self._held: frozenset[TopicPartition] = frozenset()
         self._unplaced: set[TopicPartition] = set()
-        self._placing = asyncio.Lock()
+        self._placed = asyncio.Event()
+        self._placing_error: BrokerError | None = None
 
     async def start(self) -> None:
         """Connect and begin to join the group; the assignment comes through the listener.
@@ -98,8 +100,9 @@ class KafkaConsumer:
             OffsetOutOfRangeError: a position is no longer in the log.
         """
         client = self._running()
-        if self._unplaced:
-            await self._place()
+        error, self._placing_error = self._placing_error, None
+        if error is not None:
+            raise error
         held, unplaced = self._held, self._unplaced
         named = [kafka_partition(p) for p in partitions if p in held and p not in unplaced]
         doing = f"group {self._config.group!r}: fetching"
@@ -142,10 +145,10 @@ class KafkaConsumer:
         """Offset that the next fetch of this partition starts at."""
         client = self._running()
         self._check_held(partition)
-        if partition in self._unplaced:
-            await self._place()
         with reported(f"position of {partition}", self._connection.address):
             async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
+                if partition in self._unplaced:
+                    await self._placed.wait()
                 position: int = await client.position(kafka_partition(partition))
         return position
 
@@ -211,35 +214,39 @@ class KafkaConsumer:
     async def _assign(self, partitions: Collection[KafkaTopicPartition]) -> None:
         self._held = frozenset(TopicPartition(*partition) for partition in partitions)
         self._unplaced = set(self._held)
-        try:
-            await self._place()
-        except BrokerError as error:
-            _logger.warning("%s; the next fetch tries again", error)
+        self._placed.clear()
+        await self._place_all()
         await self._listener.on_partitions_assigned(self._held)
 
-    async def _place(self) -> None:
+    async def _place_all(self) -> None:
         """Set the position of newly assigned partitions: committed, or by `offset_reset`.
 
         The client would do it, but only with a policy that also moves silently when a position is
-        out of range, so it is told to have none.
+        out of range, so it is told to have none. In an outage this tries until the end of it.
         """
-        client = self._running()
-        async with self._placing:
-            held = self._held
-            waiting = [kafka_partition(partition) for partition in self._unplaced]
-            with reported(
-                f"group {self._config.group!r}: reading committed offsets", self._connection.address
-            ):
-                async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
-                    committed = await asyncio.gather(*(client.committed(p) for p in waiting))
-                    start = dict(zip(waiting, committed, strict=True))
-                    fresh = [partition for partition, offset in start.items() if offset is None]
-                    earliest = self._config.offset_reset == "earliest"
-                    ask = client.beginning_offsets if earliest else client.end_offsets
-                    start |= await ask(fresh)
+        while self._unplaced and self._client is not None:
+            try:
+                await self._place(self._client)
+            except BrokerError as error:
+                _logger.warning("%s; trying again", error)
+                if not isinstance(error.__cause__, TimeoutError):
+                    self._placing_error = error  # such as a missing ACL: the next fetch raises it
+                await asyncio.sleep(_RETRY_SECONDS)
+        self._placed.set()
+
+    async def _place(self, client: Any) -> None:
+        waiting = [kafka_partition(partition) for partition in self._unplaced]
+        doing = f"group {self._config.group!r}: reading committed offsets"
+        with reported(doing, self._connection.address):
+            async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
+                committed = await asyncio.gather(*(client.committed(p) for p in waiting))
+                start = dict(zip(waiting, committed, strict=True))
+                fresh = [partition for partition, offset in start.items() if offset is None]
+                earliest = self._config.offset_reset == "earliest"
+                ask = client.beginning_offsets if earliest else client.end_offsets
+                start |= await ask(fresh)
             for partition, offset in start.items():
-                # Not if the listener sought, or the assignment changed, in the meantime.
-                if self._held is held and partition in self._unplaced:
+                if partition in self._unplaced:  # nobody sought in the meantime
                     client.seek(partition, offset)
                     self._unplaced.discard(TopicPartition(*partition))
 

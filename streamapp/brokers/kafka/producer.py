@@ -59,7 +59,7 @@ class KafkaProducer:
         closing = asyncio.create_task(client.stop())  # would wait for every batch
         await asyncio.sleep(0)
         closing.cancel()
-        await asyncio.wait({closing})
+        await asyncio.wait({closing}, timeout=1)
         await abandon(client)
         for acknowledgement in list(self._outstanding):
             self._fail_stopped(acknowledgement)

@@ -39,6 +39,8 @@ class MemoryConsumer:
         self._clock = clock
         self._network = network
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = asyncio.Event()
+        self._stopped.set()
         self._rejoin = asyncio.Event()
         self._polled = asyncio.Event()
         self._membership: Membership | None = None
@@ -63,7 +65,7 @@ class MemoryConsumer:
         for topic in self._config.topics:
             self._topics.get(topic)
         self._fetched_at = self._clock.monotonic()
-        self._rejoin.set()
+        self._stopped.clear()
         self._tasks = [
             asyncio.create_task(self._stay_a_member()),
             asyncio.create_task(self._send_heartbeats()),
@@ -79,6 +81,8 @@ class MemoryConsumer:
     async def kill(self) -> None:
         """End as a process that died does: nobody leaves the group, the session has to expire."""
         tasks, self._tasks = self._tasks, []
+        self._stopped.set()
+        self._rejoin.set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -100,7 +104,7 @@ class MemoryConsumer:
         Raises:
             OffsetOutOfRangeError: a position is no longer in the log.
         """
-        if not self._tasks:
+        if self._stopped.is_set():
             raise BrokerError("this consumer is not running: start it before fetching")
         self._fetches += 1
         self._polled.set()
@@ -243,11 +247,12 @@ class MemoryConsumer:
 
     async def _stay_a_member(self) -> None:
         """Join, and join again whenever the group rebalances."""
-        while True:
-            await self._rejoin.wait()
+        while not self._stopped.is_set():
             self._rejoin.clear()
             self._rebalancing = True
             await self._tell(self._listener.on_partitions_revoked, self.assignment())
+            if self._stopped.is_set():
+                return  # the listener swallowed the cancellation
             self._give_up_partitions()
             while self._idle_seconds() >= self._config.max_poll_interval_seconds:
                 self._polled.clear()
@@ -257,6 +262,7 @@ class MemoryConsumer:
             self._take_partitions(self._membership.partitions)
             self._rebalancing = False
             await self._tell(self._listener.on_partitions_assigned, self.assignment())
+            await self._rejoin.wait()
 
     async def _send_heartbeats(self) -> None:
         """Tell the coordinator that this process lives, and leave when nobody fetches."""

@@ -1,0 +1,156 @@
+"""`streamapp demo`: the playback pipeline on the memory broker, fed by the generator."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+import typer
+
+from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.brokers.protocols import ProducerConfig
+from streamapp.cli.demo_accounts import Accounts
+from streamapp.cli.demo_summary import summary
+from streamapp.cli.event_writer import EventWriter, WrittenBatch
+from streamapp.cli.exit_codes import ExitCode
+from streamapp.cli.figures import Figures
+from streamapp.cli.needed_topics import DEFAULT_PARTITIONS, needed_topics
+from streamapp.cli.options import ProgressSecondsOption
+from streamapp.cli.pace import (
+    ForeverOption,
+    Pace,
+    RateOption,
+    SecondsOption,
+    SeedOption,
+    checked_amount,
+)
+from streamapp.cli.progress import showing
+from streamapp.cli.serving import DEFAULT_PORT, serving
+from streamapp.cli.signals import stop_on_signal
+from streamapp.clock import Clock, SystemClock
+from streamapp.examples.playback.generator import PlaybackGenerator
+from streamapp.examples.playback.pipeline import SOURCE, build_pipeline
+from streamapp.observability.logs import configure_logging
+from streamapp.pipeline.topology import Topology, build
+from streamapp.service import Service
+
+DEFAULT_RECORDS = 200_000
+MAX_BEHIND_RECORDS = 10_000
+"""How far the pipeline may be behind before the generator waits: this bounds the memory."""
+
+_RETAINED_RECORDS = 1_000
+"""Finished records that each partition keeps."""
+
+_EVENTS_AT_A_TIME = 500
+_WAIT_SECONDS = 0.01
+
+
+def demo(
+    *,
+    records: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"Records to process.  [default: {DEFAULT_RECORDS}]"),
+    ] = None,
+    seconds: SecondsOption = None,
+    rate: RateOption = None,
+    forever: ForeverOption = False,
+    fused: Annotated[
+        bool,
+        typer.Option(help="Run the last two stages as one, or with a topic between every two."),
+    ] = True,
+    seed: SeedOption = 1,
+    web_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of metrics, health and status on 127.0.0.1; 0 is any free one."
+            f"  [default: {DEFAULT_PORT}, or any free one]",
+        ),
+    ] = None,
+    progress_seconds: ProgressSecondsOption = 10.0,
+) -> None:
+    """Watch the playback pipeline work: in this process, with no Kafka and no network.
+
+    A generator feeds it with events, some of them broken on purpose; at the end every event is
+    accounted for.
+    """
+    configure_logging("WARNING")
+    amount = checked_amount(
+        records=records, seconds=seconds, forever=forever, default_records=DEFAULT_RECORDS
+    )
+    demonstration = Demonstration(
+        build(build_pipeline(fused=fused)), PlaybackGenerator(seed), SystemClock()
+    )
+    pace = Pace(demonstration.clock, records=amount, seconds=seconds, per_second=rate)
+    accounts = asyncio.run(
+        demonstration.run(pace, web_port=web_port, progress_seconds=progress_seconds)
+    )
+    for line in summary(accounts):
+        typer.echo(line)
+    if not accounts.complete:
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+class Demonstration:
+    """The pipeline, its broker and its feed.
+
+    Args:
+        topology: the pipeline.
+        generator: makes its events.
+        clock: time.
+    """
+
+    def __init__(self, topology: Topology, generator: PlaybackGenerator, clock: Clock) -> None:
+        self.clock = clock
+        self._topology = topology
+        self._generator = generator
+        self._broker = MemoryBroker(clock, retention_records=_RETAINED_RECORDS)
+        self._service = Service(self._broker, [topology], clock=clock)
+        self._accounts = Accounts(self._broker, topology)
+
+    async def run(self, pace: Pace, *, web_port: int | None, progress_seconds: float) -> Accounts:
+        """Feed the pipeline at this pace, drain it, and say what became of everything.
+
+        Raises:
+            PortInUseError: the port that was asked for is in use.
+        """
+        stages = self._service.metrics
+        await self._broker.admin().create_topics(needed_topics(self._topology, existing={}))
+        async with AsyncExitStack() as stack:
+            stack.enter_context(
+                stop_on_signal(pace.stop, saying="Stopping: finishing what was generated")
+            )
+            port = DEFAULT_PORT if web_port is None else web_port
+            await stack.enter_async_context(
+                serving(stages, self.clock, port=port, or_any=web_port is None)
+            )
+            figures = Figures(stages, self.clock)
+            await stack.enter_async_context(showing(figures, seconds=progress_seconds))
+            await stack.enter_async_context(self._accounts.counting())
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._feed(pace))
+                await self._service.run()
+            await self._accounts.close()
+        return self._accounts
+
+    async def _feed(self, pace: Pace) -> None:
+        """Write events, never far ahead of the pipeline; when all are through, end it."""
+        producer = self._broker.producer(ProducerConfig())
+        await producer.start()
+        writer = EventWriter(producer, SOURCE.name, DEFAULT_PARTITIONS, on_written=self._count)
+        accounts = self._accounts
+        while not pace.over:
+            behind = accounts.generated - await accounts.ended()
+            count = pace.take(_EVENTS_AT_A_TIME) if behind < MAX_BEHIND_RECORDS else 0
+            if count:
+                await writer.write(self._generator.take(count, int(self.clock.time() * 1000)))
+                await writer.settle()
+            await self.clock.sleep(0 if count else _WAIT_SECONDS)
+        while not await accounts.settled():
+            await self.clock.sleep(_WAIT_SECONDS)
+        accounts.seconds = pace.elapsed_seconds
+        await producer.stop()
+        self._service.stop()
+
+    def _count(self, batch: WrittenBatch) -> None:
+        self._accounts.generated_events(kind for _, _, _, kind, _ in batch.events)

@@ -1,0 +1,154 @@
+"""What became of every event of the demo, read from the topics and not from the counters."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+
+from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
+from streamapp.examples.playback.generator import EXPECTED_DEAD_LETTERS, EventKind
+from streamapp.examples.playback.pipeline import ALERTS, SCORED, SOURCE
+from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.pipeline.topology import Topology
+from streamapp.record import Record, TopicPartition
+from streamapp.runtime.dead_letters import PREFIX
+
+DeadLetterKind = tuple[str, DeadLetterReason]
+"""Stage and reason."""
+
+
+class Accounts:
+    """Compares what was generated with what is in the topics.
+
+    Args:
+        broker: where the topics are; nothing leaves a gap in its logs.
+        topology: the pipeline.
+
+    Attributes:
+        generated: events written to the source.
+        kinds: the same by kind.
+        dead_letters: dead letters by stage and reason, as their headers say.
+        records_in, scored, alerts: records that were written to the source and the sinks.
+        seconds: from the first event to the end of the last.
+    """
+
+    def __init__(self, broker: MemoryBroker, topology: Topology) -> None:
+        self._admin = broker.admin()
+        self._topology = topology
+        steps = [step for segment in topology.segments for step in segment.steps]
+        self._dead_letter_topics = tuple(step.dead_letters for step in steps)
+        self._consumer = broker.consumer(
+            ConsumerConfig("demo.dead-letters", self._dead_letter_topics), _Listener()
+        )
+        self._has_read = asyncio.Event()
+        self._partitions: dict[str, list[TopicPartition]] = {}
+        self.stages = len(steps)
+        self.generated = 0
+        self.kinds: Counter[EventKind] = Counter()
+        self.dead_letters: Counter[DeadLetterKind] = Counter()
+        self.records_in = self.scored = self.alerts = 0
+        self.seconds = 0.0
+
+    @property
+    def expected_dead_letters(self) -> Counter[DeadLetterKind]:
+        """What has to be in the dead-letter topics after what was generated."""
+        expected: Counter[DeadLetterKind] = Counter()
+        for kind, count in self.kinds.items():
+            if kind in EXPECTED_DEAD_LETTERS:
+                expected[EXPECTED_DEAD_LETTERS[kind]] += count
+        return expected
+
+    @property
+    def complete(self) -> bool:
+        """Whether every event ended once, and each dead letter is one that was to be."""
+        return (
+            self.generated == self.records_in == self.scored + self.dead_letters.total()
+            and self.dead_letters == self.expected_dead_letters
+        )
+
+    def generated_events(self, kinds: Iterable[EventKind]) -> None:
+        """Note events that were written to the source."""
+        before = self.kinds.total()
+        self.kinds.update(kinds)
+        self.generated += self.kinds.total() - before
+
+    async def ended(self) -> int:
+        """Events that have ended: scored, or a dead letter."""
+        return sum([await self._written(t) for t in (SCORED.name, *self._dead_letter_topics)])
+
+    async def settled(self) -> bool:
+        """Whether nothing is on its way any more, be it complete or not."""
+        if await self.ended() >= self.generated:
+            return True
+        for segment in self._topology.segments:
+            committed = await self._admin.committed_offsets(segment.group)
+            ends = await self._admin.end_offsets(await self._partitions_of(segment.source))
+            if any(end > _offset(committed.get(name)) for name, end in ends.items()):
+                return False
+        return True
+
+    @asynccontextmanager
+    async def counting(self) -> AsyncIterator[None]:
+        """Read the dead letters while the block runs."""
+        await self._consumer.start()
+        reader = asyncio.create_task(self._read())
+        try:
+            yield
+        finally:
+            reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await reader
+            await self._consumer.stop()
+
+    async def close(self) -> None:
+        """Take the final figures; to be called inside `counting`, when the pipeline has ended."""
+        letters = sum([await self._written(topic) for topic in self._dead_letter_topics])
+        while self.dead_letters.total() < letters:
+            self._has_read.clear()
+            await self._has_read.wait()
+        self.records_in = await self._written(SOURCE.name)
+        self.scored = await self._written(SCORED.name)
+        self.alerts = await self._written(ALERTS.name)
+
+    async def _written(self, topic: str) -> int:
+        """Records that were ever written to a topic: retention moves the start only."""
+        return sum((await self._admin.end_offsets(await self._partitions_of(topic))).values())
+
+    async def _partitions_of(self, topic: str) -> list[TopicPartition]:
+        if topic not in self._partitions:
+            described = await self._admin.describe_topics([topic])
+            self._partitions[topic] = [
+                TopicPartition(topic, i) for i in range(described[topic].partitions)
+            ]
+        return self._partitions[topic]
+
+    async def _read(self) -> None:
+        while True:
+            batches = await self._consumer.fetch(
+                self._consumer.assignment(), max_records=1_000, timeout_seconds=0.1
+            )
+            for name, records in batches.items():
+                self.dead_letters.update(_kind(record) for record in records)
+                # The broker keeps what a group has yet to finish: let go of what was read.
+                await self._consumer.commit({name: CommittedOffset(records[-1].offset + 1)})
+            self._has_read.set()
+
+
+class _Listener:
+    """There is one member: nothing is ever taken from it."""
+
+    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Nothing to finish."""
+
+    async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        """Nothing to open."""
+
+
+def _kind(record: Record) -> DeadLetterKind:
+    headers = {name: value.decode() for name, value in record.headers if name.startswith(PREFIX)}
+    return headers[f"{PREFIX}stage"], DeadLetterReason(headers[f"{PREFIX}reason"])
+
+
+def _offset(committed: CommittedOffset | None) -> int:
+    return 0 if committed is None else committed.offset

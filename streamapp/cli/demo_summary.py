@@ -1,0 +1,69 @@
+"""The end of the demo in words that need no knowledge of the project."""
+
+from collections.abc import Iterator
+
+from streamapp.cli.demo_accounts import Accounts
+from streamapp.examples.playback.generator import EventKind
+from streamapp.examples.playback.pipeline import ALERTS, SCORED, SOURCE
+from streamapp.observability.stage_metrics import DeadLetterReason
+
+_MEANINGS = {
+    DeadLetterReason.DECODE: "bytes that are not JSON, or lack a field that the schema needs",
+    DeadLetterReason.PERMANENT: "the agent says the record is at fault, such as an unknown title",
+    DeadLetterReason.EXHAUSTED: "every attempt failed",
+    DeadLetterReason.FAILED: "the attempt failed, and the policy gives no other",
+    DeadLetterReason.TIMEOUT: "the last attempt took too long",
+    DeadLetterReason.OUTPUT: "an output does not fit its topic",
+}
+
+_NEXT = (
+    "Where to look next:",
+    "  streamapp/examples/playback/pipeline.py   the pipeline, in a few lines",
+    "  streamapp demo --forever                  keeps running; open its status page meanwhile",
+    "  streamapp broker up                       a real Kafka on this machine, then",
+    "    streamapp topics apply",
+    "    streamapp generate --records 200000",
+    "    streamapp run streamapp.examples.playback.pipeline:pipeline --until-end",
+    "  README.md                                 the rest",
+)
+
+
+def summary(accounts: Accounts) -> list[str]:
+    """The lines that end the demo."""
+    return ["", *_figures(accounts), "", *_account(accounts), "", *_NEXT]
+
+
+def _figures(accounts: Accounts) -> Iterator[str]:
+    seconds = accounts.seconds
+    per_second = accounts.records_in / seconds if seconds else 0
+    yield (
+        f"{accounts.records_in:,} records went through {accounts.stages} stages in"
+        f" {seconds:,.1f} s: {per_second:,.0f} records/s in one process."
+    )
+    yield f"  {accounts.records_in:>11,}  events read from {SOURCE.name}"
+    yield f"  {accounts.scored:>11,}  scored, in {SCORED.name}"
+    yield f"  {accounts.alerts:>11,}  of these of poor quality, raised in {ALERTS.name} as well"
+    yield f"  {accounts.dead_letters.total():>11,}  dead letters, kept with the reason in a header:"
+    for (stage, reason), count in sorted(accounts.dead_letters.items()):
+        yield f"  {count:>11,}    {stage}, {reason}: {_MEANINGS[reason]}"
+    yield (
+        f"The generator also sent {accounts.kinds[EventKind.DUPLICATE]:,} events twice and"
+        f" {accounts.kinds[EventKind.LATE]:,} late; they are scored like any other."
+    )
+
+
+def _account(accounts: Accounts) -> Iterator[str]:
+    letters = accounts.dead_letters
+    equation = (
+        f"{accounts.generated:,} generated, {accounts.scored:,} scored"
+        f" + {letters.total():,} dead letters"
+    )
+    if accounts.complete:
+        yield f"Everything is accounted for: {equation},"
+        yield "each of which the generator broke on purpose."
+        return
+    yield f"NOT everything is accounted for: {equation}."
+    for kind in sorted(letters.keys() | accounts.expected_dead_letters.keys()):
+        expected = accounts.expected_dead_letters[kind]
+        if letters[kind] != expected:
+            yield f"  {kind[0]}, {kind[1]}: {letters[kind]:,} dead letters, {expected:,} expected"

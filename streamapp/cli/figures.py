@@ -1,0 +1,113 @@
+"""What a stage does now, as figures for people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamapp.clock import Clock
+from streamapp.observability.stage_metrics import StageMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class StageFigures:
+    """One stage at one moment.
+
+    Attributes:
+        stage: its name.
+        state: what it does.
+        records_in: records taken, redelivered ones included.
+        records_out: outputs acknowledged, without dead letters; `None` where they go to no topic,
+            as those of a stage that another is fused to.
+        finished_per_second: records finished since the last look, by the second.
+        in_flight: records taken and not finished.
+        lag: records behind the end of its topic; `None` while unknown.
+        retries: attempts after the first.
+        dead_letters: dead letters acknowledged.
+        skipped, dropped, filtered: records finished without an output of the agent.
+        p50_seconds, p99_seconds: duration of an attempt; `None` before the first.
+    """
+
+    stage: str
+    state: str
+    records_in: int
+    records_out: int | None
+    finished_per_second: float
+    in_flight: int
+    lag: int | None
+    retries: int
+    dead_letters: int
+    skipped: int
+    dropped: int
+    filtered: int
+    p50_seconds: float | None
+    p99_seconds: float | None
+
+
+class Figures:
+    """Reads the counters of stages; rates are those since the last look.
+
+    Args:
+        stages: the counters, in the order in which they are shown.
+        clock: measures the time between looks.
+    """
+
+    def __init__(self, stages: Sequence[StageMetrics], clock: Clock) -> None:
+        self._stages = stages
+        self._clock = clock
+        self._began_at = clock.monotonic()
+        self._looked_at = self._began_at
+        self._finished = [0] * len(stages)
+
+    def look(self) -> list[StageFigures]:
+        """The stages now, with rates since the last look."""
+        now = self._clock.monotonic()
+        seconds, self._looked_at = now - self._looked_at, now
+        before = self._finished
+        self._finished = [_finished(metrics) for metrics in self._stages]
+        return [
+            _figures(metrics, (after - earlier) / seconds if seconds > 0 else 0.0)
+            for metrics, earlier, after in zip(self._stages, before, self._finished, strict=True)
+        ]
+
+    def overall(self) -> list[StageFigures]:
+        """The stages now, with rates since the beginning."""
+        seconds = self._clock.monotonic() - self._began_at
+        return [
+            _figures(metrics, _finished(metrics) / seconds if seconds > 0 else 0.0)
+            for metrics in self._stages
+        ]
+
+
+def duration(seconds: float | None) -> str:
+    """A short time with three digits and the unit that suits it."""
+    if seconds is None:
+        return "-"
+    if seconds < 0.001:  # noqa: PLR2004 - a millisecond
+        return f"{seconds * 1e6:.3g} us"
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def _finished(metrics: StageMetrics) -> int:
+    return sum(metrics.outcomes.values())
+
+
+def _figures(metrics: StageMetrics, finished_per_second: float) -> StageFigures:
+    lags = [partition.lag_records for partition in metrics.partitions.values()]
+    known = [lag for lag in lags if lag is not None]
+    dead_letters = sum(metrics.dead_letters.values())
+    records_out = sum(metrics.records_out.values()) - dead_letters
+    return StageFigures(
+        stage=metrics.stage,
+        state=metrics.state,
+        records_in=metrics.records_in,
+        records_out=None if metrics.processed and not records_out else records_out,
+        finished_per_second=finished_per_second,
+        in_flight=metrics.in_flight_records,
+        lag=sum(known) if lags and len(known) == len(lags) else None,
+        retries=metrics.retries,
+        dead_letters=dead_letters,
+        skipped=metrics.skipped,
+        dropped=metrics.dropped,
+        filtered=metrics.filtered,
+        p50_seconds=metrics.attempt_duration.quantile_seconds(0.5),
+        p99_seconds=metrics.attempt_duration.quantile_seconds(0.99),
+    )

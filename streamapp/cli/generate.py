@@ -1,0 +1,171 @@
+"""`streamapp generate`: events of the playback example, written to Kafka."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamapp.brokers.protocols import Broker, ProducerConfig
+from streamapp.cli.event_writer import EventWriter, nobody
+from streamapp.cli.ledger import Ledger
+from streamapp.cli.options import BootstrapServersOption, ProgressSecondsOption, kafka_broker
+from streamapp.cli.pace import (
+    ForeverOption,
+    Pace,
+    RateOption,
+    SecondsOption,
+    SeedOption,
+    checked_amount,
+)
+from streamapp.cli.signals import stop_on_signal
+from streamapp.clock import Clock, SystemClock
+from streamapp.examples.playback.generator import PlaybackGenerator
+from streamapp.examples.playback.pipeline import SOURCE
+from streamapp.observability.logs import configure_logging
+from streamapp.topics.topic import check_topic_name
+
+_EVENTS_AT_A_TIME = 5_000
+_MAX_UNSETTLED_BATCHES = 16
+_WAIT_SECONDS = 0.02
+_STOP_SECONDS = 10.0
+"""How long what is under way may take to be acknowledged after a signal."""
+
+
+def generate(
+    *,
+    records: Annotated[
+        int | None, typer.Option(min=1, help="Stop making records after so many.")
+    ] = None,
+    seconds: SecondsOption = None,
+    forever: ForeverOption = False,
+    rate: RateOption = None,
+    seed: SeedOption = 1,
+    topic: Annotated[str, typer.Option(help="Where to write; it must exist.")] = SOURCE.name,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Note every event with what is to become of it, as JSON lines; replaces the file.",
+        ),
+    ] = None,
+    bootstrap_servers: BootstrapServersOption = None,
+    progress_seconds: ProgressSecondsOption = 10.0,
+) -> None:
+    """Write playback events to Kafka, with what reality adds to them.
+
+    Some are malformed, incomplete, duplicates, late, or of unknown titles.
+    """
+    configure_logging("WARNING")
+    amount = checked_amount(records=records, seconds=seconds, forever=forever, default_records=None)
+    check_topic_name(topic)
+    generation = Generation(
+        kafka_broker(bootstrap_servers), topic, PlaybackGenerator(seed), SystemClock(), ledger
+    )
+    asyncio.run(
+        generation.run(
+            records=amount, seconds=seconds, per_second=rate, progress_seconds=progress_seconds
+        )
+    )
+
+
+class Generation:
+    """One run of the generator against a topic.
+
+    Args:
+        broker: where the topic is.
+        topic: its name.
+        generator: makes the events.
+        clock: time.
+        ledger: file that notes what was sent.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        topic: str,
+        generator: PlaybackGenerator,
+        clock: Clock,
+        ledger: Path | None,
+    ) -> None:
+        self._producer = broker.producer(ProducerConfig())
+        self._topic = topic
+        self._generator = generator
+        self._clock = clock
+        self._ledger = ledger
+
+    async def run(
+        self,
+        *,
+        records: int | None,
+        seconds: float | None,
+        per_second: float | None,
+        progress_seconds: float,
+    ) -> None:
+        """Write until it is enough or a signal comes; then tell what was written.
+
+        Raises:
+            TopicError: there is no such topic.
+            BrokerError: Kafka cannot be reached, or a batch failed.
+        """
+        stop = asyncio.Event()
+        async with AsyncExitStack() as stack:
+            stack.enter_context(stop_on_signal(stop.set, saying="Stopping"))
+            await self._producer.start()
+            stack.push_async_callback(self._producer.stop)
+            partitions = await self._producer.partition_count(self._topic)
+            # Only now: a run that cannot start leaves the file of the one before it.
+            ledger = stack.enter_context(Ledger(self._ledger)) if self._ledger else None
+            on_written = ledger.acknowledged if ledger else nobody
+            writer = EventWriter(self._producer, self._topic, partitions, on_written=on_written)
+            pace = Pace(self._clock, records=records, seconds=seconds, per_second=per_second)
+            try:
+                await self._write_until(stop, writer, pace, progress_seconds)
+            finally:
+                self._end(writer, pace, ledger)
+
+    def _end(self, writer: EventWriter, pace: Pace, ledger: Ledger | None) -> None:
+        typer.echo(self._sentence(writer, pace))
+        if writer.unsettled:
+            count = sum(len(batch.events) for batch in writer.unsettled)
+            typer.echo(f"{count:,} more were sent and not acknowledged.", err=True)
+        if ledger is not None:
+            for batch in writer.unsettled:
+                ledger.unknown(batch)
+
+    async def _write_until(
+        self, stop: asyncio.Event, writer: EventWriter, pace: Pace, progress_seconds: float
+    ) -> None:
+        """Write; after a stop, what is under way gets a while to be acknowledged."""
+        async with asyncio.TaskGroup() as group:
+            progress = group.create_task(self._tell(writer, pace, progress_seconds))
+            stopping = group.create_task(stop.wait())
+            writing = group.create_task(self._write(writer, pace))
+            await asyncio.wait({writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            pace.stop()
+            await asyncio.wait({writing}, timeout=_STOP_SECONDS)
+            for task in (progress, stopping, writing):
+                task.cancel()
+
+    async def _write(self, writer: EventWriter, pace: Pace) -> None:
+        while not pace.over:
+            count = pace.take(_EVENTS_AT_A_TIME)
+            if not count:
+                await self._clock.sleep(_WAIT_SECONDS)
+                continue
+            await writer.write(self._generator.take(count, int(self._clock.time() * 1000)))
+            await writer.settle(leave=_MAX_UNSETTLED_BATCHES)
+        await writer.settle()
+
+    async def _tell(self, writer: EventWriter, pace: Pace, seconds: float) -> None:
+        while True:
+            await self._clock.sleep(seconds)
+            typer.echo(self._sentence(writer, pace))
+
+    def _sentence(self, writer: EventWriter, pace: Pace) -> str:
+        seconds = pace.elapsed_seconds
+        return (
+            f"{writer.written:,} records written to {self._topic} in {seconds:,.1f} s"
+            f" ({writer.written / max(seconds, 1e-9):,.0f}/s)"
+        )

@@ -1,0 +1,102 @@
+"""From `module:attribute` to a pipeline that can run."""
+
+import importlib
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from streamapp.errors import ConfigurationError, StreamappError
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.policies.describe import describe
+
+_TARGET = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\W\d]\w*)")
+
+
+def load_pipeline(target: str) -> Pipeline[Any, Any]:
+    """Import the pipeline that `module:attribute` names.
+
+    The current directory comes first on the path, so that a module beside the user is found.
+
+    Args:
+        target: the attribute is a `Pipeline`, or a function without arguments that returns one.
+
+    Raises:
+        ConfigurationError: what is missing or wrong, and where.
+    """
+    parts = _TARGET.fullmatch(target)
+    if parts is None:
+        raise ConfigurationError(
+            f"{target!r} does not name a pipeline; give MODULE:PIPELINE, such as"
+            " streamapp.examples.playback.pipeline:pipeline"
+        )
+    module = _import(parts["module"])
+    attribute = parts["attribute"]
+    if not hasattr(module, attribute):
+        raise ConfigurationError(
+            f"module {module.__name__!r} has no {attribute!r}; {_pipelines_of(module)}"
+        )
+    found = getattr(module, attribute)
+    if callable(found) and not isinstance(found, type):
+        found = _called(target, found)
+    if not isinstance(found, Pipeline):
+        raise ConfigurationError(
+            f"{target} is {_kind(found)}, not a Pipeline or a function that returns one;"
+            f" {_pipelines_of(module)}"
+        )
+    return found
+
+
+def _import(name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except StreamappError:
+        raise  # a declaration in the module is wrong, and the error says which
+    except ModuleNotFoundError as error:
+        missing = error.name or str(error)
+        if name == missing or name.startswith(f"{missing}."):
+            sentence = f"there is no module {missing!r}, neither in {here} nor installed"
+        else:
+            sentence = f"module {name!r} imports {missing!r}, which is not installed"
+        raise ConfigurationError(sentence) from error
+    except SyntaxError as error:
+        raise ConfigurationError(
+            f"module {name!r} is not valid Python: {error.msg}"
+            f" ({error.filename}, line {error.lineno})"
+        ) from error
+    except Exception as error:
+        raise _failure(f"importing {name}", error) from error
+
+
+def _called(target: str, function: Callable[[], object]) -> object:
+    try:
+        return function()
+    except StreamappError:
+        raise
+    except Exception as error:
+        raise _failure(f"calling {target}", error) from error
+
+
+def _failure(doing: str, error: Exception) -> ConfigurationError:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return ConfigurationError(
+        f"{doing} failed with {type(error).__name__}: {describe(error)}"
+        f" ({frame.filename}, line {frame.lineno})"
+    )
+
+
+def _pipelines_of(module: ModuleType) -> str:
+    names = [name for name, value in vars(module).items() if isinstance(value, Pipeline)]
+    return f"its pipelines are: {', '.join(names)}" if names else "it holds no pipeline"
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return "None" if value is None else f"of type {type(value).__name__}"

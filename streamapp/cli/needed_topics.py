@@ -1,0 +1,66 @@
+"""The topics that a pipeline needs, with what they get where nobody declares them."""
+
+from collections.abc import Iterable, Mapping
+
+from streamapp.brokers.protocols import TopicDescription, TopicSpec
+from streamapp.pipeline.topology import Topology
+from streamapp.topics.declaration import DEFAULT_MAX_MESSAGE_BYTES
+
+DEFAULT_PARTITIONS = 4
+
+DEAD_LETTER_EXTRA_BYTES = 65_536
+"""How much larger than its source a dead-letter topic's limit is: the error headers need room."""
+
+_LIMIT = "max.message.bytes"
+
+
+def needed_topics(
+    topology: Topology,
+    *,
+    declared: Iterable[TopicSpec] = (),
+    existing: Mapping[str, TopicDescription],
+    partitions: int = DEFAULT_PARTITIONS,
+    replication_factor: int = 1,
+) -> list[TopicSpec]:
+    """What has to be there beside what is declared.
+
+    A topic that exists stays as it is, but for the limit of a dead-letter topic: one that takes
+    less than its source and the error headers would stop the stage at the first large record.
+
+    Args:
+        topology: the pipeline.
+        declared: topics that somebody decided on; they are not touched.
+        existing: what the broker has.
+        partitions: how many a new source or output gets; a dead-letter topic gets one.
+        replication_factor: copies of each partition of a new topic.
+    """
+    decided = {spec.name: spec for spec in declared}
+    limits = {name: topic.max_message_bytes for name, topic in existing.items()} | {
+        name: int(spec.config[_LIMIT]) for name, spec in decided.items() if _LIMIT in spec.config
+    }
+    dead_letter_limits = _dead_letter_limits(topology, limits)
+    specs = []
+    for name in topology.topics():
+        if name in decided:
+            continue
+        limit = dead_letter_limits.get(name)
+        found = existing.get(name)
+        if found is None:
+            config = {} if limit is None else {_LIMIT: str(limit)}
+            count = partitions if limit is None else 1
+            specs.append(TopicSpec(name, count, replication_factor, config))
+        elif limit is not None and found.max_message_bytes < limit:
+            config = {_LIMIT: str(limit)}
+            specs.append(TopicSpec(name, found.partitions, found.replication_factor, config))
+    return specs
+
+
+def _dead_letter_limits(topology: Topology, limits: Mapping[str, int]) -> dict[str, int]:
+    """Least limit of each dead-letter topic; several stages may share one."""
+    needed: dict[str, int] = {}
+    for segment in topology.segments:
+        source = limits.get(segment.source, DEFAULT_MAX_MESSAGE_BYTES)
+        for step in segment.steps:
+            limit = source + DEAD_LETTER_EXTRA_BYTES
+            needed[step.dead_letters] = max(limit, needed.get(step.dead_letters, 0))
+    return needed

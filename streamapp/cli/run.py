@@ -1,0 +1,86 @@
+"""`streamapp run`: the stages of a pipeline at work on Kafka."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+import typer
+
+from streamapp.cli.figures import Figures
+from streamapp.cli.loading import load_pipeline
+from streamapp.cli.options import (
+    BootstrapServersOption,
+    LogFormatOption,
+    LogLevelOption,
+    ProgressSecondsOption,
+    TargetArgument,
+    kafka_broker,
+)
+from streamapp.cli.progress import showing, summary_lines
+from streamapp.cli.serving import DEFAULT_PORT, serving
+from streamapp.cli.signals import stop_on_signal
+from streamapp.clock import SystemClock
+from streamapp.observability.logs import LogFormat, configure_logging
+from streamapp.observability.stage_metrics import StageState
+from streamapp.pipeline.topology import build
+from streamapp.service import Service
+
+
+def run(
+    target: TargetArgument,
+    *,
+    bootstrap_servers: BootstrapServersOption = None,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option(help="Run this stage only; repeatable. Others run in other workers."),
+    ] = None,
+    until_end: Annotated[
+        bool,
+        typer.Option("--until-end", help="Work up to the records that are there now, then end."),
+    ] = False,
+    web_port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, help="Port of metrics, health and status on 127.0.0.1; 0 is any."
+        ),
+    ] = DEFAULT_PORT,
+    no_web: Annotated[
+        bool, typer.Option("--no-web", help="Serve no metrics, health and status.")
+    ] = False,
+    log_level: LogLevelOption = "INFO",
+    log_format: LogFormatOption = LogFormat.PLAIN,
+    progress_seconds: ProgressSecondsOption = 10.0,
+) -> None:
+    """Run a pipeline on Kafka until it is stopped.
+
+    SIGTERM or Ctrl-C finishes what is in flight, commits and ends with 0.
+    """
+    configure_logging(log_level, log_format)
+    topology = build(load_pipeline(target))
+    service = Service(kafka_broker(bootstrap_servers), [topology], stages=stage or ())
+    asyncio.run(
+        _run(
+            service,
+            web_port=None if no_web else web_port,
+            until_end=until_end,
+            progress_seconds=progress_seconds,
+        )
+    )
+
+
+async def _run(
+    service: Service, *, web_port: int | None, until_end: bool, progress_seconds: float
+) -> None:
+    clock = SystemClock()
+    figures = Figures(service.metrics, clock)
+    try:
+        with stop_on_signal(service.stop, saying="Stopping: finishing what is in flight"):
+            async with AsyncExitStack() as stack:
+                if web_port is not None:
+                    await stack.enter_async_context(serving(service.metrics, clock, port=web_port))
+                await stack.enter_async_context(showing(figures, seconds=progress_seconds))
+                await service.run(until_end=until_end)
+    finally:
+        if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
+            for line in summary_lines(figures.overall()):
+                typer.echo(line)

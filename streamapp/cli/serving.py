@@ -1,0 +1,59 @@
+"""The web server beside a worker: where its metrics and health are."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import typer
+
+from streamapp.clock import Clock
+from streamapp.errors import PortInUseError
+from streamapp.observability.exporter import MetricsExporter
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.web.server import WebServer, WorkerView
+
+DEFAULT_PORT = 9464
+"""The port that exporters of OpenTelemetry take for Prometheus."""
+
+
+@asynccontextmanager
+async def serving(
+    stages: Sequence[StageMetrics],
+    clock: Clock,
+    *,
+    port: int,
+    or_any: bool = False,
+    say: Callable[[str], None] = typer.echo,
+) -> AsyncIterator[WebServer]:
+    """Serve metrics, health and status of these stages while the block runs.
+
+    Args:
+        stages: the counters.
+        clock: the clock that the counters are written with.
+        port: where; 0 is any free one.
+        or_any: take a free port when this one is in use, and say so.
+        say: told the addresses.
+
+    Raises:
+        PortInUseError: the port is in use.
+        ConfigurationError: there is no such port.
+    """
+    exporter = MetricsExporter(clock)
+    for metrics in stages:
+        exporter.stages.add(metrics)
+    view = WorkerView(lambda: stages, exporter.render, clock)
+    server = WebServer(view, port=port)
+    try:
+        await server.start()
+    except PortInUseError:
+        if not or_any:
+            raise
+        server = WebServer(view)
+        await server.start()
+        say(f"Port {port} is in use, so port {server.port} is taken instead.")
+    try:
+        say(f"Status   {server.url}")
+        say(f"Metrics  {server.url}metrics")
+        say(f"Health   {server.url}healthz and {server.url}readyz")
+        yield server
+    finally:
+        await server.stop()

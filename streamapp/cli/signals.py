@@ -1,0 +1,58 @@
+"""SIGTERM and SIGINT: the first drains, the second ends at once."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from streamapp.cli.exit_codes import ExitCode
+
+_SHOW_CURSOR = b"\x1b[?25h"
+
+
+@contextmanager
+def stop_on_signal(stop: Callable[[], None], *, saying: str) -> Iterator[None]:
+    """Call `stop` on the event loop at the first signal; leave the process at the second.
+
+    Nothing is lost by that: what is not committed was not finished, and is delivered again. The
+    handlers are the interpreter's and not the loop's, so that the second signal works while an
+    agent blocks the loop.
+
+    Args:
+        stop: asks for a clean end; returns at once.
+        saying: what the user reads on the first signal.
+    """
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            _leave()
+        asked = True
+        loop.call_soon_threadsafe(_begin, stop, saying)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _begin(stop: Callable[[], None], saying: str) -> None:
+    # Not by click: it writes around the terminal's live table, which then covers the line.
+    sys.stderr.write(f"{saying}; a second signal ends at once\n")
+    sys.stderr.flush()
+    stop()
+
+
+def _leave() -> None:
+    # Written past every buffer: nothing else of the process can be relied on any more.
+    if os.isatty(1):
+        os.write(1, _SHOW_CURSOR)
+    os.write(2, b"streamapp: ended at once; what was in flight will be delivered again\n")
+    os._exit(ExitCode.ABANDONED)

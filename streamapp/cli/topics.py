@@ -1,0 +1,176 @@
+"""`streamapp topics`: what the broker has, and making it have what is declared."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamapp.brokers.protocols import Admin, Broker, TopicDescription
+from streamapp.cli.loading import load_pipeline
+from streamapp.cli.needed_topics import DEFAULT_PARTITIONS, needed_topics
+from streamapp.cli.options import BootstrapServersOption, kafka_broker
+from streamapp.errors import TopicError
+from streamapp.pipeline.topology import Topology, build
+from streamapp.record import TopicPartition
+from streamapp.topics.apply import apply_plan
+from streamapp.topics.catalogue import Catalogue, read_catalogue
+from streamapp.topics.plan import Step, plan_topics
+
+DEFAULT_FOLDER = Path("topics")
+_INTERNAL = "__"
+_HEADINGS = ("topic", "partitions", "copies", "records", "retention", "max bytes")
+
+app = typer.Typer(no_args_is_help=True, help="Topics on Kafka: list them, create the declared.")
+
+
+@app.command("list")
+def list_topics(bootstrap_servers: BootstrapServersOption = None) -> None:
+    """List the topics, without Kafka's internal ones."""
+    asyncio.run(_list(kafka_broker(bootstrap_servers)))
+
+
+@app.command()
+def apply(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODULE:PIPELINE]",
+            help="A pipeline whose topics are created too, where the files do not declare them.",
+        ),
+    ] = None,
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Folder of YAML files that declare topics.  [default: topics]"),
+    ] = None,
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Partitions of a pipeline's topics that no file declares.")
+    ] = DEFAULT_PARTITIONS,
+    replication_factor: Annotated[
+        int, typer.Option(min=1, help="Copies of each of their partitions.")
+    ] = 1,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Add partitions to keyed topics too: this moves keys.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    bootstrap_servers: BootstrapServersOption = None,
+) -> None:
+    """Create and change topics until Kafka has them as declared; nothing is ever deleted."""
+    topology = None if target is None else build(load_pipeline(target))
+    catalogue = _catalogue(folder, optional=topology is not None)
+    broker = kafka_broker(bootstrap_servers)
+    asyncio.run(
+        _apply(
+            broker,
+            catalogue,
+            topology,
+            partitions=partitions,
+            replication_factor=replication_factor,
+            yes=yes,
+            dry_run=dry_run,
+        )
+    )
+
+
+def _catalogue(folder: Path | None, *, optional: bool) -> Catalogue:
+    """The declared topics; with a pipeline there need be none, unless a folder is named."""
+    if folder is None and optional and not DEFAULT_FOLDER.is_dir():
+        return Catalogue()
+    return read_catalogue(folder or DEFAULT_FOLDER)
+
+
+async def _apply(
+    broker: Broker,
+    catalogue: Catalogue,
+    topology: Topology | None,
+    *,
+    partitions: int,
+    replication_factor: int,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    async with _started_admin(broker) as admin:
+        wanted = list(catalogue.specs())
+        if topology is not None:
+            wanted += needed_topics(
+                topology,
+                declared=catalogue.specs(),
+                existing=await admin.describe_topics(topology.topics()),
+                partitions=partitions,
+                replication_factor=replication_factor,
+            )
+        plan = await plan_topics(admin, wanted, unkeyed=catalogue.unkeyed())
+        if refusals := plan.refusals(yes=yes):
+            raise TopicError("\n".join((*refusals, "Nothing was changed.")))
+        if not plan.steps:
+            typer.echo("Nothing to do: Kafka has the topics as declared.")
+        elif dry_run:
+            for step in plan.steps:
+                typer.echo(f"would {step}")
+        else:
+            await apply_plan(admin, plan, yes=yes, on_done=_say_done)
+
+
+def _say_done(step: Step) -> None:
+    typer.echo(f"done: {step}")
+
+
+async def _list(broker: Broker) -> None:
+    async with _started_admin(broker) as admin:
+        names = sorted(n for n in await admin.list_topics() if not n.startswith(_INTERNAL))
+        topics = await admin.describe_topics(names)
+        records = await _record_counts(admin, topics.values())
+    if not topics:
+        typer.echo("There are no topics; declare some, and run `streamapp topics apply`.")
+        return
+    rows: list[tuple[str, ...]] = [_HEADINGS]
+    rows += [_row(topics[name], records[name]) for name in names]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for name, *cells in rows:
+        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        typer.echo("  ".join((name.ljust(widths[0]), *right)))
+
+
+async def _record_counts(admin: Admin, topics: Iterable[TopicDescription]) -> Mapping[str, int]:
+    """Offsets between the ends of each log: its records, give or take transaction markers."""
+    names = [TopicPartition(t.name, i) for t in topics for i in range(t.partitions)]
+    ends = await admin.end_offsets(names)
+    beginnings = await admin.beginning_offsets(names)
+    counts = dict.fromkeys((name.topic for name in names), 0)
+    for name in names:
+        counts[name.topic] += ends[name] - beginnings[name]
+    return counts
+
+
+def _row(topic: TopicDescription, records: int) -> tuple[str, ...]:
+    return (
+        topic.name,
+        f"{topic.partitions}",
+        f"{topic.replication_factor}",
+        f"{records:,}",
+        _retention(topic.config),
+        f"{topic.max_message_bytes:,}",
+    )
+
+
+def _retention(config: Mapping[str, str]) -> str:
+    policy = config["cleanup.policy"]
+    if "delete" not in policy:
+        return policy
+    hours = int(config["retention.ms"]) / 3_600_000
+    if hours < 0:
+        return "forever"
+    return f"{hours:.3g} h" if hours % 24 else f"{hours / 24:.0f} d"
+
+
+@asynccontextmanager
+async def _started_admin(broker: Broker) -> AsyncIterator[Admin]:
+    admin = broker.admin()
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.stop()

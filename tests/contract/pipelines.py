@@ -1,0 +1,168 @@
+"""What the runtime tests share: pipelines run on a broker under test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, TopicSpec
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import build
+from streamapp.record import Headers, Record, TopicPartition
+from streamapp.runtime.config import RuntimeConfig
+from streamapp.service import Service
+from streamapp.topics.topic import Topic
+from tests.contract.harness import PATIENCE_SECONDS, Subject
+from tests.kafka import unique_name
+
+QUICK = RuntimeConfig(commit_interval_seconds=0.05, shutdown_drain_seconds=5)
+
+
+class Item(BaseModel):
+    """A record of the tests: which one, and of what key."""
+
+    n: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """A pipeline's name and topics on a broker under test."""
+
+    subject: Subject
+    name: str
+
+    def source(self, type_: Any = Item) -> Topic[Any]:
+        return Topic(f"{self.name}.in", type_)
+
+    def pipeline(self, type_: Any = Item) -> Pipeline[Any, Any]:
+        return Pipeline(self.name, source=self.source(type_))
+
+    @property
+    def out(self) -> str:
+        return f"{self.name}.out"
+
+    def dead_letters(self, stage: str) -> str:
+        return f"{self.name}.{stage}.dlq"
+
+    def first_partition(self) -> TopicPartition:
+        return TopicPartition(self.source().name, 0)
+
+    async def create(
+        self,
+        pipeline: Pipeline[Any, Any],
+        *,
+        partitions: int = 2,
+        config: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """Create every topic of the pipeline."""
+        specs = [
+            TopicSpec(topic, partitions, config=(config or {}).get(topic, {}))
+            for topic in build(pipeline).topics()
+        ]
+        async with self.subject.admin() as admin:
+            await admin.create_topics(specs)
+
+    async def put(
+        self,
+        records: Iterable[tuple[bytes | None, bytes | None]],
+        *,
+        partition: int = 0,
+        headers: Headers = (),
+        timestamp: int | None = None,
+    ) -> None:
+        """Write keys and values to the source, in order, to one partition."""
+        async with self.subject.producer(ProducerConfig()) as producer:
+            batch = producer.create_batch()
+            for key, value in records:
+                assert batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
+            await (await producer.send_batch(batch, self.source().name, partition))
+
+    async def put_items(
+        self, numbers: Iterable[int], *, keys: int = 5, partition: int = 0, text: str = ""
+    ) -> None:
+        """Write items; their key is their number modulo `keys`."""
+        await self.put(
+            [(b"%d" % (n % keys), orjson.dumps({"n": n, "text": text})) for n in numbers],
+            partition=partition,
+        )
+
+    def service(self, pipeline: Pipeline[Any, Any], **options: Any) -> Service:
+        return Service(self.subject.broker, [build(pipeline)], **{"config": QUICK, **options})
+
+    async def run_to_end(self, pipeline: Pipeline[Any, Any], **options: Any) -> Service:
+        """Run until all that is there is worked on."""
+        service = self.service(pipeline, **options)
+        async with asyncio.timeout(4 * PATIENCE_SECONDS):
+            await service.run(until_end=True)
+        return service
+
+    @asynccontextmanager
+    async def running(self, pipeline: Pipeline[Any, Any], **options: Any) -> AsyncIterator[Service]:
+        """Run in the background; stopped and waited for at the end."""
+        service = self.service(pipeline, **options)
+        task = asyncio.create_task(service.run())
+        try:
+            yield service
+        finally:
+            service.stop()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await task
+
+    async def read(self, topic: str) -> list[Record]:
+        """All records of a topic, partition after partition."""
+        async with self.subject.admin() as admin:
+            description = (await admin.describe_topics([topic]))[topic]
+            names = [TopicPartition(topic, i) for i in range(description.partitions)]
+            ends = await admin.end_offsets(names)
+        config = ConsumerConfig(group=unique_name("reader"), topics=(topic,))
+        found: dict[TopicPartition, list[Record]] = {name: [] for name in names}
+        async with self.subject.member(config) as consumer, asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                held = consumer.assignment()
+                batches = await consumer.fetch(held, max_records=10_000, timeout_seconds=0.2)
+                for name, records in batches.items():
+                    found[TopicPartition(*name)] += records
+                if held == frozenset(names) and all(
+                    [await consumer.position(name) >= ends[name] for name in names]
+                ):
+                    return [record for name in names for record in found[name]]
+
+    async def read_numbers(self, topic: str) -> list[int]:
+        """The numbers of all items of a topic."""
+        return [orjson.loads(record.value or b"")["n"] for record in await self.read(topic)]
+
+    async def committed(self, stage: str) -> Mapping[TopicPartition, int]:
+        async with self.subject.admin() as admin:
+            offsets = await admin.committed_offsets(f"{self.name}.{stage}")
+        return {TopicPartition(*name): stored.offset for name, stored in offsets.items()}
+
+
+def error_headers(record: Record) -> dict[str, str]:
+    """The `streamapp.error.*` headers by their last word."""
+    prefix = "streamapp.error."
+    return {
+        name.removeprefix(prefix): value.decode()
+        for name, value in record.headers
+        if name.startswith(prefix)
+    }
+
+
+async def eventually(condition: Any, *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until the condition holds; its awaited form as well."""
+    async with asyncio.timeout(seconds):
+        while True:
+            holds = condition()
+            if asyncio.iscoroutine(holds):
+                holds = await holds
+            if holds:
+                return
+            await asyncio.sleep(0.01)
+
+
+def numbers(records: Sequence[Record]) -> list[int]:
+    return [orjson.loads(record.value or b"")["n"] for record in records]

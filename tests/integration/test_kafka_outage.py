@@ -1,0 +1,68 @@
+"""Clients whose broker goes away: every wait ends, and nothing runs on."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamapp.brokers.kafka.broker import KafkaBroker
+from streamapp.brokers.protocols import CommittedOffset, ProducerConfig
+from streamapp.errors import BrokerError
+from streamapp.settings import KafkaSettings
+from tests.contract.harness import (
+    PATIENCE_SECONDS,
+    Listener,
+    assigned,
+    group_of,
+    places,
+    read_values,
+    send,
+)
+from tests.kafka import Kafka, running_kafka
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Iterator[Kafka]:
+    """A broker that the test may take down."""
+    with running_kafka(tmp_path / "broker") as kafka:
+        yield kafka
+
+
+async def test_clients_end_in_time_and_leave_nothing_running(fragile: Kafka) -> None:
+    topic = await fragile.create_topic()
+    (place,) = places(topic, 1)
+    settings = KafkaSettings(bootstrap_servers=fragile.bootstrap_servers, stop_timeout_seconds=1.0)
+    broker = KafkaBroker(settings)
+    producer, admin = broker.producer(ProducerConfig()), broker.admin()
+    consumer = broker.consumer(group_of(topic), Listener())
+    for client in (producer, consumer, admin):
+        await client.start()
+    await send(producer, topic, [b"before"])
+    await assigned(consumer, [place])
+    assert await read_values(consumer, 1) == [b"before"]
+    await asyncio.to_thread(fragile.broker.down)
+
+    batches = []
+    for _ in range(2):
+        batch = producer.create_batch()
+        batch.append(timestamp=None, key=None, value=b"during")
+        batches.append(batch)
+    unsent = await producer.send_batch(batches[0], topic, 0)
+    blocked = asyncio.create_task(producer.send_batch(batches[1], topic, 0))
+    with pytest.raises(BrokerError, match="committing failed"):
+        await consumer.commit({place: CommittedOffset(1)})
+    assert await consumer.fetch([place], max_records=9, timeout_seconds=0.1) == {}
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await producer.stop()
+        await consumer.stop()
+        await admin.stop()
+    with pytest.raises(BrokerError, match="was stopped before"):
+        await unsent
+    with pytest.raises(BrokerError, match="was stopped before"):
+        await (await blocked)
+    await asyncio.sleep(0)  # connections that were closed say so one turn later
+    assert asyncio.all_tasks() == {asyncio.current_task()}

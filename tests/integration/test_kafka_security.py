@@ -1,0 +1,147 @@
+"""TLS and SASL against a real broker, and what a user reads when they are wrong."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from streamapp.brokers.dev.config import BrokerOptions
+from streamapp.brokers.kafka.broker import KafkaBroker
+from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, TopicSpec
+from streamapp.errors import BrokerError, ConfigurationError
+from streamapp.settings import KafkaSettings
+from tests.contract.harness import Listener, read_values, send
+from tests.kafka import running_kafka, unique_name
+
+pytestmark = pytest.mark.kafka
+
+USER, HUSH = "ann", "hush-hush"
+KEYSTORE_HUSH = "of-the-keystore"
+JAAS = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{HUSH}";'
+
+
+@dataclass(frozen=True, slots=True)
+class SecureKafka:
+    """A broker with a listener for each way in, and the certificate that it shows."""
+
+    sasl: str
+    tls: str
+    both: str
+    cafile: Path
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    folder = tmp_path_factory.mktemp("secure")
+    keystore, cafile = folder / "keystore.p12", folder / "ca.pem"
+    make_certificate(keystore, cafile)
+    properties = {
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.login.plain.sasl.jaas.config": JAAS,
+        "listener.name.both.plain.sasl.jaas.config": JAAS,
+        "ssl.keystore.type": "PKCS12",
+        "ssl.keystore.location": str(keystore),
+        "ssl.keystore.password": KEYSTORE_HUSH,
+    }
+    listeners = {"LOGIN": "SASL_PLAINTEXT", "TLS": "SSL", "BOTH": "SASL_SSL"}
+    options = BrokerOptions(properties=properties, listeners=listeners)
+    with running_kafka(folder / "broker", options) as kafka:
+        addresses = kafka.listeners
+        yield SecureKafka(addresses["LOGIN"], addresses["TLS"], addresses["BOTH"], cafile)
+
+
+def make_certificate(keystore: Path, cafile: Path) -> None:
+    """A key for 127.0.0.1 with a certificate of its own authority."""
+    store = ["-keystore", str(keystore), "-storepass", KEYSTORE_HUSH, "-alias", "broker"]
+    generate = ["-genkeypair", "-keyalg", "RSA", "-storetype", "PKCS12", "-validity", "2"]
+    name = ["-dname", "CN=127.0.0.1", "-ext", "SAN=IP:127.0.0.1"]
+    subprocess.run(["keytool", *generate, *store, *name], check=True, capture_output=True)  # noqa: S603, S607 - our own arguments; Java says where it lies
+    export = ["-exportcert", "-rfc", "-file", str(cafile)]
+    subprocess.run(["keytool", *export, *store], check=True, capture_output=True)  # noqa: S603, S607 - the same
+
+
+def settings(kafka: SecureKafka, way: str, **changes: object) -> KafkaSettings:
+    sasl = {"sasl_mechanism": "PLAIN", "username": USER, "password": HUSH}
+    values: dict[str, dict[str, object]] = {
+        "sasl": {
+            **sasl,
+            "bootstrap_servers": kafka.sasl,
+            "security_protocol": "SASL_PLAINTEXT",
+            "allow_plain_without_tls": True,
+        },
+        "tls": {
+            "bootstrap_servers": kafka.tls,
+            "security_protocol": "SSL",
+            "ssl_cafile": kafka.cafile,
+        },
+        "both": {
+            **sasl,
+            "bootstrap_servers": kafka.both,
+            "security_protocol": "SASL_SSL",
+            "ssl_cafile": kafka.cafile,
+        },
+    }
+    return KafkaSettings(**{**values[way], **changes})
+
+
+async def refusal(broker: KafkaBroker) -> str:
+    admin = broker.admin()
+    with pytest.raises(BrokerError) as caught:
+        await admin.start()
+    await admin.stop()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("way", ["sasl", "tls", "both"])
+async def test_records_go_through_every_way_in(secure: SecureKafka, way: str) -> None:
+    broker = KafkaBroker(settings(secure, way))
+    topic = unique_name("secure")
+    admin, producer = broker.admin(), broker.producer(ProducerConfig())
+    consumer = broker.consumer(ConsumerConfig(unique_name("group"), (topic,)), Listener())
+    try:
+        await admin.start()
+        await admin.create_topics([TopicSpec(topic, 1)])
+        await producer.start()
+        await send(producer, topic, [b"through"])
+        await consumer.start()
+        assert await read_values(consumer, 1) == [b"through"]
+    finally:
+        for client in (consumer, producer, admin):
+            await client.stop()
+
+
+@pytest.mark.parametrize("way", ["sasl", "both"])
+async def test_a_wrong_password_is_one_clear_error_without_it(
+    secure: SecureKafka, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = settings(secure, way, password="guessed-wrong")  # noqa: S106 - the point of the test
+    with caplog.at_level("DEBUG"):
+        message = await refusal(KafkaBroker(wrong))
+    assert wrong.bootstrap_servers in message
+    assert "SaslAuthenticationFailed" in message
+    assert "check STREAMAPP_KAFKA_USERNAME, _PASSWORD and _SASL_MECHANISM" in message
+    assert "guessed-wrong" not in message + caplog.text
+
+
+async def test_a_mechanism_that_the_broker_does_not_offer_is_named(secure: SecureKafka) -> None:
+    message = await refusal(KafkaBroker(settings(secure, "both", sasl_mechanism="SCRAM-SHA-512")))
+    assert "_SASL_MECHANISM" in message
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(secure: SecureKafka) -> None:
+    message = await refusal(KafkaBroker(settings(secure, "tls", ssl_cafile=None)))
+    assert "certificate verify failed" in message
+
+
+async def test_speaking_in_clear_to_a_tls_listener_ends_soon(secure: SecureKafka) -> None:
+    plain = KafkaSettings(bootstrap_servers=secure.tls, connect_timeout_seconds=3)
+    assert secure.tls in await refusal(KafkaBroker(plain))
+
+
+def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
+    cafile = tmp_path / "ca.pem"
+    cafile.write_text("no certificate")
+    with pytest.raises(ConfigurationError, match="STREAMAPP_KAFKA_SSL_CAFILE"):
+        KafkaBroker(KafkaSettings(security_protocol="SSL", ssl_cafile=cafile))
