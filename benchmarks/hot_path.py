@@ -22,6 +22,7 @@ from benchmarks.streamapp_stage import pipeline_of
 from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.partitioner import partition_for
 from streamapp.brokers.protocols import (
+    Admin,
     Broker,
     CommittedOffset,
     Consumer,
@@ -171,7 +172,9 @@ async def run_segment(log: Log, mode: str) -> None:
         segment,
         {name: Target(name, PARTITIONS, 1_000_000) for name in segment.written_topics()},
         (StageMetrics("bench", "price", "source"),),
-        Environment(cast("Broker", broker), producer, clock, rng, config, "bench"),
+        Environment(
+            cast("Broker", broker), cast("Admin", None), producer, clock, rng, config, "bench"
+        ),
     )
     assert broker.latest is not None  # noqa: S101 - the runner has just made it
     running = asyncio.create_task(runner.run())
