@@ -116,13 +116,12 @@ class Lanes:
         if key is None:
             return
         busy = work.partition.busy
-        waiting = busy.get(key)
+        waiting = busy.pop(key, None)
         if waiting:
             following = waiting.popleft()
             following.owns_key = True
             self._ready.appendleft(following)
-        else:
-            busy.pop(key, None)
+            busy[key] = waiting
 
     def drop_waiting(self, partitions: Iterable[Partition]) -> None:
         """Forget what has not been started; it will be delivered again."""
@@ -251,7 +250,7 @@ class Lanes:
                 if lane.interruption is not None:
                     _forgive(lane)
                 error = raised
-            self._observe(step, monotonic() - started)
+            step.metrics.attempt_duration.observe(int((monotonic() - started) * 1e6))
             if error is None:
                 if count:
                     step.metrics.processed += 1
@@ -276,12 +275,6 @@ class Lanes:
         if not work.partition.closed:
             self._on_ended(work)
             self.release(work)
-
-    def _observe(self, step: StepRunner, seconds: float) -> None:
-        duration = step.metrics.attempt_duration
-        micros = int(seconds * 1e6)
-        duration.counts[min(micros.bit_length(), duration.last)] += 1
-        duration.total += micros
 
 
 def _cancel(lane: Lane) -> None:
