@@ -2,30 +2,50 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+LOWEST := .venv-lowest
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-lowest lint format bench clean
 
-install: $(STAMP)
+install: $(VENV)/.installed
 
-$(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "streamapp needs Python 3.11 or later; set PYTHON=python3.11"; exit 1; }
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "streamapp needs Python 3.11 or later: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+# The playback pipeline on the memory broker: make demo ARGS="--seconds 30"
 demo: install
 	@$(BIN)/streamapp demo $(ARGS)
 
 lint: install
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
+# All tests; those on a real Kafka need Java 17 and Maven.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest $(ARGS)
+
+# The tests that need no server, with the lowest versions that pyproject.toml allows.
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest tests/unit tests/contract -m 'not kafka' -q $(ARGS)
+
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	@echo "installing into $(LOWEST) ..."
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints-lowest.txt --editable '.[dev]'
+	@touch $@
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .streamapp .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@test ! -x $(BIN)/streamapp || $(BIN)/streamapp broker down
+	rm -rf $(VENV) $(LOWEST) .streamapp .pytest_cache .mypy_cache .ruff_cache .hypothesis

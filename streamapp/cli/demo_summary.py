@@ -59,10 +59,8 @@ def _account(accounts: Accounts) -> Iterator[str]:
         f" + {letters.total():,} dead letters"
     )
     if accounts.complete:
-        yield (
-            f"Everything is accounted for: {equation}; each dead letter is one that the"
-            " generator broke on purpose."
-        )
+        yield f"Everything is accounted for: {equation},"
+        yield "each of which the generator broke on purpose."
         return
     yield f"NOT everything is accounted for: {equation}."
     for kind in sorted(letters.keys() | accounts.expected_dead_letters.keys()):

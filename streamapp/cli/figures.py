@@ -15,7 +15,8 @@ class StageFigures:
         stage: its name.
         state: what it does.
         records_in: records taken, redelivered ones included.
-        records_out: outputs acknowledged, without dead letters.
+        records_out: outputs acknowledged, without dead letters; `None` where they go to no topic,
+            as those of a stage that another is fused to.
         finished_per_second: records finished since the last look, by the second.
         in_flight: records taken and not finished.
         lag: records behind the end of its topic; `None` while unknown.
@@ -28,7 +29,7 @@ class StageFigures:
     stage: str
     state: str
     records_in: int
-    records_out: int
+    records_out: int | None
     finished_per_second: float
     in_flight: int
     lag: int | None
@@ -77,11 +78,11 @@ class Figures:
 
 
 def duration(seconds: float | None) -> str:
-    """A short time with two digits and the unit that suits it."""
+    """A short time with three digits and the unit that suits it."""
     if seconds is None:
         return "-"
     if seconds < 0.001:  # noqa: PLR2004 - a millisecond
-        return f"{seconds * 1e6:.2g} us"
+        return f"{seconds * 1e6:.3g} us"
     return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
@@ -93,11 +94,12 @@ def _figures(metrics: StageMetrics, finished_per_second: float) -> StageFigures:
     lags = [partition.lag_records for partition in metrics.partitions.values()]
     known = [lag for lag in lags if lag is not None]
     dead_letters = sum(metrics.dead_letters.values())
+    records_out = sum(metrics.records_out.values()) - dead_letters
     return StageFigures(
         stage=metrics.stage,
         state=metrics.state,
         records_in=metrics.records_in,
-        records_out=sum(metrics.records_out.values()) - dead_letters,
+        records_out=None if metrics.processed and not records_out else records_out,
         finished_per_second=finished_per_second,
         in_flight=metrics.in_flight_records,
         lag=sum(known) if lags and len(known) == len(lags) else None,

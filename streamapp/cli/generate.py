@@ -9,8 +9,9 @@ import typer
 
 from streamapp.brokers.protocols import Broker, ProducerConfig
 from streamapp.cli.event_writer import EventWriter, nobody
+from streamapp.cli.kafka import client_log_held, kafka_broker
 from streamapp.cli.ledger import Ledger
-from streamapp.cli.options import BootstrapServersOption, ProgressSecondsOption, kafka_broker
+from streamapp.cli.options import BootstrapServersOption, ProgressSecondsOption
 from streamapp.cli.pace import (
     ForeverOption,
     Pace,
@@ -112,7 +113,8 @@ class Generation:
         stop = asyncio.Event()
         async with AsyncExitStack() as stack:
             stack.enter_context(stop_on_signal(stop.set, saying="Stopping"))
-            await self._producer.start()
+            with client_log_held():
+                await self._producer.start()
             stack.push_async_callback(self._producer.stop)
             partitions = await self._producer.partition_count(self._topic)
             # Only now: a run that cannot start leaves the file of the one before it.

@@ -1,6 +1,7 @@
 """From `module:attribute` to a pipeline that can run."""
 
 import importlib
+import inspect
 import re
 import sys
 import traceback
@@ -40,7 +41,7 @@ def load_pipeline(target: str) -> Pipeline[Any, Any]:
             f"module {module.__name__!r} has no {attribute!r}; {_pipelines_of(module)}"
         )
     found = getattr(module, attribute)
-    if callable(found) and not isinstance(found, type):
+    if inspect.isroutine(found):
         found = _called(target, found)
     if not isinstance(found, Pipeline):
         raise ConfigurationError(
@@ -74,7 +75,13 @@ def _import(name: str) -> ModuleType:
         raise _failure(f"importing {name}", error) from error
 
 
-def _called(target: str, function: Callable[[], object]) -> object:
+def _called(target: str, function: Callable[..., object]) -> object:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{target} takes arguments; give a function that needs none, or a Pipeline"
+        ) from error
     try:
         return function()
     except StreamappError:

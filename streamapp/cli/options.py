@@ -1,13 +1,10 @@
-"""Options that several commands share, and what becomes of them."""
+"""Options that several commands share."""
 
 from typing import Annotated
 
 import typer
 
-from streamapp.brokers.kafka.broker import KafkaBroker
-from streamapp.errors import ConfigurationError
 from streamapp.observability.logs import LogFormat
-from streamapp.settings import KafkaSettings
 
 BootstrapServersOption = Annotated[
     str | None,
@@ -31,21 +28,3 @@ ProgressSecondsOption = Annotated[
     float,
     typer.Option(min=0.1, help="Seconds between lines of progress where there is no terminal."),
 ]
-
-
-def kafka_broker(bootstrap_servers: str | None) -> KafkaBroker:
-    """The Kafka that the environment describes, at these servers if any are given.
-
-    Raises:
-        ConfigurationError: the address or a setting is wrong.
-    """
-    if bootstrap_servers is None:
-        return KafkaBroker(KafkaSettings())
-    if not bootstrap_servers.strip():
-        raise ConfigurationError("--bootstrap-servers is empty; give host:port")
-    try:
-        settings = KafkaSettings(bootstrap_servers=bootstrap_servers)
-    except ConfigurationError as error:
-        sentence = str(error).replace("STREAMAPP_KAFKA_BOOTSTRAP_SERVERS", "--bootstrap-servers")
-        raise ConfigurationError(sentence) from None
-    return KafkaBroker(settings)

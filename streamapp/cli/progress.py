@@ -55,10 +55,10 @@ def summary_lines(stages: Sequence[StageFigures]) -> list[str]:
 
 def progress_line(figures: StageFigures) -> str:
     """One line on what a stage does now."""
-    lag = "unknown" if figures.lag is None else f"{figures.lag:,}"
+    lag = "" if figures.lag is None else f", lag {figures.lag:,}"
     return (
         f"{figures.stage}: {figures.state}, {_counts(figures)},"
-        f" {figures.in_flight:,} in flight, lag {lag}"
+        f" {figures.in_flight:,} in flight{lag}"
     )
 
 
@@ -72,10 +72,10 @@ def table(stages: Sequence[StageFigures]) -> Table:
             figures.stage,
             figures.state,
             f"{figures.records_in:,}",
-            f"{figures.records_out:,}",
+            "-" if figures.records_out is None else f"{figures.records_out:,}",
             f"{figures.finished_per_second:,.0f}",
             f"{figures.in_flight:,}",
-            "?" if figures.lag is None else f"{figures.lag:,}",
+            "-" if figures.lag is None else f"{figures.lag:,}",
             f"{figures.retries:,}",
             f"{figures.dead_letters:,}",
             duration(figures.p50_seconds),
@@ -85,9 +85,10 @@ def table(stages: Sequence[StageFigures]) -> Table:
 
 
 def _counts(figures: StageFigures) -> str:
-    parts = [
-        f"{figures.records_in:,} in",
-        f"{figures.records_out:,} out",
+    parts = [f"{figures.records_in:,} in"]
+    if figures.records_out is not None:
+        parts.append(f"{figures.records_out:,} out")
+    parts += [
         f"{figures.dead_letters:,} dead letters",
         f"{figures.retries:,} retries",
     ]

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from streamapp.brokers.protocols import Broker
 from streamapp.cli.figures import Figures
+from streamapp.cli.kafka import kafka_broker, started_admin
 from streamapp.cli.loading import load_pipeline
 from streamapp.cli.options import (
     BootstrapServersOption,
@@ -14,7 +16,6 @@ from streamapp.cli.options import (
     LogLevelOption,
     ProgressSecondsOption,
     TargetArgument,
-    kafka_broker,
 )
 from streamapp.cli.progress import showing, summary_lines
 from streamapp.cli.serving import DEFAULT_PORT, serving
@@ -57,9 +58,11 @@ def run(
     """
     configure_logging(log_level, log_format)
     topology = build(load_pipeline(target))
-    service = Service(kafka_broker(bootstrap_servers), [topology], stages=stage or ())
+    broker = kafka_broker(bootstrap_servers)
+    service = Service(broker, [topology], stages=stage or ())
     asyncio.run(
         _run(
+            broker,
             service,
             web_port=None if no_web else web_port,
             until_end=until_end,
@@ -69,12 +72,19 @@ def run(
 
 
 async def _run(
-    service: Service, *, web_port: int | None, until_end: bool, progress_seconds: float
+    broker: Broker,
+    service: Service,
+    *,
+    web_port: int | None,
+    until_end: bool,
+    progress_seconds: float,
 ) -> None:
     clock = SystemClock()
     figures = Figures(service.metrics, clock)
     try:
         with stop_on_signal(service.stop, saying="Stopping: finishing what is in flight"):
+            async with started_admin(broker):
+                pass  # before a port is taken: with no Kafka there, nothing begins
             async with AsyncExitStack() as stack:
                 if web_port is not None:
                     await stack.enter_async_context(serving(service.metrics, clock, port=web_port))

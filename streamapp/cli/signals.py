@@ -3,11 +3,10 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-import typer
 
 from streamapp.cli.exit_codes import ExitCode
 
@@ -45,7 +44,9 @@ def stop_on_signal(stop: Callable[[], None], *, saying: str) -> Iterator[None]:
 
 
 def _begin(stop: Callable[[], None], saying: str) -> None:
-    typer.echo(f"{saying}; a second signal ends at once", err=True)
+    # Not by click: it writes around the terminal's live table, which then covers the line.
+    sys.stderr.write(f"{saying}; a second signal ends at once\n")
+    sys.stderr.flush()
     stop()
 
 

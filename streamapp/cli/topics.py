@@ -1,18 +1,19 @@
 """`streamapp topics`: what the broker has, and making it have what is declared."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from streamapp.brokers.protocols import Admin, Broker, TopicDescription
+from streamapp.cli.kafka import kafka_broker, started_admin
 from streamapp.cli.loading import load_pipeline
 from streamapp.cli.needed_topics import DEFAULT_PARTITIONS, needed_topics
-from streamapp.cli.options import BootstrapServersOption, kafka_broker
+from streamapp.cli.options import BootstrapServersOption
 from streamapp.errors import TopicError
+from streamapp.observability.logs import configure_logging
 from streamapp.pipeline.topology import Topology, build
 from streamapp.record import TopicPartition
 from streamapp.topics.apply import apply_plan
@@ -29,6 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="Topics on Kafka: list them, create
 @app.command("list")
 def list_topics(bootstrap_servers: BootstrapServersOption = None) -> None:
     """List the topics, without Kafka's internal ones."""
+    configure_logging("WARNING")
     asyncio.run(_list(kafka_broker(bootstrap_servers)))
 
 
@@ -37,7 +39,7 @@ def apply(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODULE:PIPELINE]",
+            metavar="MODULE:PIPELINE",
             help="A pipeline whose topics are created too, where the files do not declare them.",
         ),
     ] = None,
@@ -59,6 +61,7 @@ def apply(
     bootstrap_servers: BootstrapServersOption = None,
 ) -> None:
     """Create and change topics until Kafka has them as declared; nothing is ever deleted."""
+    configure_logging("WARNING")
     topology = None if target is None else build(load_pipeline(target))
     catalogue = _catalogue(folder, optional=topology is not None)
     broker = kafka_broker(bootstrap_servers)
@@ -92,7 +95,7 @@ async def _apply(
     yes: bool,
     dry_run: bool,
 ) -> None:
-    async with _started_admin(broker) as admin:
+    async with started_admin(broker) as admin:
         wanted = list(catalogue.specs())
         if topology is not None:
             wanted += needed_topics(
@@ -119,7 +122,7 @@ def _say_done(step: Step) -> None:
 
 
 async def _list(broker: Broker) -> None:
-    async with _started_admin(broker) as admin:
+    async with started_admin(broker) as admin:
         names = sorted(n for n in await admin.list_topics() if not n.startswith(_INTERNAL))
         topics = await admin.describe_topics(names)
         records = await _record_counts(admin, topics.values())
@@ -127,7 +130,7 @@ async def _list(broker: Broker) -> None:
         typer.echo("There are no topics; declare some, and run `streamapp topics apply`.")
         return
     rows: list[tuple[str, ...]] = [_HEADINGS]
-    rows += [_row(topic, records[topic.name]) for topic in topics.values()]
+    rows += [_row(topics[name], records[name]) for name in names]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for name, *cells in rows:
         right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
@@ -157,22 +160,10 @@ def _row(topic: TopicDescription, records: int) -> tuple[str, ...]:
 
 
 def _retention(config: Mapping[str, str]) -> str:
-    """How long records stay: hours are all that matters to a reader."""
     policy = config["cleanup.policy"]
     if "delete" not in policy:
         return policy
-    milliseconds = int(config["retention.ms"])
-    if milliseconds < 0:
+    hours = int(config["retention.ms"]) / 3_600_000
+    if hours < 0:
         return "forever"
-    hours = milliseconds / 3_600_000
-    return f"{hours:g} h" if hours < 48 else f"{hours / 24:g} d"  # noqa: PLR2004 - two days
-
-
-@asynccontextmanager
-async def _started_admin(broker: Broker) -> AsyncIterator[Admin]:
-    admin = broker.admin()
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.stop()
+    return f"{hours:.3g} h" if hours % 24 else f"{hours / 24:.0f} d"

@@ -1,6 +1,5 @@
 """TLS and SASL against a real broker, and what a user reads when they are wrong."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from streamapp.brokers.dev.config import BrokerOptions
-from streamapp.brokers.dev.errors import ToolMissingError
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, TopicSpec
 from streamapp.errors import BrokerError, ConfigurationError
 from streamapp.settings import KafkaSettings
-from tests.conftest import without_kafka
 from tests.contract.harness import Listener, read_values, send
 from tests.kafka import running_kafka, unique_name
 
@@ -39,8 +36,6 @@ class SecureKafka:
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     folder = tmp_path_factory.mktemp("secure")
     keystore, cafile = folder / "keystore.p12", folder / "ca.pem"
-    if shutil.which("keytool") is None:
-        without_kafka("keytool of the Java runtime is missing")
     make_certificate(keystore, cafile)
     properties = {
         "sasl.enabled.mechanisms": "PLAIN",
@@ -52,12 +47,9 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     }
     listeners = {"LOGIN": "SASL_PLAINTEXT", "TLS": "SSL", "BOTH": "SASL_SSL"}
     options = BrokerOptions(properties=properties, listeners=listeners)
-    try:
-        with running_kafka(folder / "broker", options) as kafka:
-            addresses = kafka.listeners
-            yield SecureKafka(addresses["LOGIN"], addresses["TLS"], addresses["BOTH"], cafile)
-    except ToolMissingError as error:
-        without_kafka(str(error))
+    with running_kafka(folder / "broker", options) as kafka:
+        addresses = kafka.listeners
+        yield SecureKafka(addresses["LOGIN"], addresses["TLS"], addresses["BOTH"], cafile)
 
 
 def make_certificate(keystore: Path, cafile: Path) -> None:

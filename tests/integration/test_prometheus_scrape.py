@@ -13,7 +13,6 @@ from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
-    Outcome,
     PartitionMetrics,
     StageMetrics,
     StageState,
@@ -49,8 +48,8 @@ class MovingStage:
         m = self.metrics
         m.records_in += 10
         m.bytes_in += 1000
-        m.outcomes[Outcome.PROCESSED] += 9
-        m.outcomes[Outcome.DEAD_LETTERED] += 1
+        m.processed += 9
+        m.dead_lettered += 1
         m.dead_letters[DeadLetterReason.DECODE] += 1
         m.records_out["playback.valid"] += 9
         for microseconds in (900,) * 9 + (90_000,):

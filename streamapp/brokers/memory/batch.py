@@ -24,7 +24,8 @@ class MemoryBatch:
     """Records of one batch, and the bytes they would take on Kafka.
 
     Args:
-        max_bytes: size at which the batch is full; the first record always fits.
+        max_bytes: size at which the batch is full; the first record always fits, any other only
+            if the batch stays smaller than this.
         now: seconds since the epoch, for records without a timestamp.
     """
 
@@ -67,7 +68,7 @@ class MemoryBatch:
             headers = tuple(headers)
             size += _headers_size(headers)
         size += (size - 1).bit_length() // 7
-        if self._size + size > self._max_bytes and entries:
+        if self._size + size >= self._max_bytes and entries:  # as aiokafka's compiled builder
             self._closed = True
             return None
         if not entries:

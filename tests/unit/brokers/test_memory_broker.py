@@ -1,7 +1,7 @@
 """What only the memory broker can show: time turned by hand, seeds, members that die."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -9,6 +9,8 @@ import pytest
 
 from streamapp.brokers.memory.broker import MemoryBroker
 from streamapp.brokers.memory.consumer import MemoryConsumer
+from streamapp.brokers.memory.group import Group
+from streamapp.brokers.memory.topics import TopicStore
 from streamapp.brokers.protocols import (
     CommittedOffset,
     ConsumerConfig,
@@ -160,15 +162,24 @@ async def test_gaps_repeat_with_the_seed(clock: ManualClock) -> None:
     assert first[-1] > 100
 
 
-async def test_a_resumed_partition_has_to_be_fetched_again_behind_the_others(
-    clock: ManualClock,
+def flap(consumer: MemoryConsumer) -> None:
+    consumer.pause(ZERO)
+    consumer.resume(ZERO)
+
+
+def seek(consumer: MemoryConsumer) -> None:
+    consumer.seek(ZERO, 1)
+
+
+@pytest.mark.parametrize("drop_prefetched", [flap, seek])
+async def test_a_partition_whose_prefetch_was_dropped_comes_behind_the_others(
+    clock: ManualClock, drop_prefetched: Callable[[MemoryConsumer], None]
 ) -> None:
     broker = await make_broker(clock)
     await write(broker, 3, partition=0)
     await write(broker, 3, partition=1)
     async with member(broker, clock) as consumer:
-        consumer.pause(ZERO)
-        consumer.resume(ZERO)
+        drop_prefetched(consumer)
         first = await consumer.fetch(BOTH, max_records=9, timeout_seconds=0)
         assert set(first) == {ONE}
         second = await consumer.fetch(BOTH, max_records=9, timeout_seconds=0)
@@ -221,3 +232,17 @@ async def test_nothing_runs_on_after_the_last_stop(clock: ManualClock) -> None:
         pass
     await clock.settle()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_commit_of_an_older_generation_is_refused(clock: ManualClock) -> None:
+    topics = TopicStore()
+    topics.create(TopicSpec(TOPIC, 2))
+    group = Group("g", topics, clock)
+    first = await group.join(None, CONFIG, lambda: None)
+    group.commit(first, {ZERO: CommittedOffset(1)})
+    again = await group.join(first.member_id, CONFIG, lambda: None)
+    with pytest.raises(CommitRefusedError):
+        group.commit(first, {ZERO: CommittedOffset(2)})
+    group.commit(again, {ZERO: CommittedOffset(3)})
+    assert group.commits == {ZERO: CommittedOffset(3)}
+    group.leave(again.member_id)

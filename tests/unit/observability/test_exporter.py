@@ -10,7 +10,6 @@ from streamapp.observability.definitions import METRICS, STAGE_METRICS
 from streamapp.observability.exporter import _READERS, MetricsExporter, StageCollector
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
-    Outcome,
     PartitionMetrics,
     StageMetrics,
     StageState,
@@ -57,7 +56,7 @@ def test_counters_are_exported_as_they_stand(
     stage.commits, stage.commit_failures, stage.rebalances = 15, 16, 17
     stage.producer_replacements, stage.in_flight_records, stage.in_flight_bytes = 18, 19, 20
     stage.busy_lanes = 21
-    stage.outcomes[Outcome.FILTERED] = 22
+    stage.filtered = 22
     stage.records_out["valid"] = 23
     stage.dead_letters[DeadLetterReason.EXHAUSTED] = 24
     assert _value(registry, "received_records_total") == 11

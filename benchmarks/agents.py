@@ -1,0 +1,56 @@
+"""The agent that every contender runs, in its three shapes, and what it takes and gives.
+
+It is typed on both sides, checks its input, computes two fields and checks its output, as an agent
+in production would.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+LARGE_CENTS = 50_000
+
+
+class Purchase(BaseModel):
+    """What a record holds: about 220 bytes of JSON.
+
+    `purchase_id` numbers all records from zero and `sequence` those of one customer, so that
+    loss, duplicates and order can be seen in the outputs.
+    """
+
+    purchase_id: int = Field(ge=0)
+    customer_id: str = Field(min_length=1)
+    sequence: int = Field(ge=0)
+    bought_at_ms: int = Field(ge=0)
+    product_id: str
+    country: str
+    currency: str
+    quantity: int = Field(ge=1)
+    unit_price_cents: int = Field(ge=0)
+    comment: str
+
+
+class PricedPurchase(Purchase):
+    """A purchase with what it costs."""
+
+    total_cents: int = Field(ge=0)
+    is_large: bool
+
+
+def price(purchase: Purchase) -> PricedPurchase:
+    """Compute what a purchase costs."""
+    total_cents = purchase.quantity * purchase.unit_price_cents
+    return PricedPurchase(
+        **purchase.__dict__, total_cents=total_cents, is_large=total_cents >= LARGE_CENTS
+    )
+
+
+async def price_async(purchase: Purchase) -> PricedPurchase:
+    """Do the same without ever suspending: what an async agent costs when it need not wait."""
+    return price(purchase)
+
+
+def price_dict(purchase: dict[str, Any]) -> dict[str, Any]:
+    """Do the same without types."""
+    total_cents = purchase["quantity"] * purchase["unit_price_cents"]
+    return {**purchase, "total_cents": total_cents, "is_large": total_cents >= LARGE_CENTS}

@@ -1,0 +1,44 @@
+"""streamapp's side: one stage around the same agent, with everything on that is on by default."""
+
+from typing import Any
+
+from benchmarks import agents
+from benchmarks.measure import Job, Meter, main
+from benchmarks.metered_broker import MeteredBroker
+from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import build
+from streamapp.runtime.config import RuntimeConfig
+from streamapp.service import Service
+from streamapp.topics.topic import Topic
+
+COMMIT_INTERVAL_SECONDS = 0.1
+"""Instead of 1 s: the run ends with its last commit, and shall not end with a wait for it."""
+
+AGENTS: dict[str, Agent[Any, Any]] = {
+    "sync": agent(name="price")(agents.price),
+    "async": agent(name="price")(agents.price_async),
+    "dict": agent(name="price", input_type=dict, output_type=dict)(agents.price_dict),
+}
+
+
+def pipeline_of(job: Job) -> Pipeline[Any, Any]:
+    used = AGENTS[job.mode]
+    return (
+        Pipeline(job.group, source=Topic(job.source, used.input_type))
+        .stage(used, dead_letters=f"{job.output}.dlq")
+        .sink(Topic(job.output, used.output_type))
+    )
+
+
+async def run(job: Job, meter: Meter) -> None:
+    service = Service(
+        MeteredBroker(job.bootstrap_servers, meter),
+        [build(pipeline_of(job))],
+        config=RuntimeConfig(commit_interval_seconds=COMMIT_INTERVAL_SECONDS),
+    )
+    await service.run(until_end=True)
+
+
+if __name__ == "__main__":
+    main(run)
