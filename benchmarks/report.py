@@ -83,7 +83,7 @@ def summary(runs: Sequence[Run]) -> Summary:
 def print_table(peers: Mapping[str, Mapping[str, object]]) -> None:
     """Show medians, with least and most."""
     table = Table(title="medians (least to most)")
-    table.add_column("contender")
+    table.add_column("contender", no_wrap=True)
     columns = {
         "records_per_wall_second": ("records/s", ",.0f"),
         "records_per_cpu_second": ("per CPU second", ",.0f"),
@@ -97,7 +97,7 @@ def print_table(peers: Mapping[str, Mapping[str, object]]) -> None:
     for name, peer in peers.items():
         cells = [_cell(peer.get(key), form) for key, (_, form) in columns.items()]
         table.add_row(name, *cells)
-    Console(width=150).print(table)
+    Console(width=190).print(table)
 
 
 def _figures(values: Sequence[float]) -> Figures:

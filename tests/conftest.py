@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from streamapp.brokers.dev.errors import ToolMissingError
 from streamapp.brokers.dev.jars import default_cache_dir, jars_folder
@@ -50,3 +51,10 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A broker of this session's own; tests share it, so each takes topics of its own."""
     with running_kafka(tmp_path_factory.mktemp("kafka")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """Code of the package that blocks the event loop fails the test."""
+    with blockbuster_ctx("streamapp"):
+        yield

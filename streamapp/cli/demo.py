@@ -75,10 +75,10 @@ def demo(
     A generator feeds it with events, some of them broken on purpose; at the end every event is
     accounted for.
     """
-    configure_logging("WARNING")
     amount = checked_amount(
         records=records, seconds=seconds, forever=forever, default_records=DEFAULT_RECORDS
     )
+    configure_logging("WARNING")
     demonstration = Demonstration(
         build(build_pipeline(fused=fused)), PlaybackGenerator(seed), SystemClock()
     )

@@ -20,7 +20,7 @@ _NEXT = (
     "Where to look next:",
     "  streamapp/examples/playback/pipeline.py   the pipeline, in a few lines",
     "  streamapp demo --forever                  keeps running; open its status page meanwhile",
-    "  streamapp broker up                       a real Kafka on this machine, then",
+    "  streamapp broker up --port 9092           a real Kafka on this machine, then",
     "    streamapp topics apply",
     "    streamapp generate --records 200000",
     "    streamapp run streamapp.examples.playback.pipeline:pipeline --until-end",

@@ -94,6 +94,7 @@ class EventWriter:
                     written.acknowledgement = await self._producer.send_batch(
                         written.batch, self._topic, written.partition
                     )
+                    written.acknowledgement.add_done_callback(_seen)
             except TimeoutError:
                 raise self._overdue() from None
 
@@ -148,3 +149,9 @@ class EventWriter:
             f"topic {self._topic!r} did not acknowledge a batch within"
             f" {DELIVERY_TIMEOUT_SECONDS:g} s; check that Kafka runs and can be reached"
         )
+
+
+def _seen(acknowledgement: "asyncio.Future[object]") -> None:
+    """Take note of a failure: after the first one nobody waits for the others."""
+    if not acknowledgement.cancelled():
+        acknowledgement.exception()

@@ -58,8 +58,8 @@ def generate(
 
     Some are malformed, incomplete, duplicates, late, or of unknown titles.
     """
-    configure_logging("WARNING")
     amount = checked_amount(records=records, seconds=seconds, forever=forever, default_records=None)
+    configure_logging("WARNING")
     check_topic_name(topic)
     generation = Generation(
         kafka_broker(bootstrap_servers), topic, PlaybackGenerator(seed), SystemClock(), ledger

@@ -7,7 +7,6 @@ scrape, and a reader without a definition is never asked, so what is exported is
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric
@@ -23,6 +22,7 @@ from streamapp.observability.definitions import (
 )
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.stage_metrics import StageMetrics, StageState
+from streamapp.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,6 @@ class StageCollector:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._version = version("streamapp")  # a file is read: not in each scrape
         self._stages: dict[tuple[str, str], StageMetrics] = {}
 
     @property
@@ -92,7 +91,7 @@ class StageCollector:
                     _add(family, definition, labels, value)
             yield family
         build = _family(BUILD_INFO)
-        _add(build, BUILD_INFO, (self._version,), 1)
+        _add(build, BUILD_INFO, (VERSION,), 1)
         yield build
 
 

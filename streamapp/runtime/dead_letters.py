@@ -3,16 +3,15 @@
 import hashlib
 import traceback
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import PurePath
 from typing import Final
 
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.describe import describe
 from streamapp.record import Headers, Record
+from streamapp.version import VERSION
 
 PREFIX: Final = "streamapp.error."
-VERSION: Final = version("streamapp")
 
 
 @dataclass(frozen=True, slots=True)

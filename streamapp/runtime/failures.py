@@ -12,7 +12,7 @@ from streamapp.runtime.config import Environment
 from streamapp.runtime.dead_letters import Failure, error_headers
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
-from streamapp.runtime.work import Output, Work
+from streamapp.runtime.work import Work
 
 
 class FailureHandler:
@@ -96,7 +96,7 @@ class FailureHandler:
         if not target.takes(key, value, headers):
             self._stop(work, step, error, f"its dead letter does not fit into {target.name!r}")
             return False
-        letter = Output(target, key, value, headers)
+        letter = (target, key, value, headers)
         work.outputs = [letter] if work.outputs is None else [*work.outputs, letter]
         work.dead_letters = [*(work.dead_letters or ()), (step.metrics, reason)]
         step.metrics.dead_lettered += 1

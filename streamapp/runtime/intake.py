@@ -148,10 +148,10 @@ class Intake:
         self._metrics.records_in += len(records)
         self._metrics.bytes_in += value_bytes
         if self._ordering is Ordering.KEY:
-            self._on_records([Work(record, partition, record.key) for record in records])
+            self._on_records(Work(record, partition, record.key) for record in records)
         else:
             whole = _WHOLE_PARTITION if self._ordering is Ordering.PARTITION else None
-            self._on_records([Work(record, partition, whole) for record in records])
+            self._on_records(Work(record, partition, whole) for record in records)
 
     async def _note_positions(self, names: Iterable[TopicPartition]) -> None:
         """Pass over gaps at the end of the log, such as transaction markers.

@@ -6,7 +6,7 @@ the event loop; as many as `concurrency` that do suspend run side by side.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 
 from streamapp.clock import Clock
@@ -81,7 +81,8 @@ class Lanes:
         self._on_ended = on_ended
         self._on_failed = on_failed
         self._on_dry = on_dry
-        self._ready: deque[Work] = deque()
+        self._ready: deque[Work] = deque()  # waited for their key, or are tried again
+        self._fresh: deque[Iterator[Work]] = deque()
         self._lanes = tuple(Lane() for _ in range(concurrency))
         self._parked: list[Lane] = []
         self._waking = False
@@ -100,7 +101,12 @@ class Lanes:
         return any(lane.work is not None for lane in self._lanes)
 
     def put(self, works: Iterable[Work]) -> None:
-        """Add records at the end."""
+        """Add records at the end; each is asked for when a lane is free, and not before."""
+        self._fresh.append(iter(works))
+        self._wake()
+
+    def put_first(self, works: Iterable[Work]) -> None:
+        """Add records that go on before those that have not been started."""
         self._ready.extend(works)
         self._wake()
 
@@ -110,17 +116,17 @@ class Lanes:
         if key is None:
             return
         busy = work.partition.busy
-        waiting = busy.get(key)
+        waiting = busy.pop(key, None)
         if waiting:
             following = waiting.popleft()
             following.owns_key = True
             self._ready.appendleft(following)
-        else:
-            busy.pop(key, None)
+            busy[key] = waiting
 
     def drop_waiting(self, partitions: Iterable[Partition]) -> None:
         """Forget what has not been started; it will be delivered again."""
         self._ready.clear()
+        self._fresh.clear()
         for partition in partitions:
             for waiting in partition.busy.values():
                 if waiting is not None:
@@ -141,9 +147,18 @@ class Lanes:
                 _cancel(lane)
 
     def _take(self) -> Work | None:
-        ready = self._ready
-        while ready:
-            work = ready.popleft()
+        ready, fresh = self._ready, self._fresh
+        while True:
+            if ready:
+                work = ready.popleft()
+            elif fresh:
+                following = next(fresh[0], None)
+                if following is None:
+                    fresh.popleft()
+                    continue
+                work = following
+            else:
+                return None
             partition = work.partition
             if partition.closed:
                 continue
@@ -159,11 +174,10 @@ class Lanes:
                     continue
                 busy[key] = None
             return work
-        return None
 
     def _wake(self) -> None:
         """Let one parked lane go on; it wakes the next when there is more to do."""
-        if self._parked and not self._waking and self._ready:
+        if self._parked and not self._waking and (self._ready or self._fresh):
             wake = self._parked.pop().wake
             if wake is not None and not wake.done():
                 self._waking = True
@@ -201,7 +215,7 @@ class Lanes:
                 if work.partition.closed:
                     lane.work = None
                     continue
-            if self._ready:
+            if self._parked:
                 self._wake()
             await self._process(work, lane)
             lane.work = None
@@ -236,7 +250,7 @@ class Lanes:
                 if lane.interruption is not None:
                     _forgive(lane)
                 error = raised
-            self._observe(step, monotonic() - started)
+            step.metrics.attempt_duration.observe(int((monotonic() - started) * 1e6))
             if error is None:
                 if count:
                     step.metrics.processed += 1
@@ -261,12 +275,6 @@ class Lanes:
         if not work.partition.closed:
             self._on_ended(work)
             self.release(work)
-
-    def _observe(self, step: StepRunner, seconds: float) -> None:
-        duration = step.metrics.attempt_duration
-        micros = int(seconds * 1e6)
-        duration.counts[min(micros.bit_length(), duration.last)] += 1
-        duration.total += micros
 
 
 def _cancel(lane: Lane) -> None:

@@ -20,7 +20,7 @@ class Partition:
         name: topic and partition.
         frontier: delivered and finished offsets.
         busy: keys in work, with the records that wait behind them.
-        committed: offset that was last committed.
+        committed: offset that was last committed from here; `None` before the first commit.
         in_flight_records, in_flight_bytes: delivered and not finished.
         stamps: offset and timestamp (ms) of the first record of each delivered chunk.
         until: deliver records below this offset only; `None` is without end.
@@ -47,7 +47,7 @@ class Partition:
         self.name = name
         self.frontier = Frontier(position)
         self.busy: dict[bytes, deque[Work] | None] = {}
-        self.committed = position
+        self.committed: int | None = None
         self.in_flight_records = 0
         self.in_flight_bytes = 0
         self.stamps: deque[tuple[int, int]] = deque()

@@ -265,7 +265,7 @@ class SegmentRunner:
         self._changed.set()
 
     def _again(self, works: Iterable[Work]) -> None:
-        self._lanes.put(works)
+        self._lanes.put_first(works)
 
     def _finished(self, flush: Flush) -> None:
         """All outputs of these records are acknowledged."""

@@ -5,7 +5,7 @@ Hot path: `load`, `call` and `accept` run once for each attempt.
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 from streamapp.errors import (
     DecodeError,
@@ -96,7 +96,7 @@ class StepRunner:
         if result is None:
             return 0
         if type(result) is not list:
-            self._place(work, self._output_of(result, item.key, item.headers))
+            _place(work, self._output_of(result, item.key, item.headers))
             return 1
         if len(result) > self._max_outputs:
             raise TooManyOutputsError(
@@ -105,11 +105,12 @@ class StepRunner:
             )
         # All are made before the first is placed: a failed attempt leaves nothing behind.
         made = [self._output_of(one, item.key, item.headers) for one in result]
-        items = [one for one in made if type(one) is Item]
-        for one in made if not items else [one for one in made if type(one) is Output]:
-            self._place(work, one)
-        for onward in reversed(items):  # the next one stands last
-            self._place(work, onward)
+        for one in made:
+            if type(one) is tuple:
+                _place(work, one)
+        for one in reversed(made):  # the next item stands last
+            if type(one) is Item:
+                _place(work, one)
         return len(result)
 
     def pass_on(self, work: Work, item: Item | None) -> None:
@@ -117,25 +118,14 @@ class StepRunner:
         record = work.record
         if self.index == 0 and self._output is not None:
             _check_size(self._output, record.key, record.value or b"", record.headers)
-            self._place(work, Output(self._output, record.key, record.value, record.headers))
+            _place(work, (self._output, record.key, record.value, record.headers))
         else:
             item = item or self.load(work)
-            self._place(work, self._output_of(item.value, item.key, item.headers))
+            _place(work, self._output_of(item.value, item.key, item.headers))
 
     def encode_input(self, item: Item) -> bytes:
         """Bytes that a topic in front of this step would hold for the item."""
         return self.codec.encode(item.value)
-
-    def _place(self, work: Work, one: Output | Item) -> None:
-        if type(one) is Output:
-            if work.outputs is None:
-                work.outputs = [one]
-            else:
-                work.outputs.append(one)
-        elif work.pending is None:
-            work.pending = [cast("Item", one)]
-        else:
-            work.pending.append(cast("Item", one))
 
     def _output_of(self, value: Any, key: bytes | None, headers: Headers) -> Output | Item:
         target = self._output
@@ -156,7 +146,7 @@ class StepRunner:
             raise EncodeError(f"an output cannot be written: {describe(error)}") from error
         if headers or len(encoded) > target.roomy_bytes:
             _check_size(target, key, encoded, headers)
-        return Output(target, key, encoded, headers)
+        return target, key, encoded, headers
 
     def _route(self, name: str) -> Target:
         try:
@@ -189,6 +179,18 @@ def _collected(function: Callable[..., Any], shape: Shape, limit: int) -> Callab
 
         return collect
     return function
+
+
+def _place(work: Work, one: Output | Item) -> None:
+    if isinstance(one, tuple):
+        if work.outputs is None:
+            work.outputs = [one]
+        else:
+            work.outputs.append(one)
+    elif work.pending is None:
+        work.pending = [one]
+    else:
+        work.pending.append(one)
 
 
 def _check_size(target: Target, key: bytes | None, value: bytes, headers: Headers) -> None:

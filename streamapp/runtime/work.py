@@ -3,7 +3,7 @@
 Hot path: one object for each record in flight.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 from streamapp.record import Headers, Record
@@ -11,22 +11,29 @@ from streamapp.runtime.partition import Partition
 from streamapp.runtime.target import Target
 
 
-class Item(NamedTuple):
-    """A value that waits for a step of a fused segment."""
+class Item:
+    """A value that waits for a step of a segment.
 
-    step: int
-    value: Any
-    key: bytes | None
-    headers: Headers
+    Attributes:
+        step: index of the step.
+        value: what its agent takes.
+        key, headers: those of the outputs, if the agent gives no others.
+    """
+
+    __slots__ = ("headers", "key", "step", "value")
+
+    def __init__(self, step: int, value: Any, key: bytes | None, headers: Headers) -> None:
+        self.step = step
+        self.value = value
+        self.key = key
+        self.headers = headers
 
 
-class Output(NamedTuple):
-    """An encoded record on its way to a topic."""
+Output: TypeAlias = tuple[Target, bytes | None, bytes | None, Headers]
+"""An encoded record on its way to a topic: target, key, value, headers.
 
-    target: Target
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
+A bare tuple, because a named one takes five times as long to make.
+"""
 
 
 class Work:

@@ -121,7 +121,8 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
 
 
 def event_id(record: Any) -> str:
-    return dict(record.headers)[EVENT_ID_HEADER].decode()
+    found: bytes = dict(record.headers)[EVENT_ID_HEADER]
+    return found.decode()
 
 
 async def assert_as_the_ledger_says(project: Project, ledger: Iterable[dict[str, Any]]) -> None:

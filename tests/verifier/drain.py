@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.verifier.seen import Place, Raw, raw_of
 
@@ -21,12 +22,12 @@ async def drain(bootstrap_servers: str, topic: str) -> AsyncIterator[ConsumerRec
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
+    open_partitions = {
+        TopicPartition(topic, number)
+        for number in range(await _partitions(bootstrap_servers, topic))
+    }
     await consumer.start()
     try:
-        numbers = (await _partitions(consumer)).get(topic)
-        if not numbers:
-            raise LookupError(f"there is no topic {topic!r} at {bootstrap_servers}")
-        open_partitions = {TopicPartition(topic, number) for number in numbers}
         consumer.assign(open_partitions)
         await consumer.seek_to_beginning(*open_partitions)
         ends = await consumer.end_offsets(open_partitions)
@@ -61,6 +62,13 @@ async def originals(bootstrap_servers: str, places: Collection[Place]) -> dict[P
     return found
 
 
-async def _partitions(consumer: AIOKafkaConsumer) -> dict[str, set[int]]:
-    await consumer.topics()  # asks for metadata
-    return {topic: consumer.partitions_for_topic(topic) for topic in await consumer.topics()}
+async def _partitions(bootstrap_servers: str, topic: str) -> int:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    if not answer["partitions"]:
+        raise LookupError(f"there is no topic {topic!r} at {bootstrap_servers}")
+    return len(answer["partitions"])

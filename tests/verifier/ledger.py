@@ -18,14 +18,12 @@ class Sent:
         key: its key, as text.
         acknowledged: whether the broker said that it has it; else nobody knows.
         dead_letter: stage and reason of the dead letter that it has to become; `None` is the sink.
-        place: partition and offset, where the broker told them.
     """
 
     event_id: str
     key: str
     acknowledged: bool = True
     dead_letter: tuple[str, str] | None = None
-    place: tuple[int, int] | None = None
 
 
 def read_ledger(path: Path) -> list[Sent]:
@@ -51,11 +49,9 @@ def _sent(line: dict[str, str]) -> Sent:
         raise ValueError(f"status {line['status']!r}")
     if line["expected"] not in ("scored", "dead_letter"):
         raise ValueError(f"expected {line['expected']!r}")
-    known = line["offset"] is not None
     return Sent(
         event_id=line["event_id"],
         key=line["key"],
         acknowledged=line["status"] == "acknowledged",
         dead_letter=(line["stage"], line["reason"]) if line["expected"] != "scored" else None,
-        place=(int(line["partition"]), int(line["offset"])) if known else None,
     )

@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def admin() -> MemoryAdmin:
 async def test_the_declared_topics_are_made_and_a_second_time_nothing_is_left(
     admin: MemoryAdmin,
 ) -> None:
-    specs = read_catalogue(EXAMPLE_TOPICS).specs()
+    specs = (await asyncio.to_thread(read_catalogue, EXAMPLE_TOPICS)).specs()
     done = await apply_plan(admin, await plan_topics(admin, specs))
     assert [step.spec for step in done if isinstance(step, CreateTopic)] == list(specs)
     assert await plan_topics(admin, specs) == Plan()

@@ -42,7 +42,7 @@ def test_a_ledger_tells_what_was_sent(tmp_path: Path) -> None:
     }
 
     assert read_ledger(written(tmp_path, GOOD, faulty)) == [
-        Sent("s1-0-7", "s1-0", place=(3, 12)),
+        Sent("s1-0-7", "s1-0"),
         Sent("s1-0-7", "s1-0", acknowledged=False, dead_letter=("enrich", "permanent")),
     ]
 

@@ -1,0 +1,215 @@
+"""What the runtime costs for each record, without a broker: microseconds of one core.
+
+`python -m benchmarks.hot_path [sync async dict]` runs a segment as a worker does, on real record
+objects and with real batches; only the sockets are missing. Beside it stands the hand-written loop
+on the same records. The least of several rounds is shown, because noise only ever adds.
+"""
+
+import argparse
+import asyncio
+import random
+import time
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
+from typing import Any, cast
+
+from aiokafka import ConsumerRecord
+
+from benchmarks import load
+from benchmarks.hand_loop import HANDLERS, OutputBatches
+from benchmarks.measure import BATCH_RECORDS, MAX_BATCH_BYTES, PARTITIONS, Job
+from benchmarks.streamapp_stage import pipeline_of
+from streamapp.brokers.kafka.batch import KafkaBatch
+from streamapp.brokers.partitioner import partition_for
+from streamapp.brokers.protocols import (
+    Admin,
+    Broker,
+    CommittedOffset,
+    Consumer,
+    ConsumerConfig,
+    Producer,
+    ProducerConfig,
+    RebalanceListener,
+)
+from streamapp.clock import SystemClock
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.pipeline.topology import build
+from streamapp.record import Record, TopicPartition
+from streamapp.runtime.config import Environment, RuntimeConfig
+from streamapp.runtime.producer import SharedProducer
+from streamapp.runtime.segment import SegmentRunner
+from streamapp.runtime.target import Target
+
+Log = dict[TopicPartition, list[Any]]
+
+
+class LocalConsumer:
+    """Hands out records that are there already; says when all are committed."""
+
+    def __init__(self, log: Log, listener: RebalanceListener | None) -> None:
+        self._listener = listener
+        self._left = {name: iter(records) for name, records in log.items()}
+        self._ends = {name: len(records) for name, records in log.items()}
+        self._committed: dict[TopicPartition, int] = {}
+        self.done = asyncio.Event()
+
+    async def start(self) -> None:
+        """Assign all partitions."""
+        if self._listener is not None:
+            await self._listener.on_partitions_assigned(frozenset(self._ends))
+
+    async def stop(self) -> None:
+        """Nothing is open."""
+
+    async def fetch(
+        self, partitions: Collection[TopicPartition], *, max_records: int, timeout_seconds: float
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """The next records of each partition."""
+        await asyncio.sleep(0 if partitions else timeout_seconds)
+        found: dict[TopicPartition, Sequence[Record]] = {}
+        for name in partitions:
+            # As from the network, each record is a new object.
+            chunk = islice(self._left[name], max_records // PARTITIONS)
+            records = [ConsumerRecord(*fields) for fields in chunk]
+            if records:
+                found[name] = cast("Sequence[Record]", records)
+        if not found:
+            await asyncio.sleep(0.001)
+        return found
+
+    async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
+        """Take note."""
+        self._committed |= {name: committed.offset for name, committed in offsets.items()}
+        if self._committed == self._ends:
+            self.done.set()
+
+    async def position(self, partition: TopicPartition) -> int:
+        """What was committed, which is all that is asked for."""
+        return self._committed.get(partition, 0)
+
+    async def end_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """Number of records of each partition."""
+        return {name: self._ends[name] for name in partitions}
+
+
+class LocalProducer:
+    """Builds batches and throws them away."""
+
+    async def start(self) -> None:
+        """Nothing to connect to."""
+
+    async def stop(self) -> None:
+        """Nothing is open."""
+
+    def create_batch(self) -> KafkaBatch:
+        """An empty batch."""
+        return KafkaBatch(MAX_BATCH_BYTES, None)
+
+    async def send_batch(
+        self,
+        batch: Any,
+        _topic: str,
+        partition: int = 0,  # noqa: ARG002 - the protocol's
+    ) -> "asyncio.Future[object]":
+        """Encode the batch, and say that it is acknowledged."""
+        batch._build()  # noqa: SLF001 - what aiokafka's sender does with it
+        acknowledged: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        acknowledged.set_result(None)
+        return acknowledged
+
+
+class LocalBroker:
+    """Where the two come from."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.latest: LocalConsumer | None = None
+
+    def consumer(self, _config: ConsumerConfig, listener: RebalanceListener) -> Consumer:
+        """The only consumer."""
+        self.latest = LocalConsumer(self._log, listener)
+        return cast("Consumer", self.latest)
+
+    def producer(self, _config: ProducerConfig) -> Producer:
+        """A producer."""
+        return cast("Producer", LocalProducer())
+
+
+def make_log(records: int) -> Log:
+    """Fields of `records` purchases, by partition."""
+    log: Log = {TopicPartition("source", i): [] for i in range(PARTITIONS)}
+    now_ms = int(time.time() * 1000)
+    for key, value in load.purchases(records):
+        partition = partition_for(key, PARTITIONS)
+        own = log[TopicPartition("source", partition)]
+        sizes = (len(key), len(value))
+        own.append(("source", partition, len(own), now_ms, 0, key, value, None, *sizes, ()))
+    return log
+
+
+async def run_hand_loop(log: Log, mode: str) -> None:
+    consumer = LocalConsumer(log, None)
+    outputs = OutputBatches(LocalProducer(), "out", PARTITIONS)
+    while not consumer.done.is_set():
+        fetched = await consumer.fetch(list(log), max_records=BATCH_RECORDS, timeout_seconds=0)
+        await HANDLERS[mode](fetched, outputs)
+        await outputs.send()
+        await consumer.commit(
+            {name: CommittedOffset(records[-1].offset + 1) for name, records in fetched.items()}
+        )
+
+
+async def run_segment(log: Log, mode: str) -> None:
+    segment = build(pipeline_of(Job("", "source", "out", "bench", mode, 0))).segments[0]
+    broker, clock = LocalBroker(log), SystemClock()
+    rng = random.Random()  # noqa: S311 - jitter, not a secret
+    producer = SharedProducer(cast("Broker", broker), ProducerConfig(), clock, rng)
+    await producer.start()
+    config = RuntimeConfig(commit_interval_seconds=0.02)
+    runner = SegmentRunner(
+        segment,
+        {name: Target(name, PARTITIONS, 1_000_000) for name in segment.written_topics()},
+        (StageMetrics("bench", "price", "source"),),
+        Environment(
+            cast("Broker", broker), cast("Admin", None), producer, clock, rng, config, "bench"
+        ),
+    )
+    assert broker.latest is not None  # noqa: S101 - the runner has just made it
+    running = asyncio.create_task(runner.run())
+    await broker.latest.done.wait()
+    runner.stop()
+    await running
+
+
+def microseconds(log: Log, mode: str, rounds: int) -> tuple[float, float]:
+    """CPU time for each record, loop and segment in turns, of the best round of each."""
+    records = sum(map(len, log.values()))
+    spent: dict[Any, list[float]] = {run_hand_loop: [], run_segment: []}
+    for _ in range(rounds):
+        for run, times in spent.items():
+            before = time.process_time()
+            asyncio.run(run(log, mode))
+            times.append(time.process_time() - before)
+    by_hand, segment = (min(times) / records * 1e6 for times in spent.values())
+    return by_hand, segment
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modes", nargs="*", default=list(HANDLERS), metavar="MODE")
+    parser.add_argument("--records", type=int, default=30_000)
+    parser.add_argument("--rounds", type=int, default=12)
+    arguments = parser.parse_args()
+    log = make_log(arguments.records)
+    for mode in arguments.modes:
+        by_hand, segment = microseconds(log, mode, arguments.rounds)
+        print(
+            f"{mode:6} hand loop {by_hand:6.2f} µs/record, streamapp {segment:6.2f},"
+            f" more {segment - by_hand:5.2f}, ratio {by_hand / segment:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""A real Prometheus scrapes a pipeline that runs on a real Kafka."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from streamapp.cli.serving import serving
+from streamapp.clock import SystemClock
+from streamapp.pipeline.agent import agent
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.policy import retry
+from tests.contract.conftest import kafka_subject
+from tests.contract.pipelines import Item, Rig, eventually
+from tests.kafka import Kafka, unique_name
+from tests.prometheus import Prometheus, Sample
+
+Check = Callable[[Sequence[Sample]], bool]
+
+
+@agent
+def validate(item: Item) -> Item | None:
+    return item if item.n % 10 else None
+
+
+class Enrich:
+    def __init__(self) -> None:
+        self.failed_once: set[int] = set()
+
+    async def __call__(self, item: Item) -> Item:
+        await asyncio.sleep(0.001)
+        if item.n % 7 == 3:
+            raise LookupError("no such title")
+        if item.n % 7 == 4 and item.n not in self.failed_once:
+            self.failed_once.add(item.n)
+            raise OSError("busy")
+        return item
+
+
+async def test_prometheus_sees_what_a_running_pipeline_does(
+    kafka: Kafka, prometheus: Prometheus
+) -> None:
+    rig = Rig(kafka_subject(kafka), unique_name("watched"))
+    policy = retry(1, backoff=Backoff(base_seconds=0.001))
+    pipeline = (
+        rig.pipeline()
+        .stage(validate)
+        .stage(agent(name="enrich")(Enrich()), on_error=policy, concurrency=16)
+        .sink(rig.out)
+    )
+    await rig.create(pipeline)
+    async with (
+        rig.running(pipeline) as service,
+        serving(service.metrics, SystemClock(), port=0) as server,
+    ):
+        await prometheus.scrape(server.port)
+        # In parts with a scrape between them, so that there is a rate.
+        for part in range(3):
+            await rig.put_items(range(part * 700, part * 700 + 700), keys=50)
+            await eventually(lambda done=700 * (part + 1): service.metrics[0].records_in >= done)
+            await scraped_once_more(prometheus)
+        received = 'sum by (stage) (streamapp_received_records_total{stage="%s"})'
+        await prometheus.eventually(received % "validate", is_value(2100))
+        await prometheus.eventually(received % "enrich", is_value(1890))
+        outcome = 'streamapp_finished_records_total{stage="%s",outcome="%s"}'
+        good = [n for n in range(2100) if n % 10 and n % 7 != 3]
+        bad = 1890 - len(good)
+        await prometheus.eventually(outcome % ("validate", "filtered"), is_value(210))
+        await prometheus.eventually(outcome % ("enrich", "processed"), is_value(len(good)))
+        await prometheus.eventually(outcome % ("enrich", "dead_lettered"), is_value(bad))
+        letters = 'streamapp_dead_letters_total{stage="enrich",reason="exhausted"}'
+        await prometheus.eventually(letters, is_value(bad))
+        await prometheus.eventually(
+            'streamapp_retries_total{stage="enrich"}', is_value_in(range(bad, 2 * 1890))
+        )
+        await prometheus.eventually(
+            f'streamapp_produced_records_total{{topic="{rig.out}"}}', is_value(len(good))
+        )
+        await prometheus.eventually('sum(streamapp_lag_records{stage="enrich"})', is_value(0))
+        await prometheus.eventually("sum(streamapp_in_flight_records)", is_value(0))
+        await prometheus.eventually("min(streamapp_rebalances_total)", is_value(1))
+        await prometheus.eventually(
+            "max(streamapp_last_commit_age_seconds)", is_value_in(range(60))
+        )
+        [(_, rate)] = await prometheus.query(
+            'sum(rate(streamapp_received_records_total{stage="validate"}[1m]))'
+        )
+        assert rate > 0
+        [(_, median)] = await prometheus.query(
+            "histogram_quantile(0.5, sum by (le) ("
+            'rate(streamapp_attempt_duration_seconds_bucket{stage="enrich"}[1m])))'
+        )
+        assert median >= 0.0005  # the agent sleeps for a millisecond
+        [(_, age)] = await prometheus.query(
+            "histogram_quantile(0.99, sum by (le) (rate(streamapp_record_age_seconds_bucket[1m])))"
+        )
+        assert age > 0
+
+
+async def scraped_once_more(prometheus: Prometheus) -> None:
+    """Wait for a sample that is younger than now."""
+    [(_, before)] = await prometheus.eventually("timestamp(up)", lambda found: len(found) == 1)
+    await prometheus.eventually("timestamp(up)", lambda found: found[0][1] > before)
+
+
+def is_value(expected: float) -> Check:
+    return lambda found: [value for _, value in found] == [expected]
+
+
+def is_value_in(expected: range) -> Check:
+    return lambda found: len(found) == 1 and expected.start <= found[0][1] < expected.stop

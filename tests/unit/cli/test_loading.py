@@ -1,0 +1,116 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from streamapp.cli.loading import load_pipeline
+from streamapp.errors import ConfigurationError, PipelineError
+from streamapp.pipeline.topology import build
+
+SOURCE = """
+from pydantic import BaseModel
+from streamapp.pipeline.agent import agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.topics.topic import Topic
+
+class Given(BaseModel): x: int
+class Made(BaseModel): y: int
+
+@agent
+def make(value: Given) -> Made: return Made(y=value.x)
+
+@agent
+def other(value: Given) -> Made: return Made(y=value.x)
+
+def takes(x): return x
+def raises(): raise LookupError("no such plan\\nsecond line")
+def gives_none(): return None
+
+start = Pipeline("p", source=Topic("in", Given)).stage(make)
+mismatch = start.stage(other).sink("out")
+good = start.sink("out")
+number = 3
+def factory(): return good
+def wrong(): return Pipeline("p", source=Topic("in", Given)).stage(takes)
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Name of a module in the current directory, with these pipelines and other things."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    name = f"mine_{uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text(SOURCE)
+    yield name
+    sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("attribute", ["good", "factory"])
+def test_a_pipeline_is_found_in_the_current_directory(module: str, attribute: str) -> None:
+    assert load_pipeline(f"{module}:{attribute}").name == "p"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "sentence"),
+    [
+        ("missing", "has no 'missing'; its pipelines are: start, mismatch, good"),
+        ("number", "is of type int, not a Pipeline"),
+        ("Given", "is the class Given, not a Pipeline"),
+        ("make", "is of type Agent, not a Pipeline"),
+        ("takes", "takes arguments; give a function that needs none"),
+        ("gives_none", "is None, not a Pipeline"),
+        ("raises", r"failed with LookupError: no such plan \(.*, line 17\)"),
+    ],
+)
+def test_what_is_no_pipeline_is_told(module: str, attribute: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence) as told:
+        load_pipeline(f"{module}:{attribute}")
+    assert "\n" not in str(told.value)
+
+
+def test_a_declaration_that_is_wrong_speaks_for_itself(module: str) -> None:
+    with pytest.raises(PipelineError, match="decorate it with @agent"):
+        load_pipeline(f"{module}:wrong")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "sentence"),
+    [
+        ("start", "the outputs of the last stage 'make' go nowhere"),
+        ("mismatch", "stage 'other' takes Given, but stage 'make' gives Made"),
+    ],
+)
+def test_a_pipeline_that_does_not_build_is_told(module: str, attribute: str, sentence: str) -> None:
+    with pytest.raises(PipelineError, match=sentence):
+        build(load_pipeline(f"{module}:{attribute}"))
+
+
+@pytest.mark.parametrize("target", ["", "mine", "mine:", ":x", "a b:c", "mine:x.y", "1:x"])
+def test_what_does_not_name_a_pipeline_is_refused(target: str) -> None:
+    with pytest.raises(ConfigurationError, match="give MODULE:PIPELINE"):
+        load_pipeline(target)
+
+
+@pytest.mark.parametrize("name", ["nowhere_at_all", "nowhere_at_all.inside", "streamapp.nowhere"])
+def test_a_module_that_is_not_there_is_told(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no module '.*nowhere"):
+        load_pipeline(f"{name}:pipeline")
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("import nowhere_at_all", "imports 'nowhere_at_all', which is not installed"),
+        ("def (", r"is not valid Python: invalid syntax \(.*, line 1\)"),
+        ("\nx = 1 / 0", r"failed with ZeroDivisionError: division by zero \(.*, line 2\)"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told_with_the_place(
+    module: str, source: str, sentence: str
+) -> None:
+    Path(f"{module}.py").write_text(source)
+    with pytest.raises(ConfigurationError, match=sentence):
+        load_pipeline(f"{module}:pipeline")
