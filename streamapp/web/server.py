@@ -9,7 +9,6 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 import orjson
 from aiohttp import web
@@ -18,6 +17,7 @@ from streamapp.clock import Clock
 from streamapp.errors import ConfigurationError, PortInUseError
 from streamapp.observability.health import Health, stage_health, stage_readiness
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.version import VERSION
 from streamapp.web.index_page import Moment, StageView, index_page
 from streamapp.web.rates import FinishedRates
 
@@ -168,7 +168,7 @@ def _page(view: WorkerView, rates: FinishedRates) -> str:
         StageView(metrics, stage_health(metrics, now, view.stall_after_seconds), rate)
         for metrics, rate in zip(stages, rates.look(stages), strict=True)
     ]
-    return index_page(views, Moment(wall, now, text), version("streamapp"))
+    return index_page(views, Moment(wall, now, text), VERSION)
 
 
 def _verdict(
