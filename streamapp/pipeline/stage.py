@@ -1,9 +1,9 @@
 """A stage: an agent with its settings."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from streamapp.pipeline.agent import Agent
 from streamapp.policies.backoff import Backoff
@@ -53,6 +53,11 @@ class StageConfig(BaseModel):
     max_outputs_per_record: int = Field(default=1000, ge=1)
     max_in_flight_records: int = Field(default=8192, ge=1)
     max_in_flight_bytes: int = Field(default=32 * 1024 * 1024, ge=1)
+
+    @model_validator(mode="after")
+    def _policy_is_one(self) -> Self:
+        _ = self.policy  # a wrong `then` is refused here, and not at the first failure
+        return self
 
     @property
     def policy(self) -> Policy:

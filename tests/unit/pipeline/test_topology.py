@@ -130,7 +130,8 @@ def test_a_setting_out_of_range_names_pipeline_stage_and_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"retry_count": -1}, {"timeout_seconds": 0}, {"error_policy": "explode"}]
+    "bad",
+    [{"retry_count": -1}, {"then": "retry"}, {"timeout_seconds": 0}, {"error_policy": "explode"}],
 )
 def test_a_bad_stage_config_raises_at_construction(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
