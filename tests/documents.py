@@ -1,0 +1,217 @@
+"""Documents as a reader follows them: their blocks in order, in a copy of a fresh checkout.
+
+- A `python` or `yaml` block after a paragraph that ends with a colon and names a file in backquotes
+  or as a link is that file; where the checkout has the file, the two must be the same.
+- All other `python` blocks of a document are one program.
+- A `sh` block is run by bash and must end with 0.
+- A `text` block is what the `sh` block before it printed: each of its lines must be there in this
+  order, `...` stands for any, and times and rates may differ; all numbers may where it had less
+  to do.
+- Other blocks are looked at, not run.
+"""
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamapp.brokers.dev.broker import DevBroker
+from streamapp.brokers.dev.ports import PortChooser
+from streamapp.brokers.dev.watchdog import Watchdog
+
+ROOT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 120
+
+TESTED_ELSEWHERE = ("make test",)
+"""Commands that are not run here: this test is a part of `make test`."""
+
+SMALLER = ((r"--records 50000\b", "--records 3000"), (r"--records 20000\b", "--records 2000"))
+"""The same commands with less to do."""
+
+_BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"`([\w./-]+\.(?:py|ya?ml))`(?:\]\([^)]*\))?[^`]*:$")
+_NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", ".*_cache", ".streamapp", "__pycache__")
+_NUMBER = re.compile(r" *\d[\d,.]*")
+_MEASURED = re.compile(r"\d[\d,.]*(?= ?(?:s\b|us\b|ms\b|/s|records/s))")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block.
+
+    Attributes:
+        language: the word after the fence.
+        text: its lines.
+        line: number of its first line in the document.
+        file: the file that it is, if the text before it says so.
+    """
+
+    language: str
+    text: str
+    line: int
+    file: str | None
+
+
+def documents() -> list[Path]:
+    """The README and everything under docs/."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """The fenced blocks of a document, in order."""
+    for match in _BLOCK.finditer(text):
+        before = text[: match.start()].rstrip().rpartition("\n\n")[2].replace("\n", " ")
+        named = _FILE.search(before)
+        line = text.count("\n", 0, match.start()) + 2
+        yield Block(match[1].strip(), match[2], line, named[1] if named else None)
+
+
+class Reader:
+    """Follows one document.
+
+    Args:
+        document: what to follow.
+        folder: where the copy of the checkout is made.
+    """
+
+    def __init__(self, document: Path, folder: Path) -> None:
+        self._name = str(document.relative_to(ROOT))
+        self._blocks = list(blocks(document.read_text()))
+        self._checkout = folder / "checkout"
+        ports = PortChooser(random.Random())
+        self._ports = {"9092": str(ports.choose()), "9464": str(ports.choose())}
+        self._printed = ""
+        self._varies = _MEASURED
+
+    def follow(self) -> None:
+        """Do what the document says, from its beginning to its end."""
+        _copy_checkout(self._checkout)
+        self._run_program()
+        brokers = self._checkout / ".streamapp" / "broker"
+        guard = Watchdog(brokers)
+        try:
+            for block in self._blocks:
+                self._follow_block(block)
+        finally:
+            DevBroker(brokers).down()
+            guard.dismiss()
+
+    def _follow_block(self, block: Block) -> None:
+        if block.language == "sh":
+            self._run_shell(block)
+        elif block.language == "text":
+            self._compare_output(block)
+        elif block.file is not None:
+            self._write_file(block, block.file)
+
+    def _write_file(self, block: Block, name: str) -> None:
+        path = self._checkout / name
+        if (ROOT / name).exists():
+            # A document may leave out the docstring at the top.
+            assert path.read_text().endswith(block.text), f"{self._where(block)} is not {name}"
+        else:
+            path.write_text(block.text)
+
+    def _run_program(self) -> None:
+        """Run the `python` blocks that are no files, with empty lines in place of the rest."""
+        program = ""
+        for block in self._blocks:
+            if block.language == "python" and block.file is None:
+                program += "\n" * (block.line - 1 - program.count("\n")) + block.text
+        if program:
+            path = self._checkout / f"{Path(self._name).stem.replace('-', '_')}_blocks.py"
+            path.write_text(program)
+            self._run([sys.executable, str(path)], self._name)
+
+    def _run_shell(self, block: Block) -> None:
+        script = block.text
+        for pattern, replacement in SMALLER:
+            script = re.sub(pattern, replacement, script)
+        for port, free in self._ports.items():
+            script = re.sub(rf"\b{port}\b", free, script)
+        lines = [line for line in script.splitlines() if not line.startswith(TESTED_ELSEWHERE)]
+        self._varies = _NUMBER if _has_less_to_do(block.text) else _MEASURED
+        self._printed = self._run(["bash", "-euc", "\n".join(lines)], self._where(block))
+
+    def _run(self, command: list[str], where: str) -> str:
+        # A group of its own: whatever a failed block leaves in the background ends with it.
+        process = subprocess.Popen(  # noqa: S603 - the documents' own commands
+            command,
+            cwd=self._checkout,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            printed, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            process.kill()
+        assert process.returncode == 0, f"{where} ended with {process.returncode}:\n{printed}"
+        return printed
+
+    def _environment(self) -> Mapping[str, str]:
+        """That of a user who has the environment active, with the ports of this reader."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMAPP_KAFKA_")}
+        return kept | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "STREAMAPP_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self._ports['9092']}",
+            "STREAMAPP_WEB_PORT": self._ports["9464"],
+            "ARGS": "--records 2000",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(self._checkout),
+            "COLUMNS": "200",
+        }
+
+    def _compare_output(self, block: Block) -> None:
+        rest = [self._varies.sub("0", line) for line in self._printed.splitlines()]
+        for line in block.text.splitlines():
+            expected = self._varies.sub("0", line)
+            if expected.strip() == "...":
+                continue
+            found = next((i for i, had in enumerate(rest) if _is(had, expected)), None)
+            assert found is not None, (
+                f"{self._where(block)} says {line!r}; printed was:\n{self._printed}"
+            )
+            rest = rest[found + 1 :]
+
+    def _where(self, block: Block) -> str:
+        return f"{self._name}:{block.line}"
+
+
+def _is(printed: str, expected: str) -> bool:
+    return printed.startswith(expected) if expected else not printed
+
+
+def _has_less_to_do(script: str) -> bool:
+    """Whether this test makes the commands of a block do less than they say."""
+    return "make demo" in script or any(re.search(pattern, script) for pattern, _ in SMALLER)
+
+
+def _copy_checkout(folder: Path) -> None:
+    """The project as cloned, with this environment as its `.venv`."""
+    shutil.copytree(ROOT, folder, ignore=_NOT_COPIED)
+    environment = folder / ".venv"
+    environment.mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if path.name != ".installed":
+            (environment / path.name).symlink_to(path)
+    (environment / ".installed").touch()  # newer than what it is made of: make installs nothing
+
+
+def anchors(text: str) -> set[str]:
+    """Anchors of a document's headings, as GitHub makes them."""
+    without_code = _BLOCK.sub("", text)
+    titles = re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(text: str) -> list[str]:
+    """Targets of a document's links and pictures."""
+    return re.findall(r"\]\(([^)\s]+)\)", _BLOCK.sub("", text))

@@ -1,0 +1,87 @@
+"""Every document does what it says: blocks run, links lead somewhere, references are current."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from streamapp.cli.exit_codes import ExitCode
+from streamapp.cli.reference import cli_reference, settings_reference
+from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.record import StoredRecord
+from streamapp.runtime.dead_letters import PREFIX, Failure, error_headers
+from tests.documents import ROOT, Reader, anchors, blocks, documents, links
+
+LANGUAGES = {"python", "sh", "text", "yaml", "json", "ini", ""}
+
+
+def _name(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def _has(document: Path, *languages: str) -> bool:
+    return any(block.language in languages for block in blocks(document.read_text()))
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("document", [d for d in documents() if _has(d, "python", "sh")], ids=_name)
+def test_a_document_can_be_followed(document: Path, tmp_path: Path) -> None:
+    Reader(document, tmp_path).follow()
+
+
+@pytest.mark.parametrize("document", documents(), ids=_name)
+def test_blocks_are_of_kinds_that_are_run_or_known_not_to_be(document: Path) -> None:
+    assert {block.language for block in blocks(document.read_text())} <= LANGUAGES
+
+
+@pytest.mark.parametrize("document", documents(), ids=_name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in links(document.read_text()):
+        if link.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = document.parent / file if file else document
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text()), link
+
+
+def test_every_document_is_found_from_the_index() -> None:
+    seen: set[Path] = set()
+    ahead = [ROOT / "README.md"]
+    while ahead:
+        document = ahead.pop()
+        if document in seen:
+            continue
+        seen.add(document)
+        for link in links(document.read_text()):
+            target = (document.parent / link.partition("#")[0]).resolve()
+            if target.is_dir():
+                target /= "README.md"
+            if target.suffix == ".md" and target.exists():
+                ahead.append(target)
+    assert set(documents()) <= seen
+
+
+@pytest.mark.parametrize(
+    ("name", "made"), [("cli", cli_reference), ("settings", settings_reference)]
+)
+def test_references_are_current(name: str, made: Callable[[], str]) -> None:
+    assert (ROOT / "docs" / "reference" / f"{name}.md").read_text() == made(), (
+        f"regenerate: python -m streamapp.cli.reference {name} > docs/reference/{name}.md"
+    )
+
+
+def test_the_page_on_dead_letters_names_every_header_and_reason() -> None:
+    page = (ROOT / "docs" / "reference" / "dead-letters.md").read_text()
+    failure = Failure("p", "s", ValueError("x"), DeadLetterReason.FAILED, 1, 0, 0, "run")
+    names = [name for name, _ in error_headers((), StoredRecord("t", 0, 0, 0, None, b""), failure)]
+    in_page = [line.split("`")[1] for line in page.splitlines() if line.startswith(f"| `{PREFIX}")]
+    assert in_page == names
+    assert all(f"| `{reason}` |" in page for reason in DeadLetterReason)
+
+
+def test_the_page_on_running_names_every_exit_code() -> None:
+    page = (ROOT / "docs" / "how-to" / "run-on-kafka.md").read_text()
+    for code in ExitCode:
+        assert f"| {code.value} | `{code.name}` |" in page
