@@ -1,13 +1,9 @@
 """An assigned partition: one object for each assignment, so that identity is its epoch."""
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from streamapp.record import TopicPartition
 from streamapp.runtime.frontier import Frontier
-
-if TYPE_CHECKING:
-    from streamapp.runtime.work import Work
 
 
 class Partition:
@@ -19,7 +15,6 @@ class Partition:
     Attributes:
         name: topic and partition.
         frontier: delivered and finished offsets.
-        busy: keys in work, with the records that wait behind them.
         committed: offset that was last committed from here; `None` before the first commit.
         in_flight_records, in_flight_bytes: delivered and not finished.
         stamps: offset and timestamp (ms) of the first record of each delivered chunk.
@@ -29,7 +24,6 @@ class Partition:
     """
 
     __slots__ = (
-        "busy",
         "closed",
         "committed",
         "exhausted",
@@ -46,7 +40,6 @@ class Partition:
     ) -> None:
         self.name = name
         self.frontier = Frontier(position)
-        self.busy: dict[bytes, deque[Work] | None] = {}
         self.committed: int | None = None
         self.in_flight_records = 0
         self.in_flight_bytes = 0

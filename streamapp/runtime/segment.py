@@ -78,14 +78,16 @@ class SegmentRunner:
             on_failed=self._output_failed,
         )
         self._steps = tuple(StepRunner(segment, i, targets, own) for i, own in enumerate(metrics))
-        self._retries = RetryQueue(clock, self._again)
+        self._retries = RetryQueue(clock, self._retry_now)
         self._lanes = Lanes(
             self._steps,
             _lane_count(segment, self._steps),
             clock,
             self._head,
             on_ended=self._outbox.add,
-            on_failed=FailureHandler(environment, self._retries, on_stop=self._stop_on).handle,
+            on_failed=FailureHandler(
+                environment, on_retry=self._retry_later, on_stop=self._stop_on
+            ).handle,
             on_dry=self._dry,
         )
         self._intake = Intake(self._consumer, stage, partitions, clock, self._head, self._lanes.put)
@@ -134,7 +136,6 @@ class SegmentRunner:
                     group.create_task(work, name=f"{self.segment.group} {name}")
                     for name, work in self._background()
                 ]
-                tasks += self._lanes.start(group, self.segment.group)
                 await self._stopping.wait()
                 await self._shut_down()
                 for task in tasks:
@@ -161,20 +162,24 @@ class SegmentRunner:
         if self._replay.is_set():
             self._assignment.suspend()  # there is no producer now; they open with the others
         self._intake.room()
+        log.info("%s: assigned %s", self.segment.group, _listed(partitions))
 
-    async def on_partitions_revoked(
-        self,
-        partitions: frozenset[TopicPartition],  # noqa: ARG002 - eager: all of them go
-    ) -> None:
-        """Finish what is in flight within the deadline, commit, and let go."""
+    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Finish what is in flight within the deadline, commit, and let go of everything.
+
+        Rebalances are eager: whatever comes back comes as a new assignment.
+        """
         if self._assignment.partitions:
-            await self._drain(self._env.config.revoke_drain_seconds)
+            drained = await self._drain(self._env.config.revoke_drain_seconds)
             await self._committer.commit()
+            how = "" if drained else ", with work in flight that will be delivered again"
+            log.info("%s: gave back %s%s", self.segment.group, _listed(partitions), how)
         self._assignment.close()
         self._intake.take_put_back()
         self._reset()
 
     def _background(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
+        yield "lanes", self._lanes.run(self.segment.group)
         yield "intake", self._intake.run()
         yield "outbox", self._outbox.run()
         yield "commits", self._committer.run()
@@ -207,7 +212,7 @@ class SegmentRunner:
 
     async def _drain(self, deadline_seconds: float) -> bool:
         """Start nothing new and wait for what runs; whether it all finished in time."""
-        self._lanes.drop_waiting(self._assignment.partitions.values())
+        self._lanes.drop_waiting()
         self._retries.clear()
         try:
             async with asyncio.timeout(deadline_seconds):
@@ -255,7 +260,7 @@ class SegmentRunner:
 
     def _reset(self) -> None:
         """Forget all work of closed partitions."""
-        self._lanes.drop_waiting(())
+        self._lanes.drop_waiting()
         self._lanes.abandon()
         self._retries.clear()
         self._outbox.discard()
@@ -264,7 +269,11 @@ class SegmentRunner:
         self._outbox.hurry()
         self._changed.set()
 
-    def _again(self, works: Iterable[Work]) -> None:
+    def _retry_later(self, work: Work, delay_seconds: float) -> None:
+        self._lanes.hold(work)
+        self._retries.add(work, delay_seconds)
+
+    def _retry_now(self, works: Iterable[Work]) -> None:
         self._lanes.put_first(works)
 
     def _finished(self, flush: Flush) -> None:
@@ -307,6 +316,7 @@ class SegmentRunner:
         if self._error is None:
             self._error = error
             self._intake.halt()
+            self._lanes.drop_waiting()  # nothing is started after it
             self._stopping.set()
 
     def _state(self, state: StageState) -> None:
@@ -319,6 +329,15 @@ class SegmentRunner:
                 await self._consumer.stop()
         except (BrokerError, TimeoutError) as error:
             log.warning("the consumer was abandoned without a clean end: %r", error)
+
+
+def _listed(partitions: Iterable[TopicPartition]) -> str:
+    """Partitions in a line: `playback.raw[0,1,2]`."""
+    by_topic: dict[str, list[int]] = {}
+    for topic, partition in sorted(partitions):
+        by_topic.setdefault(topic, []).append(partition)
+    listed = [f"{topic}[{','.join(map(str, own))}]" for topic, own in by_topic.items()]
+    return " ".join(listed) or "no partitions"
 
 
 def _lane_count(segment: Segment, steps: tuple[StepRunner, ...]) -> int:
