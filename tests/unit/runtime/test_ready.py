@@ -50,7 +50,7 @@ def test_every_record_ends_once_and_in_the_order_of_its_key(
             else:
                 queue.release(one)
                 ended.append(one)
-    for key in {b"a", b"b", b"c"}:
+    for key in (b"a", b"b", b"c"):
         offsets = [w.record.offset for w in ended if w.order_key == key]
         assert offsets == sorted(offsets)
     assert sorted(w.record.offset for w in ended) == list(range(len(keys)))
