@@ -6,7 +6,7 @@ the event loop; as many as `concurrency` that do suspend run side by side.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 
 from streamapp.clock import Clock
@@ -99,6 +99,11 @@ class Lanes:
         """Whether a lane has a record in its hands."""
         return any(lane.work is not None for lane in self._lanes)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a record is ready and no lane has taken it yet."""
+        return bool(self._ready)
+
     def put(self, works: Iterable[Work]) -> None:
         """Add records at the end."""
         self._ready.extend(works)
@@ -118,13 +123,24 @@ class Lanes:
         else:
             busy.pop(key, None)
 
-    def drop_waiting(self, partitions: Iterable[Partition]) -> None:
-        """Forget what has not been started; it will be delivered again."""
-        self._ready.clear()
-        for partition in partitions:
+    def started(self) -> Iterable[Work]:
+        """Records in the hands of lanes."""
+        return [lane.work for lane in self._lanes if lane.work is not None]
+
+    def drop_waiting(self, overtaken: Mapping[Partition, int]) -> None:
+        """Forget what has not been started; it will be delivered again.
+
+        Args:
+            overtaken: by open partition, the offset below which records are kept, because a later
+                one has been started: that one would be delivered again with them.
+        """
+        self._ready = deque(
+            work for work in self._ready if work.record.offset < overtaken.get(work.partition, -1)
+        )
+        for partition, below in overtaken.items():
             for waiting in partition.busy.values():
-                if waiting is not None:
-                    waiting.clear()
+                while waiting and waiting[-1].record.offset >= below:
+                    waiting.pop()
 
     def expire(self, now: float) -> None:
         """Cancel attempts that have taken too long; to be called now and then."""

@@ -9,7 +9,7 @@ made of are finished. A record whose outputs go to several topics needs no count
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -117,6 +117,13 @@ class Outbox:
         flush.records += 1
         if flush.records == self._max_records:
             self._wake.set()
+
+    def held(self) -> Iterable[tuple[Partition, int]]:
+        """Highest offset of each partition in each flush that is not acknowledged."""
+        flushes = [*self._outstanding] if self._open is None else [*self._outstanding, self._open]
+        for flush in flushes:
+            for partition, share in flush.shares.items():
+                yield partition, max(share.offsets)
 
     def hurry(self) -> None:
         """Send what there is without waiting for more."""

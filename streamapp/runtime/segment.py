@@ -19,6 +19,7 @@ from streamapp.runtime.intake import Intake
 from streamapp.runtime.lag import LagWatch
 from streamapp.runtime.lanes import Lanes
 from streamapp.runtime.outbox import Flush, Outbox
+from streamapp.runtime.partition import Partition
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.target import Target
@@ -206,18 +207,41 @@ class SegmentRunner:
         self._reset()
 
     async def _drain(self, deadline_seconds: float) -> bool:
-        """Start nothing new and wait for what runs; whether it all finished in time."""
-        self._lanes.drop_waiting(self._assignment.partitions.values())
-        self._retries.clear()
+        """Finish what runs and what it has overtaken; whether that was done in time."""
+        deadline = self._env.clock.monotonic() + deadline_seconds
+        overtaken = self._overtaken()
+        self._lanes.drop_waiting(overtaken)
+        self._retries.drop_waiting(overtaken)
         try:
             async with asyncio.timeout(deadline_seconds):
-                while (self._lanes.busy or not self._outbox.empty) and not self._replay.is_set():
+                while self._unfinished(deadline) and not self._replay.is_set():
                     self._changed.clear()
                     self._outbox.hurry()
                     await self._changed.wait()
         except TimeoutError:
             return False
         return not self._replay.is_set()
+
+    def _unfinished(self, deadline: float) -> bool:
+        """Whether anything is under way that can end before then, in monotonic seconds."""
+        lanes, outbox = self._lanes, self._outbox
+        return lanes.busy or lanes.waiting or not outbox.empty or self._retries.due_by(deadline)
+
+    def _overtaken(self) -> dict[Partition, int]:
+        """Highest offset of each open partition that was started.
+
+        Where keys go side by side, records before it may still wait for their turn. Without
+        them the frontier would stay behind, and all after them would be delivered again.
+        """
+        highest = {
+            partition: partition.frontier.highest_finished or -1
+            for partition in self._assignment.partitions.values()
+        }
+        started = [(work.partition, work.record.offset) for work in self._lanes.started()]
+        for partition, offset in (*started, *self._outbox.held()):
+            if partition in highest:
+                highest[partition] = max(highest[partition], offset)
+        return highest
 
     async def _watch_replay(self) -> None:
         """Deliver again from the frontier whenever a batch failed or the producer was lost."""
@@ -255,9 +279,9 @@ class SegmentRunner:
 
     def _reset(self) -> None:
         """Forget all work of closed partitions."""
-        self._lanes.drop_waiting(())
+        self._lanes.drop_waiting({})
         self._lanes.abandon()
-        self._retries.clear()
+        self._retries.drop_waiting({})
         self._outbox.discard()
 
     def _dry(self) -> None:

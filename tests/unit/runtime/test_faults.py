@@ -1,0 +1,97 @@
+"""Faults in the middle of work on the memory broker: nothing lost, repeated, stuck or leaked."""
+
+import asyncio
+from typing import Any
+
+from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import Topology, build
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.policy import Policy, dead_letter, retry
+from streamapp.service import Service
+from streamapp.topics.topic import Topic
+from tests.unit.runtime.faults import FaultyBroker, running, until
+
+
+@agent
+def same(value: bytes) -> bytes:
+    return value
+
+
+def topology(
+    name: str, step: Agent[Any, Any] = same, policy: Policy | None = None, **settings: Any
+) -> Topology:
+    """One stage between the topics `<name>-in` and `<name>-out`."""
+    return build(
+        Pipeline(name, source=Topic(f"{name}-in", bytes))
+        .stage(step, name="stage", on_error=policy or dead_letter(), **settings)
+        .sink(Topic(f"{name}-out", bytes))
+    )
+
+
+async def broker_for(*names: str, **config: str) -> FaultyBroker:
+    broker = FaultyBroker()
+    for name in names:
+        await broker.create(f"{name}-in", f"{name}-out", f"{name}.stage.dlq", **config)
+    return broker
+
+
+async def test_a_clean_drain_leaves_nothing_that_others_have_overtaken() -> None:
+    broker = await broker_for("a")
+    gate = asyncio.Event()
+    seen: list[bytes] = []
+
+    @agent
+    async def gated(value: bytes) -> bytes:
+        seen.append(value)
+        if value.startswith(b"slow"):
+            await gate.wait()
+        return value
+
+    pairs = [(b"slow", b"slow1"), (b"slow", b"slow2")] + [(b"%d" % n, b"fast") for n in range(20)]
+    async with running(Service(broker, [topology("a", gated, concurrency=4)])) as task:
+        await broker.write("a-in", *pairs)
+        await until(lambda: len(broker.values("a-out")) == 20)
+        assert b"slow2" not in seen, "it has to wait behind the first"
+        asyncio.get_running_loop().call_later(0.1, gate.set)
+        assert not task.done()
+
+    # Else the twenty that were finished would be delivered, and written, once more.
+    assert await broker.committed("a.stage") == len(pairs)
+    assert len(broker.values("a-out")) == len(pairs)
+
+
+async def test_a_tombstone_without_a_key_becomes_a_dead_letter() -> None:
+    broker = await broker_for("a")
+    await broker.write("a-in", (None, None), (b"k", b"1"))
+
+    async with running(Service(broker, [topology("a")])):
+        await until(lambda: broker.values("a-out") == [b"1"])
+        await until(lambda: broker.values("a.stage.dlq") == [None])
+
+    (letter,) = broker.records("a.stage.dlq")
+    assert letter.key is None
+    assert await broker.committed("a.stage") == 2
+
+
+async def test_a_clean_drain_waits_for_a_retry_that_others_have_overtaken() -> None:
+    broker = await broker_for("a")
+    attempts = 0
+
+    @agent
+    async def fail_once(value: bytes) -> bytes:
+        nonlocal attempts
+        if value == b"1":
+            attempts += 1
+            if attempts == 1:
+                raise OSError
+        return value
+
+    settled = retry(3, backoff=Backoff(base_seconds=0.3, max_seconds=0.3))
+    async with running(Service(broker, [topology("a", fail_once, settled)])) as task:
+        await broker.write("a-in", (b"1", b"1"), (b"2", b"2"), (b"3", b"3"))
+        await until(lambda: broker.values("a-out") == [b"2", b"3"])
+        assert not task.done()
+
+    assert broker.values("a-out") == [b"2", b"3", b"1"]
+    assert await broker.committed("a.stage") == 3
