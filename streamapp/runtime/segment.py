@@ -247,10 +247,13 @@ class SegmentRunner:
         """Deliver again from the frontier whenever a batch failed or the producer was lost."""
         while True:
             await self._replay.wait()
-            await self._env.producer.replace(self._producer_generation)
-            self._producer_generation = self._env.producer.generation
-            await self._refresh_limits()
-            await self._lanes_quiet()
+            producer, usable = self._env.producer, False
+            while not usable:  # while lanes become quiet, another segment can lose the next one
+                await producer.replace(self._producer_generation)
+                self._producer_generation = producer.generation
+                await self._refresh_limits()
+                await self._lanes_quiet()
+                usable = producer.is_current(self._producer_generation)
             self._replay.clear()
             self._assignment.resume(self._intake.take_put_back())
             self._intake.room()

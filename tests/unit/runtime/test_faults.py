@@ -1,13 +1,20 @@
 """Faults in the middle of work on the memory broker: nothing lost, repeated, stuck or leaked."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
+from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
+from streamapp.clock import SystemClock
+from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, retry
+from streamapp.record import TopicPartition
+from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.committer import Committer
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
 from tests.unit.runtime.faults import FaultyBroker, running, until
@@ -34,6 +41,73 @@ async def broker_for(*names: str, **config: str) -> FaultyBroker:
     for name in names:
         await broker.create(f"{name}-in", f"{name}-out", f"{name}.stage.dlq", **config)
     return broker
+
+
+async def test_a_stage_that_waits_for_its_agents_sits_out_the_next_loss_of_the_producer() -> None:
+    broker = await broker_for("a", "b")
+    gate, release, calls = asyncio.Event(), asyncio.Event(), 0
+
+    @agent
+    async def slow_to_leave(value: bytes) -> bytes:
+        nonlocal calls
+        calls += 1
+        try:
+            await gate.wait()
+        finally:
+            while not release.is_set():
+                with suppress(asyncio.CancelledError):
+                    await release.wait()
+        return value
+
+    service = Service(broker, [topology("a"), topology("b", slow_to_leave)])
+    async with running(service) as task:
+        await broker.write("b-in", (b"k", b"b"))
+        await until(lambda: calls == 1)
+        broker.fail_batches["a-out"] = 1
+        await broker.write("a-in", (b"k", b"a"))
+        await until(lambda: broker.values("a-out") == [b"a"])  # a is back, b still waits
+        broker.fail_batches["a-out"] = 1
+        broker.producers_refused = True
+        await broker.write("a-in", (b"k", b"a2"))
+        await until(lambda: broker.fired["start"] > 0)
+        gate.set()
+        release.set()
+        await asyncio.sleep(0.3)  # whatever it would do without a producer, it does now
+        assert not task.done(), task
+        broker.producers_refused = False
+        await until(lambda: broker.values("b-out") == [b"b"])
+        await until(lambda: broker.values("a-out") == [b"a", b"a2"])
+    assert broker.fired["a-out"] == 2
+
+
+async def test_what_was_finished_before_a_replay_and_not_committed_is_committed_after_it() -> None:
+    broker = await broker_for("a")
+    await broker.write("a-in", (b"k", b"1"), (b"k", b"2"))
+    name = TopicPartition("a-in", 0)
+    metrics = StageMetrics("a", "stage", "a-in")
+    consumer = broker.consumer(ConsumerConfig("g", ("a-in",)), Listening())
+    await consumer.start()
+    await until(lambda: consumer.assignment() == {name})
+    assignment = Assignment(consumer, metrics)
+    committer = Committer(consumer, assignment.partitions, SystemClock(), metrics)
+    assignment.open([name], {})
+    assignment.partitions[name].frontier.deliver([0, 1])
+    assignment.partitions[name].frontier.finish([0, 1])
+
+    assignment.suspend()
+    assignment.resume({})
+    await committer.commit()
+
+    assert await broker.admin().committed_offsets("g") == {name: CommittedOffset(2)}
+    await consumer.stop()
+
+
+class Listening:
+    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        pass
+
+    async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        pass
 
 
 async def test_a_clean_drain_leaves_nothing_that_others_have_overtaken() -> None:
