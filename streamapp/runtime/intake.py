@@ -140,8 +140,7 @@ class Intake:
             records = [record for record in records if record.offset < partition.until]
             if not records:
                 return
-        partition.frontier.deliver([record.offset for record in records])
-        partition.stamps.append((records[0].offset, records[0].timestamp))
+        partition.delivered([record.offset for record in records], records[0].timestamp)
         value_bytes = sum([len(record.value or b"") for record in records])
         partition.in_flight_records += len(records)
         partition.in_flight_bytes += value_bytes

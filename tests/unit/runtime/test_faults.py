@@ -1,6 +1,7 @@
 """Faults in the middle of work on the memory broker: nothing lost, repeated, stuck or leaked."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -9,12 +10,16 @@ from streamapp.clock import SystemClock
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.stage import StageConfig
 from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, retry
-from streamapp.record import TopicPartition
+from streamapp.record import StoredRecord, TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.committer import Committer
+from streamapp.runtime.intake import Intake
+from streamapp.runtime.partition import Partition
+from streamapp.runtime.work import Work
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
 from tests.unit.runtime.faults import FaultyBroker, running, until
@@ -108,6 +113,30 @@ class Listening:
 
     async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
         pass
+
+
+async def test_timestamps_of_finished_chunks_are_forgotten() -> None:
+    broker = await broker_for("a")
+    name = TopicPartition("a-in", 0)
+    partition = Partition(name)
+    intake = Intake(
+        broker.consumer(ConsumerConfig("g", ("a-in",)), Listening()),
+        StageConfig(),
+        {name: partition},
+        SystemClock(),
+        StageMetrics("a", "stage", "a-in"),
+        forget,
+    )
+
+    for offset in range(1000):
+        intake._admit(name, [StoredRecord("a-in", 0, offset, 0, None, b"")])
+        partition.frontier.finish([offset])
+
+    assert len(partition.stamps) <= 2
+
+
+def forget(_works: Iterable[Work]) -> None:
+    pass
 
 
 async def test_a_clean_drain_leaves_nothing_that_others_have_overtaken() -> None:
