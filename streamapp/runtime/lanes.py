@@ -187,6 +187,8 @@ class Lanes:
 
     async def _park(self, lane: Lane) -> None:
         self._on_dry()
+        if lane.task is not None and lane.task.cancelling():
+            raise asyncio.CancelledError  # the end of the segment, which an agent has swallowed
         lane.wake = asyncio.get_running_loop().create_future()
         self._parked.append(lane)
         self._metrics.busy_lanes -= 1

@@ -17,6 +17,7 @@ from streamapp.policies.policy import Policy, dead_letter, retry
 from streamapp.record import StoredRecord, TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.committer import Committer
+from streamapp.runtime.config import RuntimeConfig
 from streamapp.runtime.intake import Intake
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.work import Work
@@ -137,6 +138,27 @@ async def test_timestamps_of_finished_chunks_are_forgotten() -> None:
 
 def forget(_works: Iterable[Work]) -> None:
     pass
+
+
+async def test_an_agent_that_swallows_its_cancellation_does_not_keep_the_service_from_ending() -> (
+    None
+):
+    broker = await broker_for("a")
+    started = asyncio.Event()
+
+    @agent
+    async def deaf(value: bytes) -> bytes:
+        started.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return value
+
+    config = RuntimeConfig(shutdown_drain_seconds=0.05)
+    async with running(Service(broker, [topology("a", deaf)], config=config)):
+        await broker.write("a-in", (b"k", b"1"))
+        await started.wait()
+
+    assert await broker.committed("a.stage") == 0
 
 
 async def test_a_clean_drain_leaves_nothing_that_others_have_overtaken() -> None:
