@@ -5,8 +5,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
+from streamapp.brokers.memory.admin import MemoryAdmin
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
 from streamapp.clock import SystemClock
+from streamapp.errors import BrokerError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.pipeline import Pipeline
@@ -159,6 +163,29 @@ async def test_an_agent_that_swallows_its_cancellation_does_not_keep_the_service
         await started.wait()
 
     assert await broker.committed("a.stage") == 0
+
+
+async def test_an_admin_call_that_fails_does_not_break_off_a_run_until_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = await broker_for("a")
+    await broker.write("a-in", (b"k", b"1"))
+    committed_offsets, failures = MemoryAdmin.committed_offsets, 0
+
+    async def fail_once(admin: MemoryAdmin, group: str) -> Any:
+        nonlocal failures
+        if not failures:
+            failures += 1
+            raise BrokerError("the coordinator moved")
+        return await committed_offsets(admin, group)
+
+    monkeypatch.setattr(MemoryAdmin, "committed_offsets", fail_once)
+    async with asyncio.timeout(10):
+        await Service(broker, [topology("a")]).run(until_end=True)
+
+    assert failures == 1
+    assert broker.values("a-out") == [b"1"]
+    assert await broker.committed("a.stage") == 1
 
 
 async def test_a_clean_drain_leaves_nothing_that_others_have_overtaken() -> None:
