@@ -226,6 +226,24 @@ async def test_a_tombstone_without_a_key_becomes_a_dead_letter() -> None:
     assert await broker.committed("a.stage") == 2
 
 
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even that")
+
+
+@pytest.mark.parametrize("error", [UnspeakableError(), ValueError("\ud800")])
+async def test_an_error_that_cannot_be_shown_still_becomes_a_dead_letter(error: Exception) -> None:
+    @agent
+    def fail(_value: bytes) -> bytes:
+        raise error
+
+    broker = await broker_for("a")
+    await broker.write("a-in", (b"k", b"1"))
+
+    async with running(Service(broker, [topology("a", fail)])):
+        await until(lambda: broker.values("a.stage.dlq") == [b"1"])
+
+
 async def test_a_clean_drain_waits_for_a_retry_that_others_have_overtaken() -> None:
     broker = await broker_for("a")
     attempts = 0
