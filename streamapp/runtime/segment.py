@@ -10,6 +10,7 @@ from streamapp.errors import BrokerError, StageStoppedError
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.topology import Segment
+from streamapp.policies.backoff import Backoff
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.committer import Committer
@@ -26,6 +27,9 @@ from streamapp.runtime.target import Target
 from streamapp.runtime.work import Work
 
 log = logging.getLogger(__name__)
+
+REPLAY_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
+"""Waits before further replays when no batch in between was acknowledged."""
 
 
 class SegmentRunner:
@@ -59,6 +63,7 @@ class SegmentRunner:
         self._changed = asyncio.Event()
         self._error: StageStoppedError | None = None
         self._producer_generation = 0
+        self._failed_batches = 0
         clock, config = environment.clock, environment.config
         stage = segment.steps[0].stage.config
         self._progress = ProgressWatch(self._head, clock)
@@ -247,6 +252,9 @@ class SegmentRunner:
         """Deliver again from the frontier whenever a batch failed or the producer was lost."""
         while True:
             await self._replay.wait()
+            if self._failed_batches > 1:
+                delay = REPLAY_BACKOFF.delay_seconds(self._failed_batches - 1, self._env.rng)
+                await self._env.clock.sleep(delay)
             producer, usable = self._env.producer, False
             while not usable:  # while lanes become quiet, another segment can lose the next one
                 await producer.replace(self._producer_generation)
@@ -296,6 +304,7 @@ class SegmentRunner:
 
     def _finished(self, flush: Flush) -> None:
         """All outputs of these records are acknowledged."""
+        self._failed_batches = 0
         moved = False
         for partition, share in flush.shares.items():
             if partition.closed:
@@ -320,6 +329,7 @@ class SegmentRunner:
             error,
         )
         self._head.producer_replacements += 1
+        self._failed_batches += 1
         self._suspend()
 
     def _suspend(self) -> None:

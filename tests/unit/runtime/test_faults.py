@@ -188,6 +188,19 @@ async def test_an_admin_call_that_fails_does_not_break_off_a_run_until_the_end(
     assert await broker.committed("a.stage") == 1
 
 
+async def test_a_batch_that_always_fails_is_tried_at_a_bounded_rate() -> None:
+    broker = await broker_for("a")
+    broker.fail_batches["a-out"] = 1_000_000
+
+    async with running(Service(broker, [topology("a")])):
+        await broker.write("a-in", (b"k", b"1"))
+        await until(lambda: broker.fired["a-out"] >= 2)
+        await asyncio.sleep(0.5)  # a loop without a pause goes round hundreds of times
+        assert broker.fired["a-out"] < 20
+        broker.fail_batches.clear()
+        await until(lambda: broker.values("a-out") == [b"1"])
+
+
 async def test_a_clean_drain_leaves_nothing_that_others_have_overtaken() -> None:
     broker = await broker_for("a")
     gate = asyncio.Event()
