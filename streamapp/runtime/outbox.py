@@ -153,12 +153,15 @@ class Outbox:
         partition = target.partition_for(key)
         batch = target.open[partition]
         if batch is None:
-            batch = target.open[partition] = self._shared.current.create_batch()
+            batch = target.open[partition] = self._new_batch(target)
             flush.touched.add(target)
         if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
             flush.sealed.append((target, partition, batch))
-            batch = target.open[partition] = self._shared.current.create_batch()
+            batch = target.open[partition] = self._new_batch(target)
             batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
+
+    def _new_batch(self, target: Target) -> BatchBuilder:
+        return self._shared.current.create_batch(target.max_message_bytes)
 
     def _due(self) -> bool:
         flush = self._open

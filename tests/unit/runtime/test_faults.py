@@ -120,6 +120,18 @@ class Listening:
         pass
 
 
+async def test_batches_are_no_larger_than_their_topic_takes() -> None:
+    broker = await broker_for("a", max_message_bytes="2000")
+    values = [b"%d" % n * 30 for n in range(100, 300)]
+    for start in range(0, len(values), 10):
+        await broker.write("a-in", *((b"k", value) for value in values[start : start + 10]))
+
+    async with running(Service(broker, [topology("a")])):
+        await until(lambda: len(broker.values("a-out")) >= len(values))
+
+    assert broker.values("a-out") == values
+
+
 async def test_timestamps_of_finished_chunks_are_forgotten() -> None:
     broker = await broker_for("a")
     name = TopicPartition("a-in", 0)
