@@ -5,12 +5,13 @@ the event loop; as many as `concurrency` that do suspend run side by side.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 
 from streamapp.clock import Clock
 from streamapp.errors import DrainTimeoutError
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.runtime.partition import Partition
 from streamapp.runtime.ready import ReadyQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
@@ -125,6 +126,11 @@ class Lanes:
         """Whether a lane has a record in its hands."""
         return any(lane.work is not None for lane in self._lanes)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a record is ready and no lane has taken it yet."""
+        return bool(self._ready)
+
     def put(self, works: Iterable[Work]) -> None:
         """Add records that were fetched."""
         self._ready.put(works)
@@ -139,9 +145,13 @@ class Lanes:
         """Keep the key of a record that is to be tried again."""
         self._ready.hold(work)
 
-    def drop_waiting(self) -> None:
-        """Forget what has not been started; it will be delivered again."""
-        self._ready.drop()
+    def started(self) -> Iterable[Work]:
+        """Records in the hands of lanes."""
+        return [lane.work for lane in self._lanes if lane.work is not None]
+
+    def drop_waiting(self, overtaken: Mapping[Partition, int]) -> None:
+        """Forget what has not been started, as `ReadyQueue.drop` does."""
+        self._ready.drop(overtaken)
 
     def expire(self, now: float) -> None:
         """Cancel attempts that have taken too long; to be called now and then."""
@@ -167,6 +177,8 @@ class Lanes:
 
     async def _park(self, lane: Lane) -> None:
         self._on_dry()
+        if lane.task is not None and lane.task.cancelling():
+            raise asyncio.CancelledError  # the end of the segment, which an agent has swallowed
         lane.wake = asyncio.get_running_loop().create_future()
         self._parked.append(lane)
         self._metrics.busy_lanes -= 1

@@ -1,6 +1,7 @@
 """An assigned partition: one object for each assignment, so that identity is its epoch."""
 
 from collections import deque
+from collections.abc import Sequence
 
 from streamapp.record import TopicPartition
 from streamapp.runtime.frontier import Frontier
@@ -17,7 +18,7 @@ class Partition:
         frontier: delivered and finished offsets.
         committed: offset that was last committed from here; `None` before the first commit.
         in_flight_records, in_flight_bytes: delivered and not finished.
-        stamps: offset and timestamp (ms) of the first record of each delivered chunk.
+        stamps: offset and timestamp (ms) of the first record of each chunk that is not finished.
         until: deliver records below this offset only; `None` is without end.
         exhausted: all records below `until` are delivered.
         closed: no longer ours.
@@ -48,12 +49,21 @@ class Partition:
         self.exhausted = False
         self.closed = False
 
+    def delivered(self, offsets: Sequence[int], timestamp_ms: int) -> None:
+        """Take note of a chunk of records, and of the timestamp of its first."""
+        self._forget_finished()
+        self.frontier.deliver(offsets)
+        self.stamps.append((offsets[0], timestamp_ms))
+
     def oldest_timestamp_ms(self) -> int | None:
         """Timestamp of the first unfinished record, to the chunk; `None` with none in flight."""
-        position = self.frontier.position
+        self._forget_finished()
+        return self.stamps[0][1] if self.stamps else None
+
+    def _forget_finished(self) -> None:
+        position, stamps = self.frontier.position, self.stamps
         if position is None or self.frontier.idle:
-            return None
-        stamps = self.stamps
+            stamps.clear()
+            return
         while len(stamps) > 1 and stamps[1][0] <= position:
             stamps.popleft()
-        return stamps[0][1] if stamps else None

@@ -4,7 +4,7 @@ Hot path: `take` and `release` run once for each record.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.work import Work
@@ -78,11 +78,21 @@ class ReadyQueue:
             keys[work.order_key] = waiting
             self._first.appendleft(following)
 
-    def drop(self) -> None:
-        """Forget everything that has not been started; it will be delivered again."""
-        self._first.clear()
-        self._fresh.clear()
-        self._held.clear()
+    def drop(self, overtaken: Mapping[Partition, int]) -> None:
+        """Forget what has not been started; it will be delivered again.
+
+        Args:
+            overtaken: by open partition, the offset below which records are kept, because a later
+                one has been started: that one would be delivered again with them.
+        """
+        self._fresh.clear()  # none of these has been overtaken
+        self._first = deque(w for w in self._first if _is_overtaken(w, overtaken))
+        for partition, keys in list(self._held.items()):
+            if partition not in overtaken:
+                del self._held[partition]
+            for waiting in keys.values():
+                while waiting and not _is_overtaken(waiting[-1], overtaken):
+                    waiting.pop()
 
     def _may_start(self, work: Work, key: bytes) -> bool:
         """Whether the key is free; if not, the record waits behind it."""
@@ -97,3 +107,7 @@ class ReadyQueue:
             keys[key] = deque()
             work.owns_key = True
         return True
+
+
+def _is_overtaken(work: Work, overtaken: Mapping[Partition, int]) -> bool:
+    return work.record.offset < overtaken.get(work.partition, -1)

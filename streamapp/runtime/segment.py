@@ -10,6 +10,7 @@ from streamapp.errors import BrokerError, StageStoppedError
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.topology import Segment
+from streamapp.policies.backoff import Backoff
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.committer import Committer
@@ -19,12 +20,16 @@ from streamapp.runtime.intake import Intake
 from streamapp.runtime.lag import LagWatch
 from streamapp.runtime.lanes import Lanes
 from streamapp.runtime.outbox import Flush, Outbox
+from streamapp.runtime.partition import Partition
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.target import Target
 from streamapp.runtime.work import Work
 
 log = logging.getLogger(__name__)
+
+REPLAY_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
+"""Waits before further replays when no batch in between was acknowledged."""
 
 
 class SegmentRunner:
@@ -58,6 +63,7 @@ class SegmentRunner:
         self._changed = asyncio.Event()
         self._error: StageStoppedError | None = None
         self._producer_generation = 0
+        self._failed_batches = 0
         clock, config = environment.clock, environment.config
         stage = segment.steps[0].stage.config
         self._progress = ProgressWatch(self._head, clock)
@@ -161,7 +167,8 @@ class SegmentRunner:
         self._assignment.open(partitions, self._intake.take_put_back())
         if self._replay.is_set():
             self._assignment.suspend()  # there is no producer now; they open with the others
-        self._intake.room()
+        if not self._stopping.is_set():
+            self._intake.go_on()
         log.info("%s: assigned %s", self.segment.group, _listed(partitions))
 
     async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
@@ -169,6 +176,7 @@ class SegmentRunner:
 
         Rebalances are eager: whatever comes back comes as a new assignment.
         """
+        self._intake.halt()
         if self._assignment.partitions:
             drained = await self._drain(self._env.config.revoke_drain_seconds)
             await self._committer.commit()
@@ -211,12 +219,14 @@ class SegmentRunner:
         self._reset()
 
     async def _drain(self, deadline_seconds: float) -> bool:
-        """Start nothing new and wait for what runs; whether it all finished in time."""
-        self._lanes.drop_waiting()
-        self._retries.clear()
+        """Finish what runs and what it has overtaken; whether that was done in time."""
+        deadline = self._env.clock.monotonic() + deadline_seconds
+        overtaken = self._overtaken()
+        self._lanes.drop_waiting(overtaken)
+        self._retries.drop_waiting(overtaken)
         try:
             async with asyncio.timeout(deadline_seconds):
-                while (self._lanes.busy or not self._outbox.empty) and not self._replay.is_set():
+                while self._unfinished(deadline) and not self._replay.is_set():
                     self._changed.clear()
                     self._outbox.hurry()
                     await self._changed.wait()
@@ -224,14 +234,41 @@ class SegmentRunner:
             return False
         return not self._replay.is_set()
 
+    def _unfinished(self, deadline: float) -> bool:
+        """Whether anything is under way that can end before then, in monotonic seconds."""
+        lanes, outbox = self._lanes, self._outbox
+        return lanes.busy or lanes.waiting or not outbox.empty or self._retries.due_by(deadline)
+
+    def _overtaken(self) -> dict[Partition, int]:
+        """Highest offset of each open partition that was started.
+
+        Where keys go side by side, records before it may still wait for their turn. Without
+        them the frontier would stay behind, and all after them would be delivered again.
+        """
+        highest = {
+            partition: partition.frontier.highest_finished or -1
+            for partition in self._assignment.partitions.values()
+        }
+        started = [(work.partition, work.record.offset) for work in self._lanes.started()]
+        for partition, offset in (*started, *self._outbox.held()):
+            if partition in highest:
+                highest[partition] = max(highest[partition], offset)
+        return highest
+
     async def _watch_replay(self) -> None:
         """Deliver again from the frontier whenever a batch failed or the producer was lost."""
         while True:
             await self._replay.wait()
-            await self._env.producer.replace(self._producer_generation)
-            self._producer_generation = self._env.producer.generation
-            await self._refresh_limits()
-            await self._lanes_quiet()
+            if self._failed_batches > 1:
+                delay = REPLAY_BACKOFF.delay_seconds(self._failed_batches - 1, self._env.rng)
+                await self._env.clock.sleep(delay)
+            producer, usable = self._env.producer, False
+            while not usable:  # while lanes become quiet, another segment can lose the next one
+                await producer.replace(self._producer_generation)
+                self._producer_generation = producer.generation
+                await self._refresh_limits()
+                await self._lanes_quiet()
+                usable = producer.is_current(self._producer_generation)
             self._replay.clear()
             self._assignment.resume(self._intake.take_put_back())
             self._intake.room()
@@ -260,9 +297,9 @@ class SegmentRunner:
 
     def _reset(self) -> None:
         """Forget all work of closed partitions."""
-        self._lanes.drop_waiting()
+        self._lanes.drop_waiting({})
         self._lanes.abandon()
-        self._retries.clear()
+        self._retries.drop_waiting({})
         self._outbox.discard()
 
     def _dry(self) -> None:
@@ -278,6 +315,7 @@ class SegmentRunner:
 
     def _finished(self, flush: Flush) -> None:
         """All outputs of these records are acknowledged."""
+        self._failed_batches = 0
         moved = False
         for partition, share in flush.shares.items():
             if partition.closed:
@@ -302,6 +340,7 @@ class SegmentRunner:
             error,
         )
         self._head.producer_replacements += 1
+        self._failed_batches += 1
         self._suspend()
 
     def _suspend(self) -> None:
@@ -316,7 +355,7 @@ class SegmentRunner:
         if self._error is None:
             self._error = error
             self._intake.halt()
-            self._lanes.drop_waiting()  # nothing is started after it
+            self._lanes.drop_waiting({})  # nothing is started after it
             self._stopping.set()
 
     def _state(self, state: StageState) -> None:

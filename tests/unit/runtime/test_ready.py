@@ -75,7 +75,7 @@ def test_what_is_dropped_is_not_handed_out() -> None:
     first = queue.take()
     assert first is not None
     assert queue.take() is None  # the second waits behind its key
-    queue.drop()
+    queue.drop({})
     queue.release(first)
     assert queue.take() is None
     assert not queue
