@@ -19,7 +19,7 @@ from streamapp.cli.options import (
     TargetArgument,
 )
 from streamapp.cli.progress import showing, summary_lines
-from streamapp.cli.serving import DEFAULT_PORT, serving
+from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE, serving
 from streamapp.cli.signals import leave, stop_on_signal
 from streamapp.clock import SystemClock
 from streamapp.errors import DrainTimeoutError
@@ -45,7 +45,10 @@ def run(
     web_port: Annotated[
         int,
         typer.Option(
-            min=0, max=65535, help="Port of metrics, health and status on 127.0.0.1; 0 is any."
+            min=0,
+            max=65535,
+            envvar=PORT_VARIABLE,
+            help="Port of metrics, health and status on 127.0.0.1; 0 is any.",
         ),
     ] = DEFAULT_PORT,
     no_web: Annotated[
