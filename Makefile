@@ -42,6 +42,10 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	  --constraint constraints-lowest.txt --editable '.[dev]'
 	@touch $@
 
+# Side by side on a real Kafka, some minutes: make bench ARGS="--only streamapp.sync"
+bench: install
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

@@ -64,7 +64,7 @@ class FailureHandler:
 
     def _skip(self, work: Work, step: StepRunner) -> bool:
         try:
-            step.pass_on(work, work.item)
+            step.pass_on(work)
         except RecordError as error:
             # The unchanged record does not fit where it should go.
             return self._dead_letter(work, step, error, DeadLetterReason.OUTPUT)

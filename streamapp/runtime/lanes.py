@@ -188,12 +188,14 @@ class Lanes:
         self._waking = False
         self._wall_ms = int(self._clock.time() * 1000)
 
-    async def _yield(self) -> None:
+    async def _yield(self) -> float:
         """Let the rest of the process have a turn: fetching, sending, heartbeats."""
         await asyncio.sleep(0)
-        # From now on, not from before: the others' turns are not to shorten this one.
-        self._slice_end = self._clock.monotonic() + SLICE_SECONDS
         self._wall_ms = int(self._clock.time() * 1000)
+        now = self._clock.monotonic()
+        # From now on, not from before: the others' turns are not to shorten this one.
+        self._slice_end = now + SLICE_SECONDS
+        return now
 
     async def _run(self, lane: Lane) -> None:
         monotonic = self._clock.monotonic
@@ -205,18 +207,19 @@ class Lanes:
                 await self._park(lane)
                 continue
             lane.work = work
-            if monotonic() >= self._slice_end:
-                await self._yield()
+            now = monotonic()
+            if now >= self._slice_end:
+                now = await self._yield()
                 if work.partition.closed:
                     lane.work = None
                     continue
             if self._parked:
                 self._wake()
-            await self._process(work, lane)
+            await self._process(work, lane, now)
             lane.work = None
 
-    async def _process(  # noqa: C901, PLR0912 - hot path: no further call for each record
-        self, work: Work, lane: Lane
+    async def _process(  # noqa: C901 - hot path: no further call for each record
+        self, work: Work, lane: Lane, started: float
     ) -> None:
         """Run attempts on a record until it ends, fails for now, or is abandoned."""
         monotonic = self._clock.monotonic
@@ -224,18 +227,15 @@ class Lanes:
             item = work.item
             step = self._steps[0 if item is None else item.step]
             error: Exception | None = None
-            started = monotonic()
             try:
-                if item is None:
-                    item = work.item = step.load(work)
-                result = step.call(work, item)
+                result = step.call(work)
                 if step.is_async:
                     lane.deadline = started + step.timeout_seconds
                     result = await result
                     lane.deadline = None
                     if lane.interruption is not None:
                         _forgive(lane)  # the agent gave a result in spite of it
-                count = step.accept(work, item, result)
+                count = step.accept(work, result)
             except asyncio.CancelledError:
                 error = _interrupted(lane, step)
                 if error is None:
@@ -245,7 +245,9 @@ class Lanes:
                 if lane.interruption is not None:
                     _forgive(lane)
                 error = raised
-            step.metrics.attempt_duration.observe(int((monotonic() - started) * 1e6))
+            ended = monotonic()
+            step.metrics.attempt_duration.observe(int((ended - started) * 1e6))
+            started = ended
             if error is None:
                 if count:
                     step.metrics.processed += 1
