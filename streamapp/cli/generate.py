@@ -118,12 +118,14 @@ class Generation:
             stack.push_async_callback(self._producer.stop)
             partitions = await self._producer.partition_count(self._topic)
             # Only now: a run that cannot start leaves the file of the one before it.
-            ledger = stack.enter_context(Ledger(self._ledger)) if self._ledger else None
+            ledger = None
+            if self._ledger is not None:
+                ledger = await stack.enter_async_context(Ledger(self._ledger))
             on_written = ledger.acknowledged if ledger else nobody
             writer = EventWriter(self._producer, self._topic, partitions, on_written=on_written)
             pace = Pace(self._clock, records=records, seconds=seconds, per_second=per_second)
             try:
-                await self._write_until(stop, writer, pace, progress_seconds)
+                await self._write_until(stop, writer, pace, ledger, progress_seconds)
             finally:
                 self._end(writer, pace, ledger)
 
@@ -137,20 +139,25 @@ class Generation:
                 ledger.unknown(batch)
 
     async def _write_until(
-        self, stop: asyncio.Event, writer: EventWriter, pace: Pace, progress_seconds: float
+        self,
+        stop: asyncio.Event,
+        writer: EventWriter,
+        pace: Pace,
+        ledger: Ledger | None,
+        progress_seconds: float,
     ) -> None:
         """Write; after a stop, what is under way gets a while to be acknowledged."""
         async with asyncio.TaskGroup() as group:
             progress = group.create_task(self._tell(writer, pace, progress_seconds))
             stopping = group.create_task(stop.wait())
-            writing = group.create_task(self._write(writer, pace))
+            writing = group.create_task(self._write(writer, pace, ledger))
             await asyncio.wait({writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
             pace.stop()
             await asyncio.wait({writing}, timeout=_STOP_SECONDS)
             for task in (progress, stopping, writing):
                 task.cancel()
 
-    async def _write(self, writer: EventWriter, pace: Pace) -> None:
+    async def _write(self, writer: EventWriter, pace: Pace, ledger: Ledger | None) -> None:
         while not pace.over:
             count = pace.take(_EVENTS_AT_A_TIME)
             if not count:
@@ -158,6 +165,8 @@ class Generation:
                 continue
             await writer.write(self._generator.take(count, int(self._clock.time() * 1000)))
             await writer.settle(leave=_MAX_UNSETTLED_BATCHES)
+            if ledger is not None:
+                await ledger.flush()
         await writer.settle()
 
     async def _tell(self, writer: EventWriter, pace: Pace, seconds: float) -> None:

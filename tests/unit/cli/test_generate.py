@@ -102,7 +102,7 @@ async def test_a_partition_gets_as_many_batches_as_its_events_need(
 ) -> None:
     producer = broker.producer(ProducerConfig(max_batch_bytes=2_000))
     await producer.start()
-    with Ledger(tmp_path / "ledger") as ledger:
+    async with Ledger(tmp_path / "ledger") as ledger:
         writer = EventWriter(producer, TOPIC, 3, on_written=ledger.acknowledged)
         await writer.write(PlaybackGenerator().take(100, now_ms=1))
         assert len(writer.unsettled) > 3

@@ -1,0 +1,55 @@
+"""Signals while an agent blocks the event loop, which then cannot see them itself."""
+
+import signal
+import subprocess
+import sys
+
+from streamapp.cli.exit_codes import ExitCode
+from tests.cli import ROOT
+
+_BLOCKED = """
+import asyncio, time
+from streamapp.cli.signals import stop_on_signal
+
+async def main():
+    with stop_on_signal(lambda: print("asked", flush=True), saying="Stopping"):
+        print("ready", flush=True)
+        {blocking}
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def start(blocking: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", _BLOCKED.format(blocking=blocking)]
+    process = subprocess.Popen(  # noqa: S603 - this interpreter
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_the_first_signal_asks_and_the_second_ends() -> None:
+    with start("pass") as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == ExitCode.ABANDONED
+    assert stderr.splitlines() == [
+        "Stopping; a second signal ends at once",
+        "streamapp: ended at once; what was in flight will be delivered again",
+    ]
+
+
+def test_the_second_signal_ends_it_although_the_loop_is_blocked() -> None:
+    with start("time.sleep(600)") as process:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == ExitCode.ABANDONED
+    assert "ended at once" in stderr
