@@ -6,6 +6,7 @@ It shares no code with the runtime that it checks. Exits with 1 when anything is
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -70,7 +71,8 @@ def report(findings: Findings) -> Iterator[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.verifier", description=__doc__)
     parser.add_argument("ledger", type=Path, help="written by `streamapp generate --ledger`")
-    parser.add_argument("--bootstrap-servers", default="127.0.0.1:9092")
+    servers = os.environ.get("STREAMAPP_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+    parser.add_argument("--bootstrap-servers", default=servers)
     parser.add_argument("--sink", default=SINK)
     parser.add_argument("--alerts", default=ALERTS)
     parser.add_argument("--dead-letters", nargs="+", default=DEAD_LETTERS, metavar="TOPIC")
