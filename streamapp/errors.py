@@ -15,7 +15,8 @@ StreamappError
 │   ├── TooManyOutputsError an attempt gave more outputs than the stage allows
 │   └── RecordTooLargeError its encoded size is over the limit of its topic
 └── StageError              a stage failed; carries stage_id and original_error
-    └── StageStoppedError   the policy said stop; carries the record's place
+    ├── StageStoppedError   the policy said stop; carries the record's place
+    └── DrainTimeoutError   work in flight did not finish within the drain deadline
 Permanent                   raised by a user's agent: the record's fault, never retried
 Transient                   raised by a user's agent: the world's fault, worth another try
 ```
@@ -122,6 +123,10 @@ class StageStoppedError(StageError):
         super().__init__(message, stage_id=stage_id, original_error=original_error)
         self.partition = partition
         self.offset = offset
+
+
+class DrainTimeoutError(StageError):
+    """Work in flight did not finish within the drain deadline; it will be delivered again."""
 
 
 class Permanent(Exception):  # noqa: N818 - a word of the user's: `raise Permanent("no such title")`

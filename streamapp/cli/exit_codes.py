@@ -22,6 +22,9 @@ class ExitCode(IntEnum):
     STAGE_STOPPED = 5
     """A record failed in a stage whose policy is `stop`."""
 
+    DRAIN_TIMEOUT = 6
+    """Work in flight did not finish within the drain deadline; it will be delivered again."""
+
     PORT_IN_USE = 7
 
     ABANDONED = 8

@@ -10,6 +10,7 @@ from streamapp.cli.exit_codes import ExitCode
 from streamapp.errors import (
     BrokerError,
     ConfigurationError,
+    DrainTimeoutError,
     PortInUseError,
     StageStoppedError,
     StreamappError,
@@ -21,6 +22,7 @@ _CODES: tuple[tuple[type[StreamappError], ExitCode], ...] = (
     (dev_errors.PortInUseError, ExitCode.PORT_IN_USE),
     (ConfigurationError, ExitCode.CONFIGURATION),
     (StageStoppedError, ExitCode.STAGE_STOPPED),
+    (DrainTimeoutError, ExitCode.DRAIN_TIMEOUT),
     (dev_errors.DevBrokerError, ExitCode.FAILURE),
     (BrokerError, ExitCode.BROKER_UNREACHABLE),
     (StreamappError, ExitCode.FAILURE),
