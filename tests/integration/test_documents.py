@@ -1,5 +1,6 @@
 """Every document does what it says: blocks run, links lead somewhere, references are current."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.reference import cli_reference, settings_reference
+from streamapp.observability.definitions import METRICS
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.record import StoredRecord
 from streamapp.runtime.dead_letters import PREFIX, Failure, error_headers
@@ -19,12 +21,19 @@ def _name(document: Path) -> str:
     return str(document.relative_to(ROOT))
 
 
-def _has(document: Path, *languages: str) -> bool:
-    return any(block.language in languages for block in blocks(document.read_text()))
+def _followed() -> list[object]:
+    """The documents with blocks to run, marked where they need Kafka."""
+    followed: list[object] = []
+    for document in documents():
+        found = list(blocks(document.read_text()))
+        needs_kafka = any(b.language == "sh" and "broker up" in b.text for b in found)
+        if any(block.language in ("python", "sh") for block in found):
+            marks = [pytest.mark.kafka] if needs_kafka else []
+            followed.append(pytest.param(document, marks=marks, id=_name(document)))
+    return followed
 
 
-@pytest.mark.kafka
-@pytest.mark.parametrize("document", [d for d in documents() if _has(d, "python", "sh")], ids=_name)
+@pytest.mark.parametrize("document", _followed())
 def test_a_document_can_be_followed(document: Path, tmp_path: Path) -> None:
     Reader(document, tmp_path).follow()
 
@@ -44,6 +53,13 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target.read_text()), link
+
+
+@pytest.mark.parametrize("document", documents(), ids=_name)
+def test_every_metric_that_is_named_exists(document: Path) -> None:
+    exported = {metric.name for metric in METRICS}
+    named = set(re.findall(r"\bstreamapp_[a-z_]+", document.read_text()))
+    assert named <= exported
 
 
 def test_every_document_is_found_from_the_index() -> None:
