@@ -246,6 +246,10 @@ class SegmentRunner:
         for partition, offset in (*started, *self._outbox.held()):
             if partition in highest:
                 highest[partition] = max(highest[partition], offset)
+        if self._error is not None:
+            for partition in highest:
+                if partition.name == self._error.partition:
+                    highest[partition] = -1  # it resumes at the record that said stop
         return highest
 
     async def _watch_replay(self) -> None:
@@ -344,6 +348,7 @@ class SegmentRunner:
         if self._error is None:
             self._error = error
             self._intake.halt()
+            self._lanes.drop_waiting(self._overtaken())  # now: lanes go on before the drain begins
             self._stopping.set()
 
     def _state(self, state: StageState) -> None:
