@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 
-.PHONY: install demo test test-lowest lint format bench clean
+.PHONY: install demo test test-lowest lint format bench million clean
 
 install: $(VENV)/.installed
 
@@ -42,9 +42,17 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	  --constraint constraints-lowest.txt --editable '.[dev]'
 	@touch $@
 
+# Side by side on a real Kafka, some minutes: make bench ARGS="--only streamapp.sync"
+bench: install
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# A million records through four stages on a real Kafka, and every one accounted for.
+million: install
+	$(BIN)/python -m benchmarks.million $(ARGS)
 
 clean:
 	@test ! -x $(BIN)/streamapp || $(BIN)/streamapp broker down

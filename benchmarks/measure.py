@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 PARTITIONS = 4
 """Of every topic."""
@@ -87,13 +88,19 @@ class Meter:
         if self._started is None or self._ended < self._started:
             raise RuntimeError("the run was not measured: no assignment or no commit")
         wall, cpu = (end - start for start, end in zip(self._started, self._ended, strict=True))
-        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return Measurement(wall, cpu, self._started[1], peak_kb / 1024)
+        return Measurement(wall, cpu, self._started[1], _peak_rss_mb())
 
 
 def _now() -> tuple[float, float]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return time.monotonic(), usage.ru_utime + usage.ru_stime
+
+
+def _peak_rss_mb() -> float:
+    """Read from Linux's /proc: `ru_maxrss` also counts the process that started this one."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    peak_kb = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return peak_kb / 1024
 
 
 def main(run: Callable[[Job, Meter], Awaitable[None]]) -> None:

@@ -55,8 +55,13 @@ class Service:
         _check_selection(topologies, stages)
         self._metrics = {
             id(segment): tuple(
-                StageMetrics(segment.pipeline, step.stage.stage_id, segment.source)
-                for step in segment.steps
+                StageMetrics(
+                    segment.pipeline,
+                    step.stage.stage_id,
+                    segment.source,
+                    fused_to=segment.name if i else None,
+                )
+                for i, step in enumerate(segment.steps)
             )
             for segment in self._segments()
         }

@@ -90,5 +90,6 @@ def _command(*args: str | Path) -> list[str]:
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMAPP_KAFKA_")}
+    ours = ("STREAMAPP_KAFKA_", "STREAMAPP_WEB_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return kept | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"} | dict(more or {})

@@ -16,6 +16,7 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Admin
@@ -246,6 +247,8 @@ class Playback:
         await admin.start()
         try:
             (answer,) = await admin.describe_consumer_groups([f"{self.name}.{stage}"])
+        except GroupCoordinatorNotAvailableError:  # the first group of a broker waits for it
+            return 0
         finally:
             await admin.close()
         (_, _, state, _, _, members, *_) = answer.groups[0]

@@ -214,8 +214,8 @@ class Producer(Protocol):
             TopicError: there is no such topic.
         """
 
-    def create_batch(self) -> BatchBuilder:
-        """An empty batch."""
+    def create_batch(self, max_bytes: int | None = None) -> BatchBuilder:
+        """An empty batch that is full at `max_batch_bytes`, or at `max_bytes` if that is less."""
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int

@@ -24,7 +24,7 @@ from streamapp.cli.pace import (
     checked_amount,
 )
 from streamapp.cli.progress import showing
-from streamapp.cli.serving import DEFAULT_PORT, serving
+from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE, serving
 from streamapp.cli.signals import stop_on_signal
 from streamapp.clock import Clock, SystemClock
 from streamapp.examples.playback.generator import PlaybackGenerator
@@ -63,6 +63,7 @@ def demo(
         typer.Option(
             min=0,
             max=65535,
+            envvar=PORT_VARIABLE,
             help="Port of metrics, health and status on 127.0.0.1; 0 is any free one."
             f"  [default: {DEFAULT_PORT}, or any free one]",
         ),

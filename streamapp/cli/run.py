@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from streamapp.brokers.protocols import Broker
+from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.figures import Figures
 from streamapp.cli.kafka import kafka_broker, started_admin
 from streamapp.cli.loading import load_pipeline
@@ -18,12 +19,14 @@ from streamapp.cli.options import (
     TargetArgument,
 )
 from streamapp.cli.progress import showing, summary_lines
-from streamapp.cli.serving import DEFAULT_PORT, serving
-from streamapp.cli.signals import stop_on_signal
+from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE, serving
+from streamapp.cli.signals import leave, stop_on_signal
 from streamapp.clock import SystemClock
+from streamapp.errors import DrainTimeoutError
 from streamapp.observability.logs import LogFormat, configure_logging
 from streamapp.observability.stage_metrics import StageState
 from streamapp.pipeline.topology import build
+from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
 
 
@@ -42,7 +45,10 @@ def run(
     web_port: Annotated[
         int,
         typer.Option(
-            min=0, max=65535, help="Port of metrics, health and status on 127.0.0.1; 0 is any."
+            min=0,
+            max=65535,
+            envvar=PORT_VARIABLE,
+            help="Port of metrics, health and status on 127.0.0.1; 0 is any.",
         ),
     ] = DEFAULT_PORT,
     no_web: Annotated[
@@ -51,6 +57,10 @@ def run(
     log_level: LogLevelOption = "INFO",
     log_format: LogFormatOption = LogFormat.PLAIN,
     progress_seconds: ProgressSecondsOption = 10.0,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(min=0, help="How long work in flight may take to finish when stopped."),
+    ] = RuntimeConfig().shutdown_drain_seconds,
 ) -> None:
     """Run a pipeline on Kafka until it is stopped.
 
@@ -59,7 +69,8 @@ def run(
     configure_logging(log_level, log_format)
     topology = build(load_pipeline(target))
     broker = kafka_broker(bootstrap_servers)
-    service = Service(broker, [topology], stages=stage or ())
+    config = RuntimeConfig(shutdown_drain_seconds=drain_seconds)
+    service = Service(broker, [topology], stages=stage or (), config=config)
     asyncio.run(
         _run(
             broker,
@@ -89,7 +100,10 @@ async def _run(
                 if web_port is not None:
                     await stack.enter_async_context(serving(service.metrics, clock, port=web_port))
                 await stack.enter_async_context(showing(figures, seconds=progress_seconds))
-                await service.run(until_end=until_end)
+                try:
+                    await service.run(until_end=until_end)
+                except DrainTimeoutError as error:
+                    leave(ExitCode.DRAIN_TIMEOUT, str(error))  # asyncio.run would wait for them
     finally:
         if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
             for line in summary_lines(figures.overall()):

@@ -14,6 +14,9 @@ from streamapp.web.server import WebServer, WorkerView
 DEFAULT_PORT = 9464
 """The port that exporters of OpenTelemetry take for Prometheus."""
 
+PORT_VARIABLE = "STREAMAPP_WEB_PORT"
+"""Environment variable that names another port."""
+
 
 @asynccontextmanager
 async def serving(

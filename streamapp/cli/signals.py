@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from streamapp.cli.exit_codes import ExitCode
 
@@ -31,7 +32,7 @@ def stop_on_signal(stop: Callable[[], None], *, saying: str) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            _leave()
+            leave(ExitCode.ABANDONED, "ended at once; what was in flight will be delivered again")
         asked = True
         loop.call_soon_threadsafe(_begin, stop, saying)
 
@@ -50,9 +51,10 @@ def _begin(stop: Callable[[], None], saying: str) -> None:
     stop()
 
 
-def _leave() -> None:
+def leave(code: ExitCode, why: str) -> NoReturn:
+    """End the process without waiting for anything that still runs in it."""
     # Written past every buffer: nothing else of the process can be relied on any more.
     if os.isatty(1):
         os.write(1, _SHOW_CURSOR)
-    os.write(2, b"streamapp: ended at once; what was in flight will be delivered again\n")
-    os._exit(ExitCode.ABANDONED)
+    os.write(2, f"streamapp: {why}\n".encode())
+    os._exit(code)

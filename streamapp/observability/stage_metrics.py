@@ -64,7 +64,9 @@ class StageMetrics:
 
     Attributes:
         pipeline, stage: the labels.
-        source: topic that the stage reads.
+        source: topic that the stage, or the one that it is fused to, reads.
+        fused_to: the stage that reads, holds partitions and commits for this one; `None` for a
+            stage that does so itself.
         records_in: records taken from the broker, redelivered ones included.
         bytes_in: bytes of their values.
         processed, filtered, skipped, dropped, dead_lettered: records finished, by outcome.
@@ -86,10 +88,13 @@ class StageMetrics:
         state: what the stage does now, one of the closed set of the label `state`.
     """
 
-    def __init__(self, pipeline: str, stage: str, source: str) -> None:
+    def __init__(
+        self, pipeline: str, stage: str, source: str, *, fused_to: str | None = None
+    ) -> None:
         self.pipeline = pipeline
         self.stage = stage
         self.source = source
+        self.fused_to = fused_to
         self.records_in = 0
         self.bytes_in = 0
         self.processed = 0

@@ -16,8 +16,15 @@ def describe(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         text = _faults(error)
     else:
-        text = str(error).partition("\n")[0].strip() or type(error).__name__
-    return text.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+        text = _message(error).partition("\n")[0].strip() or type(error).__name__
+    return text.encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a user's own `__str__`, which must not end the worker
+        return ""
 
 
 def _faults(error: ValidationError) -> str:

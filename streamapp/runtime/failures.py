@@ -10,7 +10,6 @@ from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import Environment
 from streamapp.runtime.dead_letters import Failure, error_headers
-from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Work
 
@@ -20,21 +19,21 @@ class FailureHandler:
 
     Args:
         environment: the clock, the jitter, and the run of the worker.
-        retries: where records wait for another attempt.
+        on_retry: called with a record and the seconds until its next attempt.
         on_stop: called with the error when a policy says stop; that record is held.
     """
 
     def __init__(
         self,
         environment: Environment,
-        retries: RetryQueue,
         *,
+        on_retry: Callable[[Work, float], None],
         on_stop: Callable[[StageStoppedError], None],
     ) -> None:
         self._clock = environment.clock
         self._rng = environment.rng
         self._execution_id = environment.execution_id
-        self._retries = retries
+        self._on_retry = on_retry
         self._on_stop = on_stop
 
     def handle(self, work: Work, step: StepRunner, error: Exception) -> bool:
@@ -50,8 +49,7 @@ class FailureHandler:
         match decision.action:
             case ErrorPolicy.RETRY:
                 step.metrics.retries += 1
-                work.owns_key = True
-                self._retries.add(work, decision.delay_seconds)
+                self._on_retry(work, decision.delay_seconds)
                 return False
             case ErrorPolicy.SKIP:
                 return self._skip(work, step)
@@ -66,7 +64,7 @@ class FailureHandler:
 
     def _skip(self, work: Work, step: StepRunner) -> bool:
         try:
-            step.pass_on(work, work.item)
+            step.pass_on(work)
         except RecordError as error:
             # The unchanged record does not fit where it should go.
             return self._dead_letter(work, step, error, DeadLetterReason.OUTPUT)

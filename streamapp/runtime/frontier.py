@@ -35,6 +35,11 @@ class Frontier:
         """Whether all that was delivered is finished."""
         return not self._pending
 
+    @property
+    def highest_finished(self) -> int | None:
+        """Highest offset that is finished ahead of its turn; `None` without any."""
+        return max(self._finished, default=None)
+
     def __len__(self) -> int:
         """Offsets held: unfinished ones, and finished ones behind them."""
         return len(self._pending)

@@ -65,8 +65,13 @@ class Intake:
         self._room.set()
 
     def halt(self) -> None:
-        """Take no more records; the consumer is still polled."""
+        """Take no more records until `go_on`; the consumer is still polled."""
         self._halted = True
+
+    def go_on(self) -> None:
+        """Take records again."""
+        self._halted = False
+        self._room.set()
 
     def take_put_back(self) -> dict[TopicPartition, int]:
         """First offsets that were delivered while their partition was not open; once."""
@@ -140,8 +145,7 @@ class Intake:
             records = [record for record in records if record.offset < partition.until]
             if not records:
                 return
-        partition.frontier.deliver([record.offset for record in records])
-        partition.stamps.append((records[0].offset, records[0].timestamp))
+        partition.delivered([record.offset for record in records], records[0].timestamp)
         value_bytes = sum([len(record.value or b"") for record in records])
         partition.in_flight_records += len(records)
         partition.in_flight_bytes += value_bytes

@@ -5,18 +5,22 @@ the event loop; as many as `concurrency` that do suspend run side by side.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 
 from streamapp.clock import Clock
+from streamapp.errors import DrainTimeoutError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.runtime.partition import Partition
+from streamapp.runtime.ready import ReadyQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
 
 SLICE_SECONDS = 0.01
 """Longest time that agents which never suspend hold the event loop; one call is not cut short."""
+
+STOP_TIMEOUT_SECONDS = 5.0
+"""How long cancelled attempts may take to end."""
 
 
 class Interruption(Enum):
@@ -81,56 +85,73 @@ class Lanes:
         self._on_ended = on_ended
         self._on_failed = on_failed
         self._on_dry = on_dry
-        self._ready: deque[Work] = deque()  # waited for their key, or are tried again
-        self._fresh: deque[Iterator[Work]] = deque()
+        self._ready = ReadyQueue(side_by_side=concurrency > 1)
         self._lanes = tuple(Lane() for _ in range(concurrency))
         self._parked: list[Lane] = []
         self._waking = False
         self._slice_end = 0.0
         self._wall_ms = 0
 
-    def start(self, group: asyncio.TaskGroup, name: str) -> list[asyncio.Task[None]]:
-        """Start the lanes as tasks of this group."""
-        for i, lane in enumerate(self._lanes):
-            lane.task = group.create_task(self._run(lane), name=f"{name} lane {i}")
-        return [lane.task for lane in self._lanes if lane.task is not None]
+    async def run(self, name: str) -> None:
+        """Run the lanes until cancelled.
+
+        Raises:
+            DrainTimeoutError: an agent does not end although it was cancelled; its task is left
+                behind, and only the end of the process ends it.
+        """
+        tasks = [
+            asyncio.create_task(self._run(lane), name=f"{name} lane {i}")
+            for i, lane in enumerate(self._lanes)
+        ]
+        for lane, task in zip(self._lanes, tasks, strict=True):
+            lane.task = task
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a lane ends by a fault of ours only
+        finally:
+            for task in tasks:
+                task.cancel()
+            _, stuck = await asyncio.wait(tasks, timeout=STOP_TIMEOUT_SECONDS)
+            if stuck:
+                raise DrainTimeoutError(
+                    f"{len(stuck)} attempts of stage {self._metrics.stage!r} of pipeline"
+                    f" {self._metrics.pipeline!r} did not end when they were cancelled; their"
+                    " records will be delivered again",
+                    stage_id=self._metrics.stage,
+                )
 
     @property
     def busy(self) -> bool:
         """Whether a lane has a record in its hands."""
         return any(lane.work is not None for lane in self._lanes)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a record is ready and no lane has taken it yet."""
+        return bool(self._ready)
+
     def put(self, works: Iterable[Work]) -> None:
-        """Add records at the end; each is asked for when a lane is free, and not before."""
-        self._fresh.append(iter(works))
+        """Add records that were fetched."""
+        self._ready.put(works)
         self._wake()
 
     def put_first(self, works: Iterable[Work]) -> None:
-        """Add records that go on before those that have not been started."""
-        self._ready.extend(works)
+        """Add records that are to be tried again."""
+        self._ready.put_first(works)
         self._wake()
 
-    def release(self, work: Work) -> None:
-        """Give back the key of a record that has ended; the next that waits for it is ready."""
-        key = work.order_key
-        if key is None:
-            return
-        busy = work.partition.busy
-        waiting = busy.pop(key, None)
-        if waiting:
-            following = waiting.popleft()
-            following.owns_key = True
-            self._ready.appendleft(following)
-            busy[key] = waiting
+    def hold(self, work: Work) -> None:
+        """Keep the key of a record that is to be tried again."""
+        self._ready.hold(work)
 
-    def drop_waiting(self, partitions: Iterable[Partition]) -> None:
-        """Forget what has not been started; it will be delivered again."""
-        self._ready.clear()
-        self._fresh.clear()
-        for partition in partitions:
-            for waiting in partition.busy.values():
-                if waiting is not None:
-                    waiting.clear()
+    def started(self) -> Iterable[Work]:
+        """Records in the hands of lanes."""
+        return [lane.work for lane in self._lanes if lane.work is not None]
+
+    def drop_waiting(self, overtaken: Mapping[Partition, int]) -> None:
+        """Forget what has not been started, as `ReadyQueue.drop` does."""
+        self._ready.drop(overtaken)
 
     def expire(self, now: float) -> None:
         """Cancel attempts that have taken too long; to be called now and then."""
@@ -146,38 +167,9 @@ class Lanes:
                 lane.interruption = Interruption.ABANDONED
                 _cancel(lane)
 
-    def _take(self) -> Work | None:
-        ready, fresh = self._ready, self._fresh
-        while True:
-            if ready:
-                work = ready.popleft()
-            elif fresh:
-                following = next(fresh[0], None)
-                if following is None:
-                    fresh.popleft()
-                    continue
-                work = following
-            else:
-                return None
-            partition = work.partition
-            if partition.closed:
-                continue
-            key = work.order_key
-            if key is not None and not work.owns_key:
-                busy = partition.busy
-                if key in busy:
-                    waiting = busy[key]
-                    if waiting is None:
-                        busy[key] = deque((work,))
-                    else:
-                        waiting.append(work)
-                    continue
-                busy[key] = None
-            return work
-
     def _wake(self) -> None:
         """Let one parked lane go on; it wakes the next when there is more to do."""
-        if self._parked and not self._waking and (self._ready or self._fresh):
+        if self._parked and not self._waking and self._ready:
             wake = self._parked.pop().wake
             if wake is not None and not wake.done():
                 self._waking = True
@@ -185,6 +177,8 @@ class Lanes:
 
     async def _park(self, lane: Lane) -> None:
         self._on_dry()
+        if lane.task is not None and lane.task.cancelling():
+            raise asyncio.CancelledError  # the end of the segment, which an agent has swallowed
         lane.wake = asyncio.get_running_loop().create_future()
         self._parked.append(lane)
         self._metrics.busy_lanes -= 1
@@ -194,34 +188,38 @@ class Lanes:
         self._waking = False
         self._wall_ms = int(self._clock.time() * 1000)
 
-    async def _yield(self, now: float) -> None:
+    async def _yield(self) -> float:
         """Let the rest of the process have a turn: fetching, sending, heartbeats."""
         await asyncio.sleep(0)
-        self._slice_end = now + SLICE_SECONDS
         self._wall_ms = int(self._clock.time() * 1000)
+        now = self._clock.monotonic()
+        # From now on, not from before: the others' turns are not to shorten this one.
+        self._slice_end = now + SLICE_SECONDS
+        return now
 
     async def _run(self, lane: Lane) -> None:
         monotonic = self._clock.monotonic
+        take = self._ready.take
         self._metrics.busy_lanes += 1
         while True:
-            work = self._take()
+            work = take()
             if work is None:
                 await self._park(lane)
                 continue
             lane.work = work
             now = monotonic()
             if now >= self._slice_end:
-                await self._yield(now)
+                now = await self._yield()
                 if work.partition.closed:
                     lane.work = None
                     continue
             if self._parked:
                 self._wake()
-            await self._process(work, lane)
+            await self._process(work, lane, now)
             lane.work = None
 
-    async def _process(  # noqa: C901, PLR0912 - hot path: no further call for each record
-        self, work: Work, lane: Lane
+    async def _process(  # noqa: C901 - hot path: no further call for each record
+        self, work: Work, lane: Lane, started: float
     ) -> None:
         """Run attempts on a record until it ends, fails for now, or is abandoned."""
         monotonic = self._clock.monotonic
@@ -229,18 +227,15 @@ class Lanes:
             item = work.item
             step = self._steps[0 if item is None else item.step]
             error: Exception | None = None
-            started = monotonic()
             try:
-                if item is None:
-                    item = work.item = step.load(work)
-                result = step.call(work, item)
+                result = step.call(work)
                 if step.is_async:
                     lane.deadline = started + step.timeout_seconds
                     result = await result
                     lane.deadline = None
                     if lane.interruption is not None:
                         _forgive(lane)  # the agent gave a result in spite of it
-                count = step.accept(work, item, result)
+                count = step.accept(work, result)
             except asyncio.CancelledError:
                 error = _interrupted(lane, step)
                 if error is None:
@@ -250,7 +245,9 @@ class Lanes:
                 if lane.interruption is not None:
                     _forgive(lane)
                 error = raised
-            step.metrics.attempt_duration.observe(int((monotonic() - started) * 1e6))
+            ended = monotonic()
+            step.metrics.attempt_duration.observe(int((ended - started) * 1e6))
+            started = ended
             if error is None:
                 if count:
                     step.metrics.processed += 1
@@ -274,7 +271,7 @@ class Lanes:
         self._metrics.age.observe(age_ms)
         if not work.partition.closed:
             self._on_ended(work)
-            self.release(work)
+            self._ready.release(work)
 
 
 def _cancel(lane: Lane) -> None:

@@ -9,7 +9,7 @@ made of are finished. A record whose outputs go to several topics needs no count
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -118,6 +118,13 @@ class Outbox:
         if flush.records == self._max_records:
             self._wake.set()
 
+    def held(self) -> Iterable[tuple[Partition, int]]:
+        """Highest offset of each partition in each flush that is not acknowledged."""
+        flushes = [*self._outstanding] if self._open is None else [*self._outstanding, self._open]
+        for flush in flushes:
+            for partition, share in flush.shares.items():
+                yield partition, max(share.offsets)
+
     def hurry(self) -> None:
         """Send what there is without waiting for more."""
         if self._open is not None:
@@ -146,12 +153,15 @@ class Outbox:
         partition = target.partition_for(key)
         batch = target.open[partition]
         if batch is None:
-            batch = target.open[partition] = self._shared.current.create_batch()
+            batch = target.open[partition] = self._new_batch(target)
             flush.touched.add(target)
         if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
             flush.sealed.append((target, partition, batch))
-            batch = target.open[partition] = self._shared.current.create_batch()
+            batch = target.open[partition] = self._new_batch(target)
             batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
+
+    def _new_batch(self, target: Target) -> BatchBuilder:
+        return self._shared.current.create_batch(target.max_message_bytes)
 
     def _due(self) -> bool:
         flush = self._open

@@ -1,13 +1,10 @@
 """An assigned partition: one object for each assignment, so that identity is its epoch."""
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from streamapp.record import TopicPartition
 from streamapp.runtime.frontier import Frontier
-
-if TYPE_CHECKING:
-    from streamapp.runtime.work import Work
 
 
 class Partition:
@@ -19,17 +16,15 @@ class Partition:
     Attributes:
         name: topic and partition.
         frontier: delivered and finished offsets.
-        busy: keys in work, with the records that wait behind them.
         committed: offset that was last committed from here; `None` before the first commit.
         in_flight_records, in_flight_bytes: delivered and not finished.
-        stamps: offset and timestamp (ms) of the first record of each delivered chunk.
+        stamps: offset and timestamp (ms) of the first record of each chunk that is not finished.
         until: deliver records below this offset only; `None` is without end.
         exhausted: all records below `until` are delivered.
         closed: no longer ours.
     """
 
     __slots__ = (
-        "busy",
         "closed",
         "committed",
         "exhausted",
@@ -46,7 +41,6 @@ class Partition:
     ) -> None:
         self.name = name
         self.frontier = Frontier(position)
-        self.busy: dict[bytes, deque[Work] | None] = {}
         self.committed: int | None = None
         self.in_flight_records = 0
         self.in_flight_bytes = 0
@@ -55,12 +49,21 @@ class Partition:
         self.exhausted = False
         self.closed = False
 
+    def delivered(self, offsets: Sequence[int], timestamp_ms: int) -> None:
+        """Take note of a chunk of records, and of the timestamp of its first."""
+        self._forget_finished()
+        self.frontier.deliver(offsets)
+        self.stamps.append((offsets[0], timestamp_ms))
+
     def oldest_timestamp_ms(self) -> int | None:
         """Timestamp of the first unfinished record, to the chunk; `None` with none in flight."""
-        position = self.frontier.position
+        self._forget_finished()
+        return self.stamps[0][1] if self.stamps else None
+
+    def _forget_finished(self) -> None:
+        position, stamps = self.frontier.position, self.stamps
         if position is None or self.frontier.idle:
-            return None
-        stamps = self.stamps
+            stamps.clear()
+            return
         while len(stamps) > 1 and stamps[1][0] <= position:
             stamps.popleft()
-        return stamps[0][1] if stamps else None

@@ -49,6 +49,10 @@ class SharedProducer:
             raise BrokerError("the producer is being replaced")
         return self._producer
 
+    def is_current(self, generation: int) -> bool:
+        """Whether the producer of this generation is there, and not being replaced."""
+        return self._producer is not None and generation == self.generation
+
     def on_replaced(self, user: Callable[[], None]) -> None:
         """Have `user` called whenever the producer is given up: its batches are lost."""
         self._users.append(user)

@@ -2,10 +2,11 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 
 from streamapp.clock import Clock
+from streamapp.runtime.partition import Partition
 from streamapp.runtime.work import Work
 
 
@@ -35,9 +36,18 @@ class RetryQueue:
         if self._heap[0][2] is work:
             self._schedule()
 
-    def clear(self) -> None:
-        """Forget all that wait; they will be delivered again."""
-        self._heap.clear()
+    def due_by(self, deadline: float) -> bool:
+        """Whether a wait is over by then, in monotonic seconds."""
+        return bool(self._heap) and self._heap[0][0] <= deadline
+
+    def drop_waiting(self, overtaken: Mapping[Partition, int]) -> None:
+        """Forget all that wait but those below these offsets, as `ReadyQueue.drop` does."""
+        self._heap = [
+            entry
+            for entry in self._heap
+            if entry[2].record.offset < overtaken.get(entry[2].partition, -1)
+        ]
+        heapq.heapify(self._heap)
         self._schedule()
 
     def _schedule(self) -> None:

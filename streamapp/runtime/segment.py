@@ -10,6 +10,7 @@ from streamapp.errors import BrokerError, StageStoppedError
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.topology import Segment
+from streamapp.policies.backoff import Backoff
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.committer import Committer
@@ -19,12 +20,16 @@ from streamapp.runtime.intake import Intake
 from streamapp.runtime.lag import LagWatch
 from streamapp.runtime.lanes import Lanes
 from streamapp.runtime.outbox import Flush, Outbox
+from streamapp.runtime.partition import Partition
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.target import Target
 from streamapp.runtime.work import Work
 
 log = logging.getLogger(__name__)
+
+REPLAY_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
+"""Waits before further replays when no batch in between was acknowledged."""
 
 
 class SegmentRunner:
@@ -58,6 +63,7 @@ class SegmentRunner:
         self._changed = asyncio.Event()
         self._error: StageStoppedError | None = None
         self._producer_generation = 0
+        self._failed_batches = 0
         clock, config = environment.clock, environment.config
         stage = segment.steps[0].stage.config
         self._progress = ProgressWatch(self._head, clock)
@@ -78,14 +84,16 @@ class SegmentRunner:
             on_failed=self._output_failed,
         )
         self._steps = tuple(StepRunner(segment, i, targets, own) for i, own in enumerate(metrics))
-        self._retries = RetryQueue(clock, self._again)
+        self._retries = RetryQueue(clock, self._retry_now)
         self._lanes = Lanes(
             self._steps,
             _lane_count(segment, self._steps),
             clock,
             self._head,
             on_ended=self._outbox.add,
-            on_failed=FailureHandler(environment, self._retries, on_stop=self._stop_on).handle,
+            on_failed=FailureHandler(
+                environment, on_retry=self._retry_later, on_stop=self._stop_on
+            ).handle,
             on_dry=self._dry,
         )
         self._intake = Intake(self._consumer, stage, partitions, clock, self._head, self._lanes.put)
@@ -134,7 +142,6 @@ class SegmentRunner:
                     group.create_task(work, name=f"{self.segment.group} {name}")
                     for name, work in self._background()
                 ]
-                tasks += self._lanes.start(group, self.segment.group)
                 await self._stopping.wait()
                 await self._shut_down()
                 for task in tasks:
@@ -160,21 +167,27 @@ class SegmentRunner:
         self._assignment.open(partitions, self._intake.take_put_back())
         if self._replay.is_set():
             self._assignment.suspend()  # there is no producer now; they open with the others
-        self._intake.room()
+        if not self._stopping.is_set():
+            self._intake.go_on()
+        log.info("%s: assigned %s", self.segment.group, _listed(partitions))
 
-    async def on_partitions_revoked(
-        self,
-        partitions: frozenset[TopicPartition],  # noqa: ARG002 - eager: all of them go
-    ) -> None:
-        """Finish what is in flight within the deadline, commit, and let go."""
+    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Finish what is in flight within the deadline, commit, and let go of everything.
+
+        Rebalances are eager: whatever comes back comes as a new assignment.
+        """
+        self._intake.halt()
         if self._assignment.partitions:
-            await self._drain(self._env.config.revoke_drain_seconds)
+            drained = await self._drain(self._env.config.revoke_drain_seconds)
             await self._committer.commit()
+            how = "" if drained else ", with work in flight that will be delivered again"
+            log.info("%s: gave back %s%s", self.segment.group, _listed(partitions), how)
         self._assignment.close()
         self._intake.take_put_back()
         self._reset()
 
     def _background(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
+        yield "lanes", self._lanes.run(self.segment.group)
         yield "intake", self._intake.run()
         yield "outbox", self._outbox.run()
         yield "commits", self._committer.run()
@@ -206,12 +219,14 @@ class SegmentRunner:
         self._reset()
 
     async def _drain(self, deadline_seconds: float) -> bool:
-        """Start nothing new and wait for what runs; whether it all finished in time."""
-        self._lanes.drop_waiting(self._assignment.partitions.values())
-        self._retries.clear()
+        """Finish what runs and what it has overtaken; whether that was done in time."""
+        deadline = self._env.clock.monotonic() + deadline_seconds
+        overtaken = self._overtaken()
+        self._lanes.drop_waiting(overtaken)
+        self._retries.drop_waiting(overtaken)
         try:
             async with asyncio.timeout(deadline_seconds):
-                while (self._lanes.busy or not self._outbox.empty) and not self._replay.is_set():
+                while self._unfinished(deadline) and not self._replay.is_set():
                     self._changed.clear()
                     self._outbox.hurry()
                     await self._changed.wait()
@@ -219,14 +234,41 @@ class SegmentRunner:
             return False
         return not self._replay.is_set()
 
+    def _unfinished(self, deadline: float) -> bool:
+        """Whether anything is under way that can end before then, in monotonic seconds."""
+        lanes, outbox = self._lanes, self._outbox
+        return lanes.busy or lanes.waiting or not outbox.empty or self._retries.due_by(deadline)
+
+    def _overtaken(self) -> dict[Partition, int]:
+        """Highest offset of each open partition that was started.
+
+        Where keys go side by side, records before it may still wait for their turn. Without
+        them the frontier would stay behind, and all after them would be delivered again.
+        """
+        highest = {
+            partition: partition.frontier.highest_finished or -1
+            for partition in self._assignment.partitions.values()
+        }
+        started = [(work.partition, work.record.offset) for work in self._lanes.started()]
+        for partition, offset in (*started, *self._outbox.held()):
+            if partition in highest:
+                highest[partition] = max(highest[partition], offset)
+        return highest
+
     async def _watch_replay(self) -> None:
         """Deliver again from the frontier whenever a batch failed or the producer was lost."""
         while True:
             await self._replay.wait()
-            await self._env.producer.replace(self._producer_generation)
-            self._producer_generation = self._env.producer.generation
-            await self._refresh_limits()
-            await self._lanes_quiet()
+            if self._failed_batches > 1:
+                delay = REPLAY_BACKOFF.delay_seconds(self._failed_batches - 1, self._env.rng)
+                await self._env.clock.sleep(delay)
+            producer, usable = self._env.producer, False
+            while not usable:  # while lanes become quiet, another segment can lose the next one
+                await producer.replace(self._producer_generation)
+                self._producer_generation = producer.generation
+                await self._refresh_limits()
+                await self._lanes_quiet()
+                usable = producer.is_current(self._producer_generation)
             self._replay.clear()
             self._assignment.resume(self._intake.take_put_back())
             self._intake.room()
@@ -255,20 +297,25 @@ class SegmentRunner:
 
     def _reset(self) -> None:
         """Forget all work of closed partitions."""
-        self._lanes.drop_waiting(())
+        self._lanes.drop_waiting({})
         self._lanes.abandon()
-        self._retries.clear()
+        self._retries.drop_waiting({})
         self._outbox.discard()
 
     def _dry(self) -> None:
         self._outbox.hurry()
         self._changed.set()
 
-    def _again(self, works: Iterable[Work]) -> None:
+    def _retry_later(self, work: Work, delay_seconds: float) -> None:
+        self._lanes.hold(work)
+        self._retries.add(work, delay_seconds)
+
+    def _retry_now(self, works: Iterable[Work]) -> None:
         self._lanes.put_first(works)
 
     def _finished(self, flush: Flush) -> None:
         """All outputs of these records are acknowledged."""
+        self._failed_batches = 0
         moved = False
         for partition, share in flush.shares.items():
             if partition.closed:
@@ -293,6 +340,7 @@ class SegmentRunner:
             error,
         )
         self._head.producer_replacements += 1
+        self._failed_batches += 1
         self._suspend()
 
     def _suspend(self) -> None:
@@ -307,6 +355,7 @@ class SegmentRunner:
         if self._error is None:
             self._error = error
             self._intake.halt()
+            self._lanes.drop_waiting({})  # nothing is started after it
             self._stopping.set()
 
     def _state(self, state: StageState) -> None:
@@ -319,6 +368,15 @@ class SegmentRunner:
                 await self._consumer.stop()
         except (BrokerError, TimeoutError) as error:
             log.warning("the consumer was abandoned without a clean end: %r", error)
+
+
+def _listed(partitions: Iterable[TopicPartition]) -> str:
+    """Partitions in a line: `playback.raw[0,1,2]`."""
+    by_topic: dict[str, list[int]] = {}
+    for topic, partition in sorted(partitions):
+        by_topic.setdefault(topic, []).append(partition)
+    listed = [f"{topic}[{','.join(map(str, own))}]" for topic, own in by_topic.items()]
+    return " ".join(listed) or "no partitions"
 
 
 def _lane_count(segment: Segment, steps: tuple[StepRunner, ...]) -> int:

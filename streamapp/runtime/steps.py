@@ -1,6 +1,6 @@
 """A step of a segment, compiled: call the agent, take over what it gives.
 
-Hot path: `load`, `call` and `accept` run once for each attempt.
+Hot path: `call` and `accept` run once for each attempt.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -50,6 +50,7 @@ class StepRunner:
         self.policy = config.policy
         self.timeout_seconds = config.timeout_seconds
         self.codec = step.codec
+        self._decode = step.codec.decode
         self.metrics = metrics
         self.dead_letters = targets[step.dead_letters]
         self.is_async = agent.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR)
@@ -61,29 +62,23 @@ class StepRunner:
         self._output = None if step.output is None else targets[step.output.name]
         self._routes = {name: targets[topic.name] for name, topic in step.routes.items()}
 
-    def load(self, work: Work) -> Item:
-        """Decode a record for the first step.
+    def call(self, work: Work) -> Any:
+        """Call the agent; for an async one the result is to be awaited.
+
+        The first step decodes the record for each attempt anew, so that an agent which changed
+        its input and failed gets it unchanged.
 
         Raises:
-            DecodeError: its bytes are not what the schema says.
+            DecodeError: the record's bytes are not what the schema says.
         """
-        record = work.record
-        value = record.value
-        if value is None:
-            raise DecodeError("the record has no value (a tombstone), but the stage takes one")
-        try:
-            return Item(self.index, self.codec.decode(value), record.key, record.headers)
-        except ValueError as error:
-            raise DecodeError(f"the value does not decode: {describe(error)}") from error
-
-    def call(self, work: Work, item: Item) -> Any:
-        """Call the agent; for an async one the result is to be awaited."""
+        item = work.item
+        value = self._load(work) if item is None else item.value
         if self.takes_context:
             context = Context(self.pipeline, self.stage_id, work.record, work.failures + 1)
-            return self._function(item.value, context)
-        return self._function(item.value)
+            return self._function(value, context)
+        return self._function(value)
 
-    def accept(self, work: Work, item: Item, result: Any) -> int:
+    def accept(self, work: Work, result: Any) -> int:
         """Take over what an attempt gave: all of it, or nothing and an error.
 
         Returns:
@@ -95,8 +90,9 @@ class StepRunner:
         """
         if result is None:
             return 0
+        origin = work.record if work.item is None else work.item
         if type(result) is not list:
-            _place(work, self._output_of(result, item.key, item.headers))
+            _place(work, self._output_of(result, origin.key, origin.headers))
             return 1
         if len(result) > self._max_outputs:
             raise TooManyOutputsError(
@@ -104,7 +100,7 @@ class StepRunner:
                 f" {self._max_outputs}"
             )
         # All are made before the first is placed: a failed attempt leaves nothing behind.
-        made = [self._output_of(one, item.key, item.headers) for one in result]
+        made = [self._output_of(one, origin.key, origin.headers) for one in result]
         for one in made:
             if type(one) is tuple:
                 _place(work, one)
@@ -113,19 +109,29 @@ class StepRunner:
                 _place(work, one)
         return len(result)
 
-    def pass_on(self, work: Work, item: Item | None) -> None:
+    def pass_on(self, work: Work) -> None:
         """Let the data flow on unchanged: the policy `skip`."""
-        record = work.record
+        record, item = work.record, work.item
         if self.index == 0 and self._output is not None:
             _check_size(self._output, record.key, record.value or b"", record.headers)
             _place(work, (self._output, record.key, record.value, record.headers))
         else:
-            item = item or self.load(work)
-            _place(work, self._output_of(item.value, item.key, item.headers))
+            value = self._load(work) if item is None else item.value
+            origin = record if item is None else item
+            _place(work, self._output_of(value, origin.key, origin.headers))
 
     def encode_input(self, item: Item) -> bytes:
         """Bytes that a topic in front of this step would hold for the item."""
         return self.codec.encode(item.value)
+
+    def _load(self, work: Work) -> Any:
+        value = work.record.value
+        if value is None:
+            raise DecodeError("the record has no value (a tombstone), but the stage takes one")
+        try:
+            return self._decode(value)
+        except ValueError as error:
+            raise DecodeError(f"the value does not decode: {describe(error)}") from error
 
     def _output_of(self, value: Any, key: bytes | None, headers: Headers) -> Output | Item:
         target = self._output

@@ -1,13 +1,24 @@
 """Bounded work: up to the offsets that stand at the start, stage after stage."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 from streamapp.brokers.protocols import Admin
 from streamapp.clock import Clock
+from streamapp.errors import BrokerError
 from streamapp.record import TopicPartition
 from streamapp.runtime.segment import SegmentRunner
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 POLL_SECONDS = 0.2
+
+RETRY_SECONDS = 1.0
+"""Wait after a question without an answer: the segments sit an outage out as well."""
 
 
 async def run_until_end(
@@ -28,12 +39,23 @@ async def run_until_end(
     for runner in runners:
         source = runner.segment.source
         names = [TopicPartition(source, i) for i in range(partitions[source])]
-        ends = await admin.end_offsets(names)
-        beginnings = await admin.beginning_offsets(names)
+        ends = await _answer(partial(admin.end_offsets, names), clock)
+        beginnings = await _answer(partial(admin.beginning_offsets, names), clock)
         runner.end_at(ends)
-        while not await _reached(admin, runner.segment.group, beginnings, ends):
+        reached = partial(_reached, admin, runner.segment.group, beginnings, ends)
+        while not await _answer(reached, clock):
             await clock.sleep(POLL_SECONDS)
         runner.stop()
+
+
+async def _answer(ask: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Ask until there is an answer; cancel it to give up."""
+    while True:
+        try:
+            return await ask()
+        except BrokerError as error:
+            log.warning("asking how far it is to the end failed, trying again: %s", error)
+            await clock.sleep(RETRY_SECONDS)
 
 
 async def _reached(

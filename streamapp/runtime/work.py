@@ -12,7 +12,7 @@ from streamapp.runtime.target import Target
 
 
 class Item:
-    """A value that waits for a step of a segment.
+    """A value that waits for a fused step.
 
     Attributes:
         step: index of the step.
@@ -45,7 +45,7 @@ class Work:
         order_key: records of the partition with this key wait for one another; `None` waits for
             nothing.
         owns_key: whether it holds its key already, because it waited for it or is tried again.
-        item: what the next attempt works on; `None` is the record itself, undecoded.
+        item: what the next attempt works on; `None` is the record itself.
         pending: further values of fused steps, the next one last.
         outputs: held until the record ends.
         dead_letters: which stages' dead letters are among them, and why.

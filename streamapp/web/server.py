@@ -8,6 +8,7 @@ import errno
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import orjson
 from aiohttp import web
@@ -16,7 +17,9 @@ from streamapp.clock import Clock
 from streamapp.errors import ConfigurationError, PortInUseError
 from streamapp.observability.health import Health, stage_health, stage_readiness
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.web.index_page import index_page
+from streamapp.version import VERSION
+from streamapp.web.index_page import Moment, StageView, index_page
+from streamapp.web.rates import FinishedRates
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -125,8 +128,10 @@ def _refusal(host: str, port: int, error: OSError) -> ConfigurationError:
 
 
 def _application(view: WorkerView) -> web.Application:
+    rates = FinishedRates(view.clock)
+
     async def index(_: web.Request) -> web.Response:
-        page = index_page(view.stages())
+        page = _page(view, rates)
         return web.Response(text=page, content_type="text/html", headers=_HEADERS)
 
     async def metrics(request: web.Request) -> web.Response:
@@ -153,6 +158,17 @@ def _application(view: WorkerView) -> web.Application:
         ]
     )
     return app
+
+
+def _page(view: WorkerView, rates: FinishedRates) -> str:
+    stages = view.stages()
+    now, wall = view.clock.monotonic(), view.clock.time()
+    text = datetime.fromtimestamp(wall, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    views = [
+        StageView(metrics, stage_health(metrics, now, view.stall_after_seconds), rate)
+        for metrics, rate in zip(stages, rates.look(stages), strict=True)
+    ]
+    return index_page(views, Moment(wall, now, text), VERSION)
 
 
 def _verdict(

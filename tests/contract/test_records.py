@@ -112,6 +112,19 @@ async def test_a_batch_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(
             await (await producer.send_batch(batch, topic, 0))
 
 
+async def test_a_batch_is_full_at_the_bytes_asked_for_and_a_topic_of_that_limit_takes_it(
+    subject: Subject,
+) -> None:
+    topic = await subject.topic(max_message_bytes="2000")
+    async with subject.producer() as producer:
+        batch = producer.create_batch(2000)
+        count = 0
+        while batch.append(timestamp=count, key=b"k", value=b"v" * 50, headers=[("h", b"h")]):
+            count += 1
+        await (await producer.send_batch(batch, topic, 0))
+    assert 20 < count < 35
+
+
 async def test_after_a_failed_batch_every_later_one_of_its_producer_and_partition_fails(
     subject: Subject,
 ) -> None:

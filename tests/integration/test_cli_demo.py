@@ -93,6 +93,14 @@ def test_without_a_port_asked_for_a_taken_one_gives_way_to_a_free_one() -> None:
     assert "Port 9464 is in use, so port " in done.stdout
 
 
+def test_the_port_can_come_from_the_environment() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = streamapp("demo", "--records", "100", env={"STREAMAPP_WEB_PORT": str(port)})
+    assert done.returncode == ExitCode.PORT_IN_USE
+    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
+
+
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

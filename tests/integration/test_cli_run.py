@@ -39,6 +39,24 @@ def pipeline():
     )
 """
 
+STUCK = """
+import asyncio
+import os
+from streamapp import Pipeline, Topic, agent
+
+@agent
+async def stubborn(value: dict) -> dict:
+    while value["n"] == 1 and "FIXED" not in os.environ:
+        print("stuck in 1", flush=True)
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+    return value
+
+pipeline = Pipeline("{name}", source=Topic("{name}.raw", dict)).stage(stubborn).sink("{name}.out")
+"""
+
 STOPPING = """
 import os
 from streamapp.errors import Permanent
@@ -222,6 +240,26 @@ async def test_stop_names_the_record_and_a_restart_goes_on_there(project: Projec
     values = [orjson.loads(record.value) for record in await project.read("out", PARTITIONS)]
     assert [value["n"] for value in values] == list(range(10))
     assert [value["fixed"] for value in values] == [False] * 5 + [True] * 5
+
+
+@pytest.mark.parametrize("project", [STUCK], indirect=True, ids=["stuck"])
+async def test_an_agent_that_ignores_its_end_does_not_hold_the_process(project: Project) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=project.kafka.bootstrap_servers) as producer:
+        for n in range(3):
+            await producer.send_and_wait(f"{project.name}.raw", b'{"n":%d}' % n, partition=2)
+    command = ("run", "mine:pipeline", "--no-web", "--drain-seconds", "0.5")
+    with running(
+        *command, folder=project.folder / "worker", cwd=project.folder, env=project.env
+    ) as run:
+        run.wait_for("stuck in 1")
+        run.send(signal.SIGTERM)
+        assert run.exit_code() == ExitCode.DRAIN_TIMEOUT
+        assert "1 attempts of stage 'stubborn'" in run.stderr
+    done = project.streamapp("run", "mine:pipeline", "--until-end", "--no-web", FIXED="1")
+    assert done.returncode == 0
+    values = [orjson.loads(record.value)["n"] for record in await project.read("out", PARTITIONS)]
+    assert sorted(set(values)) == [0, 1, 2]
+    assert values.count(1) == 1
 
 
 @pytest.mark.parametrize("project", [PLAYBACK], indirect=True, ids=["playback"])

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
+from streamapp.settings import KafkaSettings
+
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -63,6 +65,14 @@ def test_mounted_files_are_in_the_repository(name: str) -> None:
             assert (ROOT / source).exists()
         else:
             assert source in COMPOSE["volumes"]
+
+
+@pytest.mark.parametrize("name", ["topics", "generator", "streamapp"])
+def test_streamapp_is_told_where_kafka_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in SERVICES[name]["environment"].items():
+        monkeypatch.setenv(variable, value)
+    listeners = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    assert f"INTERNAL://{KafkaSettings().bootstrap_servers}" in listeners.split(",")
 
 
 def test_prometheus_scrapes_the_port_that_streamapp_listens_on() -> None:

@@ -83,9 +83,11 @@ class KafkaProducer:
             raise TopicError(f"topic {topic!r} does not exist at {self._connection.address}")
         return len(partitions)
 
-    def create_batch(self) -> KafkaBatch:
+    def create_batch(self, max_bytes: int | None = None) -> KafkaBatch:
         """An empty batch."""
-        return KafkaBatch(self._config.max_batch_bytes, self._config.compression)
+        limit = self._config.max_batch_bytes
+        limit = limit if max_bytes is None else min(limit, max_bytes)
+        return KafkaBatch(limit, self._config.compression)
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int

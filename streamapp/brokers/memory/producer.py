@@ -57,9 +57,10 @@ class MemoryProducer:
         """
         return len(self._topics.get(topic).logs)
 
-    def create_batch(self) -> MemoryBatch:
+    def create_batch(self, max_bytes: int | None = None) -> MemoryBatch:
         """An empty batch."""
-        return MemoryBatch(self._config.max_batch_bytes, self._clock.time)
+        limit = self._config.max_batch_bytes
+        return MemoryBatch(limit if max_bytes is None else min(limit, max_bytes), self._clock.time)
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int

@@ -135,7 +135,7 @@ async def test_the_page_shows_each_stage_and_links_the_rest(
     stage = worker.add("validate", lag=1234)
     stage.records_in = 1_000_001
     stage.records_out["valid"] = 900_002
-    stage.dead_letters[DeadLetterReason.DECODE] = 77
+    stage.records_out["valid.dlq"] = stage.dead_letters[DeadLetterReason.DECODE] = 77
     async with client.get("/") as response:
         page = await response.text()
         assert (response.status, response.content_type) == (200, "text/html")
@@ -144,6 +144,49 @@ async def test_the_page_shows_each_stage_and_links_the_rest(
     for link in ("/metrics", "/healthz", "/readyz"):
         assert f'href="{link}"' in page
     assert 'http-equiv="refresh"' in page
+
+
+async def test_the_page_says_which_stage_stalls_and_since_when(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    worker.add("validate")
+    stage = worker.add("enrich", lag=5)
+    partition = stage.partitions[TopicPartition("raw", 0)]
+    partition.oldest_timestamp_seconds = worker.clock.time() - 100
+    async with client.get("/") as response:
+        assert "all 2 stages are well" in await response.text()
+    worker.clock.advance(60)
+    async with client.get("/") as response:
+        page = await response.text()
+    assert "<title>(!) streamapp</title>" in page
+    assert "enrich: lag of 5 records and no progress for 60 s" in page
+    assert page.count('class="state stalled"') == 1
+    assert "2 min 40 s" in page
+
+
+async def test_the_page_shows_the_rate_since_it_was_last_drawn(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    stage = worker.add()
+    for finished, seconds, shown in ((1_000, 2, ">500<"), (9_000, 4, ">2,000<")):
+        stage.processed = finished
+        worker.clock.advance(seconds)
+        async with client.get("/") as response:
+            assert shown in await response.text()
+    stage.processed += 50  # another viewer comes at once: too soon for a rate of its own
+    async with client.get("/") as response:
+        assert ">2,000<" in await response.text()
+
+
+async def test_a_fused_stage_shows_what_it_is_fused_to_and_no_lag(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    worker.exporter.stages.add(StageMetrics("playback", "route", "enriched", fused_to="score"))
+    async with client.get("/") as response:
+        page = await response.text()
+    assert "fused to score" in page
+    assert "enriched" not in page
+    assert ">?<" not in page
 
 
 async def test_a_stage_name_cannot_write_html(

@@ -1,0 +1,41 @@
+"""Numbers for people: grouped digits, and the unit that suits their size."""
+
+_MS = 1e-3
+_KIB = 1024
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def amount(count: int) -> str:
+    """A number with its thousands apart: `1,234,567`."""
+    return f"{count:,}"
+
+
+def bytes_amount(count: int) -> str:
+    """Bytes in the largest unit that leaves a number above one: `1.5 MiB`."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < _KIB:
+            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"  # noqa: PLR2004 - three digits
+        value /= _KIB
+    return f"{value:,.1f} GiB"
+
+
+def duration(seconds: float | None) -> str:
+    """A short time in microseconds, milliseconds or seconds; `-` while unknown."""
+    if seconds is None:
+        return "-"
+    if seconds < _MS:
+        return f"{seconds * 1e6:.0f} µs"
+    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def age(seconds: float) -> str:
+    """A time that has passed, to the precision that its length deserves: `3 s`, `2 h 5 min`."""
+    seconds = max(0.0, seconds)
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 - one digit
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} min {int(seconds % _MINUTE)} s"
+    if seconds < _DAY:
+        return f"{int(seconds // _HOUR)} h {int(seconds % _HOUR // _MINUTE)} min"
+    return f"{int(seconds // _DAY)} d {int(seconds % _DAY // _HOUR)} h"

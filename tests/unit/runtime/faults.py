@@ -1,0 +1,105 @@
+"""A memory broker whose batches and starts fail on demand, and services that run on it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.brokers.memory.producer import MemoryProducer
+from streamapp.brokers.protocols import BatchBuilder, Producer, ProducerConfig, TopicSpec
+from streamapp.clock import SystemClock
+from streamapp.errors import BrokerError
+from streamapp.record import Record, TopicPartition
+from streamapp.service import Service
+
+PATIENCE_SECONDS = 10.0
+
+
+class FaultyBroker(MemoryBroker):
+    """Attributes:
+    fail_batches: how many of the next batches for a topic fail; each fault that fires is counted.
+    producers_refused: producers cannot start while it is set.
+    fired: faults that happened, by what they hit.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(SystemClock())
+        self.fail_batches: Counter[str] = Counter()
+        self.producers_refused = False
+        self.fired: Counter[str] = Counter()
+
+    def producer(self, config: ProducerConfig) -> MemoryProducer:
+        return _FaultyProducer(super().producer(config), self)  # type: ignore[return-value]  # it wraps one
+
+    async def create(self, *names: str, **config: str) -> None:
+        kafka_names = {key.replace("_", "."): value for key, value in config.items()}
+        await self.admin().create_topics([TopicSpec(name, 1, config=kafka_names) for name in names])
+
+    async def write(self, topic: str, *pairs: tuple[bytes | None, bytes | None]) -> None:
+        """Write records of key and value."""
+        producer = super().producer(ProducerConfig())
+        await producer.start()
+        batch = producer.create_batch()
+        for key, value in pairs:
+            assert batch.append(timestamp=1, key=key, value=value) is not None
+        await (await producer.send_batch(batch, topic, 0))
+        await producer.stop()
+
+    def records(self, topic: str) -> Sequence[Record]:
+        log = self._topics.log(TopicPartition(topic, 0))
+        return log.read(log.start_offset, len(log))[0]
+
+    def values(self, topic: str) -> list[bytes | None]:
+        return [record.value for record in self.records(topic)]
+
+    async def committed(self, group: str) -> int:
+        offsets = await self.admin().committed_offsets(group)
+        return sum(offset.offset for offset in offsets.values())
+
+
+class _FaultyProducer:
+    def __init__(self, inner: Producer, broker: FaultyBroker) -> None:
+        self._inner = inner
+        self._broker = broker
+        self.create_batch = inner.create_batch
+        self.partition_count = inner.partition_count
+        self.stop = inner.stop
+
+    async def start(self) -> None:
+        if self._broker.producers_refused:
+            self._broker.fired["start"] += 1
+            raise BrokerError("no producer for now")
+        await self._inner.start()
+
+    async def send_batch(
+        self, batch: BatchBuilder, topic: str, partition: int
+    ) -> "asyncio.Future[object]":
+        if self._broker.fail_batches[topic]:
+            self._broker.fail_batches[topic] -= 1
+            self._broker.fired[topic] += 1
+            failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            failed.set_exception(BrokerError("this batch was made to fail"))
+            return failed
+        return await self._inner.send_batch(batch, topic, partition)
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for it with a deadline."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - nobody tells when a record is written
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def running(service: Service) -> AsyncIterator["asyncio.Task[None]"]:
+    """Run a service in the block; it must end well, and soon after it was stopped."""
+    task = asyncio.create_task(service.run())
+    try:
+        yield task
+        service.stop()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,292 @@
+"""Faults in the middle of work on the memory broker: nothing lost, repeated, stuck or leaked."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from streamapp.brokers.memory.admin import MemoryAdmin
+from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
+from streamapp.clock import SystemClock
+from streamapp.errors import BrokerError
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.stage import StageConfig
+from streamapp.pipeline.topology import Topology, build
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.policy import Policy, dead_letter, retry
+from streamapp.record import StoredRecord, TopicPartition
+from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.committer import Committer
+from streamapp.runtime.config import RuntimeConfig
+from streamapp.runtime.intake import Intake
+from streamapp.runtime.partition import Partition
+from streamapp.runtime.work import Work
+from streamapp.service import Service
+from streamapp.topics.topic import Topic
+from tests.unit.runtime.faults import FaultyBroker, running, until
+
+
+@agent
+def same(value: bytes) -> bytes:
+    return value
+
+
+def topology(
+    name: str, step: Agent[Any, Any] = same, policy: Policy | None = None, **settings: Any
+) -> Topology:
+    """One stage between the topics `<name>-in` and `<name>-out`."""
+    return build(
+        Pipeline(name, source=Topic(f"{name}-in", bytes))
+        .stage(step, name="stage", on_error=policy or dead_letter(), **settings)
+        .sink(Topic(f"{name}-out", bytes))
+    )
+
+
+async def broker_for(*names: str, **config: str) -> FaultyBroker:
+    broker = FaultyBroker()
+    for name in names:
+        await broker.create(f"{name}-in", f"{name}-out", f"{name}.stage.dlq", **config)
+    return broker
+
+
+async def test_a_stage_that_waits_for_its_agents_sits_out_the_next_loss_of_the_producer() -> None:
+    broker = await broker_for("a", "b")
+    gate, release, calls = asyncio.Event(), asyncio.Event(), 0
+
+    @agent
+    async def slow_to_leave(value: bytes) -> bytes:
+        nonlocal calls
+        calls += 1
+        try:
+            await gate.wait()
+        finally:
+            while not release.is_set():
+                with suppress(asyncio.CancelledError):
+                    await release.wait()
+        return value
+
+    service = Service(broker, [topology("a"), topology("b", slow_to_leave)])
+    async with running(service) as task:
+        await broker.write("b-in", (b"k", b"b"))
+        await until(lambda: calls == 1)
+        broker.fail_batches["a-out"] = 1
+        await broker.write("a-in", (b"k", b"a"))
+        await until(lambda: broker.values("a-out") == [b"a"])  # a is back, b still waits
+        broker.fail_batches["a-out"] = 1
+        broker.producers_refused = True
+        await broker.write("a-in", (b"k", b"a2"))
+        await until(lambda: broker.fired["start"] > 0)
+        gate.set()
+        release.set()
+        await asyncio.sleep(0.3)  # whatever it would do without a producer, it does now
+        assert not task.done(), task
+        broker.producers_refused = False
+        await until(lambda: broker.values("b-out") == [b"b"])
+        await until(lambda: broker.values("a-out") == [b"a", b"a2"])
+    assert broker.fired["a-out"] == 2
+
+
+async def test_what_was_finished_before_a_replay_and_not_committed_is_committed_after_it() -> None:
+    broker = await broker_for("a")
+    await broker.write("a-in", (b"k", b"1"), (b"k", b"2"))
+    name = TopicPartition("a-in", 0)
+    metrics = StageMetrics("a", "stage", "a-in")
+    consumer = broker.consumer(ConsumerConfig("g", ("a-in",)), Listening())
+    await consumer.start()
+    await until(lambda: consumer.assignment() == {name})
+    assignment = Assignment(consumer, metrics)
+    committer = Committer(consumer, assignment.partitions, SystemClock(), metrics)
+    assignment.open([name], {})
+    assignment.partitions[name].frontier.deliver([0, 1])
+    assignment.partitions[name].frontier.finish([0, 1])
+
+    assignment.suspend()
+    assignment.resume({})
+    await committer.commit()
+
+    assert await broker.admin().committed_offsets("g") == {name: CommittedOffset(2)}
+    await consumer.stop()
+
+
+class Listening:
+    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        pass
+
+    async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        pass
+
+
+async def test_batches_are_no_larger_than_their_topic_takes() -> None:
+    broker = await broker_for("a", max_message_bytes="2000")
+    values = [b"%d" % n * 30 for n in range(100, 300)]
+    for start in range(0, len(values), 10):
+        await broker.write("a-in", *((b"k", value) for value in values[start : start + 10]))
+
+    async with running(Service(broker, [topology("a")])):
+        await until(lambda: len(broker.values("a-out")) >= len(values))
+
+    assert broker.values("a-out") == values
+
+
+async def test_timestamps_of_finished_chunks_are_forgotten() -> None:
+    broker = await broker_for("a")
+    name = TopicPartition("a-in", 0)
+    partition = Partition(name)
+    intake = Intake(
+        broker.consumer(ConsumerConfig("g", ("a-in",)), Listening()),
+        StageConfig(),
+        {name: partition},
+        SystemClock(),
+        StageMetrics("a", "stage", "a-in"),
+        forget,
+    )
+
+    for offset in range(1000):
+        intake._admit(name, [StoredRecord("a-in", 0, offset, 0, None, b"")])
+        partition.frontier.finish([offset])
+
+    assert len(partition.stamps) <= 2
+
+
+def forget(_works: Iterable[Work]) -> None:
+    pass
+
+
+async def test_an_agent_that_swallows_its_cancellation_does_not_keep_the_service_from_ending() -> (
+    None
+):
+    broker = await broker_for("a")
+    started = asyncio.Event()
+
+    @agent
+    async def deaf(value: bytes) -> bytes:
+        started.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return value
+
+    config = RuntimeConfig(shutdown_drain_seconds=0.05)
+    async with running(Service(broker, [topology("a", deaf)], config=config)):
+        await broker.write("a-in", (b"k", b"1"))
+        await started.wait()
+
+    assert await broker.committed("a.stage") == 0
+
+
+async def test_an_admin_call_that_fails_does_not_break_off_a_run_until_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = await broker_for("a")
+    await broker.write("a-in", (b"k", b"1"))
+    committed_offsets, failures = MemoryAdmin.committed_offsets, 0
+
+    async def fail_once(admin: MemoryAdmin, group: str) -> Any:
+        nonlocal failures
+        if not failures:
+            failures += 1
+            raise BrokerError("the coordinator moved")
+        return await committed_offsets(admin, group)
+
+    monkeypatch.setattr(MemoryAdmin, "committed_offsets", fail_once)
+    async with asyncio.timeout(10):
+        await Service(broker, [topology("a")]).run(until_end=True)
+
+    assert failures == 1
+    assert broker.values("a-out") == [b"1"]
+    assert await broker.committed("a.stage") == 1
+
+
+async def test_a_batch_that_always_fails_is_tried_at_a_bounded_rate() -> None:
+    broker = await broker_for("a")
+    broker.fail_batches["a-out"] = 1_000_000
+
+    async with running(Service(broker, [topology("a")])):
+        await broker.write("a-in", (b"k", b"1"))
+        await until(lambda: broker.fired["a-out"] >= 2)
+        await asyncio.sleep(0.5)  # a loop without a pause goes round hundreds of times
+        assert broker.fired["a-out"] < 20
+        broker.fail_batches.clear()
+        await until(lambda: broker.values("a-out") == [b"1"])
+
+
+async def test_a_clean_drain_leaves_nothing_that_others_have_overtaken() -> None:
+    broker = await broker_for("a")
+    gate = asyncio.Event()
+    seen: list[bytes] = []
+
+    @agent
+    async def gated(value: bytes) -> bytes:
+        seen.append(value)
+        if value.startswith(b"slow"):
+            await gate.wait()
+        return value
+
+    pairs = [(b"slow", b"slow1"), (b"slow", b"slow2")] + [(b"%d" % n, b"fast") for n in range(20)]
+    async with running(Service(broker, [topology("a", gated, concurrency=4)])) as task:
+        await broker.write("a-in", *pairs)
+        await until(lambda: len(broker.values("a-out")) == 20)
+        assert b"slow2" not in seen, "it has to wait behind the first"
+        asyncio.get_running_loop().call_later(0.1, gate.set)
+        assert not task.done()
+
+    # Else the twenty that were finished would be delivered, and written, once more.
+    assert await broker.committed("a.stage") == len(pairs)
+    assert len(broker.values("a-out")) == len(pairs)
+
+
+async def test_a_tombstone_without_a_key_becomes_a_dead_letter() -> None:
+    broker = await broker_for("a")
+    await broker.write("a-in", (None, None), (b"k", b"1"))
+
+    async with running(Service(broker, [topology("a")])):
+        await until(lambda: broker.values("a-out") == [b"1"])
+        await until(lambda: broker.values("a.stage.dlq") == [None])
+
+    (letter,) = broker.records("a.stage.dlq")
+    assert letter.key is None
+    assert await broker.committed("a.stage") == 2
+
+
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even that")
+
+
+@pytest.mark.parametrize("error", [UnspeakableError(), ValueError("\ud800")])
+async def test_an_error_that_cannot_be_shown_still_becomes_a_dead_letter(error: Exception) -> None:
+    @agent
+    def fail(_value: bytes) -> bytes:
+        raise error
+
+    broker = await broker_for("a")
+    await broker.write("a-in", (b"k", b"1"))
+
+    async with running(Service(broker, [topology("a", fail)])):
+        await until(lambda: broker.values("a.stage.dlq") == [b"1"])
+
+
+async def test_a_clean_drain_waits_for_a_retry_that_others_have_overtaken() -> None:
+    broker = await broker_for("a")
+    attempts = 0
+
+    @agent
+    async def fail_once(value: bytes) -> bytes:
+        nonlocal attempts
+        if value == b"1":
+            attempts += 1
+            if attempts == 1:
+                raise OSError
+        return value
+
+    settled = retry(3, backoff=Backoff(base_seconds=0.3, max_seconds=0.3))
+    async with running(Service(broker, [topology("a", fail_once, settled)])) as task:
+        await broker.write("a-in", (b"1", b"1"), (b"2", b"2"), (b"3", b"3"))
+        await until(lambda: broker.values("a-out") == [b"2", b"3"])
+        assert not task.done()
+
+    assert broker.values("a-out") == [b"2", b"3", b"1"]
+    assert await broker.committed("a.stage") == 3

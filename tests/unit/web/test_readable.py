@@ -1,0 +1,37 @@
+import pytest
+
+from streamapp.web.readable import age, amount, bytes_amount, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.0 s"),
+        (0.44, "0.4 s"),
+        (59.4, "59 s"),
+        (61, "1 min 1 s"),
+        (3_600, "1 h 0 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_an_age_has_the_precision_of_its_length(seconds: float, text: str) -> None:
+    assert age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (15e-6, "15 µs"), (0.0634, "63 ms"), (1.048575, "1.05 s")],
+)
+def test_a_duration_has_the_unit_that_suits_it(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_counts_and_sizes() -> None:
+    assert amount(1_234_567) == "1,234,567"
+    assert [bytes_amount(n) for n in (0, 1_023, 1_536, 5 << 20, 3 << 30)] == [
+        "0 B",
+        "1023 B",
+        "1.5 KiB",
+        "5 MiB",
+        "3.0 GiB",
+    ]
