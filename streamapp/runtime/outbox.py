@@ -198,6 +198,8 @@ class Outbox:
         try:
             async with asyncio.timeout(self._delivery_timeout_seconds):
                 for target, partition, batch in batches:
+                    if flush not in self._outstanding:
+                        return  # given up meanwhile: its records are delivered again
                     flush.outputs[target.name] += batch.record_count()
                     future = await self._shared.current.send_batch(batch, target.name, partition)
                     future.add_done_callback(partial(self._acknowledged, flush))

@@ -253,6 +253,10 @@ class SegmentRunner:
         for partition, offset in (*started, *self._outbox.held()):
             if partition in highest:
                 highest[partition] = max(highest[partition], offset)
+        if self._error is not None:
+            for partition in highest:
+                if partition.name == self._error.partition:
+                    highest[partition] = self._error.offset  # it resumes at exactly that record
         return highest
 
     async def _watch_replay(self) -> None:
@@ -355,7 +359,7 @@ class SegmentRunner:
         if self._error is None:
             self._error = error
             self._intake.halt()
-            self._lanes.drop_waiting({})  # nothing is started after it
+            self._lanes.drop_waiting(self._overtaken())  # now: lanes go on before the drain begins
             self._stopping.set()
 
     def _state(self, state: StageState) -> None:

@@ -144,6 +144,33 @@ async def test_stop_names_the_record_and_a_restart_resumes_at_it(rig: Rig) -> No
     assert await rig.read_numbers(rig.out) == list(range(20))
 
 
+async def test_stop_finishes_what_stands_before_its_record(rig: Rig) -> None:
+    broken = True
+    seen: list[int] = []
+
+    @agent
+    async def strict(item: Item) -> Item:
+        seen.append(item.n)
+        if item.n == 0:
+            await asyncio.sleep(0.05)  # the next of its key, number 2, waits behind it
+        if item.n == 3 and broken:
+            raise RuntimeError("no three")
+        return item
+
+    pipeline = rig.pipeline().stage(strict, on_error=stop()).sink(rig.out)
+    await rig.create(pipeline, partitions=1)
+    await rig.put_items(range(9), keys=2)
+    with pytest.raises(StageStoppedError, match="at offset 3: no three") as stopped:
+        await rig.run_to_end(pipeline)
+    assert await rig.committed("strict") == {stopped.value.partition: 3}
+    assert {0, 1, 2} <= set(seen)
+    broken = False
+    seen.clear()
+    await rig.run_to_end(pipeline)
+    assert min(seen) == 3
+    assert set(await rig.read_numbers(rig.out)) == set(range(9))
+
+
 async def test_an_attempt_that_takes_too_long_is_cancelled(rig: Rig) -> None:
     cancelled: list[int] = []
 

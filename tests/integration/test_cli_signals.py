@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from streamapp.cli.exit_codes import ExitCode
 from tests.cli import ROOT
@@ -21,18 +23,24 @@ asyncio.run(main())
 """
 
 
-def start(blocking: str) -> "subprocess.Popen[str]":
+@contextmanager
+def started(blocking: str) -> Iterator["subprocess.Popen[str]"]:
+    """A process that is ready for signals; killed at the end if it still runs."""
     command = [sys.executable, "-c", _BLOCKED.format(blocking=blocking)]
     process = subprocess.Popen(  # noqa: S603 - this interpreter
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_the_first_signal_asks_and_the_second_ends() -> None:
-    with start("pass") as process:
+    with started("pass") as process:
         process.send_signal(signal.SIGTERM)
         assert process.stdout is not None
         assert process.stdout.readline() == "asked\n"
@@ -47,7 +55,7 @@ def test_the_first_signal_asks_and_the_second_ends() -> None:
 
 
 def test_the_second_signal_ends_it_although_the_loop_is_blocked() -> None:
-    with start("time.sleep(600)") as process:
+    with started("time.sleep(600)") as process:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=30)

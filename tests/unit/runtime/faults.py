@@ -20,6 +20,7 @@ class FaultyBroker(MemoryBroker):
     """Attributes:
     fail_batches: how many of the next batches for a topic fail; each fault that fires is counted.
     producers_refused: producers cannot start while it is set.
+    held: batches for a topic wait for its event before they are written.
     fired: faults that happened, by what they hit.
     """
 
@@ -27,6 +28,7 @@ class FaultyBroker(MemoryBroker):
         super().__init__(SystemClock())
         self.fail_batches: Counter[str] = Counter()
         self.producers_refused = False
+        self.held: dict[str, asyncio.Event] = {}
         self.fired: Counter[str] = Counter()
 
     def producer(self, config: ProducerConfig) -> MemoryProducer:
@@ -75,6 +77,9 @@ class _FaultyProducer:
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int
     ) -> "asyncio.Future[object]":
+        if topic in self._broker.held:
+            self._broker.fired["held"] += 1
+            await self._broker.held[topic].wait()
         if self._broker.fail_batches[topic]:
             self._broker.fail_batches[topic] -= 1
             self._broker.fired[topic] += 1
@@ -88,6 +93,12 @@ async def until(condition: Callable[[], bool], *, seconds: float = PATIENCE_SECO
     """Wait for it with a deadline."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - nobody tells when a record is written
+            await asyncio.sleep(0.005)
+
+
+async def until_committed(broker: FaultyBroker, group: str, offset: int) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await broker.committed(group) != offset:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.005)
 
 

@@ -1,7 +1,7 @@
 """Faults in the middle of work on the memory broker: nothing lost, repeated, stuck or leaked."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -10,14 +10,15 @@ import pytest
 from streamapp.brokers.memory.admin import MemoryAdmin
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
 from streamapp.clock import SystemClock
-from streamapp.errors import BrokerError
+from streamapp.errors import BrokerError, StageStoppedError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.stage import StageConfig
 from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.backoff import Backoff
-from streamapp.policies.policy import Policy, dead_letter, retry
+from streamapp.policies.policy import Policy, dead_letter, retry, stop
 from streamapp.record import StoredRecord, TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.committer import Committer
@@ -27,7 +28,7 @@ from streamapp.runtime.partition import Partition
 from streamapp.runtime.work import Work
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
-from tests.unit.runtime.faults import FaultyBroker, running, until
+from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
 
 
 @agent
@@ -290,3 +291,55 @@ async def test_a_clean_drain_waits_for_a_retry_that_others_have_overtaken() -> N
 
     assert broker.values("a-out") == [b"2", b"3", b"1"]
     assert await broker.committed("a.stage") == 3
+
+
+async def test_what_was_given_up_at_a_rebalance_is_not_sent_afterwards() -> None:
+    broker = await broker_for("a")
+    await broker.create("a-side")
+
+    @agent
+    def both(value: bytes) -> Iterator[Out[bytes]]:
+        yield Out(value)
+        yield Out(value, to="side")
+
+    stage = build(
+        Pipeline("a", source=Topic("a-in", bytes))
+        .stage(both, name="stage", routes={"side": Topic("a-side", bytes)})
+        .sink(Topic("a-out", bytes))
+    )
+    held = asyncio.Event()
+    broker.held = {"a-out": held, "a-side": held}
+    config = RuntimeConfig(revoke_drain_seconds=0.05)
+    first, second = Service(broker, [stage], config=config), Service(broker, [stage])
+    async with running(first):
+        await broker.write("a-in", (b"k", b"1"))
+        await until(lambda: broker.fired["held"] == 1)  # one batch of the two is handed over
+        rebalances = first.metrics[0].rebalances
+        async with running(second):
+            await until(lambda: first.metrics[0].rebalances > rebalances)
+            held.set()
+            await until_committed(broker, "a.stage", 1)
+
+    assert len(broker.values("a-side")) + len(broker.values("a-out")) == 3
+
+
+async def test_nothing_of_a_partition_is_begun_after_the_record_that_said_stop() -> None:
+    broker = await broker_for("a")
+    seen: list[bytes] = []
+
+    @agent
+    def halt(value: bytes) -> bytes:
+        seen.append(value)
+        if value == b"2":
+            raise ValueError
+        return value
+
+    await broker.write("a-in", *((b"%d" % n, b"%d" % n) for n in range(200)))
+    service = Service(broker, [topology("a", halt, stop())])
+    async with asyncio.timeout(10):
+        with pytest.raises(StageStoppedError):
+            await service.run()
+
+    assert seen == [b"0", b"1", b"2"]
+    assert broker.values("a-out") == [b"0", b"1"]
+    assert await broker.committed("a.stage") == 2
