@@ -1,10 +1,12 @@
 """Every document does what it says: blocks run, links lead somewhere, references are current."""
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.reference import cli_reference, settings_reference
@@ -13,6 +15,7 @@ from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.record import StoredRecord
 from streamapp.runtime.dead_letters import PREFIX, Failure, error_headers
 from tests.documents import ROOT, Reader, anchors, blocks, documents, links
+from tests.prometheus import require_tool
 
 LANGUAGES = {"python", "sh", "text", "yaml", "json", "ini", ""}
 
@@ -60,6 +63,23 @@ def test_every_metric_that_is_named_exists(document: Path) -> None:
     exported = {metric.name for metric in METRICS}
     named = set(re.findall(r"\bstreamapp_[a-z_]+", document.read_text()))
     assert named <= exported
+
+
+def test_prometheus_takes_the_alerts_that_are_proposed(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "watch-it.md").read_text()
+    expressions = re.findall(r"^\| .* \| `(.*streamapp.*)` \|$", page, re.MULTILINE)
+    rules = [{"alert": f"A{i}", "expr": text} for i, text in enumerate(expressions)]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "proposed", "rules": rules}]}))
+    checked = subprocess.run(  # noqa: S603 - Prometheus' own checker
+        [require_tool("promtool"), "check", "rules", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert f"{len(rules)} rules found" in checked.stdout
+    assert len(rules) > 4
 
 
 def test_every_document_is_found_from_the_index() -> None:
