@@ -67,6 +67,20 @@ async def topics(bootstrap_servers: str) -> set[str]:
         await admin.close()
 
 
+async def coordinator(bootstrap_servers: str) -> int:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        return int(await admin.find_coordinator("a group that is the first to ask"))
+    finally:
+        await admin.close()
+
+
+def test_groups_can_be_used_as_soon_as_it_is_up(folder: Path) -> None:
+    state = DevBroker(folder, SMALL).up().status.state
+    assert asyncio.run(coordinator(state.bootstrap_servers)) >= 0
+
+
 async def test_a_record_written_to_the_session_broker_is_read_back(kafka: Kafka) -> None:
     topic = await kafka.create_topic("there-and-back")
     async with (

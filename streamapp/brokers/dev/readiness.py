@@ -13,7 +13,7 @@ from streamapp.brokers.dev.state import BrokerState
 
 
 def is_ready(state: BrokerState, *, timeout_seconds: float) -> bool:
-    """Whether every node listens, and the cluster says that it has them all.
+    """Whether every node listens, the cluster says that it has them all, and groups can be used.
 
     In a thread, so that it can be called where an event loop runs already.
     """
@@ -34,7 +34,7 @@ def _listens(port: int, timeout_seconds: float) -> bool:
 
 
 async def _count_brokers(bootstrap_servers: str, timeout_seconds: float) -> int:
-    """Brokers that the metadata names; none when there is no answer in time."""
+    """Brokers that the metadata names; none without an answer, or a coordinator, in time."""
     client = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap_servers, client_id="streamapp-dev-broker"
     )
@@ -42,6 +42,8 @@ async def _count_brokers(bootstrap_servers: str, timeout_seconds: float) -> int:
         async with asyncio.timeout(timeout_seconds):
             await client.start()
             cluster = await client.describe_cluster()
+            # The first who asks has the offsets topic made; a consumer would log errors meanwhile.
+            await client.find_coordinator("streamapp-dev-broker")
             return len(cluster["brokers"])
     except (KafkaError, OSError, TimeoutError):
         return 0
