@@ -70,7 +70,7 @@ async def test_workers_that_leave_and_join_in_good_order_repeat_nothing(
 
         async with playback.worker() as leaving, playback.worker() as staying:
             await playback.joined("validate", 2, leaving, staying)
-            both = await playback.reach(step, leaving, staying)
+            await playback.reach(step, leaving, staying)
             await leaving.terminate()
             left = await playback.progress()
             async with playback.worker() as joining:
@@ -79,7 +79,8 @@ async def test_workers_that_leave_and_join_in_good_order_repeat_nothing(
                 await joining.terminate()
                 await staying.terminate()
 
-        assert both.lag > left.lag > 0, "the work was done before the worker left"
+        # Not that it fell: while one stage works off its lag, the next one's grows.
+        assert left.lag > 0, "the work was done before the worker left"
         assert joined.lag > 0, "the work was done before the other joined"
         findings = await playback.verify(Terms(min_sent=REBALANCE_RECORDS))
         assert findings.ok, findings
