@@ -116,6 +116,14 @@ class Service:
         if self._errors:
             raise self._errors[0]
 
+    async def check(self, admin: Admin) -> None:
+        """Hold the pipelines against the broker without starting anything.
+
+        Raises:
+            TopicError: a topic is missing.
+        """
+        await self._describe_topics(admin)
+
     async def _run_all(
         self,
         pipelines: Sequence[Sequence[SegmentRunner]],

@@ -94,8 +94,8 @@ async def _run(
     figures = Figures(service.metrics, clock)
     try:
         with stop_on_signal(service.stop, saying="Stopping: finishing what is in flight"):
-            async with started_admin(broker):
-                pass  # before a port is taken: with no Kafka there, nothing begins
+            async with started_admin(broker) as admin:
+                await service.check(admin)  # before a port is taken: nothing half started
             async with AsyncExitStack() as stack:
                 if web_port is not None:
                     await stack.enter_async_context(serving(service.metrics, clock, port=web_port))

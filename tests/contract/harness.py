@@ -41,7 +41,9 @@ class Subject:
     async def topic(self, partitions: int = 1, **config: str) -> str:
         """A new topic; configuration by Kafka's names with underscores."""
         name = unique_name("contract")
-        kafka_names = {key.replace("_", "."): value for key, value in config.items()}
+        # Tests write old timestamps: retention would delete such records while they run.
+        kafka_names = {"retention.ms": "-1"}
+        kafka_names |= {key.replace("_", "."): value for key, value in config.items()}
         async with self.admin() as admin:
             await admin.create_topics([TopicSpec(name, partitions, config=kafka_names)])
         return name

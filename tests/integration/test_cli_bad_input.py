@@ -103,8 +103,10 @@ def test_generating_into_a_missing_topic_leaves_the_ledger_alone(
 def test_a_web_port_in_use_ends_a_run_before_it_begins(kafka: Kafka) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        args = ("--web-port", port, "--bootstrap-servers", kafka.bootstrap_servers)
-        done = streamapp("run", PIPELINE, *args)
+        where = ("--bootstrap-servers", kafka.bootstrap_servers)
+        applied = streamapp("topics", "apply", PIPELINE, *where)
+        assert applied.returncode == 0, applied.stderr
+        done = streamapp("run", PIPELINE, "--web-port", port, *where)
     assert done.returncode == ExitCode.PORT_IN_USE
     assert f"port {port}" in one_sentence(done.stderr)
 

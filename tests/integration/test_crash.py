@@ -3,12 +3,14 @@
 What became of every record is checked by tests/verifier, which shares nothing with the runtime.
 """
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from tests.kafka import Kafka
 from tests.playback import Playback
+from tests.verifier.__main__ import report
 from tests.verifier.checks import Terms, Violation
 
 RECORDS = 100_000
@@ -18,6 +20,8 @@ REBALANCE_RECORDS = 100_000
 MUTANT_RECORDS = 50_000
 STEP = 0.2
 """Share of the records that the last stage commits between two faults, at least."""
+
+log = logging.getLogger(__name__)
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -36,6 +40,14 @@ async def test_three_kills_lose_nothing_and_repeat_only_what_was_uncommitted(
             at_kill = await playback.settled()
             assert at_kill.lag > 0, "the work was done before the kill"
             assert at_kill.uncommitted >= uncommitted
+            log.info(
+                "killed: %d of %d records committed by the last stage, %d inputs left in all"
+                " stages, %d outputs not committed",
+                at_kill.committed["route"],
+                RECORDS,
+                at_kill.lag,
+                at_kill.uncommitted - uncommitted,
+            )
             reached, uncommitted = at_kill.committed["route"], at_kill.uncommitted
         async with playback.worker("--until-end") as worker:
             await worker.ended()
@@ -46,6 +58,7 @@ async def test_three_kills_lose_nothing_and_repeat_only_what_was_uncommitted(
         assert uncommitted > 0, "nothing was in flight at any kill"
         assert findings.ok, findings
         assert findings.duplicates == uncommitted
+        log.info("\n%s", "\n".join(report(findings)))
 
 
 async def test_workers_that_leave_and_join_in_good_order_repeat_nothing(
@@ -57,7 +70,7 @@ async def test_workers_that_leave_and_join_in_good_order_repeat_nothing(
 
         async with playback.worker() as leaving, playback.worker() as staying:
             await playback.joined("validate", 2, leaving, staying)
-            both = await playback.reach(step, leaving, staying)
+            await playback.reach(step, leaving, staying)
             await leaving.terminate()
             left = await playback.progress()
             async with playback.worker() as joining:
@@ -66,7 +79,8 @@ async def test_workers_that_leave_and_join_in_good_order_repeat_nothing(
                 await joining.terminate()
                 await staying.terminate()
 
-        assert both.lag > left.lag > 0, "the work was done before the worker left"
+        # Not that it fell: while one stage works off its lag, the next one's grows.
+        assert left.lag > 0, "the work was done before the worker left"
         assert joined.lag > 0, "the work was done before the other joined"
         findings = await playback.verify(Terms(min_sent=REBALANCE_RECORDS))
         assert findings.ok, findings
@@ -88,4 +102,5 @@ async def test_a_worker_that_commits_too_early_is_found_out(kafka: Kafka, tmp_pa
         assert at_kill.lag > 0, "the work was done before the kill"
         findings = await playback.verify(Terms(max_duplicates=MUTANT_RECORDS))
         assert findings.counts[Violation.LOST] > 0, findings
-        assert set(findings.counts) == {Violation.LOST}, findings
+        # The same bug: an output can be written when its alert is not. Nothing else may be wrong.
+        assert set(findings.counts) <= {Violation.LOST, Violation.ALERTS}, findings
