@@ -29,8 +29,12 @@ from streamapp.brokers.dev.watchdog import Watchdog
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 120
 
-TESTED_ELSEWHERE = ("make test",)
-"""Commands that are not run here: this test is a part of `make test`."""
+TESTED_ELSEWHERE = (
+    "make test",  # this test is a part of it
+    "python -m tests.verifier LEDGER",  # stands for a file; the README runs it with a real one
+    "pytest tests/integration/test_crash.py",  # a test of this suite
+)
+"""Beginnings of commands that are not run here."""
 
 SMALLER = ((r"--records 50000\b", "--records 3000"), (r"--records 20000\b", "--records 2000"))
 """The same commands with less to do."""
