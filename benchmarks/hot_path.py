@@ -30,6 +30,7 @@ from streamapp.brokers.protocols import (
     Producer,
     ProducerConfig,
     RebalanceListener,
+    TopicDescription,
 )
 from streamapp.clock import SystemClock
 from streamapp.observability.stage_metrics import StageMetrics
@@ -170,7 +171,10 @@ async def run_segment(log: Log, mode: str) -> None:
     config = RuntimeConfig(commit_interval_seconds=0.02)
     runner = SegmentRunner(
         segment,
-        {name: Target(name, PARTITIONS, 1_000_000) for name in segment.written_topics()},
+        {
+            name: Target(TopicDescription(name, PARTITIONS, 1, {"max.message.bytes": "1000000"}))
+            for name in segment.written_topics()
+        },
         (StageMetrics("bench", "price", "source"),),
         Environment(
             cast("Broker", broker), cast("Admin", None), producer, clock, rng, config, "bench"

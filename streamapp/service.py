@@ -172,10 +172,7 @@ class Service:
         topics: Mapping[str, TopicDescription],
         environment: Environment,
     ) -> SegmentRunner:
-        targets = {
-            name: Target(name, topics[name].partitions, topics[name].max_message_bytes)
-            for name in segment.written_topics()
-        }
+        targets = {name: Target(topics[name]) for name in segment.written_topics()}
         return SegmentRunner(segment, targets, self._metrics[id(segment)], environment)
 
     def _segments(self) -> Iterable[Segment]:

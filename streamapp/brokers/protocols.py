@@ -59,6 +59,11 @@ class TopicDescription:
         """Largest record batch, in bytes, that the topic takes."""
         return int(self.config["max.message.bytes"])
 
+    @property
+    def needs_keys(self) -> bool:
+        """Whether a record without a key is refused: the topic is compacted."""
+        return "compact" in self.config.get("cleanup.policy", "")
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumerConfig:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
@@ -185,6 +186,8 @@ class SegmentRunner:
         self._assignment.close()
         self._intake.take_put_back()
         self._reset()
+        # What comes back must not meet its own last attempt; a stuck one is not waited for.
+        await self._lanes_quiet(self._env.config.stop_timeout_seconds)
 
     def _background(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
         yield "lanes", self._lanes.run(self.segment.group)
@@ -286,11 +289,12 @@ class SegmentRunner:
             log.warning("the limits of topics could not be read, the old ones stand: %r", error)
             return
         for name, topic in topics.items():
-            self._targets[name].limit(topic.max_message_bytes)
+            self._targets[name].describe(topic)
 
-    async def _lanes_quiet(self) -> None:
+    async def _lanes_quiet(self, seconds: float = math.inf) -> None:
         """Wait until abandoned attempts have ended, so that no key is worked on twice at once."""
-        while self._lanes.busy:
+        give_up_at = self._env.clock.monotonic() + seconds
+        while self._lanes.busy and self._env.clock.monotonic() < give_up_at:
             self._lanes.abandon()
             self._changed.clear()
             try:

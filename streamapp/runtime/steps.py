@@ -113,7 +113,7 @@ class StepRunner:
         """Let the data flow on unchanged: the policy `skip`."""
         record, item = work.record, work.item
         if self.index == 0 and self._output is not None:
-            _check_size(self._output, record.key, record.value or b"", record.headers)
+            _check_fits(self._output, record.key, record.value or b"", record.headers)
             _place(work, (self._output, record.key, record.value, record.headers))
         else:
             value = self._load(work) if item is None else item.value
@@ -138,7 +138,7 @@ class StepRunner:
         onward = target is None
         if type(value) is Out:
             key = key if value.key is KEEP else _key_bytes(value.key)
-            headers = headers if value.headers is KEEP else value.headers
+            headers = headers if value.headers is KEEP else _checked_headers(value.headers)
             if value.to is not None:
                 target, onward = self._route(value.to), False
             value = value.value
@@ -150,8 +150,8 @@ class StepRunner:
             encoded = self._given.encode(value)
         except (ValueError, TypeError) as error:
             raise EncodeError(f"an output cannot be written: {describe(error)}") from error
-        if headers or len(encoded) > target.roomy_bytes:
-            _check_size(target, key, encoded, headers)
+        if headers or key is None or len(encoded) > target.roomy_bytes:
+            _check_fits(target, key, encoded, headers)
         return target, key, encoded, headers
 
     def _route(self, name: str) -> Target:
@@ -199,7 +199,11 @@ def _place(work: Work, one: Output | Item) -> None:
         work.pending.append(one)
 
 
-def _check_size(target: Target, key: bytes | None, value: bytes, headers: Headers) -> None:
+def _check_fits(target: Target, key: bytes | None, value: bytes, headers: Headers) -> None:
+    if key is None and target.needs_keys:
+        raise EncodeError(
+            f"an output without a key for topic {target.name!r}, which is compacted and needs one"
+        )
     if not target.takes(key, value, headers):
         raise RecordTooLargeError(
             f"an output of {len(value)} bytes for topic {target.name!r}, which takes batches of"
@@ -207,8 +211,24 @@ def _check_size(target: Target, key: bytes | None, value: bytes, headers: Header
         )
 
 
-def _key_bytes(key: bytes | str | None) -> bytes | None:
-    return key.encode() if isinstance(key, str) else key
+def _key_bytes(key: object) -> bytes | None:
+    if isinstance(key, str):
+        return key.encode()
+    if key is None or isinstance(key, bytes):
+        return key
+    raise EncodeError(f"the key of an output is {_kind(key)}; give bytes, text or None")
+
+
+def _checked_headers(headers: Headers) -> Headers:
+    """Headers as pairs of text and bytes: anything else would break the batch it goes into."""
+    try:
+        pairs: list[tuple[Any, Any]] = [(name, content) for name, content in headers]
+    except (TypeError, ValueError):
+        raise EncodeError("the headers of an output are pairs of a name and bytes") from None
+    for name, content in pairs:
+        if not isinstance(name, str) or not (content is None or isinstance(content, bytes)):
+            raise EncodeError(f"the header {name!r} of an output is not a name with bytes")
+    return pairs
 
 
 def _kind(value: Any) -> str:

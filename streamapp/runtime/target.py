@@ -4,7 +4,7 @@ Hot path: `partition_for` is called for each output.
 """
 
 from streamapp.brokers.partitioner import partition_for
-from streamapp.brokers.protocols import BatchBuilder
+from streamapp.brokers.protocols import BatchBuilder, TopicDescription
 from streamapp.record import Headers
 
 MAX_CACHED_KEYS = 65_536
@@ -23,6 +23,7 @@ class Target:
     Attributes:
         name: the topic.
         partitions: how many it has.
+        needs_keys: whether a record without a key is refused, and its whole batch with it.
         max_message_bytes: largest batch it takes, and so the largest record.
         roomy_bytes: size of a value up to which only huge keys or headers could be too much.
         open: the batch being filled for each partition.
@@ -33,23 +34,25 @@ class Target:
         "_keyless",
         "max_message_bytes",
         "name",
+        "needs_keys",
         "open",
         "partitions",
         "roomy_bytes",
     )
 
-    def __init__(self, name: str, partitions: int, max_message_bytes: int) -> None:
-        self.name = name
-        self.partitions = partitions
-        self.limit(max_message_bytes)
+    def __init__(self, topic: TopicDescription) -> None:
+        self.name = topic.name
+        self.partitions = partitions = topic.partitions
+        self.describe(topic)
         self.open: list[BatchBuilder | None] = [None] * partitions
         self._cache: dict[bytes, int] = {}
         self._keyless = 0
 
-    def limit(self, max_message_bytes: int) -> None:
+    def describe(self, topic: TopicDescription) -> None:
         """Set what the topic takes now."""
-        self.max_message_bytes = max_message_bytes
-        self.roomy_bytes = max_message_bytes // 2
+        self.needs_keys = topic.needs_keys
+        self.max_message_bytes = topic.max_message_bytes
+        self.roomy_bytes = topic.max_message_bytes // 2
 
     def partition_for(self, key: bytes | None) -> int:
         """Partition of a key, as Kafka's own default partitioner has it.
@@ -70,7 +73,9 @@ class Target:
         self._keyless = (self._keyless + 1) % self.partitions
 
     def takes(self, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
-        """Whether a record of this size fits into a batch of its own."""
+        """Whether the broker would take this record, in a batch of its own."""
+        if key is None and self.needs_keys:
+            return False
         size = _BATCH_OVERHEAD_BYTES + len(value or b"") + len(key or b"")
         for name, content in headers:
             size += len(name.encode()) + len(content or b"") + _HEADER_OVERHEAD_BYTES

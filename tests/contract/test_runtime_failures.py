@@ -8,6 +8,7 @@ import pytest
 from streamapp.errors import Permanent, StageStoppedError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.pipeline.agent import agent
+from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import dead_letter, drop, retry, skip, stop
@@ -301,3 +302,41 @@ async def test_fusing_changes_nothing_but_the_topic_between(rig: Rig) -> None:
 
 def offset_of(letter: Any) -> int:
     return int(error_headers(letter)["offset"])
+
+
+async def test_an_output_without_a_key_does_not_break_the_batch_for_a_compacted_topic(
+    rig: Rig,
+) -> None:
+    @agent
+    def half_keyed(item: Item) -> Out[Item]:
+        return Out(item, key=None if item.n == 1 else "k")
+
+    pipeline = rig.pipeline().stage(half_keyed).sink(rig.out)
+    await rig.create(pipeline, partitions=1, config={rig.out: {"cleanup.policy": "compact"}})
+    await rig.put_items(range(3), keys=1)
+    service = await rig.run_to_end(pipeline)
+    [letter] = await rig.read(rig.dead_letters("half-keyed"))
+    assert (numbers([letter]), error_headers(letter)["reason"]) == ([1], "output")
+    assert service.metrics[0].producer_replacements == 0
+    assert service.metrics[0].records_out[rig.out] == 2
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"key": 5}, {"headers": {"a": b"1"}}, {"headers": [("a", "text")]}, {"headers": 7}],
+    ids=str,
+)
+async def test_a_key_or_header_of_the_wrong_type_is_the_records_fault(
+    rig: Rig, changed: dict[str, Any]
+) -> None:
+    @agent
+    def careless(item: Item) -> Out[Item]:
+        return Out(item, **changed) if item.n == 1 else Out(item)
+
+    pipeline = rig.pipeline().stage(careless, on_error=retry(3)).sink(rig.out)
+    await rig.create(pipeline)
+    await rig.put_items(range(3))
+    await rig.run_to_end(pipeline)
+    [letter] = await rig.read(rig.dead_letters("careless"))
+    assert error_headers(letter)["class"] == "EncodeError"
+    assert sorted(await rig.read_numbers(rig.out)) == [0, 2]
