@@ -176,7 +176,7 @@ class DevBroker:
 
     def _plan(self, options: BrokerOptions, saved: BrokerState | None) -> BrokerState:
         # Ports are no secret: any generator does.
-        ports = PortChooser(random.Random())  # noqa: S311
+        ports = PortChooser(random.Random())  # noqa: S311 - free ports, not secrets
         state = plan_state(options, saved, ports, started_at=time.time())
         state.write(self.folder)
         return state
