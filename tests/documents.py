@@ -167,7 +167,9 @@ class Reader:
 
     def _environment(self) -> Mapping[str, str]:
         """That of a user who has the environment active, with the ports of this reader."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMAPP_KAFKA_")}
+        # Nor what a make around the tests hands down: its flags and ARGS.
+        ours = ("STREAMAPP_KAFKA_", "MAKE", "MFLAGS", "ARGS")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         return kept | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "STREAMAPP_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self._ports['9092']}",

@@ -24,8 +24,9 @@ async def test_a_topic_is_described_as_it_was_created_with_effective_configurati
 
 
 async def test_defaults_are_those_of_kafka(subject: Subject) -> None:
-    topic = await subject.topic()
+    topic = unique_name("contract")
     async with subject.admin() as admin:
+        await admin.create_topics([TopicSpec(topic, 1)])
         config = (await admin.describe_topics([topic]))[topic].config
     assert config["max.message.bytes"] == "1048588"
     assert config["retention.ms"] == "604800000"
