@@ -1,7 +1,6 @@
 """Dead letters: the original record with headers that say what happened to it."""
 
 import hashlib
-import traceback
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
@@ -12,6 +11,8 @@ from streamapp.record import Headers, Record
 from streamapp.version import VERSION
 
 PREFIX: Final = "streamapp.error."
+
+_MAX_CAUSES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,20 @@ def fingerprint(stage: str, error: Exception) -> str:
     """
     digest = hashlib.sha256(stage.encode())
     cause: BaseException | None = error
-    while cause is not None:
-        frames = traceback.extract_tb(cause.__traceback__)
-        place = f"{PurePath(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
-        digest.update(f"|{type(cause).__qualname__}@{place}".encode())
+    for _ in range(_MAX_CAUSES):  # a chain of causes can be a circle
+        if cause is None:
+            break
+        digest.update(f"|{type(cause).__qualname__}@{_place(cause)}".encode())
         cause = cause.__cause__
     return digest.hexdigest()[:12]
+
+
+def _place(error: BaseException) -> str:
+    """File and function that raised it; by hand, because `traceback` reads source files."""
+    raised_in = error.__traceback__
+    if raised_in is None:
+        return ""
+    while raised_in.tb_next is not None:
+        raised_in = raised_in.tb_next
+    code = raised_in.tb_frame.f_code
+    return f"{PurePath(code.co_filename).name}:{code.co_name}"

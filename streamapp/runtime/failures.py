@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
-from streamapp.errors import RecordError, StageStoppedError
+from streamapp.errors import StageStoppedError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.decision import decide
 from streamapp.policies.describe import describe
 from streamapp.policies.policy import ErrorPolicy
-from streamapp.record import TopicPartition
+from streamapp.record import Headers, Record, TopicPartition
 from streamapp.runtime.config import Environment
 from streamapp.runtime.dead_letters import Failure, error_headers
 from streamapp.runtime.steps import StepRunner
-from streamapp.runtime.work import Work
+from streamapp.runtime.work import Item, Work
 
 
 class FailureHandler:
@@ -65,7 +65,7 @@ class FailureHandler:
     def _skip(self, work: Work, step: StepRunner) -> bool:
         try:
             step.pass_on(work)
-        except RecordError as error:
+        except Exception as error:  # noqa: BLE001 - a user's validator may raise any
             # The unchanged record does not fit where it should go.
             return self._dead_letter(work, step, error, DeadLetterReason.OUTPUT)
         step.metrics.skipped += 1
@@ -88,7 +88,7 @@ class FailureHandler:
         key, value, headers = record.key, record.value, record.headers
         if item is not None and step.index > 0:
             # A fused step: what the topic in front of it would hold.
-            key, value, headers = item.key, step.encode_input(item), item.headers
+            key, value, headers = _what_a_topic_would_hold(step, item, record)
         headers = error_headers(headers, record, failure)
         target = step.dead_letters
         if not target.takes(key, value, headers):
@@ -113,3 +113,13 @@ class FailureHandler:
         )
         stopped.__cause__ = error
         self._on_stop(stopped)
+
+
+def _what_a_topic_would_hold(
+    step: StepRunner, item: Item, record: Record
+) -> tuple[bytes | None, bytes | None, Headers]:
+    """The input of a fused step as a topic in front of it would; as it was read, if it cannot."""
+    try:
+        return item.key, step.encode_input(item), item.headers
+    except Exception:  # noqa: BLE001 - a value that no topic could have held
+        return record.key, record.value, record.headers

@@ -91,7 +91,7 @@ class LagWatch:
             measured.oldest_timestamp_seconds = None
             return
         oldest_ms = partition.oldest_timestamp_ms()
-        if oldest_ms is not None:
+        if oldest_ms is not None and oldest_ms >= 0:  # -1 is a record without a timestamp
             measured.oldest_timestamp_seconds = oldest_ms / 1000
         elif measured.oldest_timestamp_seconds is None:
             # Nothing of it is read yet; the wait is counted from when it was seen.

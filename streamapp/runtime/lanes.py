@@ -22,6 +22,9 @@ SLICE_SECONDS = 0.01
 STOP_TIMEOUT_SECONDS = 5.0
 """How long cancelled attempts may take to end."""
 
+CANCEL_AGAIN_SECONDS = 5.0
+"""How long an agent may clean up after it was cancelled, before it is cancelled again."""
+
 
 class Interruption(Enum):
     """Why a running attempt was cancelled."""
@@ -39,18 +42,16 @@ class Lane:
         deadline: monotonic seconds at which its attempt has taken too long; `None` outside an
             attempt that can be interrupted.
         interruption: why its attempt is being cancelled.
-        cancels: how often it was, to be taken back afterwards.
         wake: set while it is parked.
     """
 
-    __slots__ = ("cancels", "deadline", "interruption", "task", "wake", "work")
+    __slots__ = ("deadline", "interruption", "task", "wake", "work")
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
         self.work: Work | None = None
         self.deadline: float | None = None
         self.interruption: Interruption | None = None
-        self.cancels = 0
         self.wake: asyncio.Future[None] | None = None
 
 
@@ -91,6 +92,7 @@ class Lanes:
         self._waking = False
         self._slice_end = 0.0
         self._wall_ms = 0
+        self._ending = False
 
     async def run(self, name: str) -> None:
         """Run the lanes until cancelled.
@@ -107,9 +109,12 @@ class Lanes:
             lane.task = task
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()  # a lane ends by a fault of ours only
+            for task in done:  # a lane ends by a fault of ours only
+                if task.cancelled():
+                    raise RuntimeError(f"{task.get_name()} was cancelled by nobody")
+                task.result()
         finally:
+            self._ending = True
             for task in tasks:
                 task.cancel()
             _, stuck = await asyncio.wait(tasks, timeout=STOP_TIMEOUT_SECONDS)
@@ -157,15 +162,16 @@ class Lanes:
         """Cancel attempts that have taken too long; to be called now and then."""
         for lane in self._lanes:
             if lane.deadline is not None and now >= lane.deadline:
-                lane.interruption = Interruption.TIMEOUT
-                _cancel(lane)
+                _interrupt(lane, lane.interruption or Interruption.TIMEOUT, now)
 
     def abandon(self) -> None:
         """Cancel all running attempts; their records will be delivered again."""
+        now = self._clock.monotonic()
         for lane in self._lanes:
-            if lane.deadline is not None:
-                lane.interruption = Interruption.ABANDONED
-                _cancel(lane)
+            if lane.deadline is None:
+                continue
+            if lane.interruption is not Interruption.ABANDONED or now >= lane.deadline:
+                _interrupt(lane, Interruption.ABANDONED, now)
 
     def _wake(self) -> None:
         """Let one parked lane go on; it wakes the next when there is more to do."""
@@ -177,8 +183,8 @@ class Lanes:
 
     async def _park(self, lane: Lane) -> None:
         self._on_dry()
-        if lane.task is not None and lane.task.cancelling():
-            raise asyncio.CancelledError  # the end of the segment, which an agent has swallowed
+        if self._ending:
+            raise asyncio.CancelledError  # an agent has swallowed it
         lane.wake = asyncio.get_running_loop().create_future()
         self._parked.append(lane)
         self._metrics.busy_lanes -= 1
@@ -233,18 +239,19 @@ class Lanes:
                     lane.deadline = started + step.timeout_seconds
                     result = await result
                     lane.deadline = None
-                    if lane.interruption is not None:
-                        _forgive(lane)  # the agent gave a result in spite of it
+                    self._wall_ms = int(self._clock.time() * 1000)
+                    if lane.task is not None and lane.task.cancelling():
+                        await self._settle(lane)  # the agent gave a result in spite of it
                 count = step.accept(work, result)
             except asyncio.CancelledError:
-                error = _interrupted(lane, step)
+                error = self._interrupted(lane, step)
                 if error is None:
                     return
-            except Exception as raised:  # noqa: BLE001 - whatever an agent raises is decided about
+            except (Exception, SystemExit) as raised:  # noqa: BLE001 - an agent's may be any
                 lane.deadline = None
-                if lane.interruption is not None:
-                    _forgive(lane)
-                error = raised
+                if lane.task is not None and lane.task.cancelling():
+                    await self._settle(lane)
+                error = raised if isinstance(raised, Exception) else _as_failure(raised)
             ended = monotonic()
             step.metrics.attempt_duration.observe(int((ended - started) * 1e6))
             started = ended
@@ -255,11 +262,14 @@ class Lanes:
                     step.metrics.filtered += 1
             elif not self._on_failed(work, step, error):
                 return
-            if work.pending:
-                self._go_on(work, work.pending.pop())
-                continue
-            self._end(work)
-            return
+            if not work.pending:
+                self._end(work)
+                return
+            self._go_on(work, work.pending.pop())
+            if started >= self._slice_end:
+                started = await self._yield()
+                if work.partition.closed:
+                    return
 
     def _go_on(self, work: Work, item: Item) -> None:
         work.item = item
@@ -267,42 +277,64 @@ class Lanes:
         self._steps[item.step].metrics.records_in += 1
 
     def _end(self, work: Work) -> None:
-        age_ms = self._wall_ms - work.record.timestamp
-        self._metrics.age.observe(age_ms)
+        timestamp = work.record.timestamp
+        if timestamp >= 0:  # -1 is a record without one
+            self._metrics.age.observe(self._wall_ms - timestamp)
         if not work.partition.closed:
             self._on_ended(work)
             self._ready.release(work)
 
+    async def _settle(self, lane: Lane) -> None:
+        """Take up a cancel that was asked for and has not come yet; it was the attempt's."""
+        self._forgive(lane)
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._ending:
+                raise
+            self._forgive(lane)
 
-def _cancel(lane: Lane) -> None:
-    """Cancel the attempt; a single cancel can get lost in Python 3.11, so it is counted."""
+    def _forgive(self, lane: Lane) -> None:
+        """Let the cancels of an attempt that has ended count no more, whoever they came from.
+
+        Ours of a timeout, or those of an agent that cancels its own task and swallows it, as
+        timeouts written by hand do. The end of the segment is known by its flag.
+        """
+        lane.interruption = None
+        while not self._ending and lane.task is not None and lane.task.cancelling():
+            lane.task.uncancel()
+
+    def _interrupted(self, lane: Lane, step: StepRunner) -> Exception | None:
+        """What a cancelled attempt failed with; `None` if its record is abandoned.
+
+        Raises:
+            asyncio.CancelledError: the segment ends.
+        """
+        reason = lane.interruption
+        lane.deadline = None
+        if self._ending:
+            raise asyncio.CancelledError
+        self._forgive(lane)
+        if reason is Interruption.ABANDONED:
+            return None
+        if reason is Interruption.TIMEOUT:
+            return TimeoutError(f"the attempt took longer than {step.timeout_seconds:g} s")
+        return RuntimeError(f"the agent of stage {step.stage_id!r} cancelled itself")
+
+
+def _interrupt(lane: Lane, reason: Interruption, now: float) -> None:
+    """Cancel the attempt of a lane, and again after a while if it has not ended by then.
+
+    A single cancel can get lost in Python 3.11; one that comes too soon cuts the agent's own
+    clean-up short.
+    """
+    lane.interruption = reason
+    lane.deadline = now + CANCEL_AGAIN_SECONDS
     if lane.task is not None:
-        lane.cancels += 1
         lane.task.cancel()
 
 
-def _forgive(lane: Lane) -> None:
-    """Take our cancels back, so that only those of others count."""
-    lane.interruption = None
-    if lane.task is not None:
-        for _ in range(lane.cancels):
-            lane.task.uncancel()
-    lane.cancels = 0
-
-
-def _interrupted(lane: Lane, step: StepRunner) -> Exception | None:
-    """What a cancelled attempt failed with; `None` if its record is abandoned.
-
-    Raises:
-        asyncio.CancelledError: the lane itself is being cancelled.
-    """
-    reason = lane.interruption
-    lane.deadline = None
-    _forgive(lane)
-    if lane.task is not None and lane.task.cancelling():
-        raise asyncio.CancelledError
-    if reason is Interruption.ABANDONED:
-        return None
-    if reason is Interruption.TIMEOUT:
-        return TimeoutError(f"the attempt took longer than {step.timeout_seconds:g} s")
-    return RuntimeError(f"the agent of stage {step.stage_id!r} cancelled itself")
+def _as_failure(raised: BaseException) -> Exception:
+    error = RuntimeError(f"the agent raised {type(raised).__name__}")
+    error.__cause__ = raised
+    return error

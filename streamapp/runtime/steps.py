@@ -94,10 +94,10 @@ class StepRunner:
         if type(result) is not list:
             _place(work, self._output_of(result, origin.key, origin.headers))
             return 1
-        if len(result) > self._max_outputs:
+        count = len(result) + len(work.outputs or ()) + len(work.pending or ())
+        if count > self._max_outputs:
             raise TooManyOutputsError(
-                f"{len(result)} outputs of one record; max_outputs_per_record is"
-                f" {self._max_outputs}"
+                f"{count} outputs of one record; max_outputs_per_record is {self._max_outputs}"
             )
         # All are made before the first is placed: a failed attempt leaves nothing behind.
         made = [self._output_of(one, origin.key, origin.headers) for one in result]
@@ -150,7 +150,7 @@ class StepRunner:
             encoded = self._given.encode(value)
         except (ValueError, TypeError) as error:
             raise EncodeError(f"an output cannot be written: {describe(error)}") from error
-        if headers or key is None or len(encoded) > target.roomy_bytes:
+        if headers or key is None or len(encoded) + len(key) > target.roomy_bytes:
             _check_fits(target, key, encoded, headers)
         return target, key, encoded, headers
 

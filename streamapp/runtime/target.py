@@ -25,7 +25,7 @@ class Target:
         partitions: how many it has.
         needs_keys: whether a record without a key is refused, and its whole batch with it.
         max_message_bytes: largest batch it takes, and so the largest record.
-        roomy_bytes: size of a value up to which only huge keys or headers could be too much.
+        roomy_bytes: size of key and value up to which only headers could be too much.
         open: the batch being filled for each partition.
     """
 
