@@ -39,7 +39,6 @@ from streamapp.record import Record, TopicPartition
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.segment import SegmentRunner
-from streamapp.runtime.target import Target
 
 Log = dict[TopicPartition, list[Any]]
 
@@ -172,7 +171,7 @@ async def run_segment(log: Log, mode: str) -> None:
     runner = SegmentRunner(
         segment,
         {
-            name: Target(TopicDescription(name, PARTITIONS, 1, {"max.message.bytes": "1000000"}))
+            name: TopicDescription(name, PARTITIONS, 1, {"max.message.bytes": "1000000"})
             for name in segment.written_topics()
         },
         (StageMetrics("bench", "price", "source"),),

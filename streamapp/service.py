@@ -9,14 +9,14 @@ from contextlib import AsyncExitStack
 
 from streamapp.brokers.protocols import Admin, Broker, ProducerConfig, TopicDescription
 from streamapp.clock import Clock, SystemClock
-from streamapp.errors import ConfigurationError, StreamappError, TopicError
+from streamapp.errors import ConfigurationError, StageError, StreamappError, TopicError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Lifecycle
 from streamapp.pipeline.topology import Segment, Topology
+from streamapp.policies.describe import describe
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.segment import SegmentRunner
-from streamapp.runtime.target import Target
 from streamapp.runtime.until_end import run_until_end
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class Service:
         }
         self._runners: list[SegmentRunner] = []
         self._stopping = False
+        self._opening: asyncio.Task[None] | None = None
         self._errors: list[Exception] = []
 
     @property
@@ -77,6 +78,8 @@ class Service:
     def stop(self) -> None:
         """Drain and end; may be called at any time and more than once."""
         self._stopping = True
+        if self._opening is not None:
+            self._opening.cancel()
         for runner in self._runners:
             runner.stop()
 
@@ -96,9 +99,9 @@ class Service:
             producer = SharedProducer(self._broker, ProducerConfig(), self._clock, self._rng)
             await producer.start()
             stack.push_async_callback(producer.stop)
-            for lifecycle in self._lifecycles():
-                await lifecycle.open()
-                stack.push_async_callback(lifecycle.close)
+            for stage_id, lifecycle in self._lifecycles():
+                await self._open(lifecycle, stage_id)
+                stack.push_async_callback(self._close, lifecycle, stage_id)
             environment = Environment(
                 broker=self._broker,
                 admin=admin,
@@ -162,7 +165,7 @@ class Service:
         if missing := [name for name in names if name not in found]:
             raise TopicError(
                 f"missing topics: {', '.join(missing)}; create them with"
-                " `streamapp topics apply MODULE:PIPELINE`"
+                " `streamapp topics apply MODULE:PIPELINE`, the pipeline's own name in its place"
             )
         return found
 
@@ -172,21 +175,60 @@ class Service:
         topics: Mapping[str, TopicDescription],
         environment: Environment,
     ) -> SegmentRunner:
-        targets = {name: Target(topics[name]) for name in segment.written_topics()}
-        return SegmentRunner(segment, targets, self._metrics[id(segment)], environment)
+        return SegmentRunner(segment, topics, self._metrics[id(segment)], environment)
 
     def _segments(self) -> Iterable[Segment]:
         for segments in self._pipelines:
             yield from segments
 
-    def _lifecycles(self) -> Iterable[Lifecycle]:
-        """Agents to open, each once however many stages use it."""
-        found: dict[int, Lifecycle] = {}
+    def _lifecycles(self) -> Iterable[tuple[str, Lifecycle]]:
+        """Agents to open with a stage of theirs, each once however many stages use it."""
+        found: dict[int, tuple[str, Lifecycle]] = {}
         for segment in self._segments():
             for step in segment.steps:
                 if (lifecycle := step.stage.agent.lifecycle) is not None:
-                    found[id(lifecycle)] = lifecycle
+                    found.setdefault(id(lifecycle), (step.stage.stage_id, lifecycle))
         return found.values()
+
+    async def _open(self, lifecycle: Lifecycle, stage_id: str) -> None:
+        """Open an agent's clients; given up when the service is stopped meanwhile.
+
+        Raises:
+            StageError: it failed, or took longer than its deadline.
+        """
+        if self._stopping:
+            return
+        seconds = self._config.open_timeout_seconds
+        self._opening = asyncio.create_task(lifecycle.open())
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.wait({self._opening})
+            if not self._opening.cancelled():
+                self._opening.result()
+        except TimeoutError as error:
+            raise StageError(
+                f"the agent of stage {stage_id!r} did not open within {seconds:g} s",
+                stage_id=stage_id,
+                original_error=error,
+            ) from error
+        except Exception as error:
+            raise StageError(
+                f"the agent of stage {stage_id!r} could not be opened:"
+                f" {type(error).__name__}: {describe(error)}",
+                stage_id=stage_id,
+                original_error=error,
+            ) from error
+        finally:
+            self._opening.cancel()
+            self._opening = None
+
+    async def _close(self, lifecycle: Lifecycle, stage_id: str) -> None:
+        """Close an agent's clients; what goes wrong there is not worth a failed end."""
+        try:
+            async with asyncio.timeout(self._config.stop_timeout_seconds):
+                await lifecycle.close()
+        except Exception as error:  # noqa: BLE001 - a user's own code
+            log.warning("the agent of stage %s did not close well: %r", stage_id, error)
 
 
 def _selected(topology: Topology, stages: Collection[str]) -> list[Segment]:

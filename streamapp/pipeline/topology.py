@@ -9,7 +9,7 @@ from typing import Any, get_origin
 
 from streamapp.errors import PipelineError
 from streamapp.pipeline.pipeline import Link, Pipeline
-from streamapp.pipeline.stage import Stage
+from streamapp.pipeline.stage import Stage, StageConfig
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.serialisation import Codec, codec_for
 from streamapp.topics.topic import Topic, check_topic_name
@@ -188,6 +188,11 @@ def _check_link(pipeline: Pipeline[Any, Any], i: int) -> None:
                 f"{where} gives {_name(agent.output_type)}, but the topic {topic.name!r} of its"
                 f" route {route!r} is declared with {_name(topic.schema)}"
             )
+    if link.fused and (ignored := _settings_of_the_head(link.stage.config)):
+        raise PipelineError(
+            f"{where} is fused, so {', '.join(ignored)} would have no effect; set it at the stage"
+            " that it is fused to"
+        )
     if link.stage.config.policy.uses(ErrorPolicy.SKIP) and not _fits(
         agent.input_type, agent.output_type
     ):
@@ -195,6 +200,15 @@ def _check_link(pipeline: Pipeline[Any, Any], i: int) -> None:
             f"{where}: the policy skip lets {_name(agent.input_type)} flow on unchanged, but the"
             f" stage gives {_name(agent.output_type)}; use dead_letter() or drop()"
         )
+
+
+def _settings_of_the_head(config: StageConfig) -> list[str]:
+    """Settings other than the default that count for a whole segment."""
+    usual = StageConfig()
+    return [name for name in _OF_THE_HEAD if getattr(config, name) != getattr(usual, name)]
+
+
+_OF_THE_HEAD = ("concurrency", "ordering", "max_in_flight_records", "max_in_flight_bytes")
 
 
 def _check_loops(topology: Topology) -> None:

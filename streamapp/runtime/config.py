@@ -19,6 +19,7 @@ class RuntimeConfig:
         delivery_timeout_seconds: a batch without acknowledgement for so long has failed.
         revoke_drain_seconds: how long work in flight may take to finish when partitions go.
         shutdown_drain_seconds: the same on shutdown.
+        open_timeout_seconds: longest wait for an agent to open its clients.
         stop_timeout_seconds: longest wait for a client to close.
     """
 
@@ -28,6 +29,7 @@ class RuntimeConfig:
     delivery_timeout_seconds: float = 120.0
     revoke_drain_seconds: float = 5.0
     shutdown_drain_seconds: float = 20.0
+    open_timeout_seconds: float = 30.0
     stop_timeout_seconds: float = 5.0
 
 

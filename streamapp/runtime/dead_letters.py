@@ -76,12 +76,12 @@ def fingerprint(stage: str, error: Exception) -> str:
     for _ in range(_MAX_CAUSES):  # a chain of causes can be a circle
         if cause is None:
             break
-        digest.update(f"|{type(cause).__qualname__}@{_place(cause)}".encode())
+        digest.update(f"|{type(cause).__qualname__}@{place_of(cause)}".encode())
         cause = cause.__cause__
     return digest.hexdigest()[:12]
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """File and function that raised it; by hand, because `traceback` reads source files."""
     raised_in = error.__traceback__
     if raised_in is None:

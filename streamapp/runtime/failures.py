@@ -1,5 +1,6 @@
 """What becomes of a failed attempt: the policy decides, this carries it out."""
 
+import logging
 from collections.abc import Callable
 
 from streamapp.errors import StageStoppedError
@@ -9,9 +10,14 @@ from streamapp.policies.describe import describe
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers, Record, TopicPartition
 from streamapp.runtime.config import Environment
-from streamapp.runtime.dead_letters import Failure, error_headers
+from streamapp.runtime.dead_letters import Failure, error_headers, fingerprint, place_of
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
+
+log = logging.getLogger(__name__)
+
+MAX_CAUSES_TOLD = 100
+"""Causes of dead letters that are logged in one run."""
 
 
 class FailureHandler:
@@ -34,6 +40,7 @@ class FailureHandler:
         self._rng = environment.rng
         self._execution_id = environment.execution_id
         self._on_retry = on_retry
+        self._told: set[str] = set()
         self._on_stop = on_stop
 
     def handle(self, work: Work, step: StepRunner, error: Exception) -> bool:
@@ -98,7 +105,25 @@ class FailureHandler:
         work.outputs = [letter] if work.outputs is None else [*work.outputs, letter]
         work.dead_letters = [*(work.dead_letters or ()), (step.metrics, reason)]
         step.metrics.dead_lettered += 1
+        self._tell_once(failure, target.name)
         return True
+
+    def _tell_once(self, failure: Failure, topic: str) -> None:
+        """Log the first dead letter of each cause; the others are counted."""
+        cause = fingerprint(failure.stage, failure.error)
+        if cause in self._told or len(self._told) >= MAX_CAUSES_TOLD:
+            return
+        self._told.add(cause)
+        log.warning(
+            "stage %s of %s: a first dead letter of this cause (%s, %s) goes to %s: %s at %s",
+            failure.stage,
+            failure.pipeline,
+            failure.reason,
+            cause,
+            topic,
+            type(failure.error).__name__,
+            place_of(failure.error) or "an unknown place",
+        )
 
     def _stop(self, work: Work, step: StepRunner, error: Exception, why: str) -> None:
         record = work.record

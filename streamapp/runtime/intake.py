@@ -24,6 +24,9 @@ FETCH_TIMEOUT_SECONDS = 0.25
 ERROR_PAUSE_SECONDS = 1.0
 """Wait after a fetch that failed."""
 
+NOTE_POSITIONS_SECONDS = 0.1
+"""Between two looks at whether a quiet partition ends in a gap."""
+
 _WHOLE_PARTITION = b""
 
 
@@ -59,6 +62,7 @@ class Intake:
         self._put_back: dict[TopicPartition, int] = {}
         self._room = asyncio.Event()
         self._halted = False
+        self._note_at = 0.0
 
     def room(self) -> None:
         """Look again: records have finished, or partitions have been opened."""
@@ -91,8 +95,7 @@ class Intake:
                 )
                 for name, records in batches.items():
                     self._admit(name, records)
-                if not batches:
-                    await self._note_positions(ready)
+                await self._note_positions([name for name in ready if name not in batches])
             except OffsetOutOfRangeError:
                 raise
             except BrokerError as error:
@@ -163,6 +166,10 @@ class Intake:
         Only from here, between two fetches: while one runs, the position can be ahead of what
         was handed over.
         """
+        now = self._clock.monotonic()
+        if now < self._note_at:
+            return
+        self._note_at = now + NOTE_POSITIONS_SECONDS
         for name in names:
             partition = self._partitions.get(name)
             if partition is None or not partition.frontier.idle:

@@ -224,7 +224,7 @@ class Lanes:
             await self._process(work, lane, now)
             lane.work = None
 
-    async def _process(  # noqa: C901 - hot path: no further call for each record
+    async def _process(  # noqa: C901, PLR0912 - hot path: no further call for each record
         self, work: Work, lane: Lane, started: float
     ) -> None:
         """Run attempts on a record until it ends, fails for now, or is abandoned."""

@@ -43,7 +43,7 @@ class Flush:
         touched: topics with an open batch.
         shares: the records, by input partition.
         records: how many they are.
-        outputs: output records by topic.
+        outputs: output records by where they go.
         dead_letters: which stage's records went to its dead letters, and why.
         unacknowledged: batches sent or to be sent, less those acknowledged.
     """
@@ -53,7 +53,7 @@ class Flush:
     touched: set[Target] = field(default_factory=set)
     shares: dict[Partition, Share] = field(default_factory=dict)
     records: int = 0
-    outputs: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    outputs: defaultdict[Target, int] = field(default_factory=lambda: defaultdict(int))
     dead_letters: list[tuple[StageMetrics, DeadLetterReason]] = field(default_factory=list)
     unacknowledged: int = 0
 
@@ -200,7 +200,7 @@ class Outbox:
                 for target, partition, batch in batches:
                     if flush not in self._outstanding:
                         return  # given up meanwhile: its records are delivered again
-                    flush.outputs[target.name] += batch.record_count()
+                    flush.outputs[target] += batch.record_count()
                     future = await self._shared.current.send_batch(batch, target.name, partition)
                     future.add_done_callback(partial(self._acknowledged, flush))
         except (StreamappError, TimeoutError) as error:

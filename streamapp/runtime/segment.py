@@ -6,7 +6,7 @@ import math
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
-from streamapp.brokers.protocols import ConsumerConfig
+from streamapp.brokers.protocols import ConsumerConfig, TopicDescription
 from streamapp.errors import BrokerError, StageStoppedError
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
@@ -42,7 +42,7 @@ class SegmentRunner:
 
     Args:
         segment: what to run.
-        targets: every topic it writes to.
+        topics: what every topic that it writes to is like.
         metrics: counters of each of its stages.
         environment: what it shares with the other segments of the worker.
     """
@@ -50,13 +50,17 @@ class SegmentRunner:
     def __init__(
         self,
         segment: Segment,
-        targets: Mapping[str, Target],
+        topics: Mapping[str, TopicDescription],
         metrics: tuple[StageMetrics, ...],
         environment: Environment,
     ) -> None:
         self.segment = segment
         self.metrics = metrics
-        self._targets = targets
+        targets = [
+            {name: Target(topics[name], own) for name in step.written_topics()}
+            for step, own in zip(segment.steps, metrics, strict=True)
+        ]
+        self._targets = [target for by_name in targets for target in by_name.values()]
         self._env = environment
         self._head = metrics[0]
         self._stopping = asyncio.Event()
@@ -84,7 +88,9 @@ class SegmentRunner:
             on_finished=self._finished,
             on_failed=self._output_failed,
         )
-        self._steps = tuple(StepRunner(segment, i, targets, own) for i, own in enumerate(metrics))
+        self._steps = tuple(
+            StepRunner(segment, i, targets[i], own) for i, own in enumerate(metrics)
+        )
         self._retries = RetryQueue(clock, self._retry_now)
         self._lanes = Lanes(
             self._steps,
@@ -108,13 +114,6 @@ class SegmentRunner:
         self._lag = LagWatch(
             self._consumer, partitions, clock, self._head, on_measured=self._progress.lag_measured
         )
-        self._writers = {
-            topic: own
-            for step, own in zip(segment.steps, metrics, strict=True)
-            for topic in step.written_topics()
-        }
-        for topic, own in self._writers.items():
-            own.records_out[topic] = 0
         environment.producer.on_replaced(self._suspend)
 
     def stop(self) -> None:
@@ -149,7 +148,9 @@ class SegmentRunner:
                     task.cancel()
         except ExceptionGroup as errors:
             self._state(StageState.FAILED)
-            raise errors.exceptions[0] from None  # the first one ended the others
+            # The policy's word counts for more than what came of it; else the first one ended
+            # the others.
+            raise self._error or errors.exceptions[0] from None
         except BaseException:
             self._state(StageState.FAILED)
             raise
@@ -178,14 +179,16 @@ class SegmentRunner:
         Rebalances are eager: whatever comes back comes as a new assignment.
         """
         self._intake.halt()
-        if self._assignment.partitions:
-            drained = await self._drain(self._env.config.revoke_drain_seconds)
-            await self._committer.commit()
-            how = "" if drained else ", with work in flight that will be delivered again"
-            log.info("%s: gave back %s%s", self.segment.group, _listed(partitions), how)
-        self._assignment.close()
-        self._intake.take_put_back()
-        self._reset()
+        try:
+            if self._assignment.partitions:
+                drained = await self._drain(self._env.config.revoke_drain_seconds)
+                await self._committer.commit()
+                how = "" if drained else ", with work in flight that will be delivered again"
+                log.info("%s: gave back %s%s", self.segment.group, _listed(partitions), how)
+        finally:
+            self._assignment.close()
+            self._intake.take_put_back()
+            self._reset()
         # What comes back must not meet its own last attempt; a stuck one is not waited for.
         await self._lanes_quiet(self._env.config.stop_timeout_seconds)
 
@@ -284,12 +287,13 @@ class SegmentRunner:
         """Read the topics' limits again: a batch may have failed because one was lowered."""
         try:
             async with asyncio.timeout(self._env.config.stop_timeout_seconds):
-                topics = await self._env.admin.describe_topics(list(self._targets))
+                topics = await self._env.admin.describe_topics({t.name for t in self._targets})
         except (BrokerError, TimeoutError) as error:
             log.warning("the limits of topics could not be read, the old ones stand: %r", error)
             return
-        for name, topic in topics.items():
-            self._targets[name].describe(topic)
+        for target in self._targets:
+            if target.name in topics:
+                target.describe(topics[target.name])
 
     async def _lanes_quiet(self, seconds: float = math.inf) -> None:
         """Wait until abandoned attempts have ended, so that no key is worked on twice at once."""
@@ -333,8 +337,8 @@ class SegmentRunner:
             partition.in_flight_bytes -= share.value_bytes
         if moved:
             self._progress.frontier_moved()
-        for topic, count in flush.outputs.items():
-            self._writers[topic].records_out[topic] += count
+        for target, count in flush.outputs.items():
+            target.metrics.records_out[target.name] += count
         for metrics, reason in flush.dead_letters:
             metrics.dead_letters[reason] += 1
         self._changed.set()
@@ -362,6 +366,7 @@ class SegmentRunner:
         """Hold the record that said stop, and end."""
         if self._error is None:
             self._error = error
+            log.error("%s", error)
             self._intake.halt()
             self._lanes.drop_waiting(self._overtaken())  # now: lanes go on before the drain begins
             self._stopping.set()
@@ -391,4 +396,4 @@ def _lane_count(segment: Segment, steps: tuple[StepRunner, ...]) -> int:
     """Agents that never suspend keep one lane busy; more would only wait for it."""
     if not any(step.is_async for step in steps):
         return 1
-    return max(step.stage.config.concurrency for step in segment.steps)
+    return segment.steps[0].stage.config.concurrency

@@ -5,6 +5,7 @@ Hot path: `partition_for` is called for each output.
 
 from streamapp.brokers.partitioner import partition_for
 from streamapp.brokers.protocols import BatchBuilder, TopicDescription
+from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import Headers
 
 MAX_CACHED_KEYS = 65_536
@@ -18,9 +19,10 @@ _HEADER_OVERHEAD_BYTES = 10
 
 
 class Target:
-    """One output or dead-letter topic of one segment.
+    """One output or dead-letter topic of one stage.
 
     Attributes:
+        metrics: counters of the stage.
         name: the topic.
         partitions: how many it has.
         needs_keys: whether a record without a key is refused, and its whole batch with it.
@@ -33,6 +35,7 @@ class Target:
         "_cache",
         "_keyless",
         "max_message_bytes",
+        "metrics",
         "name",
         "needs_keys",
         "open",
@@ -40,7 +43,9 @@ class Target:
         "roomy_bytes",
     )
 
-    def __init__(self, topic: TopicDescription) -> None:
+    def __init__(self, topic: TopicDescription, metrics: StageMetrics) -> None:
+        self.metrics = metrics
+        metrics.records_out[topic.name] = 0
         self.name = topic.name
         self.partitions = partitions = topic.partitions
         self.describe(topic)
