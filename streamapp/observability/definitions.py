@@ -144,6 +144,11 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "seconds",
         "Seconds since a commit frontier moved or lag appeared; absent before the first.",
     ),
+    _gauge(
+        "streamapp_cut_off_seconds",
+        "seconds",
+        "Seconds since the stage left its group or Kafka stopped answering; 0 while it takes part.",
+    ),
     _counter("streamapp_rebalances_total", "rebalances", "Assignments received from the group."),
     _counter(
         "streamapp_producer_replacements_total",

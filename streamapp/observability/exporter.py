@@ -186,6 +186,11 @@ def _age(read: Callable[[StageMetrics], float | None]) -> Reader:
     return reader
 
 
+def _cut_off(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    since = metrics.cut_off_since
+    yield (), 0.0 if since is None else max(0.0, now.monotonic - since)
+
+
 def _lag_records(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
     for (topic, partition), state in metrics.partitions.items():
         if state.lag_records is not None:
@@ -234,6 +239,7 @@ _READERS: dict[str, Reader] = {
     "streamapp_commit_failures_total": _value(lambda m: m.commit_failures),
     "streamapp_last_commit_age_seconds": _age(lambda m: m.last_commit_at),
     "streamapp_last_progress_age_seconds": _age(lambda m: m.last_progress_at),
+    "streamapp_cut_off_seconds": _cut_off,
     "streamapp_rebalances_total": _value(lambda m: m.rebalances),
     "streamapp_producer_replacements_total": _value(lambda m: m.producer_replacements),
     "streamapp_partition_blocked": _blocked,

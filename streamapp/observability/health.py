@@ -8,6 +8,8 @@ What the runtime must do, or these rules tell lies:
   second, and set it to `None` while it cannot be measured;
 - remove the `PartitionMetrics` of revoked partitions, and count `rebalances` for each assignment,
   an empty one included;
+- set `StageMetrics.cut_off_since` when partitions are revoked and when the broker does not answer,
+  and clear it when they are assigned and when it answers;
 - set `StageMetrics.state` to `FAILED` before a stage that cannot go on ends.
 
 The rule is about a whole stage. One partition that is held while others move shows in
@@ -17,6 +19,9 @@ The rule is about a whole stage. One partition that is held while others move sh
 from dataclasses import dataclass
 
 from streamapp.observability.stage_metrics import StageMetrics, StageState
+
+READY_AFTER_SECONDS = 10.0
+"""A rebalance that is over sooner does not make a stage unready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,15 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
     """
     if metrics.state not in (StageState.RUNNING, StageState.DRAINING):
         return Health(ok=metrics.state is not StageState.FAILED, reason=metrics.state)
-    lag = sum(partition.lag_records or 0 for partition in metrics.partitions.values())
+    cut_off_seconds = _cut_off_seconds(metrics, now)
+    if cut_off_seconds >= stall_after_seconds:
+        return Health(ok=False, reason=_cut_off(cut_off_seconds))
+    lags = [partition.lag_records for partition in metrics.partitions.values()]
+    lag = sum(known or 0 for known in lags)
     if not lag:
-        held = "no lag" if metrics.partitions else "no partitions assigned"
+        held = "no lag" if lags else "no partitions assigned"
+        held = "lag not known" if None in lags else held
+        held = _cut_off(cut_off_seconds) if cut_off_seconds else held
         return Health(ok=True, reason=f"{metrics.state}, {held}")
     if metrics.last_progress_at is None:
         # Cannot be while the runtime keeps the rules above; to call it healthy would be for ever.
@@ -57,7 +68,7 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
     return Health(ok=True, reason=f"{metrics.state}, lag of {lag} records")
 
 
-def stage_readiness(metrics: StageMetrics) -> Health:
+def stage_readiness(metrics: StageMetrics, now: float) -> Health:
     """Whether the stage takes part: it runs, and its group has given it an assignment.
 
     An empty assignment counts: a spare worker is ready. A draining stage is not: it takes no more
@@ -67,4 +78,16 @@ def stage_readiness(metrics: StageMetrics) -> Health:
         return Health(ok=False, reason=metrics.state)
     if not metrics.rebalances:
         return Health(ok=False, reason="waiting for its first assignment")
+    cut_off_seconds = _cut_off_seconds(metrics, now)
+    if cut_off_seconds >= READY_AFTER_SECONDS:
+        return Health(ok=False, reason=_cut_off(cut_off_seconds))
     return Health(ok=True, reason="running")
+
+
+def _cut_off_seconds(metrics: StageMetrics, now: float) -> float:
+    since = metrics.cut_off_since
+    return 0.0 if since is None else max(0.0, now - since)
+
+
+def _cut_off(seconds: float) -> str:
+    return f"out of its group, or Kafka does not answer, for {seconds:.0f} s"

@@ -21,6 +21,8 @@ from streamapp.errors import ConfigurationError
 CLIENT_LOGGERS = ("aiokafka", "kafka", "aiohttp", "asyncio")
 """Loggers of libraries, which say less than ours: INFO only where ours say DEBUG."""
 
+_MAX_LINES_REMEMBERED = 1000
+
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -51,11 +53,41 @@ def configure_logging(
         )
     ours = levels[level.upper()]
     handler = logging.StreamHandler(stream or sys.stderr)
+    handler.addFilter(RepeatFilter())
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else PlainFormatter())
     logging.basicConfig(level=ours, handlers=[handler], force=True)
     clients = logging.INFO if ours <= logging.DEBUG else max(ours, logging.WARNING)
     for name in CLIENT_LOGGERS:
         logging.getLogger(name).setLevel(clients)
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a library say the same thing once in a while, with a count of what was left out.
+
+    In an outage the Kafka client tells of every attempt to connect, hundreds of times a second;
+    two lines are the same when logger, level and template are.
+    """
+
+    def __init__(self, quiet_seconds: float = 10.0) -> None:
+        super().__init__()
+        self._quiet_seconds = quiet_seconds
+        self._last: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        if not record.name.startswith(CLIENT_LOGGERS):
+            return True
+        line = (record.name, record.levelno, str(record.msg))
+        told_at, left_out = self._last.get(line, (-self._quiet_seconds, 0))
+        if record.created - told_at < self._quiet_seconds:
+            self._last[line] = (told_at, left_out + 1)
+            return False
+        if len(self._last) > _MAX_LINES_REMEMBERED:
+            self._last.clear()
+        self._last[line] = (record.created, 0)
+        if left_out:
+            record.msg = f"{record.msg} (and {left_out} times more since)"
+        return True
 
 
 class PlainFormatter(logging.Formatter):

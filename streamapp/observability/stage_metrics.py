@@ -83,6 +83,8 @@ class StageMetrics:
         last_progress_at: monotonic seconds when a frontier last moved or lag appeared; written
             through `progress.ProgressWatch`; `None` before it.
         rebalances: assignments received.
+        cut_off_since: monotonic seconds since when the stage is out of its group, or Kafka does not
+            answer; `None` while it takes part.
         producer_replacements: times the producer was replaced after a failed batch.
         partitions: the assigned partitions.
         state: what the stage does now, one of the closed set of the label `state`.
@@ -116,6 +118,7 @@ class StageMetrics:
         self.last_commit_at: float | None = None
         self.last_progress_at: float | None = None
         self.rebalances = 0
+        self.cut_off_since: float | None = None
         self.producer_replacements = 0
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING

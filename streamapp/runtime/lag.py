@@ -69,6 +69,8 @@ class LagWatch:
             log.debug("lag could not be measured: %s", error)
             for measured in self._metrics.partitions.values():
                 measured.lag_records = None
+            if self._metrics.cut_off_since is None:
+                self._metrics.cut_off_since = self._clock.monotonic()
             return
         for name, end in ends.items():
             partition = self._partitions.get(name)
@@ -79,6 +81,8 @@ class LagWatch:
             if partition is None or measured_partition is None or position is None:
                 continue  # revoked meanwhile
             self._note(partition, measured_partition, max(0, end - position))
+        if self._partitions:
+            self._metrics.cut_off_since = None
         self._on_measured()
 
     def _position(self, name: TopicPartition) -> int | None:

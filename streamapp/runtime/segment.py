@@ -165,6 +165,7 @@ class SegmentRunner:
         """Start on newly assigned partitions."""
         for metrics in self.metrics:
             metrics.rebalances += 1
+            metrics.cut_off_since = None
         self._progress.assigned(partitions)
         self._assignment.open(partitions, self._intake.take_put_back())
         if self._replay.is_set():
@@ -179,6 +180,8 @@ class SegmentRunner:
         Rebalances are eager: whatever comes back comes as a new assignment.
         """
         self._intake.halt()
+        for metrics in self.metrics:
+            metrics.cut_off_since = self._env.clock.monotonic()
         try:
             if self._assignment.partitions:
                 drained = await self._drain(self._env.config.revoke_drain_seconds)

@@ -146,7 +146,8 @@ def _application(view: WorkerView) -> web.Application:
         )
 
     async def readyz(_: web.Request) -> web.Response:
-        return _verdict([(m, stage_readiness(m)) for m in view.stages()], without_stages=False)
+        now = view.clock.monotonic()
+        return _verdict([(m, stage_readiness(m, now)) for m in view.stages()], without_stages=False)
 
     app = web.Application()
     app.add_routes(

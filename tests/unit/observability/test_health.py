@@ -59,11 +59,29 @@ def test_a_stage_that_does_not_run_yet_or_any_more_is_healthy(state: StageState)
 
 
 def test_a_running_stage_is_ready_after_its_first_assignment_even_an_empty_one() -> None:
-    assert not stage_readiness(_stage(rebalances=0)).ok
-    assert stage_readiness(_stage(rebalances=1)).ok
+    assert not stage_readiness(_stage(rebalances=0), 0.0).ok
+    assert stage_readiness(_stage(rebalances=1), 0.0).ok
 
 
 @pytest.mark.parametrize("state", set(StageState) - {StageState.RUNNING})
 def test_only_a_running_stage_is_ready(state: StageState) -> None:
-    answer = stage_readiness(_stage(0, state=state))
+    answer = stage_readiness(_stage(0, state=state), 0.0)
     assert (answer.ok, answer.reason) == (False, state)
+
+
+@pytest.mark.parametrize("lags", [(), (None,), (0,)])
+def test_a_stage_without_its_group_or_kafka_is_soon_unready_and_then_unhealthy(
+    lags: tuple[int | None, ...],
+) -> None:
+    stage = _stage(*lags, last_progress_at=0.0)
+    stage.cut_off_since = 100.0
+    assert stage_readiness(stage, 109.9).ok
+    assert not stage_readiness(stage, 110.0).ok
+    early = stage_health(stage, 110.0, STALL_SECONDS)
+    assert early.ok
+    assert "for 10 s" in early.reason
+    assert not stage_health(stage, 160.0, STALL_SECONDS).ok
+
+
+def test_unknown_lag_is_not_called_no_lag() -> None:
+    assert stage_health(_stage(0, None), 0.0, STALL_SECONDS).reason == "running, lag not known"

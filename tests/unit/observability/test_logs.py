@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from streamapp.errors import ConfigurationError
-from streamapp.observability.logs import CLIENT_LOGGERS, LogFormat, configure_logging
+from streamapp.observability.logs import CLIENT_LOGGERS, LogFormat, RepeatFilter, configure_logging
 
 PAYLOAD = "4111-1111"
 
@@ -109,3 +109,24 @@ def test_the_kafka_client_never_logs_at_debug(
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="log level 'LOUD' is unknown"):
         configure_logging("LOUD")
+
+
+def test_a_library_that_repeats_itself_is_told_once_in_a_while(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    client, ours = logging.getLogger("aiokafka"), logging.getLogger("streamapp.test")
+    for node in range(500):
+        client.error("Unable connect to node with id %s", node)
+        ours.warning("ours is never left out")
+    lines = stream.getvalue().splitlines()
+    assert len([line for line in lines if "Unable connect" in line]) == 1
+    assert len([line for line in lines if "ours" in line]) == 500
+
+
+def test_the_next_line_says_how_many_were_left_out() -> None:
+    repeats = RepeatFilter(quiet_seconds=10.0)
+    passed = []
+    for second in range(21):
+        record = logging.makeLogRecord({"name": "aiokafka", "msg": "down", "created": 100 + second})
+        if repeats.filter(record):
+            passed.append(record.getMessage())
+    assert passed == ["down", "down (and 9 times more since)", "down (and 9 times more since)"]
