@@ -105,9 +105,10 @@ def panels() -> tuple[Panel, ...]:
             ),
         ),
         Panel(
-            "Age of the last commit, and of the last progress",
+            "Age of the last commit, of the last progress, and of the last touch with Kafka",
             "s",
             (
+                (_by_stage("cut_off_seconds", "max")[0], "{{stage}} cut off"),
                 (_by_stage("last_commit_age_seconds", "max")[0], "{{stage}} commit"),
                 (_by_stage("last_progress_age_seconds", "max")[0], "{{stage}} progress"),
             ),
