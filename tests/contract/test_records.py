@@ -59,6 +59,15 @@ async def test_key_value_headers_and_timestamp_are_kept_byte_for_byte(subject: S
     assert [(r.timestamp, r.key, r.value, tuple(r.headers)) for r in records] == written
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_a_topic_of_every_compression_is_read(subject: Subject, codec: str) -> None:
+    topic = await subject.topic(compression_type=codec)
+    written = [b"%d" % number * 200 for number in range(100)]
+    await subject.write(topic, written)
+    async with subject.member(group_of(topic)) as consumer:
+        assert await read_values(consumer, 100) == written
+
+
 async def test_a_record_without_timestamp_gets_the_time_of_its_appending(subject: Subject) -> None:
     topic = await subject.topic()
     before = int(time.time() * 1000)
