@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,41 @@ async def test_a_record_without_timestamp_gets_the_time_of_its_appending(subject
     async with subject.member(group_of(topic)) as consumer:
         (records,) = (await read(consumer, 1)).values()
     assert before <= records[0].timestamp <= after
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"key": "text"},
+        {"value": "text"},
+        {"value": 7},
+        {"headers": [("name", "text")]},
+        {"headers": [("name", 7)]},
+        {"headers": [("name", bytearray(b"1"))]},
+        {"headers": [(b"name", b"")]},
+        {"headers": [["name", b""]]},
+        {"headers": ["ab"]},
+    ],
+    ids=str,
+)
+async def test_a_batch_refuses_what_has_no_place_in_a_record(
+    subject: Subject, bad: dict[str, Any]
+) -> None:
+    async with subject.producer() as producer:
+        batch = producer.create_batch()
+        with pytest.raises(TypeError):
+            batch.append(**{"timestamp": 1, "key": None, "value": b"", **bad})
+        assert batch.record_count() == 0
+
+
+async def test_a_header_without_a_value_is_kept(subject: Subject) -> None:
+    topic = await subject.topic()
+    headers: Any = [("empty", b""), ("null", None)]
+    async with subject.producer() as producer:
+        await send(producer, topic, [b"v"], headers=headers)
+    async with subject.member(group_of(topic)) as consumer:
+        (records,) = (await read(consumer, 1)).values()
+    assert list(records[0].headers) == headers
 
 
 async def test_a_full_batch_takes_no_more_and_keeps_what_it_has(subject: Subject) -> None:
