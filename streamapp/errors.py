@@ -8,7 +8,8 @@ StreamappError
 │   └── PortInUseError      another process listens on the port
 ├── BrokerError             the broker could not be reached, or refused
 │   ├── CommitRefusedError  a commit of a member that is no longer in the group's generation
-│   └── OffsetOutOfRangeError  the position is no longer in the log
+│   ├── OffsetOutOfRangeError  the position is no longer in the log
+│   └── UnreadableRecordError  a record of a source topic cannot be parsed
 ├── RecordError             one record cannot go on
 │   ├── DecodeError         its bytes are not what the schema says
 │   ├── EncodeError         an output does not fit its schema
@@ -65,6 +66,20 @@ class OffsetOutOfRangeError(BrokerError):
     def __init__(self, message: str, *, offsets: Mapping[TopicPartition, int]) -> None:
         super().__init__(message)
         self.offsets = offsets
+
+
+class UnreadableRecordError(BrokerError):
+    """A record of a source topic cannot be parsed, so nobody can decide about it but a person.
+
+    Attributes:
+        partition: topic and partition of the record.
+        offset: its offset; everything before it was delivered.
+    """
+
+    def __init__(self, message: str, *, partition: TopicPartition, offset: int) -> None:
+        super().__init__(message)
+        self.partition = partition
+        self.offset = offset
 
 
 class RecordError(StreamappError):

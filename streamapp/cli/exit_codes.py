@@ -30,5 +30,11 @@ class ExitCode(IntEnum):
     ABANDONED = 8
     """A second signal ended it at once; what was in flight will be delivered again."""
 
+    POSITION_LOST = 9
+    """Kafka has deleted the records that come next: retention was faster."""
+
+    RECORD_UNREADABLE = 10
+    """A record of a source topic cannot be parsed."""
+
     BUG = 70
     """Something that this program does not foresee: please report it (EX_SOFTWARE)."""

@@ -11,9 +11,11 @@ from streamapp.errors import (
     BrokerError,
     ConfigurationError,
     DrainTimeoutError,
+    OffsetOutOfRangeError,
     PortInUseError,
     StageStoppedError,
     StreamappError,
+    UnreadableRecordError,
 )
 from streamapp.observability.logs import describe_exception
 
@@ -24,6 +26,8 @@ _CODES: tuple[tuple[type[StreamappError], ExitCode], ...] = (
     (StageStoppedError, ExitCode.STAGE_STOPPED),
     (DrainTimeoutError, ExitCode.DRAIN_TIMEOUT),
     (dev_errors.DevBrokerError, ExitCode.FAILURE),
+    (OffsetOutOfRangeError, ExitCode.POSITION_LOST),
+    (UnreadableRecordError, ExitCode.RECORD_UNREADABLE),
     (BrokerError, ExitCode.BROKER_UNREACHABLE),
     (StreamappError, ExitCode.FAILURE),
 )

@@ -70,7 +70,8 @@ class AgentDecorator:
     """Turns every shape of function into an `Agent`; use it through `agent`.
 
     Outputs may be `X`, `X | None`, `list[X]`, an iterator or an async iterator of `X`, with `X`
-    or `Out[X]`, from a plain or an async function, or from an object that is called.
+    or `Out[X]`, from a plain or an async function, or from an object that is called. A generator
+    may be annotated `Iterable[X]`, but type checkers then take that for its output: say `Iterator`.
     """
 
     def __init__(

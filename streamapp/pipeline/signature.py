@@ -1,7 +1,17 @@
 """What a function's annotations say about the agent it makes."""
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import NoneType, UnionType
@@ -10,6 +20,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from streamapp.errors import PipelineError
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
+
+_ITERATORS = (Iterator, Generator)
+_ASYNC_ITERATORS = (AsyncIterator, AsyncGenerator)
+_AWAITABLES = (Awaitable, Coroutine)
+_LAZY = (*_ITERATORS, *_ASYNC_ITERATORS, *_AWAITABLES, Iterable, AsyncIterable)
 
 
 class Shape(Enum):
@@ -39,7 +54,8 @@ def inspect_signature(
     `input_type` and `output_type` stand in for annotations that are missing.
 
     Raises:
-        PipelineError: a type is missing, or the outputs mix `Out` and bare values.
+        PipelineError: a type is missing, the outputs mix `Out` and bare values, or they are
+            wrapped in a way that the function's kind does not take.
     """
     where = getattr(function, "__qualname__", None) or type(function).__qualname__
     target = _target(function, where)
@@ -56,12 +72,13 @@ def inspect_signature(
             f"agent {where}: parameter {parameters[0].name!r} has no type;"
             " annotate it or give @agent(input_type=…)"
         )
+    shape = _shape(target, hints.get("return"), where)
     given = output_type if output_type is not None else _unwrap(hints.get("return"), where)
     if given is None:
         raise PipelineError(
             f"agent {where}: it has no return type; annotate it or give @agent(output_type=…)"
         )
-    return Signature(_shape(target, hints.get("return")), takes_context, taken, given)
+    return Signature(shape, takes_context, taken, given)
 
 
 def _target(function: Any, where: str) -> Callable[..., Any]:
@@ -110,19 +127,50 @@ def _type_hints(target: Callable[..., Any], where: str) -> dict[str, Any]:
         ) from error
 
 
-def _shape(target: Callable[..., Any], returns: Any) -> Shape:
-    origin = get_origin(returns)
-    if inspect.isasyncgenfunction(target) or origin in (AsyncIterator, AsyncGenerator):
+def _shape(target: Callable[..., Any], returns: Any, where: str) -> Shape:
+    if inspect.isasyncgenfunction(target):
         return Shape.ASYNC_ITERATOR
-    if inspect.iscoroutinefunction(target) or inspect.isawaitable(origin):
-        return Shape.ASYNC
-    if inspect.isgeneratorfunction(target) or origin in (Iterator, Generator):
+    if inspect.isgeneratorfunction(target):
         return Shape.ITERATOR
+    if inspect.iscoroutinefunction(target):
+        _refuse_lazy(returns, where, "an async function")
+        return Shape.ASYNC
+    return _shape_of_plain(returns, where)
+
+
+def _shape_of_plain(returns: Any, where: str) -> Shape:
+    """The shape of a function that neither awaits nor yields itself."""
+    origin = _origin(returns)
+    if origin in _AWAITABLES:
+        for awaited in get_args(returns)[-1:]:
+            _refuse_lazy(awaited, where, "a function of awaitables")
+        return Shape.ASYNC
+    if origin in _ASYNC_ITERATORS:
+        return Shape.ASYNC_ITERATOR
+    if origin in _ITERATORS:
+        return Shape.ITERATOR
+    _refuse_lazy(returns, where, "a plain function")
     return Shape.PLAIN
 
 
+def _refuse_lazy(returns: Any, where: str, kind: str) -> None:
+    """Refuse outputs that nobody would walk through or await."""
+    is_union = get_origin(returns) in (Union, UnionType)
+    for option in get_args(returns) if is_union else (returns,):
+        if _origin(option) in _LAZY:
+            raise PipelineError(
+                f"agent {where}: {kind} cannot return {_origin(option).__name__} here;"
+                " yield the outputs, or return a list"
+            )
+
+
+def _origin(annotation: Any) -> Any:
+    """`Iterator` of `Iterator[X]`, and of `Iterator` alone."""
+    return get_origin(annotation) or annotation
+
+
 def _unwrap(returns: Any, where: str) -> Any:
-    """Take the type of one output out of lists, iterators, `Out` and `| None`."""
+    """Take the type of one output out of lists, iterators, awaitables, `Out` and `| None`."""
     if returns is None:
         return None
     if returns is NoneType:
@@ -137,6 +185,10 @@ def _unwrap(returns: Any, where: str) -> Any:
         if len(options) == 1:
             return _unwrap(options[0], where)
         return returns
-    if get_origin(returns) in (list, Iterator, Generator, AsyncIterator, AsyncGenerator, Out):
-        return _unwrap(get_args(returns)[0], where)
+    if _origin(returns) in _LAZY or get_origin(returns) in (list, Out):
+        arguments = get_args(returns)
+        if not arguments:
+            name = _origin(returns).__name__
+            raise PipelineError(f"agent {where}: say of what type the outputs are: {name}[…]")
+        return _unwrap(arguments[-1 if _origin(returns) in _AWAITABLES else 0], where)
     return returns

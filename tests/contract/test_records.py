@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,15 @@ async def test_key_value_headers_and_timestamp_are_kept_byte_for_byte(subject: S
     assert [(r.timestamp, r.key, r.value, tuple(r.headers)) for r in records] == written
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_a_topic_of_every_compression_is_read(subject: Subject, codec: str) -> None:
+    topic = await subject.topic(compression_type=codec)
+    written = [b"%d" % number * 200 for number in range(100)]
+    await subject.write(topic, written)
+    async with subject.member(group_of(topic)) as consumer:
+        assert await read_values(consumer, 100) == written
+
+
 async def test_a_record_without_timestamp_gets_the_time_of_its_appending(subject: Subject) -> None:
     topic = await subject.topic()
     before = int(time.time() * 1000)
@@ -67,6 +77,41 @@ async def test_a_record_without_timestamp_gets_the_time_of_its_appending(subject
     async with subject.member(group_of(topic)) as consumer:
         (records,) = (await read(consumer, 1)).values()
     assert before <= records[0].timestamp <= after
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"key": "text"},
+        {"value": "text"},
+        {"value": 7},
+        {"headers": [("name", "text")]},
+        {"headers": [("name", 7)]},
+        {"headers": [("name", bytearray(b"1"))]},
+        {"headers": [(b"name", b"")]},
+        {"headers": [["name", b""]]},
+        {"headers": ["ab"]},
+    ],
+    ids=str,
+)
+async def test_a_batch_refuses_what_has_no_place_in_a_record(
+    subject: Subject, bad: dict[str, Any]
+) -> None:
+    async with subject.producer() as producer:
+        batch = producer.create_batch()
+        with pytest.raises(TypeError):
+            batch.append(**{"timestamp": 1, "key": None, "value": b"", **bad})
+        assert batch.record_count() == 0
+
+
+async def test_a_header_without_a_value_is_kept(subject: Subject) -> None:
+    topic = await subject.topic()
+    headers: Any = [("empty", b""), ("null", None)]
+    async with subject.producer() as producer:
+        await send(producer, topic, [b"v"], headers=headers)
+    async with subject.member(group_of(topic)) as consumer:
+        (records,) = (await read(consumer, 1)).values()
+    assert list(records[0].headers) == headers
 
 
 async def test_a_full_batch_takes_no_more_and_keeps_what_it_has(subject: Subject) -> None:

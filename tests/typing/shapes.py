@@ -1,6 +1,6 @@
 """Every shape of function that `@agent` takes, pinned by `assert_type`: mypy checks this file."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
 from dataclasses import dataclass
 from typing import assert_type
 
@@ -61,6 +61,16 @@ def iterator(value: A) -> Iterator[B]:
 @agent
 def iterator_of_outs(value: A) -> Iterator[Out[B]]:
     yield Out(B(value.n))
+
+
+@agent
+def generator(value: A) -> Generator[B, None, None]:
+    yield B(value.n)
+
+
+@agent
+def returned_awaitable(value: A) -> Awaitable[B | None]:
+    return lookup(value)  # type: ignore[no-any-return]  # an agent is called like its function
 
 
 @agent
@@ -164,6 +174,8 @@ assert_type(plain_list, Agent[A, B])
 assert_type(plain_list_of_outs, Agent[A, B])
 assert_type(iterator, Agent[A, B])
 assert_type(iterator_of_outs, Agent[A, B])
+assert_type(generator, Agent[A, B])
+assert_type(returned_awaitable, Agent[A, B])
 assert_type(awaitable, Agent[A, B])
 assert_type(awaitable_or_none, Agent[A, B])
 assert_type(awaitable_out, Agent[A, B])

@@ -47,6 +47,8 @@ def test_mypy_names_each_mismatch_at_its_line(tmp_path: Path) -> None:
         ("plain_list_of_outs", Shape.PLAIN),
         ("iterator_of_outs", Shape.ITERATOR),
         ("iterator_with_context", Shape.ITERATOR),
+        ("generator", Shape.ITERATOR),
+        ("returned_awaitable", Shape.ASYNC),
         ("awaitable_or_none", Shape.ASYNC),
         ("awaitable_list_of_outs", Shape.ASYNC),
         ("async_iterator", Shape.ASYNC_ITERATOR),

@@ -13,14 +13,26 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
 from streamapp.brokers.kafka.connection import Connection, kafka_partition
-from streamapp.brokers.kafka.failures import LOST_MEMBERSHIP, commit_refused, reported
+from streamapp.brokers.kafka.failures import (
+    LOST_MEMBERSHIP,
+    commit_refused,
+    reason,
+    reported,
+    unreadable,
+)
 from streamapp.brokers.kafka.link import Link
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig, RebalanceListener
-from streamapp.errors import BrokerError, CommitRefusedError, OffsetOutOfRangeError
+from streamapp.errors import (
+    BrokerError,
+    CommitRefusedError,
+    ConfigurationError,
+    OffsetOutOfRangeError,
+)
 from streamapp.record import Record, TopicPartition
 
 _logger = logging.getLogger(__name__)
@@ -33,6 +45,8 @@ _FETCH_MAX_WAIT_MS = 200
 _CALL_TIMEOUT_SECONDS = 10.0
 _FETCH_GRACE_SECONDS = 0.5
 _RETRY_SECONDS = 0.5
+# What parsing raises: a header name that is not UTF-8, a record that is not as long as it says.
+_UNPARSED = (ValueError, CorruptRecordException)
 
 
 class KafkaConsumer:
@@ -55,6 +69,8 @@ class KafkaConsumer:
         self._unplaced: set[TopicPartition] = set()
         self._placed = asyncio.Event()
         self._placing_error: BrokerError | None = None
+        self._next: dict[KafkaTopicPartition, int] = {}  # after what was handed out
+        self._singly = False
 
     async def start(self) -> None:
         """Connect and begin to join the group; the assignment comes through the listener.
@@ -82,6 +98,7 @@ class KafkaConsumer:
             await self._connection.stop(client.stop, (client,))
         self._held = frozenset()
         self._unplaced.clear()
+        self._next.clear()
 
     def assignment(self) -> frozenset[TopicPartition]:
         """Partitions this member holds now: none between revocation and assignment."""
@@ -98,6 +115,8 @@ class KafkaConsumer:
 
         Raises:
             OffsetOutOfRangeError: a position is no longer in the log.
+            UnreadableRecordError: a record cannot be parsed; those before it were handed out.
+            ConfigurationError: the library of a compression codec is not installed.
         """
         client = self._running()
         error, self._placing_error = self._placing_error, None
@@ -108,11 +127,19 @@ class KafkaConsumer:
         doing = f"group {self._config.group!r}: fetching"
         with reported(doing, self._connection.address):
             try:
-                records: Mapping[TopicPartition, Sequence[Record]] = await self._poll(
+                read = self._read_singly if self._singly else self._read
+                records: Mapping[KafkaTopicPartition, Sequence[Record]] = await read(
                     client, named or [_NEVER_ASSIGNED], max_records, timeout_seconds
                 )
             except KafkaOffsetOutOfRangeError as error:
                 raise self._out_of_range(error) from error
+            except UnsupportedCodecError as error:
+                raise ConfigurationError(
+                    f"{doing} failed: {reason(error)}; install cramjam, which reads snappy, lz4 "
+                    "and zstd"
+                ) from error
+        for partition, batch in records.items():
+            self._next[partition] = batch[-1].offset + 1
         return records
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
@@ -158,6 +185,7 @@ class KafkaConsumer:
         self._check_held(partition)
         with reported(f"seeking in {partition}", self._connection.address):
             client.seek(kafka_partition(partition), offset)
+        self._next[kafka_partition(partition)] = offset
         self._unplaced.discard(partition)
 
     def pause(self, *partitions: TopicPartition) -> None:
@@ -179,6 +207,46 @@ class KafkaConsumer:
     ) -> Mapping[TopicPartition, int]:
         """Last stable offset of each partition."""
         return await self._offsets(self._running().end_offsets, partitions)
+
+    async def _read(
+        self,
+        client: Any,
+        named: Sequence[KafkaTopicPartition],
+        max_records: int,
+        timeout_seconds: float,
+    ) -> Any:
+        """One poll; one that met a record that cannot be parsed is taken back."""
+        try:
+            return await self._poll(client, named, max_records, timeout_seconds)
+        except _UNPARSED:
+            # The client has thrown away what it parsed before, of other partitions too.
+            for partition in named:
+                if partition in self._next:
+                    client.seek(partition, self._next[partition])
+            self._singly = True
+            return {}
+
+    async def _read_singly(
+        self,
+        client: Any,
+        named: Sequence[KafkaTopicPartition],
+        _max_records: int,
+        timeout_seconds: float,
+    ) -> Any:
+        """One record, so that all are handed out that stand before one that cannot be parsed."""
+        for partition in named:
+            is_last = partition == named[-1]
+            try:
+                found = await self._poll(client, [partition], 1, timeout_seconds * is_last)
+            except _UNPARSED as error:
+                if partition not in self._next:
+                    return {}  # revoked in the meantime: its next owner will tell
+                raise unreadable(
+                    partition, self._next[partition], self._config.group, error
+                ) from error
+            if found:
+                return found
+        return {}
 
     async def _poll(
         self,
@@ -210,6 +278,7 @@ class KafkaConsumer:
         finally:
             self._held = frozenset()
             self._unplaced.clear()
+            self._next.clear()
 
     async def _assign(self, partitions: Collection[KafkaTopicPartition]) -> None:
         self._held = frozenset(TopicPartition(*partition) for partition in partitions)
@@ -248,6 +317,7 @@ class KafkaConsumer:
             for partition, offset in start.items():
                 if partition in self._unplaced:  # nobody sought in the meantime
                     client.seek(partition, offset)
+                    self._next[partition] = offset
                     self._unplaced.discard(TopicPartition(*partition))
 
     def _flow(self, action: str, partitions: Collection[TopicPartition]) -> None:

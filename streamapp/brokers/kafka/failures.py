@@ -5,7 +5,13 @@ from contextlib import contextmanager
 
 from aiokafka import errors as kafka_errors
 
-from streamapp.errors import BrokerError, CommitRefusedError, TopicError
+from streamapp.errors import (
+    BrokerError,
+    CommitRefusedError,
+    TopicError,
+    UnreadableRecordError,
+)
+from streamapp.record import TopicPartition
 
 CLIENT_ERRORS: tuple[type[Exception], ...] = (
     kafka_errors.KafkaError,
@@ -91,6 +97,20 @@ def commit_refused(error: Exception, group: str) -> CommitRefusedError:
     return CommitRefusedError(
         f"group {group!r} refused a commit: this member is not in its generation; its partitions "
         f"went to others, who will read them again ({type(error).__name__})"
+    )
+
+
+def unreadable(
+    partition: tuple[str, int], offset: int, group: str, error: Exception
+) -> UnreadableRecordError:
+    """What parsing raised about the record at this offset."""
+    topic, number = partition
+    return UnreadableRecordError(
+        f"the record at offset {offset} of topic {topic!r} partition {number} cannot be read "
+        f"({reason(error)}): to pass it, stop the workers of group {group!r} and set its offset "
+        f"to {offset + 1} with kafka-consumer-groups --reset-offsets",
+        partition=TopicPartition(topic, number),
+        offset=offset,
     )
 
 

@@ -5,7 +5,7 @@ that limits bite exactly where they would on Kafka (https://kafka.apache.org/doc
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from streamapp.record import Headers
 
@@ -99,8 +99,18 @@ def _length(data: bytes) -> int:
 
 def _headers_size(headers: Headers) -> int:
     size = len(headers).bit_length() // 7
-    for name, value in headers:
+    for header in headers:
+        if type(header) is not tuple:
+            raise TypeError(f"headers are tuples of name and value, not {type(header).__name__}")
+        name, value = cast("tuple[str, bytes | None]", header)  # others write headers without one
+        if type(name) is not str:
+            raise TypeError(f"header names are str, not {type(name).__name__}")
         name_bytes = len(name.encode())
         size += name_bytes + name_bytes.bit_length() // 7 + 1
-        size += len(value) + len(value).bit_length() // 7 + 1
+        if value is None:  # no length and no bytes
+            size += 1
+        elif type(value) is bytes:
+            size += len(value) + len(value).bit_length() // 7 + 1
+        else:
+            raise TypeError(f"header values are bytes, not {type(value).__name__}")
     return size

@@ -11,15 +11,18 @@ from streamapp.errors import (
     CommitRefusedError,
     ConfigurationError,
     DrainTimeoutError,
+    OffsetOutOfRangeError,
     PipelineError,
     PortInUseError,
     StageStoppedError,
     StreamappError,
     TopicError,
+    UnreadableRecordError,
 )
 from streamapp.record import TopicPartition
 
-STOPPED = StageStoppedError("x", stage_id="s", partition=TopicPartition("t", 0), offset=1)
+PLACE = TopicPartition("t", 0)
+STOPPED = StageStoppedError("x", stage_id="s", partition=PLACE, offset=1)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,8 @@ STOPPED = StageStoppedError("x", stage_id="s", partition=TopicPartition("t", 0),
         (TopicError("x"), ExitCode.CONFIGURATION),
         (STOPPED, ExitCode.STAGE_STOPPED),
         (DrainTimeoutError("x", stage_id="s"), ExitCode.DRAIN_TIMEOUT),
+        (OffsetOutOfRangeError("x", offsets={PLACE: 1}), ExitCode.POSITION_LOST),
+        (UnreadableRecordError("x", partition=PLACE, offset=1), ExitCode.RECORD_UNREADABLE),
         (BrokerError("x"), ExitCode.BROKER_UNREACHABLE),
         (CommitRefusedError("x"), ExitCode.BROKER_UNREACHABLE),
         (dev_errors.ToolMissingError("x"), ExitCode.FAILURE),

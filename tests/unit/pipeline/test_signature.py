@@ -1,0 +1,114 @@
+"""What annotations say at run time, beyond the shapes that tests/typing pins."""
+
+import typing
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from typing import Any
+
+import pytest
+
+from streamapp.errors import PipelineError
+from streamapp.pipeline.out import Out
+from streamapp.pipeline.signature import Shape, inspect_signature
+
+
+async def double(value: int) -> int:
+    return 2 * value
+
+
+def awaitable(value: int) -> Awaitable[int | None]:
+    return double(value)
+
+
+def coroutine(value: int) -> Coroutine[Any, Any, list[Out[int]]]:
+    raise NotImplementedError
+
+
+def iterable_generator(value: int) -> Iterable[int]:
+    yield value
+
+
+def generator(value: int) -> Generator[Out[int], None, None]:
+    yield Out(value)
+
+
+def returned_iterator(value: int) -> Iterator[int]:
+    return iter([value])
+
+
+async def async_iterable_generator(value: int) -> AsyncIterable[int]:
+    yield value
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        (awaitable, Shape.ASYNC),
+        (coroutine, Shape.ASYNC),
+        (iterable_generator, Shape.ITERATOR),
+        (generator, Shape.ITERATOR),
+        (returned_iterator, Shape.ITERATOR),
+        (async_iterable_generator, Shape.ASYNC_ITERATOR),
+    ],
+)
+def test_what_wraps_the_outputs_is_taken_off(function: Callable[..., Any], shape: Shape) -> None:
+    signature = inspect_signature(function)
+    assert (signature.shape, signature.output_type) == (shape, int)
+
+
+def plain_iterable(value: int) -> Iterable[int]:
+    return [value]
+
+
+def perhaps_iterator(value: int) -> Iterator[int] | None:
+    return iter([value]) if value else None
+
+
+def awaited_iterator(value: int) -> Awaitable[Iterator[int]]:
+    raise NotImplementedError
+
+
+async def coroutine_of_iterator(value: int) -> Iterator[int]:
+    return iter([value])
+
+
+async def coroutine_of_async_iterator(value: int) -> AsyncIterator[int]:
+    raise NotImplementedError
+
+
+async def coroutine_of_awaitable(value: int) -> Awaitable[int]:
+    return double(value)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (plain_iterable, "Iterable"),
+        (perhaps_iterator, "Iterator"),
+        (awaited_iterator, "Iterator"),
+        (coroutine_of_iterator, "Iterator"),
+        (coroutine_of_async_iterator, "AsyncIterator"),
+        (coroutine_of_awaitable, "Awaitable"),
+    ],
+)
+def test_what_nobody_would_walk_through_is_refused(function: Callable[..., Any], name: str) -> None:
+    with pytest.raises(PipelineError, match=f"agent {function.__name__}: .* return {name} here"):
+        inspect_signature(function)
+
+
+@pytest.mark.parametrize("bare", [Iterator, typing.Iterator, Awaitable, typing.List])  # noqa: UP006 - the old spelling
+def test_a_container_that_does_not_say_what_it_holds_is_refused(bare: Any) -> None:
+    def vague(value: int) -> Any:
+        raise NotImplementedError
+
+    vague.__annotations__["return"] = bare
+    with pytest.raises(PipelineError, match="say of what type the outputs are"):
+        inspect_signature(vague)
