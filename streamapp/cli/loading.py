@@ -29,11 +29,9 @@ def load_pipeline(target: str) -> Pipeline[Any, Any]:
         ConfigurationError: what is missing or wrong, and where.
     """
     parts = _TARGET.fullmatch(target)
-    if parts is None:
-        raise ConfigurationError(
-            f"{target!r} does not name a pipeline; give MODULE:PIPELINE, such as"
-            " streamapp.examples.playback.pipeline:pipeline"
-        )
+    # `mine.py` reads as a module `py` in a package `mine`; where it is a file, that was meant.
+    if parts is None or Path(parts["module"]).is_file():
+        raise ConfigurationError(f"{target!r} does not name a pipeline; {_suggestion(target)}")
     module = _import(parts["module"])
     attribute = parts["attribute"]
     if not hasattr(module, attribute):
@@ -49,6 +47,35 @@ def load_pipeline(target: str) -> Pipeline[Any, Any]:
             f" {_pipelines_of(module)}"
         )
     return found
+
+
+def _suggestion(target: str) -> str:
+    """What to give instead: the dotted form of a file's name, the one pipeline of a module."""
+    place, _, attribute = target.partition(":")
+    module = _dotted(place)
+    if not attribute and _TARGET.fullmatch(f"{module}:pipeline"):
+        try:
+            names = _pipeline_names(_import(module))
+        except StreamappError:
+            names = []  # what is wrong in there is told when it is named right
+        if len(names) > 1:
+            return f"give MODULE:PIPELINE, one of {', '.join(f'{module}:{n}' for n in names)}"
+        attribute = "".join(names)
+    dotted = f"{module}:{attribute}"
+    if not _TARGET.fullmatch(dotted):
+        dotted = "streamapp.examples.playback.pipeline:pipeline"
+        return f"give MODULE:PIPELINE, such as {dotted}"
+    return f"give MODULE:PIPELINE, here {dotted}"
+
+
+def _dotted(place: str) -> str:
+    """`./folder/mine.py` as `folder.mine`."""
+    path = Path(place)
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    if path.suffix == ".py":
+        path = path.with_suffix("")
+    return ".".join(path.parts)
 
 
 def _import(name: str) -> ModuleType:
@@ -99,8 +126,12 @@ def _failure(doing: str, error: Exception) -> ConfigurationError:
 
 
 def _pipelines_of(module: ModuleType) -> str:
-    names = [name for name, value in vars(module).items() if isinstance(value, Pipeline)]
+    names = _pipeline_names(module)
     return f"its pipelines are: {', '.join(names)}" if names else "it holds no pipeline"
+
+
+def _pipeline_names(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if isinstance(value, Pipeline)]
 
 
 def _kind(value: object) -> str:

@@ -9,6 +9,13 @@ from typing_extensions import TypedDict
 
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.arguments import (
+    check_agent,
+    check_settings,
+    check_sink,
+    check_stage_arguments,
+    check_topic,
+)
 from streamapp.pipeline.stage import Ordering, Stage, StageConfig
 from streamapp.policies.policy import Policy
 from streamapp.topics.topic import Topic
@@ -69,6 +76,7 @@ class Pipeline(Generic[InT, OutT]):
     """
 
     def __init__(self: "Pipeline[NextT, NextT]", name: str, *, source: Topic[NextT]) -> None:
+        check_topic(f"pipeline {name!r}", "source", source)
         self.name = name
         self.source: Topic[Any] = source
         self.links: tuple[Link, ...] = ()
@@ -105,13 +113,21 @@ class Pipeline(Generic[InT, OutT]):
             settings: single fields of `StageConfig`, such as `concurrency=64`.
 
         Raises:
-            PipelineError: a setting is out of its range, or the agent is not an `Agent`.
+            PipelineError: a setting is unknown or out of its range, or an argument is not what it
+                is declared as.
         """
-        if not isinstance(agent, Agent):
-            raise PipelineError(
-                f"pipeline {self.name!r}: .stage() was given {agent!r}; decorate it with @agent"
-            )
+        check_agent(f"pipeline {self.name!r}", agent)
         stage_id = name if name is not None else agent.name
+        where = f"pipeline {self.name!r}, stage {stage_id!r}"
+        check_settings(where, settings, StageSettings.__annotations__)
+        check_stage_arguments(
+            where,
+            on_error=on_error,
+            config=config,
+            output=output,
+            routes=routes,
+            dead_letters=dead_letters,
+        )
         stage = _make_stage(self.name, stage_id, agent, config, on_error, settings)
         link = Link(stage, fused, output, dict(routes or {}), dead_letters)
         return self._with((*self.links, link))
@@ -120,8 +136,10 @@ class Pipeline(Generic[InT, OutT]):
         """Name the topic that the last stage's outputs go to.
 
         Raises:
-            PipelineError: there is no stage yet, or the last one has its output already.
+            PipelineError: there is no stage yet, the last one has its output already, or this is
+                not a topic.
         """
+        check_sink(f"pipeline {self.name!r}", topic)
         if not self.links:
             raise PipelineError(f"pipeline {self.name!r}: add a stage before .sink()")
         last = self.links[-1]

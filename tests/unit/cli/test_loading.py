@@ -45,7 +45,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     name = f"mine_{uuid4().hex}"
     (tmp_path / f"{name}.py").write_text(SOURCE)
     yield name
-    sys.modules.pop(name, None)
+    for loaded in [key for key in sys.modules if key.startswith(name)]:
+        del sys.modules[loaded]
 
 
 @pytest.mark.parametrize("attribute", ["good", "factory"])
@@ -92,6 +93,29 @@ def test_a_pipeline_that_does_not_build_is_told(module: str, attribute: str, sen
 def test_what_does_not_name_a_pipeline_is_refused(target: str) -> None:
     with pytest.raises(ConfigurationError, match="give MODULE:PIPELINE"):
         load_pipeline(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "suggested"),
+    [
+        ("{module}.py:good", "here {module}:good"),
+        ("./{module}.py:good", "here {module}:good"),
+        ("{here}/{module}.py:good", "here {module}:good"),
+        ("folder/mine.py:good", "here folder.mine:good"),
+        ("{module}", "one of {module}:start, {module}:mismatch, {module}:good"),
+        ("{module}.py", "one of {module}:start, {module}:mismatch, {module}:good"),
+        ("nowhere_at_all", "such as streamapp.examples.playback.pipeline:pipeline"),
+        ("{module}_one", "here {module}_one:only"),
+        ("./{module}_one.py", "here {module}_one:only"),
+    ],
+)
+def test_a_target_that_is_almost_right_is_answered_with_the_right_one(
+    module: str, target: str, suggested: str
+) -> None:
+    Path(f"{module}_one.py").write_text(f"from {module} import good as only")
+    with pytest.raises(ConfigurationError) as told:
+        load_pipeline(target.format(module=module, here=Path.cwd()))
+    assert f"give MODULE:PIPELINE, {suggested.format(module=module)}" in str(told.value)
 
 
 @pytest.mark.parametrize("name", ["nowhere_at_all", "nowhere_at_all.inside", "streamapp.nowhere"])

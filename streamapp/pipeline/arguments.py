@@ -1,0 +1,125 @@
+"""What a pipeline's methods are given: a slip ends in a sentence that says what to write."""
+
+import difflib
+import inspect
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from streamapp.errors import PipelineError
+from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.stage import StageConfig
+from streamapp.policies.policy import Policy
+from streamapp.topics.topic import Topic
+
+_OTHER_ARGUMENTS = ("name", "on_error", "config", "fused", "output", "routes", "dead_letters")
+
+
+def check_topic(where: str, what: str, value: object) -> None:
+    """Hold what was given as a topic to be one.
+
+    Args:
+        where: begins the sentence, such as `pipeline 'p'`.
+        what: the argument, such as `source`.
+        value: what was given.
+
+    Raises:
+        PipelineError: it is not a `Topic`.
+    """
+    if not isinstance(value, Topic):
+        name = repr(value) if isinstance(value, str) else "'name'"
+        raise PipelineError(f"{where}: {what} is {_called(value)}; give Topic({name}, Model)")
+
+
+def check_sink(where: str, value: object) -> None:
+    """Hold what was given to `.sink()` to be a topic or its name.
+
+    Raises:
+        PipelineError: it is neither.
+    """
+    if not isinstance(value, Topic | str):
+        raise PipelineError(f"{where}: .sink() was given {_called(value)}; give a topic's name")
+
+
+def check_agent(where: str, value: object) -> None:
+    """Hold what was given to `.stage()` to be an agent.
+
+    Raises:
+        PipelineError: it is not an `Agent`.
+    """
+    if not isinstance(value, Agent):
+        raise PipelineError(
+            f"{where}: .stage() was given {_called(value)}; decorate it with @agent"
+            if callable(value)
+            else f"{where}: .stage() was given {_called(value)}; give a function with @agent"
+        )
+
+
+def check_stage_arguments(
+    where: str,
+    *,
+    on_error: object,
+    config: object,
+    output: object,
+    routes: object,
+    dead_letters: object,
+) -> None:
+    """Hold the other arguments of `.stage()` to be what they are declared as.
+
+    Raises:
+        PipelineError: one is not.
+    """
+    _check_policy(where, on_error)
+    if config is not None and not isinstance(config, StageConfig):
+        raise PipelineError(f"{where}: config is {_called(config)}; give StageConfig(...)")
+    if output is not None:
+        check_topic(where, "output", output)
+    if dead_letters is not None and not isinstance(dead_letters, str):
+        raise PipelineError(
+            f"{where}: dead_letters is {_called(dead_letters)}; give the topic's name"
+        )
+    if routes is not None and not isinstance(routes, Mapping):
+        raise PipelineError(
+            f"{where}: routes is {_called(routes)}; give topics by name, such as"
+            " {'late': Topic('late', Model)}"
+        )
+    for name, topic in (routes or {}).items():
+        check_topic(where, f"route {name!r}", topic)
+
+
+def check_settings(where: str, given: Collection[str], known: Collection[str]) -> None:
+    """Hold the keywords of `.stage()` against the settings there are.
+
+    Raises:
+        PipelineError: one is unknown; names the nearest, and all.
+    """
+    for name in given:
+        if name not in known and name not in StageConfig.model_fields:
+            near = difflib.get_close_matches(name, (*known, *_OTHER_ARGUMENTS), n=1)
+            asked = f"; did you mean {near[0]}?" if near else "."
+            raise PipelineError(
+                f"{where}: there is no setting {name!r}{asked} The settings are: {', '.join(known)}"
+            )
+
+
+def _check_policy(where: str, value: object) -> None:
+    if value is None or isinstance(value, Policy):
+        return
+    told = f"{where}: on_error is {_called(value)}; "
+    if inspect.isfunction(value):
+        raise PipelineError(f"{told}call it: {value.__name__}()")
+    raise PipelineError(f"{told}give a policy, such as dead_letter() or retry(3)")
+
+
+def _called(value: Any) -> str:
+    """What a value is called in a sentence, without addresses and on one line."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if inspect.isroutine(value):
+        return f"the function {value.__name__}"
+    if value is None or isinstance(value, str | int | float):
+        return repr(value)
+    if isinstance(value, Topic):
+        return f"the topic {value.name!r}"
+    if isinstance(value, Agent):
+        return f"the agent {value.name!r}"
+    return f"of type {type(value).__name__}"

@@ -1,0 +1,81 @@
+from typing import Any
+
+import pytest
+
+from streamapp import Pipeline, Topic, agent, dead_letter
+from streamapp.errors import PipelineError
+
+
+@agent
+def same(text: str) -> str:
+    return text
+
+
+def bare(text: str) -> str:
+    return text
+
+
+# What a checker would refuse is given here as `Any`, as by a user who runs none.
+UNTYPED: Any = Pipeline("p", source=Topic("in", str))
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("a", r"source is 'a'; give Topic\('a', Model\)"),
+        (str, r"source is the class str; give Topic\('name', Model\)"),
+        (None, r"source is None; give Topic\('name', Model\)"),
+    ],
+)
+def test_a_source_that_is_no_topic_is_told(source: Any, sentence: str) -> None:
+    with pytest.raises(PipelineError, match=f"^pipeline 'p': {sentence}$"):
+        Pipeline("p", source=source)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (bare, "the function bare; decorate it with @agent"),
+        (lambda text: text, "the function <lambda>; decorate it with @agent"),
+        (5, "5; give a function with @agent"),
+    ],
+)
+def test_a_stage_of_something_that_is_no_agent_is_told(given: object, sentence: str) -> None:
+    with pytest.raises(PipelineError, match=rf"^pipeline 'p': \.stage\(\) was given {sentence}$"):
+        UNTYPED.stage(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"on_error": dead_letter},
+            r"on_error is the function dead_letter; call it: dead_letter\(\)",
+        ),
+        ({"on_error": "drop"}, r"on_error is 'drop'; give a policy, such as dead_letter\(\)"),
+        ({"output": "out"}, r"output is 'out'; give Topic\('out', Model\)"),
+        ({"routes": {"late": "x"}}, r"route 'late' is 'x'; give Topic\('x', Model\)"),
+        ({"routes": ["late"]}, "routes is of type list; give topics by name"),
+        ({"dead_letters": Topic("dlq")}, "dead_letters is the topic 'dlq'; give the topic's name"),
+        ({"config": {"retry_count": 1}}, r"config is of type dict; give StageConfig\(\.\.\.\)"),
+        ({"timeout": 3}, r"there is no setting 'timeout'; did you mean timeout_seconds\? The set"),
+        ({"on_errors": 3}, r"there is no setting 'on_errors'; did you mean on_error\?"),
+        (
+            {"colour": 3},
+            r"there is no setting 'colour'\. The settings are: .*concurrency, ordering",
+        ),
+    ],
+)
+def test_a_wrong_argument_of_a_stage_is_told(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(PipelineError, match=f"^pipeline 'p', stage 'same': {sentence}") as told:
+        UNTYPED.stage(same, **given)
+    assert "\n" not in str(told.value)
+
+
+def test_every_field_of_the_stage_configuration_is_a_setting() -> None:
+    assert UNTYPED.stage(same, retry_count=1).stages[0].config.retry_count == 1
+
+
+def test_a_sink_that_is_no_topic_is_told() -> None:
+    with pytest.raises(PipelineError, match=r"^pipeline 'p': \.sink\(\) was given 5; give a topic"):
+        UNTYPED.stage(same).sink(5)
