@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from streamapp.brokers.protocols import Consumer
 from streamapp.clock import Clock
-from streamapp.errors import BrokerError, OffsetOutOfRangeError
+from streamapp.errors import BrokerError, OffsetOutOfRangeError, UnreadableRecordError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.stage import Ordering, StageConfig
 from streamapp.record import Record, TopicPartition
@@ -96,8 +96,8 @@ class Intake:
                 for name, records in batches.items():
                     self._admit(name, records)
                 await self._note_positions([name for name in ready if name not in batches])
-            except OffsetOutOfRangeError:
-                raise
+            except (OffsetOutOfRangeError, UnreadableRecordError):
+                raise  # no other try would mend it
             except BrokerError as error:
                 log.warning("fetching failed, trying again: %s", error)
                 await self._clock.sleep(ERROR_PAUSE_SECONDS)
