@@ -105,7 +105,7 @@ class LocalProducer:
 
     def create_batch(self) -> KafkaBatch:
         """An empty batch."""
-        return KafkaBatch(MAX_BATCH_BYTES, None)
+        return KafkaBatch(MAX_BATCH_BYTES)
 
     async def send_batch(
         self,

@@ -99,12 +99,10 @@ class ProducerConfig:
         max_batch_bytes: size at which a batch is full; an empty batch takes one record of any
             size, so the caller checks sizes first.
         request_timeout_seconds: deadline of one request to the broker.
-        compression: codec of the batches; `None` writes them as they are.
     """
 
     max_batch_bytes: int = 512 * 1024
     request_timeout_seconds: float = 40.0
-    compression: Literal["gzip", "snappy", "lz4", "zstd"] | None = None
 
 
 class RebalanceListener(Protocol):

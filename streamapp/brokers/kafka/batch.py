@@ -3,29 +3,18 @@
 Hot path: `append` runs for each record; the encoder behind it is compiled.
 """
 
-from typing import Literal
-
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from streamapp.record import Headers
 
-_CODECS = {
-    None: DefaultRecordBatch.CODEC_NONE,
-    "gzip": DefaultRecordBatch.CODEC_GZIP,
-    "snappy": DefaultRecordBatch.CODEC_SNAPPY,
-    "lz4": DefaultRecordBatch.CODEC_LZ4,
-    "zstd": DefaultRecordBatch.CODEC_ZSTD,
-}
-
 
 class KafkaBatch(BatchBuilder):  # type: ignore[misc]  # untyped base
     """aiokafka's builder, which insists on a list of headers while its records carry tuples."""
 
-    def __init__(
-        self, max_bytes: int, compression: Literal["gzip", "snappy", "lz4", "zstd"] | None
-    ) -> None:
-        super().__init__(max_bytes, _CODECS[compression])
+    def __init__(self, max_bytes: int) -> None:
+        # Uncompressed: what does not get smaller would get larger, and over its topic's limit.
+        super().__init__(max_bytes, DefaultRecordBatch.CODEC_NONE)
 
     def append(
         self,

@@ -15,7 +15,7 @@ from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.kafka.connection import Connection
 from streamapp.brokers.kafka.failures import broker_error, reported
 from streamapp.brokers.protocols import BatchBuilder, ProducerConfig
-from streamapp.errors import BrokerError, ConfigurationError, TopicError
+from streamapp.errors import BrokerError, TopicError
 
 _METADATA_TIMEOUT_SECONDS = 10.0
 
@@ -39,7 +39,6 @@ class KafkaProducer:
 
         Raises:
             BrokerError: Kafka cannot be reached.
-            ConfigurationError: the library of the compression codec is not installed.
         """
         client = self._make_client()
         await self._connection.start(client.start, client.stop, (client,))
@@ -87,7 +86,7 @@ class KafkaProducer:
         """An empty batch."""
         limit = self._config.max_batch_bytes
         limit = limit if max_bytes is None else min(limit, max_bytes)
-        return KafkaBatch(limit, self._config.compression)
+        return KafkaBatch(limit)
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int
@@ -150,20 +149,13 @@ class KafkaProducer:
         return self._client
 
     def _make_client(self) -> Any:
-        try:
-            return AIOKafkaProducer(
-                **self._connection.options(),
-                acks="all",
-                enable_idempotence=True,
-                compression_type=self._config.compression,
-                max_batch_size=self._config.max_batch_bytes,
-                request_timeout_ms=int(self._config.request_timeout_seconds * 1000),
-            )
-        except RuntimeError as error:
-            raise ConfigurationError(
-                f"compression {self._config.compression!r} needs a library that is not installed: "
-                f"{error}; install aiokafka[{self._config.compression}]"
-            ) from error
+        return AIOKafkaProducer(
+            **self._connection.options(),
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=self._config.max_batch_bytes,
+            request_timeout_ms=int(self._config.request_timeout_seconds * 1000),
+        )
 
     @staticmethod
     def _fail_stopped(acknowledgement: "asyncio.Future[object]") -> None:
