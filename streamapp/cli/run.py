@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Broker
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.figures import Figures
-from streamapp.cli.kafka import kafka_broker, started_admin
+from streamapp.cli.kafka import kafka_line, kafka_settings, started_admin
 from streamapp.cli.loading import load_pipeline
 from streamapp.cli.options import (
     BootstrapServersOption,
@@ -68,13 +69,15 @@ def run(
     """
     configure_logging(log_level, log_format)
     topology = build(load_pipeline(target))
-    broker = kafka_broker(bootstrap_servers)
+    settings = kafka_settings(bootstrap_servers)
+    broker = KafkaBroker(settings)
     config = RuntimeConfig(shutdown_drain_seconds=drain_seconds)
     service = Service(broker, [topology], stages=stage or (), config=config)
     asyncio.run(
         _run(
             broker,
             service,
+            kafka=kafka_line(settings),
             web_port=None if no_web else web_port,
             until_end=until_end,
             progress_seconds=progress_seconds,
@@ -86,6 +89,7 @@ async def _run(
     broker: Broker,
     service: Service,
     *,
+    kafka: str,
     web_port: int | None,
     until_end: bool,
     progress_seconds: float,
@@ -96,6 +100,7 @@ async def _run(
         with stop_on_signal(service.stop, saying="Stopping: finishing what is in flight"):
             async with started_admin(broker) as admin:
                 await service.check(admin)  # before a port is taken: nothing half started
+            typer.echo(kafka)
             async with AsyncExitStack() as stack:
                 if web_port is not None:
                     await stack.enter_async_context(serving(service.metrics, clock, port=web_port))
