@@ -1,6 +1,7 @@
 """`streamapp run`: the stages of a pipeline at work on Kafka."""
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Annotated
 
@@ -26,7 +27,7 @@ from streamapp.clock import SystemClock
 from streamapp.errors import DrainTimeoutError
 from streamapp.observability.logs import LogFormat, configure_logging
 from streamapp.observability.stage_metrics import StageState
-from streamapp.pipeline.topology import build
+from streamapp.pipeline.topology import Topology, build
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
 
@@ -78,6 +79,7 @@ def run(
             broker,
             service,
             kafka=kafka_line(settings),
+            dead_letter_topics=dict(_dead_letter_topics(topology)),
             web_port=None if no_web else web_port,
             until_end=until_end,
             progress_seconds=progress_seconds,
@@ -90,6 +92,7 @@ async def _run(
     service: Service,
     *,
     kafka: str,
+    dead_letter_topics: Mapping[str, str],
     web_port: int | None,
     until_end: bool,
     progress_seconds: float,
@@ -111,5 +114,12 @@ async def _run(
                     leave(ExitCode.DRAIN_TIMEOUT, str(error))  # asyncio.run would wait for them
     finally:
         if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
-            for line in summary_lines(figures.overall()):
+            for line in summary_lines(figures.overall(), dead_letter_topics):
                 typer.echo(line)
+
+
+def _dead_letter_topics(topology: Topology) -> Iterator[tuple[str, str]]:
+    """Name of each stage with that of its dead-letter topic."""
+    for segment in topology.segments:
+        for step in segment.steps:
+            yield step.stage.stage_id, step.dead_letters
