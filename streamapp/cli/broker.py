@@ -12,10 +12,13 @@ import typer
 from streamapp.brokers.dev.broker import BrokerStatus, DevBroker
 from streamapp.brokers.dev.config import CLIENT_LISTENER, BrokerOptions
 from streamapp.brokers.dev.jars import CACHE_VARIABLE
+from streamapp.brokers.dev.ports import bind_fault
 from streamapp.brokers.dev.state import read_state
 from streamapp.cli.exit_codes import ExitCode
 
 DEFAULT_FOLDER = Path(".streamapp/broker")
+_PREFERRED_PORT = 9092
+"""Where commands look for Kafka when nothing says otherwise."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,7 +38,8 @@ def up(
         typer.Option(
             min=1,
             max=65535,
-            help="Port of the first node, the next nodes follow; free ones by default.",
+            help="Port of the first node, the next nodes follow; by default 9092 if free, else any"
+            " free ones.",
         ),
     ] = None,
     nodes: Annotated[int | None, typer.Option(min=1, max=9, help="Brokers; 1 by default.")] = None,
@@ -70,10 +74,11 @@ def up(
     """
     saved = read_state(folder)
     options = saved.options if saved else BrokerOptions()
+    count = nodes or options.nodes
     options = replace(
         options,
-        port=port or options.port,
-        nodes=nodes or options.nodes,
+        port=port or (options.port if saved else port_if_free(_PREFERRED_PORT, count)),
+        nodes=count,
         properties=_pairs(properties, "=", "--set") if properties else options.properties,
         listeners=_pairs(listeners, ":", "--listener") if listeners else options.listeners,
         heap_mb=heap_mb or options.heap_mb,
@@ -87,7 +92,10 @@ def up(
     typer.echo(prefix + _summary(result.status))
     _print_listeners(result.status)
     typer.echo(f"Logs:    {broker.folder}/node-*/broker.log")
-    typer.echo(f"Stop it: streamapp broker down{_dir_option(folder)}")
+    typer.echo(
+        f"Stop it: streamapp broker down{_dir_option(folder)}"
+        " (removes its records; --keep-data keeps them)"
+    )
 
 
 @app.command()
@@ -178,6 +186,11 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def port_if_free(port: int, nodes: int) -> int | None:
+    """This port for the first node, if it and those of the further nodes are free."""
+    return None if any(bind_fault(port + i) for i in range(nodes)) else port
 
 
 def _dir_option(folder: Path) -> str:

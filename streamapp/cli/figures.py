@@ -1,10 +1,11 @@
 """What a stage does now, as figures for people."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamapp.clock import Clock
-from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,9 @@ class StageFigures:
         lag: records behind the end of its topic; `None` while unknown.
         retries: attempts after the first.
         dead_letters: dead letters acknowledged.
+        reasons: the same by reason, those that occurred.
         skipped, dropped, filtered: records finished without an output of the agent.
-        p50_seconds, p99_seconds: duration of an attempt; `None` before the first.
+        p50_seconds, p99_seconds: upper bounds of an attempt's duration; `None` before the first.
     """
 
     stage: str
@@ -35,6 +37,7 @@ class StageFigures:
     lag: int | None
     retries: int
     dead_letters: int
+    reasons: tuple[tuple[DeadLetterReason, int], ...]
     skipped: int
     dropped: int
     filtered: int
@@ -77,13 +80,19 @@ class Figures:
         ]
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float) -> str:
     """A short time with three digits and the unit that suits it."""
-    if seconds is None:
-        return "-"
     if seconds < 0.001:  # noqa: PLR2004 - a millisecond
         return f"{seconds * 1e6:.3g} us"
     return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def at_most(seconds: float | None) -> str:
+    """An upper bound of a duration, as a histogram gives it; `-` while unknown."""
+    if seconds is None:
+        return "-"
+    utf = (sys.stdout.encoding or "").lower().startswith("utf")
+    return f"{'≤' if utf else '<='} {duration(seconds)}"  # a terminal may know Latin 1 only
 
 
 def _finished(metrics: StageMetrics) -> int:
@@ -105,6 +114,7 @@ def _figures(metrics: StageMetrics, finished_per_second: float) -> StageFigures:
         lag=sum(known) if lags and len(known) == len(lags) else None,
         retries=metrics.retries,
         dead_letters=dead_letters,
+        reasons=tuple((reason, count) for reason, count in metrics.dead_letters.items() if count),
         skipped=metrics.skipped,
         dropped=metrics.dropped,
         filtered=metrics.filtered,

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Broker, ProducerConfig
 from streamapp.cli.event_writer import EventWriter, nobody
-from streamapp.cli.kafka import client_log_held, kafka_broker
+from streamapp.cli.kafka import client_log_held, kafka_line, kafka_settings
 from streamapp.cli.ledger import Ledger
 from streamapp.cli.options import BootstrapServersOption, ProgressSecondsOption
 from streamapp.cli.pace import (
@@ -61,12 +62,17 @@ def generate(
     amount = checked_amount(records=records, seconds=seconds, forever=forever, default_records=None)
     configure_logging("WARNING")
     check_topic_name(topic)
+    settings = kafka_settings(bootstrap_servers)
     generation = Generation(
-        kafka_broker(bootstrap_servers), topic, PlaybackGenerator(seed), SystemClock(), ledger
+        KafkaBroker(settings), topic, PlaybackGenerator(seed), SystemClock(), ledger
     )
     asyncio.run(
         generation.run(
-            records=amount, seconds=seconds, per_second=rate, progress_seconds=progress_seconds
+            kafka=kafka_line(settings),
+            records=amount,
+            seconds=seconds,
+            per_second=rate,
+            progress_seconds=progress_seconds,
         )
     )
 
@@ -99,6 +105,7 @@ class Generation:
     async def run(
         self,
         *,
+        kafka: str,
         records: int | None,
         seconds: float | None,
         per_second: float | None,
@@ -115,6 +122,7 @@ class Generation:
             stack.enter_context(stop_on_signal(stop.set, saying="Stopping"))
             with client_log_held():
                 await self._producer.start()
+            typer.echo(kafka)
             stack.push_async_callback(self._producer.stop)
             partitions = await self._producer.partition_count(self._topic)
             # Only now: a run that cannot start leaves the file of the one before it.

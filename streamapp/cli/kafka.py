@@ -1,11 +1,15 @@
 """The Kafka that a command works with, and whether it can be reached at all."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import typer
+
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Admin, Broker
+from streamapp.cli.environment import slips
 from streamapp.errors import ConfigurationError
 from streamapp.settings import KafkaSettings
 
@@ -16,16 +20,31 @@ def kafka_broker(bootstrap_servers: str | None) -> KafkaBroker:
     Raises:
         ConfigurationError: the address or a setting is wrong.
     """
+    return KafkaBroker(kafka_settings(bootstrap_servers))
+
+
+def kafka_line(settings: KafkaSettings) -> str:
+    """Says which Kafka a command works with, beside the addresses that it serves."""
+    return f"Kafka    {', '.join(settings.servers)}"
+
+
+def kafka_settings(bootstrap_servers: str | None) -> KafkaSettings:
+    """The connection from the environment; variables that look like slips are told on stderr.
+
+    Raises:
+        ConfigurationError: the address or a setting is wrong.
+    """
+    for sentence in slips(os.environ):
+        typer.echo(f"streamapp: {sentence}", err=True)
     if bootstrap_servers is None:
-        return KafkaBroker(KafkaSettings())
+        return KafkaSettings()
     if not bootstrap_servers.strip():
         raise ConfigurationError("--bootstrap-servers is empty; give host:port")
     try:
-        settings = KafkaSettings(bootstrap_servers=bootstrap_servers)
+        return KafkaSettings(bootstrap_servers=bootstrap_servers)
     except ConfigurationError as error:
         sentence = str(error).replace("STREAMAPP_KAFKA_BOOTSTRAP_SERVERS", "--bootstrap-servers")
         raise ConfigurationError(sentence) from None
-    return KafkaBroker(settings)
 
 
 @asynccontextmanager

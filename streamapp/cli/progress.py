@@ -3,31 +3,21 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TextIO
 
 import typer
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 
-from streamapp.cli.figures import Figures, StageFigures, duration
+from streamapp.cli.figures import Figures, StageFigures, at_most
 
 REDRAW_SECONDS = 1.0
-_COLUMNS = (
-    "stage",
-    "state",
-    "in",
-    "out",
-    "records/s",
-    "in flight",
-    "lag",
-    "retries",
-    "dead letters",
-    "p50",
-    "p99",
-)
+_GAP = "  "
+_DROPPED_FIRST = ("p99", "p50", "retries", "in flight", "out", "in", "lag")
+"""Columns that a narrow terminal goes without, the least needed first."""
 
 
 @asynccontextmanager
@@ -48,9 +38,20 @@ async def showing(figures: Figures, *, seconds: float) -> AsyncIterator[None]:
             await task
 
 
-def summary_lines(stages: Sequence[StageFigures]) -> list[str]:
-    """One line for each stage on what it did altogether."""
-    return [f"{figures.stage}: {figures.state}, {_counts(figures)}" for figures in stages]
+def summary_lines(
+    stages: Sequence[StageFigures], dead_letter_topics: Mapping[str, str]
+) -> list[str]:
+    """One line for each stage on what it did altogether.
+
+    Args:
+        stages: their figures.
+        dead_letter_topics: by name of the stage.
+    """
+    return [
+        f"{figures.stage}: {figures.state},"
+        f" {_counts(figures, dead_letter_topics.get(figures.stage))}"
+        for figures in stages
+    ]
 
 
 def progress_line(figures: StageFigures) -> str:
@@ -62,36 +63,62 @@ def progress_line(figures: StageFigures) -> str:
     )
 
 
-def table(stages: Sequence[StageFigures]) -> Table:
-    """The stages as they are drawn on a terminal."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in _COLUMNS:
-        drawn.add_column(column, justify="left" if column in ("stage", "state") else "right")
-    for figures in stages:
-        drawn.add_row(
-            figures.stage,
-            figures.state,
-            f"{figures.records_in:,}",
-            "-" if figures.records_out is None else f"{figures.records_out:,}",
-            f"{figures.finished_per_second:,.0f}",
-            f"{figures.in_flight:,}",
-            "-" if figures.lag is None else f"{figures.lag:,}",
-            f"{figures.retries:,}",
-            f"{figures.dead_letters:,}",
-            duration(figures.p50_seconds),
-            duration(figures.p99_seconds),
-        )
+def table(stages: Sequence[StageFigures], width: int) -> Table:
+    """The stages as they are drawn on a terminal.
+
+    Args:
+        stages: their figures.
+        width: columns of the terminal; a narrow one goes without some figures, whole ones.
+    """
+    rows = [_cells(figures) for figures in stages]
+    widths = {
+        name: max(len(name), *(len(row[name]) for row in rows))
+        for name in (rows[0] if rows else ())
+    }
+    for name in _DROPPED_FIRST:
+        if sum(widths.values()) + len(_GAP) * (len(widths) - 1) > width:
+            widths.pop(name, None)
+    drawn = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
+    for name in widths:
+        justify: JustifyMethod = "left" if name in ("stage", "state") else "right"
+        drawn.add_column(name, justify=justify, no_wrap=True)
+    for row in rows:
+        drawn.add_row(*(row[name] for name in widths))
     return drawn
 
 
-def _counts(figures: StageFigures) -> str:
+def _cells(figures: StageFigures) -> dict[str, str]:
+    return {
+        "stage": figures.stage,
+        "state": figures.state,
+        "in": f"{figures.records_in:,}",
+        "out": "-" if figures.records_out is None else f"{figures.records_out:,}",
+        "rec/s": f"{figures.finished_per_second:,.0f}",
+        "in flight": f"{figures.in_flight:,}",
+        "lag": "-" if figures.lag is None else f"{figures.lag:,}",
+        "retries": f"{figures.retries:,}",
+        "dead": f"{figures.dead_letters:,}",
+        "p50": at_most(figures.p50_seconds),
+        "p99": at_most(figures.p99_seconds),
+    }
+
+
+def _dead_letters(figures: StageFigures, topic: str | None) -> str:
+    text = f"{figures.dead_letters:,} dead letters"
+    if not figures.reasons:
+        return text
+    if len(figures.reasons) == 1:
+        reasons = str(figures.reasons[0][0])
+    else:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in figures.reasons)
+    return f"{text} ({reasons})" + (f" in {topic}" if topic else "")
+
+
+def _counts(figures: StageFigures, dead_letter_topic: str | None = None) -> str:
     parts = [f"{figures.records_in:,} in"]
     if figures.records_out is not None:
         parts.append(f"{figures.records_out:,} out")
-    parts += [
-        f"{figures.dead_letters:,} dead letters",
-        f"{figures.retries:,} retries",
-    ]
+    parts += [_dead_letters(figures, dead_letter_topic), f"{figures.retries:,} retries"]
     others = {
         "filtered": figures.filtered,
         "skipped": figures.skipped,
@@ -100,8 +127,8 @@ def _counts(figures: StageFigures) -> str:
     parts += [f"{count:,} {name}" for name, count in others.items() if count]
     parts.append(f"{figures.finished_per_second:,.0f}/s")
     if figures.p50_seconds is not None:
-        parts.append(f"p50 {duration(figures.p50_seconds)}")
-        parts.append(f"p99 {duration(figures.p99_seconds)}")
+        parts.append(f"p50 {at_most(figures.p50_seconds)}")
+        parts.append(f"p99 {at_most(figures.p99_seconds)}")
     return ", ".join(parts)
 
 
@@ -116,7 +143,7 @@ async def _redraw(figures: Figures) -> None:
     console = Console()
     with Live(console=console, auto_refresh=False, transient=True) as live, _logs_above():
         while True:
-            live.update(table(figures.look()), refresh=True)
+            live.update(table(figures.look(), console.width), refresh=True)
             await asyncio.sleep(REDRAW_SECONDS)
 
 

@@ -38,8 +38,9 @@ def settings_reference() -> str:
         "settings",
         "## The connection to Kafka",
         "",
-        "From the environment of every command. An empty variable counts as left out, and one of"
-        " another name is not looked at. Secrets are never shown.",
+        "From the environment of every command. An empty variable counts as left out. One of"
+        " another name is not looked at; commands warn where it looks like a slip. Secrets are"
+        " never shown.",
         "",
         *_table(
             ("variable", "type", "default", "meaning"),

@@ -1,15 +1,17 @@
 """`streamapp run`: the stages of a pipeline at work on Kafka."""
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Annotated
 
 import typer
 
+from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Broker
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.figures import Figures
-from streamapp.cli.kafka import kafka_broker, started_admin
+from streamapp.cli.kafka import kafka_line, kafka_settings, started_admin
 from streamapp.cli.loading import load_pipeline
 from streamapp.cli.options import (
     BootstrapServersOption,
@@ -25,7 +27,7 @@ from streamapp.clock import SystemClock
 from streamapp.errors import DrainTimeoutError
 from streamapp.observability.logs import LogFormat, configure_logging
 from streamapp.observability.stage_metrics import StageState
-from streamapp.pipeline.topology import build
+from streamapp.pipeline.topology import Topology, build
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
 
@@ -68,13 +70,16 @@ def run(
     """
     configure_logging(log_level, log_format)
     topology = build(load_pipeline(target))
-    broker = kafka_broker(bootstrap_servers)
+    settings = kafka_settings(bootstrap_servers)
+    broker = KafkaBroker(settings)
     config = RuntimeConfig(shutdown_drain_seconds=drain_seconds)
     service = Service(broker, [topology], stages=stage or (), config=config)
     asyncio.run(
         _run(
             broker,
             service,
+            kafka=kafka_line(settings),
+            dead_letter_topics=dict(_dead_letter_topics(topology)),
             web_port=None if no_web else web_port,
             until_end=until_end,
             progress_seconds=progress_seconds,
@@ -86,6 +91,8 @@ async def _run(
     broker: Broker,
     service: Service,
     *,
+    kafka: str,
+    dead_letter_topics: Mapping[str, str],
     web_port: int | None,
     until_end: bool,
     progress_seconds: float,
@@ -96,6 +103,7 @@ async def _run(
         with stop_on_signal(service.stop, saying="Stopping: finishing what is in flight"):
             async with started_admin(broker) as admin:
                 await service.check(admin)  # before a port is taken: nothing half started
+            typer.echo(kafka)
             async with AsyncExitStack() as stack:
                 if web_port is not None:
                     await stack.enter_async_context(serving(service.metrics, clock, port=web_port))
@@ -106,5 +114,12 @@ async def _run(
                     leave(ExitCode.DRAIN_TIMEOUT, str(error))  # asyncio.run would wait for them
     finally:
         if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
-            for line in summary_lines(figures.overall()):
+            for line in summary_lines(figures.overall(), dead_letter_topics):
                 typer.echo(line)
+
+
+def _dead_letter_topics(topology: Topology) -> Iterator[tuple[str, str]]:
+    """Name of each stage with that of its dead-letter topic."""
+    for segment in topology.segments:
+        for step in segment.steps:
+            yield step.stage.stage_id, step.dead_letters

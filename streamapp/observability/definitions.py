@@ -186,6 +186,9 @@ def metrics_reference() -> str:
         "Series of a partition disappear when it is revoked. Keys, offsets and error texts are",
         "never labels.",
         "",
+        "The buckets of a histogram double, so a quantile is known up to a factor of two. Tables,",
+        "summaries and the status page show the upper bound of its bucket, as in `p99 ≤ 8.19 ms`.",
+        "",
         *_table(
             ("metric", "kind", "unit", "labels", "meaning"),
             (

@@ -198,7 +198,11 @@ def _dead_letters(view: StageView, _moment: Moment) -> str:
 
 
 def _attempt(quantile: float) -> "Callable[[StageView, Moment], str]":
-    return lambda view, _: duration(view.metrics.attempt_duration.quantile_seconds(quantile))
+    def cell(view: StageView, _moment: Moment) -> str:
+        bound = view.metrics.attempt_duration.quantile_seconds(quantile)
+        return _NOTHING if bound is None else f"≤ {duration(bound)}"
+
+    return cell
 
 
 def _commit(view: StageView, moment: Moment) -> str:

@@ -20,10 +20,8 @@ def bytes_amount(count: int) -> str:
     return f"{value:,.1f} GiB"
 
 
-def duration(seconds: float | None) -> str:
-    """A short time in microseconds, milliseconds or seconds; `-` while unknown."""
-    if seconds is None:
-        return "-"
+def duration(seconds: float) -> str:
+    """A short time in microseconds, milliseconds or seconds."""
     if seconds < _MS:
         return f"{seconds * 1e6:.0f} µs"
     return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.3g} s"

@@ -185,7 +185,7 @@ def _verdict(
         ],
     }
     return web.Response(
-        body=orjson.dumps(body),
+        body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
         status=200 if ok else 503,
         content_type="application/json",
         headers=_HEADERS,

@@ -1,6 +1,7 @@
 """`streamapp broker` as a user types it."""
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ import psutil
 import pytest
 
 from streamapp.brokers.dev.broker import DevBroker
+from streamapp.brokers.dev.ports import PortChooser
 from streamapp.cli.exit_codes import ExitCode
 from tests.kafka import Kafka
 
@@ -40,7 +42,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.kafka
 def test_a_broker_from_up_to_down(folder: Path) -> None:
-    first = run(folder, "up", "--heap-mb", "256")
+    # A port of its own: without one, `up` takes 9092, and so would others on this machine.
+    port = str(PortChooser(random.Random()).choose())
+    first = run(folder, "up", "--heap-mb", "256", "--port", port)
     assert (first.returncode, first.stderr) == (ExitCode.OK, "")
 
     status = run(folder, "status", "--json")
@@ -49,7 +53,8 @@ def test_a_broker_from_up_to_down(folder: Path) -> None:
     assert facts["ready"]
     assert facts["uptime_seconds"] > 0
     assert f"is ready at {facts['bootstrap_servers']} (pid {facts['pids'][0]})" in first.stdout
-    assert f"streamapp broker down --dir {folder}" in first.stdout
+    assert f"streamapp broker down --dir {folder} (removes its records; --keep-data" in first.stdout
+    assert facts["bootstrap_servers"] == f"127.0.0.1:{port}"
 
     again = run(folder, "up")
     assert again.returncode == ExitCode.OK
@@ -79,7 +84,8 @@ def test_status_of_nothing_is_exit_code_1(folder: Path) -> None:
 
 @pytest.mark.kafka
 def test_two_ups_at_once_start_one_broker(folder: Path) -> None:
-    words = command(folder, "up", "--json", "--heap-mb", "256")
+    port = str(PortChooser(random.Random()).choose())
+    words = command(folder, "up", "--json", "--heap-mb", "256", "--port", port)
     both = [
         subprocess.Popen(words, stdout=subprocess.PIPE, text=True)  # noqa: S603 - this interpreter
         for _ in range(2)

@@ -176,7 +176,7 @@ async def test_every_event_of_the_ledger_ends_where_it_says(project: Project) ->
     written = project.succeed(
         "generate", "--records", str(RECORDS), "--topic", raw, "--ledger", ledger
     )
-    assert written.startswith(f"{RECORDS:,} records written to {raw}")
+    assert f"\n{RECORDS:,} records written to {raw}" in written
     entries = read_ledger(ledger)
     assert len(entries) == RECORDS
     assert len({entry["kind"] for entry in entries}) == 6
@@ -213,6 +213,9 @@ async def test_sigterm_drains_a_run_and_a_generator_and_nothing_is_lost(project:
         assert run.exit_code() == 0
         assert "Stopping" in run.stderr
         assert "validate: stopped" in run.stdout
+        servers = env["STREAMAPP_KAFKA_BOOTSTRAP_SERVERS"]
+        assert f"Kafka    {servers}\n" in run.stdout
+        assert f"Kafka    {servers}\n" in generator.stdout
         generator.send(signal.SIGTERM)
         assert generator.exit_code() == 0
     entries = read_ledger(ledger)

@@ -11,6 +11,7 @@ from streamapp.brokers.dev.errors import PortInUseError
 from streamapp.brokers.dev.plan import plan_state
 from streamapp.brokers.dev.ports import HOST, PortChooser
 from streamapp.brokers.dev.state import BrokerState
+from streamapp.cli.broker import port_if_free
 
 
 @pytest.fixture
@@ -54,3 +55,10 @@ def test_a_broker_whose_port_was_taken_meanwhile_gets_another(taken_port: int) -
 def test_a_port_that_was_asked_for_is_that_or_nothing(taken_port: int) -> None:
     with pytest.raises(PortInUseError, match=f"{taken_port} on 127.0.0.1 is in use"):
         plan(BrokerOptions(port=taken_port))
+
+
+def test_a_preferred_port_is_taken_only_if_every_node_finds_its_own_free(taken_port: int) -> None:
+    assert port_if_free(taken_port, nodes=1) is None
+    assert port_if_free(taken_port - 1, nodes=2) is None
+    free = PortChooser(random.Random()).choose()
+    assert port_if_free(free, nodes=1) == free

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from tests.verifier.checks import Findings, Terms, verify
+from tests.verifier.checks import Findings, Terms, Violation, verify
 from tests.verifier.drain import drain, originals
 from tests.verifier.ledger import LedgerError, Sent, read_ledger
 from tests.verifier.seen import dead_letter_of, output_of
@@ -65,6 +65,11 @@ def report(findings: Findings) -> Iterator[str]:
     for violation, count in findings.counts.items():
         yield f"  {violation:<20} {count:>10,}"
         yield from (f"    {example}" for example in findings.examples[violation])
+    if Violation.DUPLICATED in findings.counts:
+        yield (
+            "duplicates are expected after a kill, up to a second's work of each stage:"
+            f" --max-duplicates {findings.duplicates} accepts these"
+        )
     yield "every record accounted for" if findings.ok else "NOT as it should be"
 
 
@@ -76,7 +81,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sink", default=SINK)
     parser.add_argument("--alerts", default=ALERTS)
     parser.add_argument("--dead-letters", nargs="+", default=DEAD_LETTERS, metavar="TOPIC")
-    parser.add_argument("--max-duplicates", type=int, default=0, metavar="RECORDS")
+    parser.add_argument(
+        "--max-duplicates", type=int, default=0, metavar="RECORDS", help="may repeat"
+    )
     parser.add_argument("--min-sent", type=int, default=1, metavar="RECORDS")
     return parser.parse_args()
 

@@ -1,5 +1,10 @@
-from streamapp.cli.figures import Figures, duration
-from streamapp.cli.progress import progress_line, summary_lines
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from streamapp.cli.figures import Figures, at_most, duration
+from streamapp.cli.progress import progress_line, summary_lines, table
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
     PartitionMetrics,
@@ -61,12 +66,45 @@ def test_a_line_says_all_that_an_operator_asks() -> None:
     figures = Figures([busy_stage()], clock)
     clock.advance(10)
     line = (
-        "score: running, 1,500 in, 900 out, 10 dead letters, 3 retries, 90 filtered, 100/s,"
-        " p50 127 us, p99 127 us"
+        "score: running, 1,500 in, 900 out, 10 dead letters (decode){}, 3 retries, 90 filtered,"
+        " 100/s, p50 ≤ 127 us, p99 ≤ 127 us"
     )
-    assert progress_line(figures.look()[0]) == f"{line}, 500 in flight, lag 400"
-    assert summary_lines(figures.overall()) == [line]
+    assert progress_line(figures.look()[0]) == f"{line.format('')}, 500 in flight, lag 400"
+    summary = summary_lines(figures.overall(), {"score": "p.score.dlq"})
+    assert summary == [line.format(" in p.score.dlq")]
+
+
+def test_dead_letters_of_several_reasons_are_counted_by_reason() -> None:
+    metrics = busy_stage()
+    metrics.dead_letters[DeadLetterReason.TIMEOUT] = 2_000
+    line = progress_line(Figures([metrics], HandClock()).look()[0])
+    assert "2,010 dead letters (10 decode, 2,000 timeout), 3 retries" in line
+
+
+def drawn(stages: list[StageMetrics], width: int) -> list[str]:
+    console = Console(width=width, file=StringIO())
+    with console.capture() as capture:
+        console.print(table(Figures(stages, HandClock()).look(), console.width))
+    return capture.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_a_table_shows_whole_columns_that_fit_the_terminal(width: int) -> None:
+    stage = busy_stage()
+    stage.stage, stage.records_in, stage.processed = "convert-units", 1_234_567_890, 1_234_567_000
+    lines = drawn([stage, busy_stage()], width)
+    assert len(lines) == 3
+    assert all(len(line) <= width and "…" not in line for line in lines)
+    assert lines[1].startswith("convert-units  running  ")
+    for name in ("rec/s", "lag", "dead"):
+        assert name in lines[0]
+    assert ("p99" in lines[0]) == (width >= 100)
+
+
+def test_a_table_without_stages_is_drawn() -> None:
+    assert not "".join(drawn([], 80)).strip()
 
 
 def test_times_have_the_unit_that_suits_them() -> None:
-    assert [duration(s) for s in (None, 63e-6, 0.0123, 2.5)] == ["-", "63 us", "12.3 ms", "2.5 s"]
+    assert [duration(s) for s in (63e-6, 0.0123, 2.5)] == ["63 us", "12.3 ms", "2.5 s"]
+    assert at_most(None) == "-"

@@ -55,7 +55,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 async def generate(broker: MemoryBroker, ledger: Path | None, records: int) -> None:
     generation = Generation(broker, TOPIC, PlaybackGenerator(), SystemClock(), ledger)
-    await generation.run(records=records, seconds=None, per_second=None, progress_seconds=60)
+    await generation.run(
+        kafka="Kafka    memory", records=records, seconds=None, per_second=None, progress_seconds=60
+    )
 
 
 async def test_the_ledger_names_every_record_of_the_topic(

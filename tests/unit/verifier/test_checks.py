@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from tests.verifier.__main__ import report
 from tests.verifier.checks import Findings, Terms, Violation, verify
 from tests.verifier.ledger import LedgerError, Sent
 from tests.verifier.seen import DeadLetter, Output, Place, Raw
@@ -213,7 +214,10 @@ def test_repeated_records_are_allowed_up_to_the_bound_and_keep_the_order_of_the_
 
     assert within.ok
     assert within.duplicates == 2
-    assert set(run.verify(Terms(max_duplicates=1)).counts) == {Violation.DUPLICATED}
+    beyond = run.verify(Terms(max_duplicates=1))
+    assert set(beyond.counts) == {Violation.DUPLICATED}
+    assert any("--max-duplicates 2 accepts these" in line for line in report(beyond))
+    assert not any("--max-duplicates" in line for line in report(within))
 
 
 def test_a_swapped_pair_is_found_where_duplicates_are_allowed() -> None:

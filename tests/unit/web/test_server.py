@@ -57,6 +57,7 @@ async def client(worker: Worker) -> AsyncIterator[aiohttp.ClientSession]:
 async def _answer(client: aiohttp.ClientSession, path: str) -> tuple[int, dict[str, object]]:
     async with client.get(path) as response:
         assert response.content_type == "application/json"
+        assert (await response.text()).endswith("}\n")  # for who reads it in a shell
         body: dict[str, object] = await response.json()
         return response.status, body
 

@@ -1,0 +1,42 @@
+"""Environment variables that look like a setting's and are none: most likely a slip."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+
+from streamapp.brokers.dev.jars import CACHE_VARIABLE
+from streamapp.cli.serving import PORT_VARIABLE
+from streamapp.settings import KafkaSettings
+
+_PREFIX = "STREAMAPP_"
+_KAFKA_PREFIX = str(KafkaSettings.model_config["env_prefix"])
+_NEAR = 0.6
+# Kubernetes gives every container these for a service named `streamapp-kafka` or the like:
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_OF_KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)")
+
+_KNOWN = (
+    *(f"{_KAFKA_PREFIX}{name.upper()}" for name in KafkaSettings.model_fields),
+    PORT_VARIABLE,
+    CACHE_VARIABLE,
+)
+
+
+def slips(names: Iterable[str]) -> Iterator[str]:
+    """One sentence for each variable that is unknown and close to a known one.
+
+    Args:
+        names: those of the environment; variables of other programs are passed over.
+    """
+    tails = {_tail(known): known for known in _KNOWN}
+    for name in sorted(names):
+        upper = name.upper()  # the settings are read whatever the case
+        if not upper.startswith(_PREFIX) or upper in _KNOWN or _OF_KUBERNETES.fullmatch(upper):
+            continue
+        for near in difflib.get_close_matches(_tail(upper), tails, n=1, cutoff=_NEAR):
+            yield f"{name} is not a setting and is not looked at; did you mean {tails[near]}?"
+
+
+def _tail(name: str) -> str:
+    """What tells a name from the others: with their common beginning, all would be close."""
+    return name.removeprefix(_PREFIX).removeprefix("KAFKA_").removeprefix("SASL_")
