@@ -78,7 +78,7 @@ def demo(
     amount = checked_amount(
         records=records, seconds=seconds, forever=forever, default_records=DEFAULT_RECORDS
     )
-    configure_logging("WARNING")
+    configure_logging("ERROR")  # the dead letters are on purpose, and the summary counts them
     demonstration = Demonstration(
         build(build_pipeline(fused=fused)), PlaybackGenerator(seed), SystemClock()
     )

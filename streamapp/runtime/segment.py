@@ -218,7 +218,7 @@ class SegmentRunner:
         self._intake.halt()
         if not await self._drain(self._env.config.shutdown_drain_seconds):
             log.warning(
-                "stage %s of %s did not finish its work in flight in time;"
+                "stage %s of %s did not finish or could not write all its work in flight;"
                 " it will be delivered again",
                 self.segment.name,
                 self.segment.pipeline,
@@ -369,7 +369,6 @@ class SegmentRunner:
         """Hold the record that said stop, and end."""
         if self._error is None:
             self._error = error
-            log.error("%s", error)
             self._intake.halt()
             self._lanes.drop_waiting(self._overtaken())  # now: lanes go on before the drain begins
             self._stopping.set()
