@@ -91,7 +91,6 @@ class SegmentRunner:
         self._steps = tuple(
             StepRunner(segment, i, targets[i], own) for i, own in enumerate(metrics)
         )
-        self._retries = RetryQueue(clock, self._retry_now)
         self._lanes = Lanes(
             self._steps,
             _lane_count(segment, self._steps),
@@ -103,6 +102,7 @@ class SegmentRunner:
             ).handle,
             on_dry=self._dry,
         )
+        self._retries = RetryQueue(clock, self._lanes.put_first)
         self._intake = Intake(self._consumer, stage, partitions, clock, self._head, self._lanes.put)
         self._committer = Committer(
             self._consumer,
@@ -324,9 +324,6 @@ class SegmentRunner:
     def _retry_later(self, work: Work, delay_seconds: float) -> None:
         self._lanes.hold(work)
         self._retries.add(work, delay_seconds)
-
-    def _retry_now(self, works: Iterable[Work]) -> None:
-        self._lanes.put_first(works)
 
     def _finished(self, flush: Flush) -> None:
         """All outputs of these records are acknowledged."""
