@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar, get_origin, is_typeddict
 import orjson
 from pydantic import TypeAdapter
 
+from streamapp.plain_json import encoder_for
+
 T = TypeVar("T")
 
 
@@ -53,7 +55,7 @@ def json_codec(type_: Any) -> Codec[Any]:
     if is_dataclass(type_):
         return Codec(type_, _as_class(type_), decode, orjson.dumps)
     if inspect.isclass(type_) and not is_typeddict(type_):
-        return Codec(type_, type_, decode, adapter.serializer.to_json)
+        return Codec(type_, type_, decode, encoder_for(type_, adapter))
     # No class to check against: the serialiser itself has to mind.
     return Codec(type_, object, decode, partial(adapter.serializer.to_json, warnings="error"))
 
@@ -63,7 +65,9 @@ def bytes_codec() -> Codec[bytes]:
     return Codec(bytes, bytes, _same, _same)
 
 
-def _same(value: bytes) -> bytes:
+def _same(value: bytes | None) -> bytes:
+    if value is None:
+        raise ValueError("there are no bytes")
     return value
 
 

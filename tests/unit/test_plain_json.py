@@ -1,0 +1,187 @@
+"""Where orjson writes a model, it writes what pydantic would."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    RootModel,
+    TypeAdapter,
+    computed_field,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from streamapp.plain_json import encoder_for
+
+
+class Plain(BaseModel):
+    text: str = Field(max_length=100)
+    number: int = 0
+    share: float = 0.0
+    flag: bool | None = None
+    kind: Literal["a", 1] = "a"
+    list_of: list[int] = []
+    alias: str = Field(default="", validation_alias="other")
+
+    @field_validator("text")
+    @classmethod
+    def _stripped(cls, value: str) -> str:
+        return value.strip()
+
+    @model_validator(mode="after")
+    def _fine(self) -> "Plain":
+        return self
+
+    @cached_property
+    def length(self) -> int:
+        return len(self.text)
+
+
+def both(value: Any, type_: type[Any] | None = None) -> tuple[bytes, bytes]:
+    adapter = TypeAdapter(type_ or type(value))
+    return encoder_for(type_ or type(value), adapter)(value), adapter.serializer.to_json(value)
+
+
+def is_fast(type_: type[BaseModel]) -> bool:
+    adapter: TypeAdapter[Any] = TypeAdapter(type_)
+    return encoder_for(type_, adapter) != adapter.serializer.to_json
+
+
+@given(
+    st.builds(
+        Plain,
+        text=st.text(st.characters(exclude_categories=["Cs"]), max_size=50),
+        number=st.integers(),
+        share=st.floats(),
+        list_of=st.lists(st.integers()),
+    )
+)
+def test_both_write_the_same_values(value: Plain) -> None:
+    ours, pydantics = both(value)
+    assert is_fast(Plain)
+    assert orjson.loads(ours) == orjson.loads(pydantics) or value.number.bit_length() > 63
+
+
+def test_large_integers_are_written_whole() -> None:
+    ours, pydantics = both(Plain(text="", number=2**70))
+    assert ours == pydantics
+    assert b"%d" % 2**70 in ours
+
+
+def test_cached_properties_are_not_written() -> None:
+    value = Plain(text="abc")
+    assert value.length == 3
+    ours, pydantics = both(value)
+    assert ours == pydantics
+    assert b"length" not in ours
+
+
+def test_a_subclass_is_written_as_what_was_declared() -> None:
+    class More(Plain):
+        private: str = "p"
+
+    ours, pydantics = both(More(text="x"), Plain)
+    assert ours == pydantics
+    assert b"private" not in ours
+
+
+class Colour(StrEnum):
+    RED = "r"
+
+
+class Inner(BaseModel):
+    at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Serialised(BaseModel):
+    n: int = 1
+
+    @field_serializer("n")
+    def _as_text(self, n: int) -> str:
+        return str(n)
+
+
+class Whole(BaseModel):
+    n: int = 1
+
+    @model_serializer
+    def _list(self) -> list[int]:
+        return [self.n]
+
+
+class Computed(BaseModel):
+    n: int = 1
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not know the stacking
+    @property
+    def twice(self) -> int:
+        return 2 * self.n
+
+
+class Extra(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    n: int = 1
+
+
+class Annotations(BaseModel):
+    n: Annotated[int, PlainSerializer(str)] = 1
+
+
+class Excluded(BaseModel):
+    n: int = Field(default=1, exclude=True)
+
+
+class Aliased(BaseModel):
+    model_config = ConfigDict(serialize_by_alias=True)
+    n: int = Field(default=1, alias="m")
+
+
+class Constant(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+    n: float = float("nan")
+
+
+class Coloured(BaseModel):
+    colour: Colour = Colour.RED
+
+
+class Nested(BaseModel):
+    inner: Inner = Inner()
+
+
+class Rooted(RootModel[list[int]]):
+    root: list[int] = [1]
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        Serialised,
+        Whole,
+        Computed,
+        Extra,
+        Annotations,
+        Excluded,
+        Aliased,
+        Constant,
+        Coloured,
+        Nested,
+        Rooted,
+    ],
+)
+def test_what_declares_another_form_keeps_it(type_: type[BaseModel]) -> None:
+    assert not is_fast(type_)
+    ours, pydantics = both(type_())
+    assert ours == pydantics
