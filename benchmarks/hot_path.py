@@ -83,6 +83,10 @@ class LocalConsumer:
         if self._committed == self._ends:
             self.done.set()
 
+    def committed(self, partition: TopicPartition) -> CommittedOffset | None:  # noqa: ARG002 - the protocol's
+        """Nothing is committed before the start."""
+        return None
+
     async def position(self, partition: TopicPartition) -> int:
         """What was committed, which is all that is asked for."""
         return self._committed.get(partition, 0)
@@ -103,7 +107,7 @@ class LocalProducer:
     async def stop(self) -> None:
         """Nothing is open."""
 
-    def create_batch(self) -> KafkaBatch:
+    def create_batch(self, _max_bytes: int | None = None) -> KafkaBatch:
         """An empty batch."""
         return KafkaBatch(MAX_BATCH_BYTES)
 
