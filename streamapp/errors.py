@@ -13,6 +13,7 @@ StreamappError
 ├── RecordError             one record cannot go on
 │   ├── DecodeError         its bytes are not what the schema says
 │   ├── EncodeError         an output does not fit its schema
+│   ├── KeyGivenUpError     an earlier record of its key kept failing, and too many waited
 │   ├── TooManyOutputsError an attempt gave more outputs than the stage allows
 │   └── RecordTooLargeError its encoded size is over the limit of its topic
 └── StageError              a stage failed; carries stage_id and original_error
@@ -92,6 +93,10 @@ class DecodeError(RecordError):
 
 class EncodeError(RecordError):
     """An output does not fit the schema of its topic."""
+
+
+class KeyGivenUpError(RecordError):
+    """An earlier record of its key kept failing until too many waited; it was not tried."""
 
 
 class TooManyOutputsError(RecordError):

@@ -155,6 +155,9 @@ class Consumer(Protocol):
             CommitRefusedError: this member is no longer part of the group's generation.
         """
 
+    def committed(self, partition: TopicPartition) -> CommittedOffset | None:
+        """What the group had committed here when this member got it; `None` without a commit."""
+
     async def position(self, partition: TopicPartition) -> int:
         """Offset that the next fetch of this partition starts at."""
 

@@ -91,9 +91,21 @@ def panels() -> tuple[Panel, ...]:
         Panel("Lag in records", "short", (_by_stage("lag_records"),)),
         Panel("Lag in seconds, worst partition", "s", (_by_stage("lag_seconds", "max"),)),
         Panel("Blocked partitions", "short", (_by_stage("partition_blocked"),)),
+        Panel(
+            "Longest time without progress of a partition with lag",
+            "s",
+            (_by_stage("partition_progress_age_seconds", "max"),),
+        ),
         Panel("Attempt duration", "s", _quantiles("attempt_duration_seconds", 0.5, 0.95, 0.99)),
         Panel("End-to-end age", "s", _quantiles("record_age_seconds", 0.99)),
-        Panel("Busy lanes", "short", (_by_stage("busy_lanes"),)),
+        Panel(
+            "Busy lanes, and attempts that do not end",
+            "short",
+            (
+                (_by_stage("busy_lanes")[0], "{{stage}} busy"),
+                (_by_stage("stuck_attempts")[0], "{{stage}} stuck"),
+            ),
+        ),
         Panel("In flight, records", "short", (_by_stage("in_flight_records"),)),
         Panel("In flight, bytes", "bytes", (_by_stage("in_flight_bytes"),)),
         Panel(
@@ -122,11 +134,20 @@ def panels() -> tuple[Panel, ...]:
             ),
         ),
         Panel(
-            "Rebalances and producer replacements",
+            "Rebalances, producer replacements and assignments given up",
             "short",
             (
                 (_increase("rebalances_total"), "{{stage}} rebalances"),
                 (_increase("producer_replacements_total"), "{{stage}} producers"),
+                (_increase("given_up_assignments_total"), "{{stage}} given up"),
+            ),
+        ),
+        Panel(
+            "Positions lost to retention, and what they passed over",
+            "short",
+            (
+                (_increase("position_resets_total"), "{{stage}} resets"),
+                (_increase("passed_over_offsets_total"), "{{stage}} offsets"),
             ),
         ),
     )

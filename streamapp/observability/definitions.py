@@ -124,6 +124,11 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     _gauge("streamapp_in_flight_records", "records", "Records taken and not finished."),
     _gauge("streamapp_in_flight_bytes", "bytes", "Bytes of the records taken and not finished."),
     _gauge("streamapp_busy_lanes", "lanes", "Attempts that run now."),
+    _gauge(
+        "streamapp_stuck_attempts",
+        "attempts",
+        "Attempts that go on although they were cancelled a while ago.",
+    ),
     _counter("streamapp_retries_total", "retries", "Attempts after the first of a record."),
     _counter("streamapp_timeouts_total", "timeouts", "Attempts that ran into their deadline."),
     _counter(
@@ -148,6 +153,26 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "streamapp_cut_off_seconds",
         "seconds",
         "Seconds since the stage left its group or Kafka stopped answering; 0 while it takes part.",
+    ),
+    _partition_gauge(
+        "streamapp_partition_progress_age_seconds",
+        "seconds",
+        "Seconds since a record of the partition finished or lag appeared; 0 without lag.",
+    ),
+    _counter(
+        "streamapp_given_up_assignments_total",
+        "assignments",
+        "Times the group was joined anew because commits kept failing.",
+    ),
+    _counter(
+        "streamapp_position_resets_total",
+        "resets",
+        "Times a position was no longer in the log and reading went on elsewhere.",
+    ),
+    _counter(
+        "streamapp_passed_over_offsets_total",
+        "offsets",
+        "Offsets passed over by these: records that retention deleted, or `latest` leaves out.",
     ),
     _counter("streamapp_rebalances_total", "rebalances", "Assignments received from the group."),
     _counter(

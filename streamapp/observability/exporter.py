@@ -214,6 +214,13 @@ def _blocked(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
         yield (topic, str(partition)), int(state.blocked)
 
 
+def _progress_age(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    for (topic, partition), state in metrics.partitions.items():
+        at = state.last_progress_at
+        age = max(0.0, now.monotonic - at) if at is not None and state.lag_records else 0.0
+        yield (topic, str(partition)), age
+
+
 _READERS: dict[str, Reader] = {
     "streamapp_received_records_total": _value(lambda m: m.records_in),
     "streamapp_received_bytes_total": _value(lambda m: m.bytes_in),
@@ -230,6 +237,7 @@ _READERS: dict[str, Reader] = {
     "streamapp_in_flight_records": _value(lambda m: m.in_flight_records),
     "streamapp_in_flight_bytes": _value(lambda m: m.in_flight_bytes),
     "streamapp_busy_lanes": _value(lambda m: m.busy_lanes),
+    "streamapp_stuck_attempts": _value(lambda m: m.stuck_attempts),
     "streamapp_retries_total": _value(lambda m: m.retries),
     "streamapp_timeouts_total": _value(lambda m: m.timeouts),
     "streamapp_dead_letters_total": lambda m, _: (
@@ -240,6 +248,10 @@ _READERS: dict[str, Reader] = {
     "streamapp_last_commit_age_seconds": _age(lambda m: m.last_commit_at),
     "streamapp_last_progress_age_seconds": _age(lambda m: m.last_progress_at),
     "streamapp_cut_off_seconds": _cut_off,
+    "streamapp_partition_progress_age_seconds": _progress_age,
+    "streamapp_given_up_assignments_total": _value(lambda m: m.assignments_given_up),
+    "streamapp_position_resets_total": _value(lambda m: m.position_resets),
+    "streamapp_passed_over_offsets_total": _value(lambda m: m.passed_over_offsets),
     "streamapp_rebalances_total": _value(lambda m: m.rebalances),
     "streamapp_producer_replacements_total": _value(lambda m: m.producer_replacements),
     "streamapp_partition_blocked": _blocked,

@@ -6,14 +6,16 @@ What the runtime must do, or these rules tell lies:
   to positive; a rebalance is neither. `progress.ProgressWatch` does exactly this;
 - write `PartitionMetrics.lag_records` at least once a second, so that a stall is seen within that
   second, and set it to `None` while it cannot be measured;
+- write `PartitionMetrics.last_progress_at` when records of it finish, and when lag appears;
 - remove the `PartitionMetrics` of revoked partitions, and count `rebalances` for each assignment,
   an empty one included;
 - set `StageMetrics.cut_off_since` when partitions are revoked and when the broker does not answer,
   and clear it when they are assigned and when it answers;
 - set `StageMetrics.state` to `FAILED` before a stage that cannot go on ends.
 
-The rule is about a whole stage. One partition that is held while others move shows in
-`streamapp_partition_blocked` and `streamapp_lag_seconds`.
+Each partition must make progress of its own: its records must finish, if not in their order. A
+frontier that is held while others move shows in `streamapp_partition_blocked` and
+`streamapp_lag_seconds`.
 """
 
 from dataclasses import dataclass
@@ -57,15 +59,44 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
         held = "lag not known" if None in lags else held
         held = _cut_off(cut_off_seconds) if cut_off_seconds else held
         return Health(ok=True, reason=f"{metrics.state}, {held}")
+    stalled = _stage_stalled(metrics, now, stall_after_seconds) or _partition_stalled(
+        metrics, now, stall_after_seconds
+    )
+    if stalled is not None:
+        return Health(ok=False, reason=stalled)
+    return Health(ok=True, reason=f"{metrics.state}, lag of {lag} records")
+
+
+def _stage_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
+    """Why the stage as a whole makes no progress; `None` if it does."""
+    lag = sum(partition.lag_records or 0 for partition in metrics.partitions.values())
     if metrics.last_progress_at is None:
         # Cannot be while the runtime keeps the rules above; to call it healthy would be for ever.
-        return Health(ok=False, reason=f"lag of {lag} records and no progress ever recorded")
+        return f"lag of {lag} records and no progress ever recorded"
     still_seconds = now - metrics.last_progress_at
-    if still_seconds >= stall_after_seconds:
-        return Health(
-            ok=False, reason=f"lag of {lag} records and no progress for {still_seconds:.0f} s"
-        )
-    return Health(ok=True, reason=f"{metrics.state}, lag of {lag} records")
+    if still_seconds < stall_after_seconds:
+        return None
+    return f"lag of {lag} records and no progress for {still_seconds:.0f} s"
+
+
+def _partition_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
+    """The partition that has gone without progress for longest, if that is too long."""
+    since = {
+        name: partition.last_progress_at
+        for name, partition in metrics.partitions.items()
+        if partition.lag_records and partition.last_progress_at is not None
+    }
+    if not since:
+        return None
+    name = min(since, key=lambda name: since[name])
+    still_seconds = now - since[name]
+    if still_seconds < stall_after_seconds:
+        return None
+    lag = metrics.partitions[name].lag_records
+    return (
+        f"{name.topic}[{name.partition}]: lag of {lag} records and no progress for"
+        f" {still_seconds:.0f} s"
+    )
 
 
 def stage_readiness(metrics: StageMetrics, now: float) -> Health:

@@ -29,6 +29,11 @@ class ProgressWatch:
         """The commit frontier of a partition moved."""
         self._metrics.last_progress_at = self._clock.monotonic()
 
+    def finished(self, partition: TopicPartition) -> None:
+        """Records of a partition are finished."""
+        if measured := self._metrics.partitions.get(partition):
+            measured.last_progress_at = self._clock.monotonic()
+
     def lag_measured(self) -> None:
         """The lags in `metrics.partitions` were just written.
 
@@ -36,6 +41,11 @@ class ProgressWatch:
         is unknown (`None`, after an assignment or while the broker cannot be asked) says
         nothing, and what was known before stands.
         """
+        for partition in self._metrics.partitions.values():
+            if not partition.lag_records:
+                partition.last_progress_at = None
+            elif partition.last_progress_at is None:
+                partition.last_progress_at = self._clock.monotonic()
         lags = [partition.lag_records for partition in self._metrics.partitions.values()]
         if any(lags):
             if not self._had_lag:

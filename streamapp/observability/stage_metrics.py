@@ -30,6 +30,7 @@ class DeadLetterReason(StrEnum):
     EXHAUSTED = "exhausted"  # every attempt failed
     FAILED = "failed"  # failed once, and the policy gives no other attempt
     TIMEOUT = "timeout"  # the last attempt took too long
+    BACKLOG = "backlog"  # too many records waited behind one of its key that kept failing
     OUTPUT = "output"  # an output does not fit: too many, too large, wrong type
 
 
@@ -52,11 +53,14 @@ class PartitionMetrics:
         oldest_timestamp_seconds: timestamp of the first unfinished record, in seconds since the
             epoch; `None` without lag.
         blocked: whether the partition takes no more records just now.
+        last_progress_at: monotonic seconds when a record of it last finished or lag appeared;
+            written through `progress.ProgressWatch`; `None` before it.
     """
 
     lag_records: int | None = None
     oldest_timestamp_seconds: float | None = None
     blocked: bool = False
+    last_progress_at: float | None = None
 
 
 class StageMetrics:
@@ -78,6 +82,7 @@ class StageMetrics:
         dead_letters: acknowledged dead letters by reason.
         in_flight_records, in_flight_bytes: taken and not finished.
         busy_lanes: attempts that run now.
+        stuck_attempts: attempts that go on although they were cancelled a while ago.
         commits, commit_failures: commits of offsets.
         last_commit_at: monotonic seconds of the last commit that succeeded; `None` before it.
         last_progress_at: monotonic seconds when a frontier last moved or lag appeared; written
@@ -85,6 +90,9 @@ class StageMetrics:
         rebalances: assignments received.
         cut_off_since: monotonic seconds since when the stage is out of its group, or Kafka does not
             answer; `None` while it takes part.
+        assignments_given_up: times the group was joined anew because commits kept failing.
+        position_resets: times a position was no longer in the log and reading went on elsewhere.
+        passed_over_offsets: offsets that these passed over.
         producer_replacements: times the producer was replaced after a failed batch.
         partitions: the assigned partitions.
         state: what the stage does now, one of the closed set of the label `state`.
@@ -113,12 +121,16 @@ class StageMetrics:
         self.in_flight_records = 0
         self.in_flight_bytes = 0
         self.busy_lanes = 0
+        self.stuck_attempts = 0
         self.commits = 0
         self.commit_failures = 0
         self.last_commit_at: float | None = None
         self.last_progress_at: float | None = None
         self.rebalances = 0
         self.cut_off_since: float | None = None
+        self.assignments_given_up = 0
+        self.position_resets = 0
+        self.passed_over_offsets = 0
         self.producer_replacements = 0
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING

@@ -16,7 +16,7 @@ from streamapp.pipeline.arguments import (
     check_stage_arguments,
     check_topic,
 )
-from streamapp.pipeline.stage import Ordering, Stage, StageConfig
+from streamapp.pipeline.stage import KeyBacklog, LostPosition, Ordering, Stage, StageConfig
 from streamapp.policies.policy import Policy
 from streamapp.topics.topic import Topic
 
@@ -34,6 +34,9 @@ class StageSettings(TypedDict, total=False):
     max_outputs_per_record: int
     max_in_flight_records: int
     max_in_flight_bytes: int
+    max_key_backlog_records: int
+    on_key_backlog: KeyBacklog | str
+    on_lost_position: LostPosition | str
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,21 @@ class Ordering(StrEnum):
     UNORDERED = "unordered"  # nothing waits
 
 
+class LostPosition(StrEnum):
+    """What happens when retention has deleted the records at a stage's position."""
+
+    STOP = "stop"  # end, so that somebody decides
+    EARLIEST = "earliest"  # go on at what is left; what was deleted is counted
+    LATEST = "latest"  # go on at the end; what is passed over is counted
+
+
+class KeyBacklog(StrEnum):
+    """What happens when too many records wait behind one that keeps failing."""
+
+    DEAD_LETTER = "dead_letter"  # it has one last attempt; then it and they are dead letters
+    STOP = "stop"  # it has one last attempt; then the stage stops
+
+
 class StageConfig(BaseModel):
     """Settings of a stage.
 
@@ -35,6 +50,9 @@ class StageConfig(BaseModel):
         max_outputs_per_record: more from one attempt is the record's fault.
         max_in_flight_records: records taken from the broker and not finished.
         max_in_flight_bytes: bytes of their values.
+        max_key_backlog_records: with order by key, records that wait behind one that keeps failing.
+        on_key_backlog: what happens when there are as many.
+        on_lost_position: what happens when the position is no longer in the log.
 
     Raises:
         pydantic.ValidationError: a value is out of its range.
@@ -53,6 +71,9 @@ class StageConfig(BaseModel):
     max_outputs_per_record: int = Field(default=1000, ge=1)
     max_in_flight_records: int = Field(default=8192, ge=1)
     max_in_flight_bytes: int = Field(default=32 * 1024 * 1024, ge=1)
+    max_key_backlog_records: int = Field(default=2048, ge=1)
+    on_key_backlog: KeyBacklog = KeyBacklog.DEAD_LETTER
+    on_lost_position: LostPosition = LostPosition.STOP
 
     @model_validator(mode="after")
     def _policy_is_one(self) -> Self:

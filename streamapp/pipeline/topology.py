@@ -208,7 +208,15 @@ def _settings_of_the_head(config: StageConfig) -> list[str]:
     return [name for name in _OF_THE_HEAD if getattr(config, name) != getattr(usual, name)]
 
 
-_OF_THE_HEAD = ("concurrency", "ordering", "max_in_flight_records", "max_in_flight_bytes")
+_OF_THE_HEAD = (
+    "concurrency",
+    "ordering",
+    "max_in_flight_records",
+    "max_in_flight_bytes",
+    "max_key_backlog_records",
+    "on_key_backlog",
+    "on_lost_position",
+)
 
 
 def _check_loops(topology: Topology) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from streamapp.errors import DecodeError, Permanent, RecordError
+from streamapp.errors import DecodeError, KeyGivenUpError, Permanent, RecordError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.policy import ErrorPolicy, Policy
 
@@ -48,6 +48,8 @@ def decide(policy: Policy, error: Exception, failures: int, rng: random.Random) 
 def _reason(error: Exception, *, retried: bool) -> DeadLetterReason:
     if isinstance(error, DecodeError):
         return DeadLetterReason.DECODE
+    if isinstance(error, KeyGivenUpError):
+        return DeadLetterReason.BACKLOG
     if isinstance(error, (Permanent, ValidationError)):
         return DeadLetterReason.PERMANENT
     if isinstance(error, RecordError):

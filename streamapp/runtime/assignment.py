@@ -1,10 +1,11 @@
 """The partitions that a segment holds now."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from streamapp.brokers.protocols import Consumer
 from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics
 from streamapp.record import TopicPartition
+from streamapp.runtime.commit_metadata import decode
 from streamapp.runtime.partition import Partition
 
 
@@ -12,27 +13,45 @@ class Assignment:
     """Opens and closes partitions; each opening makes a new `Partition`.
 
     Attributes:
+        consumer: the member of the group that holds them.
+        metrics: counters of the segment.
         partitions: the open ones, by name; the same dictionary for good.
         until: last offsets to deliver, one past; empty is without end.
     """
 
     def __init__(self, consumer: Consumer, metrics: StageMetrics) -> None:
+        self.consumer = consumer
+        self.metrics = metrics
         self.partitions: dict[TopicPartition, Partition] = {}
         self.until: Mapping[TopicPartition, int] = {}
-        self._consumer = consumer
-        self._metrics = metrics
-        self._suspended: dict[TopicPartition, int | None] = {}
+        self._suspended: dict[TopicPartition, Partition] = {}
+
+    @property
+    def suspended(self) -> bool:
+        """Whether partitions wait for `resume`."""
+        return bool(self._suspended)
 
     def open(self, names: Iterable[TopicPartition], put_back: Mapping[TopicPartition, int]) -> None:
-        """Take over newly assigned partitions.
+        """Take over newly assigned partitions, from where the group has committed.
 
         Records that were delivered before this call were put back; they are asked for again.
         """
         for name in names:
             if (offset := put_back.get(name)) is not None:
-                self._consumer.seek(name, offset)
-            self.partitions[name] = Partition(name, until=self.until.get(name))
-            self._metrics.partitions[name] = PartitionMetrics()
+                self.consumer.seek(name, offset)
+            committed = self.consumer.committed(name)
+            if committed is None:
+                opened = Partition(name, until=self.until.get(name))
+            else:
+                opened = Partition(
+                    name,
+                    position=committed.offset,
+                    finished=decode(committed.metadata, committed.offset),
+                    committed=committed,
+                    until=self.until.get(name),
+                )
+            self.partitions[name] = opened
+            self.metrics.partitions[name] = PartitionMetrics()
 
     def close(self) -> None:
         """Give up all partitions."""
@@ -40,23 +59,52 @@ class Assignment:
             partition.closed = True
         self.partitions.clear()
         self._suspended.clear()
-        self._metrics.partitions.clear()
+        self.metrics.partitions.clear()
 
     def suspend(self) -> None:
         """Close the open partitions, to read them again from their frontier on `resume`."""
         for name, partition in self.partitions.items():
             partition.closed = True
-            self._suspended[name] = partition.frontier.position
+            self._suspended[name] = partition
         self.partitions.clear()
 
-    def resume(self, put_back: Mapping[TopicPartition, int]) -> None:
-        """Open what was suspended and is still assigned, at its frontier."""
-        for name, position in self._suspended.items():
+    def resume(
+        self, put_back: Mapping[TopicPartition, int], *, but: Collection[TopicPartition] = ()
+    ) -> None:
+        """Open what was suspended and is still assigned, at its frontier.
+
+        Args:
+            put_back: where partitions start of which nothing was delivered while they were open.
+            but: partitions that stay suspended for now.
+        """
+        for name, before in list(self._suspended.items()):
+            if name in but:
+                continue
+            del self._suspended[name]
+            position = before.frontier.position
             start = put_back.get(name) if position is None else position
             if start is not None:
-                self._consumer.seek(name, start)
-            self.partitions[name] = Partition(name, position=position, until=self.until.get(name))
-        self._suspended.clear()
+                self.consumer.seek(name, start)
+            self.partitions[name] = Partition(
+                name,
+                position=position,
+                finished=before.frontier.finished_ahead,
+                committed=before.committed,
+                until=self.until.get(name),
+            )
+
+    def move(self, name: TopicPartition, offset: int) -> None:
+        """Go on reading a partition at another offset.
+
+        Records in flight stay, unless they are from there on: then they will be delivered again.
+        """
+        self.consumer.seek(name, offset)
+        partition = self.partitions.get(name)
+        position = None if partition is None else partition.frontier.position
+        if partition is None or position is None or offset >= position:
+            return
+        partition.closed = True
+        self.partitions[name] = Partition(name, position=offset, until=self.until.get(name))
 
     def end_at(self, until: Mapping[TopicPartition, int]) -> None:
         """Deliver no record at or past these offsets."""

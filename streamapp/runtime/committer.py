@@ -1,70 +1,85 @@
-"""Commits the frontier of every open partition, by time."""
+"""Commits the frontier of every open partition and what is finished beyond it."""
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from streamapp.brokers.protocols import CommittedOffset, Consumer
+from streamapp.brokers.protocols import CommittedOffset
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError
-from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import TopicPartition
+from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.commit_metadata import encode
+from streamapp.runtime.config import RuntimeConfig
 from streamapp.runtime.partition import Partition
 
 log = logging.getLogger(__name__)
 
+CALL_TIMEOUT_SECONDS = 5.0
+"""Longest wait for one commit."""
+
 
 class Committer:
-    """Stores how far the segment has come.
+    """Stores how far the segment has come: by time, and after so many records.
+
+    A commit that failed is made good by the next. When none has succeeded for the deadline, the
+    member is as good as out of its group: then `on_lost` is called, so that it can join anew.
 
     Args:
-        consumer: the member of the group.
-        partitions: the open partitions; kept by the segment.
+        assignment: the open partitions and their consumer.
         clock: when to commit.
-        metrics: counters of the segment.
-        interval_seconds: between commits.
-        deadline_seconds: longest wait for one; a failed one is made good by the next.
+        config: intervals and the deadline.
+        on_lost: called when the deadline is over.
     """
 
     def __init__(
         self,
-        consumer: Consumer,
-        partitions: Mapping[TopicPartition, Partition],
+        assignment: Assignment,
         clock: Clock,
-        metrics: StageMetrics,
+        config: RuntimeConfig,
         *,
-        interval_seconds: float = 1.0,
-        deadline_seconds: float = 5.0,
+        on_lost: Callable[[], None],
     ) -> None:
-        self._consumer = consumer
-        self._partitions = partitions
+        self._assignment = assignment
+        self._metrics = assignment.metrics
         self._clock = clock
-        self._metrics = metrics
-        self._interval_seconds = interval_seconds
-        self._deadline_seconds = deadline_seconds
+        self._config = config
+        self._on_lost = on_lost
+        self._uncommitted = 0
+        self._failing_since: float | None = None
+        self._due = asyncio.Event()
+
+    def finished(self, records: int) -> None:
+        """So many more records are finished."""
+        self._uncommitted += records
+        if self._uncommitted >= self._config.commit_records:
+            self._due.set()
 
     async def run(self) -> None:
         """Commit until cancelled."""
         while True:
-            await self._clock.sleep(self._interval_seconds)
+            await self._wait()
             await self.commit()
+            self._give_up_in_time()
 
     async def commit(self) -> bool:
         """Commit what has moved since the last time; whether nothing is left to commit."""
+        self._uncommitted = 0
+        self._due.clear()
         moved = {
-            partition: position
-            for partition in self._partitions.values()
-            if (position := partition.frontier.position) is not None
-            and position != partition.committed
+            partition: offset
+            for partition in self._assignment.partitions.values()
+            if (offset := _to_commit(partition)) is not None and offset != partition.committed
         }
         if not moved:
             return True
-        offsets = {partition.name: CommittedOffset(at) for partition, at in moved.items()}
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                await self._consumer.commit(offsets)
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                await self._assignment.consumer.commit(_by_name(moved))
         except (BrokerError, TimeoutError) as error:
             self._metrics.commit_failures += 1
+            if self._failing_since is None:
+                self._failing_since = self._clock.monotonic()
             log.warning(
                 "stage %s of %s could not commit, the next commit will make it good: %r",
                 self._metrics.stage,
@@ -72,8 +87,45 @@ class Committer:
                 error,
             )
             return False
-        for partition, position in moved.items():
-            partition.committed = position
+        for partition, offset in moved.items():
+            partition.committed = offset
+        self._failing_since = None
         self._metrics.commits += 1
         self._metrics.last_commit_at = self._clock.monotonic()
         return True
+
+    def assigned(self) -> None:
+        """A new assignment: earlier failures say nothing about it."""
+        self._failing_since = None
+
+    async def _wait(self) -> None:
+        """Until the interval is over or enough records are finished."""
+        sleeping = asyncio.ensure_future(self._clock.sleep(self._config.commit_interval_seconds))
+        waiting = asyncio.ensure_future(self._due.wait())
+        try:
+            await asyncio.wait({sleeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waiting.cancel()
+
+    def _give_up_in_time(self) -> None:
+        since, deadline = self._failing_since, self._config.commit_deadline_seconds
+        if since is not None and self._clock.monotonic() - since >= deadline:
+            self._failing_since = None
+            self._on_lost()
+
+
+def _to_commit(partition: Partition) -> CommittedOffset | None:
+    """Where the partition stands; intake is narrowed while not all of that can be stored."""
+    position = partition.frontier.position
+    if position is None:
+        return None
+    metadata, complete = encode(position, partition.frontier.finished_ahead)
+    partition.narrowed = not complete
+    return CommittedOffset(position, metadata)
+
+
+def _by_name(
+    offsets: Mapping[Partition, CommittedOffset],
+) -> Mapping[TopicPartition, CommittedOffset]:
+    return {partition.name: offset for partition, offset in offsets.items()}

@@ -14,6 +14,9 @@ class RuntimeConfig:
 
     Attributes:
         commit_interval_seconds: between commits.
+        commit_records: finished records after which is committed at once.
+        commit_deadline_seconds: after so long without a commit that succeeded, the assignment is
+            given up and the group joined anew.
         linger_seconds: longest wait of an output for company.
         flush_records: records after which outputs are sent at once.
         delivery_timeout_seconds: a batch without acknowledgement for so long has failed.
@@ -24,6 +27,8 @@ class RuntimeConfig:
     """
 
     commit_interval_seconds: float = 1.0
+    commit_records: int = 20_000
+    commit_deadline_seconds: float = 60.0
     linger_seconds: float = 0.05
     flush_records: int = 2048
     delivery_timeout_seconds: float = 120.0

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Callable
 
-from streamapp.errors import StageStoppedError
+from streamapp.errors import KeyGivenUpError, StageStoppedError
 from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
 from streamapp.policies.decision import decide
 from streamapp.policies.describe import describe
 from streamapp.policies.policy import ErrorPolicy
@@ -25,25 +26,35 @@ class FailureHandler:
 
     Args:
         environment: the clock, the jitter, and the run of the worker.
+        config: what the segment does when too many records wait behind one that fails.
         on_retry: called with a record and the seconds until its next attempt.
+        on_hasten: called with a record whose wait for its next attempt is to end now.
         on_stop: called with the error when a policy says stop; that record is held.
     """
 
     def __init__(
         self,
         environment: Environment,
+        config: StageConfig,
         *,
         on_retry: Callable[[Work, float], None],
+        on_hasten: Callable[[Work], None],
         on_stop: Callable[[StageStoppedError], None],
     ) -> None:
         self._clock = environment.clock
         self._rng = environment.rng
         self._execution_id = environment.execution_id
+        self._max_backlog = config.max_key_backlog_records
+        self._bounds_backlog = config.ordering is Ordering.KEY
+        self._stops_on_backlog = config.on_key_backlog is KeyBacklog.STOP
         self._on_retry = on_retry
+        self._on_hasten = on_hasten
         self._told: set[str] = set()
         self._on_stop = on_stop
 
-    def handle(self, work: Work, step: StepRunner, error: Exception) -> bool:
+    def handle(  # noqa: C901, PLR0911 - one branch for each policy, in one place
+        self, work: Work, step: StepRunner, error: Exception
+    ) -> bool:
         """Decide about a failed attempt; whether the record goes on with what it has left."""
         if work.partition.closed:
             return False
@@ -52,8 +63,12 @@ class FailureHandler:
             work.first_failure_at = self._clock.time()
         if isinstance(error, TimeoutError):
             step.metrics.timeouts += 1
+        if isinstance(error, KeyGivenUpError):
+            return self._dead_letter(work, step, error, DeadLetterReason.BACKLOG)
         decision = decide(step.policy, error, work.failures, self._rng)
         match decision.action:
+            case ErrorPolicy.RETRY if work.quarantined:
+                return self._give_up_key(work, step, error)
             case ErrorPolicy.RETRY:
                 step.metrics.retries += 1
                 self._on_retry(work, decision.delay_seconds)
@@ -68,6 +83,27 @@ class FailureHandler:
             case ErrorPolicy.STOP:
                 self._stop(work, step, error, "its policy says stop")
                 return False
+
+    def backlog(self, work: Work, waiting: int) -> None:
+        """So many records wait behind this one, which has failed and is tried again."""
+        if not self._bounds_backlog or work.quarantined or waiting < self._max_backlog:
+            return
+        work.quarantined = True
+        self._on_hasten(work)
+
+    def _give_up_key(self, work: Work, step: StepRunner, error: Exception) -> bool:
+        """The last attempt of a record failed behind which too many wait."""
+        behind = work.behind or ()
+        why = f"{len(behind)} records of its key wait behind it"
+        if self._stops_on_backlog:
+            self._stop(work, step, error, why)
+            return False
+        record = work.record
+        for waiting in behind:
+            waiting.condemned = KeyGivenUpError(
+                f"offset {record.offset} of its key kept failing until {why}; this was not tried"
+            )
+        return self._dead_letter(work, step, error, DeadLetterReason.BACKLOG)
 
     def _skip(self, work: Work, step: StepRunner) -> bool:
         try:

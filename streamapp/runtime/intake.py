@@ -5,16 +5,15 @@ Hot path: `_admit` takes whole chunks.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from streamapp.brokers.protocols import Consumer
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError, OffsetOutOfRangeError, UnreadableRecordError
-from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.pipeline.stage import Ordering, StageConfig
+from streamapp.pipeline.stage import LostPosition, StageConfig
 from streamapp.record import Record, TopicPartition
+from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.partition import Partition
-from streamapp.runtime.work import Work
+from streamapp.runtime.ready import Chunk
 
 log = logging.getLogger(__name__)
 
@@ -27,41 +26,41 @@ ERROR_PAUSE_SECONDS = 1.0
 NOTE_POSITIONS_SECONDS = 0.1
 """Between two looks at whether a quiet partition ends in a gap."""
 
-_WHOLE_PARTITION = b""
+FRONTIER_FACTOR = 8
+"""Offsets held for a frontier, finished ones included, for each record that may be in flight."""
 
 
 class Intake:
     """Moves records from the consumer to the lanes.
 
     Args:
-        consumer: the member of the group.
-        config: bounds and ordering of the stage.
-        partitions: the open partitions, by name; kept by the segment.
+        assignment: the open partitions and their consumer.
+        config: bounds of the stage, and what happens when a position is lost.
         clock: waits after errors.
-        metrics: counters of the segment.
         on_records: called with the records to work on.
     """
 
     def __init__(
         self,
-        consumer: Consumer,
+        assignment: Assignment,
         config: StageConfig,
-        partitions: Mapping[TopicPartition, Partition],
         clock: Clock,
-        metrics: StageMetrics,
-        on_records: Callable[[Iterable[Work]], None],
+        on_records: Callable[[Chunk], None],
     ) -> None:
-        self._consumer = consumer
-        self._ordering = config.ordering
+        self._assignment = assignment
+        self._consumer = assignment.consumer
+        self._partitions = assignment.partitions
+        self._metrics = assignment.metrics
         self._max_records = config.max_in_flight_records
         self._max_bytes = config.max_in_flight_bytes
-        self._partitions = partitions
+        self._on_lost_position = config.on_lost_position
         self._clock = clock
-        self._metrics = metrics
         self._on_records = on_records
         self._put_back: dict[TopicPartition, int] = {}
         self._room = asyncio.Event()
         self._halted = False
+        self._attached = asyncio.Event()
+        self._attached.set()
         self._note_at = 0.0
 
     def room(self) -> None:
@@ -77,6 +76,15 @@ class Intake:
         self._halted = False
         self._room.set()
 
+    def detach(self) -> None:
+        """Leave the consumer alone until `attach`: it is being replaced."""
+        self._halted = True
+        self._attached.clear()
+
+    def attach(self) -> None:
+        """Poll the consumer again; records are taken after `go_on`."""
+        self._attached.set()
+
     def take_put_back(self) -> dict[TopicPartition, int]:
         """First offsets that were delivered while their partition was not open; once."""
         taken, self._put_back = self._put_back, {}
@@ -85,6 +93,7 @@ class Intake:
     async def run(self) -> None:
         """Fetch until cancelled."""
         while True:
+            await self._attached.wait()
             ready, free = self._demand()
             try:
                 if not ready:
@@ -96,11 +105,14 @@ class Intake:
                 for name, records in batches.items():
                     self._admit(name, records)
                 await self._note_positions([name for name in ready if name not in batches])
-            except (OffsetOutOfRangeError, UnreadableRecordError):
+            except OffsetOutOfRangeError as error:
+                await self._find_again(error)
+            except UnreadableRecordError:
                 raise  # no other try would mend it
             except BrokerError as error:
-                log.warning("fetching failed, trying again: %s", error)
-                await self._clock.sleep(ERROR_PAUSE_SECONDS)
+                if self._attached.is_set():
+                    log.warning("fetching failed, trying again: %s", error)
+                    await self._clock.sleep(ERROR_PAUSE_SECONDS)
 
     def _demand(self) -> tuple[Sequence[TopicPartition], int]:
         """Partitions that are ready for more, and how many records there is room for."""
@@ -115,12 +127,14 @@ class Intake:
         # Fetching for half the bound at least keeps chunks large when work is slower than reading.
         if records > self._max_records // 2 or value_bytes >= self._max_bytes:
             return (), 0
-        ready = [name for name, partition in self._partitions.items() if self._is_ready(partition)]
+        most = FRONTIER_FACTOR * self._max_records // max(1, len(self._partitions))
+        ready = [n for n, partition in self._partitions.items() if self._is_ready(partition, most)]
         return ready, self._max_records - records
 
-    def _is_ready(self, partition: Partition) -> bool:
-        # Finished offsets behind an unfinished one are held too, so they are bounded as well.
-        blocked = len(partition.frontier) >= 8 * self._max_records
+    def _is_ready(self, partition: Partition, most: int) -> bool:
+        # Finished offsets behind an unfinished one are held too, so they are bounded as well; and
+        # what is finished there is to fit into a commit.
+        blocked = partition.narrowed or len(partition.frontier) >= most
         if metrics := self._metrics.partitions.get(partition.name):
             metrics.blocked = blocked
         if partition.exhausted and partition.until is not None:
@@ -148,17 +162,52 @@ class Intake:
             records = [record for record in records if record.offset < partition.until]
             if not records:
                 return
-        partition.delivered([record.offset for record in records], records[0].timestamp)
+        already = partition.delivered([record.offset for record in records], records[0].timestamp)
+        if already:
+            records = [record for record in records if record.offset not in already]
         value_bytes = sum([len(record.value or b"") for record in records])
         partition.in_flight_records += len(records)
         partition.in_flight_bytes += value_bytes
         self._metrics.records_in += len(records)
         self._metrics.bytes_in += value_bytes
-        if self._ordering is Ordering.KEY:
-            self._on_records(Work(record, partition, record.key) for record in records)
-        else:
-            whole = _WHOLE_PARTITION if self._ordering is Ordering.PARTITION else None
-            self._on_records(Work(record, partition, whole) for record in records)
+        self._on_records(Chunk(partition, records))
+
+    async def _find_again(self, error: OffsetOutOfRangeError) -> None:
+        """Follow the declared policy for positions that are no longer in the log.
+
+        Raises:
+            OffsetOutOfRangeError: it says stop.
+        """
+        if self._on_lost_position is LostPosition.STOP:
+            raise error
+        names = list(error.offsets)
+        try:
+            starts = await self._consumer.beginning_offsets(names)
+            if self._on_lost_position is LostPosition.LATEST:
+                starts = await self._consumer.end_offsets(names)
+            for name, lost in error.offsets.items():
+                if name in self._consumer.assignment():
+                    self._move(name, lost, starts[name])
+        except (BrokerError, TimeoutError) as failed:
+            log.warning("a lost position could not be found again yet: %r", failed)
+            await self._clock.sleep(ERROR_PAUSE_SECONDS)
+
+    def _move(self, name: TopicPartition, lost: int, start: int) -> None:
+        self._assignment.move(name, start)
+        self._metrics.position_resets += 1
+        self._metrics.passed_over_offsets += max(0, start - lost)
+        log.error(
+            "stage %s of %s: offset %d of %s[%d] is no longer in the log; reading goes on at %s,"
+            " %d, as on_lost_position says, and %d offsets are passed over",
+            self._metrics.stage,
+            self._metrics.pipeline,
+            lost,
+            name.topic,
+            name.partition,
+            "its beginning" if self._on_lost_position is LostPosition.EARLIEST else "its end",
+            start,
+            max(0, start - lost),
+        )
 
     async def _note_positions(self, names: Iterable[TopicPartition]) -> None:
         """Pass over gaps at the end of the log, such as transaction markers.

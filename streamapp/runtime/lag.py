@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from streamapp.brokers.protocols import Consumer
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError
-from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics
+from streamapp.observability.stage_metrics import PartitionMetrics
 from streamapp.record import TopicPartition
+from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.partition import Partition
 
 log = logging.getLogger(__name__)
@@ -20,28 +20,24 @@ class LagWatch:
     """Keeps the lag of the open partitions in the counters.
 
     Args:
-        consumer: asks for end offsets.
-        partitions: the open partitions; kept by the segment.
+        assignment: the open partitions and their consumer.
         clock: when to look.
-        metrics: counters of the segment.
         on_measured: called after each look that had an answer.
         interval_seconds: between looks.
     """
 
     def __init__(
         self,
-        consumer: Consumer,
-        partitions: Mapping[TopicPartition, Partition],
+        assignment: Assignment,
         clock: Clock,
-        metrics: StageMetrics,
         *,
         on_measured: Callable[[], None],
         interval_seconds: float = 1.0,
     ) -> None:
-        self._consumer = consumer
-        self._partitions = partitions
+        self._consumer = assignment.consumer
+        self._partitions = assignment.partitions
+        self._metrics = assignment.metrics
         self._clock = clock
-        self._metrics = metrics
         self._on_measured = on_measured
         self._interval_seconds = interval_seconds
 

@@ -1,6 +1,6 @@
 """The outbox: the one place where outputs and dead letters leave a segment.
 
-Hot path: `add` is called once for each record.
+Hot path: `put` is called once for each output.
 
 Outputs are appended to one batch for each output partition; the batches that are open at one time
 make a flush, and a flush is sent whole. When all its batches are acknowledged, the records it was
@@ -9,17 +9,18 @@ made of are finished. A record whose outputs go to several topics needs no count
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
 from streamapp.brokers.protocols import BatchBuilder
 from streamapp.errors import BrokerError, StreamappError
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
+from streamapp.record import Headers
 from streamapp.runtime.config import Environment
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.target import Target
-from streamapp.runtime.work import Output, Work
+from streamapp.runtime.work import Work
 
 MAX_UNACKNOWLEDGED_FLUSHES = 2
 """One on the wire and one behind it; more would only make smaller batches."""
@@ -42,7 +43,6 @@ class Flush:
         sealed: full batches, in the order in which they were filled.
         touched: topics with an open batch.
         shares: the records, by input partition.
-        records: how many they are.
         outputs: output records by where they go.
         dead_letters: which stage's records went to its dead letters, and why.
         unacknowledged: batches sent or to be sent, less those acknowledged.
@@ -52,10 +52,21 @@ class Flush:
     sealed: list[tuple[Target, int, BatchBuilder]] = field(default_factory=list)
     touched: set[Target] = field(default_factory=set)
     shares: dict[Partition, Share] = field(default_factory=dict)
-    records: int = 0
     outputs: defaultdict[Target, int] = field(default_factory=lambda: defaultdict(int))
     dead_letters: list[tuple[StageMetrics, DeadLetterReason]] = field(default_factory=list)
     unacknowledged: int = 0
+
+    @property
+    def records(self) -> int:
+        """How many records it holds."""
+        return sum([len(share.offsets) for share in self.shares.values()])
+
+    def share(self, partition: Partition) -> Share:
+        """What it holds of this partition."""
+        share = self.shares.get(partition)
+        if share is None:
+            share = self.shares[partition] = Share()
+        return share
 
 
 class Outbox:
@@ -63,6 +74,9 @@ class Outbox:
 
     A flush is sent when it holds `max_records`, when it is `linger_seconds` old, or as soon as
     the lanes have run dry: small under light load, full under heavy load.
+
+    Attributes:
+        open: the flush that takes outputs now; `None` until there are some.
 
     Args:
         environment: the shared producer, the clock, and the bounds of a flush.
@@ -86,7 +100,7 @@ class Outbox:
         self._max_records = config.flush_records
         self._linger_seconds = config.linger_seconds
         self._delivery_timeout_seconds = config.delivery_timeout_seconds
-        self._open: Flush | None = None
+        self.open: Flush | None = None
         self._outstanding: dict[Flush, asyncio.TimerHandle] = {}
         self._hurry = False
         self._failed = False
@@ -95,39 +109,56 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """Whether nothing waits to be sent or acknowledged."""
-        return self._open is None and not self._outstanding
+        return self.open is None and not self._outstanding
+
+    def begin(self) -> Flush:
+        """Open a flush; there is none open."""
+        flush = self.open = Flush(self._clock.monotonic())
+        asyncio.get_running_loop().call_later(self._linger_seconds, self._wake.set)
+        return flush
+
+    def put(
+        self,
+        flush: Flush,
+        target: Target,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        timestamp: int,
+    ) -> None:
+        """Append an output to the batch of its partition."""
+        partition = target.keyed.get(key)
+        if partition is None:
+            partition = target.partition_for(key)
+        batch = target.open[partition]
+        if batch is None:
+            batch = target.open[partition] = self._new_batch(target)
+            flush.touched.add(target)
+        if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+            flush.sealed.append((target, partition, batch))
+            batch = target.open[partition] = self._new_batch(target)
+            batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
 
     def add(self, work: Work) -> None:
         """Take over the outputs of a record that has ended."""
-        flush = self._open
-        if flush is None:
-            flush = self._open = Flush(self._clock.monotonic())
-            asyncio.get_running_loop().call_later(self._linger_seconds, self._wake.set)
+        flush = self.open or self.begin()
         record = work.record
-        if work.outputs is not None:
-            for output in work.outputs:
-                self._append(flush, output, record.timestamp)
-        share = flush.shares.get(work.partition)
-        if share is None:
-            share = flush.shares[work.partition] = Share()
+        for target, key, value, headers in work.outputs or ():
+            self.put(flush, target, key, value, headers, record.timestamp)
+        share = flush.share(work.partition)
         share.offsets.append(record.offset)
         share.value_bytes += len(record.value or b"")
         if work.dead_letters is not None:
             flush.dead_letters += work.dead_letters
-        flush.records += 1
-        if flush.records == self._max_records:
-            self._wake.set()
 
-    def held(self) -> Iterable[tuple[Partition, int]]:
-        """Highest offset of each partition in each flush that is not acknowledged."""
-        flushes = [*self._outstanding] if self._open is None else [*self._outstanding, self._open]
-        for flush in flushes:
-            for partition, share in flush.shares.items():
-                yield partition, max(share.offsets)
+    def look(self) -> None:
+        """Send the open flush if it is full."""
+        if self.open is not None and self.open.records >= self._max_records:
+            self._wake.set()
 
     def hurry(self) -> None:
         """Send what there is without waiting for more."""
-        if self._open is not None:
+        if self.open is not None:
             self._hurry = True
             self._wake.set()
 
@@ -141,30 +172,18 @@ class Outbox:
 
     def discard(self) -> None:
         """Forget what is open or unacknowledged: its records will be delivered again."""
-        if self._open is not None:
+        if self.open is not None:
             self._cut()
         for timer in self._outstanding.values():
             timer.cancel()
         self._outstanding.clear()
         self._failed = False
 
-    def _append(self, flush: Flush, output: Output, timestamp: int) -> None:
-        target, key, value, headers = output
-        partition = target.partition_for(key)
-        batch = target.open[partition]
-        if batch is None:
-            batch = target.open[partition] = self._new_batch(target)
-            flush.touched.add(target)
-        if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-            flush.sealed.append((target, partition, batch))
-            batch = target.open[partition] = self._new_batch(target)
-            batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
-
     def _new_batch(self, target: Target) -> BatchBuilder:
         return self._shared.current.create_batch(target.max_message_bytes)
 
     def _due(self) -> bool:
-        flush = self._open
+        flush = self.open
         if flush is None or self._failed or len(self._outstanding) >= MAX_UNACKNOWLEDGED_FLUSHES:
             return False
         return (
@@ -175,9 +194,9 @@ class Outbox:
 
     def _cut(self) -> Flush:
         """Close the open flush: its batches take no more."""
-        flush = self._open
+        flush = self.open
         assert flush is not None  # noqa: S101 - the callers have looked
-        self._open = None
+        self.open = None
         self._hurry = False
         for target in flush.touched:
             for partition, batch in enumerate(target.open):

@@ -1,8 +1,9 @@
 """An assigned partition: one object for each assignment, so that identity is its epoch."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from streamapp.brokers.protocols import CommittedOffset
 from streamapp.record import TopicPartition
 from streamapp.runtime.frontier import Frontier
 
@@ -13,14 +14,19 @@ class Partition:
     When the partition is given back or replayed, `closed` is set and a new object takes its
     place: work that still refers to this one can finish, but nothing of it is sent or committed.
 
-    Attributes:
+    Args:
         name: topic and partition.
+        position: where reading goes on, if that is known.
+        finished: offsets from there on that are finished already.
+        committed: what is committed now; `None` before the first commit.
+        until: deliver records below this offset only; `None` is without end.
+
+    Attributes:
         frontier: delivered and finished offsets.
-        committed: offset that was last committed from here; `None` before the first commit.
         in_flight_records, in_flight_bytes: delivered and not finished.
         stamps: offset and timestamp (ms) of the first record of each chunk that is not finished.
-        until: deliver records below this offset only; `None` is without end.
         exhausted: all records below `until` are delivered.
+        narrowed: more is finished beyond the frontier than a commit can store.
         closed: no longer ours.
     """
 
@@ -32,28 +38,47 @@ class Partition:
         "in_flight_bytes",
         "in_flight_records",
         "name",
+        "narrowed",
         "stamps",
         "until",
     )
 
     def __init__(
-        self, name: TopicPartition, *, position: int | None = None, until: int | None = None
+        self,
+        name: TopicPartition,
+        *,
+        position: int | None = None,
+        finished: Iterable[int] = (),
+        committed: CommittedOffset | None = None,
+        until: int | None = None,
     ) -> None:
         self.name = name
-        self.frontier = Frontier(position)
-        self.committed: int | None = None
+        self.frontier = Frontier(position, finished)
+        self.committed = committed
         self.in_flight_records = 0
         self.in_flight_bytes = 0
         self.stamps: deque[tuple[int, int]] = deque()
         self.until = until
         self.exhausted = False
+        self.narrowed = False
         self.closed = False
 
-    def delivered(self, offsets: Sequence[int], timestamp_ms: int) -> None:
-        """Take note of a chunk of records, and of the timestamp of its first."""
+    def delivered(self, offsets: Sequence[int], timestamp_ms: int) -> Collection[int]:
+        """Take note of a chunk of records, and of the timestamp of its first.
+
+        Returns:
+            Offsets of those that are finished already.
+        """
         self._forget_finished()
-        self.frontier.deliver(offsets)
+        already = self.frontier.deliver(offsets)
         self.stamps.append((offsets[0], timestamp_ms))
+        return already
+
+    def finish(self, offsets: Sequence[int], value_bytes: int) -> bool:
+        """Records in flight are finished; whether the frontier moved."""
+        self.in_flight_records -= len(offsets)
+        self.in_flight_bytes -= value_bytes
+        return self.frontier.finish(offsets)
 
     def oldest_timestamp_ms(self) -> int | None:
         """Timestamp of the first unfinished record, to the chunk; `None` with none in flight."""

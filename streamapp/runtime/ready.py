@@ -1,113 +1,132 @@
 """Records that can be started, in the order that the stage promises.
 
-Hot path: `take` and `release` run once for each record.
+Hot path: a chunk is iterated record by record where it is worked on; what happens to a record
+alone, here, is rare or costs a dictionary operation.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
+from streamapp.record import Record
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.work import Work
+
+Keep: TypeAlias = Callable[[Work], bool]
+"""Whether a record that waits is to be finished all the same."""
+
+
+def keep_nothing(_work: Work) -> bool:
+    """Keep nothing."""
+    return False
+
+
+class Chunk:
+    """Records of one partition that were fetched together, and how far they are taken.
+
+    Attributes:
+        partition: where they come from.
+        records: those that nobody has taken.
+    """
+
+    __slots__ = ("partition", "records")
+
+    def __init__(self, partition: Partition, records: Sequence[Record]) -> None:
+        self.partition = partition
+        self.records: Iterator[Record] = iter(records)
 
 
 class ReadyQueue:
     """Hands out records so that those of one order key follow one another.
 
-    A record whose key is in work waits behind it; when that record ends, the one that waited
-    longest goes first. A record that is to be tried again keeps its key meanwhile.
-
-    Args:
-        side_by_side: whether records run side by side. Where they run one after the other, a key
-            needs to be held only while its record waits for another attempt.
+    A record whose key is held waits behind its holder; when that ends, the one that waited longest
+    goes first. A record that is to be tried again keeps its key meanwhile.
     """
 
-    def __init__(self, *, side_by_side: bool) -> None:
-        self._side_by_side = side_by_side
+    def __init__(self) -> None:
         self._first: deque[Work] = deque()  # waited for their key, or are tried again
-        self._fresh: deque[Iterator[Work]] = deque()
-        self._held: dict[Partition, dict[bytes, deque[Work]]] = {}
+        self._chunks: deque[Chunk] = deque()
+        self._holders: dict[Partition, dict[bytes, Work]] = {}
 
     def __bool__(self) -> bool:
         """Whether there may be something to take."""
-        return bool(self._first or self._fresh)
+        return bool(self._first or self._chunks)
 
-    def put(self, works: Iterable[Work]) -> None:
-        """Add records at the end; each is asked for when it is taken, and not before."""
-        self._fresh.append(iter(works))
+    def put(self, chunk: Chunk) -> None:
+        """Add records at the end."""
+        self._chunks.append(chunk)
 
     def put_first(self, works: Iterable[Work]) -> None:
         """Add records that go on before those that have not been started."""
         self._first.extend(works)
 
-    def take(self) -> Work | None:
-        """The next record that may be started; `None` when there is none."""
-        first, fresh = self._first, self._fresh
-        while True:
-            if first:
-                work = first.popleft()
-            elif fresh:
-                following = next(fresh[0], None)
-                if following is None:
-                    fresh.popleft()
-                    continue
-                work = following
-            else:
-                return None
-            if work.partition.closed:
-                continue
-            if work.owns_key or work.order_key is None or self._may_start(work, work.order_key):
+    def take_first(self) -> Work | None:
+        """A record that waited for its key or is tried again; `None` without any."""
+        first = self._first
+        while first:
+            work = first.popleft()
+            if not work.partition.closed:
                 return work
+        return None
+
+    def chunk(self) -> Chunk | None:
+        """The chunk to take records from now; the same until `used_up`."""
+        chunks = self._chunks
+        while chunks:
+            if not chunks[0].partition.closed:
+                return chunks[0]
+            chunks.popleft()
+        return None
+
+    def used_up(self, chunk: Chunk) -> None:
+        """All of its records are taken."""
+        if self._chunks and self._chunks[0] is chunk:
+            self._chunks.popleft()
+
+    def holders(self, partition: Partition) -> dict[bytes, Work]:
+        """Records that hold their keys, by key; the same dictionary while the partition is open."""
+        return self._holders.setdefault(partition, {})
 
     def hold(self, work: Work) -> None:
         """Let later records of its key wait until this one is released."""
         if work.order_key is not None and not work.owns_key:
-            self._held.setdefault(work.partition, {})[work.order_key] = deque()
+            self.holders(work.partition)[work.order_key] = work
             work.owns_key = True
 
     def release(self, work: Work) -> None:
         """Give back the key of a record that has ended; the next that waits for it goes first."""
         if not work.owns_key or work.order_key is None:
             return
-        keys = self._held.get(work.partition)
-        if keys is None:
+        holders = self._holders.get(work.partition)
+        if holders is None:
             return
-        waiting = keys.pop(work.order_key, None)
-        if waiting:
-            following = waiting.popleft()
+        behind = work.behind
+        if behind:
+            following = behind.popleft()
             following.owns_key = True
-            keys[work.order_key] = waiting
+            following.behind = behind
+            holders[work.order_key] = following
             self._first.appendleft(following)
+        else:
+            holders.pop(work.order_key, None)
+        work.owns_key = False
+        work.behind = None
 
-    def drop(self, overtaken: Mapping[Partition, int]) -> None:
-        """Forget what has not been started; it will be delivered again.
-
-        Args:
-            overtaken: by open partition, the offset below which records are kept, because a later
-                one has been started: that one would be delivered again with them.
-        """
-        self._fresh.clear()  # none of these has been overtaken
-        self._first = deque(w for w in self._first if _is_overtaken(w, overtaken))
-        for partition, keys in list(self._held.items()):
-            if partition not in overtaken:
-                del self._held[partition]
-            for waiting in keys.values():
-                while waiting and not _is_overtaken(waiting[-1], overtaken):
-                    waiting.pop()
-
-    def _may_start(self, work: Work, key: bytes) -> bool:
-        """Whether the key is free; if not, the record waits behind it."""
-        held = self._held
-        keys = held.get(work.partition) if held else None
-        if keys is not None and (waiting := keys.get(key)) is not None:
-            waiting.append(work)
-            return False
-        if self._side_by_side:
-            if keys is None:
-                keys = held[work.partition] = {}
-            keys[key] = deque()
-            work.owns_key = True
-        return True
+    def drop(self, keep: Keep = keep_nothing) -> None:
+        """Forget what has not been started, but for what is kept; it will be delivered again."""
+        self._chunks.clear()  # all of it comes after what has been started
+        self._first = deque(work for work in self._first if keep(work))
+        for partition, holders in list(self._holders.items()):
+            if partition.closed:
+                del self._holders[partition]
+            for holder in holders.values():
+                if holder.behind is not None:
+                    holder.behind = deque(work for work in holder.behind if keep(work))
 
 
-def _is_overtaken(work: Work, overtaken: Mapping[Partition, int]) -> bool:
-    return work.record.offset < overtaken.get(work.partition, -1)
+def wait_behind(holder: Work, work: Work) -> int:
+    """Let a record wait for the one that holds its key; how many wait now."""
+    if holder.behind is None:
+        holder.behind = deque()
+    holder.behind.append(work)
+    return len(holder.behind)

@@ -2,11 +2,11 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import count
 
 from streamapp.clock import Clock
-from streamapp.runtime.partition import Partition
+from streamapp.runtime.ready import Keep, keep_nothing
 from streamapp.runtime.work import Work
 
 
@@ -36,17 +36,21 @@ class RetryQueue:
         if self._heap[0][2] is work:
             self._schedule()
 
+    def hasten(self, work: Work) -> None:
+        """Give this record back now, if it waits."""
+        others = [entry for entry in self._heap if entry[2] is not work]
+        if len(others) < len(self._heap):
+            self._heap = others
+            heapq.heapify(self._heap)
+            self.add(work, 0.0)
+
     def due_by(self, deadline: float) -> bool:
         """Whether a wait is over by then, in monotonic seconds."""
         return bool(self._heap) and self._heap[0][0] <= deadline
 
-    def drop_waiting(self, overtaken: Mapping[Partition, int]) -> None:
-        """Forget all that wait but those below these offsets, as `ReadyQueue.drop` does."""
-        self._heap = [
-            entry
-            for entry in self._heap
-            if entry[2].record.offset < overtaken.get(entry[2].partition, -1)
-        ]
+    def drop(self, keep: Keep = keep_nothing) -> None:
+        """Forget those that wait, but for what is kept."""
+        self._heap = [entry for entry in self._heap if keep(entry[2])]
         heapq.heapify(self._heap)
         self._schedule()
 

@@ -1,8 +1,7 @@
-"""A segment at work: one consumer, its lanes, its outbox, from assignment to drain."""
+"""A segment at work: its parts put together, from the first assignment to the last commit."""
 
 import asyncio
 import logging
-import math
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
@@ -11,17 +10,20 @@ from streamapp.errors import BrokerError, StageStoppedError
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.topology import Segment
-from streamapp.policies.backoff import Backoff
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
-from streamapp.runtime.committer import Committer
+from streamapp.runtime.attempts import Attempts
+from streamapp.runtime.burst import Burst
 from streamapp.runtime.config import Environment
+from streamapp.runtime.delivery import AtLeastOnce
 from streamapp.runtime.failures import FailureHandler
+from streamapp.runtime.in_flight import InFlight
 from streamapp.runtime.intake import Intake
 from streamapp.runtime.lag import LagWatch
 from streamapp.runtime.lanes import Lanes
-from streamapp.runtime.outbox import Flush, Outbox
-from streamapp.runtime.partition import Partition
+from streamapp.runtime.membership import Membership
+from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.replay import Replay
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.target import Target
@@ -29,16 +31,12 @@ from streamapp.runtime.work import Work
 
 log = logging.getLogger(__name__)
 
-REPLAY_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
-"""Waits before further replays when no batch in between was acknowledged."""
-
 
 class SegmentRunner:
     """Runs one segment until it is asked to stop or a policy says stop.
 
-    It listens to the rebalances of its consumer. When partitions are taken away, or replayed
-    after a failed batch, their objects are closed: whatever still refers to them can neither
-    send nor commit.
+    When partitions are taken away, or replayed after a failed batch, their objects are closed:
+    whatever still refers to them can neither send nor commit.
 
     Args:
         segment: what to run.
@@ -56,65 +54,62 @@ class SegmentRunner:
     ) -> None:
         self.segment = segment
         self.metrics = metrics
-        targets = [
-            {name: Target(topics[name], own) for name in step.written_topics()}
-            for step, own in zip(segment.steps, metrics, strict=True)
-        ]
-        self._targets = [target for by_name in targets for target in by_name.values()]
         self._env = environment
         self._head = metrics[0]
         self._stopping = asyncio.Event()
-        self._replay = asyncio.Event()
-        self._changed = asyncio.Event()
         self._error: StageStoppedError | None = None
-        self._producer_generation = 0
-        self._failed_batches = 0
-        clock, config = environment.clock, environment.config
-        stage = segment.steps[0].stage.config
+        clock, stage = environment.clock, segment.steps[0].stage.config
         self._progress = ProgressWatch(self._head, clock)
-        self._consumer = environment.broker.consumer(
-            ConsumerConfig(
-                group=segment.group,
-                topics=(segment.source,),
-                max_prefetch_bytes=stage.max_in_flight_bytes,
-                rebalance_timeout_seconds=2 * config.revoke_drain_seconds + 10,
-            ),
-            self,
-        )
+        self._consumer = environment.broker.consumer(_consumer_config(segment, environment), self)
         self._assignment = Assignment(self._consumer, self._head)
-        partitions = self._assignment.partitions
-        self._outbox = Outbox(
+        self._delivery = AtLeastOnce(
+            self._assignment,
             environment,
-            on_finished=self._finished,
+            self._progress,
+            on_room=self._room,
             on_failed=self._output_failed,
+            on_lost=self._commits_fail,
         )
-        self._steps = tuple(
-            StepRunner(segment, i, targets[i], own) for i, own in enumerate(metrics)
+        self._steps, targets = _compiled(segment, topics, metrics)
+        failures = FailureHandler(
+            environment,
+            stage,
+            on_retry=self._retry_later,
+            on_hasten=self._hasten,
+            on_stop=self._stop_on,
+        )
+        attempts = Attempts(
+            self._steps,
+            ReadyQueue(),
+            self._delivery,
+            clock,
+            self._head,
+            on_failed=failures.handle,
+            on_backlog=failures.backlog,
         )
         self._lanes = Lanes(
-            self._steps,
+            Burst(self._steps[0], stage.ordering, attempts, clock),
             _lane_count(segment, self._steps),
             clock,
             self._head,
-            on_ended=self._outbox.add,
-            on_failed=FailureHandler(
-                environment, on_retry=self._retry_later, on_stop=self._stop_on
-            ).handle,
             on_dry=self._dry,
         )
         self._retries = RetryQueue(clock, self._lanes.put_first)
-        self._intake = Intake(self._consumer, stage, partitions, clock, self._head, self._lanes.put)
-        self._committer = Committer(
-            self._consumer,
-            partitions,
-            clock,
-            self._head,
-            interval_seconds=config.commit_interval_seconds,
+        self._in_flight = InFlight(self._lanes, self._retries, self._delivery, clock, self._head)
+        self._intake = Intake(self._assignment, stage, clock, self._lanes.put)
+        self._replay = Replay(self._assignment, self._intake, self._in_flight, targets, environment)
+        self._membership = Membership(
+            segment.group,
+            metrics,
+            environment,
+            assignment=self._assignment,
+            intake=self._intake,
+            in_flight=self._in_flight,
+            delivery=self._delivery,
+            replay=self._replay,
+            progress=self._progress,
         )
-        self._lag = LagWatch(
-            self._consumer, partitions, clock, self._head, on_measured=self._progress.lag_measured
-        )
-        environment.producer.on_replaced(self._suspend)
+        self._lag = LagWatch(self._assignment, clock, on_measured=self._progress.lag_measured)
 
     def stop(self) -> None:
         """Drain and end; may be called more than once."""
@@ -133,7 +128,7 @@ class SegmentRunner:
             BrokerError: the consumer could not start, or its position is out of the log.
         """
         self._state(StageState.STARTING)
-        self._producer_generation = self._env.producer.generation
+        self._replay.start()
         try:
             await self._consumer.start()
             self._state(StageState.RUNNING)
@@ -150,7 +145,7 @@ class SegmentRunner:
             self._state(StageState.FAILED)
             # The policy's word counts for more than what came of it; else the first one ended
             # the others.
-            raise self._error or errors.exceptions[0] from None
+            raise self._error or _first(errors) from None
         except BaseException:
             self._state(StageState.FAILED)
             raise
@@ -163,45 +158,19 @@ class SegmentRunner:
 
     async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
         """Start on newly assigned partitions."""
-        for metrics in self.metrics:
-            metrics.rebalances += 1
-            metrics.cut_off_since = None
-        self._progress.assigned(partitions)
-        self._assignment.open(partitions, self._intake.take_put_back())
-        if self._replay.is_set():
-            self._assignment.suspend()  # there is no producer now; they open with the others
-        if not self._stopping.is_set():
-            self._intake.go_on()
-        log.info("%s: assigned %s", self.segment.group, _listed(partitions))
+        await self._membership.assigned(partitions)
 
     async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """Finish what is in flight within the deadline, commit, and let go of everything.
-
-        Rebalances are eager: whatever comes back comes as a new assignment.
-        """
-        self._intake.halt()
-        for metrics in self.metrics:
-            metrics.cut_off_since = self._env.clock.monotonic()
-        try:
-            if self._assignment.partitions:
-                drained = await self._drain(self._env.config.revoke_drain_seconds)
-                await self._committer.commit()
-                how = "" if drained else ", with work in flight that will be delivered again"
-                log.info("%s: gave back %s%s", self.segment.group, _listed(partitions), how)
-        finally:
-            self._assignment.close()
-            self._intake.take_put_back()
-            self._reset()
-        # What comes back must not meet its own last attempt; a stuck one is not waited for.
-        await self._lanes_quiet(self._env.config.stop_timeout_seconds)
+        """Finish what is in flight within the deadline, commit, and let go of everything."""
+        await self._membership.revoked(partitions)
 
     def _background(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
         yield "lanes", self._lanes.run(self.segment.group)
         yield "intake", self._intake.run()
-        yield "outbox", self._outbox.run()
-        yield "commits", self._committer.run()
+        yield "delivery", self._delivery.run()
         yield "lag", self._lag.run()
-        yield "replay", self._watch_replay()
+        yield "replay", self._replay.run()
+        yield "membership", self._membership.run()
         if any(step.is_async for step in self._steps):
             yield "deadlines", self._sweep()
 
@@ -211,138 +180,32 @@ class SegmentRunner:
         interval_seconds = max(0.01, min(1.0, shortest / 10))
         while True:
             await self._env.clock.sleep(interval_seconds)
-            self._lanes.expire(self._env.clock.monotonic())
+            self._in_flight.sweep()
 
     async def _shut_down(self) -> None:
         self._state(StageState.DRAINING)
-        self._intake.halt()
-        if not await self._drain(self._env.config.shutdown_drain_seconds):
+        if not await self._membership.leave():
             log.warning(
                 "stage %s of %s did not finish or could not write all its work in flight;"
                 " it will be delivered again",
                 self.segment.name,
                 self.segment.pipeline,
             )
-        await self._committer.commit()
-        self._assignment.close()
-        self._reset()
-
-    async def _drain(self, deadline_seconds: float) -> bool:
-        """Finish what runs and what it has overtaken; whether that was done in time."""
-        deadline = self._env.clock.monotonic() + deadline_seconds
-        overtaken = self._overtaken()
-        self._lanes.drop_waiting(overtaken)
-        self._retries.drop_waiting(overtaken)
-        try:
-            async with asyncio.timeout(deadline_seconds):
-                while self._unfinished(deadline) and not self._replay.is_set():
-                    self._changed.clear()
-                    self._outbox.hurry()
-                    await self._changed.wait()
-        except TimeoutError:
-            return False
-        return not self._replay.is_set()
-
-    def _unfinished(self, deadline: float) -> bool:
-        """Whether anything is under way that can end before then, in monotonic seconds."""
-        lanes, outbox = self._lanes, self._outbox
-        return lanes.busy or lanes.waiting or not outbox.empty or self._retries.due_by(deadline)
-
-    def _overtaken(self) -> dict[Partition, int]:
-        """Highest offset of each open partition that was started.
-
-        Where keys go side by side, records before it may still wait for their turn. Without
-        them the frontier would stay behind, and all after them would be delivered again.
-        """
-        highest = {
-            partition: partition.frontier.highest_finished or -1
-            for partition in self._assignment.partitions.values()
-        }
-        started = [(work.partition, work.record.offset) for work in self._lanes.started()]
-        for partition, offset in (*started, *self._outbox.held()):
-            if partition in highest:
-                highest[partition] = max(highest[partition], offset)
-        if self._error is not None:
-            for partition in highest:
-                if partition.name == self._error.partition:
-                    highest[partition] = self._error.offset  # it resumes at exactly that record
-        return highest
-
-    async def _watch_replay(self) -> None:
-        """Deliver again from the frontier whenever a batch failed or the producer was lost."""
-        while True:
-            await self._replay.wait()
-            if self._failed_batches > 1:
-                delay = REPLAY_BACKOFF.delay_seconds(self._failed_batches - 1, self._env.rng)
-                await self._env.clock.sleep(delay)
-            producer, usable = self._env.producer, False
-            while not usable:  # while lanes become quiet, another segment can lose the next one
-                await producer.replace(self._producer_generation)
-                self._producer_generation = producer.generation
-                await self._refresh_limits()
-                await self._lanes_quiet()
-                usable = producer.is_current(self._producer_generation)
-            self._replay.clear()
-            self._assignment.resume(self._intake.take_put_back())
-            self._intake.room()
-
-    async def _refresh_limits(self) -> None:
-        """Read the topics' limits again: a batch may have failed because one was lowered."""
-        try:
-            async with asyncio.timeout(self._env.config.stop_timeout_seconds):
-                topics = await self._env.admin.describe_topics({t.name for t in self._targets})
-        except (BrokerError, TimeoutError) as error:
-            log.warning("the limits of topics could not be read, the old ones stand: %r", error)
-            return
-        for target in self._targets:
-            if target.name in topics:
-                target.describe(topics[target.name])
-
-    async def _lanes_quiet(self, seconds: float = math.inf) -> None:
-        """Wait until abandoned attempts have ended, so that no key is worked on twice at once."""
-        give_up_at = self._env.clock.monotonic() + seconds
-        while self._lanes.busy and self._env.clock.monotonic() < give_up_at:
-            self._lanes.abandon()
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(1.0):
-                    await self._changed.wait()
-            except TimeoutError:
-                log.warning("stage %s: an agent does not end when cancelled", self.segment.name)
-
-    def _reset(self) -> None:
-        """Forget all work of closed partitions."""
-        self._lanes.drop_waiting({})
-        self._lanes.abandon()
-        self._retries.drop_waiting({})
-        self._outbox.discard()
 
     def _dry(self) -> None:
-        self._outbox.hurry()
-        self._changed.set()
+        self._in_flight.dry()
+
+    def _room(self) -> None:
+        """Records have finished."""
+        self._replay.failed_batches = 0
+        self._in_flight.changed.set()
+        self._intake.room()
 
     def _retry_later(self, work: Work, delay_seconds: float) -> None:
-        self._lanes.hold(work)
-        self._retries.add(work, delay_seconds)
+        self._in_flight.retry_later(work, delay_seconds)
 
-    def _finished(self, flush: Flush) -> None:
-        """All outputs of these records are acknowledged."""
-        self._failed_batches = 0
-        moved = False
-        for partition, share in flush.shares.items():
-            if partition.closed:
-                continue
-            moved |= partition.frontier.finish(share.offsets)
-            partition.in_flight_records -= len(share.offsets)
-            partition.in_flight_bytes -= share.value_bytes
-        if moved:
-            self._progress.frontier_moved()
-        for target, count in flush.outputs.items():
-            target.metrics.records_out[target.name] += count
-        for metrics, reason in flush.dead_letters:
-            metrics.dead_letters[reason] += 1
-        self._changed.set()
-        self._intake.room()
+    def _hasten(self, work: Work) -> None:
+        self._retries.hasten(work)
 
     def _output_failed(self, error: BaseException) -> None:
         log.warning(
@@ -352,22 +215,18 @@ class SegmentRunner:
             error,
         )
         self._head.producer_replacements += 1
-        self._failed_batches += 1
-        self._suspend()
+        self._replay.failed_batches += 1
+        self._replay.suspend()
 
-    def _suspend(self) -> None:
-        """The producer is lost: nothing may use it from now on."""
-        self._assignment.suspend()
-        self._reset()
-        self._replay.set()
-        self._changed.set()
+    def _commits_fail(self) -> None:
+        self._membership.lose()
 
     def _stop_on(self, error: StageStoppedError) -> None:
         """Hold the record that said stop, and end."""
         if self._error is None:
             self._error = error
             self._intake.halt()
-            self._lanes.drop_waiting(self._overtaken())  # now: lanes go on before the drain begins
+            self._in_flight.stop_at(error)  # now: lanes go on before the drain begins
             self._stopping.set()
 
     def _state(self, state: StageState) -> None:
@@ -382,13 +241,34 @@ class SegmentRunner:
             log.warning("the consumer was abandoned without a clean end: %r", error)
 
 
-def _listed(partitions: Iterable[TopicPartition]) -> str:
-    """Partitions in a line: `playback.raw[0,1,2]`."""
-    by_topic: dict[str, list[int]] = {}
-    for topic, partition in sorted(partitions):
-        by_topic.setdefault(topic, []).append(partition)
-    listed = [f"{topic}[{','.join(map(str, own))}]" for topic, own in by_topic.items()]
-    return " ".join(listed) or "no partitions"
+def _consumer_config(segment: Segment, environment: Environment) -> ConsumerConfig:
+    return ConsumerConfig(
+        group=segment.group,
+        topics=(segment.source,),
+        max_prefetch_bytes=segment.steps[0].stage.config.max_in_flight_bytes,
+        rebalance_timeout_seconds=2 * environment.config.revoke_drain_seconds + 10,
+    )
+
+
+def _compiled(
+    segment: Segment, topics: Mapping[str, TopicDescription], metrics: tuple[StageMetrics, ...]
+) -> tuple[tuple[StepRunner, ...], list[Target]]:
+    """The steps of a segment, and the topics that they write to."""
+    steps: list[StepRunner] = []
+    targets: list[Target] = []
+    for i, (step, own) in enumerate(zip(segment.steps, metrics, strict=True)):
+        by_name = {name: Target(topics[name], own) for name in step.written_topics()}
+        steps.append(StepRunner(segment, i, by_name, own))
+        targets += by_name.values()
+    return tuple(steps), targets
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the others, however deep it stands."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _lane_count(segment: Segment, steps: tuple[StepRunner, ...]) -> int:

@@ -10,7 +10,6 @@ from typing import Any
 from streamapp.errors import (
     DecodeError,
     EncodeError,
-    RecordTooLargeError,
     TooManyOutputsError,
 )
 from streamapp.observability.stage_metrics import StageMetrics
@@ -30,6 +29,11 @@ class StepRunner:
 
     Attributes:
         index: place in the segment.
+        function: the agent; one that yields is collected into a list.
+        decode: bytes to what the agent takes.
+        encode: what the agent gives to bytes.
+        plain: class of an output that may go to `plain_target` as it is; `None` without one.
+        plain_target: topic of outputs that name no other; `None` if a fused step takes them.
         stage_id: name of the stage.
         policy: its error policy.
         is_async: whether `call` gives an awaitable.
@@ -50,16 +54,21 @@ class StepRunner:
         self.policy = config.policy
         self.timeout_seconds = config.timeout_seconds
         self.codec = step.codec
-        self._decode = step.codec.decode
+        self.decode = step.codec.decode
         self.metrics = metrics
         self.dead_letters = targets[step.dead_letters]
         self.is_async = agent.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR)
         self.takes_context = agent.takes_context
         self._is_last = index == len(segment.steps) - 1
         self._max_outputs = config.max_outputs_per_record
-        self._function = _collected(agent.function, agent.shape, self._max_outputs)
+        self.function = _collected(agent.function, agent.shape, self._max_outputs)
         self._given: Codec[Any] = codec_for(agent.output_type)
+        self.encode = self._given.encode
         self._output = None if step.output is None else targets[step.output.name]
+        self.plain_target = self._output
+        # A list or an `Out` is never plain, nor is what any class could be.
+        own = self._given.instance_of
+        self.plain = None if own in (object, list, Out) else own
         self._routes = {name: targets[topic.name] for name, topic in step.routes.items()}
 
     def call(self, work: Work) -> Any:
@@ -75,8 +84,8 @@ class StepRunner:
         value = self._load(work) if item is None else item.value
         if self.takes_context:
             context = Context(self.pipeline, self.stage_id, work.record, work.failures + 1)
-            return self._function(value, context)
-        return self._function(value)
+            return self.function(value, context)
+        return self.function(value)
 
     def accept(self, work: Work, result: Any) -> int:
         """Take over what an attempt gave: all of it, or nothing and an error.
@@ -113,7 +122,7 @@ class StepRunner:
         """Let the data flow on unchanged: the policy `skip`."""
         record, item = work.record, work.item
         if self.index == 0 and self._output is not None:
-            _check_fits(self._output, record.key, record.value or b"", record.headers)
+            self._output.check(record.key, record.value or b"", record.headers)
             _place(work, (self._output, record.key, record.value, record.headers))
         else:
             value = self._load(work) if item is None else item.value
@@ -126,12 +135,32 @@ class StepRunner:
 
     def _load(self, work: Work) -> Any:
         value = work.record.value
-        if value is None:
-            raise DecodeError("the record has no value (a tombstone), but the stage takes one")
         try:
-            return self._decode(value)
-        except ValueError as error:
-            raise DecodeError(f"the value does not decode: {describe(error)}") from error
+            return self.decode(value)  # type: ignore[arg-type]  # None raises, and is told apart
+        except Exception as error:
+            failure = self.undecodable(value, error)
+            if failure is error:
+                raise
+            raise failure from error
+
+    @staticmethod
+    def undecodable(value: bytes | None, error: Exception) -> Exception:
+        """What it means that a record's value was refused with this error."""
+        if value is None:
+            failure = DecodeError("the record has no value (a tombstone), but the stage takes one")
+        elif isinstance(error, ValueError):
+            failure = DecodeError(f"the value does not decode: {describe(error)}")
+        else:
+            return error  # of a validator of the user's own
+        failure.__cause__ = error
+        return failure
+
+    @staticmethod
+    def unwritable(error: Exception) -> EncodeError:
+        """What it means that an output was refused with this error."""
+        failure = EncodeError(f"an output cannot be written: {describe(error)}")
+        failure.__cause__ = error
+        return failure
 
     def _output_of(self, value: Any, key: bytes | None, headers: Headers) -> Output | Item:
         target = self._output
@@ -149,9 +178,9 @@ class StepRunner:
         try:
             encoded = self._given.encode(value)
         except (ValueError, TypeError) as error:
-            raise EncodeError(f"an output cannot be written: {describe(error)}") from error
+            raise self.unwritable(error) from error
         if headers or key is None or len(encoded) + len(key) > target.roomy_bytes:
-            _check_fits(target, key, encoded, headers)
+            target.check(key, encoded, headers)
         return target, key, encoded, headers
 
     def _route(self, name: str) -> Target:
@@ -197,18 +226,6 @@ def _place(work: Work, one: Output | Item) -> None:
         work.pending = [one]
     else:
         work.pending.append(one)
-
-
-def _check_fits(target: Target, key: bytes | None, value: bytes, headers: Headers) -> None:
-    if key is None and target.needs_keys:
-        raise EncodeError(
-            f"an output without a key for topic {target.name!r}, which is compacted and needs one"
-        )
-    if not target.takes(key, value, headers):
-        raise RecordTooLargeError(
-            f"an output of {len(value)} bytes for topic {target.name!r}, which takes batches of"
-            f" {target.max_message_bytes}"
-        )
 
 
 def _key_bytes(key: object) -> bytes | None:

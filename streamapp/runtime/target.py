@@ -1,10 +1,11 @@
 """A topic that a segment writes to: its partitions, its limit, its open batches.
 
-Hot path: `partition_for` is called for each output.
+Hot path: `keyed` is looked at for each output.
 """
 
 from streamapp.brokers.partitioner import partition_for
 from streamapp.brokers.protocols import BatchBuilder, TopicDescription
+from streamapp.errors import EncodeError, RecordTooLargeError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import Headers
 
@@ -29,11 +30,12 @@ class Target:
         max_message_bytes: largest batch it takes, and so the largest record.
         roomy_bytes: size of key and value up to which only headers could be too much.
         open: the batch being filled for each partition.
+        keyed: partitions of the keys that were seen last.
     """
 
     __slots__ = (
-        "_cache",
         "_keyless",
+        "keyed",
         "max_message_bytes",
         "metrics",
         "name",
@@ -50,7 +52,7 @@ class Target:
         self.partitions = partitions = topic.partitions
         self.describe(topic)
         self.open: list[BatchBuilder | None] = [None] * partitions
-        self._cache: dict[bytes, int] = {}
+        self.keyed: dict[bytes | None, int] = {}  # never holds None, which goes in turns
         self._keyless = 0
 
     def describe(self, topic: TopicDescription) -> None:
@@ -60,22 +62,37 @@ class Target:
         self.roomy_bytes = topic.max_message_bytes // 2
 
     def partition_for(self, key: bytes | None) -> int:
-        """Partition of a key, as Kafka's own default partitioner has it.
+        """Partition of a key that is not in `keyed`, as Kafka's default partitioner has it.
 
         Records without a key stay together until `turn`, so that they make whole batches.
         """
         if key is None:
             return self._keyless
-        partition = self._cache.get(key)
-        if partition is None:
-            if len(self._cache) >= MAX_CACHED_KEYS:
-                self._cache.clear()
-            partition = self._cache[key] = partition_for(key, self.partitions)
+        if len(self.keyed) >= MAX_CACHED_KEYS:
+            self.keyed.clear()
+        partition = self.keyed[key] = partition_for(key, self.partitions)
         return partition
 
     def turn(self) -> None:
         """Let the next records without a key go to the next partition."""
         self._keyless = (self._keyless + 1) % self.partitions
+
+    def check(self, key: bytes | None, value: bytes, headers: Headers) -> None:
+        """Refuse an output that the broker would not take.
+
+        Raises:
+            EncodeError: the topic needs keys, and it has none.
+            RecordTooLargeError: it is larger than the topic's limit.
+        """
+        if key is None and self.needs_keys:
+            raise EncodeError(
+                f"an output without a key for topic {self.name!r}, which is compacted and needs one"
+            )
+        if not self.takes(key, value, headers):
+            raise RecordTooLargeError(
+                f"an output of {len(value)} bytes for topic {self.name!r}, which takes batches of"
+                f" {self.max_message_bytes}"
+            )
 
     def takes(self, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
         """Whether the broker would take this record, in a batch of its own."""

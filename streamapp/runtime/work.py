@@ -1,8 +1,10 @@
 """One record on its way through the steps of a segment.
 
-Hot path: one object for each record in flight.
+One object for each record that has to be remembered: its attempt suspended, failed, or gave more
+than one plain output. The others pass without one.
 """
 
+from collections import deque
 from typing import Any, TypeAlias
 
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
@@ -44,7 +46,11 @@ class Work:
         partition: where it came from; closed when the assignment is lost.
         order_key: records of the partition with this key wait for one another; `None` waits for
             nothing.
-        owns_key: whether it holds its key already, because it waited for it or is tried again.
+        owns_key: whether later records of its key wait for it.
+        behind: those that wait, in their order; `None` without any.
+        quarantined: whether too many wait behind it, so that it has one last attempt.
+        condemned: why it is not to be tried at all; `None` for all but those that waited behind a
+            record which was given up.
         item: what the next attempt works on; `None` is the record itself.
         pending: further values of fused steps, the next one last.
         outputs: held until the record ends.
@@ -54,6 +60,8 @@ class Work:
     """
 
     __slots__ = (
+        "behind",
+        "condemned",
         "dead_letters",
         "failures",
         "first_failure_at",
@@ -63,6 +71,7 @@ class Work:
         "owns_key",
         "partition",
         "pending",
+        "quarantined",
         "record",
     )
 
@@ -71,6 +80,9 @@ class Work:
         self.partition = partition
         self.order_key = order_key
         self.owns_key = False
+        self.behind: deque[Work] | None = None
+        self.quarantined = False
+        self.condemned: Exception | None = None
         self.item: Item | None = None
         self.pending: list[Item] | None = None
         self.outputs: list[Output] | None = None

@@ -28,7 +28,11 @@ class KafkaBatch(BatchBuilder):  # type: ignore[misc]  # untyped base
         if self._closed:
             return None
         appended: object | None = self._builder.append(
-            self._relative_offset, timestamp, key=key, value=value, headers=list(headers)
+            self._relative_offset,
+            timestamp,
+            key=key,
+            value=value,
+            headers=list(headers) if headers else [],
         )
         if appended is None:
             self.close()

@@ -70,6 +70,7 @@ class KafkaConsumer:
         self._placed = asyncio.Event()
         self._placing_error: BrokerError | None = None
         self._next: dict[KafkaTopicPartition, int] = {}  # after what was handed out
+        self._committed: dict[TopicPartition, CommittedOffset] = {}
         self._singly = False
 
     async def start(self) -> None:
@@ -97,8 +98,7 @@ class KafkaConsumer:
         if client is not None:
             await self._connection.stop(client.stop, (client,))
         self._held = frozenset()
-        self._unplaced.clear()
-        self._next.clear()
+        self._forget_placed()
 
     def assignment(self) -> frozenset[TopicPartition]:
         """Partitions this member holds now: none between revocation and assignment."""
@@ -167,6 +167,10 @@ class KafkaConsumer:
                     await client.commit(payload)
             except LOST_MEMBERSHIP as error:
                 raise commit_refused(error, self._config.group) from error
+
+    def committed(self, partition: TopicPartition) -> CommittedOffset | None:
+        """What the group had committed here when this member got it; `None` without a commit."""
+        return self._committed.get(partition)
 
     async def position(self, partition: TopicPartition) -> int:
         """Offset that the next fetch of this partition starts at."""
@@ -277,8 +281,12 @@ class KafkaConsumer:
             await self._listener.on_partitions_revoked(self._held)
         finally:
             self._held = frozenset()
-            self._unplaced.clear()
-            self._next.clear()
+            self._forget_placed()
+
+    def _forget_placed(self) -> None:
+        self._unplaced.clear()
+        self._next.clear()
+        self._committed.clear()
 
     async def _assign(self, partitions: Collection[KafkaTopicPartition]) -> None:
         self._held = frozenset(TopicPartition(*partition) for partition in partitions)
@@ -308,12 +316,20 @@ class KafkaConsumer:
         doing = f"group {self._config.group!r}: reading committed offsets"
         with reported(doing, self._connection.address):
             async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
-                committed = await asyncio.gather(*(client.committed(p) for p in waiting))
-                start = dict(zip(waiting, committed, strict=True))
-                fresh = [partition for partition, offset in start.items() if offset is None]
+                # The client's own `committed` gives no metadata, and asks for one at a time.
+                coordinator = client._coordinator  # noqa: SLF001 - there is no public way
+                found = await coordinator.fetch_committed_offsets(waiting)
+                committed = {
+                    TopicPartition(*place): CommittedOffset(kept.offset, kept.metadata or "")
+                    for place, kept in found.items()
+                    if kept.offset >= 0
+                }
+                start = {kafka_partition(p): kept.offset for p, kept in committed.items()}
+                fresh = [partition for partition in waiting if partition not in start]
                 earliest = self._config.offset_reset == "earliest"
                 ask = client.beginning_offsets if earliest else client.end_offsets
                 start |= await ask(fresh)
+            self._committed |= committed
             for partition, offset in start.items():
                 if partition in self._unplaced:  # nobody sought in the meantime
                     client.seek(partition, offset)

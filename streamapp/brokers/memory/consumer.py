@@ -46,6 +46,7 @@ class MemoryConsumer:
         self._membership: Membership | None = None
         self._logs: dict[TopicPartition, PartitionLog] = {}
         self._positions: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, CommittedOffset] = {}
         self._paused: set[TopicPartition] = set()
         self._cold: set[TopicPartition] = set()
         self._rebalancing = True
@@ -132,6 +133,10 @@ class MemoryConsumer:
                 "not hold; its new owner goes on from the last commit"
             )
         self._group.commit(self._membership, offsets)
+
+    def committed(self, partition: TopicPartition) -> CommittedOffset | None:
+        """What the group had committed here when this member got it; `None` without a commit."""
+        return self._committed.get(partition)
 
     async def position(self, partition: TopicPartition) -> int:
         """Offset that the next fetch of this partition starts at."""
@@ -291,6 +296,7 @@ class MemoryConsumer:
             log = self._topics.log(partition)
             committed = self._group.commits.get(partition)
             if committed is not None:
+                self._committed[partition] = committed
                 position = committed.offset
             elif self._config.offset_reset == "earliest":
                 position = log.start_offset
@@ -306,6 +312,7 @@ class MemoryConsumer:
             log.readers.pop(self, None)
         self._logs = {}
         self._positions = {}
+        self._committed = {}
         self._paused.clear()
         self._cold.clear()
 

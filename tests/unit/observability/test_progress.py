@@ -72,7 +72,35 @@ def test_a_moving_frontier_is_progress(stage: WatchedStage) -> None:
     stage.measure(500, 0)
     stage.clock.advance(59)
     stage.watch.frontier_moved()
+    stage.watch.finished(FIRST)
     stage.clock.advance(59)
+    assert stage.healthy()
+
+
+def test_one_partition_that_stands_still_while_others_move_is_a_stall(stage: WatchedStage) -> None:
+    stage.measure(500, 3)
+    for _ in range(6):
+        stage.clock.advance(10)
+        stage.watch.frontier_moved()
+        stage.watch.finished(FIRST)
+        stage.measure(500, 3)
+    health = stage_health(stage.metrics, stage.clock.monotonic(), STALL_SECONDS)
+    assert not health.ok
+    assert health.reason == f"{SECOND.topic}[1]: lag of 3 records and no progress for 60 s"
+
+
+def test_a_partition_that_finishes_out_of_order_makes_progress(stage: WatchedStage) -> None:
+    stage.measure(500, 3)
+    stage.clock.advance(59)
+    stage.watch.frontier_moved()
+    stage.watch.finished(FIRST)
+    stage.watch.finished(SECOND)  # its frontier does not move: the first record waits
+    stage.clock.advance(30)
+    assert stage.healthy()
+    stage.measure(0, 0)
+    stage.clock.advance(7200)
+    stage.watch.frontier_moved()
+    stage.measure(0, 1)  # new lag after hours of quiet
     assert stage.healthy()
 
 

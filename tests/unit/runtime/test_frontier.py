@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamapp.runtime.commit_metadata import decode, encode
 from streamapp.runtime.frontier import Frontier
 
 
@@ -38,6 +39,47 @@ def test_the_position_is_always_the_first_unfinished_delivered_offset(
         unfinished = [offset for offset in delivered if offset not in finished]
         assert frontier.position == (unfinished[0] if unfinished else delivered[-1] + 1)
         assert frontier.idle == (not unfinished)
+
+
+@given(
+    gaps=st.lists(st.integers(1, 4), min_size=1, max_size=60),
+    seed=st.integers(),
+    chunk=st.integers(1, 9),
+)
+def test_a_restart_works_on_what_is_unfinished_and_on_nothing_else(
+    gaps: list[int], seed: int, chunk: int
+) -> None:
+    offsets = [sum(gaps[: i + 1]) for i in range(len(gaps))]
+    rng = random.Random(seed)
+    before = Frontier()
+    before.deliver(offsets)
+    finished = set(rng.sample(offsets, rng.randint(0, len(offsets))))
+    before.finish(sorted(finished))
+    position = before.position
+    assert position is not None
+    text, _ = encode(position, before.finished_ahead)
+
+    after = Frontier(position, decode(text, position))
+    worked_on: list[int] = []
+    again = [offset for offset in offsets if offset >= position]
+    while again:
+        already = after.deliver(again[:chunk])
+        worked_on += [offset for offset in again[:chunk] if offset not in already]
+        del again[:chunk]
+        assert after.position == next((o for o in offsets if o not in finished), offsets[-1] + 1)
+    assert worked_on == [offset for offset in offsets if offset not in finished]
+    after.finish(worked_on)
+    assert after.position == offsets[-1] + 1
+    assert not after.finished_ahead
+
+
+def test_what_compaction_took_away_is_forgotten() -> None:
+    frontier = Frontier(10, {12, 14})
+    assert not frontier.deliver([10, 13])
+    assert not frontier.deliver([15])
+    frontier.finish([10, 13, 15])
+    assert frontier.position == 16
+    assert not frontier.finished_ahead
 
 
 def test_a_gap_at_the_end_is_passed_over_only_when_nothing_is_unfinished() -> None:

@@ -1,21 +1,39 @@
 """Records of one key follow one another, whatever ends when; none is forgotten."""
 
 import random
+from collections.abc import Sequence
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.record import StoredRecord, TopicPartition
 from streamapp.runtime.partition import Partition
-from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.ready import Chunk, ReadyQueue, wait_behind
 from streamapp.runtime.work import Work
 
 PLACE = TopicPartition("t", 0)
 
 
-def work(partition: Partition, offset: int, key: bytes | None) -> Work:
-    return Work(StoredRecord("t", 0, offset, 0, key, b""), partition, key)
+def chunk(partition: Partition, keys: Sequence[bytes | None]) -> Chunk:
+    records = [StoredRecord("t", 0, offset, 0, key, b"") for offset, key in enumerate(keys)]
+    return Chunk(partition, records)
+
+
+def take(queue: ReadyQueue) -> Work | None:
+    """The next record that may be started, which holds its key from then on: what a lane does."""
+    if (first := queue.take_first()) is not None:
+        return first
+    while (current := queue.chunk()) is not None:
+        holders = queue.holders(current.partition)
+        for record in current.records:
+            work = Work(record, current.partition, record.key)
+            if record.key is not None and (holder := holders.get(record.key)) is not None:
+                wait_behind(holder, work)
+                continue
+            queue.hold(work)
+            return work
+        queue.used_up(current)
+    return None
 
 
 @given(
@@ -28,16 +46,15 @@ def test_every_record_ends_once_and_in_the_order_of_its_key(
     keys: list[bytes | None], seed: int, lanes: int, failing: float
 ) -> None:
     rng = random.Random(seed)
-    partition = Partition(PLACE)
-    queue = ReadyQueue(side_by_side=lanes > 1)
-    queue.put(work(partition, offset, key) for offset, key in enumerate(keys))
+    queue = ReadyQueue()
+    queue.put(chunk(Partition(PLACE), keys))
     running: list[Work] = []
     waiting: list[Work] = []
     ended: list[Work] = []
     while len(ended) < len(keys):
         if waiting and rng.random() < 0.5:
             queue.put_first([waiting.pop(rng.randrange(len(waiting)))])
-        taken = queue.take() if len(running) < lanes else None
+        taken = take(queue) if len(running) < lanes else None
         if taken is not None:
             in_work = {w.order_key for w in running + waiting} - {None}
             assert taken.order_key not in in_work
@@ -54,28 +71,42 @@ def test_every_record_ends_once_and_in_the_order_of_its_key(
         offsets = [w.record.offset for w in ended if w.order_key == key]
         assert offsets == sorted(offsets)
     assert sorted(w.record.offset for w in ended) == list(range(len(keys)))
-    assert queue.take() is None
+    assert take(queue) is None
 
 
-@pytest.mark.parametrize("side_by_side", [True, False])
-def test_records_of_a_closed_partition_are_passed_over(*, side_by_side: bool) -> None:
+def test_records_of_a_closed_partition_are_passed_over() -> None:
     gone, held = Partition(PLACE), Partition(PLACE)
-    queue = ReadyQueue(side_by_side=side_by_side)
-    queue.put([work(gone, 1, b"a"), work(held, 2, b"a")])
+    queue = ReadyQueue()
+    queue.put(chunk(gone, [b"a"]))
+    queue.put(chunk(held, [b"a"]))
     gone.closed = True
-    taken = queue.take()
+    taken = take(queue)
     assert taken is not None
     assert taken.partition is held
 
 
 def test_what_is_dropped_is_not_handed_out() -> None:
-    partition = Partition(PLACE)
-    queue = ReadyQueue(side_by_side=True)
-    queue.put(work(partition, offset, b"a") for offset in range(3))
-    first = queue.take()
+    queue = ReadyQueue()
+    queue.put(chunk(Partition(PLACE), [b"a", b"a", b"a"]))
+    first = take(queue)
     assert first is not None
-    assert queue.take() is None  # the second waits behind its key
-    queue.drop({})
+    assert take(queue) is None  # the second waits behind its key
+    queue.drop()
     queue.release(first)
-    assert queue.take() is None
+    assert take(queue) is None
     assert not queue
+
+
+def test_what_is_kept_goes_on_when_the_rest_is_dropped() -> None:
+    queue = ReadyQueue()
+    queue.put(chunk(Partition(PLACE), [b"a", b"a", b"a"]))
+    first = take(queue)
+    assert first is not None
+    assert take(queue) is None
+    queue.drop(lambda work: work.record.offset == 1)
+    queue.release(first)
+    kept = take(queue)
+    assert kept is not None
+    assert kept.record.offset == 1
+    queue.release(kept)
+    assert take(queue) is None

@@ -1,0 +1,193 @@
+"""Attempts on one record: from the first that left the burst to the end of the record."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from streamapp.clock import Clock
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.runtime.delivery import Delivery
+from streamapp.runtime.lane import Interruption, Lane
+from streamapp.runtime.ready import ReadyQueue, wait_behind
+from streamapp.runtime.slices import TimeSlice
+from streamapp.runtime.steps import StepRunner
+from streamapp.runtime.work import Item, Work
+
+
+class AbandonedError(Exception):
+    """The record of a cancelled attempt will be delivered again; never leaves the lanes."""
+
+
+class Attempts:
+    """Runs attempts on a record until it ends, fails for now, or is abandoned.
+
+    Args:
+        steps: steps of the segment.
+        ready: where its key is held.
+        delivery: where its outputs go when it has ended.
+        clock: measures attempts.
+        metrics: counters of the segment.
+        on_failed: called with a record, the step and the error of a failed attempt; it decides,
+            and returns whether the record goes on with its next item now.
+        on_backlog: called with a record and how many wait behind it.
+    """
+
+    def __init__(
+        self,
+        steps: tuple[StepRunner, ...],
+        ready: ReadyQueue,
+        delivery: Delivery,
+        clock: Clock,
+        metrics: StageMetrics,
+        *,
+        on_failed: Callable[[Work, StepRunner, Exception], bool],
+        on_backlog: Callable[[Work, int], None],
+    ) -> None:
+        self.ready = ready
+        self.delivery = delivery
+        self.slice = TimeSlice(clock)
+        self.ending = False
+        self._steps = steps
+        self._clock = clock
+        self._metrics = metrics
+        self._on_failed = on_failed
+        self._on_backlog = on_backlog
+
+    def wait_behind(self, holder: Work, work: Work) -> None:
+        """Let a record wait for the one that holds its key."""
+        waiting = wait_behind(holder, work)
+        if holder.failures:
+            self._on_backlog(holder, waiting)
+
+    async def run(self, work: Work, lane: Lane, started: float) -> None:
+        """Try a record that waited for its key or is to be tried again.
+
+        Raises:
+            AbandonedError: it will be delivered again.
+        """
+        step = self._step_of(work)
+        result, error = None, work.condemned
+        if error is None:
+            result, error = await self._attempt(work, lane, step, started)
+        await self.conclude(work, lane, step, started, result, error)
+
+    async def conclude(
+        self,
+        work: Work,
+        lane: Lane,
+        step: StepRunner,
+        started: float,
+        result: Any,
+        error: Exception | None,
+    ) -> None:
+        """Take over what an attempt gave, and go on until the record is done with for now.
+
+        Raises:
+            AbandonedError: it will be delivered again.
+        """
+        while True:
+            lane.deadline = None
+            if lane.task is not None and lane.task.cancelling():
+                await self._settle(lane)  # the agent gave a result in spite of a cancel
+            lane.cancels = 0
+            error = error or _accepted(step, work, result)
+            ended = self._clock.monotonic()
+            step.metrics.attempt_duration.observe(int((ended - started) * 1e6))
+            started = ended
+            if error is not None and not self._on_failed(work, step, error):
+                return
+            if not work.pending:
+                self.end(work)
+                return
+            self._go_on(work, work.pending.pop())
+            if started >= self.slice.end:
+                started = await self.slice.give_way()
+                if work.partition.closed:
+                    return
+            step = self._step_of(work)
+            result, error = await self._attempt(work, lane, step, started)
+
+    def end(self, work: Work) -> None:
+        """A record's way is over: its outputs may leave, and its key is free."""
+        timestamp = work.record.timestamp
+        if timestamp >= 0:  # -1 is a record without one
+            self._metrics.age.observe(int(self._clock.time() * 1000) - timestamp)
+        if not work.partition.closed:
+            self.delivery.outbox(work.partition).add(work)
+            self.ready.release(work)
+
+    def interrupted(self, lane: Lane, step: StepRunner) -> Exception:
+        """What a cancelled attempt failed with.
+
+        Raises:
+            AbandonedError: it was abandoned.
+            asyncio.CancelledError: the segment ends.
+        """
+        reason = lane.interruption
+        lane.deadline = None
+        if self.ending:
+            raise asyncio.CancelledError
+        lane.forgive()
+        if reason is Interruption.ABANDONED:
+            raise AbandonedError
+        if reason is Interruption.TIMEOUT:
+            return TimeoutError(f"the attempt took longer than {step.timeout_seconds:g} s")
+        return RuntimeError(f"the agent of stage {step.stage_id!r} cancelled itself")
+
+    @staticmethod
+    def as_failure(raised: BaseException) -> Exception:
+        """What an agent raised, as an error that a policy can decide about."""
+        if isinstance(raised, Exception):
+            return raised
+        error = RuntimeError(f"the agent raised {type(raised).__name__}")
+        error.__cause__ = raised
+        return error
+
+    def _step_of(self, work: Work) -> StepRunner:
+        return self._steps[0 if work.item is None else work.item.step]
+
+    async def _attempt(
+        self, work: Work, lane: Lane, step: StepRunner, started: float
+    ) -> tuple[Any, Exception | None]:
+        try:
+            result = step.call(work)
+            if step.is_async:
+                lane.deadline = started + step.timeout_seconds
+                result = await result
+        except asyncio.CancelledError:
+            return None, self.interrupted(lane, step)
+        except (Exception, SystemExit) as raised:  # noqa: BLE001 - an agent's may be any
+            return None, self.as_failure(raised)
+        return result, None
+
+    def _go_on(self, work: Work, item: Item) -> None:
+        work.item = item
+        work.failures = 0
+        self._steps[item.step].metrics.records_in += 1
+
+    async def _settle(self, lane: Lane) -> None:
+        """Take up a cancel that was asked for and has not come yet; it was the attempt's."""
+        self._forgive(lane)
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self.ending:
+                raise
+            self._forgive(lane)
+
+    def _forgive(self, lane: Lane) -> None:
+        if not self.ending:
+            lane.forgive()
+
+
+def _accepted(step: StepRunner, work: Work, result: Any) -> Exception | None:
+    """Take over an attempt's outputs and count it; or the error that speaks against them."""
+    try:
+        count = step.accept(work, result)
+    except Exception as raised:  # noqa: BLE001 - a user's own type, asked for its class
+        return raised
+    if count:
+        step.metrics.processed += 1
+    else:
+        step.metrics.filtered += 1
+    return None

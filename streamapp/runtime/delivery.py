@@ -1,0 +1,114 @@
+"""The one place where outputs, dead letters and offsets leave a segment, for each input partition.
+
+Lanes know no more of it than this. What is here delivers at least once: the partitions share one
+outbox and the worker's producer, and offsets are committed on their own, behind it. Delivery in
+transactions takes its place with an outbox and a transactional producer for each input partition,
+whose transaction carries the offsets too.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from streamapp.observability.progress import ProgressWatch
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.record import TopicPartition
+from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.committer import Committer
+from streamapp.runtime.config import Environment
+from streamapp.runtime.outbox import Flush, Outbox
+from streamapp.runtime.partition import Partition
+
+
+class Delivery(Protocol):
+    """How what was made of records leaves, and how far that has come."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be sent or acknowledged."""
+
+    def outbox(self, partition: Partition) -> Outbox:
+        """Where the outputs of this partition's records go."""
+
+    def look(self) -> None:
+        """Send what is full."""
+
+    def hurry(self) -> None:
+        """Send what there is without waiting for more."""
+
+    def discard(self) -> None:
+        """Forget what is not acknowledged: its records will be delivered again."""
+
+    async def run(self) -> None:
+        """Send and commit until cancelled."""
+
+    async def commit(self) -> bool:
+        """Commit what has moved; whether nothing is left to commit."""
+
+
+class AtLeastOnce:
+    """Outputs first, offsets when they are acknowledged.
+
+    Args:
+        assignment: the open partitions.
+        environment: the shared producer, the clock, deadlines and bounds.
+        progress: told when a frontier moves.
+        on_room: called when records have finished.
+        on_failed: called when a batch failed: nothing is sent until `discard`.
+        on_lost: called when commits have failed for longer than their deadline.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        environment: Environment,
+        progress: ProgressWatch,
+        *,
+        on_room: Callable[[], None],
+        on_failed: Callable[[BaseException], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._partitions: Mapping[TopicPartition, Partition] = assignment.partitions
+        self._metrics: StageMetrics = assignment.metrics
+        self._progress = progress
+        self._on_room = on_room
+        self._outbox = Outbox(environment, on_finished=self._finished, on_failed=on_failed)
+        self._committer = Committer(
+            assignment, environment.clock, environment.config, on_lost=on_lost
+        )
+        self.look = self._outbox.look
+        self.hurry = self._outbox.hurry
+        self.discard = self._outbox.discard
+        self.commit = self._committer.commit
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be sent or acknowledged."""
+        return self._outbox.empty
+
+    def outbox(self, _partition: Partition) -> Outbox:
+        """Where the outputs of this partition's records go: the same for all."""
+        return self._outbox
+
+    async def run(self) -> None:
+        """Send and commit until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._outbox.run())
+            group.create_task(self._committer.run())
+
+    def _finished(self, flush: Flush) -> None:
+        """All outputs of these records are acknowledged."""
+        finished = 0
+        for partition, share in flush.shares.items():
+            if partition.closed:
+                continue
+            if partition.finish(share.offsets, share.value_bytes):
+                self._progress.frontier_moved()
+            self._progress.finished(partition.name)
+            finished += len(share.offsets)
+        for target, count in flush.outputs.items():
+            target.metrics.records_out[target.name] += count
+        for metrics, reason in flush.dead_letters:
+            metrics.dead_letters[reason] += 1
+        self._committer.finished(finished)
+        self._on_room()

@@ -1,0 +1,140 @@
+"""All that is in flight in a segment: in lanes, waiting for another attempt, on its way out."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+from streamapp.clock import Clock
+from streamapp.errors import StageStoppedError
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.record import TopicPartition
+from streamapp.runtime.delivery import Delivery
+from streamapp.runtime.lanes import Lanes
+from streamapp.runtime.ready import Keep, keep_nothing
+from streamapp.runtime.retries import RetryQueue
+from streamapp.runtime.work import Work
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""Between two looks at attempts that do not end."""
+
+
+class InFlight:
+    """Finishes or forgets what is in flight.
+
+    Args:
+        lanes: run attempts.
+        retries: wait for the next one.
+        delivery: sends what came of them.
+        clock: measures deadlines.
+        metrics: counters of the segment.
+
+    Attributes:
+        changed: set whenever something ended or was sent.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        retries: RetryQueue,
+        delivery: Delivery,
+        clock: Clock,
+        metrics: StageMetrics,
+    ) -> None:
+        self._lanes = lanes
+        self._retries = retries
+        self._delivery = delivery
+        self._clock = clock
+        self._metrics = metrics
+        self._reported: set[Work] = set()
+        self._keep: Keep = keep_nothing
+        self.changed = asyncio.Event()
+
+    def dry(self) -> None:
+        """Nothing is left to start: send what there is."""
+        self._delivery.hurry()
+        self.changed.set()
+
+    def retry_later(self, work: Work, delay_seconds: float) -> None:
+        """Keep a record and its key until its next attempt."""
+        self._lanes.hold(work)
+        self._retries.add(work, delay_seconds)
+
+    def drop_waiting(self) -> None:
+        """Forget what is not running: it will be delivered again."""
+        self._lanes.drop_waiting(self._keep)
+        self._retries.drop(self._keep)
+
+    def stop_at(self, stopped: StageStoppedError) -> None:
+        """Start nothing more, but for what stands before this record: the next run begins there."""
+
+        def stands_before(work: Work) -> bool:
+            return work.partition.name == stopped.partition and work.record.offset < stopped.offset
+
+        self._keep = stands_before
+        self.drop_waiting()
+
+    def forget(self) -> None:
+        """Forget all work of closed partitions, of which there are only those."""
+        self._lanes.drop_waiting(keep_nothing)
+        self._retries.drop()
+        self._lanes.abandon()
+        self._delivery.discard()
+
+    async def drain(self, deadline_seconds: float, given_up: asyncio.Event) -> bool:
+        """Finish what runs; whether that was done in time, and before it was given up."""
+        deadline = self._clock.monotonic() + deadline_seconds
+        self.drop_waiting()
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                while self._unfinished(deadline) and not given_up.is_set():
+                    self.changed.clear()
+                    self._delivery.hurry()
+                    await self.changed.wait()
+        except TimeoutError:
+            return False
+        return not given_up.is_set()
+
+    def _unfinished(self, deadline: float) -> bool:
+        """Whether anything is under way that can end before then, in monotonic seconds."""
+        lanes = self._lanes
+        running = lanes.busy or lanes.waiting or not self._delivery.empty
+        return running or self._retries.due_by(deadline)
+
+    async def quiet(self, seconds: float) -> Collection[TopicPartition]:
+        """Wait until abandoned attempts have ended, so that no key is worked on twice at once.
+
+        Returns:
+            Partitions whose attempts have not ended by then.
+        """
+        give_up_at = self._clock.monotonic() + seconds
+        while True:
+            self._lanes.abandon()
+            left = {partition.name for partition in self._lanes.in_hands_of_closed()}
+            if not left or self._clock.monotonic() >= give_up_at:
+                return left
+            self.changed.clear()
+            try:
+                async with asyncio.timeout(min(LOOK_SECONDS, seconds)):
+                    await self.changed.wait()
+            except TimeoutError:
+                self.sweep()
+
+    def sweep(self) -> None:
+        """Cancel attempts that have taken too long, and tell of those that do not end."""
+        self._lanes.expire(self._clock.monotonic())
+        stuck = self._lanes.stuck()
+        self._metrics.stuck_attempts = len(stuck)
+        for work in stuck:
+            if work not in self._reported:
+                log.warning(
+                    "stage %s of %s: the attempt on %s[%d] at offset %d goes on although it was"
+                    " cancelled; its key waits for it, other records go on",
+                    self._metrics.stage,
+                    self._metrics.pipeline,
+                    work.record.topic,
+                    work.record.partition,
+                    work.record.offset,
+                )
+        self._reported = set(stuck)

@@ -1,0 +1,85 @@
+"""A lane: one coroutine that runs attempts, and the ways to interrupt it."""
+
+import asyncio
+from enum import Enum, auto
+
+from streamapp.record import Record
+from streamapp.runtime.partition import Partition
+from streamapp.runtime.work import Work
+
+CANCEL_AGAIN_SECONDS = 5.0
+"""How long an agent may clean up after it was cancelled, before it is cancelled again."""
+
+
+class Interruption(Enum):
+    """Why a running attempt was cancelled."""
+
+    TIMEOUT = auto()
+    ABANDONED = auto()
+
+
+class Lane:
+    """One coroutine and what it works on.
+
+    Attributes:
+        task: runs it.
+        work: record in its hands, once others have to know of it; `None` when it is parked.
+        record, partition: what it has just begun; made into `work` when the attempt suspends.
+        started: monotonic seconds at which that attempt began.
+        deadline: monotonic seconds at which the attempt on `work` has taken too long; `None`
+            outside an attempt that can be interrupted.
+        interruption: why its attempt is being cancelled.
+        cancels: how often this attempt was cancelled.
+        wake: set while it is parked.
+    """
+
+    __slots__ = (
+        "cancels",
+        "deadline",
+        "interruption",
+        "partition",
+        "record",
+        "started",
+        "task",
+        "wake",
+        "work",
+    )
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.work: Work | None = None
+        self.record: Record | None = None
+        self.partition: Partition | None = None
+        self.started = 0.0
+        self.deadline: float | None = None
+        self.interruption: Interruption | None = None
+        self.cancels = 0
+        self.wake: asyncio.Future[None] | None = None
+
+    @property
+    def stuck(self) -> bool:
+        """Whether its agent goes on although it was cancelled a while ago."""
+        return self.cancels > 1
+
+    def interrupt(self, reason: Interruption, now: float) -> None:
+        """Cancel the attempt, and again after a while if it has not ended by then.
+
+        A single cancel can get lost in Python 3.11; one that comes too soon cuts the agent's own
+        clean-up short.
+        """
+        self.interruption = reason
+        self.deadline = now + CANCEL_AGAIN_SECONDS
+        self.cancels += 1
+        if self.task is not None:
+            self.task.cancel()
+
+    def forgive(self) -> None:
+        """Let the cancels of an attempt that has ended count no more, whoever they came from.
+
+        Ours of a timeout, or those of an agent that cancels its own task and swallows it, as
+        timeouts written by hand do.
+        """
+        self.interruption = None
+        self.cancels = 0
+        while self.task is not None and self.task.cancelling():
+            self.task.uncancel()

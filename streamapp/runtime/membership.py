@@ -1,0 +1,158 @@
+"""Membership of a segment in its group: what a rebalance does, and joining anew."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from streamapp.errors import BrokerError
+from streamapp.observability.progress import ProgressWatch
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.policies.backoff import Backoff
+from streamapp.record import TopicPartition
+from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.config import Environment
+from streamapp.runtime.delivery import Delivery
+from streamapp.runtime.in_flight import InFlight
+from streamapp.runtime.intake import Intake
+from streamapp.runtime.replay import Replay
+
+log = logging.getLogger(__name__)
+
+JOIN_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
+"""Waits between tries to join the group anew."""
+
+
+class Membership:
+    """Listens to the rebalances of the consumer.
+
+    Rebalances are eager: everything is given back, then the new assignment is taken.
+
+    Args:
+        group: name of the group.
+        metrics: counters of each stage of the segment.
+        environment: the clock, the jitter and deadlines.
+        assignment, intake, in_flight, delivery, replay: the parts of the segment.
+        progress: told of each assignment.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        metrics: Sequence[StageMetrics],
+        environment: Environment,
+        *,
+        assignment: Assignment,
+        intake: Intake,
+        in_flight: InFlight,
+        delivery: Delivery,
+        replay: Replay,
+        progress: ProgressWatch,
+    ) -> None:
+        self._group = group
+        self._metrics = metrics
+        self._assignment = assignment
+        self._intake = intake
+        self._in_flight = in_flight
+        self._delivery = delivery
+        self._replay = replay
+        self._progress = progress
+        self._env = environment
+        self._lost = asyncio.Event()
+        self._ending = False
+
+    async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        """Start on newly assigned partitions."""
+        for metrics in self._metrics:
+            metrics.rebalances += 1
+            metrics.cut_off_since = None
+        self._progress.assigned(partitions)
+        self._assignment.open(partitions, self._intake.take_put_back())
+        if self._replay.needed.is_set():
+            self._assignment.suspend()  # there is no producer now; they open with the others
+        if not self._ending:
+            self._intake.go_on()
+        log.info("%s: assigned %s", self._group, _listed(partitions))
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """Finish what is in flight within the deadline, commit, and let go of everything."""
+        self._cut_off()
+        try:
+            if self._assignment.partitions:
+                seconds = self._env.config.revoke_drain_seconds
+                drained = await self._in_flight.drain(seconds, self._replay.needed)
+                await self._delivery.commit()
+                how = "" if drained else ", with work in flight that will be delivered again"
+                log.info("%s: gave back %s%s", self._group, _listed(partitions), how)
+        finally:
+            self._let_go()
+        # What comes back must not meet its own last attempt; a stuck one is not waited for.
+        await self._in_flight.quiet(self._env.config.stop_timeout_seconds)
+
+    async def leave(self) -> bool:
+        """Drain, commit and let go of everything for good; whether all in flight was finished."""
+        self._ending = True
+        self._intake.halt()
+        seconds = self._env.config.shutdown_drain_seconds
+        drained = await self._in_flight.drain(seconds, self._replay.needed)
+        await self._delivery.commit()
+        self._let_go()
+        return drained
+
+    def lose(self) -> None:
+        """The group no longer takes commits of this member: have it join anew."""
+        self._lost.set()
+
+    async def run(self) -> None:
+        """Join the group anew whenever membership is lost, until cancelled."""
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            if not self._ending:
+                await self._join_anew()
+
+    async def _join_anew(self) -> None:
+        """Give the assignment up rather than keep it without being able to commit."""
+        head = self._metrics[0]
+        log.warning(
+            "%s: no commit has succeeded for %g s; the assignment is given up and the group joined"
+            " anew, what is not committed will be delivered again",
+            self._group,
+            self._env.config.commit_deadline_seconds,
+        )
+        head.assignments_given_up += 1
+        self._cut_off()
+        self._intake.detach()
+        self._let_go()
+        await self._in_flight.quiet(self._env.config.stop_timeout_seconds)
+        await self._assignment.consumer.stop()
+        attempt = 0
+        while True:
+            try:
+                await self._assignment.consumer.start()
+            except BrokerError as error:
+                attempt += 1
+                log.warning("%s: the group cannot be joined yet: %s", self._group, error)
+                await self._env.clock.sleep(JOIN_BACKOFF.delay_seconds(attempt, self._env.rng))
+            else:
+                self._intake.attach()
+                return
+
+    def _cut_off(self) -> None:
+        self._intake.halt()
+        for metrics in self._metrics:
+            if metrics.cut_off_since is None:
+                metrics.cut_off_since = self._env.clock.monotonic()
+
+    def _let_go(self) -> None:
+        self._assignment.close()
+        self._intake.take_put_back()
+        self._in_flight.forget()
+
+
+def _listed(partitions: Iterable[TopicPartition]) -> str:
+    """Partitions in a line: `playback.raw[0,1,2]`."""
+    by_topic: dict[str, list[int]] = {}
+    for topic, partition in sorted(partitions):
+        by_topic.setdefault(topic, []).append(partition)
+    listed = [f"{topic}[{','.join(map(str, own))}]" for topic, own in by_topic.items()]
+    return " ".join(listed) or "no partitions"

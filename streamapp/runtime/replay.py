@@ -1,0 +1,109 @@
+"""Delivering again: after a failed batch, a lost producer, or commits that no longer succeed."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+
+from streamapp.errors import BrokerError
+from streamapp.policies.backoff import Backoff
+from streamapp.record import TopicPartition
+from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.config import Environment
+from streamapp.runtime.in_flight import InFlight
+from streamapp.runtime.intake import Intake
+from streamapp.runtime.target import Target
+
+log = logging.getLogger(__name__)
+
+REPLAY_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
+"""Waits before further replays when no batch in between was acknowledged."""
+
+LOOK_SECONDS = 1.0
+"""Between two looks at partitions that wait for an attempt which does not end."""
+
+
+class Replay:
+    """Closes the open partitions when their outputs are lost, and opens them at their frontier.
+
+    Args:
+        assignment: the partitions.
+        intake: where records are put back.
+        in_flight: what is forgotten.
+        targets: topics whose limits are read again.
+        environment: the shared producer, the clock, the jitter.
+
+    Attributes:
+        needed: set while there is no producer to use.
+        failed_batches: since the last one that was acknowledged.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        intake: Intake,
+        in_flight: InFlight,
+        targets: Collection[Target],
+        environment: Environment,
+    ) -> None:
+        self._assignment = assignment
+        self._intake = intake
+        self._in_flight = in_flight
+        self._targets = targets
+        self._env = environment
+        self._generation = 0
+        self.needed = asyncio.Event()
+        self.failed_batches = 0
+        environment.producer.on_replaced(self.suspend)
+
+    def start(self) -> None:
+        """Take the producer that is there now for the first one."""
+        self._generation = self._env.producer.generation
+
+    def suspend(self) -> None:
+        """The producer is lost: nothing may use it from now on."""
+        self._assignment.suspend()
+        self._in_flight.forget()
+        self.needed.set()
+        self._in_flight.changed.set()
+
+    async def run(self) -> None:
+        """Replay whenever it is needed, until cancelled."""
+        while True:
+            await self.needed.wait()
+            if self.failed_batches > 1:
+                delay = REPLAY_BACKOFF.delay_seconds(self.failed_batches - 1, self._env.rng)
+                await self._env.clock.sleep(delay)
+            producer, usable = self._env.producer, False
+            held: Collection[TopicPartition] = ()
+            while not usable:  # while lanes become quiet, another segment can lose the next one
+                await producer.replace(self._generation)
+                self._generation = producer.generation
+                await self._refresh_limits()
+                held = await self._in_flight.quiet(self._env.config.stop_timeout_seconds)
+                usable = producer.is_current(self._generation)
+            self.needed.clear()
+            put_back = self._intake.take_put_back()
+            self._open(put_back, held)
+            while self._assignment.suspended and not self.needed.is_set():
+                held = await self._in_flight.quiet(LOOK_SECONDS)
+                if not self.needed.is_set():
+                    self._open(put_back, held)
+
+    def _open(
+        self, put_back: Mapping[TopicPartition, int], held: Collection[TopicPartition]
+    ) -> None:
+        """Open what no attempt is in the way of: a stuck one holds its own partition only."""
+        self._assignment.resume(put_back, but=held)
+        self._intake.room()
+
+    async def _refresh_limits(self) -> None:
+        """Read the topics' limits again: a batch may have failed because one was lowered."""
+        try:
+            async with asyncio.timeout(self._env.config.stop_timeout_seconds):
+                topics = await self._env.admin.describe_topics({t.name for t in self._targets})
+        except (BrokerError, TimeoutError) as error:
+            log.warning("the limits of topics could not be read, the old ones stand: %r", error)
+            return
+        for target in self._targets:
+            if target.name in topics:
+                target.describe(topics[target.name])

@@ -1,0 +1,75 @@
+"""What is finished beyond a committed offset survives a restart, in 4,096 bytes at the most."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamapp.brokers.protocols import MAX_COMMIT_METADATA_BYTES
+from streamapp.runtime.commit_metadata import MAX_OFFSETS, decode, encode
+
+BASES = st.integers(0, 2**62)
+
+
+@given(base=BASES, ahead=st.frozensets(st.integers(1, 5000)))
+def test_what_was_written_is_read(base: int, ahead: frozenset[int]) -> None:
+    finished = frozenset(base + distance for distance in ahead)
+    text, complete = encode(base, finished)
+    assert complete
+    assert decode(text, base) == finished
+    assert len(text.encode()) <= MAX_COMMIT_METADATA_BYTES
+
+
+@given(
+    base=BASES,
+    ahead=st.frozensets(st.integers(1, 10**6), min_size=1),
+    stride=st.integers(1, 97),
+    count=st.integers(20_000, 60_000),
+)
+def test_when_it_does_not_fit_the_lowest_are_kept(
+    base: int, ahead: frozenset[int], stride: int, count: int
+) -> None:
+    finished = {base + distance for distance in ahead}
+    finished |= {base + 1 + stride * number for number in range(count)}
+    text, complete = encode(base, finished)
+    kept = decode(text, base)
+    assert len(text.encode()) <= MAX_COMMIT_METADATA_BYTES
+    assert kept == frozenset(sorted(finished)[: len(kept)])
+    assert complete == (len(kept) == len(finished))
+    assert len(kept) > 1000
+
+
+def test_the_shorter_form_is_chosen() -> None:
+    rows, _ = encode(10, range(11, 5000))
+    holes, _ = encode(10, range(11, 5000, 2))
+    assert len(rows) < 20
+    assert len(holes) < 900
+
+
+def test_nothing_ahead_is_no_text() -> None:
+    assert encode(7, ()) == ("", True)
+    assert decode("", 7) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1:b:8:Ag==",  # counts from another offset
+        "2:b:7:Ag==",  # another version
+        "1:x:7:Ag==",  # another form
+        "1:b:7:A",  # not base64
+        "1:b:7:Ä",
+        "somebody else's",
+        "1:b:7:Ag==:",
+        "1:r:7:" + base64.b64encode(b"\x01\xff\xff\xff\xff\x7f").decode(),  # a run too long
+    ],
+)
+def test_what_is_not_ours_is_ignored(text: str) -> None:
+    assert decode(text, 7) == frozenset()
+    assert MAX_OFFSETS < 2**32
+
+
+@given(text=st.text(max_size=80), base=BASES)
+def test_no_text_can_do_harm(text: str, base: int) -> None:
+    assert all(offset > base for offset in decode(text, base))

@@ -1,0 +1,76 @@
+"""Records of one key never run side by side, however attempts suspend and fail."""
+
+import asyncio
+import random
+from collections import defaultdict
+
+import pytest
+
+from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import build
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.policy import retry
+from streamapp.service import Service
+from streamapp.topics.topic import Topic
+from tests.unit.runtime.faults import FaultyBroker, running, until_committed
+
+RECORDS = 300
+KEYS = 5
+
+
+class Restless:
+    """An agent that suspends and fails at random, and knows what runs at once."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(seed)
+        self.running: set[int] = set()
+        self.side_by_side = 0
+        self.overlaps = 0
+        self.ended: defaultdict[int, list[int]] = defaultdict(list)
+
+    def agent(self) -> Agent[bytes, bytes]:
+        @agent(name="stage")
+        async def restless(value: bytes) -> bytes:
+            number = int(value)
+            key = number % KEYS
+            self.overlaps += key in self.running
+            self.running.add(key)
+            self.side_by_side = max(self.side_by_side, len(self.running))
+            try:
+                for _ in range(self._rng.choice((0, 0, 1, 2, 5))):
+                    await asyncio.sleep(0)
+                if self._rng.random() < 0.05:
+                    raise OSError
+            finally:
+                self.running.discard(key)
+            self.ended[key].append(number)
+            return value
+
+        return restless
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_order_by_key_holds_whatever_suspends_and_fails(seed: int) -> None:
+    broker = FaultyBroker()
+    await broker.create("in", "out", "p.stage.dlq")
+    await broker.write("in", *((b"%d" % (n % KEYS), b"%d" % n) for n in range(RECORDS)))
+    restless = Restless(seed)
+    pipeline = (
+        Pipeline("p", source=Topic("in", bytes))
+        .stage(
+            restless.agent(),
+            on_error=retry(20, backoff=Backoff(base_seconds=0.001)),
+            concurrency=1 + seed % 8,
+        )
+        .sink(Topic("out", bytes))
+    )
+    async with running(Service(broker, [build(pipeline)])):
+        await until_committed(broker, "p.stage", RECORDS)
+    assert restless.overlaps == 0
+    assert restless.side_by_side > 1 or seed % 8 == 0
+    for key, numbers in restless.ended.items():
+        assert numbers == list(range(key, RECORDS, KEYS))
+    written = [int(value or b"") for value in broker.values("out")]
+    for key in range(KEYS):
+        assert [n for n in written if n % KEYS == key] == list(range(key, RECORDS, KEYS))
