@@ -2,12 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.brokers.memory.consumer import MemoryConsumer
 from streamapp.brokers.memory.producer import MemoryProducer
-from streamapp.brokers.protocols import BatchBuilder, Producer, ProducerConfig, TopicSpec
+from streamapp.brokers.protocols import (
+    BatchBuilder,
+    CommittedOffset,
+    ConsumerConfig,
+    Producer,
+    ProducerConfig,
+    RebalanceListener,
+    TopicSpec,
+)
 from streamapp.clock import SystemClock
 from streamapp.errors import BrokerError
 from streamapp.record import Record, TopicPartition
@@ -20,6 +29,7 @@ class FaultyBroker(MemoryBroker):
     """Attributes:
     fail_batches: how many of the next batches for a topic fail; each fault that fires is counted.
     producers_refused: producers cannot start while it is set.
+    commits_refused: commits fail while it is set.
     held: batches for a topic wait for its event before they are written.
     fired: faults that happened, by what they hit.
     """
@@ -28,8 +38,22 @@ class FaultyBroker(MemoryBroker):
         super().__init__(SystemClock())
         self.fail_batches: Counter[str] = Counter()
         self.producers_refused = False
+        self.commits_refused = False
         self.held: dict[str, asyncio.Event] = {}
         self.fired: Counter[str] = Counter()
+
+    def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> MemoryConsumer:
+        consumer = super().consumer(config, listener)
+        stored = consumer.commit
+
+        async def commit(offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
+            if self.commits_refused:
+                self.fired["commit"] += 1
+                raise BrokerError("no commits for now")
+            await stored(offsets)
+
+        consumer.commit = commit  # type: ignore[method-assign]  # a fault of this one member
+        return consumer
 
     def producer(self, config: ProducerConfig) -> MemoryProducer:
         return _FaultyProducer(super().producer(config), self)  # type: ignore[return-value]  # it wraps one

@@ -344,3 +344,38 @@ async def test_nothing_of_a_partition_is_begun_after_the_record_that_said_stop()
     assert seen == [b"0", b"1", b"2"]
     assert broker.values("a-out") == [b"0", b"1"]
     assert await broker.committed("a.stage") == 2
+
+
+async def test_an_assignment_that_cannot_be_committed_is_given_up_and_taken_anew() -> None:
+    broker = await broker_for("a")
+    broker.commits_refused = True
+    config = RuntimeConfig(commit_interval_seconds=0.01, commit_deadline_seconds=0.05)
+    service = Service(broker, [topology("a")], config=config)
+    async with running(service):
+        await broker.write("a-in", (b"k", b"1"))
+        await until(lambda: service.metrics[0].assignments_given_up > 0)
+        broker.commits_refused = False
+        await broker.write("a-in", (b"k", b"2"))
+        await until_committed(broker, "a.stage", 2)
+        given_up = service.metrics[0].assignments_given_up
+    assert broker.fired["commit"] > 1
+    assert service.metrics[0].rebalances == given_up + 1
+    assert service.metrics[0].cut_off_since is None
+    values = broker.values("a-out")
+    assert values[-1] == b"2"
+    assert set(values[:-1]) == {b"1"}
+    assert len(values) <= 2 + given_up, "only what was not committed is repeated"
+
+
+async def test_one_commit_that_fails_is_made_good_by_the_next() -> None:
+    broker = await broker_for("a")
+    broker.commits_refused = True
+    config = RuntimeConfig(commit_interval_seconds=0.01, commit_deadline_seconds=3600)
+    service = Service(broker, [topology("a")], config=config)
+    async with running(service):
+        await broker.write("a-in", (b"k", b"1"))
+        await until(lambda: service.metrics[0].commit_failures > 0)
+        broker.commits_refused = False
+        await until_committed(broker, "a.stage", 1)
+    assert service.metrics[0].assignments_given_up == 0
+    assert broker.values("a-out") == [b"1"]

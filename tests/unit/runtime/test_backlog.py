@@ -1,0 +1,112 @@
+"""A key that keeps failing waits, with its later records, up to a bound."""
+
+from collections import Counter
+
+import pytest
+
+from streamapp.errors import StageStoppedError
+from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import Topology, build
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.policy import retry
+from streamapp.service import Service
+from streamapp.topics.topic import Topic
+from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
+
+PATIENT = retry(1000, backoff=Backoff(base_seconds=3600, max_seconds=3600))
+
+
+class Broken:
+    """An agent that fails for one key until it is mended."""
+
+    def __init__(self) -> None:
+        self.mended = False
+        self.calls: Counter[bytes] = Counter()
+
+    def agent(self) -> Agent[bytes, bytes]:
+        @agent(name="stage")
+        def broken(value: bytes) -> bytes:
+            self.calls[value] += 1
+            if value.startswith(b"bad") and not self.mended:
+                raise OSError
+            return value
+
+        return broken
+
+
+async def broker_with(*values: bytes) -> FaultyBroker:
+    broker = FaultyBroker()
+    await broker.create("in", "out", "p.stage.dlq")
+    await broker.write("in", *((value[:3], value) for value in values))
+    return broker
+
+
+def topology(broken: Broken, **settings: object) -> Topology:
+    stage: dict[str, object] = {"max_key_backlog_records": 3, **settings}
+    return build(
+        Pipeline("p", source=Topic("in", bytes))
+        .stage(broken.agent(), on_error=PATIENT, **stage)  # type: ignore[arg-type]  # the test names fields of the class
+        .sink(Topic("out", bytes))
+    )
+
+
+async def test_below_the_bound_it_waits_while_other_keys_go_on() -> None:
+    broken = Broken()
+    broker = await broker_with(b"bad0", b"abc0", b"bad1", b"abc1", b"bad2")
+    async with running(Service(broker, [topology(broken)])):
+        await until(lambda: broker.values("out") == [b"abc0", b"abc1"])
+        assert broken.calls == {b"bad0": 1, b"abc0": 1, b"abc1": 1}
+    assert await broker.committed("p.stage") == 0
+    broken.mended = True
+    async with running(Service(broker, [topology(broken)])):
+        await until_committed(broker, "p.stage", 5)
+    assert broker.values("out") == [b"abc0", b"abc1", b"bad0", b"bad1", b"bad2"]
+    assert broker.values("p.stage.dlq") == []
+
+
+async def test_at_the_bound_it_has_one_last_attempt_and_its_records_become_dead_letters() -> None:
+    broken = Broken()
+    values = [b"bad0", b"abc0", b"bad1", b"bad2", b"bad3", b"abc1"]
+    broker = await broker_with(*values)
+    async with running(Service(broker, [topology(broken)])):
+        await until_committed(broker, "p.stage", 6)
+    assert broker.values("out") == [b"abc0", b"abc1"]
+    assert broker.values("p.stage.dlq") == [b"bad0", b"bad1", b"bad2", b"bad3"]
+    assert broken.calls[b"bad0"] == 2
+    assert broken.calls[b"bad1"] == 0
+    first, second, *_ = broker.records("p.stage.dlq")
+    reasons = [dict(letter.headers)["streamapp.error.reason"] for letter in (first, second)]
+    assert reasons == [b"backlog", b"backlog"]
+    assert dict(second.headers)["streamapp.error.class"] == b"KeyGivenUpError"
+    assert b"offset 0 of its key" in dict(second.headers)["streamapp.error.message"]
+
+
+async def test_the_last_attempt_may_succeed() -> None:
+    broken = Broken()
+    broker = await broker_with(b"bad0", b"bad1", b"bad2")
+    async with running(Service(broker, [topology(broken)])):
+        await until(lambda: broken.calls[b"bad0"] == 1)
+        broken.mended = True
+        await broker.write("in", (b"bad", b"bad3"))
+        await until_committed(broker, "p.stage", 4)
+    assert broker.values("out") == [b"bad0", b"bad1", b"bad2", b"bad3"]
+    assert broker.values("p.stage.dlq") == []
+
+
+async def test_the_stage_can_stop_instead() -> None:
+    broken = Broken()
+    broker = await broker_with(b"abc0", b"bad0", b"bad1", b"bad2", b"bad3")
+    with pytest.raises(StageStoppedError, match="3 records of its key wait behind it"):
+        await Service(broker, [topology(broken, on_key_backlog="stop")]).run()
+    assert broker.values("out") == [b"abc0"]
+    assert await broker.committed("p.stage") == 1
+
+
+async def test_without_order_by_key_nothing_waits_behind_a_key() -> None:
+    broken = Broken()
+    broker = await broker_with(b"bad0", b"bad1", b"abc0", b"bad2", b"bad3", b"bad4")
+    async with running(Service(broker, [topology(broken, ordering="unordered")])):
+        await until(lambda: broker.values("out") == [b"abc0"])
+        await until(lambda: broken.calls.total() == 6)
+    assert broker.values("p.stage.dlq") == []
