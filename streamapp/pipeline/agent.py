@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 
+from streamapp.errors import PipelineError
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
@@ -44,6 +45,7 @@ class Agent(Generic[InT_contra, OutT_co]):
         output_type: type of the values it gives; `type(None)` if it gives none.
         capabilities: what it can do.
         description: one line on what it does.
+        blocking: whether it blocks its thread, and therefore runs in one of a pool.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Agent(Generic[InT_contra, OutT_co]):
     output_type: Any
     capabilities: frozenset[Capability] = frozenset()
     description: str = ""
+    blocking: bool = False
 
     @property
     def lifecycle(self) -> Lifecycle | None:
@@ -80,7 +83,10 @@ class AgentDecorator:
         input_type: Any = None,
         output_type: Any = None,
         capabilities: Iterable[Capability] = (),
+        *,
+        blocking: bool = False,
     ) -> None:
+        self._blocking = blocking
         self._name = name
         self._input_type = input_type
         self._output_type = output_type
@@ -155,6 +161,7 @@ class AgentDecorator:
         input_type: Any = None,
         output_type: Any = None,
         capabilities: Iterable[Capability] = (),
+        blocking: bool = False,
     ) -> "AgentDecorator": ...
     def __call__(
         self,
@@ -164,15 +171,32 @@ class AgentDecorator:
         input_type: Any = None,
         output_type: Any = None,
         capabilities: Iterable[Capability] = (),
+        blocking: bool = False,
     ) -> Any:
         """Make an agent of a function, or a decorator with these settings.
 
+        Args:
+            function: the function, or an object that is called.
+            name: name of the agent; by default that of the function.
+            input_type: what it takes, if its annotations do not tell.
+            output_type: what it gives, if they do not tell that.
+            capabilities: what it can do.
+            blocking: it waits without `await` (a database driver, a library of old): each attempt
+                runs in a thread of a pool as large as the stage's `concurrency`. A thread cannot
+                be interrupted: one that has timed out keeps its place and its key until it ends.
+
         Raises:
-            PipelineError: the function's types cannot be told from its annotations.
+            PipelineError: the function's types cannot be told from its annotations, or it is
+                async and declared as blocking.
         """
         if function is None:
-            return AgentDecorator(name, input_type, output_type, capabilities)
+            return AgentDecorator(name, input_type, output_type, capabilities, blocking=blocking)
         signature = inspect_signature(function, self._input_type, self._output_type)
+        if self._blocking and signature.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR):
+            raise PipelineError(
+                f"agent {self._name or _name_of(function)!r} is async: drop blocking=True, or the"
+                " async; a blocking agent is a plain function"
+            )
         return Agent(
             name=self._name or _name_of(function),
             function=function,
@@ -182,6 +206,7 @@ class AgentDecorator:
             output_type=signature.output_type,
             capabilities=self._capabilities,
             description=_first_line(function),
+            blocking=self._blocking,
         )
 
 

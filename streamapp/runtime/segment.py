@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from streamapp.brokers.protocols import ConsumerConfig, TopicDescription
@@ -70,7 +71,9 @@ class SegmentRunner:
             on_failed=self._output_failed,
             on_lost=self._commits_fail,
         )
-        self._steps, targets = _compiled(segment, topics, metrics)
+        # Threads are started when they are needed, no more than attempts run side by side.
+        self._threads = ThreadPoolExecutor(stage.concurrency, thread_name_prefix=segment.group)
+        self._steps, targets = _compiled(segment, topics, metrics, self._threads)
         failures = FailureHandler(
             environment,
             stage,
@@ -150,6 +153,7 @@ class SegmentRunner:
             self._state(StageState.FAILED)
             raise
         finally:
+            self._threads.shutdown(wait=False)  # a lane waits for each that still runs
             await self._close_consumer()
         if self._error is not None:
             self._state(StageState.FAILED)
@@ -251,14 +255,17 @@ def _consumer_config(segment: Segment, environment: Environment) -> ConsumerConf
 
 
 def _compiled(
-    segment: Segment, topics: Mapping[str, TopicDescription], metrics: tuple[StageMetrics, ...]
+    segment: Segment,
+    topics: Mapping[str, TopicDescription],
+    metrics: tuple[StageMetrics, ...],
+    threads: Executor,
 ) -> tuple[tuple[StepRunner, ...], list[Target]]:
     """The steps of a segment, and the topics that they write to."""
     steps: list[StepRunner] = []
     targets: list[Target] = []
     for i, (step, own) in enumerate(zip(segment.steps, metrics, strict=True)):
         by_name = {name: Target(topics[name], own) for name in step.written_topics()}
-        steps.append(StepRunner(segment, i, by_name, own))
+        steps.append(StepRunner(segment, i, by_name, own, threads))
         targets += by_name.values()
     return tuple(steps), targets
 

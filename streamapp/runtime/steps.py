@@ -4,6 +4,7 @@ Hot path: `call` and `accept` run once for each attempt.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import Executor
 from itertools import islice
 from typing import Any
 
@@ -20,6 +21,7 @@ from streamapp.pipeline.topology import Segment
 from streamapp.policies.describe import describe
 from streamapp.record import Headers
 from streamapp.runtime.target import Target
+from streamapp.runtime.threads import in_thread
 from streamapp.runtime.work import Item, Output, Work
 from streamapp.serialisation import Codec, codec_for
 
@@ -44,7 +46,12 @@ class StepRunner:
     """
 
     def __init__(
-        self, segment: Segment, index: int, targets: Mapping[str, Target], metrics: StageMetrics
+        self,
+        segment: Segment,
+        index: int,
+        targets: Mapping[str, Target],
+        metrics: StageMetrics,
+        threads: Executor,
     ) -> None:
         step = segment.steps[index]
         agent, config = step.stage.agent, step.stage.config
@@ -57,11 +64,13 @@ class StepRunner:
         self.decode = step.codec.decode
         self.metrics = metrics
         self.dead_letters = targets[step.dead_letters]
-        self.is_async = agent.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR)
+        self.is_async = agent.blocking or agent.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR)
         self.takes_context = agent.takes_context
         self._is_last = index == len(segment.steps) - 1
         self._max_outputs = config.max_outputs_per_record
         self.function = _collected(agent.function, agent.shape, self._max_outputs)
+        if agent.blocking:
+            self.function = in_thread(self.function, threads)
         self._given: Codec[Any] = codec_for(agent.output_type)
         self.encode = self._given.encode
         self._output = None if step.output is None else targets[step.output.name]
