@@ -27,7 +27,7 @@ WHOLE_PARTITION = b""
 """The order key of all records where a partition is worked on in its order."""
 
 
-_NONE_YET = Flush(0.0)
+_NONE_YET = Flush()
 _NOTHING = Share()
 
 

@@ -39,18 +39,16 @@ class Flush:
     """Batches that are sent together, and the records they were made of.
 
     Attributes:
-        opened_at: monotonic seconds of its first record.
         sealed: full batches, in the order in which they were filled.
-        touched: topics with an open batch.
+        touched: topics with an open batch, in the order in which they came up.
         shares: the records, by input partition.
         outputs: output records by where they go.
         dead_letters: which stage's records went to its dead letters, and why.
         unacknowledged: batches sent or to be sent, less those acknowledged.
     """
 
-    opened_at: float
     sealed: list[tuple[Target, int, BatchBuilder]] = field(default_factory=list)
-    touched: set[Target] = field(default_factory=set)
+    touched: dict[Target, None] = field(default_factory=dict)
     shares: dict[Partition, Share] = field(default_factory=dict)
     outputs: defaultdict[Target, int] = field(default_factory=lambda: defaultdict(int))
     dead_letters: list[tuple[StageMetrics, DeadLetterReason]] = field(default_factory=list)
@@ -94,7 +92,6 @@ class Outbox:
     ) -> None:
         config = environment.config
         self._shared = environment.producer
-        self._clock = environment.clock
         self._on_finished = on_finished
         self._on_failed = on_failed
         self._max_records = config.flush_records
@@ -113,8 +110,8 @@ class Outbox:
 
     def begin(self) -> Flush:
         """Open a flush; there is none open."""
-        flush = self.open = Flush(self._clock.monotonic())
-        asyncio.get_running_loop().call_later(self._linger_seconds, self._wake.set)
+        flush = self.open = Flush()
+        asyncio.get_running_loop().call_later(self._linger_seconds, self._linger_over, flush)
         return flush
 
     def put(
@@ -133,7 +130,7 @@ class Outbox:
         batch = target.open[partition]
         if batch is None:
             batch = target.open[partition] = self._new_batch(target)
-            flush.touched.add(target)
+            flush.touched[target] = None
         if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
             flush.sealed.append((target, partition, batch))
             batch = target.open[partition] = self._new_batch(target)
@@ -179,6 +176,11 @@ class Outbox:
         self._outstanding.clear()
         self._failed = False
 
+    def _linger_over(self, flush: Flush) -> None:
+        """Send it now; not asked of the clock, which may be a tick behind its own timer."""
+        if flush is self.open:
+            self.hurry()
+
     def _new_batch(self, target: Target) -> BatchBuilder:
         return self._shared.current.create_batch(target.max_message_bytes)
 
@@ -186,11 +188,7 @@ class Outbox:
         flush = self.open
         if flush is None or self._failed or len(self._outstanding) >= MAX_UNACKNOWLEDGED_FLUSHES:
             return False
-        return (
-            self._hurry
-            or flush.records >= self._max_records
-            or self._clock.monotonic() - flush.opened_at >= self._linger_seconds
-        )
+        return self._hurry or flush.records >= self._max_records
 
     def _cut(self) -> Flush:
         """Close the open flush: its batches take no more."""
