@@ -192,4 +192,5 @@ class Burst:
         work = lane.work
         if work is None:
             work = lane.work = Work(record, partition, self._order_key(key))
+            self._ready.hold(work)  # what follows may wait, as a fused step does
         await self.attempts.conclude(work, lane, step, started, result, error)
