@@ -99,7 +99,8 @@ class Burst:
         flush, share = _NONE_YET, _NOTHING
         lane.partition = partition
         self.register()
-        leaves = True
+        leaves, ready = True, self._ready
+        work: Work | None = None
         result: Any
         for record in chunk.records:
             key = record.key
@@ -130,8 +131,10 @@ class Burst:
                     result, error = None, self.attempts.interrupted(lane, step)
                 except (Exception, SystemExit) as raised:  # noqa: BLE001 - an agent's may be any
                     result, error = None, self.attempts.as_failure(raised)
-                if is_async and (lane.work is not None or task.cancelling()):
-                    break  # it has suspended, and others know of it
+                if is_async:
+                    work = lane.work  # it has suspended, and others know of it
+                    if task.cancelling() or (work is not None and partition.closed):
+                        break
             if error is None:
                 if type(result) is plain and target is not None:
                     try:
@@ -177,6 +180,14 @@ class Burst:
                 total_age += age
             share.offsets.append(record.offset)
             share.value_bytes += len(raw)  # type: ignore[arg-type]  # None does not decode
+            if work is not None:
+                lane.work = lane.deadline = None
+                ready.release(work)
+                self.register()  # another may have begun and suspended meanwhile
+                slice_end = self._slice.end  # others have had their turns
+                if ready.first:
+                    leaves = False
+                    break
             if ended >= slice_end:
                 leaves = False
                 break
@@ -189,7 +200,6 @@ class Burst:
         ages.total += total_age
         if not leaves:
             return
-        work = lane.work
         if work is None:
             work = lane.work = Work(record, partition, self._order_key(key))
             self._ready.hold(work)  # what follows may wait, as a fused step does

@@ -41,16 +41,19 @@ class ReadyQueue:
 
     A record whose key is held waits behind its holder; when that ends, the one that waited longest
     goes first. A record that is to be tried again keeps its key meanwhile.
+
+    Attributes:
+        first: records that have waited for their key, or are tried again.
     """
 
     def __init__(self) -> None:
-        self._first: deque[Work] = deque()  # waited for their key, or are tried again
+        self.first: deque[Work] = deque()
         self._chunks: deque[Chunk] = deque()
         self._holders: dict[Partition, dict[bytes, Work]] = {}
 
     def __bool__(self) -> bool:
         """Whether there may be something to take."""
-        return bool(self._first or self._chunks)
+        return bool(self.first or self._chunks)
 
     def put(self, chunk: Chunk) -> None:
         """Add records at the end."""
@@ -58,11 +61,11 @@ class ReadyQueue:
 
     def put_first(self, works: Iterable[Work]) -> None:
         """Add records that go on before those that have not been started."""
-        self._first.extend(works)
+        self.first.extend(works)
 
     def take_first(self) -> Work | None:
         """A record that waited for its key or is tried again; `None` without any."""
-        first = self._first
+        first = self.first
         while first:
             work = first.popleft()
             if not work.partition.closed:
@@ -106,7 +109,7 @@ class ReadyQueue:
             following.owns_key = True
             following.behind = behind
             holders[work.order_key] = following
-            self._first.appendleft(following)
+            self.first.appendleft(following)
         else:
             holders.pop(work.order_key, None)
         work.owns_key = False
@@ -115,7 +118,7 @@ class ReadyQueue:
     def drop(self, keep: Keep = keep_nothing) -> None:
         """Forget what has not been started, but for what is kept; it will be delivered again."""
         self._chunks.clear()  # all of it comes after what has been started
-        self._first = deque(work for work in self._first if keep(work))
+        self.first = deque(work for work in self.first if keep(work))
         for partition, holders in list(self._holders.items()):
             if partition.closed:
                 del self._holders[partition]
