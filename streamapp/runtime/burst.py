@@ -181,8 +181,8 @@ class Burst:
             share.offsets.append(record.offset)
             share.value_bytes += len(raw)  # type: ignore[arg-type]  # None does not decode
             if work is not None:
-                lane.work = lane.deadline = None
                 ready.release(work)
+                lane.work = lane.deadline = work = None
                 self.register()  # another may have begun and suspended meanwhile
                 slice_end = self._slice.end  # others have had their turns
                 if ready.first:

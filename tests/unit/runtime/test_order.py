@@ -10,7 +10,7 @@ from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.backoff import Backoff
-from streamapp.policies.policy import retry
+from streamapp.policies.policy import dead_letter, retry
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
 from tests.unit.runtime.faults import FaultyBroker, running, until_committed
@@ -74,3 +74,28 @@ async def test_order_by_key_holds_whatever_suspends_and_fails(seed: int) -> None
     written = [int(value or b"") for value in broker.values("out")]
     for key in range(KEYS):
         assert [n for n in written if n % KEYS == key] == list(range(key, RECORDS, KEYS))
+
+
+async def test_bytes_that_do_not_decode_behind_an_attempt_that_waited_are_their_own_failure() -> (
+    None
+):
+    @agent(name="stage")
+    async def waits(value: int) -> int:
+        await asyncio.sleep(0)
+        return value
+
+    broker = FaultyBroker()
+    await broker.create("in", "out", "p.stage.dlq")
+    pairs = [(b"%d" % n, b"%d" % n if n % 3 else b"broken %d" % n) for n in range(60)]
+    await broker.write("in", *pairs)
+    pipeline = (
+        Pipeline("p", source=Topic("in", int))
+        .stage(waits, on_error=dead_letter(), concurrency=2)
+        .sink(Topic("out", int))
+    )
+    async with running(Service(broker, [build(pipeline)])):
+        await until_committed(broker, "p.stage", len(pairs))
+    good = {value for _, value in pairs if value.isdigit()}
+    bad = {value for _, value in pairs} - good
+    assert set(broker.values("out")) == good
+    assert set(broker.values("p.stage.dlq")) == bad
