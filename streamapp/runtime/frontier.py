@@ -70,8 +70,10 @@ class Frontier:
         if self._restored_until < 0:
             return ()
         already = self._finished.intersection(offsets)
-        if offsets[-1] >= self._restored_until:  # the rest of what was restored is not in the log
-            self._finished.intersection_update(pending[self._head :])
+        # What was restored and is passed over now is not in the log any more.
+        passed = {offset for offset in self._finished if offset <= offsets[-1]}
+        self._finished -= passed.difference(pending[self._head :])
+        if offsets[-1] >= self._restored_until:
             self._restored_until = -1
         self._advance()
         return already

@@ -82,6 +82,15 @@ def test_what_compaction_took_away_is_forgotten() -> None:
     assert not frontier.finished_ahead
 
 
+def test_what_retention_took_away_is_not_said_to_be_finished_below_the_frontier() -> None:
+    frontier = Frontier(5, {7, 30})
+    frontier.deliver([9])  # 5 to 8 are gone, and 30 is yet to come
+    frontier.finish([9])
+    assert frontier.position == 10
+    text, _ = encode(10, frontier.finished_ahead)
+    assert decode(text, 10) == {30}
+
+
 def test_a_gap_at_the_end_is_passed_over_only_when_nothing_is_unfinished() -> None:
     frontier = Frontier()
     frontier.deliver([4])
