@@ -175,7 +175,11 @@ def _commands(command: Any, words: Row) -> Iterator[tuple[Row, Any]]:
 
 def _command(words: Row, command: Any) -> Iterator[str]:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    options = [
+        p
+        for p in command.params
+        if p.param_type_name == "option" and p.name != "help" and not p.hidden
+    ]
     shown = "".join(f" {_argument(argument)}" for argument in arguments)
     yield from ("```", f"{' '.join(words)} [OPTIONS]{shown}", "```", "")
     yield re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.help))
