@@ -161,8 +161,7 @@ def _worker_row(slot: Slot, health: Health) -> Row:
     if health.ok and slot.state is not SlotState.UP:
         word = "starting" if slot.state is SlotState.STARTING else "stopped"
     cells = (
-        f'<span class="state {word}">{escape(slot.state)}</span>',
-        escape(health.reason),
+        f'<span class="state {word}">{escape(slot.state)}</span> {escape(health.reason)}',
         f"{slot.restarts.count:,}" if slot.restarts.count else '<span class="zero">0</span>',
         str(slot.process.pid) if slot.process else '<span class="zero">-</span>',
     )

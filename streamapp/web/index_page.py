@@ -40,7 +40,7 @@ td small { display: block; line-height: 1.2 }
 .starting, .draining { background: var(--busy) }
 .failed, .stalled { background: var(--bad) }
 .verdict { font-weight: 600 } .well { color: var(--good) } .unwell { color: var(--bad) }
-.wide { overflow-x: auto }
+.wide { overflow-x: auto } .workers table { width: auto; margin-top: 1rem }
 @media (prefers-color-scheme: dark) { :root { --good: #2ea043; --busy: #bb8009; --bad: #f85149 } }
 """
 
@@ -123,10 +123,10 @@ def page(rows: Sequence[Row], moment: Moment, version: str, workers: Sequence[Ro
         workers: the workers, where a supervisor runs several; the cells are those of
             `WORKER_COLUMNS`.
     """
-    sections = _table(WORKER_COLUMNS, workers) if workers else ""
+    sections = f'<div class="workers">{_table(WORKER_COLUMNS, workers)}</div>' if workers else ""
     columns = tuple((column.title, column.unit, column.kind) for column in _COLUMNS)
     if workers:
-        columns = (("worker", "", "n"), *columns)
+        columns = (("worker", "", "t"), *columns)
     for pipeline, own in groupby(
         sorted(rows, key=lambda row: row.pipeline) if workers else rows, key=lambda r: r.pipeline
     ):
@@ -156,9 +156,8 @@ version {escape(version)}</span>
 
 
 WORKER_COLUMNS = (
-    ("worker", "", "n"),
+    ("worker", "", "t"),
     ("state", "", "t"),
-    ("", "", "t"),
     ("restarts", "", "n"),
     ("process", "id", "n"),
 )
