@@ -51,6 +51,14 @@ def run(  # noqa: PLR0913 - one parameter is one option
         bool,
         typer.Option("--until-end", help="Work up to the records that are there now, then end."),
     ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            help="Start stages without offsets at the beginning of their topics, even if Kafka"
+            " remembers stages that are not declared: they are not renamed.",
+        ),
+    ] = False,
     web_port: Annotated[
         int,
         typer.Option(
@@ -82,6 +90,7 @@ def run(  # noqa: PLR0913 - one parameter is one option
         bootstrap_servers=bootstrap_servers,
         stages=tuple(stage or ()),
         instance_id=instance_id,
+        yes=yes,
         until_end=until_end,
         web_port=None if no_web else web_port,
         log_level=log_level,

@@ -16,6 +16,7 @@ class RunOptions:
         bootstrap_servers: Kafka's address, if it was given.
         stages: the stages to run; all if empty.
         instance_id: name of a static member; of several workers, the beginning of their names.
+        yes: whether stages without offsets start anew, whatever Kafka remembers.
         until_end: whether to end at the offsets that stand at the start.
         web_port: port of metrics, health and status; `None` serves none.
         log_level, log_format: of the log.
@@ -27,6 +28,7 @@ class RunOptions:
     bootstrap_servers: str | None
     stages: tuple[str, ...]
     instance_id: str | None
+    yes: bool
     until_end: bool
     web_port: int | None
     log_level: str
@@ -45,6 +47,8 @@ class RunOptions:
             yield f"--stage={stage}"
         if self.instance_id is not None:
             yield f"--instance-id={self.instance_id}-{number}"
+        if self.yes:
+            yield "--yes"
         if self.until_end:
             yield "--until-end"
         yield "--no-web" if self.web_port is None else "--web-port=0"

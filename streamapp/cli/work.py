@@ -38,7 +38,9 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
     config = RuntimeConfig(
         shutdown_drain_seconds=options.drain_seconds, instance_id=options.instance_id
     )
-    service = Service(broker, [topology], stages=options.stages, config=config)
+    service = Service(
+        broker, [topology], stages=options.stages, config=config, start_anew=options.yes
+    )
     figures = Figures(service.metrics, SystemClock())
     try:
         asyncio.run(_work(broker, service, figures, options, supervised, kafka_line(settings)))

@@ -27,6 +27,7 @@ _HOPELESS = (
     ExitCode.STAGE_STOPPED,
     ExitCode.POSITION_LOST,
     ExitCode.RECORD_UNREADABLE,
+    ExitCode.STAGE_RENAMED,
 )
 """Ends of a worker that another start would not mend."""
 
