@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from streamapp.brokers.dev.jars import CACHE_VARIABLE
 from streamapp.cli.main import app
+from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
 from streamapp.pipeline.pipeline import StageSettings
 from streamapp.pipeline.stage import StageConfig
@@ -56,6 +57,11 @@ def settings_reference() -> str:
                     f"`{PORT_VARIABLE}`",
                     f"`{DEFAULT_PORT}`",
                     "port of metrics, health and status of `run` and `demo`, on 127.0.0.1",
+                ),
+                (
+                    f"`{INSTANCE_VARIABLE}`",
+                    "none",
+                    "name of a worker as a static member of its groups; `--instance-id` of `run`",
                 ),
                 (
                     f"`{CACHE_VARIABLE}`",

@@ -11,15 +11,12 @@ from streamapp.cli.options import (
     ProgressSecondsOption,
     TargetArgument,
 )
-from streamapp.cli.run_options import RunOptions
+from streamapp.cli.run_options import INSTANCE_VARIABLE, RunOptions
 from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
 from streamapp.cli.work import work
 from streamapp.cli.workers import supervise
 from streamapp.observability.logs import LogFormat, configure_logging
 from streamapp.runtime.config import RuntimeConfig
-
-INSTANCE_VARIABLE = "STREAMAPP_INSTANCE_ID"
-"""Environment variable of the name under which a worker is a static member of its groups."""
 
 
 def run(  # noqa: PLR0913 - one parameter is one option
@@ -44,9 +41,19 @@ def run(  # noqa: PLR0913 - one parameter is one option
         typer.Option(
             envvar=INSTANCE_VARIABLE,
             help="Be a static member of the consumer groups under this name, which no other"
-            " worker may have: a restart within the session timeout is no rebalance.",
+            " worker may have: a restart within the session is no rebalance. Several workers"
+            " get -0, -1 and so on after it.",
         ),
     ] = None,
+    session_seconds: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            max=1800,
+            help="A worker that is not heard of for so long loses its partitions; Kafka grants"
+            " 6 to 1,800.",
+        ),
+    ] = RuntimeConfig().session_timeout_seconds,
     until_end: Annotated[
         bool,
         typer.Option("--until-end", help="Work up to the records that are there now, then end."),
@@ -90,6 +97,7 @@ def run(  # noqa: PLR0913 - one parameter is one option
         bootstrap_servers=bootstrap_servers,
         stages=tuple(stage or ()),
         instance_id=instance_id,
+        session_seconds=session_seconds,
         yes=yes,
         until_end=until_end,
         web_port=None if no_web else web_port,

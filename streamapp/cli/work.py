@@ -36,7 +36,9 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
     settings = kafka_settings(options.bootstrap_servers, tell_slips=supervised is None)
     broker = KafkaBroker(settings)
     config = RuntimeConfig(
-        shutdown_drain_seconds=options.drain_seconds, instance_id=options.instance_id
+        shutdown_drain_seconds=options.drain_seconds,
+        instance_id=options.instance_id,
+        session_timeout_seconds=options.session_seconds,
     )
     service = Service(
         broker, [topology], stages=options.stages, config=config, start_anew=options.yes

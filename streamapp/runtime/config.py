@@ -26,6 +26,7 @@ class RuntimeConfig:
         stop_timeout_seconds: longest wait for a client to close.
         instance_id: name under which this worker is a static member of its groups, one that no
             other worker has; none is dynamic membership.
+        session_timeout_seconds: a worker that is not heard of for so long loses its partitions.
     """
 
     commit_interval_seconds: float = 1.0
@@ -39,6 +40,7 @@ class RuntimeConfig:
     open_timeout_seconds: float = 30.0
     stop_timeout_seconds: float = 5.0
     instance_id: str | None = None
+    session_timeout_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

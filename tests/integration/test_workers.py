@@ -14,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli import ROOT
 from tests.kafka import Kafka
@@ -25,8 +26,6 @@ RECORDS = 150_000
 PARTITIONS = 4
 STEP = RECORDS // 10
 PATIENCE_SECONDS = 60.0
-MAX_IN_FLIGHT = 8192 * len(STAGES)
-"""What a killed worker can have written and not committed, at most: all that it may hold."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -117,9 +116,44 @@ async def test_a_worker_that_is_killed_under_load_comes_back_and_nothing_is_lost
             )
             assert await status_of(f"{web}healthz") == 200
             await running.terminate()
-        findings = await playback.verify(Terms(max_duplicates=MAX_IN_FLIGHT, min_sent=RECORDS))
+        repeated = (await playback.progress()).uncommitted
+        findings = await playback.verify(Terms(max_duplicates=repeated, min_sent=RECORDS))
         assert findings.ok, findings
         assert "worker 1 was killed by SIGKILL, starts again" in running.log()
+
+
+async def test_a_static_worker_that_is_killed_comes_back_and_the_other_notices_nothing(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    async with Playback.on(kafka, tmp_path, partitions=PARTITIONS) as playback:
+        await playback.load(RECORDS)
+        async with workers(playback, "--instance-id", "w") as running:
+            web = await running.web()
+            await playback.joined("validate", 2, running)
+            await playback.joined("route", 2, running)
+            await playback.reach(STEP, running)
+            before = await rebalances_of_worker_0(web)
+            running.processes()[1].kill()
+            assert (await playback.progress()).lag > 0, "the work was done before the kill"
+            await until(lambda: "worker 1 is up" in running.log().partition("SIGKILL")[2])
+            await playback.drained(running)
+            assert await rebalances_of_worker_0(web) == before
+            await running.terminate()
+        repeated = (await playback.progress()).uncommitted
+        findings = await playback.verify(Terms(max_duplicates=repeated, min_sent=RECORDS))
+        assert findings.ok, findings
+
+
+async def rebalances_of_worker_0(web: str) -> dict[str, float]:
+    """Assignments of worker 0, by stage."""
+    async with aiohttp.ClientSession() as session, session.get(f"{web}metrics") as response:
+        families = text_string_to_metric_families(await response.text())
+    return {
+        sample.labels["stage"]: sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "streamapp_rebalances_total" and sample.labels["worker"] == "0"
+    }
 
 
 async def test_bounded_work_is_shared_and_ends_with_zero(kafka: Kafka, tmp_path: Path) -> None:
