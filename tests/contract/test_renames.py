@@ -12,6 +12,7 @@ from streamapp.errors import PipelineError, RenamedStageError
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
+from streamapp.renames.settle import find_renames, settle
 from streamapp.topics.topic import Topic
 from tests.contract.harness import Subject
 from tests.contract.pipelines import Item, Rig, eventually
@@ -156,13 +157,13 @@ async def test_pipelines_whose_names_begin_alike_are_not_taken_for_one(subject: 
     for rig, pipeline in pipelines.items():
         await create_missing(rig, pipeline)
         await rig.put_items(range(3))
-    for rig, pipeline in (*pipelines.items(), *reversed(pipelines.items())):
-        await rig.run_to_end(pipeline)
+    for rig in (long, short, long):
+        await rig.run_to_end(pipelines[rig])
     for rig in pipelines:
         renamed = chain(rig, "x")
         await create_missing(rig, renamed)
         told = await refused(rig, renamed)
-        stages = set(re.findall(r"'(\w+)' \(group", told))
+        stages = set(re.findall(r"'([\w.]+)' \(group", told))
         assert stages == ({"b", "c"} if rig is short else {"d"})
 
 
@@ -189,6 +190,26 @@ async def test_several_workers_take_over_once(rig: Rig) -> None:
     await rig.run_to_end(before)
     await rig.put_items(range(5, 9))
     await asyncio.gather(*(rig.run_to_end(after) for _ in range(3)))
+    assert await outputs(rig) == list(range(9))
+
+
+async def test_a_worker_that_comes_second_leaves_the_first_ones_offsets_alone(rig: Rig) -> None:
+    before, after = chain(rig, "old"), chain(rig, ("new", "old"))
+    await create_missing(rig, before, after)
+    await rig.put_items(range(5))
+    await rig.run_to_end(before)
+    topology = build(after)
+    async with rig.subject.admin() as admin:
+        second = await find_renames(admin, topology, topology.segments)
+        await rig.put_items(range(5, 9))
+        async with rig.running(after):
+
+            async def is_ahead() -> bool:
+                return 9 in (await rig.committed("new")).values()
+
+            await eventually(is_ahead)
+            await settle(admin, second)
+            assert 9 in (await rig.committed("new")).values()
     assert await outputs(rig) == list(range(9))
 
 

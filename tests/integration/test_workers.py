@@ -180,6 +180,7 @@ async def test_all_drain_when_a_service_manager_tells_each_process(
             await playback.reach(STEP, running)
             for worker in running.processes():
                 worker.terminate()
+            await until(lambda: running.log().count("Stopping: finishing") == 2)
             await running.terminate()
         left = await playback.progress()
         assert left.lag > 0, "the work was done before the stop"
