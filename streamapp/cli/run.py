@@ -48,10 +48,9 @@ def run(  # noqa: PLR0913 - one parameter is one option
     session_seconds: Annotated[
         float,
         typer.Option(
-            min=1,
+            min=6,  # Kafka grants no less, and no more, unless it is configured otherwise
             max=1800,
-            help="A worker that is not heard of for so long loses its partitions; Kafka grants"
-            " 6 to 1,800.",
+            help="A worker that is not heard of for so long loses its partitions.",
         ),
     ] = RuntimeConfig().session_timeout_seconds,
     until_end: Annotated[

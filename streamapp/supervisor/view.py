@@ -157,11 +157,12 @@ def _verdict(
 
 
 def _worker_row(slot: Slot, health: Health) -> Row:
-    word = {True: "running", False: "failed"}[health.ok]
+    kind = "running" if health.ok else "failed"
     if health.ok and slot.state is not SlotState.UP:
-        word = "starting" if slot.state is SlotState.STARTING else "stopped"
+        kind = "starting" if slot.state is SlotState.STARTING else "stopped"
+    word = "silent" if health is _SILENT else slot.state
     cells = (
-        f'<span class="state {word}">{escape(slot.state)}</span> {escape(health.reason)}',
+        f'<span class="state {kind}">{escape(word)}</span> {escape(health.reason)}',
         f"{slot.restarts.count:,}" if slot.restarts.count else '<span class="zero">0</span>',
         str(slot.process.pid) if slot.process else '<span class="zero">-</span>',
     )
