@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import typer
@@ -38,12 +39,12 @@ FULL = RunOptions(
 )
 
 
-def understood(command: tuple[str, ...]) -> dict[str, object]:
+def understood(command: tuple[str, ...]) -> dict[str, Any]:
     """What `streamapp run` makes of a worker's command line."""
     group = typer.main.get_command(main.app)
     run = group.commands["run"]  # type: ignore[attr-defined]  # the group of commands
     context = run.make_context("run", list(command[4:]))
-    params: dict[str, object] = context.params
+    params: dict[str, Any] = context.params
     return params
 
 
@@ -56,7 +57,7 @@ def test_a_worker_is_told_all_that_its_supervisor_was(options: RunOptions) -> No
     assert params["no_web"] is (options.web_port is None)
     assert params["no_web"] or params["web_port"] == 0
     assert params["instance_id"] == (options.instance_id and f"{options.instance_id}-3")
-    assert list(options.stages) == params["stage"] or not options.stages
+    assert tuple(params["stage"] or ()) == options.stages
     assert LogFormat(str(params["log_format"])) is options.log_format
     for name in (
         "target",
