@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamapp.brokers.protocols import TopicSpec
+from streamapp.brokers.protocols import CommittedOffset, TopicSpec
 from streamapp.errors import PipelineError, RenamedStageError
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
@@ -191,6 +191,17 @@ async def test_several_workers_take_over_once(rig: Rig) -> None:
     await rig.put_items(range(5, 9))
     await asyncio.gather(*(rig.run_to_end(after) for _ in range(3)))
     assert await outputs(rig) == list(range(9))
+
+
+async def test_what_is_kept_beside_the_offsets_is_taken_over_with_them(rig: Rig) -> None:
+    before, after = chain(rig, "old"), chain(rig, ("new", "old"))
+    await create_missing(rig, before, after)
+    topology = build(after)
+    stored = {rig.first_partition(): CommittedOffset(3, "finished: 5-7")}
+    async with rig.subject.admin() as admin:
+        await admin.set_offsets(f"{rig.name}.old", stored)
+        await settle(admin, await find_renames(admin, topology, topology.segments))
+        assert await admin.committed_offsets(f"{rig.name}.new") == stored
 
 
 async def test_a_worker_that_comes_second_leaves_the_first_ones_offsets_alone(rig: Rig) -> None:
