@@ -5,6 +5,7 @@ StreamappError
 ├── ConfigurationError      a declaration, setting or file is wrong; nothing was started
 │   ├── PipelineError       stages, schemas or policies of a pipeline do not fit together
 │   ├── TopicError          a topic is missing or is not as declared
+│   ├── RenamedStageError   a stage without offsets may be one that had another name
 │   └── PortInUseError      another process listens on the port
 ├── BrokerError             the broker could not be reached, or refused
 │   ├── CommitRefusedError  a commit of a member that is no longer in the group's generation
@@ -43,6 +44,10 @@ class PipelineError(ConfigurationError):
 
 class TopicError(ConfigurationError):
     """A topic is missing or is not as declared."""
+
+
+class RenamedStageError(ConfigurationError):
+    """A stage has no offsets, while Kafka remembers one that is not declared: a new name for it?"""
 
 
 class PortInUseError(ConfigurationError):

@@ -14,6 +14,7 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Lifecycle
 from streamapp.pipeline.topology import Segment, Topology
 from streamapp.policies.describe import describe
+from streamapp.renames.settle import Renames, find_renames, settle
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.segment import SegmentRunner
@@ -32,6 +33,8 @@ class Service:
         config: deadlines and intervals.
         clock: time.
         rng: jitter.
+        start_anew: begin stages without offsets at the beginning of their topics, even if Kafka
+            remembers stages that are not declared.
 
     Raises:
         ConfigurationError: a named stage does not exist, or is fused to the one before it.
@@ -46,11 +49,14 @@ class Service:
         config: RuntimeConfig | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        start_anew: bool = False,
     ) -> None:
         self._broker = broker
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._config = config or RuntimeConfig()
+        self._topologies = tuple(topologies)
+        self._start_anew = start_anew
         self._pipelines = [_selected(topology, stages) for topology in topologies]
         _check_selection(topologies, stages)
         self._metrics = {
@@ -88,6 +94,7 @@ class Service:
 
         Raises:
             TopicError: a topic is missing; nothing was started.
+            RenamedStageError: a stage may have had another name; nothing was started.
             BrokerError: the broker cannot be reached.
             StageStoppedError: a policy said stop; everything is drained and committed.
         """
@@ -96,6 +103,8 @@ class Service:
             await admin.start()
             stack.push_async_callback(admin.stop)
             topics = await self._describe_topics(admin)
+            for renames in await self._find_renames(admin):
+                await settle(admin, renames)
             producer = SharedProducer(self._broker, ProducerConfig(), self._clock, self._rng)
             await producer.start()
             stack.push_async_callback(producer.stop)
@@ -124,8 +133,19 @@ class Service:
 
         Raises:
             TopicError: a topic is missing.
+            RenamedStageError: a stage may have had another name.
         """
         await self._describe_topics(admin)
+        await self._find_renames(admin)
+
+    async def _find_renames(self, admin: Admin) -> Sequence[Renames]:
+        found = [
+            await find_renames(admin, topology, segments)
+            for topology, segments in zip(self._topologies, self._pipelines, strict=True)
+        ]
+        for renames in found:
+            renames.refuse(yes=self._start_anew)
+        return found
 
     async def _run_all(
         self,

@@ -49,15 +49,27 @@ class RunningCommand:
     def stderr(self) -> str:
         return (self._folder / "stderr").read_text()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait_for(self, text: str) -> str:
         """Wait until the line with this text is written to stdout, and return the line."""
+        return self._wait_for("stdout", text)
+
+    def wait_for_error(self, text: str) -> str:
+        """Wait for a line on stderr."""
+        return self._wait_for("stderr", text)
+
+    def _wait_for(self, stream: str, text: str) -> str:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            for line in self.stdout.splitlines(keepends=True):
+            written = (self._folder / stream).read_text()
+            for line in written.splitlines(keepends=True):
                 if text in line and line.endswith("\n"):
                     return line.rstrip("\n")
             assert self._process.poll() is None, f"ended without {text!r}: {self.stderr}"
-            assert time.monotonic() < deadline, f"no {text!r} in time: {self.stdout}"
+            assert time.monotonic() < deadline, f"no {text!r} in time: {written}"
             time.sleep(0.02)
 
     def send(self, number: signal.Signals) -> None:

@@ -11,9 +11,10 @@ from streamapp.brokers.dev.errors import ToolMissingError
 from streamapp.brokers.dev.jars import default_cache_dir, jars_folder
 from streamapp.brokers.dev.java import find_java, find_maven
 from tests.kafka import Kafka, running_kafka
+from tests.project import project
 from tests.prometheus import prometheus
 
-__all__ = ["prometheus"]
+__all__ = ["project", "prometheus"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -269,6 +269,21 @@ class Admin(Protocol):
     async def committed_offsets(self, group: str) -> Mapping[TopicPartition, CommittedOffset]:
         """What the group has committed, with metadata; empty for an unknown group."""
 
+    async def list_groups(self) -> frozenset[str]:
+        """Names of all consumer groups that have members or committed offsets."""
+
+    async def member_count(self, group: str) -> int:
+        """How many members a group has; none if it is unknown."""
+
+    async def set_offsets(
+        self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
+    ) -> None:
+        """Store where a group without members goes on.
+
+        Raises:
+            CommitRefusedError: the group has members.
+        """
+
     async def end_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:

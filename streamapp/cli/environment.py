@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from streamapp.brokers.dev.jars import CACHE_VARIABLE
+from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import PORT_VARIABLE
 from streamapp.settings import KafkaSettings
 
@@ -18,6 +19,7 @@ _OF_KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+
 _KNOWN = (
     *(f"{_KAFKA_PREFIX}{name.upper()}" for name in KafkaSettings.model_fields),
     PORT_VARIABLE,
+    INSTANCE_VARIABLE,
     CACHE_VARIABLE,
 )
 

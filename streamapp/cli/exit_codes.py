@@ -36,5 +36,8 @@ class ExitCode(IntEnum):
     RECORD_UNREADABLE = 10
     """A record of a source topic cannot be parsed."""
 
+    STAGE_RENAMED = 11
+    """A stage has no offsets and may be one that had another name; nothing was started."""
+
     BUG = 70
     """Something that this program does not foresee: please report it (EX_SOFTWARE)."""

@@ -28,13 +28,13 @@ def kafka_line(settings: KafkaSettings) -> str:
     return f"Kafka    {', '.join(settings.servers)}"
 
 
-def kafka_settings(bootstrap_servers: str | None) -> KafkaSettings:
+def kafka_settings(bootstrap_servers: str | None, *, tell_slips: bool = True) -> KafkaSettings:
     """The connection from the environment; variables that look like slips are told on stderr.
 
     Raises:
         ConfigurationError: the address or a setting is wrong.
     """
-    for sentence in slips(os.environ):
+    for sentence in slips(os.environ) if tell_slips else ():
         typer.echo(f"streamapp: {sentence}", err=True)
     if bootstrap_servers is None:
         return KafkaSettings()

@@ -13,6 +13,7 @@ from streamapp.errors import (
     DrainTimeoutError,
     OffsetOutOfRangeError,
     PortInUseError,
+    RenamedStageError,
     StageStoppedError,
     StreamappError,
     UnreadableRecordError,
@@ -22,6 +23,7 @@ from streamapp.observability.logs import describe_exception
 _CODES: tuple[tuple[type[StreamappError], ExitCode], ...] = (
     (PortInUseError, ExitCode.PORT_IN_USE),
     (dev_errors.PortInUseError, ExitCode.PORT_IN_USE),
+    (RenamedStageError, ExitCode.STAGE_RENAMED),
     (ConfigurationError, ExitCode.CONFIGURATION),
     (StageStoppedError, ExitCode.STAGE_STOPPED),
     (DrainTimeoutError, ExitCode.DRAIN_TIMEOUT),

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TextIO
 
@@ -21,15 +21,19 @@ _DROPPED_FIRST = ("p99", "p50", "retries", "in flight", "out", "in", "lag")
 
 
 @asynccontextmanager
-async def showing(figures: Figures, *, seconds: float) -> AsyncIterator[None]:
+async def showing(
+    figures: Figures, *, seconds: float, say: Callable[[str], None] | None = None
+) -> AsyncIterator[None]:
     """Show progress while the block runs.
 
     Args:
         figures: what is shown.
         seconds: between plain lines; a terminal is redrawn each second.
+        say: told plain lines, on a terminal too: for one of several that write to it.
     """
-    on_terminal = sys.stdout.isatty()
-    task = asyncio.create_task(_redraw(figures) if on_terminal else _print(figures, seconds))
+    plain = say is not None or not sys.stdout.isatty()
+    show = _print(figures, seconds, say or typer.echo) if plain else _redraw(figures)
+    task = asyncio.create_task(show)
     try:
         yield
     finally:
@@ -132,11 +136,11 @@ def _counts(figures: StageFigures, dead_letter_topic: str | None = None) -> str:
     return ", ".join(parts)
 
 
-async def _print(figures: Figures, seconds: float) -> None:
+async def _print(figures: Figures, seconds: float, say: Callable[[str], None]) -> None:
     while True:
         await asyncio.sleep(seconds)
         for stage in figures.look():
-            typer.echo(progress_line(stage))
+            say(progress_line(stage))
 
 
 async def _redraw(figures: Figures) -> None:

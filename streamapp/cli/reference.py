@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from streamapp.brokers.dev.jars import CACHE_VARIABLE
 from streamapp.cli.main import app
+from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
 from streamapp.pipeline.pipeline import StageSettings
 from streamapp.pipeline.stage import StageConfig
@@ -56,6 +57,11 @@ def settings_reference() -> str:
                     f"`{PORT_VARIABLE}`",
                     f"`{DEFAULT_PORT}`",
                     "port of metrics, health and status of `run` and `demo`, on 127.0.0.1",
+                ),
+                (
+                    f"`{INSTANCE_VARIABLE}`",
+                    "none",
+                    "name of a worker as a static member of its groups; `--instance-id` of `run`",
                 ),
                 (
                     f"`{CACHE_VARIABLE}`",
@@ -175,7 +181,11 @@ def _commands(command: Any, words: Row) -> Iterator[tuple[Row, Any]]:
 
 def _command(words: Row, command: Any) -> Iterator[str]:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    options = [
+        p
+        for p in command.params
+        if p.param_type_name == "option" and p.name != "help" and not p.hidden
+    ]
     shown = "".join(f" {_argument(argument)}" for argument in arguments)
     yield from ("```", f"{' '.join(words)} [OPTIONS]{shown}", "```", "")
     yield re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.help))

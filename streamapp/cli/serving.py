@@ -9,7 +9,7 @@ from streamapp.clock import Clock
 from streamapp.errors import PortInUseError
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.web.server import WebServer, WorkerView
+from streamapp.web.server import View, WebServer, WorkerView
 
 DEFAULT_PORT = 9464
 """The port that exporters of OpenTelemetry take for Prometheus."""
@@ -44,6 +44,15 @@ async def serving(
     for metrics in stages:
         exporter.stages.add(metrics)
     view = WorkerView(lambda: stages, exporter.render, clock)
+    async with listening(view, port=port, or_any=or_any, say=say) as server:
+        yield server
+
+
+@asynccontextmanager
+async def listening(
+    view: View, *, port: int, or_any: bool = False, say: Callable[[str], None] = typer.echo
+) -> AsyncIterator[WebServer]:
+    """Serve this view while the block runs; see `serving`."""
     server = WebServer(view, port=port)
     try:
         await server.start()

@@ -15,7 +15,9 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 
 @contextmanager
-def stop_on_signal(stop: Callable[[], None], *, saying: str) -> Iterator[None]:
+def stop_on_signal(
+    stop: Callable[[], None], *, saying: str, at_once: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Call `stop` on the event loop at the first signal; leave the process at the second.
 
     Nothing is lost by that: what is not committed was not finished, and is delivered again. The
@@ -25,6 +27,7 @@ def stop_on_signal(stop: Callable[[], None], *, saying: str) -> Iterator[None]:
     Args:
         stop: asks for a clean end; returns at once.
         saying: what the user reads on the first signal.
+        at_once: done at the second signal before the process ends; must not wait for the loop.
     """
     loop = asyncio.get_running_loop()
     asked = False
@@ -32,6 +35,8 @@ def stop_on_signal(stop: Callable[[], None], *, saying: str) -> Iterator[None]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
+            if at_once is not None:
+                at_once()
             leave(ExitCode.ABANDONED, "ended at once; what was in flight will be delivered again")
         asked = True
         loop.call_soon_threadsafe(_begin, stop, saying)

@@ -16,6 +16,7 @@ from streamapp.errors import TopicError
 from streamapp.observability.logs import configure_logging
 from streamapp.pipeline.topology import Topology, build
 from streamapp.record import TopicPartition
+from streamapp.renames.settle import find_renames
 from streamapp.topics.apply import apply_plan
 from streamapp.topics.catalogue import Catalogue, read_catalogue
 from streamapp.topics.plan import Step, plan_topics
@@ -105,6 +106,7 @@ async def _apply(
                 partitions=partitions,
                 replication_factor=replication_factor,
             )
+            await _tell_renames(admin, topology)
         plan = await plan_topics(admin, wanted, unkeyed=catalogue.unkeyed())
         if refusals := plan.refusals(yes=yes):
             raise TopicError("\n".join((*refusals, "Nothing was changed.")))
@@ -115,6 +117,13 @@ async def _apply(
                 typer.echo(f"would {step}")
         else:
             await apply_plan(admin, plan, yes=yes, on_done=_say_done)
+
+
+async def _tell_renames(admin: Admin, topology: Topology) -> None:
+    """Say what will stand against a start: new topics alone do not make a stage go on."""
+    renames = await find_renames(admin, topology, topology.segments)
+    for sentence in (*renames.occupied, *renames.refusals):
+        typer.echo(f"Before it runs: {sentence}.")
 
 
 def _say_done(step: Step) -> None:

@@ -51,6 +51,7 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "reason": ("why a record became a dead letter", tuple(DeadLetterReason)),
     "state": ("what a stage does", tuple(StageState)),
     "version": ("version of streamapp", ()),
+    "worker": ("number of the worker process, from 0, the same over its restarts", ()),
 }
 """Every label: what it means, and its values where they are a closed set."""
 
@@ -194,7 +195,25 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
 )
 """What every stage exports."""
 
-METRICS: tuple[MetricDefinition, ...] = (*STAGE_METRICS, BUILD_INFO)
+WORKER_METRICS: tuple[MetricDefinition, ...] = (
+    MetricDefinition(
+        "streamapp_worker_up",
+        MetricKind.GAUGE,
+        "",
+        ("worker",),
+        "1 if the worker process answered this scrape, else 0.",
+    ),
+    MetricDefinition(
+        "streamapp_worker_restarts_total",
+        MetricKind.COUNTER,
+        "restarts",
+        ("worker",),
+        "Times the worker process ended unexpectedly and was started again.",
+    ),
+)
+"""What the supervisor of `run --workers` adds, for each worker process."""
+
+METRICS: tuple[MetricDefinition, ...] = (*STAGE_METRICS, BUILD_INFO, *WORKER_METRICS)
 """The whole table."""
 
 
@@ -207,7 +226,8 @@ def metrics_reference() -> str:
         "`python -m streamapp.observability.definitions`.",
         "",
         "`/metrics` also carries the process, platform and garbage collector metrics of the",
-        "Prometheus client (`process_*`, `python_*`).",
+        "Prometheus client (`process_*`, `python_*`). With `run --workers` every series of a",
+        "worker has the label `worker` as well; those without it are the supervisor's own.",
         "Series of a partition disappear when it is revoked. Keys, offsets and error texts are",
         "never labels.",
         "",

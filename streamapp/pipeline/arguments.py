@@ -11,7 +11,16 @@ from streamapp.pipeline.stage import StageConfig
 from streamapp.policies.policy import Policy
 from streamapp.topics.topic import Topic
 
-_OTHER_ARGUMENTS = ("name", "on_error", "config", "fused", "output", "routes", "dead_letters")
+_OTHER_ARGUMENTS = (
+    "name",
+    "on_error",
+    "config",
+    "fused",
+    "output",
+    "routes",
+    "dead_letters",
+    "renamed_from",
+)
 
 
 def check_topic(where: str, what: str, value: object) -> None:
@@ -62,6 +71,7 @@ def check_stage_arguments(
     output: object,
     routes: object,
     dead_letters: object,
+    renamed_from: object,
 ) -> None:
     """Hold the other arguments of `.stage()` to be what they are declared as.
 
@@ -76,6 +86,10 @@ def check_stage_arguments(
     if dead_letters is not None and not isinstance(dead_letters, str):
         raise PipelineError(
             f"{where}: dead_letters is {_called(dead_letters)}; give the topic's name"
+        )
+    if renamed_from is not None and not isinstance(renamed_from, str):
+        raise PipelineError(
+            f"{where}: renamed_from is {_called(renamed_from)}; give the stage's old name"
         )
     if routes is not None and not isinstance(routes, Mapping):
         raise PipelineError(

@@ -1,7 +1,7 @@
 """Pipelines: stages in sequence, declared once, typed from one to the next."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar, Unpack
 
 from pydantic import ValidationError
@@ -49,6 +49,7 @@ class Link:
         output: topic of its outputs; `None` is the default name.
         routes: topics by the name that `Out(to=…)` uses.
         dead_letters: name of the dead-letter topic; `None` is the default name.
+        renamed_from: name of the stage before; `None` if it has had no other.
     """
 
     stage: Stage
@@ -56,6 +57,7 @@ class Link:
     output: Topic[Any] | None = None
     routes: Mapping[str, Topic[Any]] = field(default_factory=dict)
     dead_letters: str | None = None
+    renamed_from: str | None = None
 
 
 class Pipeline(Generic[InT, OutT]):
@@ -100,6 +102,7 @@ class Pipeline(Generic[InT, OutT]):
         output: Topic[NextT] | None = None,
         routes: Mapping[str, Topic[Any]] | None = None,
         dead_letters: str | None = None,
+        renamed_from: str | None = None,
         **settings: Unpack[StageSettings],
     ) -> "Pipeline[InT, NextT]":
         """Add a stage.
@@ -113,6 +116,7 @@ class Pipeline(Generic[InT, OutT]):
             output: topic of its outputs; by default `<pipeline>.<stage>`.
             routes: topics by the name that `Out(to=…)` uses.
             dead_letters: dead-letter topic; by default `<pipeline>.<stage>.dlq`.
+            renamed_from: what the stage was called before: it goes on where that name stood.
             settings: single fields of `StageConfig`, such as `concurrency=64`.
 
         Raises:
@@ -130,9 +134,10 @@ class Pipeline(Generic[InT, OutT]):
             output=output,
             routes=routes,
             dead_letters=dead_letters,
+            renamed_from=renamed_from,
         )
         stage = _make_stage(self.name, stage_id, agent, config, on_error, settings)
-        link = Link(stage, fused, output, dict(routes or {}), dead_letters)
+        link = Link(stage, fused, output, dict(routes or {}), dead_letters, renamed_from)
         return self._with((*self.links, link))
 
     def sink(self, topic: Topic[OutT] | str) -> "Pipeline[InT, OutT]":
@@ -152,7 +157,7 @@ class Pipeline(Generic[InT, OutT]):
                 f" {last.output.name!r} already; give one output or one .sink()"
             )
         output = Topic(topic, last.stage.agent.output_type) if isinstance(topic, str) else topic
-        ended = Link(last.stage, last.fused, output, last.routes, last.dead_letters)
+        ended = replace(last, output=output)
         return self._with((*self.links[:-1], ended))
 
     def _with(self, links: tuple[Link, ...]) -> "Pipeline[Any, Any]":

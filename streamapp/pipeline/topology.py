@@ -2,7 +2,7 @@
 
 import inspect
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, get_origin
@@ -54,11 +54,13 @@ class Segment:
         pipeline: name of the pipeline.
         source: topic that it reads.
         steps: at least one; fused stages follow the first.
+        renamed_from: what the first stage was called before; `None` if it has had no other name.
     """
 
     pipeline: str
     source: str
     steps: tuple[Step, ...]
+    renamed_from: str | None = None
 
     @property
     def name(self) -> str:
@@ -111,13 +113,15 @@ def build(pipeline: Pipeline[Any, Any]) -> Topology:
     segments: list[Segment] = []
     steps: list[Step] = []
     source = pipeline.source
+    renamed_from: str | None = None
     for i, link in enumerate(links):
         following = links[i + 1] if i + 1 < len(links) else None
         _check_link(pipeline, i)
         step = _step(pipeline, link, following)
         steps.append(step)
+        renamed_from = renamed_from if link.fused else link.renamed_from
         if following is None or not following.fused:
-            segments.append(Segment(pipeline.name, source.name, tuple(steps)))
+            segments.append(Segment(pipeline.name, source.name, tuple(steps), renamed_from))
             steps = []
             source = step.output or source
     topology = Topology(pipeline.name, tuple(segments))
@@ -157,11 +161,30 @@ def _check_names(pipeline: Pipeline[Any, Any]) -> None:
                 f"pipeline {pipeline.name!r}: {count} stages are called {stage_id!r};"
                 " give each a name=… of its own"
             )
+    _check_old_names(pipeline, counts)
     if pipeline.links[0].fused:
         raise PipelineError(
             f"pipeline {pipeline.name!r}: the first stage {pipeline.links[0].stage.stage_id!r}"
             " cannot be fused: there is no stage before it"
         )
+
+
+def _check_old_names(pipeline: Pipeline[Any, Any], names: Collection[str]) -> None:
+    """Hold every old name to be the old name of one stage, and of one that reads by itself."""
+    taken = set(names)
+    for link in pipeline.links:
+        old = link.renamed_from
+        if old is None:
+            continue
+        where = f"pipeline {pipeline.name!r}, stage {link.stage.stage_id!r}: renamed_from={old!r}"
+        check_topic_name(old)
+        if old in taken:
+            raise PipelineError(f"{where} is the name of a stage, or was that of another as well")
+        if link.fused:
+            raise PipelineError(
+                f"{where} would have no effect: a fused stage reads no topic; drop it"
+            )
+        taken.add(old)
 
 
 def _check_link(pipeline: Pipeline[Any, Any], i: int) -> None:

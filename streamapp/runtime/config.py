@@ -24,6 +24,9 @@ class RuntimeConfig:
         shutdown_drain_seconds: the same on shutdown.
         open_timeout_seconds: longest wait for an agent to open its clients.
         stop_timeout_seconds: longest wait for a client to close.
+        instance_id: name under which this worker is a static member of its groups, one that no
+            other worker has; none is dynamic membership.
+        session_timeout_seconds: a worker that is not heard of for so long loses its partitions.
     """
 
     commit_interval_seconds: float = 1.0
@@ -36,6 +39,8 @@ class RuntimeConfig:
     shutdown_drain_seconds: float = 20.0
     open_timeout_seconds: float = 30.0
     stop_timeout_seconds: float = 5.0
+    instance_id: str | None = None
+    session_timeout_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

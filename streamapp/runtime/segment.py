@@ -251,6 +251,8 @@ def _consumer_config(segment: Segment, environment: Environment) -> ConsumerConf
         topics=(segment.source,),
         max_prefetch_bytes=segment.steps[0].stage.config.max_in_flight_bytes,
         rebalance_timeout_seconds=2 * environment.config.revoke_drain_seconds + 10,
+        session_timeout_seconds=environment.config.session_timeout_seconds,
+        group_instance_id=environment.config.instance_id,
     )
 
 

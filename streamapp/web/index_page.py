@@ -5,9 +5,11 @@ It needs no JavaScript and loads nothing from elsewhere; it reloads itself.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
 from itertools import groupby
 
+from streamapp.clock import Clock
 from streamapp.observability.health import Health
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.web.readable import age, amount, bytes_amount, duration
@@ -38,7 +40,7 @@ td small { display: block; line-height: 1.2 }
 .starting, .draining { background: var(--busy) }
 .failed, .stalled { background: var(--bad) }
 .verdict { font-weight: 600 } .well { color: var(--good) } .unwell { color: var(--bad) }
-.wide { overflow-x: auto }
+.wide { overflow-x: auto } .workers table { width: auto; margin-top: 1rem }
 @media (prefers-color-scheme: dark) { :root { --good: #2ea043; --busy: #bb8009; --bad: #f85149 } }
 """
 
@@ -72,26 +74,77 @@ class Moment:
     monotonic: float
     text: str
 
+    @classmethod
+    def of(cls, clock: Clock) -> "Moment":
+        """Now."""
+        wall = clock.time()
+        text = datetime.fromtimestamp(wall, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return cls(wall, clock.monotonic(), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A stage as the page shows it.
+
+    Attributes:
+        pipeline, stage: what it is called.
+        ok, reason: its health.
+        cells: its cells as HTML, one for each column.
+        worker: the worker that runs it, where there are several.
+    """
+
+    pipeline: str
+    stage: str
+    ok: bool
+    reason: str
+    cells: Sequence[str]
+    worker: str | None = None
+
+
+def row_of(view: StageView, moment: Moment) -> Row:
+    """The row of a stage."""
+    metrics, health = view.metrics, view.health
+    cells = tuple(column.cell(view, moment) for column in _COLUMNS)
+    return Row(metrics.pipeline, metrics.stage, health.ok, health.reason, cells)
+
 
 def index_page(stages: Sequence[StageView], moment: Moment, version: str) -> str:
-    """The page as HTML; it reloads itself every 5 seconds."""
-    sections = "".join(
-        f"<h2>{escape(pipeline)}</h2>\n{_table(list(views), moment)}"
-        for pipeline, views in groupby(stages, key=lambda view: view.metrics.pipeline)
-    )
+    """The page of one worker as HTML; it reloads itself every 5 seconds."""
+    return page([row_of(view, moment) for view in stages], moment, version)
+
+
+def page(rows: Sequence[Row], moment: Moment, version: str, workers: Sequence[Row] = ()) -> str:
+    """The page as HTML.
+
+    Args:
+        rows: the stages.
+        moment: when it is drawn.
+        version: of streamapp.
+        workers: the workers, where a supervisor runs several; the cells are those of
+            `WORKER_COLUMNS`.
+    """
+    sections = f'<div class="workers">{_table(WORKER_COLUMNS, workers)}</div>' if workers else ""
+    columns = tuple((column.title, column.unit, column.kind) for column in _COLUMNS)
+    if workers:
+        columns = (("worker", "", "t"), *columns)
+    for pipeline, own in groupby(
+        sorted(rows, key=lambda row: row.pipeline) if workers else rows, key=lambda r: r.pipeline
+    ):
+        sections += f"<h2>{escape(pipeline)}</h2>\n{_table(columns, list(own))}"
+    verdict = _verdict(rows, workers)
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta http-equiv="refresh" content="{RELOAD_SECONDS}">
-<title>{_title(stages)}</title>
+<title>{"streamapp" if all(row.ok for row in (*workers, *rows)) else "(!) streamapp"}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <header>
 <h1>streamapp</h1>
-{_verdict(stages)}
+{verdict}
 <span class="quiet">{escape(moment.text)}, reloads every {RELOAD_SECONDS} s,
 version {escape(version)}</span>
 <nav><a href="/metrics">metrics</a><a href="/healthz">health</a><a href="/readyz">ready</a></nav>
@@ -102,34 +155,47 @@ version {escape(version)}</span>
 """
 
 
-def _title(stages: Sequence[StageView]) -> str:
-    return "streamapp" if all(view.health.ok for view in stages) else "(!) streamapp"
+WORKER_COLUMNS = (
+    ("worker", "", "t"),
+    ("state", "", "t"),
+    ("restarts", "", "n"),
+    ("process", "id", "n"),
+)
+"""Title, unit and kind of the columns of workers."""
 
 
-def _verdict(stages: Sequence[StageView]) -> str:
-    ill = [view for view in stages if not view.health.ok]
+def _verdict(rows: Sequence[Row], workers: Sequence[Row]) -> str:
+    ill = [f"worker {row.worker}: {row.reason}" for row in workers if not row.ok]
+    ill += [
+        f"{row.stage}{f' of worker {row.worker}' if row.worker else ''}: {row.reason}"
+        for row in rows
+        if not row.ok
+    ]
     if ill:
-        names = ", ".join(escape(f"{v.metrics.stage}: {v.health.reason}") for v in ill)
-        return f'<span class="verdict unwell">{names}</span>'
-    word = f"all {len(stages)} stages are well" if stages else "nothing to do"
+        return f'<span class="verdict unwell">{", ".join(map(escape, ill))}</span>'
+    stages = len({(row.pipeline, row.stage) for row in rows})
+    word = f"all {stages} stages are well" if rows else "nothing to do"
+    if workers:
+        word += f" in {len(workers)} workers"
     return f'<span class="verdict well">{word}</span>'
 
 
-def _table(stages: Sequence[StageView], moment: Moment) -> str:
+def _table(columns: Sequence[tuple[str, str, str]], rows: Sequence[Row]) -> str:
     head = "".join(
-        f'<th class="{column.kind}">{column.title}<br><small>{column.unit}</small></th>'
-        for column in _COLUMNS
+        f'<th class="{kind}">{title}<br><small>{unit}</small></th>' for title, unit, kind in columns
     )
-    rows = "".join(f"<tr>{_row(view, moment)}</tr>\n" for view in stages)
+    kinds = [kind for _, _, kind in columns]
+    body = "".join(f"<tr>{_cells(kinds, row)}</tr>\n" for row in rows)
     return (
         f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{rows}</tbody>\n</table></div>\n"
+        f"<tbody>\n{body}</tbody>\n</table></div>\n"
     )
 
 
-def _row(view: StageView, moment: Moment) -> str:
+def _cells(kinds: Sequence[str], row: Row) -> str:
+    cells = row.cells if row.worker is None else (escape(row.worker), *row.cells)
     return "".join(
-        f'<td class="{column.kind}">{column.cell(view, moment)}</td>' for column in _COLUMNS
+        f'<td class="{kind}">{cell}</td>' for kind, cell in zip(kinds, cells, strict=True)
     )
 
 

@@ -6,9 +6,9 @@ proxy with authentication in front.
 
 import errno
 import ipaddress
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeAlias
 
 import orjson
 from aiohttp import web
@@ -18,7 +18,7 @@ from streamapp.errors import ConfigurationError, PortInUseError
 from streamapp.observability.health import Health, stage_health, stage_readiness
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.version import VERSION
-from streamapp.web.index_page import Moment, StageView, index_page
+from streamapp.web.index_page import Moment, StageView, index_page, row_of
 from streamapp.web.rates import FinishedRates
 
 _HEADERS = {
@@ -26,6 +26,15 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
 }
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class View(Protocol):
+    """What a server shows."""
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """What answers a GET, by path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +53,59 @@ class WorkerView:
     clock: Clock
     stall_after_seconds: float = 60.0
 
+    def handlers(self) -> Mapping[str, Handler]:
+        """`/`, `/metrics`, `/healthz` and `/readyz`, and `/status` for a supervisor's page."""
+        rates = FinishedRates(self.clock)
+
+        async def index(_: web.Request) -> web.Response:
+            page = index_page(self._stage_views(rates), Moment.of(self.clock), VERSION)
+            return html(page)
+
+        async def status(_: web.Request) -> web.Response:
+            moment = Moment.of(self.clock)
+            rows = [asdict(row_of(view, moment)) for view in self._stage_views(rates)]
+            return json(rows, ok=True)
+
+        async def metrics(request: web.Request) -> web.Response:
+            return exposition(*await self.render_metrics(request.headers.get("Accept", "")))
+
+        async def healthz(_: web.Request) -> web.Response:
+            now = self.clock.monotonic()
+            return _verdict(
+                [(m, stage_health(m, now, self.stall_after_seconds)) for m in self.stages()],
+                without_stages=True,
+            )
+
+        async def readyz(_: web.Request) -> web.Response:
+            now = self.clock.monotonic()
+            return _verdict(
+                [(m, stage_readiness(m, now)) for m in self.stages()], without_stages=False
+            )
+
+        return {
+            "/": index,
+            "/metrics": metrics,
+            "/healthz": healthz,
+            "/readyz": readyz,
+            "/status": status,
+        }
+
+    def _stage_views(self, rates: FinishedRates) -> list[StageView]:
+        stages, now = self.stages(), self.clock.monotonic()
+        return [
+            StageView(metrics, stage_health(metrics, now, self.stall_after_seconds), rate)
+            for metrics, rate in zip(stages, rates.look(stages), strict=True)
+        ]
+
 
 class WebServer:
-    """GET `/`, `/metrics`, `/healthz` and `/readyz`; 404 and 405 for the rest.
+    """GET of what the view answers; 404 and 405 for the rest.
 
     Attributes:
         port: port it listens on; chosen by the system where 0 was asked for.
     """
 
-    def __init__(self, view: WorkerView, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, view: View, *, host: str = "127.0.0.1", port: int = 0) -> None:
         """Check the address; nothing listens before `start`.
 
         Raises:
@@ -127,49 +180,30 @@ def _refusal(host: str, port: int, error: OSError) -> ConfigurationError:
     )
 
 
-def _application(view: WorkerView) -> web.Application:
-    rates = FinishedRates(view.clock)
-
-    async def index(_: web.Request) -> web.Response:
-        page = _page(view, rates)
-        return web.Response(text=page, content_type="text/html", headers=_HEADERS)
-
-    async def metrics(request: web.Request) -> web.Response:
-        body, content_type = await view.render_metrics(request.headers.get("Accept", ""))
-        return web.Response(body=body, headers=_HEADERS | {"Content-Type": content_type})
-
-    async def healthz(_: web.Request) -> web.Response:
-        now = view.clock.monotonic()
-        return _verdict(
-            [(m, stage_health(m, now, view.stall_after_seconds)) for m in view.stages()],
-            without_stages=True,
-        )
-
-    async def readyz(_: web.Request) -> web.Response:
-        now = view.clock.monotonic()
-        return _verdict([(m, stage_readiness(m, now)) for m in view.stages()], without_stages=False)
-
+def _application(view: View) -> web.Application:
     app = web.Application()
-    app.add_routes(
-        [
-            web.get("/", index),
-            web.get("/metrics", metrics),
-            web.get("/healthz", healthz),
-            web.get("/readyz", readyz),
-        ]
-    )
+    app.add_routes([web.get(path, handler) for path, handler in view.handlers().items()])
     return app
 
 
-def _page(view: WorkerView, rates: FinishedRates) -> str:
-    stages = view.stages()
-    now, wall = view.clock.monotonic(), view.clock.time()
-    text = datetime.fromtimestamp(wall, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    views = [
-        StageView(metrics, stage_health(metrics, now, view.stall_after_seconds), rate)
-        for metrics, rate in zip(stages, rates.look(stages), strict=True)
-    ]
-    return index_page(views, Moment(wall, now, text), VERSION)
+def html(page: str) -> web.Response:
+    """A page."""
+    return web.Response(text=page, content_type="text/html", headers=_HEADERS)
+
+
+def exposition(body: bytes, content_type: str) -> web.Response:
+    """Metrics in one of the formats of Prometheus."""
+    return web.Response(body=body, headers=_HEADERS | {"Content-Type": content_type})
+
+
+def json(body: Any, *, ok: bool) -> web.Response:
+    """A line of JSON, with 200 or 503."""
+    return web.Response(
+        body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
+        status=200 if ok else 503,
+        content_type="application/json",
+        headers=_HEADERS,
+    )
 
 
 def _verdict(
@@ -177,16 +211,8 @@ def _verdict(
 ) -> web.Response:
     """200 when every stage is well, else 503; the body names each stage and its reason."""
     ok = all(health.ok for _, health in answers) if answers else without_stages
-    body = {
-        "ok": ok,
-        "stages": [
-            {"pipeline": m.pipeline, "stage": m.stage, "ok": health.ok, "reason": health.reason}
-            for m, health in answers
-        ],
-    }
-    return web.Response(
-        body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
-        status=200 if ok else 503,
-        content_type="application/json",
-        headers=_HEADERS,
-    )
+    stages = [
+        {"pipeline": m.pipeline, "stage": m.stage, "ok": health.ok, "reason": health.reason}
+        for m, health in answers
+    ]
+    return json({"ok": ok, "stages": stages}, ok=ok)

@@ -3,9 +3,9 @@
 import pytest
 
 from streamapp.brokers.protocols import CommittedOffset, TopicSpec
-from streamapp.errors import OffsetOutOfRangeError, TopicError
+from streamapp.errors import CommitRefusedError, OffsetOutOfRangeError, TopicError
 from streamapp.record import TopicPartition
-from tests.contract.harness import Subject, assigned, group_of, numbered, places
+from tests.contract.harness import Subject, assigned, group_of, numbered, places, read_values
 from tests.kafka import unique_name
 
 
@@ -126,3 +126,53 @@ async def test_committed_offsets_are_read_with_their_metadata(subject: Subject) 
             committed = {TopicPartition(topic, 1): CommittedOffset(7, "done: 9-11")}
             await consumer.commit(committed)
         assert await admin.committed_offsets(config.group) == committed
+
+
+async def test_groups_are_listed_while_they_have_offsets_or_members(subject: Subject) -> None:
+    topic = await subject.topic()
+    (place,) = places(topic, 1)
+    config, other = group_of(topic), group_of(topic)
+    async with subject.admin() as admin:
+        assert not {config.group, other.group} & await admin.list_groups()
+        assert await admin.member_count(config.group) == 0
+        async with subject.member(config) as consumer:
+            await assigned(consumer, [place])
+            assert config.group in await admin.list_groups()
+            assert await admin.member_count(config.group) == 1
+            await consumer.commit({place: CommittedOffset(3)})
+        assert await admin.member_count(config.group) == 0
+        await admin.set_offsets(other.group, {place: CommittedOffset(1)})
+        assert {config.group, other.group} <= await admin.list_groups()
+
+
+async def test_offsets_are_set_for_a_group_that_has_never_had_a_member(subject: Subject) -> None:
+    topic = await subject.topic(partitions=2)
+    one, two = sorted(places(topic, 2))
+    await subject.write(topic, numbered(5), partition=0)
+    await subject.write(topic, numbered(5, start=5), partition=1)
+    config = group_of(topic)
+    offsets = {one: CommittedOffset(4, "done: 6"), two: CommittedOffset(3)}
+    async with subject.admin() as admin:
+        await admin.set_offsets(config.group, {})
+        await admin.set_offsets(config.group, offsets)
+        assert await admin.committed_offsets(config.group) == offsets
+        async with subject.member(config) as consumer:
+            await assigned(consumer, [one, two])
+            assert (await consumer.position(one), await consumer.position(two)) == (4, 3)
+            values = await read_values(consumer, 3)
+            assert sorted(value or b"" for value in values) == [b"4", b"8", b"9"]
+
+
+async def test_offsets_of_a_group_with_members_are_theirs_alone(subject: Subject) -> None:
+    topic = await subject.topic()
+    (place,) = places(topic, 1)
+    config = group_of(topic)
+    async with subject.admin() as admin:
+        async with subject.member(config) as consumer:
+            await assigned(consumer, [place])
+            await consumer.commit({place: CommittedOffset(5)})
+            with pytest.raises(CommitRefusedError, match=config.group):
+                await admin.set_offsets(config.group, {place: CommittedOffset(0)})
+        assert await admin.committed_offsets(config.group) == {place: CommittedOffset(5)}
+        await admin.set_offsets(config.group, {place: CommittedOffset(6)})
+        assert await admin.committed_offsets(config.group) == {place: CommittedOffset(6)}

@@ -8,7 +8,7 @@ import pytest
 
 from streamapp.clock import SystemClock
 from streamapp.observability.dashboard import panels
-from streamapp.observability.definitions import LABELS, METRICS
+from streamapp.observability.definitions import BUILD_INFO, LABELS, STAGE_METRICS
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import (
@@ -137,8 +137,9 @@ async def test_every_metric_arrives_with_its_labels_and_nothing_else_does(
             '"metric", "$1", "__name__", "(.+?)(?:_bucket|_count|_sum)?"))'
         )
     }
-    assert arrived == {metric.name for metric in METRICS}
-    for metric in METRICS:
+    exported = (*STAGE_METRICS, BUILD_INFO)
+    assert arrived == {metric.name for metric in exported}
+    for metric in exported:
         name = f"{metric.name}_count" if metric.kind == "histogram" else metric.name
         for labels, value in await scraped.query(name):
             assert tuple(sorted(labels)) == tuple(sorted(metric.labels))

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from aiokafka.client import CoordinationType
 from aiokafka.errors import NoError, NotControllerError, OffsetOutOfRangeError, for_code
 from aiokafka.protocol.admin import (
     CreatePartitionsRequest,
@@ -12,9 +11,8 @@ from aiokafka.protocol.admin import (
     DeleteTopicsRequest,
     DescribeConfigsRequest,
 )
-from aiokafka.protocol.commit import OffsetFetchRequest
-from aiokafka.protocol.coordination import FindCoordinatorRequest
 
+from streamapp.brokers.kafka import groups
 from streamapp.brokers.kafka.alter_configs import IncrementalAlterConfigsRequest
 from streamapp.brokers.kafka.connection import Connection
 from streamapp.brokers.kafka.failures import topic_error
@@ -151,24 +149,25 @@ class KafkaAdmin:
 
     async def committed_offsets(self, group: str) -> Mapping[TopicPartition, CommittedOffset]:
         """What the group has committed, with metadata; empty for an unknown group."""
+        return await groups.committed_offsets(self._link, group)
 
-        async def ask() -> Any:
-            request = FindCoordinatorRequest(group, CoordinationType.GROUP)
-            found = await self._link.send(request)
-            raise_for(found.error_code, group)
-            request = OffsetFetchRequest(group, None)
-            answer = await self._link.send(request, node_id=found.coordinator_id)
-            raise_for(answer.error_code, group)
-            return answer.topics
+    async def list_groups(self) -> frozenset[str]:
+        """Names of all consumer groups that have members or committed offsets."""
+        return await groups.list_groups(self._link)
 
-        async with self._link.operation(f"group {group!r}: reading its offsets"):
-            topics = await self._link.retried(ask)
-        return {
-            TopicPartition(topic, partition): CommittedOffset(offset, metadata or "")
-            for topic, partitions in topics
-            for partition, offset, metadata, _ in partitions
-            if offset >= 0
-        }
+    async def member_count(self, group: str) -> int:
+        """How many members a group has; none if it is unknown."""
+        return await groups.member_count(self._link, group)
+
+    async def set_offsets(
+        self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
+    ) -> None:
+        """Store where a group without members goes on.
+
+        Raises:
+            CommitRefusedError: the group has members.
+        """
+        await groups.set_offsets(self._link, group, offsets)
 
     async def end_offsets(
         self, partitions: Collection[TopicPartition]

@@ -111,6 +111,26 @@ class MemoryAdmin:
         found = self._groups.find(group)
         return dict(found.commits) if found is not None else {}
 
+    async def list_groups(self) -> frozenset[str]:
+        """Names of all consumer groups that have members or committed offsets."""
+        return frozenset(g.name for g in self._groups if g.commits or g.member_count)
+
+    async def member_count(self, group: str) -> int:
+        """How many members a group has; none if it is unknown."""
+        found = self._groups.find(group)
+        return found.member_count if found is not None else 0
+
+    async def set_offsets(
+        self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
+    ) -> None:
+        """Store where a group without members goes on.
+
+        Raises:
+            CommitRefusedError: the group has members.
+        """
+        await asyncio.sleep(0)
+        self._groups.get(group).set_offsets(offsets)
+
     async def end_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:

@@ -63,6 +63,11 @@ class Group:
         self._rebalancing = False
         self._timers = _Timers()
 
+    @property
+    def member_count(self) -> int:
+        """How many members it has."""
+        return len(self._members)
+
     def subscribes_to(self, topic: str) -> bool:
         """Whether a member reads this topic."""
         return any(topic in member.config.topics for member in self._members.values())
@@ -126,6 +131,23 @@ class Group:
                 f"group {self.name!r} refused a commit: this member is not in its generation "
                 f"{self._generation}; its partitions went to others, who will read them again"
             )
+        self._store(offsets)
+
+    def set_offsets(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
+        """Store offsets from outside.
+
+        Raises:
+            CommitRefusedError: the group has members.
+            BrokerError: metadata is too long.
+        """
+        if self._members:
+            raise CommitRefusedError(
+                f"group {self.name!r} has members, so its offsets are theirs to commit; "
+                "stop its workers first"
+            )
+        self._store(offsets)
+
+    def _store(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         for partition, committed in offsets.items():
             if len(committed.metadata.encode()) > MAX_COMMIT_METADATA_BYTES:
                 raise BrokerError(

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from streamapp.observability.definitions import METRICS, STAGE_METRICS
+from streamapp.observability.definitions import BUILD_INFO, STAGE_METRICS
 from streamapp.observability.exporter import _READERS, MetricsExporter, StageCollector
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
@@ -188,7 +188,8 @@ async def test_the_page_holds_the_whole_table_and_the_process(
     exporter.stages.add(stage)
     body, _ = await exporter.render("application/openmetrics-text;version=1.0.0")
     families = {f.name: f for f in parse_openmetrics(body.decode())}  # type: ignore[no-untyped-call]  # the library says no types here
-    assert {metric.name.removesuffix("_total") for metric in METRICS} <= set(families)
+    own = (*STAGE_METRICS, BUILD_INFO)
+    assert {metric.name.removesuffix("_total") for metric in own} <= set(families)
     assert "process_resident_memory_bytes" in families
     assert "python_gc_objects_collected" in families
     assert families["streamapp_attempt_duration_seconds"].unit == "seconds"

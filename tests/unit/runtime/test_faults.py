@@ -179,12 +179,12 @@ async def test_an_admin_call_that_fails_does_not_break_off_a_run_until_the_end(
 ) -> None:
     broker = await broker_for("a")
     await broker.write("a-in", (b"k", b"1"))
-    committed_offsets, failures = MemoryAdmin.committed_offsets, 0
+    committed_offsets, calls = MemoryAdmin.committed_offsets, 0
 
     async def fail_once(admin: MemoryAdmin, group: str) -> Any:
-        nonlocal failures
-        if not failures:
-            failures += 1
+        nonlocal calls
+        calls += 1
+        if calls == 2:  # the first is asked before anything starts
             raise BrokerError("the coordinator moved")
         return await committed_offsets(admin, group)
 
@@ -192,7 +192,7 @@ async def test_an_admin_call_that_fails_does_not_break_off_a_run_until_the_end(
     async with asyncio.timeout(10):
         await Service(broker, [topology("a")]).run(until_end=True)
 
-    assert failures == 1
+    assert calls > 2
     assert broker.values("a-out") == [b"1"]
     assert await broker.committed("a.stage") == 1
 

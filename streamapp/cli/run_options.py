@@ -1,0 +1,79 @@
+"""The options of `streamapp run`, and the command line of a worker that has the same."""
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from streamapp.errors import ConfigurationError
+from streamapp.observability.logs import LogFormat
+
+INSTANCE_VARIABLE = "STREAMAPP_WORKER_INSTANCE_ID"
+"""Environment variable of the name under which a worker is a static member of its groups."""
+
+_INSTANCE_ID = re.compile(r"[a-zA-Z0-9._-]{1,240}")
+"""What Kafka takes, with room for the number of a worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What `streamapp run` was told.
+
+    Attributes:
+        target: `module:pipeline`.
+        bootstrap_servers: Kafka's address, if it was given.
+        stages: the stages to run; all if empty.
+        instance_id: name of a static member; of several workers, the beginning of their names.
+        session_seconds: how long a group waits for a worker that is not heard of.
+        yes: whether stages without offsets start anew, whatever Kafka remembers.
+        until_end: whether to end at the offsets that stand at the start.
+        web_port: port of metrics, health and status; `None` serves none.
+        log_level, log_format: of the log.
+        progress_seconds: between lines of progress.
+        drain_seconds: deadline of work in flight.
+
+    Raises:
+        ConfigurationError: Kafka does not take the name of a static member.
+    """
+
+    target: str
+    bootstrap_servers: str | None
+    stages: tuple[str, ...]
+    instance_id: str | None
+    session_seconds: float
+    yes: bool
+    until_end: bool
+    web_port: int | None
+    log_level: str
+    log_format: LogFormat
+    progress_seconds: float
+    drain_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.instance_id is not None and not _INSTANCE_ID.fullmatch(self.instance_id):
+            raise ConfigurationError(
+                f"--instance-id {self.instance_id!r} cannot be the name of a static member:"
+                " use 1 to 240 of a-z, A-Z, 0-9, '.', '_' and '-'"
+            )
+
+    def worker_command(self, number: int) -> tuple[str, ...]:
+        """The command of one of several workers: the same, on any port."""
+        return (sys.executable, "-m", "streamapp", "run", self.target, *self._arguments(number))
+
+    def _arguments(self, number: int) -> Iterator[str]:
+        if self.bootstrap_servers is not None:
+            yield f"--bootstrap-servers={self.bootstrap_servers}"
+        for stage in self.stages:
+            yield f"--stage={stage}"
+        if self.instance_id is not None:
+            yield f"--instance-id={self.instance_id}-{number}"
+        yield f"--session-seconds={self.session_seconds}"
+        if self.yes:
+            yield "--yes"
+        if self.until_end:
+            yield "--until-end"
+        yield "--no-web" if self.web_port is None else "--web-port=0"
+        yield f"--log-level={self.log_level}"
+        yield f"--log-format={self.log_format.value}"
+        yield f"--progress-seconds={self.progress_seconds}"
+        yield f"--drain-seconds={self.drain_seconds}"

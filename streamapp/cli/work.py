@@ -1,0 +1,98 @@
+"""A worker of `streamapp run`: this process runs the stages."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+
+import typer
+
+from streamapp.brokers.kafka.broker import KafkaBroker
+from streamapp.cli.exit_codes import ExitCode
+from streamapp.cli.figures import Figures
+from streamapp.cli.kafka import kafka_line, kafka_settings, started_admin
+from streamapp.cli.loading import load_pipeline
+from streamapp.cli.progress import showing, summary_lines
+from streamapp.cli.run_options import RunOptions
+from streamapp.cli.serving import serving
+from streamapp.cli.signals import leave, stop_on_signal
+from streamapp.cli.supervised import Supervised
+from streamapp.clock import SystemClock
+from streamapp.errors import DrainTimeoutError
+from streamapp.observability.stage_metrics import StageState
+from streamapp.pipeline.topology import Topology, build
+from streamapp.runtime.config import RuntimeConfig
+from streamapp.service import Service
+
+
+def work(options: RunOptions, supervised_by: str | None) -> None:
+    """Run the stages until they are stopped or at the end.
+
+    Args:
+        options: of the command.
+        supervised_by: what a supervisor has put on the command line.
+    """
+    supervised = Supervised(supervised_by, options.drain_seconds) if supervised_by else None
+    topology = build(load_pipeline(options.target))
+    settings = kafka_settings(options.bootstrap_servers, tell_slips=supervised is None)
+    broker = KafkaBroker(settings)
+    config = RuntimeConfig(
+        shutdown_drain_seconds=options.drain_seconds,
+        instance_id=options.instance_id,
+        session_timeout_seconds=options.session_seconds,
+    )
+    service = Service(
+        broker, [topology], stages=options.stages, config=config, start_anew=options.yes
+    )
+    figures = Figures(service.metrics, SystemClock())
+    try:
+        asyncio.run(_work(broker, service, figures, options, supervised, kafka_line(settings)))
+    finally:
+        if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
+            say = supervised.say if supervised else typer.echo
+            for line in summary_lines(figures.overall(), dict(_dead_letter_topics(topology))):
+                say(line)
+
+
+async def _work(
+    broker: KafkaBroker,
+    service: Service,
+    figures: Figures,
+    options: RunOptions,
+    supervised: Supervised | None,
+    kafka: str,
+) -> None:
+    say: Callable[[str], None] = _silent if supervised else typer.echo
+    with stop_on_signal(service.stop, saying="Stopping: finishing what is in flight"):
+        if supervised is not None:
+            supervised.drains(service.stop)
+        async with started_admin(broker) as admin:
+            await service.check(admin)  # before a port is taken: nothing half started
+        say(kafka)
+        async with AsyncExitStack() as stack:
+            port = None
+            if options.web_port is not None:
+                web = serving(service.metrics, SystemClock(), port=options.web_port, say=say)
+                port = (await stack.enter_async_context(web)).port
+            if supervised is not None:
+                supervised.up(port)
+            progress = showing(
+                figures,
+                seconds=options.progress_seconds,
+                say=supervised.say if supervised else None,
+            )
+            await stack.enter_async_context(progress)
+            try:
+                await service.run(until_end=options.until_end)
+            except DrainTimeoutError as error:
+                leave(ExitCode.DRAIN_TIMEOUT, str(error))  # asyncio.run would wait for them
+
+
+def _silent(_line: str) -> None:
+    """What a supervisor says, its workers need not."""
+
+
+def _dead_letter_topics(topology: Topology) -> Iterator[tuple[str, str]]:
+    """Name of each stage with that of its dead-letter topic."""
+    for segment in topology.segments:
+        for step in segment.steps:
+            yield step.stage.stage_id, step.dead_letters

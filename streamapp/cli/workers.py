@@ -1,0 +1,82 @@
+"""`streamapp run --workers`: this process starts workers, watches them and shows them as one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import typer
+
+from streamapp.cli.exit_codes import ExitCode
+from streamapp.cli.kafka import kafka_line, kafka_settings
+from streamapp.cli.run_options import RunOptions
+from streamapp.cli.serving import listening
+from streamapp.cli.signals import stop_on_signal
+from streamapp.clock import SystemClock
+from streamapp.supervisor.answers import WorkersPort
+from streamapp.supervisor.process import SpawnedWorker, WorkerProcess
+from streamapp.supervisor.restarts import RestartPolicy
+from streamapp.supervisor.supervisor import Ending, Supervisor
+from streamapp.supervisor.view import WorkersView
+
+AFTER_DRAIN_SECONDS = 15.0
+"""What a worker may take beyond its drain, to leave its groups and to close its clients."""
+
+_HOPELESS = (
+    ExitCode.USAGE,
+    ExitCode.CONFIGURATION,
+    ExitCode.STAGE_STOPPED,
+    ExitCode.POSITION_LOST,
+    ExitCode.RECORD_UNREADABLE,
+    ExitCode.STAGE_RENAMED,
+)
+"""Ends of a worker that another start would not mend."""
+
+
+def supervise(options: RunOptions, count: int) -> None:
+    """Run so many workers until they are stopped, at the end, or beyond mending.
+
+    Raises:
+        ConfigurationError: the address of Kafka or a setting is wrong.
+        PortInUseError: another process has the web port.
+        typer.Exit: the workers did not end well.
+    """
+    typer.echo(kafka_line(kafka_settings(options.bootstrap_servers)))
+    ending = asyncio.run(_supervise(options, count))
+    if ending.overdue:
+        typer.echo("streamapp: workers that did not drain in time were killed", err=True)
+        raise typer.Exit(ExitCode.DRAIN_TIMEOUT)
+    if ending.exit_code:
+        raise typer.Exit(ending.exit_code if ending.exit_code > 0 else ExitCode.FAILURE)
+
+
+async def _supervise(options: RunOptions, count: int) -> Ending:
+    async def start(number: int) -> WorkerProcess:
+        return await SpawnedWorker.start(options.worker_command(number), number)
+
+    policy = RestartPolicy(
+        hopeless={code: code.name for code in _HOPELESS}, ends_by_itself=options.until_end
+    )
+    drain_seconds = options.drain_seconds + AFTER_DRAIN_SECONDS
+    supervisor = Supervisor(start, count, policy=policy, drain_seconds=drain_seconds)
+    with stop_on_signal(
+        supervisor.stop,
+        saying=f"Stopping: {count} workers finish what is in flight",
+        at_once=supervisor.kill,
+    ):
+        async with _shown(supervisor, options.web_port):
+            return await supervisor.run()
+
+
+@asynccontextmanager
+async def _shown(supervisor: Supervisor, web_port: int | None) -> AsyncIterator[None]:
+    """Serve metrics, health and status of all workers while the block runs."""
+    if web_port is None:
+        yield
+        return
+    port = WorkersPort(supervisor.slots)
+    try:
+        view = WorkersView(supervisor.slots, port, SystemClock())
+        async with listening(view, port=web_port):
+            yield
+    finally:
+        await port.close()

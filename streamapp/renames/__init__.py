@@ -1,0 +1,1 @@
+"""Renames: what Kafka remembers of stages that have another name now."""

@@ -1,0 +1,1 @@
+"""Supervisor: several worker processes of one command, restarted, drained and seen as one."""

@@ -1,0 +1,47 @@
+"""Asks every worker for one of its pages; who does not answer in time has not answered."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+
+from streamapp.supervisor.slot import Slot
+
+
+class WorkersPort:
+    """The web servers of the workers.
+
+    Args:
+        slots: the workers.
+    """
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self._slots = slots
+        # No connection is kept: between two questions a worker can be another process.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True, limit=0)
+        )
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._session.close()
+
+    async def ask(self, path: str, *, seconds: float, accept: str = "*/*") -> Mapping[int, bytes]:
+        """What each worker answers, by its number; the status counts for nothing."""
+        up = [(slot.number, slot.web_port) for slot in self._slots if slot.web_port is not None]
+        bodies = await asyncio.gather(
+            *(self._get(f"http://127.0.0.1:{port}{path}", seconds, accept) for _, port in up)
+        )
+        return {
+            number: body for (number, _), body in zip(up, bodies, strict=True) if body is not None
+        }
+
+    async def _get(self, url: str, seconds: float, accept: str) -> bytes | None:
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._session.get(url, headers={"Accept": accept}) as response,
+            ):
+                return await response.read()
+        except (aiohttp.ClientError, OSError):  # a timeout is an OSError as well
+            return None

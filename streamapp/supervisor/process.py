@@ -1,0 +1,103 @@
+"""A worker as its supervisor sees it: a process and the line to it."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from streamapp.supervisor.link import DRAIN, web_port_of
+
+
+class WorkerProcess(Protocol):
+    """A worker that was started."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    async def up(self) -> int | None:
+        """Wait until it says that it is up; the port that it serves on, if any.
+
+        Raises:
+            EOFError: it ended before.
+        """
+
+    def drain(self) -> None:
+        """Ask it to finish what it has started, and end; may be called more than once."""
+
+    def kill(self) -> None:
+        """End it at once; what it has not committed is delivered again."""
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit code, negative for a signal."""
+
+
+class SpawnedWorker:
+    """A worker in a process of its own, in a session of its own.
+
+    The session keeps Ctrl-C on a terminal to the supervisor, which then asks each worker once.
+    """
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls, command: Sequence[str], number: int) -> "SpawnedWorker":
+        """Run this command with `--supervised-by NUMBER:DESCRIPTOR` after it."""
+        ours, theirs = socket.socketpair()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                "--supervised-by",
+                f"{number}:{theirs.fileno()}",
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        ours.setblocking(False)  # noqa: FBT003 - the only argument
+        return cls(process, *await asyncio.open_connection(sock=ours))
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def up(self) -> int | None:
+        """Wait until it says that it is up; the port that it serves on, if any.
+
+        Raises:
+            EOFError: it ended before.
+        """
+        with suppress(ConnectionError):
+            if line := await self._reader.readline():
+                return web_port_of(line)
+        raise EOFError
+
+    def drain(self) -> None:
+        """Ask it to finish what it has started, and end."""
+        if not self._writer.is_closing():
+            self._writer.write(DRAIN)
+
+    def kill(self) -> None:
+        """End it at once; what it has not committed is delivered again."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit code, negative for a signal."""
+        code = await self._process.wait()
+        self._writer.close()
+        return code

@@ -1,0 +1,169 @@
+"""Several workers seen as one: their metrics, health, readiness and status in one place."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from html import escape
+from typing import Any
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+
+from streamapp.clock import Clock
+from streamapp.observability.health import Health
+from streamapp.supervisor.answers import WorkersPort
+from streamapp.supervisor.exposition import ACCEPT, merged, parsed, worker_families
+from streamapp.supervisor.slot import Slot, SlotState
+from streamapp.version import VERSION
+from streamapp.web.index_page import Moment, Row, page
+from streamapp.web.server import Handler, exposition, html, json
+
+ANSWER_SECONDS = 0.8
+"""A probe waits a second by default; a worker that needs longer than this has not answered."""
+
+MAX_SCRAPE_SECONDS = 5.0
+_SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+_SILENT = Health(ok=False, reason="does not answer")
+
+
+class WorkersView:
+    """What a supervisor shows.
+
+    Args:
+        slots: the workers.
+        port: asks them.
+        clock: the clock of the slots.
+    """
+
+    def __init__(self, slots: Sequence[Slot], port: WorkersPort, clock: Clock) -> None:
+        self._slots = slots
+        self._port = port
+        self._clock = clock
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """What a worker answers with, but for all of them."""
+        return {
+            "/": self._index,
+            "/metrics": self._metrics,
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+        }
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        seconds = _scrape_seconds(request.headers.get(_SCRAPE_TIMEOUT_HEADER))
+        answers = await self._port.ask("/metrics", seconds=seconds, accept=ACCEPT)
+        return exposition(
+            *await asyncio.to_thread(self._join, answers, request.headers.get("Accept", ""))
+        )
+
+    def _join(self, answers: Mapping[int, bytes], accept: str) -> tuple[bytes, str]:
+        """One exposition of all; a worker whose answer makes no sense has not answered."""
+        by_worker: dict[int, list[Metric]] = {}
+        for number, body in answers.items():
+            with suppress(ValueError):
+                by_worker[number] = parsed(body.decode())
+        own = (*worker_families(self._slots, by_worker), *self._registry.collect())
+        encode, content_type = choose_encoder(accept)
+        return encode(_Families(merged(by_worker, own))), content_type
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        answers = await self._stages("/healthz")
+        now = self._clock.monotonic()
+        return _verdict({slot: _health(slot, now, answers) for slot in self._slots}, answers)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        answers = await self._stages("/readyz")
+        now = self._clock.monotonic()
+
+        def ready(slot: Slot) -> Health:
+            health = _health(slot, now, answers)
+            return Health(health.ok and slot.state is SlotState.UP, health.reason)
+
+        return _verdict({slot: ready(slot) for slot in self._slots}, answers)
+
+    async def _index(self, _: web.Request) -> web.Response:
+        answers = await self._ask("/status", list)
+        now = self._clock.monotonic()
+        workers = [_worker_row(slot, _health(slot, now, answers)) for slot in self._slots]
+        rows = [
+            Row(**row | {"worker": str(number)})
+            for number, stages in sorted(answers.items())
+            for row in stages
+        ]
+        order = list(dict.fromkeys((row.pipeline, row.stage) for row in rows))
+        rows.sort(key=lambda row: order.index((row.pipeline, row.stage)))  # workers keep theirs
+        return html(page(rows, Moment.of(self._clock), VERSION, workers))
+
+    async def _stages(self, path: str) -> Mapping[int, list[dict[str, Any]]]:
+        """The stages of a verdict, by worker."""
+        return await self._ask(path, lambda answer: answer["stages"])
+
+    async def _ask(
+        self, path: str, read: Callable[[Any], list[dict[str, Any]]]
+    ) -> Mapping[int, list[dict[str, Any]]]:
+        answers = await self._port.ask(path, seconds=ANSWER_SECONDS)
+        found = {}
+        for number, body in answers.items():
+            with suppress(ValueError, KeyError, TypeError):
+                found[number] = read(orjson.loads(body))
+        return found
+
+
+class _Families:
+    """Families that stand, as the encoders walk over a registry."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
+
+
+def _scrape_seconds(timeout: str | None) -> float:
+    """Most of what Prometheus says that it waits."""
+    try:
+        return min(MAX_SCRAPE_SECONDS, 0.8 * float(timeout or ""))
+    except ValueError:
+        return ANSWER_SECONDS
+
+
+def _health(slot: Slot, now: float, answers: Mapping[int, object]) -> Health:
+    """How a worker is, without its stages."""
+    if slot.state is SlotState.UP and slot.number not in answers:
+        return _SILENT
+    return slot.health(now)
+
+
+def _verdict(
+    workers: Mapping[Slot, Health], answers: Mapping[int, list[dict[str, Any]]]
+) -> web.Response:
+    """200 when every worker and each of its stages is well, else 503; the body names the ill."""
+    stages = [
+        {"worker": str(number), **stage} for number, own in sorted(answers.items()) for stage in own
+    ]
+    ok = all(health.ok for health in workers.values()) and all(stage["ok"] for stage in stages)
+    listed = [
+        {"worker": str(slot.number), "ok": health.ok, "reason": health.reason}
+        for slot, health in workers.items()
+    ]
+    return json({"ok": ok, "workers": listed, "stages": stages}, ok=ok)
+
+
+def _worker_row(slot: Slot, health: Health) -> Row:
+    kind = "running" if health.ok else "failed"
+    if health.ok and slot.state is not SlotState.UP:
+        kind = "starting" if slot.state is SlotState.STARTING else "stopped"
+    word = "silent" if health is _SILENT else slot.state
+    cells = (
+        f'<span class="state {kind}">{escape(word)}</span> {escape(health.reason)}',
+        f"{slot.restarts.count:,}" if slot.restarts.count else '<span class="zero">0</span>',
+        str(slot.process.pid) if slot.process else '<span class="zero">-</span>',
+    )
+    return Row("", "", health.ok, health.reason, cells, str(slot.number))

@@ -1,0 +1,78 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import typer
+
+from streamapp.cli import main
+from streamapp.cli.run_options import RunOptions
+from streamapp.errors import ConfigurationError
+from streamapp.observability.logs import LogFormat
+
+PLAIN = RunOptions(
+    target="mine:pipeline",
+    bootstrap_servers=None,
+    stages=(),
+    instance_id=None,
+    session_seconds=10.0,
+    yes=False,
+    until_end=False,
+    web_port=9464,
+    log_level="INFO",
+    log_format=LogFormat.PLAIN,
+    progress_seconds=10.0,
+    drain_seconds=20.0,
+)
+FULL = RunOptions(
+    target="mine:pipeline",
+    bootstrap_servers="a:1,b:2",
+    stages=("one", "two"),
+    instance_id="w",
+    session_seconds=45.0,
+    yes=True,
+    until_end=True,
+    web_port=None,
+    log_level="DEBUG",
+    log_format=LogFormat.JSON,
+    progress_seconds=1.5,
+    drain_seconds=0.5,
+)
+
+
+def understood(command: tuple[str, ...]) -> dict[str, Any]:
+    """What `streamapp run` makes of a worker's command line."""
+    group = typer.main.get_command(main.app)
+    run = group.commands["run"]  # type: ignore[attr-defined]  # the group of commands
+    context = run.make_context("run", list(command[4:]))
+    params: dict[str, Any] = context.params
+    return params
+
+
+@pytest.mark.parametrize("options", [PLAIN, FULL], ids=["plain", "full"])
+def test_a_worker_is_told_all_that_its_supervisor_was(options: RunOptions) -> None:
+    command = options.worker_command(3)
+    assert command[1:4] == ("-m", "streamapp", "run")
+    params = understood(command)
+    assert params["workers"] is None
+    assert params["no_web"] is (options.web_port is None)
+    assert params["no_web"] or params["web_port"] == 0
+    assert params["instance_id"] == (options.instance_id and f"{options.instance_id}-3")
+    assert tuple(params["stage"] or ()) == options.stages
+    assert LogFormat(str(params["log_format"])) is options.log_format
+    for name in (
+        "target",
+        "bootstrap_servers",
+        "session_seconds",
+        "yes",
+        "until_end",
+        "log_level",
+        "progress_seconds",
+        "drain_seconds",
+    ):
+        assert params[name] == getattr(options, name), name
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ä", "x" * 241, "a/b"])
+def test_a_name_that_kafka_does_not_take_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="static member"):
+        replace(PLAIN, instance_id=name)

@@ -1,0 +1,210 @@
+"""The supervisor with workers that do what the test says."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from streamapp.supervisor.restarts import RestartPolicy
+from streamapp.supervisor.slot import SlotState
+from streamapp.supervisor.supervisor import Ending, Supervisor
+from tests.hand_clock import HandClock
+
+STOPPED = 5
+DRAIN_SECONDS = 30.0
+
+
+class Puppet:
+    """A worker of the test's own."""
+
+    def __init__(self, number: int, pid: int) -> None:
+        self.number = number
+        self.pid = pid
+        self.drains = 0
+        self._up: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def get_up(self, web_port: int | None = 1) -> None:
+        self._up.set_result(web_port)
+
+    def end(self, exit_code: int) -> None:
+        if not self._up.done():
+            self._up.set_exception(EOFError())
+        self._end.set_result(exit_code)
+
+    @property
+    def running(self) -> bool:
+        return not self._end.done()
+
+    async def up(self) -> int | None:
+        return await self._up
+
+    def drain(self) -> None:
+        self.drains += 1
+
+    def kill(self) -> None:
+        if self.running:
+            self.end(-9)
+
+    async def ended(self) -> int:
+        return await self._end
+
+
+class Slow(HandClock):
+    """Sleeps end when the test says so, not at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sleeps: list[tuple[float, asyncio.Future[None]]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sleeps.append((seconds, over))
+        await over
+        self.advance(seconds)
+
+    def pending(self) -> list[float]:
+        return [seconds for seconds, over in self.sleeps if not over.done()]
+
+    def wake(self) -> None:
+        for _, over in self.sleeps:
+            if not over.done():
+                over.set_result(None)
+
+
+class Stage:
+    """A supervisor, its puppets and its clock."""
+
+    def __init__(self, count: int, *, ends_by_itself: bool = False) -> None:
+        self.clock = Slow()
+        self.started: list[Puppet] = []
+        policy = RestartPolicy({STOPPED: "STAGE_STOPPED"}, ends_by_itself=ends_by_itself)
+        self.supervisor = Supervisor(
+            self._start,
+            count,
+            policy=policy,
+            drain_seconds=DRAIN_SECONDS,
+            clock=self.clock,
+            rng=random.Random(1),
+        )
+        self.ending: asyncio.Task[Ending]
+
+    async def _start(self, number: int) -> Puppet:
+        self.started.append(Puppet(number, 100 + len(self.started)))
+        return self.started[-1]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not holds():  # noqa: ASYNC110 - tasks of this very loop make it so
+                await asyncio.sleep(0)
+
+    async def all_up(self) -> None:
+        for n in range(len(self.supervisor.slots)):
+            await self.until(lambda n=n: len(self.started) > n)  # type: ignore[misc]  # bound now
+            self.started[n].get_up()
+        await self.until(lambda: all(s.state is SlotState.UP for s in self.supervisor.slots))
+
+
+@asynccontextmanager
+async def staged(count: int, *, ends_by_itself: bool = False) -> AsyncIterator[Stage]:
+    stage = Stage(count, ends_by_itself=ends_by_itself)
+    stage.ending = asyncio.create_task(stage.supervisor.run())
+    try:
+        yield stage
+        async with asyncio.timeout(10):
+            await stage.ending
+    finally:
+        stage.ending.cancel()
+
+
+async def test_the_first_goes_ahead_and_what_is_wrong_is_told_once() -> None:
+    async with staged(3) as stage:
+        await stage.until(lambda: len(stage.started) == 1)
+        stage.started[0].end(3)
+        assert await stage.ending == Ending(3)
+    assert len(stage.started) == 1
+
+
+async def test_the_others_follow_when_it_is_up() -> None:
+    async with staged(3) as stage:
+        await stage.all_up()
+        assert [worker.number for worker in stage.started] == [0, 1, 2]
+        stage.supervisor.stop()
+        await stage.until(lambda: all(worker.drains for worker in stage.started))
+        assert all(worker.running for worker in stage.started)  # side by side
+        for worker in stage.started:
+            worker.end(0)
+    assert stage.ending.result() == Ending(0)
+
+
+async def test_one_that_is_killed_starts_again_under_its_number_after_a_wait() -> None:
+    async with staged(2) as stage:
+        await stage.all_up()
+        stage.started[1].end(-9)
+        slot = stage.supervisor.slots[1]
+        await stage.until(lambda: slot.state is SlotState.WAITING)
+        health = slot.health(stage.clock.monotonic())
+        assert not health.ok
+        assert health.reason.startswith("was killed by SIGKILL, starts again in")
+        assert len(stage.started) == 2
+        await stage.until(lambda: bool(stage.clock.pending()))
+        stage.clock.wake()
+        await stage.until(lambda: len(stage.started) == 3)
+        assert stage.started[2].number == 1
+        assert stage.started[0].running
+        stage.started[2].get_up(7)
+        await stage.until(lambda: slot.web_port == 7)
+        assert slot.restarts.count == 1
+        stage.supervisor.stop()
+        stage.started[0].end(0)
+        stage.started[2].end(0)
+    assert stage.ending.result() == Ending(0)
+
+
+async def test_one_beyond_mending_ends_all_in_good_order_with_its_code() -> None:
+    async with staged(2) as stage:
+        await stage.all_up()
+        stage.started[0].end(STOPPED)
+        await stage.until(lambda: stage.started[1].drains == 1)
+        stage.started[1].end(0)
+        assert await stage.ending == Ending(STOPPED)
+    assert len(stage.started) == 2
+
+
+async def test_one_that_does_not_drain_is_killed_in_the_end() -> None:
+    async with staged(2) as stage:
+        await stage.all_up()
+        stage.supervisor.stop()
+        await stage.until(lambda: stage.clock.pending() == [DRAIN_SECONDS, DRAIN_SECONDS])
+        stage.started[0].end(0)
+        await stage.until(lambda: stage.supervisor.slots[0].process is None)
+        stage.clock.wake()
+        assert await stage.ending == Ending(-9, overdue=True)
+
+
+async def test_a_stop_does_not_wait_for_one_that_waits_for_its_start() -> None:
+    async with staged(2) as stage:
+        await stage.all_up()
+        stage.started[1].end(-9)
+        await stage.until(lambda: bool(stage.clock.pending()))
+        stage.supervisor.stop()
+        stage.started[0].end(0)
+        assert await stage.ending == Ending(0)
+    assert len(stage.started) == 2
+
+
+async def test_bounded_work_ends_when_all_are_at_the_end() -> None:
+    async with staged(2, ends_by_itself=True) as stage:
+        await stage.all_up()
+        stage.started[0].end(0)
+        await stage.until(lambda: stage.supervisor.slots[0].state is SlotState.ENDED)
+        assert not stage.started[1].drains
+        stage.started[1].end(0)
+        assert await stage.ending == Ending(0)
+
+
+async def test_a_kill_ends_all_at_once() -> None:
+    async with staged(2) as stage:
+        await stage.all_up()
+        stage.supervisor.kill()
+        assert await stage.ending == Ending(-9)

@@ -1,0 +1,239 @@
+"""Several workers seen as one, asked over HTTP as their supervisor does."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from streamapp.observability.exporter import MetricsExporter
+from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics, StageState
+from streamapp.record import TopicPartition
+from streamapp.supervisor import view
+from streamapp.supervisor.answers import WorkersPort
+from streamapp.supervisor.restarts import RestartPolicy, Restarts
+from streamapp.supervisor.slot import SLOW_START_SECONDS, Slot, SlotState
+from streamapp.supervisor.view import WorkersView
+from streamapp.web.server import WebServer, WorkerView
+from tests.hand_clock import HandClock
+
+
+class Process:
+    """A worker process, as far as the page shows it."""
+
+    pid = 4711
+
+    async def up(self) -> int | None:
+        raise NotImplementedError
+
+    async def ended(self) -> int:
+        raise NotImplementedError
+
+    def drain(self) -> None:
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        raise NotImplementedError
+
+
+class Crew:
+    """Workers that are web servers of this process, and the supervisor's server before them."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self.clock = HandClock()
+        self.slots: list[Slot] = []
+        self.metrics: list[StageMetrics] = []
+        self._stack = stack
+        self._port = WorkersPort(self.slots)
+        stack.push_async_callback(self._port.close)
+        self.server = WebServer(WorkersView(self.slots, self._port, self.clock))
+
+    def slot(self) -> Slot:
+        """A worker that was started."""
+        slot = Slot(len(self.slots), Restarts(RestartPolicy(), random.Random(1)))
+        slot.began(Process(), self.clock.monotonic())
+        self.slots.append(slot)
+        return slot
+
+    async def worker(self) -> Slot:
+        """A worker that runs one stage."""
+        metrics = StageMetrics("playback", "validate", "raw")
+        metrics.state = StageState.RUNNING
+        metrics.rebalances = 1
+        metrics.last_progress_at = self.clock.monotonic()
+        metrics.partitions[TopicPartition("raw", len(self.slots))] = PartitionMetrics(lag_records=0)
+        exporter = MetricsExporter(self.clock)
+        exporter.stages.add(metrics)
+        server = WebServer(WorkerView(lambda: [metrics], exporter.render, self.clock))
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        self.metrics.append(metrics)
+        slot = self.slot()
+        slot.is_up(server.port, self.clock.monotonic())
+        return slot
+
+    async def answering(self, answer: bytes | None) -> Slot:
+        """A worker that answers this, whatever it is asked, or nothing at all."""
+        silence = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            if answer is None:
+                await silence.wait()
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer or b'')}\r\n\r\n"
+            writer.write(head.encode() + (answer or b""))
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        self._stack.callback(server.close)
+        self._stack.callback(silence.set)
+        slot = self.slot()
+        slot.is_up(server.sockets[0].getsockname()[1], self.clock.monotonic())
+        return slot
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with (
+            aiohttp.ClientSession(self.server.url) as session,
+            session.get(path) as response,
+        ):
+            return response.status, await response.text()
+
+    async def verdict(self, path: str) -> tuple[int, dict[str, object]]:
+        async with (
+            aiohttp.ClientSession(self.server.url) as session,
+            session.get(path) as response,
+        ):
+            return response.status, await response.json()
+
+    async def series(self, name: str) -> dict[str, float]:
+        """Values of a metric by worker."""
+        _, text = await self.get("/metrics")
+        return {
+            sample.labels["worker"]: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name
+        }
+
+
+@pytest.fixture
+async def crew(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crew]:
+    monkeypatch.setattr(view, "ANSWER_SECONDS", 0.3)  # a test that waits for it is quicker
+    async with started() as crew:
+        yield crew
+
+
+@asynccontextmanager
+async def started() -> AsyncIterator[Crew]:
+    async with AsyncExitStack() as stack:
+        crew = Crew(stack)
+        await crew.server.start()
+        stack.push_async_callback(crew.server.stop)
+        yield crew
+
+
+async def test_all_are_well_when_each_is(crew: Crew) -> None:
+    await crew.worker()
+    await crew.worker()
+    for path in ("/healthz", "/readyz"):
+        status, body = await crew.verdict(path)
+        assert status == 200
+        assert body["ok"] is True
+        stages = body["stages"]
+        assert isinstance(stages, list)
+        assert [stage["worker"] for stage in stages] == ["0", "1"]
+
+
+async def test_health_names_the_worker_and_the_stage_that_stalls(crew: Crew) -> None:
+    await crew.worker()
+    await crew.worker()
+    crew.metrics[1].partitions[TopicPartition("raw", 1)].lag_records = 9
+    crew.clock.advance(60)
+    status, body = await crew.verdict("/healthz")
+    assert status == 503
+    stages = body["stages"]
+    assert isinstance(stages, list)
+    assert [(s["worker"], s["ok"]) for s in stages] == [("0", True), ("1", False)]
+    assert stages[1]["reason"] == "lag of 9 records and no progress for 60 s"
+
+
+@pytest.mark.parametrize("answer", [None, b"no such thing"], ids=["silence", "nonsense"])
+async def test_one_that_does_not_answer_is_down_and_hides_no_other(
+    crew: Crew, answer: bytes | None
+) -> None:
+    await crew.worker()
+    crew.metrics[0].records_in = 42
+    await crew.answering(answer)
+    assert await crew.series("streamapp_worker_up") == {"0": 1, "1": 0}
+    assert await crew.series("streamapp_received_records_total") == {"0": 42}
+    for path in ("/healthz", "/readyz"):
+        status, body = await crew.verdict(path)
+        assert status == 503
+        assert body["workers"] == [
+            {"worker": "0", "ok": True, "reason": "up for 0 s"},
+            {"worker": "1", "ok": False, "reason": "does not answer"},
+        ]
+    status, page = await crew.get("/")
+    assert status == 200
+    assert "worker 1: does not answer" in page
+    assert ">42<" in page
+
+
+async def test_one_that_waits_for_its_start_is_told_with_how_it_ended(crew: Crew) -> None:
+    await crew.worker()
+    slot = await crew.worker()
+    slot.restarts.after(-9, ran_seconds=1, any_was_up=True)
+    slot.ended(-9, crew.clock.monotonic())
+    slot.waits(crew.clock.monotonic() + 4)
+    status, body = await crew.verdict("/healthz")
+    assert status == 503
+    workers = body["workers"]
+    assert isinstance(workers, list)
+    assert workers[1]["reason"] == "was killed by SIGKILL, starts again in 4 s"
+    assert await crew.series("streamapp_worker_up") == {"0": 1, "1": 0}
+    assert await crew.series("streamapp_worker_restarts_total") == {"0": 0, "1": 1}
+
+
+async def test_one_that_starts_is_well_for_a_while_but_not_ready(crew: Crew) -> None:
+    await crew.worker()
+    crew.slot()
+    assert (await crew.verdict("/healthz"))[0] == 200
+    assert (await crew.verdict("/readyz"))[0] == 503
+    crew.clock.advance(SLOW_START_SECONDS)
+    assert (await crew.verdict("/healthz"))[0] == 503
+
+
+async def test_one_at_the_end_of_bounded_work_is_well(crew: Crew) -> None:
+    await crew.worker()
+    slot = await crew.worker()
+    slot.ended(0, crew.clock.monotonic())
+    assert slot.state is SlotState.ENDED
+    assert (await crew.verdict("/healthz"))[0] == 200
+
+
+async def test_the_page_has_a_row_for_each_worker_and_for_each_of_its_stages(crew: Crew) -> None:
+    await crew.worker()
+    await crew.worker()
+    crew.metrics[0].records_in, crew.metrics[1].records_in = 1234, 5678
+    status, page = await crew.get("/")
+    assert status == 200
+    assert "all 1 stages are well in 2 workers" in page
+    assert page.index(">1,234<") < page.index(">5,678<")
+    assert page.count("4711") == 2
+    assert page.count("<h2>playback</h2>") == 1
+
+
+async def test_every_series_of_a_worker_is_labelled_and_the_supervisors_own_are_not(
+    crew: Crew,
+) -> None:
+    await crew.worker()
+    _, text = await crew.get("/metrics")
+    samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    ours = [s for s in samples if s.name.startswith("streamapp_")]
+    assert {s.labels.get("worker") for s in ours} == {"0"}
+    memory = [s.labels for s in samples if s.name == "process_resident_memory_bytes"]
+    assert memory == [{"worker": "0"}, {}]
