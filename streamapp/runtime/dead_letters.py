@@ -84,6 +84,8 @@ def fingerprint(stage: str, error: Exception) -> str:
 def place_of(error: BaseException) -> str:
     """File and function that raised it; by hand, because `traceback` reads source files."""
     raised_in = error.__traceback__
+    if raised_in is None and error.__cause__ is not None:
+        raised_in = error.__cause__.__traceback__  # one that was made and not raised
     if raised_in is None:
         return ""
     while raised_in.tb_next is not None:

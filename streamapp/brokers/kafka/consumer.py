@@ -26,6 +26,7 @@ from streamapp.brokers.kafka.failures import (
     unreadable,
 )
 from streamapp.brokers.kafka.link import Link
+from streamapp.brokers.kafka.positions import CALL_TIMEOUT_SECONDS, Positions
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig, RebalanceListener
 from streamapp.errors import (
     BrokerError,
@@ -42,9 +43,7 @@ _NEVER_ASSIGNED = KafkaTopicPartition("", -1)
 _MIN_PARTITION_FETCH_BYTES = 16 * 1024
 # While a fetch of idle partitions waits at a broker, busy ones of that broker wait with it.
 _FETCH_MAX_WAIT_MS = 200
-_CALL_TIMEOUT_SECONDS = 10.0
 _FETCH_GRACE_SECONDS = 0.5
-_RETRY_SECONDS = 0.5
 # What parsing raises: a header name that is not UTF-8, a record that is not as long as it says.
 _UNPARSED = (ValueError, CorruptRecordException)
 
@@ -66,11 +65,7 @@ class KafkaConsumer:
         self._connection = connection
         self._client: Any = None
         self._held: frozenset[TopicPartition] = frozenset()
-        self._unplaced: set[TopicPartition] = set()
-        self._placed = asyncio.Event()
-        self._placing_error: BrokerError | None = None
-        self._next: dict[KafkaTopicPartition, int] = {}  # after what was handed out
-        self._committed: dict[TopicPartition, CommittedOffset] = {}
+        self._positions = Positions(config, connection)
         self._singly = False
 
     async def start(self) -> None:
@@ -98,7 +93,7 @@ class KafkaConsumer:
         if client is not None:
             await self._connection.stop(client.stop, (client,))
         self._held = frozenset()
-        self._forget_placed()
+        self._positions.forget()
 
     def assignment(self) -> frozenset[TopicPartition]:
         """Partitions this member holds now: none between revocation and assignment."""
@@ -119,10 +114,8 @@ class KafkaConsumer:
             ConfigurationError: the library of a compression codec is not installed.
         """
         client = self._running()
-        error, self._placing_error = self._placing_error, None
-        if error is not None:
-            raise error
-        held, unplaced = self._held, self._unplaced
+        self._positions.raise_error()
+        held, unplaced = self._held, self._positions.unplaced
         named = [kafka_partition(p) for p in partitions if p in held and p not in unplaced]
         doing = f"group {self._config.group!r}: fetching"
         with reported(doing, self._connection.address):
@@ -138,8 +131,9 @@ class KafkaConsumer:
                     f"{doing} failed: {reason(error)}; install cramjam, which reads snappy, lz4 "
                     "and zstd"
                 ) from error
+        following = self._positions.following
         for partition, batch in records.items():
-            self._next[partition] = batch[-1].offset + 1
+            following[partition] = batch[-1].offset + 1
         return records
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
@@ -170,16 +164,15 @@ class KafkaConsumer:
 
     def committed(self, partition: TopicPartition) -> CommittedOffset | None:
         """What the group had committed here when this member got it; `None` without a commit."""
-        return self._committed.get(partition)
+        return self._positions.committed.get(partition)
 
     async def position(self, partition: TopicPartition) -> int:
         """Offset that the next fetch of this partition starts at."""
         client = self._running()
         self._check_held(partition)
         with reported(f"position of {partition}", self._connection.address):
-            async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
-                if partition in self._unplaced:
-                    await self._placed.wait()
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                await self._positions.placed(partition)
                 position: int = await client.position(kafka_partition(partition))
         return position
 
@@ -189,8 +182,7 @@ class KafkaConsumer:
         self._check_held(partition)
         with reported(f"seeking in {partition}", self._connection.address):
             client.seek(kafka_partition(partition), offset)
-        self._next[kafka_partition(partition)] = offset
-        self._unplaced.discard(partition)
+        self._positions.sought(partition, offset)
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Stop fetching these; what was prefetched of them is thrown away."""
@@ -225,8 +217,8 @@ class KafkaConsumer:
         except _UNPARSED:
             # The client has thrown away what it parsed before, of other partitions too.
             for partition in named:
-                if partition in self._next:
-                    client.seek(partition, self._next[partition])
+                if partition in self._positions.following:
+                    client.seek(partition, self._positions.following[partition])
             self._singly = True
             return {}
 
@@ -243,11 +235,10 @@ class KafkaConsumer:
             try:
                 found = await self._poll(client, [partition], 1, timeout_seconds * is_last)
             except _UNPARSED as error:
-                if partition not in self._next:
+                at = self._positions.following.get(partition)
+                if at is None:
                     return {}  # revoked in the meantime: its next owner will tell
-                raise unreadable(
-                    partition, self._next[partition], self._config.group, error
-                ) from error
+                raise unreadable(partition, at, self._config.group, error) from error
             if found:
                 return found
         return {}
@@ -281,60 +272,12 @@ class KafkaConsumer:
             await self._listener.on_partitions_revoked(self._held)
         finally:
             self._held = frozenset()
-            self._forget_placed()
-
-    def _forget_placed(self) -> None:
-        self._unplaced.clear()
-        self._next.clear()
-        self._committed.clear()
+            self._positions.forget()
 
     async def _assign(self, partitions: Collection[KafkaTopicPartition]) -> None:
         self._held = frozenset(TopicPartition(*partition) for partition in partitions)
-        self._unplaced = set(self._held)
-        self._placed.clear()
-        await self._place_all()
+        await self._positions.place(self._held, lambda: self._client)
         await self._listener.on_partitions_assigned(self._held)
-
-    async def _place_all(self) -> None:
-        """Set the position of newly assigned partitions: committed, or by `offset_reset`.
-
-        The client would do it, but only with a policy that also moves silently when a position is
-        out of range, so it is told to have none. In an outage this tries until the end of it.
-        """
-        while self._unplaced and self._client is not None:
-            try:
-                await self._place(self._client)
-            except BrokerError as error:
-                _logger.warning("%s; trying again", error)
-                if not isinstance(error.__cause__, TimeoutError):
-                    self._placing_error = error  # such as a missing ACL: the next fetch raises it
-                await asyncio.sleep(_RETRY_SECONDS)
-        self._placed.set()
-
-    async def _place(self, client: Any) -> None:
-        waiting = [kafka_partition(partition) for partition in self._unplaced]
-        doing = f"group {self._config.group!r}: reading committed offsets"
-        with reported(doing, self._connection.address):
-            async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
-                # The client's own `committed` gives no metadata, and asks for one at a time.
-                coordinator = client._coordinator  # noqa: SLF001 - there is no public way
-                found = await coordinator.fetch_committed_offsets(waiting)
-                committed = {
-                    TopicPartition(*place): CommittedOffset(kept.offset, kept.metadata or "")
-                    for place, kept in found.items()
-                    if kept.offset >= 0
-                }
-                start = {kafka_partition(p): kept.offset for p, kept in committed.items()}
-                fresh = [partition for partition in waiting if partition not in start]
-                earliest = self._config.offset_reset == "earliest"
-                ask = client.beginning_offsets if earliest else client.end_offsets
-                start |= await ask(fresh)
-            self._committed |= committed
-            for partition, offset in start.items():
-                if partition in self._unplaced:  # nobody sought in the meantime
-                    client.seek(partition, offset)
-                    self._next[partition] = offset
-                    self._unplaced.discard(TopicPartition(*partition))
 
     def _flow(self, action: str, partitions: Collection[TopicPartition]) -> None:
         client = self._running()
@@ -347,7 +290,7 @@ class KafkaConsumer:
         self, ask: Any, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
         with reported("asking for offsets", self._connection.address):
-            async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
                 found: Mapping[TopicPartition, int] = await ask(
                     [kafka_partition(partition) for partition in partitions]
                 )

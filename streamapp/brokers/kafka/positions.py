@@ -1,0 +1,112 @@
+"""Where a member goes on reading: set when partitions are assigned, and kept as it reads."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka.structs import TopicPartition as KafkaTopicPartition
+
+from streamapp.brokers.kafka.connection import Connection, kafka_partition
+from streamapp.brokers.kafka.failures import reported
+from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
+from streamapp.errors import BrokerError
+from streamapp.record import TopicPartition
+
+_logger = logging.getLogger(__name__)
+
+CALL_TIMEOUT_SECONDS = 10.0
+_RETRY_SECONDS = 0.5
+
+
+class Positions:
+    """Places newly assigned partitions: at what is committed, or as `offset_reset` says.
+
+    The client would do it, but only with a policy that also moves silently when a position is out
+    of range, so it is told to have none.
+
+    Attributes:
+        unplaced: assigned partitions that have no position yet.
+        following: offset after what was handed out of each partition.
+        committed: what the group had committed when partitions were placed.
+    """
+
+    def __init__(self, config: ConsumerConfig, connection: Connection) -> None:
+        self._config = config
+        self._connection = connection
+        self._placed = asyncio.Event()
+        self._error: BrokerError | None = None
+        self.unplaced: set[TopicPartition] = set()
+        self.following: dict[KafkaTopicPartition, int] = {}
+        self.committed: dict[TopicPartition, CommittedOffset] = {}
+
+    def forget(self) -> None:
+        """The partitions are given back."""
+        self.unplaced.clear()
+        self.following.clear()
+        self.committed.clear()
+
+    def sought(self, partition: TopicPartition, offset: int) -> None:
+        """Somebody has set the position."""
+        self.following[kafka_partition(partition)] = offset
+        self.unplaced.discard(partition)
+
+    async def placed(self, partition: TopicPartition) -> None:
+        """Wait until the partition has a position."""
+        if partition in self.unplaced:
+            await self._placed.wait()
+
+    def raise_error(self) -> None:
+        """Raise, once, what another try would not mend.
+
+        Raises:
+            BrokerError: such as a missing ACL.
+        """
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    async def place(
+        self, partitions: frozenset[TopicPartition], client: Callable[[], Any | None]
+    ) -> None:
+        """Set the positions of these partitions; in an outage this tries until the end of it.
+
+        Args:
+            partitions: all that are assigned.
+            client: the client that runs now; `None` when it was stopped.
+        """
+        self.unplaced = set(partitions)
+        self._placed.clear()
+        while self.unplaced and (running := client()) is not None:
+            try:
+                await self._place(running)
+            except BrokerError as error:
+                _logger.warning("%s; trying again", error)
+                if not isinstance(error.__cause__, TimeoutError):
+                    self._error = error  # the next fetch raises it
+                await asyncio.sleep(_RETRY_SECONDS)
+        self._placed.set()
+
+    async def _place(self, client: Any) -> None:
+        waiting = [kafka_partition(partition) for partition in self.unplaced]
+        doing = f"group {self._config.group!r}: reading committed offsets"
+        with reported(doing, self._connection.address):
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                # The client's own `committed` gives no metadata, and asks for one at a time.
+                coordinator = client._coordinator  # noqa: SLF001 - there is no public way
+                found = await coordinator.fetch_committed_offsets(waiting)
+                committed = {
+                    TopicPartition(*place): CommittedOffset(kept.offset, kept.metadata or "")
+                    for place, kept in found.items()
+                    if kept.offset >= 0
+                }
+                start = {kafka_partition(p): kept.offset for p, kept in committed.items()}
+                fresh = [partition for partition in waiting if partition not in start]
+                earliest = self._config.offset_reset == "earliest"
+                ask = client.beginning_offsets if earliest else client.end_offsets
+                start |= await ask(fresh)
+            self.committed |= committed
+            for partition, offset in start.items():
+                if partition in self.unplaced:  # nobody sought in the meantime
+                    client.seek(partition, offset)
+                    self.sought(TopicPartition(*partition), offset)
