@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+PEERS := shared quix pathway
 
-.PHONY: install demo test test-lowest lint format bench million clean
+.PHONY: install demo test test-lowest lint format bench peers million clean
 
 install: $(VENV)/.installed
 
@@ -42,9 +43,19 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	  --constraint constraints-lowest.txt --editable '.[dev]'
 	@touch $@
 
-# Side by side on a real Kafka, some minutes: make bench ARGS="--only streamapp.sync"
-bench: install
+# Side by side on a real Kafka, a quarter of an hour: make bench ARGS="--only streamapp.sync"
+bench: install peers
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+# What the benchmark compares with, in environments of their own.
+peers: $(PEERS:%=.venv-peers-%/.installed)
+
+.venv-peers-%/.installed: benchmarks/peers/%.txt
+	@test -x .venv-peers-$*/bin/python || $(PYTHON) -m venv .venv-peers-$*
+	@echo "installing into .venv-peers-$* ..."
+	@.venv-peers-$*/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement $<
+	@touch $@
 
 format: install
 	$(BIN)/ruff check --fix .
@@ -56,4 +67,4 @@ million: install
 
 clean:
 	@test ! -x $(BIN)/streamapp || $(BIN)/streamapp broker down
-	rm -rf $(VENV) $(LOWEST) .streamapp .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(PEERS:%=.venv-peers-%) .streamapp .pytest_cache .mypy_cache .ruff_cache .hypothesis

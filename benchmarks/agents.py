@@ -1,10 +1,12 @@
 """The agent that every contender runs, in its three shapes, and what it takes and gives.
 
 It is typed on both sides, checks its input, computes two fields and checks its output, as an agent
-in production would.
+in production would. `validate` and `encode` are what pydantic calls itself, without its Python
+layer, as in `streamapp.serialisation`.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from pydantic import BaseModel, Field
 
@@ -54,3 +56,12 @@ def price_dict(purchase: dict[str, Any]) -> dict[str, Any]:
     """Do the same without types."""
     total_cents = purchase["quantity"] * purchase["unit_price_cents"]
     return {**purchase, "total_cents": total_cents, "is_large": total_cents >= LARGE_CENTS}
+
+
+validate = cast("Callable[[bytes], Purchase]", Purchase.__pydantic_validator__.validate_json)
+encode = cast("Callable[[PricedPurchase], bytes]", PricedPurchase.__pydantic_serializer__.to_json)
+
+
+def price_json(value: bytes) -> bytes:
+    """JSON to JSON, for peers that call one function for each record."""
+    return encode(price(validate(value)))

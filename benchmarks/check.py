@@ -2,52 +2,73 @@
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from benchmarks.measure import PARTITIONS
 
+@dataclass(slots=True)
+class Findings:
+    """How many records are not as they must be, and how many partitions.
 
-class WrongOutputError(Exception):
-    """A run's outputs are not what they must be."""
-
-
-async def check_purchases(bootstrap_servers: str, topic: str, records: int) -> None:
-    """Hold outputs against their input: count, duplicates, keys, order for each key, values.
-
-    Raises:
-        WrongOutputError: something is lost, twice, out of order, under another key, or wrong.
+    Attributes:
+        lost: not there.
+        repeated: there more than once.
+        rekeyed: under another key than they had.
+        scattered: in another partition than earlier ones of their customer.
+        disordered: behind a later one of their customer.
+        wrong: with a wrong total.
+        uncommitted: partitions of the source whose end the group has not committed.
     """
+
+    lost: int = 0
+    repeated: int = 0
+    rekeyed: int = 0
+    scattered: int = 0
+    disordered: int = 0
+    wrong: int = 0
+    uncommitted: int = 0
+
+    def __str__(self) -> str:
+        """What was found, in words; nothing where all is well."""
+        return ", ".join(f"{count:,} {name}" for name, count in asdict(self).items() if count)
+
+
+async def check_purchases(
+    bootstrap_servers: str, topic: str, records: int, partitions: int
+) -> Findings:
+    """Hold outputs against their input: count, duplicates, keys, order for each key, values."""
+    found = Findings()
     seen = bytearray(records)
-    following: dict[bytes, int] = {}
+    latest: dict[tuple[int, str], int] = {}
+    homes: dict[str, int] = {}
     async with _consumer(bootstrap_servers) as consumer:
-        async for record in _read(consumer, topic):
+        async for record in _read(consumer, topic, partitions):
             value = orjson.loads(record.value)
-            number, key = value["purchase_id"], record.key
-            where = f"{topic}: purchase {number}"
+            number, customer, sequence = (
+                value["purchase_id"],
+                value["customer_id"],
+                value["sequence"],
+            )
             if seen[number]:
-                raise WrongOutputError(f"{where} is there twice")
+                found.repeated += 1
+                continue
             seen[number] = 1
-            if key != value["customer_id"].encode():
-                raise WrongOutputError(f"{where} has the key {key!r}")
-            if value["sequence"] != following.get(key, 0):
-                raise WrongOutputError(f"{where} is out of the order of its key")
-            following[key] = value["sequence"] + 1
-            if value["total_cents"] != value["quantity"] * value["unit_price_cents"]:
-                raise WrongOutputError(f"{where} has a wrong total")
-    if missing := records - sum(seen):
-        raise WrongOutputError(f"{topic}: {missing} of {records} records are lost")
+            found.rekeyed += record.key != customer.encode()
+            found.scattered += homes.setdefault(customer, record.partition) != record.partition
+            found.wrong += value["total_cents"] != value["quantity"] * value["unit_price_cents"]
+            place = (record.partition, customer)
+            found.disordered += sequence < latest.get(place, 0)
+            latest[place] = max(sequence, latest.get(place, 0))
+    found.lost = records - sum(seen)
+    return found
 
 
-async def check_committed(bootstrap_servers: str, group: str, topic: str) -> None:
-    """Whether the group has committed the end of every partition.
-
-    Raises:
-        WrongOutputError: it has not.
-    """
+async def count_uncommitted(bootstrap_servers: str, group: str, topic: str, partitions: int) -> int:
+    """Partitions of a topic whose end the group has not committed."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
@@ -55,17 +76,18 @@ async def check_committed(bootstrap_servers: str, group: str, topic: str) -> Non
     finally:
         await admin.close()
     async with _consumer(bootstrap_servers) as consumer:
-        ends = await _ends(consumer, [topic])
-    for partition, end in ends.items():
-        stored = committed.get(partition)
-        if end and (stored is None or stored.offset != end):
-            raise WrongOutputError(f"{group}: {partition} ends at {end}, committed is {stored}")
+        ends = await _ends(consumer, topic, partitions)
+    return sum(
+        end > 0 and (partition not in committed or committed[partition].offset != end)
+        for partition, end in ends.items()
+    )
 
 
-async def count(bootstrap_servers: str, topics: Collection[str]) -> int:
+async def count(bootstrap_servers: str, topics: Collection[str], partitions: int) -> int:
     """Records that topics hold, which were written without transactions and never compacted."""
     async with _consumer(bootstrap_servers) as consumer:
-        return sum((await _ends(consumer, topics)).values())
+        ends = [await _ends(consumer, topic, partitions) for topic in topics]
+    return sum(sum(by_partition.values()) for by_partition in ends)
 
 
 @asynccontextmanager
@@ -78,15 +100,15 @@ async def _consumer(bootstrap_servers: str) -> AsyncIterator[Any]:
         await consumer.stop()
 
 
-async def _ends(consumer: Any, topics: Collection[str]) -> dict[TopicPartition, int]:
-    names = [TopicPartition(topic, i) for topic in topics for i in range(PARTITIONS)]
+async def _ends(consumer: Any, topic: str, partitions: int) -> dict[TopicPartition, int]:
+    names = [TopicPartition(topic, partition) for partition in range(partitions)]
     ends: dict[TopicPartition, int] = await consumer.end_offsets(names)
     return ends
 
 
-async def _read(consumer: Any, topic: str) -> AsyncIterator[Any]:
+async def _read(consumer: Any, topic: str, partitions: int) -> AsyncIterator[Any]:
     """Everything that the topic holds now."""
-    ends = await _ends(consumer, [topic])
+    ends = await _ends(consumer, topic, partitions)
     consumer.assign(list(ends))
     left = {partition for partition, end in ends.items() if end}
     while left:

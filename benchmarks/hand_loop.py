@@ -7,7 +7,7 @@ order beyond one record after the other, and it stops working while it waits for
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -20,6 +20,7 @@ from benchmarks.measure import (
     FETCH_MAX_WAIT_MS,
     MAX_BATCH_BYTES,
     MAX_FETCH_BYTES,
+    MAX_PARTITION_FETCH_BYTES,
     Job,
     Meter,
     main,
@@ -87,7 +88,7 @@ async def run(job: Job, meter: Meter) -> None:
         isolation_level="read_committed",
         partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         fetch_max_bytes=MAX_FETCH_BYTES,
-        max_partition_fetch_bytes=MAX_FETCH_BYTES // 4,
+        max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
         fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
     )
     producer = AIOKafkaProducer(
@@ -119,29 +120,19 @@ async def run(job: Job, meter: Meter) -> None:
         await producer.stop()
 
 
-# One loop for each agent, so that none pays for the others. The bound methods are what pydantic
-# calls itself, without its Python layer, as in `streamapp.serialisation`.
-validate = cast(
-    "Callable[[bytes], agents.Purchase]", agents.Purchase.__pydantic_validator__.validate_json
-)
-encode = cast(
-    "Callable[[agents.PricedPurchase], bytes]",
-    agents.PricedPurchase.__pydantic_serializer__.to_json,
-)
-
-
+# One loop for each agent, so that none pays for the others.
 async def handle_sync(fetched: Any, outputs: OutputBatches) -> None:
     for records in fetched.values():
         for record in records:
-            priced = agents.price(validate(record.value))
-            outputs.append(record.key, encode(priced), record.timestamp)
+            priced = agents.price(agents.validate(record.value))
+            outputs.append(record.key, agents.encode(priced), record.timestamp)
 
 
 async def handle_async(fetched: Any, outputs: OutputBatches) -> None:
     for records in fetched.values():
         for record in records:
-            priced = await agents.price_async(validate(record.value))
-            outputs.append(record.key, encode(priced), record.timestamp)
+            priced = await agents.price_async(agents.validate(record.value))
+            outputs.append(record.key, agents.encode(priced), record.timestamp)
 
 
 async def handle_dict(fetched: Any, outputs: OutputBatches) -> None:

@@ -44,7 +44,12 @@ def playback_events(records: int) -> Iterator[tuple[bytes, bytes]]:
         yield key, value
 
 
-async def fill(bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
+async def fill(
+    bootstrap_servers: str,
+    topic: str,
+    records: Iterable[tuple[bytes, bytes]],
+    partitions: int = PARTITIONS,
+) -> None:
     """Write the records, by key."""
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers,
@@ -54,9 +59,9 @@ async def fill(bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes
     )
     await producer.start()
     try:
-        open_batches = [producer.create_batch() for _ in range(PARTITIONS)]
+        open_batches = [producer.create_batch() for _ in range(partitions)]
         for key, value in records:
-            partition = partition_for(key, PARTITIONS)
+            partition = partition_for(key, partitions)
             if open_batches[partition].append(timestamp=None, key=key, value=value) is None:
                 await producer.send_batch(open_batches[partition], topic, partition=partition)
                 open_batches[partition] = producer.create_batch()

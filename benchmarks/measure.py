@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PARTITIONS = 4
-"""Of every topic."""
+"""Of a topic, where a contender does not say otherwise."""
 
 BATCH_RECORDS = 2048
 """Records of a hand loop's batch, and of a flush of streamapp: its default."""
 
 MAX_BATCH_BYTES = 512 * 1024
 MAX_FETCH_BYTES = 32 * 1024 * 1024
+MAX_PARTITION_FETCH_BYTES = MAX_FETCH_BYTES // 4
 FETCH_MAX_WAIT_MS = 200
 
 

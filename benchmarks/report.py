@@ -1,6 +1,6 @@
 """Medians, spreads and ratios of runs, and the table that shows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TypeAlias
@@ -8,6 +8,7 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.contenders import CONTENDERS, OURS, TARGETS, YARDSTICK
 from benchmarks.measure import Measurement
 
 Figures: TypeAlias = dict[str, float]
@@ -16,15 +17,27 @@ Figures: TypeAlias = dict[str, float]
 Summary: TypeAlias = dict[str, dict[str, str | Figures | float]]
 """What each contender achieved, by its name."""
 
+AHEAD_OF = {one.name: one for one in CONTENDERS if one.is_peer or one.name == YARDSTICK}
+"""Whom this project is held against, beside its own shapes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one contender; `beside` names what it is compared with."""
+    """One run of one contender.
+
+    Attributes:
+        name: of the contender.
+        beside: name of what it is compared with.
+        records: how many it had.
+        cost: what it took.
+        findings: what its outputs and offsets are found not to keep, in words.
+    """
 
     name: str
     beside: str | None
     records: int
     cost: Measurement
+    findings: str = ""
 
     @property
     def per_wall_second(self) -> float:
@@ -43,19 +56,28 @@ class Run:
 
     def as_json(self) -> dict[str, object]:
         """Its raw figures."""
-        return {"name": self.name, "records": self.records, **asdict(self.cost)}
+        return {
+            "name": self.name,
+            "records": self.records,
+            **asdict(self.cost),
+            "records_per_wall_second": round(self.per_wall_second, 1),
+            "records_per_cpu_second": round(self.per_cpu_second, 1),
+            "findings": self.findings,
+        }
 
     def __str__(self) -> str:
         return (
-            f"{self.name:20} {self.per_wall_second:8,.0f}/s"
+            f"{self.name:23} {self.per_wall_second:8,.0f}/s"
             f" {self.per_cpu_second:8,.0f}/CPU s {self.cpu_us_per_record:6.2f} µs/record"
+            f"  {self.findings}"
         )
 
 
 def summary(runs: Sequence[Run]) -> Summary:
     """Medians with spread; ratios are taken within each round, then their median.
 
-    `ratio_to_hand_loop` is by CPU second, for the playback pipeline to its unfused form.
+    `ratio_to_hand_loop` is by CPU second, for the playback pipeline to its unfused form;
+    `ahead_by_wall` and `ahead_by_cpu` are how many times a peer's throughput ours is.
     """
     by_name: dict[str, list[Run]] = {}
     for run in runs:
@@ -63,27 +85,26 @@ def summary(runs: Sequence[Run]) -> Summary:
     found: Summary = {}
     for name, own in by_name.items():
         found[name] = {
+            "records": own[0].records,
             "records_per_wall_second": _figures([run.per_wall_second for run in own]),
             "records_per_cpu_second": _figures([run.per_cpu_second for run in own]),
             "cpu_us_per_record": _figures([run.cpu_us_per_record for run in own]),
             "peak_rss_mb": _figures([run.cost.peak_rss_mb for run in own]),
+            "findings": "; ".join(dict.fromkeys(run.findings for run in own if run.findings)),
         }
-        beside = own[0].beside
-        if beside is None:
-            continue
-        pairs = list(zip(own, by_name[beside], strict=True))
-        by_cpu = _figures([run.per_cpu_second / other.per_cpu_second for run, other in pairs])
-        by_wall = _figures([run.per_wall_second / other.per_wall_second for run, other in pairs])
-        found[name] |= {"beside": beside, "ratio_by_cpu": by_cpu, "ratio_by_wall": by_wall}
-        key = "ratio_to_hand_loop" if beside.startswith("hand_loop") else "ratio_to_unfused"
-        found[name][key] = by_cpu["median"]
+        if (beside := own[0].beside) is not None:
+            by_wall, by_cpu = _ratios(own, by_name[beside])
+            found[name] |= {"beside": beside, "ratio_by_cpu": by_cpu, "ratio_by_wall": by_wall}
+            key = "ratio_to_hand_loop" if beside.startswith("hand_loop") else "ratio_to_unfused"
+            found[name][key] = by_cpu["median"]
+        if name in AHEAD_OF and OURS in by_name:
+            by_wall, by_cpu = _ratios(by_name[OURS], own)
+            found[name] |= {"ahead_by_wall": by_wall, "ahead_by_cpu": by_cpu}
     return found
 
 
-def print_table(peers: Mapping[str, Mapping[str, object]]) -> None:
+def print_table(peers: Summary) -> None:
     """Show medians, with least and most."""
-    table = Table(title="medians (least to most)")
-    table.add_column("contender", no_wrap=True)
     columns = {
         "records_per_wall_second": ("records/s", ",.0f"),
         "records_per_cpu_second": ("per CPU second", ",.0f"),
@@ -92,12 +113,54 @@ def print_table(peers: Mapping[str, Mapping[str, object]]) -> None:
         "ratio_by_cpu": ("ratio by CPU", ".2f"),
         "ratio_by_wall": ("by wall", ".2f"),
     }
-    for title, _ in columns.values():
+    table = Table(title="medians (least to most)")
+    table.add_column("contender", no_wrap=True)
+    for title in ("records", *(title for title, _ in columns.values())):
         table.add_column(title, justify="right", no_wrap=True)
     for name, peer in peers.items():
-        cells = [_cell(peer.get(key), form) for key, (_, form) in columns.items()]
-        table.add_row(name, *cells)
-    Console(width=190).print(table)
+        cells = [cell(peer.get(key), form) for key, (_, form) in columns.items()]
+        table.add_row(name, f"{peer['records']:,}", *cells)
+    Console(width=200).print(table)
+
+
+def print_ahead(peers: Summary) -> None:
+    """Show how far ahead of each peer this project is, and what the peer does not keep."""
+    table = Table(title=f"{OURS}, times the throughput of")
+    for title in ("contender", "by wall", "aim", "by CPU", "aim"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("what it does not keep")
+    for name, peer in peers.items():
+        if "ahead_by_wall" not in peer:
+            continue
+        wall, cpu = aims(name)
+        notes = "; ".join(filter(None, (str(peer["findings"]), AHEAD_OF[name].lacks)))
+        by_wall, by_cpu = (cell(peer[key], ".2f") for key in ("ahead_by_wall", "ahead_by_cpu"))
+        table.add_row(name, by_wall, wall, by_cpu, cpu, notes)
+    if table.row_count:
+        Console(width=200).print(table)
+
+
+def aims(name: str) -> tuple[str, str]:
+    """What is aimed at, by wall and by CPU second."""
+    target = TARGETS.get(name)
+    return (f"{target.by_wall:g}", f"{target.by_cpu:g}") if target else ("", "")
+
+
+def cell(figures: object, form: str) -> str:
+    """Median, least and most, as a table shows them."""
+    if not isinstance(figures, dict):
+        return ""
+    middle, least, most = (format(figures[key], form) for key in ("median", "least", "most"))
+    return f"{middle} ({least} to {most})"
+
+
+def _ratios(own: Sequence[Run], others: Sequence[Run]) -> tuple[Figures, Figures]:
+    """By wall and by CPU second, of the runs of each round."""
+    pairs = list(zip(own, others, strict=True))
+    return (
+        _figures([run.per_wall_second / other.per_wall_second for run, other in pairs]),
+        _figures([run.per_cpu_second / other.per_cpu_second for run, other in pairs]),
+    )
 
 
 def _figures(values: Sequence[float]) -> Figures:
@@ -106,10 +169,3 @@ def _figures(values: Sequence[float]) -> Figures:
         "least": round(min(values), 4),
         "most": round(max(values), 4),
     }
-
-
-def _cell(figures: object, form: str) -> str:
-    if not isinstance(figures, dict):
-        return ""
-    middle, least, most = (format(figures[key], form) for key in ("median", "least", "most"))
-    return f"{middle} ({least} to {most})"

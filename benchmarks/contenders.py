@@ -1,0 +1,167 @@
+"""Who is compared with whom, on what, and by how much streamapp shall be ahead."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import PARTITIONS, Job
+
+ROOT = Path(__file__).parents[1]
+YARDSTICK = "hand_loop.aiokafka"
+OURS = "streamapp.sync"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One side of a comparison.
+
+    Attributes:
+        name: as it stands in the table.
+        beside: name of what it is compared with; `None` for a yardstick itself.
+        module: the script that runs it.
+        mode: what the script is told.
+        environment: folder of the virtual environment that it runs in.
+        partitions: of its source and its outputs.
+        max_records: where it is slow, fewer than the others have.
+        lacks: what its users go without, beside what its outputs show.
+    """
+
+    name: str
+    beside: str | None = YARDSTICK
+    module: str
+    mode: str = "sync"
+    environment: str = ".venv"
+    partitions: int = PARTITIONS
+    max_records: int | None = None
+    lacks: str = ""
+
+    @property
+    def is_playback(self) -> bool:
+        """Whether it reads playback events, not purchases."""
+        return self.module == "playback_pipeline"
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it is built on another library: what it fails to keep is noted, not an error."""
+        return self.module.startswith("peers.")
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that runs it."""
+        return ROOT / self.environment / "bin" / "python"
+
+    def records(self, wanted: int) -> int:
+        """How many records it gets."""
+        records = wanted // 2 if self.is_playback else wanted
+        return min(records, self.max_records or records)
+
+    def group_of_first_stage(self, job: Job) -> str:
+        """Name of the group that reads the source."""
+        stage = {"streamapp_stage": ".price", "playback_pipeline": ".validate"}
+        return job.group + stage.get(self.module, "")
+
+    def topics(self, job: Job) -> list[str]:
+        """Names of the topics that it writes to."""
+        if not self.is_playback:
+            return [job.output, f"{job.output}.dlq"]
+        stages = ("validate", "enrich", "score", "route")
+        names = [f"playback-quality.{stage}{end}" for stage in stages for end in ("", ".dlq")]
+        names += ["playback.scored", "playback.alerts"]
+        return [f"{job.output}.{name}" for name in names]
+
+
+CONTENDERS = (
+    Contender(name=YARDSTICK, beside=None, module="hand_loop"),
+    Contender(name=OURS, module="streamapp_stage"),
+    Contender(name="hand_loop.async", beside=None, module="hand_loop", mode="async"),
+    Contender(
+        name="streamapp.async", beside="hand_loop.async", module="streamapp_stage", mode="async"
+    ),
+    Contender(name="hand_loop.dict", beside=None, module="hand_loop", mode="dict"),
+    Contender(
+        name="streamapp.dict", beside="hand_loop.dict", module="streamapp_stage", mode="dict"
+    ),
+    Contender(name="hand_loop.1_partition", beside=None, module="hand_loop", partitions=1),
+    Contender(
+        name="streamapp.1_partition",
+        beside="hand_loop.1_partition",
+        module="streamapp_stage",
+        partitions=1,
+    ),
+    Contender(name="hand_loop.40_partitions", beside=None, module="hand_loop", partitions=40),
+    Contender(
+        name="streamapp.40_partitions",
+        beside="hand_loop.40_partitions",
+        module="streamapp_stage",
+        partitions=40,
+    ),
+    Contender(
+        name="confluent",
+        module="peers.confluent_loop",
+        environment=".venv-peers-shared",
+        lacks="a hand-written loop: no policies, metrics, concurrency",
+    ),
+    Contender(
+        name="pathway",
+        module="peers.pathway_table",
+        environment=".venv-peers-pathway",
+        lacks="no dead letters; offsets of the group are not its point of recovery",
+    ),
+    Contender(
+        name="bytewax",
+        module="peers.bytewax_flow",
+        environment=".venv-peers-shared",
+        lacks="no dead letters; recovers from a store of its own, not used here",
+    ),
+    Contender(
+        name="quix",
+        module="peers.quix_app",
+        environment=".venv-peers-quix",
+        lacks="commits every 5 s; one record at a time",
+    ),
+    Contender(
+        name="faststream.batch",
+        module="peers.faststream_app",
+        mode="batch",
+        environment=".venv-peers-shared",
+        max_records=100_000,
+        lacks="no dead letters, no breaker; one batch at a time",
+    ),
+    Contender(
+        name="faust",
+        module="peers.faust_app",
+        environment=".venv-peers-shared",
+        max_records=20_000,
+        lacks="its producer is not idempotent; an event that fails is acknowledged",
+    ),
+    Contender(
+        name="faststream.single",
+        module="peers.faststream_app",
+        mode="single",
+        environment=".venv-peers-shared",
+        max_records=3_000,
+        lacks="a commit for each record",
+    ),
+    Contender(name="playback.unfused", beside=None, module="playback_pipeline", mode="unfused"),
+    Contender(
+        name="playback.fused", beside="playback.unfused", module="playback_pipeline", mode="fused"
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How many times the throughput of another `streamapp.sync` shall make."""
+
+    by_wall: float
+    by_cpu: float
+
+
+TARGETS = {
+    YARDSTICK: Target(1.0, 1.0),
+    "pathway": Target(1.0, 1.25),
+    "bytewax": Target(1.4, 1.4),
+    "quix": Target(1.4, 1.4),
+    "faststream.batch": Target(2, 2),
+    "faust": Target(20, 20),
+    "faststream.single": Target(80, 80),
+}

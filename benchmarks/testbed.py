@@ -1,0 +1,42 @@
+"""What benchmarks run on: a broker of their own, and what the machine is."""
+
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from streamapp.brokers.dev.broker import DevBroker
+from streamapp.brokers.dev.config import BrokerOptions
+from streamapp.brokers.dev.watchdog import Watchdog
+
+HEAP_MB = 1024
+
+
+@contextmanager
+def broker() -> Iterator[str]:
+    """A development broker on free ports, removed afterwards; its address."""
+    with tempfile.TemporaryDirectory(prefix="streamapp-bench-") as folder:
+        node = DevBroker(Path(folder) / "kafka", BrokerOptions(heap_mb=HEAP_MB), report=print)
+        guard = Watchdog(node.folder)
+        try:
+            yield node.up().status.state.bootstrap_servers
+        finally:
+            node.down()
+            guard.dismiss()
+
+
+def machine() -> dict[str, object]:
+    """What figures depend on."""
+    packages = ("aiokafka", "pydantic", "pydantic-core", "orjson")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+    }
