@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
 from typing import TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import CONTENDERS, OURS, TARGETS, YARDSTICK
+from benchmarks.figures import Figures, cell, spread
 from benchmarks.measure import Measurement
-
-Figures: TypeAlias = dict[str, float]
-"""`median`, `least` and `most` of all runs."""
 
 Summary: TypeAlias = dict[str, dict[str, str | Figures | float]]
 """What each contender achieved, by its name."""
@@ -86,10 +83,10 @@ def summary(runs: Sequence[Run]) -> Summary:
     for name, own in by_name.items():
         found[name] = {
             "records": own[0].records,
-            "records_per_wall_second": _figures([run.per_wall_second for run in own]),
-            "records_per_cpu_second": _figures([run.per_cpu_second for run in own]),
-            "cpu_us_per_record": _figures([run.cpu_us_per_record for run in own]),
-            "peak_rss_mb": _figures([run.cost.peak_rss_mb for run in own]),
+            "records_per_wall_second": spread([run.per_wall_second for run in own]),
+            "records_per_cpu_second": spread([run.per_cpu_second for run in own]),
+            "cpu_us_per_record": spread([run.cpu_us_per_record for run in own]),
+            "peak_rss_mb": spread([run.cost.peak_rss_mb for run in own]),
             "findings": "; ".join(dict.fromkeys(run.findings for run in own if run.findings)),
         }
         if (beside := own[0].beside) is not None:
@@ -146,26 +143,10 @@ def aims(name: str) -> tuple[str, str]:
     return (f"{target.by_wall:g}", f"{target.by_cpu:g}") if target else ("", "")
 
 
-def cell(figures: object, form: str) -> str:
-    """Median, least and most, as a table shows them."""
-    if not isinstance(figures, dict):
-        return ""
-    middle, least, most = (format(figures[key], form) for key in ("median", "least", "most"))
-    return f"{middle} ({least} to {most})"
-
-
 def _ratios(own: Sequence[Run], others: Sequence[Run]) -> tuple[Figures, Figures]:
     """By wall and by CPU second, of the runs of each round."""
     pairs = list(zip(own, others, strict=True))
     return (
-        _figures([run.per_wall_second / other.per_wall_second for run, other in pairs]),
-        _figures([run.per_cpu_second / other.per_cpu_second for run, other in pairs]),
+        spread([run.per_wall_second / other.per_wall_second for run, other in pairs]),
+        spread([run.per_cpu_second / other.per_cpu_second for run, other in pairs]),
     )
-
-
-def _figures(values: Sequence[float]) -> Figures:
-    return {
-        "median": round(median(values), 4),
-        "least": round(min(values), 4),
-        "most": round(max(values), 4),
-    }
