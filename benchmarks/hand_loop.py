@@ -142,10 +142,18 @@ async def handle_dict(fetched: Any, outputs: OutputBatches) -> None:
             outputs.append(record.key, orjson.dumps(priced), record.timestamp)
 
 
+async def handle_pass_on(fetched: Any, outputs: OutputBatches) -> None:
+    for records in fetched.values():
+        for record in records:
+            priced = agents.pass_on(agents.validate_priced(record.value))
+            outputs.append(record.key, agents.encode(priced), record.timestamp)
+
+
 HANDLERS: dict[str, Callable[[Any, OutputBatches], Awaitable[None]]] = {
     "sync": handle_sync,
     "async": handle_async,
     "dict": handle_dict,
+    "pass_on": handle_pass_on,
 }
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from aiokafka import ConsumerRecord
 from benchmarks import load
 from benchmarks.hand_loop import HANDLERS, OutputBatches
 from benchmarks.measure import BATCH_RECORDS, MAX_BATCH_BYTES, PARTITIONS, Job
-from benchmarks.streamapp_stage import pipeline_of
+from benchmarks.streamapp_stage import AGENTS, pipeline_of
 from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.partitioner import partition_for
 from streamapp.brokers.protocols import (
@@ -205,7 +205,7 @@ def microseconds(log: Log, mode: str, rounds: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("modes", nargs="*", default=list(HANDLERS), metavar="MODE")
+    parser.add_argument("modes", nargs="*", default=list(AGENTS), metavar="MODE")
     parser.add_argument("--records", type=int, default=30_000)
     parser.add_argument("--rounds", type=int, default=12)
     arguments = parser.parse_args()
