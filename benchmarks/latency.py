@@ -7,23 +7,16 @@ broker and reader are four processes on one machine.
 
 import argparse
 import asyncio
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any
 
-import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from benchmarks.child import FailedRunError, child, cpu_seconds
 from benchmarks.figures import cell, spread, write
 from benchmarks.latency_source import Pace
 from benchmarks.latency_worker import Course
 from benchmarks.measure import PARTITIONS
-from benchmarks.rounds import FailedRunError, WrongOutputError
+from benchmarks.rounds import WrongOutputError
 from benchmarks.testbed import broker
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Admin, TopicSpec
@@ -36,20 +29,6 @@ WARM_UP_SECONDS = 4
 PATIENCE_SECONDS = 30
 SIDES = (("source", 0), ("hand_loop", 1), ("streamapp", 1), ("hand_loop", 4), ("streamapp", 4))
 TARGET = 1.5
-
-
-@contextmanager
-def child(module: str, argument: Any) -> Iterator[psutil.Process]:
-    """One of our own scripts, ended afterwards if it does not end by itself."""
-    command = [sys.executable, "-m", f"benchmarks.{module}", json.dumps(asdict(argument))]
-    process = subprocess.Popen(command)  # noqa: S603 - our own scripts
-    try:
-        yield psutil.Process(process.pid)
-        if process.poll():
-            raise FailedRunError(f"{module} ended with {process.returncode}")
-    finally:
-        process.terminate()
-        process.wait()
 
 
 async def read(course: Course, since_ms: int, records: int, seconds: float) -> list[float]:
@@ -116,7 +95,7 @@ class Bench:
             else:
                 with child("latency_worker", course) as worker:
                     found = await read(*awaited)
-                    spent = sum(worker.cpu_times()[:2])
+                    spent = cpu_seconds(worker)
         await self._admin.delete_topics(names)
         return figures_of(found, spent)
 

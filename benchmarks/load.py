@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator
+from itertools import cycle, islice
 
 import orjson
 from aiokafka import AIOKafkaProducer
@@ -11,6 +12,7 @@ from streamapp.brokers.partitioner import partition_for
 from streamapp.examples.playback.generator import PlaybackGenerator
 
 KEYS = 5_000
+_DISTINCT = 20_000
 _START_MS = 1_760_000_000_000
 _WORDS = ("left", "at", "the", "door", "please", "ring", "twice", "mind", "dog", "thanks")
 
@@ -41,6 +43,11 @@ def purchases(records: int, hot_every: int = 0) -> Iterator[tuple[bytes, bytes]]
         }
         sequences[customer] += 1
         yield customer_id.encode(), orjson.dumps(purchase)
+
+
+def purchases_again_and_again(records: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of many purchases in no time: the same 20,000 over and over."""
+    return islice(cycle([*purchases(min(records, _DISTINCT))]), records)
 
 
 def playback_events(records: int) -> Iterator[tuple[bytes, bytes]]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
 from benchmarks import check, load
+from benchmarks.child import FailedRunError
 from benchmarks.contenders import Contender
 from benchmarks.measure import Job, Measurement
 from benchmarks.report import Run
@@ -20,10 +21,6 @@ STDERR_LINES = 20
 
 class WrongOutputError(Exception):
     """A run of this project or of a hand-written loop left behind what it must not."""
-
-
-class FailedRunError(Exception):
-    """A contender did not end well."""
 
 
 class Bench:
@@ -51,7 +48,7 @@ class Bench:
         source = self._source(contender)
         job = Job(self._servers, source, f"{run_id}.out", run_id, contender.mode, records)
         await self._create(contender.topics(job), contender.partitions)
-        cost = await asyncio.to_thread(_run_child, contender, job)
+        cost = await asyncio.to_thread(run_child, contender, job)
         findings = str(await self._check(contender, job))
         if findings and not contender.is_peer:
             raise WrongOutputError(f"{contender.name}: {findings}")
@@ -81,7 +78,8 @@ class Bench:
         return findings
 
 
-def _run_child(contender: Contender, job: Job) -> Measurement:
+def run_child(contender: Contender, job: Job) -> Measurement:
+    """Run a contender in a process of its own."""
     module = f"benchmarks.{contender.module}"
     done = subprocess.run(  # noqa: S603 - our own scripts
         [contender.python, "-m", module, json.dumps(asdict(job))],

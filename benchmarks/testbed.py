@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from streamapp.brokers.dev.broker import DevBroker
+from streamapp.brokers.dev.broker import BrokerStatus, DevBroker
 from streamapp.brokers.dev.config import BrokerOptions
 from streamapp.brokers.dev.watchdog import Watchdog
 
@@ -19,11 +19,18 @@ HEAP_MB = 1024
 @contextmanager
 def broker() -> Iterator[str]:
     """A development broker on free ports, removed afterwards; its address."""
+    with broker_status() as status:
+        yield status.state.bootstrap_servers
+
+
+@contextmanager
+def broker_status() -> Iterator[BrokerStatus]:
+    """The same, with its process ids."""
     with tempfile.TemporaryDirectory(prefix="streamapp-bench-") as folder:
         node = DevBroker(Path(folder) / "kafka", BrokerOptions(heap_mb=HEAP_MB), report=print)
         guard = Watchdog(node.folder)
         try:
-            yield node.up().status.state.bootstrap_servers
+            yield node.up().status
         finally:
             node.down()
             guard.dismiss()
