@@ -32,7 +32,7 @@ from streamapp.brokers.protocols import (
     RebalanceListener,
     TopicDescription,
 )
-from streamapp.clock import SystemClock
+from streamapp.clock import Clock, SystemClock
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.topology import build
 from streamapp.record import Record, TopicPartition
@@ -107,9 +107,9 @@ class LocalProducer:
     async def stop(self) -> None:
         """Nothing is open."""
 
-    def create_batch(self, _max_bytes: int | None = None) -> KafkaBatch:
+    def create_batch(self, max_bytes: int | None = None) -> KafkaBatch:
         """An empty batch."""
-        return KafkaBatch(MAX_BATCH_BYTES)
+        return KafkaBatch(min(MAX_BATCH_BYTES, max_bytes or MAX_BATCH_BYTES))
 
     async def send_batch(
         self,
@@ -141,11 +141,11 @@ class LocalBroker:
         return cast("Producer", LocalProducer())
 
 
-def make_log(records: int) -> Log:
+def make_log(records: int, keys: int = load.KEYS) -> Log:
     """Fields of `records` purchases, by partition."""
     log: Log = {TopicPartition("source", i): [] for i in range(PARTITIONS)}
     now_ms = int(time.time() * 1000)
-    for key, value in load.purchases(records):
+    for key, value in load.purchases(records, keys=keys):
         partition = partition_for(key, PARTITIONS)
         own = log[TopicPartition("source", partition)]
         sizes = (len(key), len(value))
@@ -165,9 +165,9 @@ async def run_hand_loop(log: Log, mode: str) -> None:
         )
 
 
-async def run_segment(log: Log, mode: str) -> None:
+async def run_segment(log: Log, mode: str, clock: Clock | None = None) -> None:
     segment = build(pipeline_of(Job("", "source", "out", "bench", mode, 0))).segments[0]
-    broker, clock = LocalBroker(log), SystemClock()
+    broker, clock = LocalBroker(log), clock or SystemClock()
     rng = random.Random()  # noqa: S311 - jitter, not a secret
     producer = SharedProducer(cast("Broker", broker), ProducerConfig(), clock, rng)
     await producer.start()
@@ -184,10 +184,10 @@ async def run_segment(log: Log, mode: str) -> None:
         ),
     )
     assert broker.latest is not None  # noqa: S101 - the runner has just made it
-    running = asyncio.create_task(runner.run())
-    await broker.latest.done.wait()
-    runner.stop()
-    await running
+    async with asyncio.TaskGroup() as tasks:  # a segment that fails ends the wait as well
+        tasks.create_task(runner.run())
+        await broker.latest.done.wait()
+        runner.stop()
 
 
 def microseconds(log: Log, mode: str, rounds: int) -> tuple[float, float]:

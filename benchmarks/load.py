@@ -17,15 +17,17 @@ _START_MS = 1_760_000_000_000
 _WORDS = ("left", "at", "the", "door", "please", "ring", "twice", "mind", "dog", "thanks")
 
 
-def purchases(records: int, hot_every: int = 0) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of `records` purchases of 5,000 customers, each value about 220 bytes.
+def purchases(
+    records: int, *, keys: int = KEYS, hot_every: int = 0
+) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of `records` purchases, each value about 220 bytes.
 
     Where `hot_every` is not zero, one in so many is of the first customer.
     """
     rng = random.Random(1)  # noqa: S311 - test data, which has to be reproducible
-    sequences = [0] * KEYS
+    sequences = [0] * keys
     for number in range(records):
-        customer = rng.randrange(KEYS)
+        customer = rng.randrange(keys)
         if hot_every and number % hot_every == 0:
             customer = 0
         customer_id = f"customer-{customer:05d}"

@@ -79,7 +79,7 @@ class Bench:
         for hot_every in (0, HOT_EVERY):
             topic = f"source.hot_every_{hot_every}"
             await self._admin.create_topics([TopicSpec(topic, PARTITIONS)])
-            await load.fill(self._servers, topic, load.purchases(RECORDS, hot_every))
+            await load.fill(self._servers, topic, load.purchases(RECORDS, hot_every=hot_every))
 
     async def run(self, side: Side) -> Watch:
         """Run a side once, and look at its outputs."""
