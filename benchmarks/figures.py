@@ -1,12 +1,10 @@
 """Figures of a benchmark, kept as JSON beside it, with what they were measured on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeAlias
-
-from benchmarks.testbed import machine
 
 FOLDER = Path(__file__).parent
 
@@ -31,12 +29,12 @@ def cell(figures: object, form: str) -> str:
     return f"{middle} ({least} to {most})"
 
 
-def write(name: str, command: str, measured: dict[str, Any]) -> Path:
-    """Keep what a command measured."""
+def write(name: str, command: str, machine: Mapping[str, object], **measured: object) -> None:
+    """Keep what a command measured on a machine, as it was described before."""
     path = FOLDER / f"{name}.json"
-    described = {"command": command, "machine": machine(), **measured}
-    path.write_text(json.dumps(described, indent=2) + "\n")
-    return path
+    kept = {"command": command, "machine": machine, **measured}
+    path.write_text(json.dumps(kept, indent=2) + "\n")
+    print(f"written: benchmarks/{path.name}; `python -m benchmarks.publish` fills the documents")
 
 
 def read(name: str) -> dict[str, Any]:

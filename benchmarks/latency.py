@@ -17,7 +17,7 @@ from benchmarks.latency_source import Pace
 from benchmarks.latency_worker import Course
 from benchmarks.measure import PARTITIONS
 from benchmarks.rounds import WrongOutputError
-from benchmarks.testbed import broker
+from benchmarks.testbed import broker, machine
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Admin, TopicSpec
 from streamapp.settings import KafkaSettings
@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=10_000, help="records a second")
     parser.add_argument("--seconds", type=float, default=20, help="after a warm-up")
     arguments = parser.parse_args()
+    described = machine()
     with broker() as servers:
         runs = asyncio.run(measure(servers, arguments.runs, arguments.rate, arguments.seconds))
     sides = {
@@ -147,7 +148,7 @@ def main() -> None:
         print(f"streamapp to hand-written loops, {name}: {cell(figures, '.2f')}")
     settings = {"rate": arguments.rate, "seconds": arguments.seconds, "target": TARGET}
     measured = {"settings": settings, "sides": sides, "ratio_to_hand_loop": to_loop, "runs": runs}
-    print("written:", write("latency", "python -m benchmarks.latency", measured).name)
+    write("latency", "python -m benchmarks.latency", described, **measured)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,14 @@
 
 import argparse
 import asyncio
-import json
 from collections.abc import Collection
-from pathlib import Path
 
 from benchmarks import load
 from benchmarks.contenders import CONTENDERS, OURS, Contender
+from benchmarks.figures import write
 from benchmarks.report import print_ahead, print_table, summary
 from benchmarks.rounds import run_all
 from benchmarks.testbed import broker, machine
-
-LATEST = Path(__file__).parent / "latest.json"
 
 
 def _arguments() -> argparse.Namespace:
@@ -57,8 +54,7 @@ def main() -> None:
     if not arguments.only:
         settings = {"records": arguments.records, "runs": arguments.runs, "keys": load.KEYS}
         raw = [run.as_json() for run in runs]
-        latest = {"machine": described, "settings": settings, "peers": peers, "runs": raw}
-        LATEST.write_text(json.dumps(latest, indent=2) + "\n")
+        write("latest", "make bench", described, settings=settings, peers=peers, runs=raw)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.figures import cell, spread, write
 from benchmarks.scale_runs import ScaleBench
-from benchmarks.testbed import broker_status
+from benchmarks.testbed import broker_status, machine
 from streamapp.brokers.dev.broker import BrokerStatus
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.settings import KafkaSettings
@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--lags", type=int, nargs="+", default=[10_000, 1_000_000, 10_000_000])
     parser.add_argument("--partitions", type=int, nargs="+", default=[4, 40, 400])
     arguments = parser.parse_args()
+    described = machine()
     with broker_status() as status:
         runs = asyncio.run(measure(status, arguments))
     sections: dict[str, Any] = {
@@ -79,7 +80,7 @@ def main() -> None:
         for varied, figures in by_varied.items():
             shown = (f"{key} {cell(own, ',.4g')}" for key, own in figures.items())
             print(f"{section} {varied}:", "; ".join(shown))
-    print("written:", write("scale", "python -m benchmarks.scale", {**sections, "runs": runs}).name)
+    write("scale", "python -m benchmarks.scale", described, **sections, runs=runs)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from benchmarks import check, load
 from benchmarks.figures import cell, spread, write
 from benchmarks.measure import PARTITIONS, Job
 from benchmarks.rounds import WrongOutputError
-from benchmarks.testbed import broker
+from benchmarks.testbed import broker, machine
 from benchmarks.waiting_sides import CONCURRENCY, WAIT_SECONDS, Watch, run_semaphore, run_stage
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Admin, TopicSpec
@@ -140,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="after one to warm up")
     arguments = parser.parse_args()
+    described = machine()
     with broker() as servers:
         runs = asyncio.run(measure(servers, arguments.runs))
     sides: dict[str, Any] = {
@@ -148,8 +149,8 @@ def main() -> None:
     }
     for name, figures in sides.items():
         print(f"{name:30}", *(f"{key} {cell(own, '.3f')}" for key, own in figures.items()))
-    measured = {"ideal_seconds": IDEAL_SECONDS, "sides": sides, "runs": runs}
-    print("written:", write("waiting", "python -m benchmarks.waiting", measured).name)
+    command = "python -m benchmarks.waiting"
+    write("waiting", command, described, ideal_seconds=IDEAL_SECONDS, sides=sides, runs=runs)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,189 @@
+"""Tables of the documents, made of the figures that the benchmarks keep."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.figures import cell, read
+from benchmarks.plan import Load, Plan, measured, plan
+from benchmarks.report import AHEAD_OF, aims
+
+Rows = Iterable[Sequence[str]]
+
+
+def table(head: Sequence[str], rows: Rows) -> str:
+    """A table in Markdown: the first column to the left, the others to the right."""
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def measured_on(figures: Mapping[str, Any]) -> str:
+    """When, where and with what something was measured."""
+    machine = figures["machine"]
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return (
+        f"Measured by `{figures['command']}` on {machine['date']}: {machine['cores']} cores shared"
+        f" by clients and broker, load average {machine['load_average_before']:g} before,"
+        f" {machine['system']}, Python {machine['python']}, {packages}."
+    )
+
+
+def run_facts() -> str:
+    latest = read("latest")
+    settings = latest["settings"]
+    return (
+        f"{measured_on(latest)} {settings['records']:,} records of 221 bytes,"
+        f" {settings['keys']:,} keys, {settings['runs']} runs each after one to warm up."
+    )
+
+
+def beside_the_loop() -> str:
+    peers = read("latest")["peers"]
+    own = [name for name in peers if name.startswith(("hand_loop.", "streamapp."))]
+    head = ("contender", "records/s, wall", "per CPU second", "CPU µs", "peak MB", "ratio by CPU")
+    return table((*head, "by wall"), [_contender(name, peers[name]) for name in own])
+
+
+def playback() -> str:
+    peers = read("latest")["peers"]
+    own = [name for name in peers if name.startswith("playback.")]
+    head = ("form", "records/s, wall", "per CPU second", "CPU µs", "peak MB", "ratio by CPU")
+    return table((*head, "by wall"), [_contender(name, peers[name]) for name in own])
+
+
+def peers() -> str:
+    """How far ahead of each peer `streamapp.sync` is, and what the peer does not keep."""
+    found = read("latest")["peers"]
+    rows = []
+    for name, peer in found.items():
+        if "ahead_by_wall" not in peer:
+            continue
+        wall, cpu = aims(name)
+        notes = "; ".join(filter(None, (peer["findings"], AHEAD_OF[name].lacks)))
+        rows.append(
+            (
+                name,
+                f"{peer['records']:,}",
+                f"{peer['records_per_wall_second']['median']:,.0f}",
+                f"{peer['records_per_cpu_second']['median']:,.0f}",
+                f"{peer['peak_rss_mb']['median']:.0f}",
+                cell(peer["ahead_by_wall"], ".2f"),
+                wall,
+                cell(peer["ahead_by_cpu"], ".2f"),
+                cpu,
+                notes,
+            )
+        )
+    head = ("peer", "records", "records/s, wall", "per CPU second", "peak MB")
+    ahead = ("ahead by wall", "aim", "ahead by CPU", "aim", "what it does not keep")
+    return table((*head, *ahead), rows)
+
+
+def waiting() -> str:
+    kept = read("waiting")
+    rows = [
+        (
+            name,
+            cell(figures["work_seconds"], ".3f"),
+            "" if "hot key" in name else cell(figures["share_of_ideal"], ".2f"),
+            cell(figures.get("others_seconds"), ".3f") if "hot key" in name else "",
+            cell(figures.get("committed_seconds"), ".3f"),
+        )
+        for name, figures in kept["sides"].items()
+    ]
+    head = ("", "all done, s", "share of the ideal", "all but the hot key, s", "committed, s")
+    return f"{measured_on(kept)}\n\n{table(head, rows)}"
+
+
+def latency() -> str:
+    kept = read("latency")
+    keys = ("p50_ms", "p99_ms", "p99.9_ms", "max_ms", "cpu_seconds")
+    rows = [
+        (name.replace(".", ", "), *(cell(figures[key], ".1f") for key in keys))
+        for name, figures in kept["sides"].items()
+    ]
+    compared = ("p50_ms", "p99_ms", "cpu_seconds")
+    to_loops = kept["ratio_to_hand_loop"]
+    ratios = [
+        (f"{stages}", *(cell(to_loops[f"{key}.{stages}"], ".2f") for key in compared))
+        for stages in (1, 4)
+    ]
+    head = ("side, stages", "p50 ms", "p99 ms", "p99.9 ms", "most ms", "CPU s of the service")
+    to_loop = ("stages: streamapp to loops", "p50", f"p99, at most {kept['settings']['target']:g}")
+    return "\n\n".join(
+        (measured_on(kept), table(head, rows), table((*to_loop, "CPU of the service"), ratios))
+    )
+
+
+def workers() -> str:
+    return _varied(
+        "workers",
+        ("workers", "records/s together", "CPU µs of workers", "CPU µs of the broker"),
+        {
+            "records_per_second": ",.0f",
+            "worker_us_per_record": ".2f",
+            "broker_us_per_record": ".2f",
+        },
+    )
+
+
+def partitions() -> str:
+    return _varied(
+        "partitions",
+        ("partitions", "CPU µs for each record", "CPU share at rest", "peak MB"),
+        {"worker_us_per_record": ".2f", "idle_cpu_share": ".4f", "peak_rss_mb": ".0f"},
+    )
+
+
+def lag() -> str:
+    rows = [
+        (f"{int(records):,}", f"{figures['peak_rss_mb']['median']:.0f}")
+        for records, figures in read("scale")["lag"].items()
+    ]
+    return table(("records of lag", "peak MB of a worker"), rows)
+
+
+def scale_facts() -> str:
+    return measured_on(read("scale"))
+
+
+def _varied(section: str, head: Sequence[str], columns: Mapping[str, str]) -> str:
+    rows = [
+        (varied, *(cell(figures[key], form) for key, form in columns.items()))
+        for varied, figures in read("scale")[section].items()
+    ]
+    return table(head, rows)
+
+
+def _contender(name: str, peer: Mapping[str, Any]) -> Sequence[str]:
+    return (
+        name,
+        f"{peer['records_per_wall_second']['median']:,.0f}",
+        cell(peer["records_per_cpu_second"], ",.0f"),
+        f"{peer['cpu_us_per_record']['median']:.2f}",
+        f"{peer['peak_rss_mb']['median']:.0f}",
+        cell(peer.get("ratio_by_cpu"), ".2f"),
+        cell(peer.get("ratio_by_wall"), ".2f"),
+    )
+
+
+def planned() -> str:
+    """The plan for one stage and for four."""
+    cost = measured()
+    one, four = (plan(Load(stages=stages), cost) for stages in (1, 4))
+    rows = [
+        (name.replace("_", " "), f"{getattr(one, name):,}", f"{getattr(four, name):,}")
+        for name in Plan.__slots__
+    ]
+    return table(("what it needs", "one stage", "four stages"), rows)
+
+
+def inputs() -> str:
+    """What the plan is made from."""
+    cost = measured()
+    rows = [
+        ("W", "CPU µs of a worker for each record and stage", f"{cost.worker_us:.2f}"),
+        ("B", "CPU µs of a broker, written once and read once", f"{cost.broker_us:.2f}"),
+        ("P", "records/s of one partition", f"{cost.partition_rate:,.0f}"),
+        ("M", "peak MB of a worker", f"{cost.worker_mb:.0f}"),
+    ]
+    return table(("", "what", "measured"), rows)
