@@ -37,34 +37,52 @@ class Findings:
         return ", ".join(f"{count:,} {name}" for name, count in asdict(self).items() if count)
 
 
+class PurchaseCheck:
+    """Holds outputs against the input that they were made of: records, keys, order, values.
+
+    Args:
+        records: how many the input had, numbered from zero.
+    """
+
+    def __init__(self, records: int) -> None:
+        self._seen = bytearray(records)
+        self._latest: dict[tuple[int, str], int] = {}
+        self._homes: dict[str, int] = {}
+        self._found = Findings()
+
+    def see(self, partition: int, key: bytes | None, value: bytes) -> None:
+        """Take the next output of a partition."""
+        found = self._found
+        purchase = orjson.loads(value)
+        number, customer = purchase["purchase_id"], purchase["customer_id"]
+        if self._seen[number]:
+            found.repeated += 1
+            return
+        self._seen[number] = 1
+        found.rekeyed += key != customer.encode()
+        found.scattered += self._homes.setdefault(customer, partition) != partition
+        found.wrong += purchase["total_cents"] != (
+            purchase["quantity"] * purchase["unit_price_cents"]
+        )
+        latest = self._latest.get((partition, customer), -1)
+        found.disordered += purchase["sequence"] < latest
+        self._latest[partition, customer] = max(purchase["sequence"], latest)
+
+    def findings(self) -> Findings:
+        """What was found; to be asked for at the end."""
+        self._found.lost = len(self._seen) - sum(self._seen)
+        return self._found
+
+
 async def check_purchases(
     bootstrap_servers: str, topic: str, records: int, partitions: int
 ) -> Findings:
-    """Hold outputs against their input: count, duplicates, keys, order for each key, values."""
-    found = Findings()
-    seen = bytearray(records)
-    latest: dict[tuple[int, str], int] = {}
-    homes: dict[str, int] = {}
+    """Read all that a run has written, and say what is not as it must be."""
+    outputs = PurchaseCheck(records)
     async with _consumer(bootstrap_servers) as consumer:
         async for record in _read(consumer, topic, partitions):
-            value = orjson.loads(record.value)
-            number, customer, sequence = (
-                value["purchase_id"],
-                value["customer_id"],
-                value["sequence"],
-            )
-            if seen[number]:
-                found.repeated += 1
-                continue
-            seen[number] = 1
-            found.rekeyed += record.key != customer.encode()
-            found.scattered += homes.setdefault(customer, record.partition) != record.partition
-            found.wrong += value["total_cents"] != value["quantity"] * value["unit_price_cents"]
-            place = (record.partition, customer)
-            found.disordered += sequence < latest.get(place, 0)
-            latest[place] = max(sequence, latest.get(place, 0))
-    found.lost = records - sum(seen)
-    return found
+            outputs.see(record.partition, record.key, record.value)
+    return outputs.findings()
 
 
 async def count_uncommitted(bootstrap_servers: str, group: str, topic: str, partitions: int) -> int:
