@@ -1,6 +1,6 @@
 """Look at what a run left behind, with a plain consumer that shares no code with the contenders."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -35,6 +35,12 @@ class Findings:
     def __str__(self) -> str:
         """What was found, in words; nothing where all is well."""
         return ", ".join(f"{count:,} {name}" for name, count in asdict(self).items() if count)
+
+
+def worst(found: Sequence[Findings]) -> Findings:
+    """The most of each kind that any run has."""
+    runs = [asdict(one) for one in found]
+    return Findings(**{name: max(run[name] for run in runs) for name in runs[0]})
 
 
 class PurchaseCheck:

@@ -7,6 +7,7 @@ from benchmarks.measure import PARTITIONS, Job
 
 ROOT = Path(__file__).parents[1]
 YARDSTICK = "hand_loop.aiokafka"
+PLAIN_LOOP = "hand_loop.plain_json"
 OURS = "streamapp.sync"
 
 
@@ -45,6 +46,11 @@ class Contender:
         return self.module.startswith("peers.")
 
     @property
+    def is_to_beat(self) -> bool:
+        """Whether `streamapp.sync` is held against it."""
+        return self.is_peer or self.name in (YARDSTICK, PLAIN_LOOP)
+
+    @property
     def python(self) -> Path:
         """The interpreter that runs it."""
         return ROOT / self.environment / "bin" / "python"
@@ -72,6 +78,7 @@ class Contender:
 CONTENDERS = (
     Contender(name=YARDSTICK, beside=None, module="hand_loop"),
     Contender(name=OURS, module="streamapp_stage"),
+    Contender(name=PLAIN_LOOP, module="hand_loop", mode="plain"),
     Contender(name="hand_loop.async", beside=None, module="hand_loop", mode="async"),
     Contender(
         name="streamapp.async", beside="hand_loop.async", module="streamapp_stage", mode="async"

@@ -128,6 +128,14 @@ async def handle_sync(fetched: Any, outputs: OutputBatches) -> None:
             outputs.append(record.key, agents.encode(priced), record.timestamp)
 
 
+async def handle_plain(fetched: Any, outputs: OutputBatches) -> None:
+    """What streamapp finds safe by itself: a model of plain fields is written as its fields."""
+    for records in fetched.values():
+        for record in records:
+            priced = agents.price(agents.validate(record.value))
+            outputs.append(record.key, orjson.dumps(priced.__dict__), record.timestamp)
+
+
 async def handle_async(fetched: Any, outputs: OutputBatches) -> None:
     for records in fetched.values():
         for record in records:
@@ -151,6 +159,7 @@ async def handle_pass_on(fetched: Any, outputs: OutputBatches) -> None:
 
 HANDLERS: dict[str, Callable[[Any, OutputBatches], Awaitable[None]]] = {
     "sync": handle_sync,
+    "plain": handle_plain,
     "async": handle_async,
     "dict": handle_dict,
     "pass_on": handle_pass_on,

@@ -1,20 +1,21 @@
 """Medians, spreads and ratios of runs, and the table that shows them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contenders import CONTENDERS, OURS, TARGETS, YARDSTICK
+from benchmarks.check import Findings, worst
+from benchmarks.contenders import CONTENDERS, OURS, TARGETS
 from benchmarks.figures import Figures, cell, spread
 from benchmarks.measure import Measurement
 
 Summary: TypeAlias = dict[str, dict[str, str | Figures | float]]
 """What each contender achieved, by its name."""
 
-AHEAD_OF = {one.name: one for one in CONTENDERS if one.is_peer or one.name == YARDSTICK}
+AHEAD_OF = {one.name: one for one in CONTENDERS if one.is_to_beat}
 """Whom this project is held against, beside its own shapes."""
 
 
@@ -27,14 +28,14 @@ class Run:
         beside: name of what it is compared with.
         records: how many it had.
         cost: what it took.
-        findings: what its outputs and offsets are found not to keep, in words.
+        findings: what its outputs and offsets are found not to keep.
     """
 
     name: str
     beside: str | None
     records: int
     cost: Measurement
-    findings: str = ""
+    findings: Findings = field(default_factory=Findings)
 
     @property
     def per_wall_second(self) -> float:
@@ -59,7 +60,7 @@ class Run:
             **asdict(self.cost),
             "records_per_wall_second": round(self.per_wall_second, 1),
             "records_per_cpu_second": round(self.per_cpu_second, 1),
-            "findings": self.findings,
+            "findings": asdict(self.findings),
         }
 
     def __str__(self) -> str:
@@ -87,7 +88,7 @@ def summary(runs: Sequence[Run]) -> Summary:
             "records_per_cpu_second": spread([run.per_cpu_second for run in own]),
             "cpu_us_per_record": spread([run.cpu_us_per_record for run in own]),
             "peak_rss_mb": spread([run.cost.peak_rss_mb for run in own]),
-            "findings": "; ".join(dict.fromkeys(run.findings for run in own if run.findings)),
+            "findings": str(worst([run.findings for run in own])),
         }
         if (beside := own[0].beside) is not None:
             by_wall, by_cpu = _ratios(own, by_name[beside])

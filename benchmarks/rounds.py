@@ -49,8 +49,8 @@ class Bench:
         job = Job(self._servers, source, f"{run_id}.out", run_id, contender.mode, records)
         await self._create(contender.topics(job), contender.partitions)
         cost = await asyncio.to_thread(run_child, contender, job)
-        findings = str(await self._check(contender, job))
-        if findings and not contender.is_peer:
+        findings = await self._check(contender, job)
+        if str(findings) and not contender.is_peer:
             raise WrongOutputError(f"{contender.name}: {findings}")
         await self._admin.delete_topics(contender.topics(job))
         return Run(contender.name, contender.beside, records, cost, findings)
