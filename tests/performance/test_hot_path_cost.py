@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from prometheus_client import Counter
@@ -17,8 +18,7 @@ from benchmarks.hot_path_cost import (
     read_budget,
 )
 from benchmarks.streamapp_stage import AGENTS
-from streamapp.runtime.outbox import Outbox
-from streamapp.runtime.work import Work
+from streamapp.brokers.kafka.batch import KafkaBatch
 
 RENEW = "`python -m benchmarks.hot_path_cost --write` renews the budget"
 
@@ -39,37 +39,39 @@ def test_a_record_costs_no_more_than_its_budget(mode: str, budget: dict[str, Cos
     assert over_budget(measure(mode), budget[mode]) == [], RENEW
 
 
-def nothing(_work: Work) -> None:
+def nothing(_key: bytes | None) -> None:
     pass
 
 
-def a_line_of_log_that_is_turned_off(work: Work) -> None:
-    logging.getLogger("streamapp.hot").debug("record %d has ended", work.record.offset)
+LOG = logging.getLogger("streamapp.hot_path_cost")
+ENDED = Counter("hot_path_cost_ended", "For this test.", ["first"], registry=None)
 
 
-ENDED = Counter("hot_path_cost_ended", "For this test.", ["partition"], registry=None)
+def a_line_of_log_that_is_turned_off(key: bytes | None) -> None:
+    LOG.debug("%r has ended", key)
 
 
-def a_labelled_metric(work: Work) -> None:
-    ENDED.labels(work.record.partition).inc()
+def a_labelled_metric(key: bytes | None) -> None:
+    ENDED.labels((key or b"")[:1]).inc()
 
 
-@pytest.mark.parametrize(
-    ("added", "is_seen"),
-    [(nothing, False), (a_line_of_log_that_is_turned_off, True), (a_labelled_metric, True)],
-)
+def instructions_with(added: Callable[[bytes | None], None]) -> float:
+    """Instructions for each record when each record's output does this as well."""
+    original = KafkaBatch.append
+
+    def append(self: KafkaBatch, **record: Any) -> object | None:
+        added(record["key"])
+        return original(self, **record)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KafkaBatch, "append", append)
+        return count_instructions_of_a_record("sync")
+
+
+@pytest.mark.parametrize("added", [a_line_of_log_that_is_turned_off, a_labelled_metric])
 def test_more_work_for_each_record_is_over_the_budget(
-    added: Callable[[Work], None],
-    is_seen: bool,
-    budget: dict[str, Cost],
-    monkeypatch: pytest.MonkeyPatch,
+    added: Callable[[bytes | None], None],
 ) -> None:
-    original = Outbox.add
-
-    def add(self: Outbox, work: Work) -> None:
-        added(work)
-        original(self, work)
-
-    monkeypatch.setattr(Outbox, "add", add)
-    cost = budget["sync"] | {"instructions": count_instructions_of_a_record("sync")}
-    assert bool(over_budget(cost, budget["sync"])) is is_seen
+    budget = {"instructions": instructions_with(nothing)}
+    cost = {"instructions": instructions_with(added)}
+    assert over_budget(cost, budget)
