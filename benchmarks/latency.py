@@ -1,13 +1,14 @@
 """Latency at a steady pace: from a record's due time to its arrival at a plain consumer.
 
-`python -m benchmarks.latency [--runs N] [--rate N] [--seconds N]`: 10,000 records a second,
-through no stage, one and four, of streamapp and of hand-written loops, in turns. Source, service,
-broker and reader are four processes on one machine.
+`python -m benchmarks.latency [--runs N] [--rate N] [--seconds N] [--stages N ...]`: 10,000 records
+a second, through no stage, one and four, of streamapp and of hand-written loops, in turns. Source,
+service, broker and reader are four processes on one machine.
 """
 
 import argparse
 import asyncio
 import time
+from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -27,7 +28,7 @@ START_SECONDS = 3
 
 WARM_UP_SECONDS = 4
 PATIENCE_SECONDS = 30
-SIDES = (("source", 0), ("hand_loop", 1), ("streamapp", 1), ("hand_loop", 4), ("streamapp", 4))
+STAGES = (1, 4)
 TARGET = 1.5
 
 
@@ -100,17 +101,17 @@ class Bench:
         return figures_of(found, spent)
 
 
-async def measure(
-    servers: str, rounds: int, rate: int, seconds: float
-) -> dict[str, list[dict[str, float]]]:
+async def measure(servers: str, arguments: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     """Take turns; each run has its own warm-up."""
     admin = KafkaBroker(KafkaSettings(bootstrap_servers=servers)).admin()
     await admin.start()
     found: dict[str, list[dict[str, float]]] = {}
     try:
-        bench = Bench(servers, admin, rate, seconds)
-        for round_number in range(1, rounds + 1):
-            for side, stages in SIDES:
+        bench = Bench(servers, admin, arguments.rate, arguments.seconds)
+        sides = [("source", 0)]
+        sides += [(side, n) for n in arguments.stages for side in ("hand_loop", "streamapp")]
+        for round_number in range(1, arguments.runs + 1):
+            for side, stages in sides:
                 figures = await bench.run(side, stages)
                 shown = ", ".join(f"{name} {value:.1f}" for name, value in figures.items())
                 print(f"run {round_number}  {side}.{stages}: {shown}", flush=True)
@@ -120,10 +121,12 @@ async def measure(
     return found
 
 
-def ratios(runs: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
+def ratios(
+    runs: dict[str, list[dict[str, float]]], numbers: Sequence[int]
+) -> dict[str, dict[str, float]]:
     """Figures of streamapp as multiples of the loops' of the same round."""
     found = {}
-    for stages in (1, 4):
+    for stages in numbers:
         pairs = list(zip(runs[f"streamapp.{stages}"], runs[f"hand_loop.{stages}"], strict=True))
         for key in ("p50_ms", "p99_ms", "cpu_seconds"):
             found[f"{key}.{stages}"] = spread([own[key] / other[key] for own, other in pairs])
@@ -135,17 +138,21 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rate", type=int, default=10_000, help="records a second")
     parser.add_argument("--seconds", type=float, default=20, help="after a warm-up")
+    parser.add_argument("--stages", type=int, nargs="+", default=list(STAGES))
+    parser.add_argument("--look", action="store_true", help="keep nothing")
     arguments = parser.parse_args()
     described = machine()
     with broker() as servers:
-        runs = asyncio.run(measure(servers, arguments.runs, arguments.rate, arguments.seconds))
+        runs = asyncio.run(measure(servers, arguments))
     sides = {
         name: {key: spread([run[key] for run in own]) for key in own[0]}
         for name, own in runs.items()
     }
-    to_loop = ratios(runs)
+    to_loop = ratios(runs, arguments.stages)
     for name, figures in to_loop.items():
         print(f"streamapp to hand-written loops, {name}: {cell(figures, '.2f')}")
+    if arguments.look:
+        return
     settings = {"rate": arguments.rate, "seconds": arguments.seconds, "target": TARGET}
     measured = {"settings": settings, "sides": sides, "ratio_to_hand_loop": to_loop, "runs": runs}
     write("latency", "python -m benchmarks.latency", described, **measured)
