@@ -19,7 +19,14 @@ from benchmarks.figures import cell, spread, write
 from benchmarks.measure import PARTITIONS, Job
 from benchmarks.rounds import WrongOutputError
 from benchmarks.testbed import broker, machine
-from benchmarks.waiting_sides import CONCURRENCY, WAIT_SECONDS, Watch, run_semaphore, run_stage
+from benchmarks.waiting_sides import (
+    CONCURRENCY,
+    WAIT_SECONDS,
+    Watch,
+    run_blocking_stage,
+    run_semaphore,
+    run_stage,
+)
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Admin, TopicSpec
 from streamapp.settings import KafkaSettings
@@ -48,6 +55,7 @@ class Side:
 SIDES = (
     Side("streamapp", run_stage, 0, keeps_order=True),
     Side("semaphore loop", run_semaphore, 0, keeps_order=False),
+    Side("streamapp, blocking", run_blocking_stage, 0, keeps_order=True),
     Side("streamapp, one hot key", run_stage, HOT_EVERY, keeps_order=True),
     Side("semaphore loop, one hot key", run_semaphore, HOT_EVERY, keeps_order=False),
 )

@@ -11,7 +11,7 @@ from benchmarks import agents
 from benchmarks.hand_loop import OutputBatches, Timer
 from benchmarks.measure import FETCH_MAX_WAIT_MS, MAX_BATCH_BYTES, MAX_FETCH_BYTES, Job, Meter
 from benchmarks.metered_broker import MeteredBroker
-from streamapp.pipeline.agent import agent
+from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.runtime.config import RuntimeConfig
@@ -34,9 +34,21 @@ class Watch:
 
     async def price(self, purchase: agents.Purchase) -> agents.PricedPurchase:
         """What the agent of both sides does: wait, then compute."""
+        self._begin()
+        await asyncio.sleep(WAIT_SECONDS)
+        return self._end(purchase)
+
+    def price_blocking(self, purchase: agents.Purchase) -> agents.PricedPurchase:
+        """The same in a thread."""
+        self._begin()
+        time.sleep(WAIT_SECONDS)
+        return self._end(purchase)
+
+    def _begin(self) -> None:
         if not self.began:
             self.began = time.monotonic()
-        await asyncio.sleep(WAIT_SECONDS)
+
+    def _end(self, purchase: agents.Purchase) -> agents.PricedPurchase:
         priced = agents.price(purchase)
         self.ended.append((purchase.customer_id, time.monotonic()))
         return priced
@@ -44,10 +56,19 @@ class Watch:
 
 async def run_stage(job: Job, watch: Watch) -> None:
     """streamapp: order by key, everything on that is on by default."""
+    await _run(job, watch, agent(name="price")(watch.price))
+
+
+async def run_blocking_stage(job: Job, watch: Watch) -> None:
+    """The same with a blocking agent, in a pool of as many threads."""
+    await _run(job, watch, agent(name="price", blocking=True)(watch.price_blocking))
+
+
+async def _run(job: Job, watch: Watch, used: Agent[agents.Purchase, agents.PricedPurchase]) -> None:
     pipeline = (
         Pipeline(job.group, source=Topic(job.source, agents.Purchase))
         .stage(
-            agent(name="price")(watch.price),
+            used,
             dead_letters=f"{job.output}.dlq",
             concurrency=CONCURRENCY,
         )
