@@ -1,6 +1,7 @@
 """Figures of a benchmark, kept as JSON beside it, with what they were measured on."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -30,9 +31,10 @@ def cell(figures: object, form: str) -> str:
 
 
 def write(name: str, command: str, machine: Mapping[str, object], **measured: object) -> None:
-    """Keep what a command measured on a machine, as it was described before."""
+    """Keep what a command measured on a machine, as it was described before, and its options."""
     path = FOLDER / f"{name}.json"
-    kept = {"command": command, "machine": machine, **measured}
+    told = " ".join([command, *sys.argv[1:]])
+    kept = {"command": told, "machine": machine, **measured}
     path.write_text(json.dumps(kept, indent=2) + "\n")
     print(f"written: benchmarks/{path.name}; `python -m benchmarks.publish` fills the documents")
 

@@ -28,7 +28,7 @@ KEYS = 100
 """All of them are in the smaller number of records: the first record of a key costs more."""
 
 HEADROOM = 1.03
-"""Counts are the same each time; a line of log that is turned off is 5 percent."""
+"""Counts are the same each time; a line of log that is turned off is more than this."""
 
 SLACK = {"bytes_in_flight": 16.0, "blocks_that_stay": 0.1}
 """What memory may differ by from run to run, besides."""

@@ -1,11 +1,14 @@
 """Tables of the documents, made of the figures that the benchmarks keep."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.figures import cell, read
 from benchmarks.plan import Load, Plan, measured, plan
 from benchmarks.report import AHEAD_OF, aims
+
+WIDTH = 100
 
 Rows = Iterable[Sequence[str]]
 
@@ -16,23 +19,25 @@ def table(head: Sequence[str], rows: Rows) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def measured_on(figures: Mapping[str, Any]) -> str:
+def measured_on(figures: Mapping[str, Any], more: str = "") -> str:
     """When, where and with what something was measured."""
     machine = figures["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    return (
+    text = (
         f"Measured by `{figures['command']}` on {machine['date']}: {machine['cores']} cores shared"
         f" by clients and broker, load average {machine['load_average_before']:g} before,"
-        f" {machine['system']}, Python {machine['python']}, {packages}."
+        f" {machine['system']}, Python {machine['python']}, {packages}. {more}"
     )
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
 
 def run_facts() -> str:
     latest = read("latest")
     settings = latest["settings"]
-    return (
-        f"{measured_on(latest)} {settings['records']:,} records of 221 bytes,"
-        f" {settings['keys']:,} keys, {settings['runs']} runs each after one to warm up."
+    return measured_on(
+        latest,
+        f"{settings['records']:,} records of 221 bytes, {settings['keys']:,} keys,"
+        f" {settings['runs']} runs each after one to warm up.",
     )
 
 
