@@ -25,6 +25,7 @@ class Load:
         replicas: copies of each record.
         busy: share of a core that is used at the peak; the rest is for catching up and for losses.
         broker_cores: of one broker.
+        broker_mb_per_second: what its disks and its network take, for good.
         partitions_per_worker: at the peak, so that a lost worker's share can be spread.
     """
 
@@ -34,6 +35,7 @@ class Load:
     replicas: int = 3
     busy: float = 0.6
     broker_cores: int = 8
+    broker_mb_per_second: int = 200
     partitions_per_worker: int = 4
 
 
@@ -87,7 +89,12 @@ def plan(load: Load, cost: Measured) -> Plan:
     partitions = max(workers_per_stage * load.partitions_per_worker, least_partitions)
     hops = load.stages + 1  # the source topic is written as well
     broker_cores = rate * hops * cost.broker_us / 1e6 * load.replicas / busy
-    brokers = max(load.replicas, math.ceil(broker_cores / load.broker_cores))
+    written_mb = rate * hops * load.record_bytes * load.replicas / 1e6
+    brokers = max(
+        load.replicas,
+        math.ceil(broker_cores / load.broker_cores),
+        math.ceil(written_mb / load.broker_mb_per_second),
+    )
     workers = workers_per_stage * load.stages
     cores = workers + brokers * load.broker_cores
     return Plan(
@@ -95,9 +102,7 @@ def plan(load: Load, cost: Measured) -> Plan:
         partitions_per_stage=partitions,
         worker_memory_gb=round(workers * cost.worker_mb / 1024, 1),
         brokers=brokers,
-        written_mb_per_second_and_broker=round(
-            rate * hops * load.record_bytes * load.replicas / brokers / 1e6, 1
-        ),
+        written_mb_per_second_and_broker=round(written_mb / brokers, 1),
         cores=cores,
         core_hours_per_month=cores * HOURS_A_MONTH,
     )

@@ -25,8 +25,13 @@ def test_a_stage_has_partitions_for_its_workers_and_for_its_rate() -> None:
 def test_brokers_hold_all_replicas_of_every_topic() -> None:
     small = plan(Load(records_per_second=1_000), COST)
     assert small.brokers == 3  # as many as there are replicas
-    large = plan(Load(records_per_second=4_000_000, stages=1, broker_cores=8), COST)
-    assert large.brokers == 10  # 4,000,000 x 2 topics x 2 µs x 3 replicas / 0.6 are 80 cores
+    fast = Load(records_per_second=4_000_000, broker_cores=8, broker_mb_per_second=10_000)
+    assert plan(fast, COST).brokers == 10  # 4,000,000 x 2 topics x 2 µs x 3 / 0.6 are 80 cores
+
+
+def test_brokers_take_what_is_written() -> None:
+    load = Load(records_per_second=1_000_000, record_bytes=200, broker_mb_per_second=100)
+    assert plan(load, COST).brokers == 12  # 1,000,000 x 2 topics x 200 bytes x 3 are 1,200 MB
 
 
 @pytest.mark.parametrize("rate", [1_000, 333_000, 4_000_000])
