@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 PEERS := shared quix pathway
 
-.PHONY: install demo test test-lowest lint format bench peers million clean
+.PHONY: install demo test test-lowest lint format simulate bench peers million clean
 
 install: $(VENV)/.installed
 
@@ -56,6 +56,11 @@ peers: $(PEERS:%=.venv-peers-%/.installed)
 	@.venv-peers-$*/bin/python -m pip install --quiet --disable-pip-version-check \
 	  --requirement $<
 	@touch $@
+
+# The runtime on a virtual clock, with faults drawn from seeds: make simulate SEEDS=100000
+SEEDS ?= 10000
+simulate: install
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,86 @@
+"""Many seeds: what failed, which faults happened, how often each rule was looked at."""
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from tests.simulation.scenario import Fault
+from tests.simulation.simulate import simulate
+
+CHUNK = 50
+
+
+@dataclass(slots=True)
+class Batch:
+    """What came of some seeds.
+
+    Attributes:
+        seeds: how many.
+        failed: the first complaint of each seed that failed.
+        fired: faults that happened.
+        checks: how often each rule was looked at.
+        repeated: outputs that were written again, because of a fault.
+        clean: seeds without a fault after which something may be repeated.
+        virtual_seconds: how long the runs took on their own clocks.
+    """
+
+    seeds: int = 0
+    failed: dict[int, str] = field(default_factory=dict)
+    fired: Counter[Fault] = field(default_factory=Counter)
+    checks: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+    clean: int = 0
+    virtual_seconds: float = 0.0
+
+    def add(self, other: "Batch") -> None:
+        """Take over what another part found."""
+        self.seeds += other.seeds
+        self.failed |= other.failed
+        self.fired += other.fired
+        self.checks += other.checks
+        self.repeated += other.repeated
+        self.clean += other.clean
+        self.virtual_seconds += other.virtual_seconds
+
+
+def run_here(seeds: Iterable[int]) -> Batch:
+    """Run seeds one after the other."""
+    batch = Batch()
+    for seed in seeds:
+        result = simulate(seed)
+        batch.seeds += 1
+        batch.fired += result.fired
+        batch.checks += result.checks
+        batch.repeated += result.repeated
+        batch.clean += result.scenario.is_clean
+        batch.virtual_seconds += result.seconds
+        if result.complaints:
+            batch.failed[seed] = result.complaints[0]
+    return batch
+
+
+def run_parallel(
+    seeds: Sequence[int], processes: int, on_progress: Callable[[Batch], None]
+) -> Batch:
+    """Run seeds in several processes."""
+    total = Batch()
+    with ProcessPoolExecutor(processes, initializer=gc.freeze) as pool:
+        for part in pool.map(run_here, _chunks(seeds)):
+            total.add(part)
+            on_progress(total)
+    return total
+
+
+def first_found(seeds: Iterable[int]) -> tuple[int, str] | None:
+    """The first seed that fails, with its complaint."""
+    for seed in seeds:
+        if complaints := simulate(seed).complaints:
+            return seed, complaints[0]
+    return None
+
+
+def _chunks(seeds: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(seeds), CHUNK):
+        yield seeds[start : start + CHUNK]

@@ -1,0 +1,133 @@
+"""The memory broker, reached over lines that fail."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from streamapp.brokers.memory.admin import MemoryAdmin
+from streamapp.brokers.memory.batch import Entry, MemoryBatch
+from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.brokers.memory.group import Group
+from streamapp.brokers.memory.log import PartitionLog
+from streamapp.brokers.protocols import (
+    CommittedOffset,
+    ConsumerConfig,
+    ProducerConfig,
+    RebalanceListener,
+    TopicDescription,
+)
+from streamapp.clock import Clock
+from streamapp.errors import BrokerError
+from streamapp.record import TopicPartition
+from tests.simulation.consumer import SimulatedConsumer
+from tests.simulation.dice import Trace
+from tests.simulation.network import Line, World
+from tests.simulation.producer import SimulatedProducer
+from tests.simulation.scenario import Fault
+
+if TYPE_CHECKING:
+    from tests.simulation.checker import Checker
+
+_MAX_GAP_OFFSETS = 3
+
+
+class SimulatedBroker(MemoryBroker):
+    """Logs and groups of the memory broker; every change of them goes past the checker.
+
+    Attributes:
+        checker: sees every write, commit and delivery.
+    """
+
+    checker: "Checker"
+
+    def __init__(self, world: World, clock: Clock, trace: Trace) -> None:
+        super().__init__(clock)
+        self.world = world
+        self.clock = clock
+        self.trace = trace
+
+    def append(self, target: TopicPartition, batch: MemoryBatch) -> int:
+        """Write a batch of a producer."""
+        return self.put(target, batch.entries)
+
+    def put(self, target: TopicPartition, entries: Sequence[Entry]) -> int:
+        """Write records, and leave a gap behind them now and then."""
+        log = self._topics.log(target)
+        base = log.append(entries)
+        self.trace(f"write {target.topic}[{target.partition}] {base}+{len(entries)}")
+        self.checker.written(target, log.read(base, len(entries))[0])
+        if self.world.dice.strikes(Fault.GAP):
+            log.skip_offsets(1 + int(self.world.dice.seconds(_MAX_GAP_OFFSETS)))
+        return base
+
+    def log(self, target: TopicPartition) -> PartitionLog:
+        return self._topics.log(target)
+
+    def group(self, name: str) -> Group:
+        return self._groups.get(name)
+
+    def refuses(self, topic: str) -> bool:
+        """Whether this topic takes nothing just now."""
+        world = self.world
+        return topic.endswith(".dlq") and world.loop.time() < world.letters_refused_until
+
+    def for_process(self, line: Line, session_seconds: float) -> "ProcessBroker":
+        return ProcessBroker(self, line, session_seconds)
+
+
+class ProcessBroker:
+    """The broker as one process sees it."""
+
+    def __init__(self, broker: SimulatedBroker, line: Line, session_seconds: float) -> None:
+        self._broker = broker
+        self._line = line
+        self._session_seconds = session_seconds
+
+    def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> SimulatedConsumer:
+        config = replace(config, session_timeout_seconds=self._session_seconds)
+        return SimulatedConsumer(self._broker, config, listener, self._line)
+
+    def producer(self, config: ProducerConfig) -> SimulatedProducer:
+        inner = MemoryBroker.producer(self._broker, config)
+        return SimulatedProducer(self._broker, inner, self._line)
+
+    def admin(self) -> "SimulatedAdmin":
+        return SimulatedAdmin(
+            self._broker._topics, self._broker._groups, self._broker.network, self._line
+        )
+
+
+class SimulatedAdmin(MemoryAdmin):
+    """An admin client behind a line that fails."""
+
+    def __init__(self, topics: object, groups: object, network: object, line: Line) -> None:
+        super().__init__(topics, groups, network)  # type: ignore[arg-type]  # passed on as they are
+        self._line = line
+
+    async def start(self) -> None:
+        await self._line.pass_over()
+
+    async def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
+        await self._ask()
+        return await super().describe_topics(sorted(names))
+
+    async def committed_offsets(self, group: str) -> Mapping[TopicPartition, CommittedOffset]:
+        await self._ask()
+        return await super().committed_offsets(group)
+
+    async def end_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        await self._ask()
+        return await super().end_offsets(partitions)
+
+    async def beginning_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        await self._ask()
+        return await super().beginning_offsets(partitions)
+
+    async def _ask(self) -> None:
+        await self._line.pass_over()
+        if self._line.world.dice.strikes(Fault.OFFSETS_FAILED):
+            raise BrokerError("no answer for now")

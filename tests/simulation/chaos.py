@@ -1,0 +1,78 @@
+"""Faults that happen at a moment: processes come, go, die and freeze; the broker is away."""
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from tests.simulation.scenario import Fault
+
+if TYPE_CHECKING:
+    from tests.simulation.simulate import Run
+    from tests.simulation.worker import Worker
+
+_MAX_ALIVE = 4
+_OUTAGE_SECONDS = 6.0
+
+
+class Chaos:
+    """Plays the events of a scenario."""
+
+    def __init__(self, run: "Run") -> None:
+        self._run = run
+        self._rng = random.Random(f"chaos {run.scenario.seed}")
+
+    async def run(self) -> None:
+        """Until the time of the scenario is over."""
+        loop = self._run.loop
+        for at, fault in self._run.scenario.events:
+            await asyncio.sleep(max(0.0, at - loop.time()))
+            self._happen(fault)
+        await asyncio.sleep(max(0.0, self._run.scenario.seconds - loop.time()))
+
+    def _happen(self, fault: Fault) -> None:
+        run, rng = self._run, self._rng
+        alive = [w for w in run.alive() if not run.loop.is_frozen(w.name)]
+        if fault is Fault.JOIN:
+            if len(alive) >= _MAX_ALIVE:
+                return
+            run.start_worker()
+        elif fault is Fault.OUTAGE:
+            self._outage(rng.uniform(0.5, _OUTAGE_SECONDS))
+        elif fault is Fault.LETTERS_REFUSED:
+            run.world.letters_refused_until = run.loop.time() + rng.uniform(0.5, 8.0)
+        elif not alive:
+            return
+        elif fault is Fault.REBALANCE:
+            run.broker.group(rng.choice(run.checker.parts).group).rebalance()
+        else:
+            self._hit(fault, rng.choice(alive))
+        run.dice.note(fault)
+
+    def _hit(self, fault: Fault, worker: "Worker") -> None:
+        run, rng = self._run, self._rng
+        if fault is Fault.LEAVE:
+            worker.leave()
+            run.loop.call_later(rng.uniform(0.1, 4.0), self._replace)
+        elif fault is Fault.CRASH:
+            worker.crash()
+            run.loop.call_later(rng.uniform(0.1, 4.0), self._replace)
+        elif fault is Fault.FREEZE:
+            worker.freeze()
+            longest = run.scenario.session_seconds * 3
+            run.loop.call_later(rng.uniform(0.1, longest), worker.thaw)
+        elif fault is Fault.MUTE:
+            worker.line.muted_until = run.loop.time() + rng.uniform(1.0, 12.0)
+
+    def _replace(self) -> None:
+        """What a platform does when a process is gone."""
+        if not self._run.is_ending and len(self._run.alive()) < self._run.scenario.workers:
+            self._run.start_worker()
+
+    def _outage(self, seconds: float) -> None:
+        world = self._run.world
+        world.down_until = max(world.down_until, world.loop.time() + seconds)
+        for part in self._run.checker.parts:
+            group = self._run.broker.group(part.group)
+            for member in group._members.values():
+                # The coordinator is away as well: nobody's session ends meanwhile.
+                member.heard_at = world.down_until

@@ -1,0 +1,259 @@
+"""A group member whose requests fail, come late, and are answered wrongly."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from streamapp.brokers.memory.consumer import MemoryConsumer
+from streamapp.brokers.memory.group import Group, Membership
+from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig, RebalanceListener
+from streamapp.errors import BrokerError, CommitRefusedError
+from streamapp.record import Record, TopicPartition
+from tests.simulation.network import Line, Wire
+from tests.simulation.scenario import Fault
+
+if TYPE_CHECKING:
+    from tests.simulation.broker import SimulatedBroker
+
+
+class SortedPartitions(frozenset[TopicPartition]):
+    """A set whose order is not that of its hashes, which differ from process to process."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[TopicPartition]:
+        return iter(sorted(super().__iter__()))
+
+
+class CoordinatorLink:
+    """The group as a member sees it: requests that take time, in the place of calls.
+
+    Whatever the coordinator does runs in the broker's context, so that a frozen member does not
+    stop it.
+    """
+
+    def __init__(self, broker: "SimulatedBroker", group: Group, line: Line) -> None:
+        self.name = group.name
+        self.group = group
+        self.is_joining = False
+        self._broker = broker
+        self._line = line
+
+    @property
+    def commits(self) -> Mapping[TopicPartition, CommittedOffset]:
+        return self.group.commits
+
+    async def join(
+        self, member_id: str | None, config: ConsumerConfig, ask_to_rejoin: Callable[[], None]
+    ) -> Membership:
+        def ask() -> None:
+            if not self.is_joining:
+                ask_to_rejoin()
+
+        world = self._line.world
+        while True:
+            try:
+                await self._line.pass_over()
+            except BrokerError:
+                await asyncio.sleep(1.0)
+            else:
+                break
+        joining: asyncio.Task[Membership] = world.loop.create_task(
+            self._arrive(member_id, config, ask), context=world.outside
+        )
+        membership = await joining
+        self._broker.checker.joined(self.name, membership)
+        return membership
+
+    async def _arrive(
+        self, member_id: str | None, config: ConsumerConfig, ask: Callable[[], None]
+    ) -> Membership:
+        self.is_joining = False
+        return await self.group.join(member_id, config, ask)
+
+    def leave(self, member_id: str) -> None:
+        if not self._line.is_cut:
+            self._line.world.outside.run(self.group.leave, member_id)
+
+    def heartbeat(self, member_id: str) -> bool:
+        line = self._line
+        if line.is_cut or line.is_mute or line.world.is_down:
+            return True  # no answer is no news
+        heard: bool = line.world.outside.run(self.group.heartbeat, member_id)
+        return heard
+
+
+class Listener:
+    """Passes rebalances on to the runtime, and tells of them."""
+
+    def __init__(self, consumer: "SimulatedConsumer", inner: RebalanceListener) -> None:
+        self._consumer = consumer
+        self._inner = inner
+
+    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        await self._tell("revoked", self._inner.on_partitions_revoked, partitions)
+
+    async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        await self._tell("assigned", self._inner.on_partitions_assigned, partitions)
+
+    async def _tell(
+        self,
+        what: str,
+        callback: Callable[[frozenset[TopicPartition]], Awaitable[None]],
+        partitions: frozenset[TopicPartition],
+    ) -> None:
+        broker, ordered = self._consumer.broker, SortedPartitions(partitions)
+        broker.trace(f"{what} {[f'{p.topic}[{p.partition}]' for p in ordered]}")
+        if what == "revoked":
+            # Whoever asks it to join again from now on is answered by the join that follows.
+            self._consumer.link.is_joining = True
+            broker.checker.revoking(self._consumer)
+        try:
+            await callback(ordered)
+        except Exception as error:
+            # The contract swallows it; here it is a fault of the runtime, whatever it is.
+            broker.checker.complain(f"a rebalance callback raised {error!r}")
+            raise
+        if what == "revoked":
+            broker.checker.revoked(self._consumer)
+
+
+class SimulatedConsumer:
+    """The memory broker's member, behind a line that fails."""
+
+    def __init__(
+        self,
+        broker: "SimulatedBroker",
+        config: ConsumerConfig,
+        listener: RebalanceListener,
+        line: Line,
+    ) -> None:
+        self.broker = broker
+        self.group = config.group
+        self.process = line.process
+        self._line = line
+        self._wire = Wire(line)
+        group = broker.group(config.group)
+        self.link = CoordinatorLink(broker, group, line)
+        self._inner = MemoryConsumer(
+            config,
+            Listener(self, listener),
+            topics=broker._topics,
+            group=self.link,  # type: ignore[arg-type]  # as much of it as a member uses
+            clock=broker.clock,
+            network=broker.network,
+        )
+        self.pause = self._inner.pause
+        self.resume = self._inner.resume
+
+    async def start(self) -> None:
+        await self._line.pass_over()
+        await self._inner.start()
+
+    async def stop(self) -> None:
+        await self._inner.stop()
+        self.broker.checker.revoked(self)
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return SortedPartitions(self._inner.assignment())
+
+    async def fetch(
+        self,
+        partitions: Collection[TopicPartition],
+        *,
+        max_records: int,
+        timeout_seconds: float,
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        if partitions and self._line.world.dice.strikes(Fault.FETCH_FAILED):
+            raise BrokerError("the fetch failed")
+        if partitions:
+            await self._line.pass_over()
+        fetched = await self._inner.fetch(
+            partitions, max_records=max_records, timeout_seconds=timeout_seconds
+        )
+        if self._line.is_cut:
+            raise BrokerError("this process is gone")
+        for partition, records in fetched.items():
+            self.broker.checker.delivered(self, partition, records)
+        return fetched
+
+    async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
+        # As on Kafka, nobody asks whether the partitions are this member's; the checker does.
+        dice = self._line.world.dice
+        ending = dice.one_of(
+            Fault.COMMIT_FAILED, Fault.COMMIT_LIED, Fault.COMMIT_REFUSED, Fault.COMMIT_SILENT
+        )
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Who asks is fixed now: the request carries the member's id and generation.
+        membership = self._inner._membership
+        self._wire.send(self._store, membership, dict(offsets), ending, answer)
+        await answer
+
+    async def position(self, partition: TopicPartition) -> int:
+        return await self._inner.position(partition)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._inner.seek(partition, offset)
+        self.broker.checker.sought(self, partition, offset)
+
+    async def beginning_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        await self._ask()
+        return await self._inner.beginning_offsets(partitions)
+
+    async def end_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        await self._ask()
+        return await self._inner.end_offsets(partitions)
+
+    async def _ask(self) -> None:
+        await self._line.pass_over()
+        if self._line.world.dice.strikes(Fault.OFFSETS_FAILED):
+            raise BrokerError("no offsets for now")
+
+    def _store(
+        self,
+        membership: Membership | None,
+        offsets: Mapping[TopicPartition, CommittedOffset],
+        ending: Fault | None,
+        answer: "asyncio.Future[None]",
+    ) -> None:
+        """What the coordinator does with a commit when it arrives."""
+        world = self._line.world
+        error: BrokerError | None = None
+        if ending is Fault.COMMIT_FAILED:
+            error = BrokerError("the commit failed")
+        elif ending is Fault.COMMIT_REFUSED:
+            error = CommitRefusedError("the group rebalances")
+        else:
+            try:
+                self.link.group.commit(membership, offsets)
+            except BrokerError as refused:
+                error = refused
+                self.broker.trace(f"commit refused {self.process} {_told(offsets)}")
+            else:
+                assert membership is not None
+                self.broker.checker.committed(self.group, membership, offsets)
+                self.broker.trace(f"commit {self.process} {_told(offsets)}")
+        if ending is Fault.COMMIT_LIED:
+            error = BrokerError("the answer got lost")
+        if ending is not Fault.COMMIT_SILENT:
+            world.later(world.dice.seconds(world.latency_seconds), _answer, answer, error)
+
+
+def _answer(answer: "asyncio.Future[Any]", error: BrokerError | None) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)
+
+
+def _told(offsets: Mapping[TopicPartition, CommittedOffset]) -> str:
+    return " ".join(
+        f"{p.topic}[{p.partition}]={c.offset}{'+' + c.metadata if c.metadata else ''}"
+        for p, c in sorted(offsets.items())
+    )

@@ -1,0 +1,42 @@
+"""Puts the records of a scenario into its source topic, over the time of the run."""
+
+import random
+
+from streamapp.brokers.memory.batch import Entry
+from streamapp.record import TopicPartition
+from tests.simulation.broker import SimulatedBroker
+from tests.simulation.loop import VirtualClock
+from tests.simulation.scenario import Fault, Scenario
+from tests.simulation.workload import SOURCE
+
+_NULL_KEYS = 0.05
+
+
+async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock) -> None:
+    """Write all records; half of them are there at the start in some runs."""
+    rng = random.Random(f"feed {scenario.seed}")
+    numbers = list(range(scenario.records))
+    at_once = len(numbers) // 2 if rng.random() < 0.5 else 0
+    broken = scenario.shares.get(Fault.UNDECODABLE, 0.0)
+    while numbers:
+        size = at_once or rng.randint(1, 12)
+        at_once = 0
+        for number in numbers[:size]:
+            key = None if rng.random() < _NULL_KEYS else b"k%d" % rng.randrange(scenario.keys)
+            partition = rng.randrange(scenario.partitions)
+            if key is not None:
+                partition = hash_of(key) % scenario.partitions
+            value = b'"%d"' % number
+            if rng.random() < broken:
+                value = b"broken %d" % number
+                broker.world.dice.note(Fault.UNDECODABLE)
+            entry: Entry = (int(clock.time() * 1000), key, value, ())
+            broker.put(TopicPartition(SOURCE, partition), [entry])
+        del numbers[:size]
+        pause = scenario.seconds * 0.8 * size / scenario.records
+        await clock.sleep(rng.uniform(0.0, 2 * pause))
+
+
+def hash_of(key: bytes) -> int:
+    """Spreads keys; the source may be partitioned in any way."""
+    return sum(key)

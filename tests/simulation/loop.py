@@ -1,0 +1,208 @@
+"""An event loop whose time is virtual and whose scheduling is drawn from a seed.
+
+Nothing sleeps: when nothing is ready, time jumps to the next timer. Steps of different tasks that
+are ready at one moment are run in an order that the seed decides; plain callbacks keep their
+places, because asyncio promises their order. A process is a context: everything that is started
+in it can be frozen and thawed together, as SIGSTOP and SIGCONT do.
+"""
+
+import asyncio
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from itertools import count
+from typing import Any
+
+PROCESS: ContextVar[str] = ContextVar("PROCESS", default="")
+"""Name of the simulated process that runs; empty for the broker and the world around."""
+
+EPOCH_SECONDS = 1_700_000_000.0
+MAX_TURNS = 400_000
+MAX_CANCELLED_TIMERS = 200
+
+
+class StalledError(Exception):
+    """Nothing is ready and no timer is set: the run would hang for ever."""
+
+
+class LivelockError(Exception):
+    """The loop goes round and round while the run does not end."""
+
+
+class NumberedTask(asyncio.Task[Any]):
+    """A task whose place in a set does not depend on its address in memory.
+
+    Attributes:
+        process: which process it belongs to.
+    """
+
+    def __init__(self, number: int, process: str, coroutine: Any, **options: Any) -> None:
+        self._number = number
+        self.process = process
+        super().__init__(coroutine, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Runs everything of one simulation.
+
+    Args:
+        rng: decides the order.
+        disorder: share of turns in which the order of task steps is drawn anew.
+
+    Attributes:
+        turns: rounds so far.
+    """
+
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
+    def __init__(self, rng: random.Random, disorder: float) -> None:
+        super().__init__()
+        self.turns = 0
+        self._now = 0.0
+        self._rng = rng
+        self._disorder = disorder
+        self._numbers = count()
+        self._frozen: dict[str, list[asyncio.Handle]] = {}
+        self._cancelled_timers = 0
+
+    def time(self) -> float:
+        return self._now
+
+    def burn(self, seconds: float) -> None:
+        """Let time pass for everybody, as code that computes does."""
+        self._now += seconds
+
+    def freeze(self, process: str) -> None:
+        """Run nothing of this process until `thaw`."""
+        self._frozen.setdefault(process, [])
+
+    def thaw(self, process: str) -> None:
+        """Let it go on: what became due in the meantime is due at once."""
+        self._ready.extend(self._frozen.pop(process, ()))
+
+    def is_frozen(self, process: str) -> bool:
+        return process in self._frozen
+
+    def create_task(self, coro: Any, *, name: Any = None, context: Context | None = None) -> Any:
+        number = next(self._numbers)
+        process = PROCESS.get() if context is None else context.get(PROCESS, "")
+        name = name or f"task {number}"
+        return NumberedTask(number, process, coro, loop=self, name=name, context=context)
+
+    def run_in_executor(  # type: ignore[override]  # the original ties the arguments together
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> "asyncio.Future[Any]":
+        """Run a blocking function as a thread would: it ends some time later."""
+        del executor  # it stands for any
+        future: asyncio.Future[Any] = self.create_future()
+        context = copy_context()
+
+        def finish() -> None:
+            if future.cancelled():
+                return
+            try:
+                future.set_result(func(*args))
+            except Exception as error:  # noqa: BLE001 - handed on, as an executor does
+                future.set_exception(error)
+
+        self.call_later(self._rng.uniform(0.0, 0.02), finish, context=context)
+        return future
+
+    def _timer_handle_cancelled(self, _handle: asyncio.TimerHandle) -> None:
+        self._cancelled_timers += 1
+
+    def _write_to_self(self) -> None:
+        """Nothing waits in a selector."""
+
+    def _run_once(self) -> None:
+        self.turns += 1
+        if self.turns > MAX_TURNS:
+            raise LivelockError(f"{MAX_TURNS} turns of the loop at {self._now:.3f} s")
+        self._forget_cancelled()
+        timers = self._scheduled
+        if not self._ready:
+            if not timers:
+                raise StalledError(f"nothing will ever happen after {self._now:.3f} s")
+            self._now = max(self._now, timers[0].when())
+        while timers and timers[0].when() <= self._now:
+            timer = heapq.heappop(timers)
+            _inside(timer)._scheduled = False
+            if timer.cancelled():
+                self._cancelled_timers -= 1
+            else:
+                self._ready.append(timer)
+        turn = list(self._ready)
+        self._ready.clear()
+        if len(turn) > 1 and self._disorder and self._rng.random() < self._disorder:
+            self._shuffle(turn)
+        for handle in turn:
+            if handle.cancelled():
+                continue
+            if self._frozen and self._keep(handle):
+                continue
+            handle._run()
+
+    def _shuffle(self, turn: list[asyncio.Handle]) -> None:
+        """Draw the order of task steps; everything else keeps its place."""
+        places = [i for i, handle in enumerate(turn) if _is_step(handle)]
+        if len(places) > 1:
+            steps = [turn[i] for i in places]
+            self._rng.shuffle(steps)
+            for i, step in zip(places, steps, strict=True):
+                turn[i] = step
+
+    def _keep(self, handle: asyncio.Handle) -> bool:
+        """Put aside what belongs to a frozen process."""
+        held = self._frozen.get(_inside(handle)._context.get(PROCESS, ""))
+        if held is None:
+            return False
+        held.append(handle)
+        return True
+
+    def _forget_cancelled(self) -> None:
+        timers = self._scheduled
+        while timers and timers[0].cancelled():
+            _inside(heapq.heappop(timers))._scheduled = False
+            self._cancelled_timers -= 1
+        if self._cancelled_timers > MAX_CANCELLED_TIMERS:
+            for timer in timers:
+                _inside(timer)._scheduled = not timer.cancelled()
+            timers[:] = [timer for timer in timers if not timer.cancelled()]
+            heapq.heapify(timers)
+            self._cancelled_timers = 0
+
+
+class VirtualClock:
+    """The clock of a virtual loop."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.monotonic = loop.time
+
+    def time(self) -> float:
+        return EPOCH_SECONDS + self.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def process_context(name: str) -> Context:
+    """A context in which a process of this name runs."""
+    context = copy_context()
+    context.run(PROCESS.set, name)
+    return context
+
+
+def _inside(handle: asyncio.Handle) -> Any:
+    """A handle with what only event loops see of it."""
+    return handle
+
+
+def _is_step(handle: asyncio.Handle) -> bool:
+    """Whether it starts or goes on with a task."""
+    return isinstance(getattr(_inside(handle)._callback, "__self__", None), asyncio.Task)

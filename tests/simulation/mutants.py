@@ -1,0 +1,277 @@
+"""Bugs to plant into the runtime, one at a time: the simulator has to find each of them.
+
+A mutant is a context manager that changes one behaviour of a production class. `FIRST` are the
+bugs that the simulator was built for; `SECOND` were chosen when it was finished, by reading the
+runtime for what it might miss.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from streamapp.errors import BrokerError
+from streamapp.policies.policy import ErrorPolicy
+from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.committer import Committer
+from streamapp.runtime.failures import FailureHandler
+from streamapp.runtime.frontier import Frontier
+from streamapp.runtime.intake import Intake
+from streamapp.runtime.lanes import Lanes
+from streamapp.runtime.outbox import Flush, Outbox
+from streamapp.runtime.partition import Partition
+from streamapp.runtime.producer import SharedProducer
+from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.segment import SegmentRunner
+from streamapp.runtime.work import Work
+
+Mutant = Callable[[], AbstractContextManager[None]]
+
+
+@contextmanager
+def replaced(owner: type, name: str, replacement: Any) -> Iterator[None]:
+    """Let an attribute of a class be another one in the block."""
+    original = owner.__dict__[name]
+    setattr(owner, name, replacement)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+def commit_before_acknowledgement() -> AbstractContextManager[None]:
+    original = Outbox._send
+
+    async def send(outbox: Outbox, flush: Flush) -> None:
+        outbox._on_finished(flush)
+        flush.shares = {}
+        await original(outbox, flush)
+
+    return replaced(Outbox, "_send", send)
+
+
+def ignored_revocation() -> AbstractContextManager[None]:
+    async def revoked(_runner: SegmentRunner, _partitions: object) -> None:
+        pass
+
+    return replaced(SegmentRunner, "on_partitions_revoked", revoked)
+
+
+def frontier_off_by_one() -> AbstractContextManager[None]:
+    def position(frontier: Frontier) -> int | None:
+        return frontier._pending[0] + 1 if frontier._pending else frontier._next
+
+    return replaced(Frontier, "position", property(position))
+
+
+def late_work_of_a_lost_assignment_commits() -> AbstractContextManager[None]:
+    def close(assignment: Assignment) -> None:
+        assignment._suspended.clear()
+
+    return replaced(Assignment, "close", close)
+
+
+def dead_letter_not_awaited() -> AbstractContextManager[None]:
+    original = Outbox._send
+
+    async def send(outbox: Outbox, flush: Flush) -> None:
+        letters = [batch for batch in flush.sealed if batch[0].name.endswith(".dlq")]
+        flush.sealed = [batch for batch in flush.sealed if batch not in letters]
+        for target, partition, batch in letters:
+            try:
+                future = await outbox._shared.current.send_batch(batch, target.name, partition)
+                future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            except BrokerError:
+                pass
+        await original(outbox, flush)
+
+    return replaced(Outbox, "_send", send)
+
+
+def order_lost_on_retry() -> AbstractContextManager[None]:
+    def retry_later(runner: SegmentRunner, work: Work, delay_seconds: float) -> None:
+        runner._lanes._ready.release(work)
+        work.owns_key = False
+        runner._retries.add(work, delay_seconds)
+
+    return replaced(SegmentRunner, "_retry_later", retry_later)
+
+
+def drain_forgets_a_lane() -> AbstractContextManager[None]:
+    def unfinished(runner: SegmentRunner, deadline: float) -> bool:
+        lanes, outbox = runner._lanes, runner._outbox
+        first = lanes._lanes[0].work is not None
+        return first or lanes.waiting or not outbox.empty or runner._retries.due_by(deadline)
+
+    return replaced(SegmentRunner, "_unfinished", unfinished)
+
+
+def put_back_forgotten() -> AbstractContextManager[None]:
+    def take_put_back(intake: Intake) -> dict[object, int]:
+        intake._put_back = {}
+        return {}
+
+    return replaced(Intake, "take_put_back", take_put_back)
+
+
+def replay_goes_on_where_it_was() -> AbstractContextManager[None]:
+    def resume(assignment: Assignment, put_back: Mapping[Any, int]) -> None:
+        for name in assignment._suspended:
+            if name in put_back:
+                assignment._consumer.seek(name, put_back[name])
+            assignment.partitions[name] = Partition(name, until=assignment.until.get(name))
+        assignment._suspended.clear()
+
+    return replaced(Assignment, "resume", resume)
+
+
+def failed_commit_taken_for_good() -> AbstractContextManager[None]:
+    original = Committer.commit
+
+    async def commit(committer: Committer) -> bool:
+        positions = [(p, p.frontier.position) for p in committer._partitions.values()]
+        done = await original(committer)
+        for partition, position in positions:
+            partition.committed = position
+        return done
+
+    return replaced(Committer, "commit", commit)
+
+
+def bound_ignored() -> AbstractContextManager[None]:
+    original = Intake._demand
+
+    def demand(intake: Intake) -> tuple[Any, int]:
+        ready, free = original(intake)
+        return ready, free and intake._max_records
+
+    return replaced(Intake, "_demand", demand)
+
+
+def timeouts_never_fire() -> AbstractContextManager[None]:
+    def expire(_lanes: Lanes, _now: float) -> None:
+        pass
+
+    return replaced(Lanes, "expire", expire)
+
+
+def record_that_said_stop_is_finished() -> AbstractContextManager[None]:
+    original = FailureHandler.handle
+
+    def handle(handler: FailureHandler, work: Work, step: Any, error: Exception) -> bool:
+        goes_on = original(handler, work, step, error)
+        policy = step.policy.for_error(error)
+        last_word = policy.then if policy.action is ErrorPolicy.RETRY else policy.action
+        stopped = last_word is ErrorPolicy.STOP and work.failures > policy.retries
+        return goes_on or stopped
+
+    return replaced(FailureHandler, "handle", handle)
+
+
+def first_acknowledgement_counts_for_all() -> AbstractContextManager[None]:
+    def count_down(outbox: Outbox, flush: Flush) -> None:
+        if flush in outbox._outstanding:
+            outbox._outstanding.pop(flush).cancel()
+            outbox._on_finished(flush)
+            outbox._wake.set()
+
+    return replaced(Outbox, "_count_down", count_down)
+
+
+def failed_acknowledgement_counts() -> AbstractContextManager[None]:
+    def acknowledged(outbox: Outbox, flush: Flush, future: Any) -> None:
+        future.exception()
+        outbox._count_down(flush)
+
+    return replaced(Outbox, "_acknowledged", acknowledged)
+
+
+def drain_leaves_what_was_overtaken() -> AbstractContextManager[None]:
+    return replaced(SegmentRunner, "_overtaken", lambda _runner: {})
+
+
+def last_that_waits_goes_first() -> AbstractContextManager[None]:
+    original = ReadyQueue.release
+
+    def release(queue: ReadyQueue, work: Work) -> None:
+        keys = queue._held.get(work.partition, {})
+        if work.order_key is not None and len(waiting := keys.get(work.order_key, ())) > 1:
+            waiting.rotate(1)  # type: ignore[union-attr]  # longer than one, so it is the deque
+        original(queue, work)
+
+    return replaced(ReadyQueue, "release", release)
+
+
+def dead_letter_in_place_of_outputs() -> AbstractContextManager[None]:
+    original = FailureHandler._dead_letter
+
+    def dead_letter(handler: FailureHandler, work: Work, *rest: Any) -> bool:
+        work.outputs = None
+        return original(handler, work, *rest)
+
+    return replaced(FailureHandler, "_dead_letter", dead_letter)
+
+
+def failures_of_one_value_count_for_the_next() -> AbstractContextManager[None]:
+    def go_on(lanes: Lanes, work: Work, item: Any) -> None:
+        work.item = item
+        lanes._steps[item.step].metrics.records_in += 1
+
+    return replaced(Lanes, "_go_on", go_on)
+
+
+def producer_kept_after_a_failure() -> AbstractContextManager[None]:
+    async def replace(producer: SharedProducer, generation: int) -> None:
+        if generation == producer.generation:
+            for user in producer._users:
+                user()
+            producer.generation += 1
+
+    return replaced(SharedProducer, "replace", replace)
+
+
+def outputs_of_a_replay_are_kept() -> AbstractContextManager[None]:
+    """What was open when the producer was lost leaves with the next flush."""
+
+    def discard(outbox: Outbox) -> None:
+        for timer in outbox._outstanding.values():
+            timer.cancel()
+        outbox._outstanding.clear()
+        outbox._failed = False
+
+    return replaced(Outbox, "discard", discard)
+
+
+FIRST: Mapping[str, Mutant] = {
+    mutant.__name__: mutant
+    for mutant in (
+        commit_before_acknowledgement,
+        ignored_revocation,
+        frontier_off_by_one,
+        late_work_of_a_lost_assignment_commits,
+        dead_letter_not_awaited,
+        order_lost_on_retry,
+        drain_forgets_a_lane,
+    )
+}
+
+SECOND: Mapping[str, Mutant] = {
+    mutant.__name__: mutant
+    for mutant in (
+        put_back_forgotten,
+        replay_goes_on_where_it_was,
+        failed_commit_taken_for_good,
+        bound_ignored,
+        timeouts_never_fire,
+        record_that_said_stop_is_finished,
+        first_acknowledgement_counts_for_all,
+        failed_acknowledgement_counts,
+        drain_leaves_what_was_overtaken,
+        last_that_waits_goes_first,
+        dead_letter_in_place_of_outputs,
+        failures_of_one_value_count_for_the_next,
+        producer_kept_after_a_failure,
+        outputs_of_a_replay_are_kept,
+    )
+}
+
+MUTANTS: Mapping[str, Mutant] = {**FIRST, **SECOND}

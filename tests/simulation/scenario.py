@@ -1,0 +1,261 @@
+"""What a seed stands for: the pipeline, its records, its settings and its faults."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamapp.policies.policy import ErrorPolicy
+from streamapp.runtime.config import RuntimeConfig
+
+
+class Fault(StrEnum):
+    """Everything that can go wrong; each is counted when it happens."""
+
+    # Members
+    JOIN = "join"
+    LEAVE = "leave"
+    CRASH = "crash"
+    FREEZE = "freeze"
+    MUTE = "mute"  # heartbeats are lost, the rest goes on
+    REBALANCE = "rebalance"
+    # Writing
+    BATCH_LOST = "batch lost"  # not written, and reported so
+    BATCH_LIED = "batch lied"  # written, and reported as failed
+    BATCH_VANISHED = "batch vanished"  # not written, and no answer
+    BATCH_SILENT = "batch silent"  # written, and no answer
+    BATCH_LATE = "batch late"
+    SEND_REFUSED = "send refused"
+    PRODUCER_REFUSED = "producer refused"
+    LETTERS_REFUSED = "letters refused"  # dead-letter topics take nothing for a while
+    # Committing and reading
+    COMMIT_FAILED = "commit failed"
+    COMMIT_LIED = "commit lied"  # stored, and reported as failed
+    COMMIT_REFUSED = "commit refused"
+    COMMIT_SILENT = "commit silent"
+    FETCH_FAILED = "fetch failed"
+    OFFSETS_FAILED = "offsets failed"
+    GAP = "gap"
+    OUTAGE = "outage"
+    # Agents
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    HOPELESS = "hopeless"
+    UNDECODABLE = "undecodable"
+    SLOW = "slow"  # longer than the timeout
+    STUBBORN = "stubborn"  # swallows its cancellation for a while
+    BURN = "burn"  # computes without yielding
+
+
+EVENTS = (
+    Fault.JOIN,
+    Fault.LEAVE,
+    Fault.CRASH,
+    Fault.FREEZE,
+    Fault.MUTE,
+    Fault.REBALANCE,
+    Fault.OUTAGE,
+    Fault.LETTERS_REFUSED,
+)
+"""Faults that happen at drawn times; the others happen with a drawn probability."""
+
+CLEAN = frozenset(
+    {
+        Fault.JOIN,
+        Fault.LEAVE,
+        Fault.REBALANCE,
+        Fault.GAP,
+        Fault.BURN,
+        Fault.TRANSIENT,
+        Fault.PERMANENT,
+        Fault.HOPELESS,
+        Fault.UNDECODABLE,
+    }
+)
+"""Faults after which nothing may be repeated."""
+
+LONGEST_DRAIN_SECONDS = 100.0
+
+_ON_THE_WIRE = {
+    Fault.BATCH_LOST: 0.08,
+    Fault.BATCH_LIED: 0.08,
+    Fault.BATCH_VANISHED: 0.04,
+    Fault.BATCH_SILENT: 0.04,
+    Fault.BATCH_LATE: 0.2,
+    Fault.SEND_REFUSED: 0.05,
+    Fault.PRODUCER_REFUSED: 0.4,
+    Fault.COMMIT_FAILED: 0.3,
+    Fault.COMMIT_LIED: 0.3,
+    Fault.COMMIT_REFUSED: 0.1,
+    Fault.COMMIT_SILENT: 0.1,
+    Fault.FETCH_FAILED: 0.1,
+    Fault.OFFSETS_FAILED: 0.3,
+    Fault.GAP: 0.3,
+}
+"""Highest probability of each."""
+
+_IN_AGENTS = (
+    Fault.TRANSIENT,
+    Fault.PERMANENT,
+    Fault.HOPELESS,
+    Fault.SLOW,
+    Fault.STUBBORN,
+    Fault.BURN,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StageDraw:
+    """One stage.
+
+    Attributes:
+        shape: `plain`, `list` or `iterator`.
+        is_async: whether its agent is.
+        fused: whether it runs in the segment of the stage before.
+        ordering, concurrency, timeout_seconds, max_in_flight_records: settings of the stage.
+        action, retries, then: its error policy.
+        fan_out: most outputs of one value.
+    """
+
+    shape: str
+    is_async: bool
+    fused: bool
+    ordering: str
+    concurrency: int
+    timeout_seconds: float
+    max_in_flight_records: int
+    action: ErrorPolicy
+    retries: int
+    then: ErrorPolicy
+    fan_out: int
+
+    @property
+    def last_word(self) -> ErrorPolicy:
+        """What becomes of a record that fails for good."""
+        return self.then if self.action is ErrorPolicy.RETRY else self.action
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A run before it has started.
+
+    Attributes:
+        seed: where it comes from.
+        partitions: of every topic.
+        records: written to the source.
+        keys: different ones.
+        workers: processes at the start.
+        stages: the pipeline.
+        seconds: how long faults go on.
+        latency_seconds: longest ordinary way of a request or an answer.
+        disorder: share of turns of the loop in which the order of steps is drawn.
+        rates: probability of each fault that happens now and then.
+        shares: share of values that an agent fails on, by kind.
+        events: times and kinds of the faults that happen at a moment.
+        config: settings of the workers.
+        session_seconds: after which an unheard member is evicted.
+        until_end: whether the rest is done by a last worker that ends by itself.
+    """
+
+    seed: int
+    partitions: int
+    records: int
+    keys: int
+    workers: int
+    stages: tuple[StageDraw, ...]
+    seconds: float
+    latency_seconds: float
+    disorder: float
+    rates: Mapping[Fault, float]
+    shares: Mapping[Fault, float]
+    events: tuple[tuple[float, Fault], ...]
+    config: RuntimeConfig
+    session_seconds: float
+    until_end: bool
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing happens after which a record may be repeated."""
+        happening = {*self.rates, *self.shares, *(fault for _, fault in self.events)}
+        # What a policy's `stop` holds back is delivered again, with what was finished behind it.
+        stops = any(stage.last_word is ErrorPolicy.STOP for stage in self.stages)
+        return (
+            happening <= CLEAN
+            and not stops
+            and self.config.revoke_drain_seconds > LONGEST_DRAIN_SECONDS
+        )
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed: the same one everywhere and always."""
+    rng = random.Random(f"scenario {seed}")
+    # Not everything at once: with some faults left out, the others come to their effects.
+    wanted = [fault for fault in Fault if rng.random() < rng.choice((0.15, 0.4, 0.7))]
+    clean = rng.random() < 0.15
+    if clean:
+        wanted = [fault for fault in wanted if fault in CLEAN]
+    seconds = rng.uniform(4.0, 20.0)
+    rates = {
+        fault: rng.uniform(0.1, 1.0) * most
+        for fault, most in _ON_THE_WIRE.items()
+        if fault in wanted
+    }
+    shares = {fault: rng.uniform(0.02, 0.2) for fault in _IN_AGENTS if fault in wanted}
+    if Fault.UNDECODABLE in wanted:
+        shares[Fault.UNDECODABLE] = rng.uniform(0.02, 0.15)
+    kinds = [fault for fault in EVENTS if fault in wanted]
+    events = sorted(
+        (rng.uniform(0.5, seconds), rng.choice(kinds)) for _ in range(rng.randint(1, 8)) if kinds
+    )
+    return Scenario(
+        seed=seed,
+        partitions=rng.randint(1, 4),
+        records=rng.randint(20, rng.choice((60, 200))),
+        keys=rng.choice((1, 3, 8, 20)),
+        workers=rng.randint(1, 3),
+        stages=_stages(rng),
+        seconds=seconds,
+        latency_seconds=rng.choice((0.001, 0.02, 0.2)),
+        disorder=rng.choice((0.0, 0.3, 1.0)),
+        rates=rates,
+        shares=shares,
+        events=tuple(events),
+        config=RuntimeConfig(
+            commit_interval_seconds=rng.choice((0.1, 0.5, 1.0)),
+            linger_seconds=rng.choice((0.001, 0.05, 0.3)),
+            flush_records=rng.choice((1, 4, 16, 2048)),
+            delivery_timeout_seconds=rng.choice((2.0, 6.0)),
+            # Without a fault, and with time enough, nothing is repeated.
+            revoke_drain_seconds=300.0 if clean else rng.choice((1.0, 5.0)),
+            shutdown_drain_seconds=300.0 if clean else rng.choice((3.0, 10.0)),
+        ),
+        session_seconds=rng.choice((3.0, 6.0)),
+        until_end=rng.random() < 0.2,
+    )
+
+
+def _stages(rng: random.Random) -> tuple[StageDraw, ...]:
+    number = rng.choice((1, 1, 2, 2, 3))
+    stages: list[StageDraw] = []
+    for i in range(number):
+        # Half of the stages behind another one are fused to it.
+        fused = i > 0 and rng.random() < 0.5
+        stages.append(_stage(rng, fused=fused))
+    return tuple(stages)
+
+
+def _stage(rng: random.Random, *, fused: bool) -> StageDraw:
+    ends = (ErrorPolicy.DEAD_LETTER,) * 3 + (ErrorPolicy.DROP, ErrorPolicy.SKIP, ErrorPolicy.STOP)
+    return StageDraw(
+        shape=rng.choice(("plain", "list", "iterator")),
+        is_async=rng.random() < 0.7,
+        fused=fused,
+        ordering=rng.choice(("key", "key", "partition", "unordered")),
+        concurrency=rng.choice((1, 2, 4, 16)),
+        timeout_seconds=rng.choice((1.0, 3.0)),
+        max_in_flight_records=rng.choice((2, 8, 32, 256)),
+        action=rng.choice((ErrorPolicy.RETRY, ErrorPolicy.RETRY, *ends)),
+        retries=rng.randint(1, 3),
+        then=rng.choice(ends),
+        fan_out=rng.choice((1, 1, 3)),
+    )

@@ -1,0 +1,257 @@
+"""One run: a scenario played from its first record to the last commit."""
+
+import asyncio
+import contextvars
+import gc
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from streamapp.brokers.protocols import TopicSpec
+from streamapp.errors import StreamappError
+from streamapp.pipeline.topology import Topology
+from streamapp.record import TopicPartition
+from tests.simulation.broker import SimulatedBroker
+from tests.simulation.chaos import Chaos
+from tests.simulation.checker import Checker
+from tests.simulation.dice import Dice, Trace
+from tests.simulation.feed import feed
+from tests.simulation.loop import NumberedTask, VirtualClock, VirtualLoop
+from tests.simulation.network import World
+from tests.simulation.scenario import Fault, Scenario, draw
+from tests.simulation.worker import Worker
+from tests.simulation.workload import Agents, topology_of
+
+QUIET_SECONDS = 120.0
+"""Without faults something has to be finished within so long, until everything is."""
+
+STOP_SECONDS = 60.0
+"""Within so long a worker that was told to stop has to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a run.
+
+    Attributes:
+        scenario: what was played.
+        complaints: what did not hold; empty is well.
+        fired: faults that happened.
+        checks: how often each rule was looked at.
+        repeated: outputs that were written again.
+        seconds: virtual seconds it took.
+        trace: its lines.
+        digest: hash of the trace.
+    """
+
+    scenario: Scenario
+    complaints: Sequence[str]
+    fired: Counter[Fault]
+    checks: Counter[str]
+    repeated: int
+    seconds: float
+    trace: Sequence[str]
+    digest: str
+
+
+def simulate(seed: int) -> Result:
+    """Play the scenario of a seed."""
+    scenario = draw(seed)
+    loop = VirtualLoop(random.Random(f"order {seed}"), scenario.disorder)
+    with _undisturbed():
+        try:
+            run = Run(scenario, loop)
+            loop.set_exception_handler(run.on_loop_error)
+            try:
+                loop.run_until_complete(run.play())
+            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the seed
+                run.checker.complain(f"{type(error).__name__}: {error}")
+            result = run.result()
+            loop.turns = 0
+            loop.run_until_complete(run.clear_away())
+            return result
+        finally:
+            loop.close()
+
+
+class Run:
+    """Everything of one run."""
+
+    def __init__(self, scenario: Scenario, loop: VirtualLoop) -> None:
+        self.scenario = scenario
+        self.loop = loop
+        self.trace = Trace(loop)
+        self.dice = Dice(random.Random(f"dice {scenario.seed}"), scenario.rates, self.trace)
+        outside = contextvars.copy_context()
+        self.world = World(loop, self.dice, outside, scenario.latency_seconds)
+        self.clock = VirtualClock(loop)
+        self.broker = SimulatedBroker(self.world, self.clock, self.trace)
+        self.agents = Agents(scenario, loop)
+        self.checker = Checker(self.agents, self._on_complaint)
+        self.broker.checker = self.checker
+        self.topology: Topology = topology_of(self.agents)
+        self.workers: list[Worker] = []
+        self.is_ending = False
+        self._violated = asyncio.Event()
+
+    async def play(self) -> None:
+        """From the first worker to the last commit, or to the first complaint."""
+        violated = self.loop.create_task(self._violated.wait())
+        playing = self.loop.create_task(self._play())
+        await asyncio.wait({violated, playing}, return_when=asyncio.FIRST_COMPLETED)
+        ended = playing.done()
+        for task in (violated, playing):
+            task.cancel()
+        await asyncio.gather(violated, playing, return_exceptions=True)
+        if ended:
+            playing.result()
+            self._check_nothing_left()
+
+    async def clear_away(self) -> None:
+        """End what is left of all processes, without any effect."""
+        self.loop.set_exception_handler(lambda _loop, _context: None)
+        for worker in self.workers:
+            worker.clear_away()
+        me = asyncio.current_task()
+        while left := [task for task in asyncio.all_tasks() if task is not me]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=1.0)
+
+    async def _play(self) -> None:
+        scenario = self.scenario
+        await self.broker.admin().create_topics(
+            [TopicSpec(name, scenario.partitions) for name in self.topology.topics()]
+        )
+        for _ in range(scenario.workers):
+            self.start_worker()
+        writing = self.loop.create_task(feed(self.broker, scenario, self.clock))
+        await Chaos(self).run()
+        await writing
+        self._end_faults()
+        if scenario.until_end:
+            await self._stop_all()
+            await self._run_to_the_end()
+        else:
+            await self._wait_for_the_end()
+            await self._stop_all()
+        for complaint in self.agents.complaints:
+            self.checker.complain(complaint)
+        self.checker.check_end(clean=scenario.is_clean)
+
+    def start_worker(self, *, until_end: bool = False) -> Worker:
+        """One more process."""
+        worker = Worker(self, f"w{len(self.workers)}", until_end=until_end)
+        self.workers.append(worker)
+        worker.start()
+        return worker
+
+    def alive(self) -> list[Worker]:
+        """Processes that run, or are started again when they end."""
+        return [worker for worker in self.workers if worker.is_wanted]
+
+    def on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """What nobody awaited, or a callback raised: never right."""
+        error = context.get("exception")
+        if isinstance(error, StreamappError):
+            return  # an answer that nobody waited for any more
+        self.checker.complain(f"{context.get('message')}: {error!r}")
+
+    def result(self) -> Result:
+        return Result(
+            scenario=self.scenario,
+            complaints=self.checker.complaints,
+            fired=self.dice.fired + self.agents.fired,
+            checks=self.checker.checks + Counter(alone=self.agents.overlaps_checked),
+            repeated=self.checker.repeated(),
+            seconds=self.loop.time(),
+            trace=self.trace.lines,
+            digest=self.trace.digest(),
+        )
+
+    def _end_faults(self) -> None:
+        """From now on nothing new goes wrong."""
+        self.trace("quiet")
+        self.dice.quiet = True
+        self.world.letters_refused_until = self.world.down_until = 0.0
+        for worker in self.workers:
+            worker.heal()
+        if not self.alive():
+            self.start_worker()
+
+    async def _wait_for_the_end(self) -> None:
+        """Everything has to be finished and committed."""
+        before, since = [""], self.loop.time()
+        while unfinished := self.checker.unfinished(self._ends()):
+            if unfinished != before:
+                before, since = unfinished, self.loop.time()
+            if self.loop.time() >= since + QUIET_SECONDS:
+                self.checker.complain(f"not at the end: {'; '.join(unfinished)}")
+                return
+            await asyncio.sleep(0.5)
+
+    async def _run_to_the_end(self) -> None:
+        """A last worker does what is left, and ends by itself."""
+        worker = self.start_worker(until_end=True)
+        assert worker.task is not None
+        before, ended = [""], False
+        while not ended:
+            unfinished = self.checker.unfinished(self._ends())
+            if unfinished == before:
+                self.checker.complain(f"not at the end: {'; '.join(unfinished)}")
+                return
+            before = unfinished
+            ended = bool((await asyncio.wait({worker.task}, timeout=QUIET_SECONDS))[0])
+        if left := self.checker.unfinished(self._ends()):
+            self.checker.complain(f"ended before the end: {'; '.join(left)}")
+
+    def _ends(self) -> dict[TopicPartition, int]:
+        names = [
+            TopicPartition(part.source, i)
+            for part in self.checker.parts
+            for i in range(self.scenario.partitions)
+        ]
+        return {name: self.broker.log(name).end_offset for name in names}
+
+    async def _stop_all(self) -> None:
+        self.is_ending = True
+        for worker in self.alive():
+            worker.leave()
+        for worker in self.workers:
+            if worker.is_crashed or worker.task is None:
+                continue
+            _, late = await asyncio.wait({worker.task}, timeout=STOP_SECONDS)
+            if late:
+                self.checker.complain(f"{worker.name} does not end")
+
+    def _check_nothing_left(self) -> None:
+        """No task of a worker outlives it, but that of an agent which does not end."""
+        stubborn = Fault.STUBBORN in self.scenario.shares
+        ended = {worker.name for worker in self.workers if not worker.is_crashed}
+        left = [
+            task.get_name()
+            for task in asyncio.all_tasks(self.loop)
+            if isinstance(task, NumberedTask) and task.process in ended
+        ]
+        if left and not stubborn:
+            self.checker.complain(f"left behind: {sorted(left)}")
+
+    def _on_complaint(self, complaint: str) -> None:
+        self.trace(f"violation: {complaint}")
+        self._violated.set()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No log lines, no garbage collection in the middle, sets in the order of the seed."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        logging.disable(disabled)

@@ -1,0 +1,70 @@
+"""The production runtime holds what it promises on every seed, and the seeds are not empty."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.batch import Batch, run_here
+from tests.simulation.scenario import Fault
+
+ROOT = Path(__file__).parents[2]
+SEEDS = range(300)
+REPLAYED = (3, 58, 211)
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    return run_here(SEEDS)
+
+
+def test_nothing_is_violated(batch: Batch) -> None:
+    assert not batch.failed, "replay one with: python -m tests.simulation --seed N"
+    assert batch.seeds == len(SEEDS)
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_every_fault_happens(batch: Batch, fault: Fault) -> None:
+    assert batch.fired[fault] >= 10
+
+
+@pytest.mark.parametrize(
+    ("rule", "least"),
+    [
+        ("commit", 3000),
+        ("frontier", 10_000),
+        ("output", 10_000),
+        ("letter", 1000),
+        ("order", 5000),
+        ("in flight", 3000),
+        ("end", 10_000),
+        ("once", 500),
+        ("alone", 5000),
+    ],
+)
+def test_every_rule_is_looked_at(batch: Batch, rule: str, least: int) -> None:
+    assert batch.checks[rule] >= least
+
+
+def test_faults_make_repetitions(batch: Batch) -> None:
+    assert batch.repeated >= 500
+    assert batch.clean >= 5
+
+
+@pytest.mark.parametrize("seed", REPLAYED)
+def test_a_seed_gives_the_same_trace_in_every_process(seed: int) -> None:
+    first, second = (replayed(seed, hash_seed) for hash_seed in ("1", "4242"))
+    assert first == second
+    assert first.count(b"\n") > 50
+
+
+def replayed(seed: int, hash_seed: str) -> bytes:
+    return subprocess.run(  # noqa: S603 - this project's own command
+        [sys.executable, "-m", "tests.simulation", "--seed", str(seed)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        check=True,
+    ).stdout

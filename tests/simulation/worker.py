@@ -1,0 +1,120 @@
+"""A simulated process: a production service, started again when it ends by itself."""
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from streamapp.errors import BrokerError, DrainTimeoutError, StageStoppedError
+from streamapp.service import Service
+from tests.simulation.loop import process_context
+from tests.simulation.network import Line
+from tests.simulation.scenario import Fault
+
+if TYPE_CHECKING:
+    from tests.simulation.simulate import Run
+
+RESTART_SECONDS = 1.0
+
+
+class Worker:
+    """One process and its supervisor.
+
+    Attributes:
+        name: of the process.
+        task: the supervised service.
+        is_wanted: whether it is to run.
+        is_crashed: whether it ended without a word.
+    """
+
+    def __init__(self, run: "Run", name: str, *, until_end: bool) -> None:
+        self.name = name
+        self.task: asyncio.Task[None] | None = None
+        self.is_wanted = True
+        self.is_crashed = False
+        self._run = run
+        self.line = Line(run.world, name)
+        self._service: Service | None = None
+        self._starts = 0
+        self._until_end = until_end
+
+    def start(self) -> None:
+        self._run.trace(f"start {self.name}")
+        self.task = self._run.loop.create_task(
+            self._supervise(), name=self.name, context=process_context(self.name)
+        )
+
+    def leave(self) -> None:
+        """SIGTERM: drain and end."""
+        self._run.trace(f"stop {self.name}")
+        self.is_wanted = False
+        if self._service is not None:
+            process_context(self.name).run(self._service.stop)
+
+    def crash(self) -> None:
+        """SIGKILL: nothing of it runs any more, and nobody is told."""
+        self._run.trace(f"crash {self.name}")
+        self.is_wanted = False
+        self.is_crashed = True
+        self.line.is_cut = True
+        self._run.loop.freeze(self.name)
+
+    def freeze(self) -> None:
+        """SIGSTOP; attempts that it interrupts may take too long."""
+        self._run.trace(f"freeze {self.name}")
+        self._run.agents.tainted.update(self._run.agents.running(self.name))
+        self._run.loop.freeze(self.name)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        if not self.is_crashed and self._run.loop.is_frozen(self.name):
+            self._run.trace(f"thaw {self.name}")
+            self._run.loop.thaw(self.name)
+
+    def heal(self) -> None:
+        """The end of all faults."""
+        self.line.muted_until = 0.0
+        self.thaw()
+
+    def clear_away(self) -> None:
+        """After the run: let it end, without effect."""
+        self.line.is_cut = True
+        self.is_wanted = False
+        self._run.loop.thaw(self.name)
+
+    async def _supervise(self) -> None:
+        run = self._run
+        while self.is_wanted:
+            self._starts += 1
+            self._service = Service(
+                run.broker.for_process(self.line, run.scenario.session_seconds),
+                [run.topology],
+                config=run.scenario.config,
+                clock=run.clock,
+                rng=random.Random(f"{self.name} {self._starts} {run.scenario.seed}"),
+            )
+            try:
+                await self._service.run(until_end=self._until_end)
+            except Exception as error:  # noqa: BLE001 - looked at, whatever it is
+                self._failed(error)
+            else:
+                self._ended()
+            if self.is_wanted:
+                await asyncio.sleep(RESTART_SECONDS)
+
+    def _failed(self, error: Exception) -> None:
+        """A service may end with the broker's errors and a policy's word, and no others."""
+        run = self._run
+        run.trace(f"ended with {type(error).__name__}")
+        stubborn = Fault.STUBBORN in run.scenario.shares
+        if isinstance(error, (BrokerError, StageStoppedError)):
+            return
+        if not (stubborn and isinstance(error, DrainTimeoutError)):
+            run.checker.complain(f"{self.name} ended with {error!r}")
+
+    def _ended(self) -> None:
+        """A service ends by itself only when it was told to, or at the end."""
+        self._run.trace("ended")
+        if self._until_end:
+            self.is_wanted = False
+        elif self.is_wanted and not self.line.is_cut:
+            self._run.checker.complain(f"{self.name} ended, and nobody had told it to")

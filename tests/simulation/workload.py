@@ -1,0 +1,306 @@
+"""The pipeline of a scenario: agents whose every outcome is known beforehand.
+
+A value is a JSON string such as `"17.a0.b2"`: the number of a record, and for each stage which of
+its outputs it is. What an agent does with a value follows from the seed and the value alone, so
+that the checker can say what has to become of it without asking the runtime.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from streamapp.errors import DecodeError, Permanent, Transient
+from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.context import Context
+from streamapp.pipeline.pipeline import Pipeline, StageSettings
+from streamapp.pipeline.topology import Topology, build
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.policy import ErrorPolicy, Policy, dead_letter
+from streamapp.topics.topic import Topic
+from tests.simulation.loop import PROCESS, VirtualLoop
+from tests.simulation.scenario import Fault, Scenario, StageDraw
+
+SOURCE = "sim.source"
+SINK = "sim.sink"
+
+_BACKOFF = Backoff(base_seconds=0.05, max_seconds=1.0)
+_ENDLESS = 1_000_000
+_FOREVER_SECONDS = 1e9
+_WAITING = (Fault.SLOW, Fault.STUBBORN)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an agent does with one value.
+
+    Attributes:
+        fault: how it fails; `None` if it never does.
+        times: how often, counted over all workers.
+        seconds: how long an attempt waits.
+        lingers: how long it goes on after it was cancelled.
+        outputs: what it gives in the end.
+        may_fail: whether the policy's last word can be the end of it.
+        must_fail: whether nothing else can.
+    """
+
+    fault: Fault | None
+    times: int
+    seconds: float
+    lingers: float
+    outputs: tuple[str, ...]
+    may_fail: bool
+    must_fail: bool
+
+
+class Agents:
+    """The agents of one run, and what they have seen.
+
+    Attributes:
+        returned, failed: attempts that ended, by stage and value.
+        tainted: attempts that a fault of the world has made too long: their record may fail.
+        complaints: promises to agents that were broken.
+        fired: faults of agents that happened.
+        overlaps_checked: attempts that had to be alone with their key.
+    """
+
+    def __init__(self, scenario: Scenario, loop: VirtualLoop) -> None:
+        self.scenario = scenario
+        self.returned: Counter[tuple[int, str]] = Counter()
+        self.failed: Counter[tuple[int, str]] = Counter()
+        self.tainted: set[tuple[int, str]] = set()
+        self.complaints: list[str] = []
+        self.fired: Counter[Fault] = Counter()
+        self.started: Counter[tuple[int, str]] = Counter()
+        self.overlaps_checked = 0
+        self._loop = loop
+        self._running: dict[tuple[Any, ...], list[Plan]] = {}
+        self._attempts: dict[str, dict[tuple[int, str], int]] = {}
+        self.plan = cache(self._plan)
+
+    def running(self, process: str) -> list[tuple[int, str]]:
+        """Values in the hands of agents of this process."""
+        return [value for value, count in self._attempts.get(process, {}).items() if count]
+
+    def _plan(self, index: int, value: str) -> Plan:
+        draw = self.scenario.stages[index]
+        digest = hashlib.blake2b(
+            f"{self.scenario.seed} {index} {value}".encode(), digest_size=20
+        ).digest()
+        parts = [int.from_bytes(digest[i : i + 4]) / 2**32 for i in range(0, 20, 4)]
+        fault = self._fault(draw, parts[0])
+        times = 1 + int(parts[1] * 3)
+        fan_out = 0 if parts[2] < 0.1 else 1 + int(parts[2] * draw.fan_out)
+        letter = "abc"[index]  # whatever stages are skipped, no two outputs have one name
+        outputs = tuple(f"{value}.{letter}{i}" for i in range(min(fan_out, draw.fan_out)))
+        seconds = (0.0, 0.0, 0.001, 0.05, draw.timeout_seconds * 0.3)[int(parts[3] * 5)]
+        lingers = 0.0
+        retries = draw.retries if draw.action is ErrorPolicy.RETRY else 0
+        stops = draw.last_word is ErrorPolicy.STOP
+        must_fail = False
+        if fault in (Fault.PERMANENT, Fault.HOPELESS):
+            if stops:
+                times = 1 if fault is Fault.PERMANENT else retries + 1
+            else:
+                times, must_fail = _ENDLESS, True
+        if fault is Fault.SLOW:
+            seconds = (draw.timeout_seconds * 2, _FOREVER_SECONDS)[int(parts[4] * 2)]
+        if fault is Fault.STUBBORN:
+            seconds, times = draw.timeout_seconds * 2, 1
+            lingers = (0.2, 2.0, 8.0)[int(parts[4] * 3)]
+        can_fail = fault in (Fault.TRANSIENT, *_WAITING)
+        may_fail = must_fail or (can_fail and times > retries and not stops)
+        return Plan(fault, times, seconds, lingers, outputs, may_fail, must_fail)
+
+    def _fault(self, draw: StageDraw, part: float) -> Fault | None:
+        for fault, share in self.scenario.shares.items():
+            if fault is Fault.UNDECODABLE or (fault in _WAITING and not draw.is_async):
+                continue
+            if part < share:
+                return fault
+            part -= share
+        return None
+
+    @contextmanager
+    def _attempt(self, index: int, value: str, context: Context, plan: Plan) -> Iterator[None]:
+        """Note the attempt, and that it has its key for itself."""
+        process = PROCESS.get()
+        head = self._head(index)
+        lane = self._lane(head, context)
+        beside = self._running.setdefault((process, head, *lane), []) if lane else []
+        if lane:
+            self.overlaps_checked += 1
+            if beside and not any(p.lingers for p in (*beside, plan)):
+                self.complaints.append(
+                    f"two attempts at once on {lane} in {process}, one of them on {value}"
+                )
+        beside.append(plan)
+        own = self._attempts.setdefault(process, {})
+        own[index, value] = own.get((index, value), 0) + 1
+        self.started[index, value] += 1
+        try:
+            yield
+        except BaseException:  # cancelled is failed: by a timeout, most often
+            self.failed[index, value] += 1
+            raise
+        else:
+            self.returned[index, value] += 1
+        finally:
+            own[index, value] -= 1
+            beside.remove(plan)
+
+    def _head(self, index: int) -> int:
+        """First stage of the segment: its settings say which records wait for one another."""
+        while self.scenario.stages[index].fused:
+            index -= 1
+        return index
+
+    def _lane(self, head: int, context: Context) -> tuple[Any, ...] | None:
+        ordering = self.scenario.stages[head].ordering
+        if ordering == "unordered" or (ordering == "key" and context.key is None):
+            return None
+        return (context.record.partition, context.key if ordering == "key" else b"")
+
+    def _begin(self, index: int, value: str, plan: Plan) -> None:
+        """The part of an attempt before it waits."""
+        fault = plan.fault
+        if fault is Fault.BURN:
+            self.fired[fault] += 1
+            self._loop.burn(0.02)
+        if fault is None or self.started[index, value] > plan.times:
+            return
+        if fault in (Fault.TRANSIENT, Fault.HOPELESS):
+            self.fired[fault] += 1
+            raise (Transient, OSError, KeyError)[self.started[index, value] % 3](value)
+        if fault is Fault.PERMANENT:
+            self.fired[fault] += 1
+            raise Permanent(value)
+
+    async def _wait(self, index: int, value: str, plan: Plan) -> None:
+        too_long = plan.fault in _WAITING
+        if too_long and self.started[index, value] > plan.times:
+            return
+        if too_long and plan.fault is not None:
+            self.fired[plan.fault] += 1
+        try:
+            if plan.seconds:
+                await asyncio.sleep(plan.seconds)
+        except asyncio.CancelledError:
+            if plan.fault is not Fault.STUBBORN:
+                raise
+            await self._linger(plan.lingers)
+            if plan.lingers > 1:
+                raise OSError(value) from None
+
+    async def _linger(self, seconds: float) -> None:
+        """Go on for so long, whatever is asked."""
+        end = self._loop.time() + seconds
+        while (left := end - self._loop.time()) > 0:
+            try:
+                await asyncio.sleep(left)
+            except asyncio.CancelledError:
+                continue
+
+    def agent_of(self, index: int) -> Agent[str, str]:
+        """The agent of a stage, in the shape that was drawn."""
+        draw = self.scenario.stages[index]
+        makers = {
+            ("plain", False): self._plain,
+            ("list", False): self._list,
+            ("iterator", False): self._iterator,
+            ("plain", True): self._async_plain,
+            ("list", True): self._async_list,
+            ("iterator", True): self._async_iterator,
+        }
+        # One output at most can be given as a plain value.
+        shape = "list" if draw.shape == "plain" and draw.fan_out > 1 else draw.shape
+        made: Agent[str, str] = makers[shape, draw.is_async](index)
+        return made
+
+    def _sync(self, index: int, value: str, context: Context) -> tuple[str, ...]:
+        plan = self.plan(index, value)
+        with self._attempt(index, value, context, plan):
+            self._begin(index, value, plan)
+            return plan.outputs
+
+    async def _async(self, index: int, value: str, context: Context) -> tuple[str, ...]:
+        plan = self.plan(index, value)
+        with self._attempt(index, value, context, plan):
+            self._begin(index, value, plan)
+            await self._wait(index, value, plan)
+            return plan.outputs
+
+    def _plain(self, index: int) -> Any:
+        def plain(value: str, context: Context) -> str | None:
+            return next(iter(self._sync(index, value, context)), None)
+
+        return agent(plain)
+
+    def _list(self, index: int) -> Any:
+        def listed(value: str, context: Context) -> list[str]:
+            return list(self._sync(index, value, context))
+
+        return agent(listed)
+
+    def _iterator(self, index: int) -> Any:
+        def iterated(value: str, context: Context) -> Iterator[str]:
+            yield from self._sync(index, value, context)
+
+        return agent(iterated)
+
+    def _async_plain(self, index: int) -> Any:
+        async def plain(value: str, context: Context) -> str | None:
+            return next(iter(await self._async(index, value, context)), None)
+
+        return agent(plain)
+
+    def _async_list(self, index: int) -> Any:
+        async def listed(value: str, context: Context) -> list[str]:
+            return list(await self._async(index, value, context))
+
+        return agent(listed)
+
+    def _async_iterator(self, index: int) -> Any:
+        async def iterated(value: str, context: Context) -> AsyncIterator[str]:
+            for output in await self._async(index, value, context):
+                yield output
+
+        return agent(iterated)
+
+
+def topology_of(agents: Agents) -> Topology:
+    """The pipeline of a scenario, built as a user's is."""
+    pipeline: Pipeline[str, str] = Pipeline("sim", source=Topic(SOURCE, str))
+    for i, draw in enumerate(agents.scenario.stages):
+        pipeline = pipeline.stage(
+            agents.agent_of(i),
+            name=f"s{i}",
+            on_error=_policy(draw),
+            fused=draw.fused,
+            **_settings(draw),
+        )
+    return build(pipeline.sink(SINK))
+
+
+def _policy(draw: StageDraw) -> Policy:
+    retries = draw.retries if draw.action is ErrorPolicy.RETRY else 0
+    policy = Policy(draw.action, retries, _BACKOFF, draw.then)
+    if draw.last_word is ErrorPolicy.STOP:
+        # Nothing would ever get past such a record.
+        policy = policy.on({DecodeError: dead_letter()})
+    return policy
+
+
+def _settings(draw: StageDraw) -> StageSettings:
+    if draw.fused:  # it has the others from the stage that it is fused to
+        return {"timeout_seconds": draw.timeout_seconds}
+    return {
+        "timeout_seconds": draw.timeout_seconds,
+        "concurrency": draw.concurrency,
+        "ordering": draw.ordering,
+        "max_in_flight_records": draw.max_in_flight_records,
+    }
