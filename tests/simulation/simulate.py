@@ -28,6 +28,9 @@ from tests.simulation.workload import Agents, topology_of
 QUIET_SECONDS = 120.0
 """Without faults something has to be finished within so long, until everything is."""
 
+WIRE_SECONDS = 10.0
+"""Longest way of a batch, and more."""
+
 STOP_SECONDS = 60.0
 """Within so long a worker that was told to stop has to end."""
 
@@ -134,6 +137,9 @@ class Run:
         self._end_faults()
         if scenario.until_end:
             await self._stop_all()
+            await asyncio.sleep(
+                WIRE_SECONDS
+            )  # what is still on its way would end up behind the end
             await self._run_to_the_end()
         else:
             await self._wait_for_the_end()
