@@ -189,6 +189,9 @@ class SimulatedConsumer:
         self._wire.send(self._store, membership, dict(offsets), ending, answer)
         await answer
 
+    def committed(self, partition: TopicPartition) -> CommittedOffset | None:
+        return self._inner.committed(partition)
+
     async def position(self, partition: TopicPartition) -> int:
         return await self._inner.position(partition)
 

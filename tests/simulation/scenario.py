@@ -222,6 +222,8 @@ def draw(seed: int) -> Scenario:
         events=tuple(events),
         config=RuntimeConfig(
             commit_interval_seconds=rng.choice((0.1, 0.5, 1.0)),
+            commit_records=rng.choice((3, 50, 20_000)),
+            commit_deadline_seconds=rng.choice((3.0, 60.0)),
             linger_seconds=rng.choice((0.001, 0.05, 0.3)),
             flush_records=rng.choice((1, 4, 16, 2048)),
             delivery_timeout_seconds=rng.choice((2.0, 6.0)),
