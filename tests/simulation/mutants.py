@@ -11,26 +11,31 @@ from typing import Any
 
 from streamapp.errors import BrokerError
 from streamapp.policies.policy import ErrorPolicy
+from streamapp.runtime import assignment as assignment_module
+from streamapp.runtime import commit_metadata
 from streamapp.runtime.assignment import Assignment
-from streamapp.runtime.committer import Committer
+from streamapp.runtime.attempts import Attempts
+from streamapp.runtime.burst import Burst
+from streamapp.runtime.committer import Committer, _to_commit
 from streamapp.runtime.failures import FailureHandler
 from streamapp.runtime.frontier import Frontier
+from streamapp.runtime.in_flight import InFlight
 from streamapp.runtime.intake import Intake
 from streamapp.runtime.lanes import Lanes
+from streamapp.runtime.membership import Membership
 from streamapp.runtime.outbox import Flush, Outbox
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.ready import ReadyQueue
-from streamapp.runtime.segment import SegmentRunner
 from streamapp.runtime.work import Work
 
 Mutant = Callable[[], AbstractContextManager[None]]
 
 
 @contextmanager
-def replaced(owner: type, name: str, replacement: Any) -> Iterator[None]:
-    """Let an attribute of a class be another one in the block."""
-    original = owner.__dict__[name]
+def replaced(owner: object, name: str, replacement: Any) -> Iterator[None]:
+    """Let an attribute of a class or module be another one in the block."""
+    original = vars(owner)[name]
     setattr(owner, name, replacement)
     try:
         yield
@@ -50,10 +55,10 @@ def commit_before_acknowledgement() -> AbstractContextManager[None]:
 
 
 def ignored_revocation() -> AbstractContextManager[None]:
-    async def revoked(_runner: SegmentRunner, _partitions: object) -> None:
+    async def revoked(_membership: Membership, _partitions: object) -> None:
         pass
 
-    return replaced(SegmentRunner, "on_partitions_revoked", revoked)
+    return replaced(Membership, "revoked", revoked)
 
 
 def frontier_off_by_one() -> AbstractContextManager[None]:
@@ -88,21 +93,32 @@ def dead_letter_not_awaited() -> AbstractContextManager[None]:
 
 
 def order_lost_on_retry() -> AbstractContextManager[None]:
-    def retry_later(runner: SegmentRunner, work: Work, delay_seconds: float) -> None:
-        runner._lanes._ready.release(work)
-        work.owns_key = False
-        runner._retries.add(work, delay_seconds)
+    def retry_later(in_flight: InFlight, work: Work, delay_seconds: float) -> None:
+        in_flight._lanes._ready.release(work)
+        in_flight._retries.add(work, delay_seconds)
 
-    return replaced(SegmentRunner, "_retry_later", retry_later)
+    return replaced(InFlight, "retry_later", retry_later)
+
+
+def skipped_finished_offsets_wrong() -> AbstractContextManager[None]:
+    def decode(text: str, base: int) -> frozenset[int]:
+        return frozenset(offset + 1 for offset in commit_metadata.decode(text, base))
+
+    return replaced(assignment_module, "decode", decode)
 
 
 def drain_forgets_a_lane() -> AbstractContextManager[None]:
-    def unfinished(runner: SegmentRunner, deadline: float) -> bool:
-        lanes, outbox = runner._lanes, runner._outbox
-        first = lanes._lanes[0].work is not None
-        return first or lanes.waiting or not outbox.empty or runner._retries.due_by(deadline)
+    def unfinished(in_flight: InFlight, deadline: float) -> bool:
+        lanes, delivery = in_flight._lanes, in_flight._delivery
+        last = lanes._lanes[-1]
+        return (
+            (lanes.busy and last.work is None)
+            or lanes.waiting
+            or not delivery.empty
+            or in_flight._retries.due_by(deadline)
+        )
 
-    return replaced(SegmentRunner, "_unfinished", unfinished)
+    return replaced(InFlight, "_unfinished", unfinished)
 
 
 def put_back_forgotten() -> AbstractContextManager[None]:
@@ -114,7 +130,7 @@ def put_back_forgotten() -> AbstractContextManager[None]:
 
 
 def replay_goes_on_where_it_was() -> AbstractContextManager[None]:
-    def resume(assignment: Assignment, put_back: Mapping[Any, int]) -> None:
+    def resume(assignment: Assignment, put_back: Mapping[Any, int], **_but: object) -> None:
         for name in assignment._suspended:
             if name in put_back:
                 assignment._consumer.seek(name, put_back[name])
@@ -128,10 +144,10 @@ def failed_commit_taken_for_good() -> AbstractContextManager[None]:
     original = Committer.commit
 
     async def commit(committer: Committer) -> bool:
-        positions = [(p, p.frontier.position) for p in committer._partitions.values()]
+        asked = [(p, _to_commit(p)) for p in committer._assignment.partitions.values()]
         done = await original(committer)
-        for partition, position in positions:
-            partition.committed = position
+        for partition, offset in asked:
+            partition.committed = offset
         return done
 
     return replaced(Committer, "commit", commit)
@@ -185,17 +201,37 @@ def failed_acknowledgement_counts() -> AbstractContextManager[None]:
     return replaced(Outbox, "_acknowledged", acknowledged)
 
 
-def drain_leaves_what_was_overtaken() -> AbstractContextManager[None]:
-    return replaced(SegmentRunner, "_overtaken", lambda _runner: {})
+def work_in_flight_is_said_to_be_finished() -> AbstractContextManager[None]:
+    def finished_ahead(frontier: Frontier) -> list[int]:
+        return [*frontier._finished, *list(frontier._pending)[-1:]]
+
+    return replaced(Frontier, "finished_ahead", property(finished_ahead))
+
+
+def attempt_that_waits_leaves_its_key() -> AbstractContextManager[None]:
+    def register(burst: Burst) -> None:
+        lane, burst._current = burst._current, None
+        if lane is not None and lane.record is not None and lane.partition is not None:
+            lane.work = Work(lane.record, lane.partition, burst._order_key(lane.record.key))
+            lane.deadline = lane.started + burst._step.timeout_seconds
+
+    return replaced(Burst, "register", register)
+
+
+def replay_meets_its_own_attempts() -> AbstractContextManager[None]:
+    async def quiet(in_flight: InFlight, _seconds: float) -> frozenset[Any]:
+        in_flight._lanes.abandon()
+        return frozenset()
+
+    return replaced(InFlight, "quiet", quiet)
 
 
 def last_that_waits_goes_first() -> AbstractContextManager[None]:
     original = ReadyQueue.release
 
     def release(queue: ReadyQueue, work: Work) -> None:
-        keys = queue._held.get(work.partition, {})
-        if work.order_key is not None and len(waiting := keys.get(work.order_key, ())) > 1:
-            waiting.rotate(1)  # type: ignore[union-attr]  # longer than one, so it is the deque
+        if work.behind:
+            work.behind.rotate(1)
         original(queue, work)
 
     return replaced(ReadyQueue, "release", release)
@@ -212,11 +248,11 @@ def dead_letter_in_place_of_outputs() -> AbstractContextManager[None]:
 
 
 def failures_of_one_value_count_for_the_next() -> AbstractContextManager[None]:
-    def go_on(lanes: Lanes, work: Work, item: Any) -> None:
+    def go_on(attempts: Attempts, work: Work, item: Any) -> None:
         work.item = item
-        lanes._steps[item.step].metrics.records_in += 1
+        attempts._steps[item.step].metrics.records_in += 1
 
-    return replaced(Lanes, "_go_on", go_on)
+    return replaced(Attempts, "_go_on", go_on)
 
 
 def producer_kept_after_a_failure() -> AbstractContextManager[None]:
@@ -250,6 +286,7 @@ FIRST: Mapping[str, Mutant] = {
         late_work_of_a_lost_assignment_commits,
         dead_letter_not_awaited,
         order_lost_on_retry,
+        skipped_finished_offsets_wrong,
         drain_forgets_a_lane,
     )
 }
@@ -265,7 +302,9 @@ SECOND: Mapping[str, Mutant] = {
         record_that_said_stop_is_finished,
         first_acknowledgement_counts_for_all,
         failed_acknowledgement_counts,
-        drain_leaves_what_was_overtaken,
+        work_in_flight_is_said_to_be_finished,
+        attempt_that_waits_leaves_its_key,
+        replay_meets_its_own_attempts,
         last_that_waits_goes_first,
         dead_letter_in_place_of_outputs,
         failures_of_one_value_count_for_the_next,

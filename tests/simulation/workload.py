@@ -31,6 +31,9 @@ SINK = "sim.sink"
 _BACKOFF = Backoff(base_seconds=0.05, max_seconds=1.0)
 _ENDLESS = 1_000_000
 _FOREVER_SECONDS = 1e9
+
+_WAITED_FOR_SECONDS = 5.0
+"""An attempt that goes on for longer after it was cancelled is not waited for."""
 _WAITING = (Fault.SLOW, Fault.STUBBORN)
 
 
@@ -134,7 +137,7 @@ class Agents:
         beside = self._running.setdefault((process, head, *lane), []) if lane else []
         if lane:
             self.overlaps_checked += 1
-            if beside and not any(p.lingers for p in (*beside, plan)):
+            if beside and not any(p.lingers > _WAITED_FOR_SECONDS for p in (*beside, plan)):
                 self.complaints.append(
                     f"two attempts at once on {lane} in {process}, one of them on {value}"
                 )
