@@ -4,7 +4,9 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
+from streamapp.record import TopicPartition
 from tests.simulation.scenario import Fault
+from tests.simulation.workload import SOURCE
 
 if TYPE_CHECKING:
     from tests.simulation.simulate import Run
@@ -38,6 +40,8 @@ class Chaos:
             run.start_worker()
         elif fault is Fault.OUTAGE:
             self._outage(rng.uniform(0.5, _OUTAGE_SECONDS))
+        elif fault is Fault.RETENTION:
+            self._delete_records()
         elif fault is Fault.LETTERS_REFUSED:
             run.world.letters_refused_until = run.loop.time() + rng.uniform(0.5, 8.0)
         elif not alive:
@@ -62,6 +66,15 @@ class Chaos:
             run.loop.call_later(rng.uniform(0.1, longest), worker.thaw)
         elif fault is Fault.MUTE:
             worker.line.muted_until = run.loop.time() + rng.uniform(1.0, 12.0)
+
+    def _delete_records(self) -> None:
+        """Delete the older part of a source partition, whoever has read it."""
+        run, rng = self._run, self._rng
+        name = TopicPartition(SOURCE, rng.randrange(run.scenario.partitions))
+        log = run.broker.log(name)
+        before = rng.randint(log.start_offset, log.end_offset)
+        log.delete_before(before)
+        run.checker.deleted(name, before)
 
     def _replace(self) -> None:
         """What a platform does when a process is gone."""

@@ -94,6 +94,8 @@ class Checker:
         self._deliveries: Counter[tuple[str, TopicPartition, int]] = Counter()
         self._latest: dict[tuple[object, ...], tuple[int, int]] = {}
         self._lost: set[tuple[str, bytes]] = set()
+        self._given_up: set[tuple[int, str]] = set()
+        self._starts: Counter[TopicPartition] = Counter()
         self._holdings: dict[object, dict[TopicPartition, Holding]] = {}
 
     def complain(self, about: str) -> None:
@@ -112,6 +114,10 @@ class Checker:
     def not_written(self, target: TopicPartition, batch: MemoryBatch) -> None:
         """A batch was lost on its way: what is in it may come behind its successors."""
         self._lost.update((target.topic, value or b"") for _, _, value, _ in batch.entries)
+
+    def deleted(self, partition: TopicPartition, before: int) -> None:
+        """Retention has taken records: nobody can be asked for them any more."""
+        self._starts[partition] = max(self._starts[partition], before)
 
     def joined(self, group: str, membership: Membership) -> None:
         self._generations[group] = max(self._generations[group], membership.generation)
@@ -200,6 +206,8 @@ class Checker:
                     continue
                 for record in records:
                     self.checks["end"] += 1
+                    if record.offset < self._starts[partition]:
+                        continue
                     if not self.is_finished(part, record):
                         self.complain(f"{part.group}: lost {_told(partition, record)}")
         if clean:
@@ -310,15 +318,41 @@ class Checker:
         ]
         if named not in places:
             self.complain(f"{_told(target, record)} names {named} as its source")
+        if headers.get("streamapp.error.reason") == b"backlog":
+            self._check_backlog(target, record, origins[0].part, headers)
         value = _text(record.value)
         if value is None:
             return
         stage = int(headers["streamapp.error.stage"].decode().removeprefix("s"))
-        allowed = self._agents.plan(stage, value).may_fail or (stage, value) in self._agents.tainted
-        if not allowed or self._agents.scenario.stages[stage].last_word is not (
-            ErrorPolicy.DEAD_LETTER
+        place = (stage, value)
+        allowed = self._agents.plan(*place).may_fail or place in self._agents.tainted
+        last_word = self._agents.scenario.stages[stage].last_word
+        if not allowed or (
+            last_word is not ErrorPolicy.DEAD_LETTER and place not in self._given_up
         ):
             self.complain(f"{_told(target, record)} is no dead letter")
+
+    def _check_backlog(
+        self,
+        target: TopicPartition,
+        record: Record,
+        part: Part,
+        headers: Mapping[str, bytes],
+    ) -> None:
+        """A record may be given up because of others of its key, if the stage says so."""
+        head = self._agents.scenario.stages[part.first]
+        self._agents.fired[Fault.BACKLOG] += 1
+        later = [r for records in self._inputs.values() for r in records if r.key == record.key]
+        if (
+            head.ordering != "key"
+            or head.stops_on_backlog
+            or len(later) <= head.max_key_backlog_records
+        ):
+            self.complain(f"{_told(target, record)} was given up because of others")
+        if (value := _text(record.value)) is not None:
+            stage = int(headers["streamapp.error.stage"].decode().removeprefix("s"))
+            self._agents.tainted.add((stage, value))
+            self._given_up.add((stage, value))
 
     def _check_order(self, target: TopicPartition, record: Record, origin: Origin) -> None:
         """First occurrences of a key's outputs stand in the order of their inputs."""
@@ -373,7 +407,8 @@ class Checker:
         at = self._verified[place]
         while at < len(records) and records[at].offset < offset:
             self.checks["frontier"] += 1
-            if not self.is_finished(part, records[at]):
+            gone = records[at].offset < self._starts[partition]
+            if not gone and not self.is_finished(part, records[at]):
                 self.complain(
                     f"{part.group}: committed {offset} of {partition}, but"
                     f" {_told(partition, records[at])} is not finished"

@@ -17,6 +17,7 @@ async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock)
     rng = random.Random(f"feed {scenario.seed}")
     numbers = list(range(scenario.records))
     at_once = len(numbers) // 2 if rng.random() < 0.5 else 0
+    span = scenario.seconds * rng.choice((0.1, 0.4, 0.8))
     broken = scenario.shares.get(Fault.UNDECODABLE, 0.0)
     while numbers:
         size = at_once or rng.randint(1, 12)
@@ -33,7 +34,7 @@ async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock)
             entry: Entry = (int(clock.time() * 1000), key, value, ())
             broker.put(TopicPartition(SOURCE, partition), [entry])
         del numbers[:size]
-        pause = scenario.seconds * 0.8 * size / scenario.records
+        pause = span * size / scenario.records
         await clock.sleep(rng.uniform(0.0, 2 * pause))
 
 

@@ -56,6 +56,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     Attributes:
         turns: rounds so far.
+        thread_seconds: how long a call in a thread takes, by the arguments of the call.
     """
 
     _ready: deque[asyncio.Handle]
@@ -70,6 +71,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._numbers = count()
         self._frozen: dict[str, list[asyncio.Handle]] = {}
         self._cancelled_timers = 0
+        self.thread_seconds: Callable[[tuple[Any, ...]], float] = lambda _arguments: 0.01
 
     def time(self) -> float:
         return self._now
@@ -111,7 +113,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             except Exception as error:  # noqa: BLE001 - handed on, as an executor does
                 future.set_exception(error)
 
-        self.call_later(self._rng.uniform(0.0, 0.02), finish, context=context)
+        self.call_later(self.thread_seconds(getattr(func, "args", args)), finish, context=context)
         return future
 
     def _timer_handle_cancelled(self, _handle: asyncio.TimerHandle) -> None:

@@ -1,7 +1,7 @@
 """What a seed stands for: the pipeline, its records, its settings and its faults."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,12 +37,15 @@ class Fault(StrEnum):
     OFFSETS_FAILED = "offsets failed"
     GAP = "gap"
     OUTAGE = "outage"
+    RETENTION = "retention"  # records are deleted that nobody has read
     # Agents
     TRANSIENT = "transient"
     PERMANENT = "permanent"
     HOPELESS = "hopeless"
     UNDECODABLE = "undecodable"
     SLOW = "slow"  # longer than the timeout
+    SLOW_THREAD = "slow thread"  # a blocking agent takes longer than the timeout
+    BACKLOG = "backlog"  # too many records wait behind one that fails
     STUBBORN = "stubborn"  # swallows its cancellation for a while
     BURN = "burn"  # computes without yielding
 
@@ -55,6 +58,7 @@ EVENTS = (
     Fault.MUTE,
     Fault.REBALANCE,
     Fault.OUTAGE,
+    Fault.RETENTION,
     Fault.LETTERS_REFUSED,
 )
 """Faults that happen at drawn times; the others happen with a drawn probability."""
@@ -99,6 +103,7 @@ _IN_AGENTS = (
     Fault.PERMANENT,
     Fault.HOPELESS,
     Fault.SLOW,
+    Fault.SLOW_THREAD,
     Fault.STUBBORN,
     Fault.BURN,
 )
@@ -111,14 +116,18 @@ class StageDraw:
     Attributes:
         shape: `plain`, `list` or `iterator`.
         is_async: whether its agent is.
+        is_blocking: whether its agent, which is not async, runs in a thread.
         fused: whether it runs in the segment of the stage before.
         ordering, concurrency, timeout_seconds, max_in_flight_records: settings of the stage.
         action, retries, then: its error policy.
         fan_out: most outputs of one value.
+        max_key_backlog_records: records that may wait behind one that fails.
+        stops_on_backlog: whether it stops when there are as many.
     """
 
     shape: str
     is_async: bool
+    is_blocking: bool
     fused: bool
     ordering: str
     concurrency: int
@@ -128,6 +137,8 @@ class StageDraw:
     retries: int
     then: ErrorPolicy
     fan_out: int
+    max_key_backlog_records: int
+    stops_on_backlog: bool
 
     @property
     def last_word(self) -> ErrorPolicy:
@@ -213,7 +224,7 @@ def draw(seed: int) -> Scenario:
         records=rng.randint(20, rng.choice((60, 200))),
         keys=rng.choice((1, 3, 8, 20)),
         workers=rng.randint(1, 3),
-        stages=_stages(rng),
+        stages=_stages(rng, wanted),
         seconds=seconds,
         latency_seconds=rng.choice((0.001, 0.02, 0.2)),
         disorder=rng.choice((0.0, 0.3, 1.0)),
@@ -236,21 +247,25 @@ def draw(seed: int) -> Scenario:
     )
 
 
-def _stages(rng: random.Random) -> tuple[StageDraw, ...]:
+def _stages(rng: random.Random, wanted: Collection[Fault]) -> tuple[StageDraw, ...]:
     number = rng.choice((1, 1, 2, 2, 3))
     stages: list[StageDraw] = []
     for i in range(number):
         # Half of the stages behind another one are fused to it.
         fused = i > 0 and rng.random() < 0.5
-        stages.append(_stage(rng, fused=fused))
+        stages.append(_stage(rng, wanted, fused=fused))
     return tuple(stages)
 
 
-def _stage(rng: random.Random, *, fused: bool) -> StageDraw:
+def _stage(rng: random.Random, wanted: Collection[Fault], *, fused: bool) -> StageDraw:
     ends = (ErrorPolicy.DEAD_LETTER,) * 3 + (ErrorPolicy.DROP, ErrorPolicy.SKIP, ErrorPolicy.STOP)
+    is_async = rng.random() < 0.6
+    hopeless = Fault.HOPELESS in wanted  # it would stop at such a record for ever
+    backlog = Fault.BACKLOG in wanted
     return StageDraw(
         shape=rng.choice(("plain", "list", "iterator")),
-        is_async=rng.random() < 0.7,
+        is_async=is_async,
+        is_blocking=not is_async and rng.random() < 0.4,
         fused=fused,
         ordering=rng.choice(("key", "key", "partition", "unordered")),
         concurrency=rng.choice((1, 2, 4, 16)),
@@ -260,4 +275,6 @@ def _stage(rng: random.Random, *, fused: bool) -> StageDraw:
         retries=rng.randint(1, 3),
         then=rng.choice(ends),
         fan_out=rng.choice((1, 1, 3)),
+        max_key_backlog_records=rng.choice((1, 4, 2048)) if backlog else 2048,
+        stops_on_backlog=rng.random() < 0.3 and not hopeless,
     )

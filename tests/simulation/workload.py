@@ -7,6 +7,7 @@ that the checker can say what has to become of it without asking the runtime.
 
 import asyncio
 import hashlib
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ _FOREVER_SECONDS = 1e9
 _WAITED_FOR_SECONDS = 5.0
 """An attempt that goes on for longer after it was cancelled is not waited for."""
 _WAITING = (Fault.SLOW, Fault.STUBBORN)
+_NOT_OF_VALUES = (Fault.UNDECODABLE, Fault.SLOW_THREAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,24 @@ class Agents:
         self.started: Counter[tuple[int, str]] = Counter()
         self.overlaps_checked = 0
         self._loop = loop
+        self._rng = random.Random(f"threads {scenario.seed}")
         self._running: dict[tuple[Any, ...], list[Plan]] = {}
         self._attempts: dict[str, dict[tuple[int, str], int]] = {}
         self.plan = cache(self._plan)
+        loop.thread_seconds = self._thread_seconds
 
     def running(self, process: str) -> list[tuple[int, str]]:
         """Values in the hands of agents of this process."""
         return [value for value, count in self._attempts.get(process, {}).items() if count]
+
+    def _thread_seconds(self, arguments: tuple[Any, ...]) -> float:
+        """How long a blocking attempt takes; one that takes too long may fail for good."""
+        if self._rng.random() >= self.scenario.shares.get(Fault.SLOW_THREAD, 0.0):
+            return self._rng.uniform(0.0, 0.02)
+        self.fired[Fault.SLOW_THREAD] += 1
+        value = arguments[-1][0]
+        self.tainted.update((index, value) for index in range(len(self.scenario.stages)))
+        return self._rng.uniform(1.0, 6.0)
 
     def _plan(self, index: int, value: str) -> Plan:
         draw = self.scenario.stages[index]
@@ -121,7 +134,7 @@ class Agents:
 
     def _fault(self, draw: StageDraw, part: float) -> Fault | None:
         for fault, share in self.scenario.shares.items():
-            if fault is Fault.UNDECODABLE or (fault in _WAITING and not draw.is_async):
+            if fault in _NOT_OF_VALUES or (fault in _WAITING and not draw.is_async):
                 continue
             if part < share:
                 return fault
@@ -237,23 +250,26 @@ class Agents:
             await self._wait(index, value, plan)
             return plan.outputs
 
+    def _made(self, function: Any, index: int) -> Any:
+        return agent(blocking=self.scenario.stages[index].is_blocking)(function)
+
     def _plain(self, index: int) -> Any:
         def plain(value: str, context: Context) -> str | None:
             return next(iter(self._sync(index, value, context)), None)
 
-        return agent(plain)
+        return self._made(plain, index)
 
     def _list(self, index: int) -> Any:
         def listed(value: str, context: Context) -> list[str]:
             return list(self._sync(index, value, context))
 
-        return agent(listed)
+        return self._made(listed, index)
 
     def _iterator(self, index: int) -> Any:
         def iterated(value: str, context: Context) -> Iterator[str]:
             yield from self._sync(index, value, context)
 
-        return agent(iterated)
+        return self._made(iterated, index)
 
     def _async_plain(self, index: int) -> Any:
         async def plain(value: str, context: Context) -> str | None:
@@ -306,4 +322,7 @@ def _settings(draw: StageDraw) -> StageSettings:
         "concurrency": draw.concurrency,
         "ordering": draw.ordering,
         "max_in_flight_records": draw.max_in_flight_records,
+        "max_key_backlog_records": draw.max_key_backlog_records,
+        "on_key_backlog": "stop" if draw.stops_on_backlog else "dead_letter",
+        "on_lost_position": "earliest",
     }
