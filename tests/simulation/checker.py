@@ -375,10 +375,15 @@ class Checker:
     def _may_be_late(self, target: TopicPartition, record: Record, origin: Origin) -> bool:
         """Whether a later one may stand before it: its batch was lost, or it had been given up.
 
-        A record that failed for good in one delivery can succeed in the next.
+        A record that failed for good in one delivery can succeed in the next; and nobody works
+        again on what retention has taken.
         """
         agents = self._agents
         if (target.topic, record.value or b"") in self._lost:
+            return True
+        if origin.offset < self._starts[origin.partition]:
+            return True
+        if agents.scenario.stages[origin.part.first].gives_keys_up:
             return True
         return any(agents.plan(*step).may_fail or step in agents.tainted for step in origin.way)
 

@@ -79,6 +79,7 @@ CLEAN = frozenset(
 """Faults after which nothing may be repeated."""
 
 LONGEST_DRAIN_SECONDS = 100.0
+NO_BACKLOG = 2048
 
 _ON_THE_WIRE = {
     Fault.BATCH_LOST: 0.08,
@@ -139,6 +140,11 @@ class StageDraw:
     fan_out: int
     max_key_backlog_records: int
     stops_on_backlog: bool
+
+    @property
+    def gives_keys_up(self) -> bool:
+        """Whether good records can become dead letters because of others of their key."""
+        return self.max_key_backlog_records < NO_BACKLOG and not self.stops_on_backlog
 
     @property
     def last_word(self) -> ErrorPolicy:
@@ -275,6 +281,6 @@ def _stage(rng: random.Random, wanted: Collection[Fault], *, fused: bool) -> Sta
         retries=rng.randint(1, 3),
         then=rng.choice(ends),
         fan_out=rng.choice((1, 1, 3)),
-        max_key_backlog_records=rng.choice((1, 4, 2048)) if backlog else 2048,
+        max_key_backlog_records=rng.choice((1, 4, NO_BACKLOG)) if backlog else NO_BACKLOG,
         stops_on_backlog=rng.random() < 0.3 and not hopeless,
     )

@@ -8,7 +8,7 @@ that the checker can say what has to become of it without asking the runtime.
 import asyncio
 import hashlib
 import random
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +32,8 @@ SINK = "sim.sink"
 _BACKOFF = Backoff(base_seconds=0.05, max_seconds=1.0)
 _ENDLESS = 1_000_000
 _FOREVER_SECONDS = 1e9
+
+_MOST_THREADS = 16
 
 _WAITED_FOR_SECONDS = 5.0
 """An attempt that goes on for longer after it was cancelled is not waited for."""
@@ -85,22 +87,30 @@ class Agents:
         self._loop = loop
         self._rng = random.Random(f"threads {scenario.seed}")
         self._running: dict[tuple[Any, ...], list[Plan]] = {}
+        self._threads: defaultdict[str, deque[tuple[float, str]]] = defaultdict(
+            lambda: deque(maxlen=_MOST_THREADS)
+        )
         self._attempts: dict[str, dict[tuple[int, str], int]] = {}
         self.plan = cache(self._plan)
         loop.thread_seconds = self._thread_seconds
 
     def running(self, process: str) -> list[tuple[int, str]]:
         """Values in the hands of agents of this process."""
-        return [value for value, count in self._attempts.get(process, {}).items() if count]
+        now = self._loop.time()
+        in_threads = [value for until, value in self._threads[process] if until >= now]
+        in_tasks = [value for value, count in self._attempts.get(process, {}).items() if count]
+        return in_tasks + [(i, v) for i in range(len(self.scenario.stages)) for v in in_threads]
 
     def _thread_seconds(self, arguments: tuple[Any, ...]) -> float:
         """How long a blocking attempt takes; one that takes too long may fail for good."""
-        if self._rng.random() >= self.scenario.shares.get(Fault.SLOW_THREAD, 0.0):
-            return self._rng.uniform(0.0, 0.02)
-        self.fired[Fault.SLOW_THREAD] += 1
         value = arguments[-1][0]
-        self.tainted.update((index, value) for index in range(len(self.scenario.stages)))
-        return self._rng.uniform(1.0, 6.0)
+        seconds = self._rng.uniform(0.0, 0.02)
+        if self._rng.random() < self.scenario.shares.get(Fault.SLOW_THREAD, 0.0):
+            self.fired[Fault.SLOW_THREAD] += 1
+            self.tainted.update((index, value) for index in range(len(self.scenario.stages)))
+            seconds = self._rng.uniform(1.0, 6.0)
+        self._threads[PROCESS.get()].append((self._loop.time() + seconds, value))
+        return seconds
 
     def _plan(self, index: int, value: str) -> Plan:
         draw = self.scenario.stages[index]
