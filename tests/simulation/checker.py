@@ -6,42 +6,26 @@ runtime nothing and shares no code with it.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.brokers.memory.group import Membership
 from streamapp.brokers.protocols import CommittedOffset
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Record, TopicPartition
+from tests.simulation.holdings import Holdings
 from tests.simulation.metadata import finished_ahead
+from tests.simulation.outcomes import Outcomes, Part, Way, text
 from tests.simulation.scenario import Fault
-from tests.simulation.workload import SINK, SOURCE, Agents
+from tests.simulation.workload import SOURCE, Agents
 
 if TYPE_CHECKING:
     from tests.simulation.consumer import SimulatedConsumer
 
-Way: TypeAlias = tuple[tuple[int, str], ...]
-
 _offset_of = attrgetter("offset")
-
-_HELD_BEHIND = 9
-"""Bounds of records in flight that may be delivered from the first unfinished record on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A segment, as the pipeline was declared: what it reads, and which stages it runs."""
-
-    group: str
-    source: str
-    first: int
-    last: int
-    output: str
-    bound: int
-    ordering: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +44,6 @@ class Origin:
     way: Way
 
 
-@dataclass(slots=True)
-class Holding:
-    """What a member was given of one partition and, as far as one can see, has not finished."""
-
-    delivered: list[int] = field(default_factory=list)
-    open: dict[int, Record] = field(default_factory=dict)
-
-
 class Checker:
     """Follows the logs.
 
@@ -75,17 +51,23 @@ class Checker:
         complaints: what did not hold.
         on_complaint: called with each.
         checks: how often each rule was looked at.
+        outcomes: what has to be written, and what is.
+        holdings: what members hold.
     """
 
     def __init__(self, agents: Agents, on_complaint: Callable[[str], None]) -> None:
         self.complaints: list[str] = []
         self.on_complaint = on_complaint
         self.checks: Counter[str] = Counter()
-        self.parts = list(_parts(agents))
+        self.outcomes = Outcomes(agents)
+        self.parts = self.outcomes.parts
+        # A partition of which an attempt does not end stays closed: its records are forgotten, but
+        # that is seen only when they are asked for again.
+        stubborn = Fault.STUBBORN in agents.scenario.shares
+        self.holdings = Holdings(self.outcomes, self.complain, is_exact=not stubborn)
         self._agents = agents
         self._by_source = {part.source: part for part in self.parts}
         self._by_group = {part.group: part for part in self.parts}
-        self._written: dict[tuple[str, bytes], int] = {}
         self._origins: defaultdict[tuple[str, bytes], list[Origin]] = defaultdict(list)
         self._inputs: defaultdict[TopicPartition, list[Record]] = defaultdict(list)
         self._verified: Counter[tuple[str, TopicPartition]] = Counter()
@@ -96,7 +78,6 @@ class Checker:
         self._lost: set[tuple[str, bytes]] = set()
         self._given_up: set[tuple[int, str]] = set()
         self._starts: Counter[TopicPartition] = Counter()
-        self._holdings: dict[object, dict[TopicPartition, Holding]] = {}
 
     def complain(self, about: str) -> None:
         self.complaints.append(about)
@@ -147,44 +128,10 @@ class Checker:
         self, consumer: "SimulatedConsumer", partition: TopicPartition, records: Sequence[Record]
     ) -> None:
         """A member was handed records."""
-        part = self._by_group[consumer.group]
-        holdings = self._holdings.setdefault(consumer, {})
-        holding = holdings.setdefault(partition, Holding())
         for record in records:
             self._deliveries[consumer.group, partition, record.offset] += 1
-            holding.delivered.append(record.offset)
-            holding.open[record.offset] = record
-        in_flight = 0
-        for held in holdings.values():
-            ended = [o for o, record in held.open.items() if self.is_finished(part, record)]
-            for offset in ended:
-                del held.open[offset]
-            in_flight += len(held.open)
-            first = min(held.open, default=None)
-            while held.delivered and (first is None or held.delivered[0] < first):
-                held.delivered.pop(0)
-            if len(held.delivered) > _HELD_BEHIND * part.bound:
-                self.complain(f"{part.group}: {len(held.delivered)} offsets held of {partition}")
         self.checks["in flight"] += 1
-        # A partition of which an attempt does not end stays closed: its records are forgotten, but
-        # that is seen only when they are asked for again.
-        stubborn = Fault.STUBBORN in self._agents.scenario.shares
-        if in_flight > part.bound and not stubborn:
-            self.complain(f"{part.group}: {in_flight} records in flight, over {part.bound}")
-
-    def sought(self, consumer: "SimulatedConsumer", partition: TopicPartition, offset: int) -> None:
-        """A member asks for records again from here."""
-        holding = self._holdings.get(consumer, {}).get(partition)
-        if holding is not None:
-            holding.delivered = [o for o in holding.delivered if o < offset]
-            holding.open = {o: r for o, r in holding.open.items() if o < offset}
-
-    def revoking(self, consumer: "SimulatedConsumer") -> None:
-        """A member is told to give back what it has."""
-
-    def revoked(self, consumer: "SimulatedConsumer") -> None:
-        """A member has given everything back."""
-        self._holdings.pop(consumer, None)
+        self.holdings.delivered(self._by_group[consumer.group], consumer, partition, records)
 
     def unfinished(self, ends: Mapping[TopicPartition, int]) -> list[str]:
         """What is not at its end yet: records without an end, commits before their log's end."""
@@ -208,81 +155,23 @@ class Checker:
                     self.checks["end"] += 1
                     if record.offset < self._starts[partition]:
                         continue
-                    if not self.is_finished(part, record):
+                    if not self.outcomes.is_finished(part, record):
                         self.complain(f"{part.group}: lost {_told(partition, record)}")
         if clean:
-            for (topic, value), count in self._written.items():
+            for (topic, value), count in self.outcomes.written.items():
                 self.checks["once"] += 1
                 if count > 1:
                     self.complain(f"{value!r} is {count} times in {topic}, without a fault")
 
     def repeated(self) -> int:
         """Records that were written more than once."""
-        return sum(count - 1 for count in self._written.values())
-
-    def is_finished(self, part: Part, record: Record) -> bool:
-        """Whether all that has to come of a record is in the logs."""
-        value = _text(record.value)
-        if value is None:
-            return self._cannot_decode(part, record.value or b"")
-        return self._has_ended(part, part.first, value)
-
-    def _cannot_decode(self, part: Part, value: bytes) -> bool:
-        last_word = self._agents.scenario.stages[part.first].last_word
-        letter = (_letters(part.first), value) in self._written
-        return letter or last_word is ErrorPolicy.DROP
-
-    def _has_ended(self, part: Part, stage: int, value: str) -> bool:
-        agents = self._agents
-        plan = agents.plan(stage, value)
-        tainted = (stage, value) in agents.tainted
-        if not plan.must_fail:
-            if plan.outputs:
-                through = all(self._is_out(part, stage, output) for output in plan.outputs)
-            else:
-                through = agents.returned[stage, value] > 0
-            if through or not (plan.may_fail or tainted):
-                return through
-        draw = agents.scenario.stages[stage]
-        if (_letters(stage), _bytes(value)) in self._written:
-            return True
-        if draw.last_word is ErrorPolicy.SKIP:
-            return self._is_out(part, stage, value)
-        if draw.last_word is ErrorPolicy.DROP:
-            return agents.failed[stage, value] > 0 or (tainted and agents.started[stage, value] > 0)
-        return False
-
-    def _is_out(self, part: Part, stage: int, value: str) -> bool:
-        if stage == part.last:
-            return (part.output, _bytes(value)) in self._written
-        return self._has_ended(part, stage + 1, value)
+        return sum(count - 1 for count in self.outcomes.written.values())
 
     def _expect(self, part: Part, partition: TopicPartition, record: Record) -> None:
         """Note what may come of a record that was put in."""
-        value = _text(record.value)
-        leaves: list[tuple[str, bytes, Way]]
-        if value is None:
-            leaves = [(_letters(part.first), record.value or b"", ())]
-        else:
-            leaves = list(self._leaves(part, part.first, value, ()))
-        for place, (topic, leaf, way) in enumerate(leaves):
+        for place, (topic, leaf, way) in enumerate(self.outcomes.leaves(part, record)):
             origin = Origin(part, partition, record.offset, record.key, place, way)
             self._origins[topic, leaf].append(origin)
-
-    def _leaves(
-        self, part: Part, stage: int, value: str, way: Way
-    ) -> Iterator[tuple[str, bytes, Way]]:
-        plan = self._agents.plan(stage, value)
-        passed_on = [*plan.outputs]
-        if self._agents.scenario.stages[stage].last_word is ErrorPolicy.SKIP:
-            passed_on.append(value)
-        way = (*way, (stage, value))
-        for output in passed_on:
-            if stage == part.last:
-                yield part.output, _bytes(output), way
-            else:
-                yield from self._leaves(part, stage + 1, output, way)
-        yield _letters(stage), _bytes(value), way
 
     def _check_output(self, target: TopicPartition, record: Record) -> None:
         place = (target.topic, record.value or b"")
@@ -290,7 +179,7 @@ class Checker:
         if not origins:
             self.complain(f"nobody asked for {_told(target, record)}")
             return
-        count = self._written[place] = self._written.get(place, 0) + 1
+        count = self.outcomes.written[place] = self.outcomes.written.get(place, 0) + 1
         self.checks["output"] += 1
         if record.key not in {origin.key for origin in origins}:
             self.complain(f"{_told(target, record)} has the key {record.key!r}")
@@ -320,7 +209,7 @@ class Checker:
             self.complain(f"{_told(target, record)} names {named} as its source")
         if headers.get("streamapp.error.reason") == b"backlog":
             self._check_backlog(target, record, origins[0].part, headers)
-        value = _text(record.value)
+        value = text(record.value)
         if value is None:
             return
         stage = int(headers["streamapp.error.stage"].decode().removeprefix("s"))
@@ -349,7 +238,7 @@ class Checker:
             or len(later) <= head.max_key_backlog_records
         ):
             self.complain(f"{_told(target, record)} was given up because of others")
-        if (value := _text(record.value)) is not None:
+        if (value := text(record.value)) is not None:
             stage = int(headers["streamapp.error.stage"].decode().removeprefix("s"))
             self._agents.tainted.add((stage, value))
             self._given_up.add((stage, value))
@@ -394,7 +283,7 @@ class Checker:
         for offset in finished_ahead(commit):
             self.checks["ahead"] += 1
             record = self._input_at(partition, offset)
-            if record is None or not self.is_finished(part, record):
+            if record is None or not self.outcomes.is_finished(part, record):
                 self.complain(
                     f"{part.group}: the commit of {partition} at {commit.offset} says that {offset}"
                     " is finished"
@@ -413,44 +302,13 @@ class Checker:
         while at < len(records) and records[at].offset < offset:
             self.checks["frontier"] += 1
             gone = records[at].offset < self._starts[partition]
-            if not gone and not self.is_finished(part, records[at]):
+            if not gone and not self.outcomes.is_finished(part, records[at]):
                 self.complain(
                     f"{part.group}: committed {offset} of {partition}, but"
                     f" {_told(partition, records[at])} is not finished"
                 )
             at += 1
         self._verified[place] = at
-
-
-def _parts(agents: Agents) -> Iterator[Part]:
-    stages = agents.scenario.stages
-    heads = [i for i, stage in enumerate(stages) if not stage.fused]
-    for head, following in zip(heads, [*heads[1:], len(stages)], strict=True):
-        last = following - 1
-        yield Part(
-            group=f"sim.s{head}",
-            source=SOURCE if head == 0 else f"sim.s{head - 1}",
-            first=head,
-            last=last,
-            output=SINK if last == len(stages) - 1 else f"sim.s{last}",
-            bound=stages[head].max_in_flight_records,
-            ordering=stages[head].ordering,
-        )
-
-
-def _letters(stage: int) -> str:
-    return f"sim.s{stage}.dlq"
-
-
-def _bytes(value: str) -> bytes:
-    return f'"{value}"'.encode()
-
-
-def _text(value: bytes | None) -> str | None:
-    """The value of a record; `None` for bytes that do not decode."""
-    if value is None or not value.startswith(b'"') or not value.endswith(b'"'):
-        return None
-    return value[1:-1].decode()
 
 
 def _told(partition: TopicPartition, record: Record) -> str:

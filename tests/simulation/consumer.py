@@ -107,7 +107,6 @@ class Listener:
         if what == "revoked":
             # Whoever asks it to join again from now on is answered by the join that follows.
             self._consumer.link.is_joining = True
-            broker.checker.revoking(self._consumer)
         try:
             await callback(ordered)
         except Exception as error:
@@ -115,7 +114,7 @@ class Listener:
             broker.checker.complain(f"a rebalance callback raised {error!r}")
             raise
         if what == "revoked":
-            broker.checker.revoked(self._consumer)
+            broker.checker.holdings.revoked(self._consumer)
 
 
 class SimulatedConsumer:
@@ -152,7 +151,7 @@ class SimulatedConsumer:
 
     async def stop(self) -> None:
         await self._inner.stop()
-        self.broker.checker.revoked(self)
+        self.broker.checker.holdings.revoked(self)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return SortedPartitions(self._inner.assignment())
@@ -197,7 +196,7 @@ class SimulatedConsumer:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._inner.seek(partition, offset)
-        self.broker.checker.sought(self, partition, offset)
+        self.broker.checker.holdings.sought(self, partition, offset)
 
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]

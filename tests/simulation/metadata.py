@@ -1,8 +1,8 @@
 """Reads the finished offsets in a commit's metadata, with no code of the runtime's.
 
-The text is `1:form:base:data`: the form is `b` or `r`, the base is the committed offset, the data is
-base64. A bitset has one bit for each offset from the base on, the lowest first in each byte. Runs
-are pairs of varints: offsets left out, offsets in a row.
+The text is `1:form:base:data`: the form is `b` or `r`, the base is the committed offset, and the
+data is base64. A bitset has one bit for each offset from the base on, the lowest first in each
+byte. Runs are pairs of varints: offsets left out, offsets in a row.
 """
 
 import base64
