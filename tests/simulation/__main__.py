@@ -18,7 +18,12 @@ def main() -> int:
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     started = time.monotonic()
 
+    told: set[int] = set()
+
     def on_progress(so_far: Batch) -> None:
+        for seed in sorted(so_far.failed.keys() - told):
+            print(f"seed {seed}: {so_far.failed[seed]}", file=sys.stderr, flush=True)
+        told.update(so_far.failed)
         rate = so_far.seeds / max(time.monotonic() - started, 1e-9)
         line = f"{so_far.seeds} of {len(seeds)} seeds, {len(so_far.failed)} failed, {rate:.0f}/s"
         if sys.stderr.isatty():

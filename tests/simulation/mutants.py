@@ -133,7 +133,7 @@ def replay_goes_on_where_it_was() -> AbstractContextManager[None]:
     def resume(assignment: Assignment, put_back: Mapping[Any, int], **_but: object) -> None:
         for name in assignment._suspended:
             if name in put_back:
-                assignment._consumer.seek(name, put_back[name])
+                assignment.consumer.seek(name, put_back[name])
             assignment.partitions[name] = Partition(name, until=assignment.until.get(name))
         assignment._suspended.clear()
 
@@ -202,8 +202,9 @@ def failed_acknowledgement_counts() -> AbstractContextManager[None]:
 
 
 def work_in_flight_is_said_to_be_finished() -> AbstractContextManager[None]:
-    def finished_ahead(frontier: Frontier) -> list[int]:
-        return [*frontier._finished, *list(frontier._pending)[1:][-1:]]
+    def finished_ahead(frontier: Frontier) -> set[int]:
+        in_flight = frontier._pending[frontier._head + 1 :][-1:]
+        return frontier._finished.union(in_flight)
 
     return replaced(Frontier, "finished_ahead", property(finished_ahead))
 
