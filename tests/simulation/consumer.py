@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from tests.simulation.broker import SimulatedBroker
 
 
+_LATE_SECONDS = 1.0
+"""Longest way of a fetch; a rebalance can begin and end meanwhile."""
+
+
 class SortedPartitions(frozenset[TopicPartition]):
     """A set whose order is not that of its hashes, which differ from process to process."""
 
@@ -107,6 +111,10 @@ class Listener:
         if what == "revoked":
             # Whoever asks it to join again from now on is answered by the join that follows.
             self._consumer.link.is_joining = True
+        else:
+            # Records are delivered before the callback is through, as they are on Kafka.
+            world = self._consumer.line.world
+            await asyncio.sleep(world.dice.seconds(world.latency_seconds))
         try:
             await callback(ordered)
         except Exception as error:
@@ -130,7 +138,7 @@ class SimulatedConsumer:
         self.broker = broker
         self.group = config.group
         self.process = line.process
-        self._line = line
+        self.line = line
         self._wire = Wire(line)
         group = broker.group(config.group)
         self.link = CoordinatorLink(broker, group, line)
@@ -146,7 +154,7 @@ class SimulatedConsumer:
         self.resume = self._inner.resume
 
     async def start(self) -> None:
-        await self._line.pass_over()
+        await self.line.pass_over()
         await self._inner.start()
 
     async def stop(self) -> None:
@@ -163,14 +171,16 @@ class SimulatedConsumer:
         max_records: int,
         timeout_seconds: float,
     ) -> Mapping[TopicPartition, Sequence[Record]]:
-        if partitions and self._line.world.dice.strikes(Fault.FETCH_FAILED):
+        if partitions and self.line.world.dice.strikes(Fault.FETCH_FAILED):
             raise BrokerError("the fetch failed")
         if partitions:
-            await self._line.pass_over()
+            await self.line.pass_over()
+        if partitions and self.line.world.dice.strikes(Fault.FETCH_LATE):
+            await asyncio.sleep(self.line.world.dice.seconds(_LATE_SECONDS))
         fetched = await self._inner.fetch(
             partitions, max_records=max_records, timeout_seconds=timeout_seconds
         )
-        if self._line.is_cut:
+        if self.line.is_cut:
             raise BrokerError("this process is gone")
         for partition, records in fetched.items():
             self.broker.checker.delivered(self, partition, records)
@@ -178,7 +188,7 @@ class SimulatedConsumer:
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         # As on Kafka, nobody asks whether the partitions are this member's; the checker does.
-        dice = self._line.world.dice
+        dice = self.line.world.dice
         ending = dice.one_of(
             Fault.COMMIT_FAILED, Fault.COMMIT_LIED, Fault.COMMIT_REFUSED, Fault.COMMIT_SILENT
         )
@@ -211,8 +221,8 @@ class SimulatedConsumer:
         return await self._inner.end_offsets(partitions)
 
     async def _ask(self) -> None:
-        await self._line.pass_over()
-        if self._line.world.dice.strikes(Fault.OFFSETS_FAILED):
+        await self.line.pass_over()
+        if self.line.world.dice.strikes(Fault.OFFSETS_FAILED):
             raise BrokerError("no offsets for now")
 
     def _store(
@@ -223,7 +233,7 @@ class SimulatedConsumer:
         answer: "asyncio.Future[None]",
     ) -> None:
         """What the coordinator does with a commit when it arrives."""
-        world = self._line.world
+        world = self.line.world
         error: BrokerError | None = None
         if ending is Fault.COMMIT_FAILED:
             error = BrokerError("the commit failed")

@@ -34,6 +34,7 @@ class Fault(StrEnum):
     COMMIT_REFUSED = "commit refused"
     COMMIT_SILENT = "commit silent"
     FETCH_FAILED = "fetch failed"
+    FETCH_LATE = "fetch late"
     OFFSETS_FAILED = "offsets failed"
     GAP = "gap"
     OUTAGE = "outage"
@@ -89,11 +90,12 @@ _ON_THE_WIRE = {
     Fault.BATCH_LATE: 0.2,
     Fault.SEND_REFUSED: 0.05,
     Fault.PRODUCER_REFUSED: 0.4,
-    Fault.COMMIT_FAILED: 0.3,
+    Fault.COMMIT_FAILED: 0.5,
     Fault.COMMIT_LIED: 0.3,
     Fault.COMMIT_REFUSED: 0.1,
     Fault.COMMIT_SILENT: 0.1,
     Fault.FETCH_FAILED: 0.1,
+    Fault.FETCH_LATE: 0.3,
     Fault.OFFSETS_FAILED: 0.3,
     Fault.GAP: 0.3,
 }
@@ -171,6 +173,7 @@ class Scenario:
         events: times and kinds of the faults that happen at a moment.
         config: settings of the workers.
         session_seconds: after which an unheard member is evicted.
+        after_seconds: how long requests go on failing when nothing else happens any more.
         until_end: whether the rest is done by a last worker that ends by itself.
     """
 
@@ -188,6 +191,7 @@ class Scenario:
     events: tuple[tuple[float, Fault], ...]
     config: RuntimeConfig
     session_seconds: float
+    after_seconds: float
     until_end: bool
 
     @property
@@ -249,6 +253,7 @@ def draw(seed: int) -> Scenario:
             shutdown_drain_seconds=300.0 if clean else rng.choice((3.0, 10.0)),
         ),
         session_seconds=rng.choice((3.0, 6.0)),
+        after_seconds=rng.choice((0.0, 0.0, 10.0)),
         until_end=rng.random() < 0.2,
     )
 

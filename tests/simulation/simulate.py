@@ -134,6 +134,7 @@ class Run:
         writing = self.loop.create_task(feed(self.broker, scenario, self.clock))
         await Chaos(self).run()
         await writing
+        await asyncio.sleep(scenario.after_seconds)
         self._end_faults()
         if scenario.until_end:
             await self._stop_all()
