@@ -60,7 +60,7 @@ peers: $(PEERS:%=.venv-peers-%/.installed)
 # The runtime on a virtual clock, with faults drawn from seeds: make simulate SEEDS=100000
 SEEDS ?= 10000
 simulate: install
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 format: install
 	$(BIN)/ruff check --fix .
