@@ -1,6 +1,7 @@
 """Run seeds, or replay one: `python -m tests.simulation --seeds 10000`, `--seed 7`."""
 
 import argparse
+import signal
 import sys
 import time
 from contextlib import nullcontext
@@ -15,6 +16,7 @@ def main() -> int:
     arguments = _arguments()
     if arguments.seed is not None:
         return _replay(arguments.seed, arguments.mutant)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     started = time.monotonic()
 

@@ -1,6 +1,7 @@
 """Many seeds: what failed, which faults happened, how often each rule was looked at."""
 
 import gc
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from tests.simulation.scenario import Fault
 from tests.simulation.simulate import simulate
 
-CHUNK = 50
+CHUNK = 25
 
 
 @dataclass(slots=True)
@@ -66,10 +67,14 @@ def run_parallel(
 ) -> Batch:
     """Run seeds in several processes."""
     total = Batch()
-    with ProcessPoolExecutor(processes, initializer=gc.freeze) as pool:
-        for part in pool.map(run_here, _chunks(seeds)):
-            total.add(part)
-            on_progress(total)
+    with ProcessPoolExecutor(processes, initializer=_start) as pool:
+        try:
+            for part in pool.map(run_here, _chunks(seeds)):
+                total.add(part)
+                on_progress(total)
+        except BaseException:  # interrupted: what has not begun is not to begin
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     return total
 
 
@@ -79,6 +84,13 @@ def first_found(seeds: Iterable[int]) -> tuple[int, str] | None:
         if complaints := simulate(seed).complaints:
             return seed, complaints[0]
     return None
+
+
+def _start() -> None:
+    """The one that started this process ends it, after the seeds that it has begun."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
 
 
 def _chunks(seeds: Sequence[int]) -> Iterator[Sequence[int]]:
