@@ -27,9 +27,9 @@ class Assignment:
         self._suspended: dict[TopicPartition, Partition] = {}
 
     @property
-    def suspended(self) -> bool:
-        """Whether partitions wait for `resume`."""
-        return bool(self._suspended)
+    def suspended(self) -> Collection[TopicPartition]:
+        """Partitions that wait for `resume`."""
+        return self._suspended.keys()
 
     def open(self, names: Iterable[TopicPartition], put_back: Mapping[TopicPartition, int]) -> None:
         """Take over newly assigned partitions, from where the group has committed.

@@ -5,7 +5,7 @@ Hot path: `_admit` takes whole chunks.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError, OffsetOutOfRangeError, UnreadableRecordError
@@ -85,10 +85,13 @@ class Intake:
         """Poll the consumer again; records are taken after `go_on`."""
         self._attached.set()
 
-    def take_put_back(self) -> dict[TopicPartition, int]:
-        """First offsets that were delivered while their partition was not open; once."""
-        taken, self._put_back = self._put_back, {}
-        return taken
+    def take_put_back(self, names: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """First offsets of these that were delivered while their partition was not open; once."""
+        return {n: self._put_back.pop(n) for n in list(self._put_back) if n in names}
+
+    def forget_put_back(self) -> None:
+        """Nothing was delivered that anybody here will ask for again."""
+        self._put_back.clear()
 
     async def run(self) -> None:
         """Fetch until cancelled."""

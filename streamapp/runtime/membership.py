@@ -66,7 +66,7 @@ class Membership:
             metrics.rebalances += 1
             metrics.cut_off_since = None
         self._progress.assigned(partitions)
-        self._assignment.open(partitions, self._intake.take_put_back())
+        self._assignment.open(partitions, self._intake.take_put_back(partitions))
         if self._replay.needed.is_set():
             self._assignment.suspend()  # there is no producer now; they open with the others
         if not self._ending:
@@ -145,7 +145,7 @@ class Membership:
 
     def _let_go(self) -> None:
         self._assignment.close()
-        self._intake.take_put_back()
+        self._intake.forget_put_back()
         self._in_flight.forget()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from streamapp.errors import BrokerError
 from streamapp.policies.backoff import Backoff
@@ -82,18 +82,19 @@ class Replay:
                 held = await self._in_flight.quiet(self._env.config.stop_timeout_seconds)
                 usable = producer.is_current(self._generation)
             self.needed.clear()
-            put_back = self._intake.take_put_back()
-            self._open(put_back, held)
+            self._open(held)
             while self._assignment.suspended and not self.needed.is_set():
                 held = await self._in_flight.quiet(LOOK_SECONDS)
                 if not self.needed.is_set():
-                    self._open(put_back, held)
+                    self._open(held)
 
-    def _open(
-        self, put_back: Mapping[TopicPartition, int], held: Collection[TopicPartition]
-    ) -> None:
-        """Open what no attempt is in the way of: a stuck one holds its own partition only."""
-        self._assignment.resume(put_back, but=held)
+    def _open(self, held: Collection[TopicPartition]) -> None:
+        """Open what no attempt is in the way of: a stuck one holds its own partition only.
+
+        What was put back of other partitions is left to their assignment, which may just be due.
+        """
+        names = [name for name in self._assignment.suspended if name not in held]
+        self._assignment.resume(self._intake.take_put_back(names), but=held)
         self._intake.room()
 
     async def _refresh_limits(self) -> None:
