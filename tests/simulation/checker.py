@@ -63,8 +63,8 @@ class Checker:
         self.parts = self.outcomes.parts
         # A partition of which an attempt does not end stays closed: its records are forgotten, but
         # that is seen only when they are asked for again.
-        stubborn = Fault.STUBBORN in agents.scenario.shares
-        self.holdings = Holdings(self.outcomes, self.complain, is_exact=not stubborn)
+        stuck = {Fault.STUBBORN, Fault.SLOW_THREAD} & agents.scenario.shares.keys()
+        self.holdings = Holdings(self.outcomes, self.complain, is_exact=not stuck)
         self._agents = agents
         self._by_source = {part.source: part for part in self.parts}
         self._by_group = {part.group: part for part in self.parts}

@@ -122,9 +122,17 @@ def drain_forgets_a_lane() -> AbstractContextManager[None]:
 
 
 def put_back_forgotten() -> AbstractContextManager[None]:
-    def take_put_back(intake: Intake) -> dict[object, int]:
+    def take_put_back(intake: Intake, _names: object) -> dict[object, int]:
         intake._put_back = {}
         return {}
+
+    return replaced(Intake, "take_put_back", take_put_back)
+
+
+def replay_takes_what_belongs_to_an_assignment() -> AbstractContextManager[None]:
+    def take_put_back(intake: Intake, _names: object) -> dict[Any, int]:
+        taken, intake._put_back = intake._put_back, {}
+        return taken
 
     return replaced(Intake, "take_put_back", take_put_back)
 
@@ -296,6 +304,7 @@ SECOND: Mapping[str, Mutant] = {
     mutant.__name__: mutant
     for mutant in (
         put_back_forgotten,
+        replay_takes_what_belongs_to_an_assignment,
         replay_goes_on_where_it_was,
         failed_commit_taken_for_good,
         bound_ignored,

@@ -22,6 +22,10 @@ def has_rebalances(scenario: Scenario) -> bool:
     return bool(kinds & {Fault.REBALANCE, Fault.JOIN}) and scenario.latency_seconds > 0.1
 
 
+def replays_and_rebalances(scenario: Scenario) -> bool:
+    return has_rebalances(scenario) and bool(LOST_BATCHES & scenario.rates.keys())
+
+
 def retries_fused_stages(scenario: Scenario) -> bool:
     last = scenario.stages[-1]
     return last.fused and last.action is ErrorPolicy.RETRY and Fault.TRANSIENT in scenario.shares
@@ -34,6 +38,7 @@ def fails_commits_at_the_end(scenario: Scenario) -> bool:
 NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "drain_forgets_a_lane": lambda scenario: scenario.is_clean,
     "put_back_forgotten": has_rebalances,
+    "replay_takes_what_belongs_to_an_assignment": replays_and_rebalances,
     "failed_commit_taken_for_good": fails_commits_at_the_end,
     "failures_of_one_value_count_for_the_next": retries_fused_stages,
     "outputs_of_a_replay_are_kept": lambda scenario: bool(LOST_BATCHES & scenario.rates.keys()),
