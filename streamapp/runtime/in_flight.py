@@ -65,6 +65,7 @@ class InFlight:
         """Forget what is not running: it will be delivered again."""
         self._lanes.drop_waiting(self._keep)
         self._retries.drop(self._keep)
+        self.changed.set()  # another drain may wait for what was dropped
 
     def stop_at(self, stopped: StageStoppedError) -> None:
         """Start nothing more, but for what stands before this record: the next run begins there."""
@@ -81,6 +82,7 @@ class InFlight:
         self._retries.drop()
         self._lanes.abandon()
         self._delivery.discard()
+        self.changed.set()  # a drain may wait for what was forgotten
 
     async def drain(self, deadline_seconds: float, given_up: asyncio.Event) -> bool:
         """Finish what runs; whether that was done in time, and before it was given up."""
