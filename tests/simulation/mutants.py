@@ -6,7 +6,7 @@ runtime for what it might miss.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from streamapp.errors import BrokerError
@@ -227,6 +227,23 @@ def attempt_that_waits_leaves_its_key() -> AbstractContextManager[None]:
     return replaced(Burst, "register", register)
 
 
+def drain_is_not_told_of_what_is_dropped() -> AbstractContextManager[None]:
+    def drop_waiting(in_flight: InFlight) -> None:
+        in_flight._lanes.drop_waiting(in_flight._keep)
+        in_flight._retries.drop(in_flight._keep)
+
+    def forget(in_flight: InFlight) -> None:
+        in_flight._lanes.drop_waiting(lambda _work: False)
+        in_flight._retries.drop()
+        in_flight._lanes.abandon()
+        in_flight._delivery.discard()
+
+    stack = ExitStack()
+    stack.enter_context(replaced(InFlight, "drop_waiting", drop_waiting))
+    stack.enter_context(replaced(InFlight, "forget", forget))
+    return stack
+
+
 def replay_meets_its_own_attempts() -> AbstractContextManager[None]:
     async def quiet(in_flight: InFlight, _seconds: float) -> frozenset[Any]:
         in_flight._lanes.abandon()
@@ -314,6 +331,7 @@ SECOND: Mapping[str, Mutant] = {
         failed_acknowledgement_counts,
         work_in_flight_is_said_to_be_finished,
         attempt_that_waits_leaves_its_key,
+        drain_is_not_told_of_what_is_dropped,
         replay_meets_its_own_attempts,
         last_that_waits_goes_first,
         dead_letter_in_place_of_outputs,

@@ -8,10 +8,10 @@ import pytest
 from streamapp.policies.policy import ErrorPolicy
 from tests.simulation.batch import first_found
 from tests.simulation.mutants import FIRST, MUTANTS, SECOND
-from tests.simulation.scenario import Fault, Scenario, draw
+from tests.simulation.scenario import LONGEST_DRAIN_SECONDS, Fault, Scenario, draw
 from tests.simulation.test_seeds import ROOT
 
-MOST_SEEDS = 60
+MOST_SEEDS = 100
 """Of those in which the bug can matter at all."""
 
 LOST_BATCHES = {Fault.BATCH_LOST, Fault.BATCH_LIED, Fault.BATCH_VANISHED, Fault.SEND_REFUSED}
@@ -31,12 +31,18 @@ def retries_fused_stages(scenario: Scenario) -> bool:
     return last.fused and last.action is ErrorPolicy.RETRY and Fault.TRANSIENT in scenario.shares
 
 
+def stops_and_drains_long(scenario: Scenario) -> bool:
+    stops = any(stage.last_word is ErrorPolicy.STOP for stage in scenario.stages)
+    return stops and scenario.config.shutdown_drain_seconds > LONGEST_DRAIN_SECONDS
+
+
 def fails_commits_at_the_end(scenario: Scenario) -> bool:
     return scenario.rates.get(Fault.COMMIT_FAILED, 0.0) > 0.2 and scenario.after_seconds > 0
 
 
 NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "drain_forgets_a_lane": lambda scenario: scenario.is_clean,
+    "drain_is_not_told_of_what_is_dropped": stops_and_drains_long,
     "put_back_forgotten": has_rebalances,
     "replay_takes_what_belongs_to_an_assignment": replays_and_rebalances,
     "failed_commit_taken_for_good": fails_commits_at_the_end,
@@ -48,7 +54,7 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
 
 def seeds_for(name: str) -> list[int]:
     needs = NEEDS.get(name)
-    return [seed for seed in range(2000) if needs is None or needs(draw(seed))][:MOST_SEEDS]
+    return [seed for seed in range(3000) if needs is None or needs(draw(seed))][:MOST_SEEDS]
 
 
 @pytest.mark.parametrize("name", MUTANTS)
