@@ -185,7 +185,7 @@ class Burst:
                 lane.work = lane.deadline = work = None
                 self.register()  # another may have begun and suspended meanwhile
                 slice_end = self._slice.end  # others have had their turns
-                if ready.first:
+                if ready.first or ready.chunk() is not chunk:  # a drain may have dropped it
                     leaves = False
                     break
             if ended >= slice_end:
