@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _LATE_SECONDS = 1.0
-"""Longest way of a fetch; a rebalance can begin and end meanwhile."""
+"""Longest way of a late fetch, in which a rebalance can begin and end, and of an assignment."""
 
 
 class SortedPartitions(frozenset[TopicPartition]):
@@ -114,7 +114,9 @@ class Listener:
         else:
             # Records are delivered before the callback is through, as they are on Kafka.
             world = self._consumer.line.world
-            await asyncio.sleep(world.dice.seconds(world.latency_seconds))
+            late = world.dice.strikes(Fault.ASSIGNMENT_LATE)
+            longest = _LATE_SECONDS if late else world.latency_seconds
+            await asyncio.sleep(world.dice.seconds(longest))
         try:
             await callback(ordered)
         except Exception as error:

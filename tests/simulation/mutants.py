@@ -6,7 +6,7 @@ runtime for what it might miss.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from streamapp.errors import BrokerError
@@ -227,7 +227,8 @@ def attempt_that_waits_leaves_its_key() -> AbstractContextManager[None]:
     return replaced(Burst, "register", register)
 
 
-def drain_is_not_told_of_what_is_dropped() -> AbstractContextManager[None]:
+@contextmanager
+def drain_is_not_told_of_what_is_dropped() -> Iterator[None]:
     def drop_waiting(in_flight: InFlight) -> None:
         in_flight._lanes.drop_waiting(in_flight._keep)
         in_flight._retries.drop(in_flight._keep)
@@ -238,10 +239,11 @@ def drain_is_not_told_of_what_is_dropped() -> AbstractContextManager[None]:
         in_flight._lanes.abandon()
         in_flight._delivery.discard()
 
-    stack = ExitStack()
-    stack.enter_context(replaced(InFlight, "drop_waiting", drop_waiting))
-    stack.enter_context(replaced(InFlight, "forget", forget))
-    return stack
+    with (
+        replaced(InFlight, "drop_waiting", drop_waiting),
+        replaced(InFlight, "forget", forget),
+    ):
+        yield
 
 
 def replay_meets_its_own_attempts() -> AbstractContextManager[None]:

@@ -35,6 +35,7 @@ class Fault(StrEnum):
     COMMIT_SILENT = "commit silent"
     FETCH_FAILED = "fetch failed"
     FETCH_LATE = "fetch late"
+    ASSIGNMENT_LATE = "assignment late"  # told long after the first records can be fetched
     OFFSETS_FAILED = "offsets failed"
     GAP = "gap"
     OUTAGE = "outage"
@@ -70,6 +71,8 @@ CLEAN = frozenset(
         Fault.LEAVE,
         Fault.REBALANCE,
         Fault.GAP,
+        Fault.FETCH_LATE,
+        Fault.ASSIGNMENT_LATE,
         Fault.BURN,
         Fault.TRANSIENT,
         Fault.PERMANENT,
@@ -96,6 +99,7 @@ _ON_THE_WIRE = {
     Fault.COMMIT_SILENT: 0.1,
     Fault.FETCH_FAILED: 0.1,
     Fault.FETCH_LATE: 0.3,
+    Fault.ASSIGNMENT_LATE: 0.6,
     Fault.OFFSETS_FAILED: 0.3,
     Fault.GAP: 0.3,
 }

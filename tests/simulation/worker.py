@@ -105,7 +105,7 @@ class Worker:
         """A service may end with the broker's errors and a policy's word, and no others."""
         run = self._run
         run.trace(f"ended with {type(error).__name__}")
-        stubborn = Fault.STUBBORN in run.scenario.shares
+        stubborn = bool({Fault.STUBBORN, Fault.SLOW_THREAD} & run.scenario.shares.keys())
         if isinstance(error, (BrokerError, StageStoppedError)):
             return
         if not (stubborn and isinstance(error, DrainTimeoutError)):
