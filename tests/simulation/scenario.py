@@ -290,6 +290,6 @@ def _stage(rng: random.Random, wanted: Collection[Fault], *, fused: bool) -> Sta
         retries=rng.randint(1, 3),
         then=rng.choice(ends),
         fan_out=rng.choice((1, 1, 3)),
-        max_key_backlog_records=rng.choice((1, 4, NO_BACKLOG)) if backlog else NO_BACKLOG,
+        max_key_backlog_records=rng.choice((1, 1, 2, 4)) if backlog else NO_BACKLOG,
         stops_on_backlog=rng.random() < 0.3 and not hopeless,
     )

@@ -34,6 +34,7 @@ _ENDLESS = 1_000_000
 _FOREVER_SECONDS = 1e9
 
 _MOST_THREADS = 16
+_JUST_SECONDS = 1.0
 
 _WAITED_FOR_SECONDS = 5.0
 """An attempt that goes on for longer after it was cancelled is not waited for."""
@@ -97,7 +98,8 @@ class Agents:
     def running(self, process: str) -> list[tuple[int, str]]:
         """Values in the hands of agents of this process."""
         now = self._loop.time()
-        in_threads = [value for until, value in self._threads[process] if until >= now]
+        # One that has just ended may not have been taken note of by its lane.
+        in_threads = [v for until, v in self._threads[process] if until >= now - _JUST_SECONDS]
         in_tasks = [value for value, count in self._attempts.get(process, {}).items() if count]
         return in_tasks + [(i, v) for i in range(len(self.scenario.stages)) for v in in_threads]
 
