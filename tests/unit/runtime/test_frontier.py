@@ -3,13 +3,14 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamapp.runtime.commit_metadata import decode, encode
 from streamapp.runtime.frontier import Frontier
 
 
+@settings(max_examples=1000, deadline=None)  # as many orders as the fault test asks for
 @given(
     gaps=st.lists(st.integers(1, 5), min_size=1, max_size=60),
     seed=st.integers(),
