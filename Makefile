@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 PEERS := shared quix pathway
 
-.PHONY: install demo test test-lowest lint format simulate bench peers million clean
+.PHONY: install demo test test-lowest lint format simulate bench peers million torture clean
 
 install: $(VENV)/.installed
 
@@ -69,6 +69,10 @@ format: install
 # A million records through four stages on a real Kafka, and every one accounted for.
 million: install
 	$(BIN)/python -m benchmarks.million $(ARGS)
+
+# Faults on a real Kafka, every record counted; half an hour: make torture ARGS="--only outage"
+torture: install
+	@$(BIN)/python -m tests.torture --write $(ARGS)
 
 clean:
 	@test ! -x $(BIN)/streamapp || $(BIN)/streamapp broker down

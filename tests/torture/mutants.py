@@ -1,0 +1,66 @@
+"""Workers with a planted bug: `python -m tests.torture.mutants MUTANT run ...`.
+
+Each is planted where the runtime meets its Kafka client, so that it does not depend on how the
+runtime is built.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from streamapp.brokers.kafka.consumer import KafkaConsumer
+from streamapp.brokers.kafka.producer import KafkaProducer
+from streamapp.brokers.protocols import CommittedOffset
+from streamapp.cli.main import main
+from streamapp.record import TopicPartition
+
+
+def commit_early() -> None:
+    """What was fetched is committed at once, before it is worked on."""
+    fetch = KafkaConsumer.fetch
+
+    async def fetch_and_commit(self: KafkaConsumer, *args: Any, **options: Any) -> Any:
+        batches = await fetch(self, *args, **options)
+        held = self.assignment()
+        await self.commit(
+            {
+                TopicPartition(*name): CommittedOffset(records[-1].offset + 1)
+                for name, records in batches.items()
+                if TopicPartition(*name) in held
+            }
+        )
+        return batches
+
+    KafkaConsumer.fetch = fetch_and_commit  # type: ignore[method-assign]  # the bug
+
+
+def no_ack() -> None:
+    """Outputs count as written when they are sent: no acknowledgement is waited for."""
+
+    def make_hasty(self: KafkaProducer) -> Any:
+        return AIOKafkaProducer(
+            **self._connection.options(),
+            acks=0,
+            max_batch_size=self._config.max_batch_bytes,
+            request_timeout_ms=int(self._config.request_timeout_seconds * 1000),
+        )
+
+    KafkaProducer._make_client = make_hasty  # type: ignore[method-assign]  # the bug
+
+
+def unordered() -> None:
+    """Records of one key side by side; the pipeline reads it from its environment."""
+
+
+MUTANTS: Mapping[str, Callable[[], None]] = {
+    "commit-early": commit_early,
+    "no-ack": no_ack,
+    "unordered": unordered,
+}
+
+
+if __name__ == "__main__":
+    MUTANTS[sys.argv.pop(1)]()
+    main()

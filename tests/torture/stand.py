@@ -1,0 +1,137 @@
+"""A pipeline under torture: its topics, its feeder, its workers, and those who look at it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.kafka import Kafka, unique_name
+from tests.torture.feeder import Feeder
+from tests.torture.outcome import Outcome
+from tests.torture.pipeline import STAGE
+from tests.torture.verdict import Seen, judge, read
+from tests.torture.watch import Watch
+from tests.torture.workers import UNREACHABLE, Fleet
+
+KEYS = 400
+_DRAIN_SECONDS = 180.0
+
+
+def now_ms() -> int:
+    """The time, as brokers stamp records."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Everything that a scenario works with.
+
+    Attributes:
+        kafka: the broker, without anything between.
+        name: of the pipeline.
+        partitions: of source and sink.
+        feeder: writes to the source.
+        fleet: the workers.
+        watch: how far they are.
+        outcome: what is found.
+    """
+
+    kafka: Kafka
+    name: str
+    partitions: int
+    feeder: Feeder
+    fleet: Fleet
+    watch: Watch
+    outcome: Outcome
+
+    @classmethod
+    @asynccontextmanager
+    async def on(
+        cls,
+        kafka: Kafka,
+        folder: Path,
+        outcome: Outcome,
+        *,
+        partitions: int,
+        replicas: int = 1,
+        wait_ms: float = 5.0,
+        worker_servers: str | None = None,
+    ) -> AsyncIterator["Stand"]:
+        """Create the topics; at the end of the block nothing of it runs.
+
+        Args:
+            kafka: the broker.
+            folder: for what the workers say.
+            outcome: filled in.
+            partitions: of source and sink.
+            replicas: of every topic.
+            wait_ms: how long the agent waits with each record, on average.
+            worker_servers: what the workers connect to, such as a proxy; by default the broker.
+        """
+        name = unique_name(outcome.scenario)
+        folder = folder / name
+        folder.mkdir(parents=True)
+        # Time stamps by the broker: one clock tells when each output came.
+        await kafka.create_topics(
+            {f"{name}.in": partitions, f"{name}.out": partitions, f"{name}.{STAGE}.dlq": 1},
+            replication_factor=replicas,
+            config={"message.timestamp.type": "LogAppendTime"},
+        )
+        servers = kafka.bootstrap_servers
+        watch = Watch(servers, f"{name}.{STAGE}", f"{name}.in", f"{name}.out", partitions)
+        async with (
+            Feeder.on(servers, f"{name}.in", keys=KEYS) as feeder,
+            Fleet.of(
+                name,
+                worker_servers or servers,
+                folder,
+                mutant=outcome.mutant,
+                wait_ms=wait_ms,
+            ) as fleet,
+        ):
+            yield cls(kafka, name, partitions, feeder, fleet, watch, outcome)
+
+    async def unfinished(self) -> int:
+        """Records that are not committed, at the moment of a fault; there have to be some."""
+        lag = await self.watch.lag()
+        self.outcome.check(lag > 0, "the work was done before the fault")
+        return lag
+
+    async def settled(self) -> int:
+        """Records in the sink once the broker has worked off what killed workers had sent."""
+        before = await self.watch.written()
+        while True:
+            await asyncio.sleep(0.5)
+            now = await self.watch.written()
+            if now == before:
+                return now
+            before = now
+
+    async def finish(self, *, seconds: float = _DRAIN_SECONDS) -> None:
+        """Let the workers drain the source, then stop them; each has to end well."""
+        await self.feeder.stop()
+        await self.watch.until_drained(seconds=seconds)
+        for worker, code in await self.fleet.stop_all():
+            self.outcome.check(code == 0, f"worker {worker.name} ended with {code}")
+
+    async def verify(self, *, min_records: int, max_duplicates: int) -> list[Seen]:
+        """Drain the topics with a plain client and judge; the outputs, for further figures."""
+        servers = self.kafka.bootstrap_servers
+        source = await read(servers, self.watch.source)
+        outputs = await read(servers, self.watch.sink)
+        letters = await read(servers, f"{self.name}.{STAGE}.dlq")
+        feeder = self.feeder
+        counts = judge(feeder.acknowledged, feeder.unknown, source, outputs, len(letters))
+        self.outcome.counted(counts, min_records=min_records, max_duplicates=max_duplicates)
+        return outputs
+
+    def check_ends(self) -> None:
+        """No worker has ended but by a signal, in good order, or because Kafka was away."""
+        for worker in self.fleet.workers:
+            code = worker.process.returncode
+            self.outcome.check(
+                code is None or code in (0, UNREACHABLE) or code < 0,
+                f"worker {worker.name} ended with {code}: {worker.said()}",
+            )

@@ -1,0 +1,159 @@
+"""What came out, held against what went in: exact counts, by a plain client alone."""
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.verifier.drain import drain
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A record that stands in a topic.
+
+    Attributes:
+        id: which record of the feeder.
+        key: its key.
+        partition: where it stands.
+        appended_ms: when the broker took it.
+        pid: the worker that wrote it; 0 in the source.
+    """
+
+    id: int
+    key: bytes
+    partition: int
+    appended_ms: int
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the verifier counted, in records.
+
+    Attributes:
+        acknowledged: sends that the broker acknowledged.
+        unknown: sends of which nobody knows.
+        source: records that stand in the source.
+        outputs: records that stand in the sink.
+        lost: records of the source without an output.
+        forgotten: acknowledged records that are not in the source: the broker lost them.
+        duplicates: outputs beyond one for each record of the source.
+        strangers: outputs that no record of the source asked for, or with another key.
+        inversions: first outputs that come after one of a later record of their key.
+        dead_letters: records in the dead-letter topic.
+    """
+
+    acknowledged: int
+    unknown: int
+    source: int
+    outputs: int
+    lost: int
+    forgotten: int
+    duplicates: int
+    strangers: int
+    inversions: int
+    dead_letters: int
+    examples: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+async def read(bootstrap_servers: str, topic: str) -> list[Seen]:
+    """All records of a topic; within a partition in their order."""
+    found = []
+    async for record in drain(bootstrap_servers, topic):
+        value = json.loads(record.value)
+        found.append(
+            Seen(
+                value["id"],
+                record.key or b"",
+                record.partition,
+                record.timestamp,
+                value.get("pid", 0),
+            )
+        )
+    return found
+
+
+def judge(
+    acknowledged: Collection[int],
+    unknown: Collection[int],
+    source: Sequence[Seen],
+    outputs: Sequence[Seen],
+    dead_letters: int,
+) -> Counts:
+    """Compare; no allowance is made for anything."""
+    wanted, written = Counter(one.id for one in source), Counter(one.id for one in outputs)
+    lost = wanted.keys() - written.keys()
+    forgotten = set(acknowledged) - wanted.keys()
+    repeated = {
+        number: count - wanted[number]
+        for number, count in written.items()
+        if number in wanted and count > wanted[number]
+    }
+    keys = {one.id: one.key for one in source}
+    strangers = [one.id for one in outputs if keys.get(one.id) != one.key]
+    inverted = _inverted(source, outputs)
+    return Counts(
+        acknowledged=len(acknowledged),
+        unknown=len(unknown),
+        source=len(source),
+        outputs=len(outputs),
+        lost=len(lost),
+        forgotten=len(forgotten),
+        duplicates=sum(repeated.values()),
+        strangers=len(strangers),
+        inversions=len(inverted),
+        dead_letters=dead_letters,
+        examples={
+            "lost": sorted(lost)[:5],
+            "forgotten": sorted(forgotten)[:5],
+            "duplicates": sorted(repeated)[:5],
+            "strangers": strangers[:5],
+            "inversions": inverted[:5],
+        },
+    )
+
+
+def _inverted(source: Iterable[Seen], outputs: Iterable[Seen]) -> list[int]:
+    """First outputs whose key had an output of a later record before."""
+    place = {one.id: i for i, one in reversed(list(enumerate(source)))}
+    latest: dict[bytes, int] = {}
+    seen: set[int] = set()
+    found = []
+    for one in outputs:
+        if one.id in seen or one.id not in place:
+            continue
+        seen.add(one.id)
+        before = latest.get(one.key, -1)
+        if place[one.id] < before:
+            found.append(one.id)
+        latest[one.key] = max(before, place[one.id])
+    return found
+
+
+def longest_gaps(
+    outputs: Iterable[Seen], partitions: int, *, since_ms: int, until_ms: int
+) -> list[float]:
+    """Longest time without an output, in seconds, of each partition between two moments."""
+    times: list[list[int]] = [[since_ms] for _ in range(partitions)]
+    for one in outputs:
+        if since_ms <= one.appended_ms <= until_ms:
+            times[one.partition].append(one.appended_ms)
+    gaps = []
+    for own in times:
+        own.append(until_ms)
+        own.sort()
+        gaps.append(max(b - a for a, b in itertools.pairwise(own)) / 1000)
+    return gaps
+
+
+def recovery_seconds(outputs: Iterable[Seen], partitions: int, *, since_ms: int) -> float | None:
+    """Time from a moment to when every partition has had an output; `None` if one never had."""
+    first: dict[int, int] = {}
+    for one in outputs:
+        if one.appended_ms >= since_ms:
+            first[one.partition] = min(one.appended_ms, first.get(one.partition, one.appended_ms))
+    if len(first) < partitions:
+        return None
+    return (max(first.values()) - since_ms) / 1000

@@ -1,0 +1,222 @@
+"""Workers as operators run them: processes of their own, killed, frozen and stopped by signals."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.torture.pipeline import NAME_VARIABLE, ORDERING_VARIABLE, WAIT_VARIABLE
+
+ROOT = Path(__file__).parents[2]
+
+UNREACHABLE = 4
+"""Exit code of a worker that cannot reach Kafka: its supervisor is to start it again."""
+
+INSTANCE_VARIABLE = "STREAMAPP_WORKER_INSTANCE_ID"
+
+_END_SECONDS = 60.0
+_RESTART_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process.
+
+    Attributes:
+        name: for reports.
+        process: it.
+        output: what it has said.
+    """
+
+    name: str
+    process: asyncio.subprocess.Process
+    output: Path
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.returncode is None
+
+    def said(self) -> str:
+        """What it has written, its last lines."""
+        return "\n".join(self.output.read_text().splitlines()[-15:])
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; it has to be there.
+
+        Raises:
+            AssertionError: it has ended before, by itself.
+        """
+        if not self.running:
+            raise AssertionError(
+                f"worker {self.name} ended by itself with {self.process.returncode}: {self.said()}"
+            )
+        self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait."""
+        self.send(signal.SIGKILL)
+        await self.process.wait()
+
+    async def terminate(self) -> float:
+        """SIGTERM; how long its end took, in seconds."""
+        began = time.monotonic()
+        self.send(signal.SIGTERM)
+        await self.ended()
+        return time.monotonic() - began
+
+    async def ended(self) -> int:
+        """Wait for its end; its exit code."""
+        async with asyncio.timeout(_END_SECONDS):
+            return await self.process.wait()
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The workers of a scenario.
+
+    Attributes:
+        pipeline: its name.
+        bootstrap_servers: as the workers get them.
+        folder: for what they say.
+        mutant: the bug planted into each, if any.
+        wait_ms: how long the agent waits, on average.
+        workers: all there ever were.
+        supervised: those that are started again.
+    """
+
+    pipeline: str
+    bootstrap_servers: str
+    folder: Path
+    mutant: str | None = None
+    wait_ms: float = 5.0
+    workers: list[Worker] = field(default_factory=list)
+    supervised: list["Supervised"] = field(default_factory=list)
+
+    @classmethod
+    @asynccontextmanager
+    async def of(
+        cls,
+        pipeline: str,
+        bootstrap_servers: str,
+        folder: Path,
+        *,
+        mutant: str | None,
+        wait_ms: float,
+    ) -> AsyncIterator["Fleet"]:
+        """No workers yet; none is left at the end of the block."""
+        fleet = cls(pipeline, bootstrap_servers, folder, mutant, wait_ms)
+        try:
+            yield fleet
+        finally:
+            for supervised in fleet.supervised:
+                await supervised.cancel()
+            for worker in fleet.running:
+                worker.process.kill()
+            for worker in fleet.workers:
+                await worker.process.wait()
+
+    @property
+    def running(self) -> list[Worker]:
+        """Those that have not ended."""
+        return [worker for worker in self.workers if worker.running]
+
+    async def start(self, *, instance: str | None = None) -> Worker:
+        """Start one more; with an instance it is a static member of its group."""
+        name = f"w{len(self.workers)}"
+        output = self.folder / f"{name}.log"
+        how = ["tests.torture.mutants", self.mutant] if self.mutant else ["streamapp"]
+        command = ["run", "tests.torture.pipeline:pipeline", "--no-web"]
+        servers = ["--bootstrap-servers", self.bootstrap_servers]
+        with output.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                *how,
+                *command,
+                *servers,
+                cwd=ROOT,
+                env=self._environment(instance),
+                stdout=file,
+                stderr=file,
+            )
+        worker = Worker(name, process, output)
+        self.workers.append(worker)
+        return worker
+
+    async def supervise(self) -> "Supervised":
+        """Start one that is started again whenever it says that Kafka cannot be reached."""
+        supervised = Supervised(self, await self.start())
+        self.supervised.append(supervised)
+        return supervised
+
+    async def stop_all(self) -> list[tuple[Worker, int]]:
+        """SIGTERM to all that run; each with its exit code."""
+        stopped = self.running
+        for worker in stopped:
+            worker.send(signal.SIGTERM)
+        return [(worker, await worker.ended()) for worker in stopped]
+
+    def _environment(self, instance: str | None) -> Mapping[str, str]:
+        own = {
+            NAME_VARIABLE: self.pipeline,
+            WAIT_VARIABLE: str(self.wait_ms),
+            "PYTHONUNBUFFERED": "1",
+            "COLUMNS": "200",
+        }
+        if instance is not None:
+            own[INSTANCE_VARIABLE] = instance
+        if self.mutant == "unordered":
+            own[ORDERING_VARIABLE] = "unordered"
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMAPP_")}
+        return kept | own
+
+
+class Supervised:
+    """A worker and its supervisor: what systemd or Kubernetes do with exit code 4.
+
+    Args:
+        fleet: starts workers.
+        first: the first one.
+
+    Attributes:
+        codes: exit codes so far.
+    """
+
+    def __init__(self, fleet: Fleet, first: Worker) -> None:
+        self._fleet = fleet
+        self.codes: list[int] = []
+        self._task = asyncio.create_task(self._run(first))
+
+    @property
+    def starts(self) -> int:
+        """How often it was started."""
+        return len(self.codes) + 1
+
+    async def ended(self) -> None:
+        """Wait until the supervisor has nothing more to do."""
+        async with asyncio.timeout(_END_SECONDS):
+            await self._task
+
+    async def cancel(self) -> None:
+        """Start it no more."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def _run(self, worker: Worker) -> None:
+        while True:
+            self.codes.append(await worker.process.wait())
+            if self.codes[-1] != UNREACHABLE:
+                return
+            await asyncio.sleep(_RESTART_SECONDS)
+            worker = await self._fleet.start()
