@@ -13,11 +13,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from tests.kafka import running_kafka
 from tests.torture import report
 from tests.torture.outcome import Outcome
-from tests.torture.runner import SCENARIOS, broker_options, play
+from tests.torture.runner import SCENARIOS, ground, play
 
 
 def main() -> int:
@@ -56,9 +56,8 @@ def _one(name: str, mutant: str | None, *, short: bool) -> Outcome:
     what = f"{name}{' with the bug ' + mutant if mutant else ''}{' (short)' if short else ''}"
     _say(f"{what}: {scenario.title} ...")
     folder = Path(tempfile.mkdtemp(prefix=f"torture-{name}-"))
-    with running_kafka(folder / "broker", broker_options(scenario)) as kafka:
-        scale = scenario.short if short else scenario.full
-        outcome = asyncio.run(play(name, kafka, folder, scale=scale, mutant=mutant))
+    scale = scenario.short if short else scenario.full
+    outcome = asyncio.run(_on_its_own(folder, name, mutant, scale))
     if outcome.ok or mutant:
         shutil.rmtree(folder)
     else:
@@ -66,6 +65,11 @@ def _one(name: str, mutant: str | None, *, short: bool) -> Outcome:
     for line in _told(outcome):
         _say(f"  {line}")
     return outcome
+
+
+async def _on_its_own(folder: Path, name: str, mutant: str | None, scale: Any) -> Outcome:
+    async with ground(folder, nodes=SCENARIOS[name].nodes) as own:
+        return await play(name, own, scale=scale, mutant=mutant)
 
 
 def _told(outcome: Outcome) -> Iterator[str]:

@@ -51,7 +51,8 @@ class Nodes:
         """The node that leads a partition."""
         async with admin(self.kafka.bootstrap_servers) as client:
             (answer,) = await client.describe_topics([topic])
-        return next(one["leader"] for one in answer["partitions"] if one["partition"] == partition)
+        leaders = {one["partition"]: int(one["leader"]) for one in answer["partitions"]}
+        return leaders[partition]
 
     async def coordinator(self, group: str) -> int:
         """The node that coordinates a group."""

@@ -1,16 +1,21 @@
 """Runs scenarios, each on a broker of the kind that it asks for."""
 
+import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from streamapp.brokers.dev.config import BrokerOptions
-from tests.kafka import Kafka
+from tests.torture.nodes import Nodes
 from tests.torture.outcome import Outcome
-from tests.torture.scenarios import crash, outage
+from tests.torture.proxy import proxied_kafka
+from tests.torture.scenarios import bounce, churn, crash, network, outage, rolling, zombie
+from tests.torture.stand import Ground
 from tests.torture.watch import TooSlowError
+from tests.torture.weather import Weather
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Scenario:
         nodes: how many the broker has.
     """
 
-    run: Callable[[Kafka, Path, Outcome, Any], Awaitable[None]]
+    run: Callable[[Ground, Outcome, Any], Awaitable[None]]
     full: Any
     short: Any
     mutants: Sequence[str]
@@ -40,22 +45,45 @@ SCENARIOS = {
     "outage": Scenario(
         outage.outage, outage.FULL, outage.SHORT, ("commit-early", "no-ack"), "Kafka is away"
     ),
+    "zombie": Scenario(
+        zombie.zombie, zombie.FULL, zombie.SHORT, ("commit-early",), "workers freeze and wake"
+    ),
+    "churn": Scenario(
+        churn.churn, churn.FULL, churn.SHORT, ("commit-early", "unordered"), "workers come and go"
+    ),
+    "network": Scenario(
+        network.network, network.FULL, network.SHORT, ("no-ack",), "the network misbehaves"
+    ),
+    "bounce": Scenario(
+        bounce.bounce, bounce.FULL, bounce.SHORT, ("no-ack",), "nodes go and come back", nodes=3
+    ),
+    "rolling-deployment": Scenario(
+        rolling.deployment, rolling.FULL, rolling.SHORT, ("commit-early",), "a rolling restart"
+    ),
+    "rolling-stateful-set": Scenario(
+        rolling.stateful_set, rolling.FULL, rolling.SHORT, ("commit-early",), "the same in place"
+    ),
+    "rolling-static": Scenario(
+        rolling.static_members, rolling.FULL, rolling.SHORT, ("commit-early",), "static members"
+    ),
 }
 
 
-def broker_options(scenario: Scenario) -> BrokerOptions:
-    """The broker that a scenario needs: small nodes, two cores have to do for all of them."""
-    return BrokerOptions(nodes=scenario.nodes, heap_mb=320)
+@asynccontextmanager
+async def ground(folder: Path, *, nodes: int) -> AsyncIterator[Ground]:
+    """A broker for scenarios, small: two cores have to do for all of it."""
+    weather = Weather(random.Random(1))
+    options = BrokerOptions(nodes=nodes, heap_mb=320)
+    async with proxied_kafka(folder / "broker", options, weather) as (kafka, proxies):
+        yield Ground(kafka, Nodes(kafka), proxies, folder)
 
 
-async def play(
-    name: str, kafka: Kafka, folder: Path, *, scale: Any, mutant: str | None = None
-) -> Outcome:
+async def play(name: str, on: Ground, *, scale: Any, mutant: str | None = None) -> Outcome:
     """Play a scenario; what goes wrong is in the outcome."""
     outcome = Outcome(name, mutant)
     began = time.monotonic()
     try:
-        await SCENARIOS[name].run(kafka, folder, outcome, scale)
+        await SCENARIOS[name].run(on, outcome, scale)
     except (TooSlowError, TimeoutError) as error:
         outcome.violations.append(str(error) or "something did not end in time")
     outcome.seconds = time.monotonic() - began

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from tests.kafka import Kafka, unique_name
 from tests.torture.feeder import Feeder
+from tests.torture.nodes import Nodes
 from tests.torture.outcome import Outcome
 from tests.torture.pipeline import STAGE
+from tests.torture.proxy import Proxies
 from tests.torture.verdict import Seen, judge, read
 from tests.torture.watch import Watch
 from tests.torture.workers import UNREACHABLE, Fleet
@@ -22,6 +24,23 @@ _DRAIN_SECONDS = 180.0
 def now_ms() -> int:
     """The time, as brokers stamp records."""
     return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a scenario is played on.
+
+    Attributes:
+        kafka: the broker, without anything between.
+        nodes: its nodes, one by one.
+        proxies: the way to it that workers may be sent.
+        folder: for files of the scenario.
+    """
+
+    kafka: Kafka
+    nodes: Nodes
+    proxies: Proxies
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +69,29 @@ class Stand:
     @asynccontextmanager
     async def on(
         cls,
-        kafka: Kafka,
-        folder: Path,
+        ground: Ground,
         outcome: Outcome,
         *,
         partitions: int,
-        replicas: int = 1,
-        wait_ms: float = 5.0,
-        worker_servers: str | None = None,
+        wait_ms: float,
+        through_proxies: bool = False,
     ) -> AsyncIterator["Stand"]:
         """Create the topics; at the end of the block nothing of it runs.
 
         Args:
-            kafka: the broker.
-            folder: for what the workers say.
+            ground: where it is played.
             outcome: filled in.
             partitions: of source and sink.
-            replicas: of every topic.
             wait_ms: how long the agent waits with each record, on average.
-            worker_servers: what the workers connect to, such as a proxy; by default the broker.
+            through_proxies: whether the workers reach the broker through proxies only.
         """
         name = unique_name(outcome.scenario)
-        folder = folder / name
+        kafka, folder = ground.kafka, ground.folder / name
         folder.mkdir(parents=True)
         # Time stamps by the broker: one clock tells when each output came.
         await kafka.create_topics(
             {f"{name}.in": partitions, f"{name}.out": partitions, f"{name}.{STAGE}.dlq": 1},
-            replication_factor=replicas,
+            replication_factor=len(ground.nodes.ids()),
             config={"message.timestamp.type": "LogAppendTime"},
         )
         servers = kafka.bootstrap_servers
@@ -85,7 +100,7 @@ class Stand:
             Feeder.on(servers, f"{name}.in", keys=KEYS) as feeder,
             Fleet.of(
                 name,
-                worker_servers or servers,
+                ground.proxies.servers if through_proxies else servers,
                 folder,
                 mutant=outcome.mutant,
                 wait_ms=wait_ms,

@@ -58,6 +58,8 @@ class BrokerOptions:
             `None` takes free ports.
         properties: Kafka broker properties, over the development defaults.
         listeners: further listeners, name to security protocol; their ports are chosen free.
+        advertised_ports: of a further listener, for each node the port that clients are told, such
+            as that of a proxy before it; by default where it listens.
         scram_users: passwords of SCRAM-SHA-256 users by name, made with the data and kept in the
             folder in plain text: for development only.
         heap_mb: largest JVM heap of a node, in MiB.
@@ -67,6 +69,7 @@ class BrokerOptions:
     port: int | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     listeners: Mapping[str, str] = field(default_factory=dict)
+    advertised_ports: Mapping[str, Sequence[int]] = field(default_factory=dict)
     scram_users: Mapping[str, str] = field(default_factory=dict)
     heap_mb: int = 512
 
@@ -79,6 +82,12 @@ class BrokerOptions:
             )
         for name, protocol in self.listeners.items():
             _check_listener(name, protocol)
+        for name, ports in self.advertised_ports.items():
+            if name not in self.listeners or len(ports) != self.nodes:
+                raise ConfigurationError(
+                    f"Advertised ports are those of a further listener, one for each node; {name} "
+                    f"is no such listener or {len(ports)} are not {self.nodes}."
+                )
         for name in self.properties:
             if name in OWN_PROPERTIES:
                 raise ConfigurationError(
@@ -120,6 +129,7 @@ def server_properties(node: NodeConfig, options: BrokerOptions) -> str:
         **options.listeners,
     }
     client_addresses = _addresses(node.listener_ports)
+    advertised = {name: ports[node.node_id - 1] for name, ports in options.advertised_ports.items()}
     controller_port = node.controller_ports[node.node_id]
     properties = {
         **development_properties(len(node.controller_ports)),
@@ -133,7 +143,7 @@ def server_properties(node: NodeConfig, options: BrokerOptions) -> str:
         "listeners": ",".join(
             [*client_addresses, *_addresses({CONTROLLER_LISTENER: controller_port})]
         ),
-        "advertised.listeners": ",".join(client_addresses),
+        "advertised.listeners": ",".join(_addresses({**node.listener_ports, **advertised})),
         "listener.security.protocol.map": ",".join(
             f"{name}:{protocol}" for name, protocol in sorted(protocols.items())
         ),

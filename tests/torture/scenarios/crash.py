@@ -1,11 +1,9 @@
 """Workers that are killed in the middle of their work."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from tests.kafka import Kafka
 from tests.torture.outcome import Outcome
-from tests.torture.stand import Stand
+from tests.torture.stand import Ground, Stand
 
 WAIT_MS = 20.0
 """So slow that there is always a commit between two kills."""
@@ -32,7 +30,7 @@ FULL = Scale()
 SHORT = Scale(records=20_000)
 
 
-async def crash(kafka: Kafka, folder: Path, outcome: Outcome, scale: Scale = FULL) -> None:
+async def crash(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
     """SIGKILL a worker again and again, each time after some more progress."""
     outcome.asked = {
         "records": f"{scale.records:,}",
@@ -40,9 +38,7 @@ async def crash(kafka: Kafka, folder: Path, outcome: Outcome, scale: Scale = FUL
         "SIGKILLs": str(scale.kills),
         "progress between two": f"{scale.step:.0%}",
     }
-    async with Stand.on(
-        kafka, folder, outcome, partitions=scale.partitions, wait_ms=WAIT_MS
-    ) as stand:
+    async with Stand.on(ground, outcome, partitions=scale.partitions, wait_ms=WAIT_MS) as stand:
         await stand.feeder.load(scale.records)
         written = uncommitted = 0
         least_lag = scale.records

@@ -2,12 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 
-from tests.kafka import Kafka
-from tests.torture.nodes import Nodes
 from tests.torture.outcome import Outcome
-from tests.torture.stand import Stand, now_ms
+from tests.torture.stand import Ground, Stand, now_ms
 from tests.torture.verdict import recovery_seconds
 from tests.torture.workers import UNREACHABLE
 
@@ -37,7 +34,7 @@ FULL = Scale()
 SHORT = Scale(outage_seconds=15.0, backlog=5_000, after_seconds=3.0)
 
 
-async def outage(kafka: Kafka, folder: Path, outcome: Outcome, scale: Scale = FULL) -> None:
+async def outage(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
     """Kill the broker under three workers: one stays, one is terminated, one is killed.
 
     A fourth starts while nobody answers, under a supervisor, as its exit code asks for.
@@ -48,8 +45,7 @@ async def outage(kafka: Kafka, folder: Path, outcome: Outcome, scale: Scale = FU
         "SIGTERM in it ends": f"within {TERMINATED_WITHIN_SECONDS:g} s",
         "cold start in it": "1",
     }
-    nodes = Nodes(kafka)
-    async with Stand.on(kafka, folder, outcome, partitions=PARTITIONS, wait_ms=20) as stand:
+    async with Stand.on(ground, outcome, partitions=PARTITIONS, wait_ms=20) as stand:
         staying, terminated, killed = [await stand.fleet.start() for _ in range(3)]
         await stand.watch.until_joined(3)
         await stand.feeder.load(scale.backlog)
@@ -59,7 +55,7 @@ async def outage(kafka: Kafka, folder: Path, outcome: Outcome, scale: Scale = FU
 
         loop = asyncio.get_running_loop()
         up_at = loop.time() + scale.outage_seconds
-        await nodes.kill_all()
+        await ground.nodes.kill_all()
         outcome.faults["broker killed"] += 1
         took = asyncio.create_task(terminated.terminate())
         await killed.kill()
@@ -75,7 +71,7 @@ async def outage(kafka: Kafka, folder: Path, outcome: Outcome, scale: Scale = FU
         await asyncio.sleep(max(0.0, up_at - loop.time()))
         outcome.check(cold.starts > 1, "the cold start did not meet the outage")
         outcome.faults["cold starts refused"] += cold.starts - 1
-        await nodes.start()
+        await ground.nodes.start()
         up_ms = now_ms()
         outcome.check(staying.running, "the worker that was to stay has ended")
 

@@ -1,0 +1,63 @@
+"""What the network between workers and broker is like: switched while connections are open."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Weather:
+    """The state of a network, shared by all proxies of a broker.
+
+    Attributes:
+        rng: jitter and sizes.
+        latency_seconds: mean and spread of the delay of each chunk; `None` is none.
+        slice_bytes: chunks are cut into pieces of at most this size; 0 leaves them whole.
+        fired: faults that hit a connection or a chunk, by kind.
+    """
+
+    rng: random.Random
+    latency_seconds: tuple[float, float] | None = None
+    slice_bytes: int = 0
+    fired: Counter[str] = field(default_factory=Counter)
+    _clear: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._clear.set()
+
+    def blackhole(self) -> None:
+        """Let nothing through; what is sent is held, as by a network that drops packets."""
+        self._clear.clear()
+
+    def clear(self) -> None:
+        """Good weather again: what was held arrives."""
+        self.latency_seconds, self.slice_bytes = None, 0
+        self._clear.set()
+
+    async def passage(self) -> None:
+        """Wait while nothing gets through."""
+        if not self._clear.is_set():
+            self.fired["chunks held"] += 1
+            await self._clear.wait()
+
+    def delay_seconds(self) -> float:
+        """How long the next chunk is under way."""
+        if self.latency_seconds is None:
+            return 0.0
+        self.fired["chunks delayed"] += 1
+        mean, spread = self.latency_seconds
+        return self.rng.uniform(mean - spread, mean + spread)
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """The chunk as it arrives."""
+        if not self.slice_bytes:
+            yield chunk
+            return
+        at = 0
+        while at < len(chunk):
+            size = self.rng.randint(1, self.slice_bytes)
+            self.fired["pieces"] += 1
+            yield chunk[at : at + size]
+            at += size
