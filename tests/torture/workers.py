@@ -131,7 +131,7 @@ class Fleet:
         """Those that have not ended."""
         return [worker for worker in self.workers if worker.running]
 
-    async def start(self, *, instance: str | None = None) -> Worker:
+    async def start(self, *options: str, instance: str | None = None) -> Worker:
         """Start one more; with an instance it is a static member of its group."""
         name = f"w{len(self.workers)}"
         output = self.folder / f"{name}.log"
@@ -145,6 +145,7 @@ class Fleet:
                 *how,
                 *command,
                 *servers,
+                *options,
                 cwd=ROOT,
                 env=self._environment(instance),
                 stdout=file,

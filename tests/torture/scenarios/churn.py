@@ -13,6 +13,9 @@ from tests.torture.workers import Worker
 WORKERS = 4
 PARTITIONS = 12
 MAX_DUPLICATE_SHARE = 0.1
+WAIT_MS = 250.0
+"""So slow that every worker that leaves has much in flight."""
+
 _LOOK_EVERY = 10
 
 
@@ -34,7 +37,7 @@ class Scale:
 
 
 FULL = Scale()
-SHORT = Scale(records=8_000, seconds=20.0, rebalances=4)
+SHORT = Scale(records=6_000, seconds=15.0, rebalances=4)
 
 
 async def churn(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
@@ -48,7 +51,7 @@ async def churn(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
     }
     tap = ground.proxies.wiretap
     async with Stand.on(
-        ground, outcome, partitions=PARTITIONS, wait_ms=5, through_proxies=True
+        ground, outcome, partitions=PARTITIONS, wait_ms=WAIT_MS, through_proxies=True
     ) as stand:
         slots: list[Worker | None] = [await stand.fleet.start() for _ in range(WORKERS)]
         await stand.watch.until_joined(WORKERS)
@@ -59,6 +62,7 @@ async def churn(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
         outcome.check(during > 0, "nothing was done while workers came and went")
         while len(stand.fleet.running) < WORKERS:
             await stand.fleet.start()
+        await stand.watch.until_joined(WORKERS)
         rest = scale.records - stand.feeder.sent
         await stand.feeder.stop()
         await stand.feeder.load(max(0, rest))

@@ -37,7 +37,7 @@ class Scale:
 
 
 FULL = Scale()
-SHORT = Scale(blackhole_seconds=12.0, latency_seconds=8.0, resets_seconds=11.0, slices_seconds=5.0)
+SHORT = Scale(blackhole_seconds=12.0, latency_seconds=5.0, resets_seconds=10.0, slices_seconds=3.0)
 
 
 async def network(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:

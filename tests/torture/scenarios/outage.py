@@ -22,16 +22,18 @@ class Scale:
         backlog: records that are loaded before.
         rate: records a second that are sent all the time.
         after_seconds: how long is fed on after the recovery.
+        drain_seconds: how long work in flight may take to finish when a worker is stopped.
     """
 
     outage_seconds: float = 70.0
     backlog: int = 10_000
     rate: float = 500.0
     after_seconds: float = 20.0
+    drain_seconds: float = 20.0
 
 
 FULL = Scale()
-SHORT = Scale(outage_seconds=15.0, backlog=5_000, after_seconds=3.0)
+SHORT = Scale(outage_seconds=15.0, backlog=5_000, after_seconds=3.0, drain_seconds=5.0)
 
 
 async def outage(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
@@ -43,10 +45,12 @@ async def outage(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
         "outage": f"{scale.outage_seconds:g} s",
         "processing again": f"within {RECOVERED_WITHIN_SECONDS:g} s",
         "SIGTERM in it ends": f"within {TERMINATED_WITHIN_SECONDS:g} s",
+        "deadline of its drain": f"{scale.drain_seconds:g} s",
         "cold start in it": "1",
     }
     async with Stand.on(ground, outcome, partitions=PARTITIONS, wait_ms=20) as stand:
-        staying, terminated, killed = [await stand.fleet.start() for _ in range(3)]
+        drain = ("--drain-seconds", str(scale.drain_seconds))
+        staying, terminated, killed = [await stand.fleet.start(*drain) for _ in range(3)]
         await stand.watch.until_joined(3)
         await stand.feeder.load(scale.backlog)
         stand.feeder.feed(scale.rate)

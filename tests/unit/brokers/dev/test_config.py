@@ -87,3 +87,20 @@ def test_a_listener_without_a_good_name_and_protocol_is_refused(name: str, proto
 def test_numbers_that_cannot_be_are_refused(nodes: int, port: int | None) -> None:
     with pytest.raises(ConfigurationError):
         BrokerOptions(nodes=nodes, port=port)
+
+
+def test_a_proxy_before_a_listener_is_advertised_in_its_place() -> None:
+    properties = properties_of(
+        BrokerOptions(listeners={"FAR": "PLAINTEXT"}, advertised_ports={"FAR": [7000]}),
+        listener_ports={"PLAINTEXT": 9092, "FAR": 9094},
+    )
+    assert "FAR://127.0.0.1:9094" in properties["listeners"].split(",")
+    assert properties["advertised.listeners"] == "PLAINTEXT://127.0.0.1:9092,FAR://127.0.0.1:7000"
+
+
+@pytest.mark.parametrize("advertised", [{"FAR": [7000, 7001]}, {"PLAINTEXT": [7000]}])
+def test_advertised_ports_that_fit_no_listener_or_not_all_nodes_are_refused(
+    advertised: dict[str, list[int]],
+) -> None:
+    with pytest.raises(ConfigurationError, match="Advertised ports"):
+        BrokerOptions(listeners={"FAR": "PLAINTEXT"}, advertised_ports=advertised)
