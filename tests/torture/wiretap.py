@@ -13,6 +13,8 @@ from functools import partial
 _OFFSET_COMMIT = 8
 _JOIN_GROUP = 11
 _HEADER_BYTES = 8
+_INSTANCES_SINCE = 5
+"""Version of JoinGroup that has group instance ids."""
 
 
 @dataclass(slots=True)
@@ -50,12 +52,14 @@ class Wiretap:
     Attributes:
         commits: in their order.
         generations: newest generation that was told, by group.
-        joins: how many generations were told, by group.
+        joins: generations that were told, by group.
+        instances: ids of static members that asked to join, by group.
     """
 
     commits: list[Commit] = field(default_factory=list)
     generations: dict[str, int] = field(default_factory=dict)
     joins: dict[str, set[int]] = field(default_factory=dict)
+    instances: dict[str, set[str]] = field(default_factory=dict)
 
     def connection(self, port: int) -> "Tap":
         """Listen to one more connection."""
@@ -94,6 +98,12 @@ class Tap:
             elif api == _JOIN_GROUP:
                 reader.text()
                 group = reader.text()
+                if version >= _INSTANCES_SINCE:
+                    for _timeout in range(2):
+                        reader.number("i")
+                    reader.text()  # the member
+                    if instance := reader.text():
+                        self._wiretap.instances.setdefault(group, set()).add(instance)
                 self._waiting[correlation] = partial(self._joined, group)
 
     def response(self, chunk: bytes) -> None:

@@ -114,6 +114,9 @@ async def _roll(
         await stand.finish()
         outputs = await stand.verify(min_records=scale.backlog, max_duplicates=0)
     outcome.figures["rebalances"] = str(rebalances)
+    instances = ground.proxies.wiretap.instances.get(stand.watch.group, set())
+    expected = {_instance(place) for place in range(WORKERS)} if static else set()
+    outcome.check(instances == expected, f"static members: {sorted(instances)}")
     usual = longest_gaps(outputs, PARTITIONS, since_ms=still_ms, until_ms=began_ms)
     gaps = longest_gaps(outputs, PARTITIONS, since_ms=began_ms, until_ms=ended_ms)
     outcome.figures["longest pause before it, worst partition"] = f"{max(usual):.2f} s"

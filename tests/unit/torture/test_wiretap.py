@@ -26,8 +26,11 @@ def commit_answer(correlation: int, error: int) -> bytes:
     return framed(struct.pack(">ii", correlation, 0) + places)
 
 
-def join(tap: Tap, correlation: int, generation: int) -> None:
-    tap.request(framed(struct.pack(">hhi", 11, 5, correlation) + text("client") + text("group")))
+def join(tap: Tap, correlation: int, generation: int, instance: str | None = None) -> None:
+    header = struct.pack(">hhi", 11, 5, correlation) + text("client")
+    member = text("group") + struct.pack(">ii", 10_000, 30_000) + text("member")
+    named = struct.pack(">h", -1) if instance is None else text(instance)
+    tap.request(framed(header + member + named))
     tap.response(framed(struct.pack(">iihi", correlation, 0, 0, generation)))
 
 
@@ -69,6 +72,14 @@ def test_a_commit_of_the_newest_generation_is_not_stale() -> None:
     tap.request(commit_request(7, 3, 42))
     tap.response(commit_answer(7, 0))
     assert not wiretap.commits[0].stale
+
+
+def test_static_members_are_known_by_their_names() -> None:
+    wiretap = Wiretap()
+    join(wiretap.connection(1), 1, 3)
+    assert wiretap.instances == {}
+    join(wiretap.connection(2), 1, 3, instance="worker-1")
+    assert wiretap.instances == {"group": {"worker-1"}}
 
 
 def test_every_commit_below_an_earlier_one_has_moved_back() -> None:
