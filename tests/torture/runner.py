@@ -43,7 +43,7 @@ SCENARIOS = {
         crash.crash, crash.FULL, crash.SHORT, ("commit-early", "unordered"), "workers are killed"
     ),
     "outage": Scenario(
-        outage.outage, outage.FULL, outage.SHORT, ("commit-early", "no-ack"), "Kafka is away"
+        outage.outage, outage.FULL, outage.SHORT, ("commit-early",), "Kafka is away"
     ),
     "zombie": Scenario(
         zombie.zombie, zombie.FULL, zombie.SHORT, ("commit-early",), "workers freeze and wake"

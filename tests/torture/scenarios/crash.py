@@ -27,7 +27,7 @@ class Scale:
 
 
 FULL = Scale()
-SHORT = Scale(records=12_000, kills=2)
+SHORT = Scale(records=10_000, kills=2)
 
 
 async def crash(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:

@@ -47,10 +47,10 @@ class Scale:
 FULL = Scale()
 SHORT = Scale(
     blackhole_seconds=12.0,
-    latency_seconds=5.0,
+    latency_seconds=3.0,
     resets_seconds=10.0,
-    slices_seconds=3.0,
-    drain_seconds=3.0,
+    slices_seconds=2.0,
+    drain_seconds=1.0,
 )
 
 

@@ -11,6 +11,8 @@ from tests.torture.workers import UNREACHABLE
 TERMINATED_WITHIN_SECONDS = 30.0
 RECOVERED_WITHIN_SECONDS = 120.0
 PARTITIONS = 6
+WAIT_MS = 100.0
+"""So slow that a worker which is killed leaves work behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Scale:
 
 
 FULL = Scale()
-SHORT = Scale(outage_seconds=15.0, backlog=5_000, after_seconds=3.0, drain_seconds=5.0)
+SHORT = Scale(outage_seconds=12.0, backlog=5_000, after_seconds=1.0, drain_seconds=1.0)
 
 
 async def outage(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
@@ -48,7 +50,7 @@ async def outage(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
         "deadline of its drain": f"{scale.drain_seconds:g} s",
         "cold start in it": "1",
     }
-    async with Stand.on(ground, outcome, partitions=PARTITIONS, wait_ms=20) as stand:
+    async with Stand.on(ground, outcome, partitions=PARTITIONS, wait_ms=WAIT_MS) as stand:
         drain = ("--drain-seconds", str(scale.drain_seconds))
         staying, terminated, killed = [await stand.fleet.start(*drain) for _ in range(3)]
         await stand.watch.until_joined(3)
