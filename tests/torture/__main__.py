@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import logging
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ from tests.torture.runner import SCENARIOS, ground, play
 def main() -> int:
     """Play what was asked for; returns the exit code."""
     args = _arguments()
+    for number in (signal.SIGTERM, signal.SIGINT):  # else workers would be left behind
+        signal.signal(number, signal.default_int_handler)
     logging.basicConfig(level=logging.CRITICAL)  # clients complain of what is done to them
     outcomes: list[Outcome] = []
     failed = False

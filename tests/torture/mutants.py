@@ -15,6 +15,10 @@ from streamapp.brokers.kafka.producer import KafkaProducer
 from streamapp.brokers.protocols import CommittedOffset
 from streamapp.cli.main import main
 from streamapp.record import TopicPartition
+from streamapp.runtime.commit_metadata import encode
+
+_CLAIMED = 50
+"""So many records beyond each committed offset are said to be finished."""
 
 
 def commit_early() -> None:
@@ -50,6 +54,24 @@ def no_ack() -> None:
     KafkaProducer._make_client = make_hasty  # type: ignore[method-assign]  # the bug
 
 
+def skip_unfinished() -> None:
+    """What a commit says of finished records beyond its offset is wrong: none of them is."""
+    commit = KafkaConsumer.commit
+
+    async def commit_too_much(
+        self: KafkaConsumer, offsets: Mapping[TopicPartition, CommittedOffset]
+    ) -> None:
+        claimed = {
+            partition: CommittedOffset(
+                kept.offset, encode(kept.offset, range(kept.offset + 1, kept.offset + _CLAIMED))[0]
+            )
+            for partition, kept in offsets.items()
+        }
+        await commit(self, claimed)
+
+    KafkaConsumer.commit = commit_too_much  # type: ignore[method-assign]  # the bug
+
+
 def unordered() -> None:
     """Records of one key side by side; the pipeline reads it from its environment."""
 
@@ -57,6 +79,7 @@ def unordered() -> None:
 MUTANTS: Mapping[str, Callable[[], None]] = {
     "commit-early": commit_early,
     "no-ack": no_ack,
+    "skip-unfinished": skip_unfinished,
     "unordered": unordered,
 }
 

@@ -40,7 +40,11 @@ class Scenario:
 
 SCENARIOS = {
     "crash": Scenario(
-        crash.crash, crash.FULL, crash.SHORT, ("commit-early", "unordered"), "workers are killed"
+        crash.crash,
+        crash.FULL,
+        crash.SHORT,
+        ("commit-early", "skip-unfinished", "unordered"),
+        "workers are killed",
     ),
     "outage": Scenario(
         outage.outage, outage.FULL, outage.SHORT, ("commit-early",), "Kafka is away"
