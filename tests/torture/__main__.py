@@ -35,6 +35,7 @@ def main() -> int:
         failed |= any(not one.ok for one in honest) or any(not one.caught for one in mutants)
         if honest and args.write:
             report.put(name, report.record(honest[0], mutants))
+            report.put_row(name, report.row(honest[0]))
     _say("")
     for line in report.table(outcomes):
         _say(line)

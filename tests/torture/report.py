@@ -1,8 +1,13 @@
 """Tells what scenarios found: a table for the terminal, and Markdown for the page."""
 
+import os
+import platform
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
+from streamapp.brokers.dev.jars import KAFKA_VERSION
 from tests.torture.outcome import Outcome
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -44,10 +49,31 @@ def record(outcome: Outcome, found: Sequence[Outcome]) -> str:
         lines.append(f"| longest recovery | {outcome.recovery_seconds:.1f} s |")
     lines += [f"| {name} | {text} |" for name, text in outcome.figures.items()]
     lines += [f"| planted bug `{one.mutant}` | {_fate(one)} |" for one in found]
-    lines.append(f"| run took | {outcome.seconds:.0f} s |")
+    lines.append(f"| run took | {outcome.seconds:.0f} s, on {_conditions()} |")
     lines.append(f"| verdict | **{'pass' if outcome.ok else 'FAIL'}** |")
     lines += [f"| not as it should be | {sentence} |" for sentence in outcome.violations]
     return "\n".join(lines)
+
+
+def row(outcome: Outcome) -> str:
+    """One scenario as a line of the page's first table."""
+    _name, *cells = _row(outcome)
+    link = f"[{outcome.scenario}](#{outcome.scenario})"
+    return f"| {' | '.join((link, *cells))} |"
+
+
+def put_row(name: str, text: str, page: Path = PAGE) -> None:
+    """Put a line into the page's first table, in place of the last one of this scenario.
+
+    Raises:
+        ValueError: the table has no such line.
+    """
+    lines = page.read_text().splitlines()
+    places = [i for i, line in enumerate(lines) if line.startswith(f"| [{name}](")]
+    if len(places) != 1:
+        raise ValueError(f"{page} has {len(places)} lines of {name!r} in its first table")
+    lines[places[0]] = text
+    page.write_text("\n".join(lines) + "\n")
 
 
 def put(name: str, text: str, page: Path = PAGE) -> None:
@@ -62,6 +88,15 @@ def put(name: str, text: str, page: Path = PAGE) -> None:
     if not found or not closed:
         raise ValueError(f"{page} has no place for {name!r}")
     page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def _conditions() -> str:
+    """When and with what."""
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, Python"
+        f" {platform.python_version()}, aiokafka {version('aiokafka')},"
+        f" Apache Kafka {KAFKA_VERSION}"
+    )
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
