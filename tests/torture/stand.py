@@ -142,6 +142,7 @@ class Stand:
         letters = await read(servers, f"{self.name}.{STAGE}.dlq")
         feeder = self.feeder
         counts = judge(feeder.acknowledged, feeder.unknown, source, outputs, len(letters))
+        self.outcome.figures["workers that wrote"] = str(len({one.pid for one in outputs}))
         self.outcome.counted(counts, min_records=min_records, max_duplicates=max_duplicates)
         return outputs
 

@@ -69,7 +69,7 @@ class BrokerOptions:
     port: int | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     listeners: Mapping[str, str] = field(default_factory=dict)
-    advertised_ports: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    advertised_ports: Mapping[str, list[int]] = field(default_factory=dict)
     scram_users: Mapping[str, str] = field(default_factory=dict)
     heap_mb: int = 512
 
