@@ -63,7 +63,8 @@ class Watch:
 
     async def lag(self) -> int:
         """Records of the source that are not committed."""
-        return sum((await self.ends(self.source)).values()) - sum((await self.committed()).values())
+        committed = await self.committed()  # first, or what comes in between would count as done
+        return sum((await self.ends(self.source)).values()) - sum(committed.values())
 
     async def members(self) -> int:
         """Members of the group when it is stable; 0 in a rebalance."""
