@@ -33,6 +33,9 @@ class Membership:
         environment: the clock, the jitter and deadlines.
         assignment, intake, in_flight, delivery, replay: the parts of the segment.
         progress: told of each assignment.
+
+    Attributes:
+        answered: whether the commit of `leave` was taken; else nobody may be listening.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Membership:
         self._env = environment
         self._lost = asyncio.Event()
         self._ending = False
+        self.answered = True
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
         """Start on newly assigned partitions."""
@@ -94,7 +98,7 @@ class Membership:
         self._intake.halt()
         seconds = self._env.config.shutdown_drain_seconds
         drained = await self._in_flight.drain(seconds, self._replay.needed)
-        await self._delivery.commit()
+        self.answered = await self._delivery.commit()
         self._let_go()
         return drained
 

@@ -32,6 +32,9 @@ from streamapp.runtime.work import Work
 
 log = logging.getLogger(__name__)
 
+UNHEARD_STOP_SECONDS = 1.0
+"""Longest wait for the end of a consumer whose last commit was not answered."""
+
 
 class SegmentRunner:
     """Runs one segment until it is asked to stop or a policy says stop.
@@ -238,8 +241,13 @@ class SegmentRunner:
             metrics.state = state
 
     async def _close_consumer(self) -> None:
+        # Who did not take the last commit will not hear the good-bye either, and whoever asked for
+        # this end waits for the sum of all deadlines.
+        seconds = self._env.config.stop_timeout_seconds
+        if not self._membership.answered:
+            seconds = min(seconds, UNHEARD_STOP_SECONDS)
         try:
-            async with asyncio.timeout(self._env.config.stop_timeout_seconds):
+            async with asyncio.timeout(seconds):
                 await self._consumer.stop()
         except (BrokerError, TimeoutError) as error:
             log.warning("the consumer was abandoned without a clean end: %r", error)

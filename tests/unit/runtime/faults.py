@@ -30,6 +30,7 @@ class FaultyBroker(MemoryBroker):
     fail_batches: how many of the next batches for a topic fail; each fault that fires is counted.
     producers_refused: producers cannot start while it is set.
     commits_refused: commits fail while it is set.
+    stops_unanswered: the ends of consumers wait for ever while it is set.
     held: batches for a topic wait for its event before they are written.
     fired: faults that happened, by what they hit.
     """
@@ -39,12 +40,13 @@ class FaultyBroker(MemoryBroker):
         self.fail_batches: Counter[str] = Counter()
         self.producers_refused = False
         self.commits_refused = False
+        self.stops_unanswered = False
         self.held: dict[str, asyncio.Event] = {}
         self.fired: Counter[str] = Counter()
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> MemoryConsumer:
         consumer = super().consumer(config, listener)
-        stored = consumer.commit
+        stored, ended = consumer.commit, consumer.stop
 
         async def commit(offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
             if self.commits_refused:
@@ -52,6 +54,13 @@ class FaultyBroker(MemoryBroker):
                 raise BrokerError("no commits for now")
             await stored(offsets)
 
+        async def stop() -> None:
+            if self.stops_unanswered:
+                self.fired["stop"] += 1
+                await asyncio.Event().wait()
+            await ended()
+
+        consumer.stop = stop  # type: ignore[method-assign]  # a fault of this one member
         consumer.commit = commit  # type: ignore[method-assign]  # a fault of this one member
         return consumer
 

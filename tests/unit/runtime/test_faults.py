@@ -379,3 +379,14 @@ async def test_one_commit_that_fails_is_made_good_by_the_next() -> None:
         await until_committed(broker, "a.stage", 1)
     assert service.metrics[0].assignments_given_up == 0
     assert broker.values("a-out") == [b"1"]
+
+
+async def test_a_stop_does_not_wait_for_a_good_bye_where_the_last_commit_was_not_answered() -> None:
+    broker = await broker_for("a")
+    config = RuntimeConfig(stop_timeout_seconds=3600, commit_interval_seconds=3600)
+    async with running(Service(broker, [topology("a")], config=config)):
+        await broker.write("a-in", (b"k", b"1"))
+        await until(lambda: broker.values("a-out") == [b"1"])
+        broker.commits_refused = broker.stops_unanswered = True
+    assert broker.fired["commit"] == 1
+    assert broker.fired["stop"] == 1
