@@ -1,4 +1,7 @@
-"""The fault tests in short; `make torture` plays them in full and plants bugs."""
+"""The fault tests in short; `make torture` plays them in full and plants bugs.
+
+Kills in short are those of test_crash.py.
+"""
 
 import logging
 from collections.abc import AsyncIterator
@@ -10,7 +13,7 @@ from tests.torture.report import table
 from tests.torture.runner import SCENARIOS, ground, play
 from tests.torture.stand import Ground
 
-ONE_NODE = ("crash", "zombie", "churn", "network", "rolling-stateful-set", "outage")
+ONE_NODE = ("zombie", "churn", "network", "rolling-stateful-set", "outage")
 THREE_NODES = ("bounce",)
 
 log = logging.getLogger(__name__)
