@@ -60,6 +60,8 @@ async def churn(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
         during = await stand.watch.written()
         lag = await stand.unfinished()
         outcome.check(during > 0, "nothing was done while workers came and went")
+        for worker in set(stand.fleet.running) - set(slots):
+            await worker.ended()  # it was told to
         while len(stand.fleet.running) < WORKERS:
             await stand.fleet.start()
         await stand.watch.until_joined(WORKERS)
