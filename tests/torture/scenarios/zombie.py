@@ -3,6 +3,7 @@
 import signal
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import psutil
 
@@ -91,8 +92,8 @@ async def _freeze(ground: Ground, stand: Stand, victim: Worker) -> tuple[int, fl
     ports, generation = local_ports(victim.pid), tap.generations[group]
     victim.send(signal.SIGSTOP)
     frozen_ms = now_ms()
-    if psutil.Process(victim.pid).status() == psutil.STATUS_STOPPED:
-        outcome.faults["SIGSTOP"] += 1
+    await stand.watch.until(partial(_stopped, victim), "a stopped process", seconds=10)
+    outcome.faults["SIGSTOP"] += 1
     others = len(stand.fleet.running) - 1
     await stand.watch.until_joined(others, seconds=TAKEN_OVER_WITHIN_SECONDS)
     await stand.watch.until_all_move(seconds=TAKEN_OVER_WITHIN_SECONDS)
@@ -111,6 +112,10 @@ async def _freeze(ground: Ground, stand: Stand, victim: Worker) -> tuple[int, fl
     accepted = sum(one.accepted is True for one in late)
     outcome.check(not accepted, f"{accepted} commits of a frozen worker were accepted")
     return frozen_ms, seconds
+
+
+async def _stopped(victim: Worker) -> bool:
+    return psutil.Process(victim.pid).status() == psutil.STATUS_STOPPED
 
 
 async def _joined_anew(stand: Stand, victim: Worker, members: int) -> None:
