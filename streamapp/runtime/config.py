@@ -36,7 +36,7 @@ class RuntimeConfig:
     flush_records: int = 2048
     delivery_timeout_seconds: float = 120.0
     revoke_drain_seconds: float = 5.0
-    shutdown_drain_seconds: float = 20.0
+    shutdown_drain_seconds: float = 15.0
     open_timeout_seconds: float = 30.0
     stop_timeout_seconds: float = 5.0
     instance_id: str | None = None

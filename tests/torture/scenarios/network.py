@@ -41,7 +41,7 @@ class Scale:
     slices_seconds: float = 30.0
     backlog: int = 2_000
     rate: float = 300.0
-    drain_seconds: float = 20.0
+    drain_seconds: float = 15.0
 
 
 FULL = Scale()

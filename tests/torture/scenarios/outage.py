@@ -31,7 +31,7 @@ class Scale:
     backlog: int = 10_000
     rate: float = 500.0
     after_seconds: float = 20.0
-    drain_seconds: float = 20.0
+    drain_seconds: float = 15.0
 
 
 FULL = Scale()
