@@ -40,6 +40,22 @@ async def abandon(*clients: object) -> None:
                     await part.close()
 
 
+def let_go(owner: object, method: str) -> None:
+    """Take the errors of calls of this method that run on in tasks: nobody waits for them now.
+
+    The client shields some calls from cancellation, and asyncio reports an error that nobody took.
+    """
+    for task in asyncio.all_tasks():
+        coroutine = task.get_coro()
+        if _owner(task) == id(owner) and getattr(coroutine, "__name__", "") == method:
+            task.add_done_callback(_take_error)
+
+
+def _take_error(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
+
+
 def _owner(task: asyncio.Task[Any]) -> int | None:
     """Identity of the object whose method the task runs."""
     coroutine = task.get_coro()

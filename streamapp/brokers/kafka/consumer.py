@@ -17,6 +17,7 @@ from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
+from streamapp.brokers.kafka.abandon import let_go
 from streamapp.brokers.kafka.connection import Connection, kafka_partition
 from streamapp.brokers.kafka.failures import (
     LOST_MEMBERSHIP,
@@ -161,6 +162,9 @@ class KafkaConsumer:
                     await client.commit(payload)
             except LOST_MEMBERSHIP as error:
                 raise commit_refused(error, self._config.group) from error
+            except (TimeoutError, asyncio.CancelledError):
+                let_go(client._coordinator, "_do_commit_offsets")  # noqa: SLF001 - shielded there
+                raise
 
     def committed(self, partition: TopicPartition) -> CommittedOffset | None:
         """What the group had committed here when this member got it; `None` without a commit."""
