@@ -89,7 +89,7 @@ class Attempts:
             lane.deadline = None
             if lane.task is not None and lane.task.cancelling():
                 await self._settle(lane)  # the agent gave a result in spite of a cancel
-            lane.cancels = 0
+            lane.cancels, lane.interruption = 0, None
             error = error or _accepted(step, work, result)
             ended = self._clock.monotonic()
             step.metrics.attempt_duration.observe(int((ended - started) * 1e6))

@@ -133,7 +133,7 @@ class Burst:
                     result, error = None, self.attempts.as_failure(raised)
                 if is_async:
                     work = lane.work  # it has suspended, and others know of it
-                    if task.cancelling() or (work is not None and partition.closed):
+                    if task.cancelling() or partition.closed or lane.interruption is not None:
                         break
             if error is None:
                 if type(result) is plain and target is not None:
