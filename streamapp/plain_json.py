@@ -38,12 +38,12 @@ def encoder_for(type_: type[Any], adapter: TypeAdapter[Any]) -> Callable[[Any], 
     dumps = orjson.dumps
 
     def encode(value: Any) -> bytes:
-        fields = value.__dict__
-        if type(value) is type_ and len(fields) == count:
-            try:
+        try:
+            fields = value.__dict__
+            if type(value) is type_ and len(fields) == count:
                 return dumps(fields)
-            except TypeError:
-                pass
+        except Exception:  # noqa: BLE001, S110 - pydantic can write it, or says what is wrong
+            pass
         return to_json(value)
 
     return encode
