@@ -4,10 +4,12 @@ Hot path: what `encoder_for` returns is called for each output.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import fields
+from typing import Any, get_origin
 
 import orjson
 from pydantic import BaseModel, TypeAdapter
+from pydantic.dataclasses import is_pydantic_dataclass
 
 _PLAIN = frozenset({"str", "int", "float", "bool", "none", "literal"})
 _CONTAINERS = frozenset({"nullable", "default", "list", "function-after", "function-before"})
@@ -38,13 +40,34 @@ def encoder_for(type_: type[Any], adapter: TypeAdapter[Any]) -> Callable[[Any], 
     dumps = orjson.dumps
 
     def encode(value: Any) -> bytes:
-        fields = value.__dict__
-        if type(value) is type_ and len(fields) == count:
-            try:
-                return dumps(fields)
-            except TypeError:
-                pass
+        try:
+            own = value.__dict__
+            if type(value) is type_ and len(own) == count:
+                return dumps(own)
+        except Exception:  # noqa: BLE001, S110 - pydantic can write it, or says what is wrong
+            pass
         return to_json(value)
+
+    return encode
+
+
+def dataclass_encoder_for(type_: Any, adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
+    """What writes values of a dataclass as JSON: orjson, or pydantic where it would write less.
+
+    orjson leaves out fields that begin with an underscore, knows nothing of what a pydantic
+    dataclass declares about its JSON, and refuses what is not JSON by itself, such as decimals.
+    """
+    to_json: Callable[[Any], bytes] = adapter.serializer.to_json
+    own = get_origin(type_) or type_
+    if is_pydantic_dataclass(own) or any(field.name.startswith("_") for field in fields(own)):
+        return to_json
+    dumps = orjson.dumps
+
+    def encode(value: Any) -> bytes:
+        try:
+            return dumps(value)
+        except TypeError:
+            return to_json(value)
 
     return encode
 
@@ -54,14 +77,14 @@ def _is_plain_model(schema: Mapping[str, Any]) -> bool:
         schema = schema["schema"]
     if schema["type"] != "model" or _is_written_otherwise(schema):
         return False
-    fields = schema["schema"]
-    while fields["type"] in ("function-after", "function-before"):
-        fields = fields["schema"]
-    if fields["type"] != "model-fields" or _is_written_otherwise(fields):
+    inner = schema["schema"]
+    while inner["type"] in ("function-after", "function-before"):
+        inner = inner["schema"]
+    if inner["type"] != "model-fields" or _is_written_otherwise(inner):
         return False
     return all(
         not _is_written_otherwise(field) and _is_plain(field["schema"])
-        for field in fields["fields"].values()
+        for field in inner["fields"].values()
     )
 
 

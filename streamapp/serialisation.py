@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, get_origin, is_typeddict
 import orjson
 from pydantic import TypeAdapter
 
-from streamapp.plain_json import encoder_for
+from streamapp.plain_json import dataclass_encoder_for, encoder_for
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def json_codec(type_: Any) -> Codec[Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(type_)
     decode = adapter.validator.validate_json
     if is_dataclass(type_):
-        return Codec(type_, _as_class(type_), decode, orjson.dumps)
+        return Codec(type_, _as_class(type_), decode, dataclass_encoder_for(type_, adapter))
     if inspect.isclass(type_) and not is_typeddict(type_):
         return Codec(type_, type_, decode, encoder_for(type_, adapter))
     # No class to check against: the serialiser itself has to mind.

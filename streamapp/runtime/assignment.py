@@ -98,13 +98,22 @@ class Assignment:
 
         Records in flight stay, unless they are from there on: then they will be delivered again.
         """
-        self.consumer.seek(name, offset)
         partition = self.partitions.get(name)
-        position = None if partition is None else partition.frontier.position
-        if partition is None or position is None or offset >= position:
+        if partition is None or offset >= partition.frontier.delivered_until:
+            self.consumer.seek(name, offset)
             return
+        frontier = partition.frontier
+        # What stands from there on now is not what was delivered from there; what stands before
+        # it is the same, and is delivered again where it is not finished.
+        start = offset if frontier.position is None else min(offset, frontier.position)
+        self.consumer.seek(name, start)
         partition.closed = True
-        self.partitions[name] = Partition(name, position=offset, until=self.until.get(name))
+        self.partitions[name] = Partition(
+            name,
+            position=start,
+            finished=[done for done in frontier.finished_ahead if done < offset],
+            until=self.until.get(name),
+        )
 
     def end_at(self, until: Mapping[TopicPartition, int]) -> None:
         """Deliver no record at or past these offsets."""

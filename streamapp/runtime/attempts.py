@@ -13,6 +13,9 @@ from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
 
+NOT_OF_THE_AGENT = (KeyboardInterrupt, GeneratorExit)
+"""What ends the process or the coroutine, whatever runs in it; all else is the attempt's."""
+
 
 class AbandonedError(Exception):
     """The record of a cancelled attempt will be delivered again; never leaves the lanes."""
@@ -89,7 +92,7 @@ class Attempts:
             lane.deadline = None
             if lane.task is not None and lane.task.cancelling():
                 await self._settle(lane)  # the agent gave a result in spite of a cancel
-            lane.cancels = 0
+            lane.cancels, lane.interruption = 0, None
             error = error or _accepted(step, work, result)
             ended = self._clock.monotonic()
             step.metrics.attempt_duration.observe(int((ended - started) * 1e6))
@@ -137,7 +140,7 @@ class Attempts:
     @staticmethod
     def as_failure(raised: BaseException) -> Exception:
         """What an agent raised, as an error that a policy can decide about."""
-        if isinstance(raised, Exception):
+        if _tells_its_class(raised) and isinstance(raised, Exception):
             return raised
         error = RuntimeError(f"the agent raised {type(raised).__name__}")
         error.__cause__ = raised
@@ -156,7 +159,9 @@ class Attempts:
                 result = await result
         except asyncio.CancelledError:
             return None, self.interrupted(lane, step)
-        except (Exception, SystemExit) as raised:  # noqa: BLE001 - an agent's may be any
+        except NOT_OF_THE_AGENT:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - an agent's may be any
             return None, self.as_failure(raised)
         return result, None
 
@@ -185,9 +190,17 @@ def _accepted(step: StepRunner, work: Work, result: Any) -> Exception | None:
     try:
         count = step.accept(work, result)
     except Exception as raised:  # noqa: BLE001 - a user's own type, asked for its class
-        return raised
+        return Attempts.as_failure(raised)
     if count:
         step.metrics.processed += 1
     else:
         step.metrics.filtered += 1
     return None
+
+
+def _tells_its_class(raised: BaseException) -> bool:
+    """Whether policies can ask of what type it is; a user's own `__class__` may raise."""
+    try:
+        return raised.__class__ is not None
+    except Exception:  # noqa: BLE001 - the same
+        return False

@@ -13,7 +13,7 @@ from streamapp.errors import RecordError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.stage import Ordering
-from streamapp.runtime.attempts import Attempts
+from streamapp.runtime.attempts import NOT_OF_THE_AGENT, Attempts
 from streamapp.runtime.lane import Lane
 from streamapp.runtime.outbox import Flush, Share
 from streamapp.runtime.ready import Chunk
@@ -113,8 +113,10 @@ class Burst:
             raw = record.value
             try:
                 value = decode(raw)  # type: ignore[arg-type]  # None raises, and is told apart
-            except Exception as raised:  # noqa: BLE001 - what a user's validator raises
-                result, error = None, step.undecodable(raw, raised)
+            except NOT_OF_THE_AGENT:
+                raise
+            except BaseException as raised:  # noqa: BLE001 - what a user's validator raises
+                result, error = None, step.undecodable(raw, self.attempts.as_failure(raised))
             else:
                 try:
                     if with_context:
@@ -129,11 +131,13 @@ class Burst:
                         result = await result
                 except asyncio.CancelledError:
                     result, error = None, self.attempts.interrupted(lane, step)
-                except (Exception, SystemExit) as raised:  # noqa: BLE001 - an agent's may be any
+                except NOT_OF_THE_AGENT:
+                    raise
+                except BaseException as raised:  # noqa: BLE001 - an agent's may be any
                     result, error = None, self.attempts.as_failure(raised)
                 if is_async:
                     work = lane.work  # it has suspended, and others know of it
-                    if task.cancelling() or (work is not None and partition.closed):
+                    if task.cancelling() or partition.closed or lane.interruption is not None:
                         break
             if error is None:
                 if type(result) is plain and target is not None:

@@ -72,6 +72,7 @@ class Committer:
             if (offset := _to_commit(partition)) is not None and offset != partition.committed
         }
         if not moved:
+            self._failing_since = None  # what could not be committed is no longer ours to commit
             return True
         try:
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
@@ -93,10 +94,6 @@ class Committer:
         self._metrics.commits += 1
         self._metrics.last_commit_at = self._clock.monotonic()
         return True
-
-    def assigned(self) -> None:
-        """A new assignment: earlier failures say nothing about it."""
-        self._failing_since = None
 
     async def _wait(self) -> None:
         """Until the interval is over or enough records are finished."""

@@ -72,6 +72,7 @@ class FailureHandler:
             case ErrorPolicy.RETRY:
                 step.metrics.retries += 1
                 self._on_retry(work, decision.delay_seconds)
+                self.backlog(work, len(work.behind or ()))  # they may have come while it ran
                 return False
             case ErrorPolicy.SKIP:
                 return self._skip(work, step)

@@ -40,6 +40,11 @@ class Frontier:
         return self._next if self.idle else self._pending[self._head]
 
     @property
+    def delivered_until(self) -> int:
+        """One past the last delivered offset, or further after `skip_to`; 0 if none is known."""
+        return self._next or 0
+
+    @property
     def idle(self) -> bool:
         """Whether all that was delivered is finished."""
         return self._head == len(self._pending)

@@ -184,12 +184,14 @@ class Intake:
         if self._on_lost_position is LostPosition.STOP:
             raise error
         names = list(error.offsets)
+        lost_by = {name: self._partitions.get(name) for name in names}
         try:
             starts = await self._consumer.beginning_offsets(names)
             if self._on_lost_position is LostPosition.LATEST:
                 starts = await self._consumer.end_offsets(names)
             for name, lost in error.offsets.items():
-                if name in self._consumer.assignment():
+                # Else it was closed meanwhile, and opens where it is committed or unfinished.
+                if lost_by[name] is not None and self._partitions.get(name) is lost_by[name]:
                     self._move(name, lost, starts[name])
         except (BrokerError, TimeoutError) as failed:
             log.warning("a lost position could not be found again yet: %r", failed)

@@ -92,6 +92,8 @@ class ReadyQueue:
 
     def hold(self, work: Work) -> None:
         """Let later records of its key wait until this one is released."""
+        if work.partition.closed:
+            return  # its records are delivered again, and nothing of it is ever released
         if work.order_key is not None and not work.owns_key:
             self.holders(work.partition)[work.order_key] = work
             work.owns_key = True

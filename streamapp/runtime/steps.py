@@ -238,10 +238,13 @@ def _place(work: Work, one: Output | Item) -> None:
 
 
 def _key_bytes(key: object) -> bytes | None:
-    if isinstance(key, str):
-        return key.encode()
-    if key is None or isinstance(key, bytes):
+    if key is None or type(key) is bytes:
         return key
+    # Of the plain types from here on: a user's own may hash and encode as it likes.
+    if isinstance(key, str):
+        return str.encode(key)
+    if isinstance(key, bytes):
+        return bytes(memoryview(key))
     raise EncodeError(f"the key of an output is {_kind(key)}; give bytes, text or None")
 
 
@@ -251,10 +254,24 @@ def _checked_headers(headers: Headers) -> Headers:
         pairs: list[tuple[Any, Any]] = [(name, content) for name, content in headers]
     except (TypeError, ValueError):
         raise EncodeError("the headers of an output are pairs of a name and bytes") from None
-    for name, content in pairs:
-        if not isinstance(name, str) or not (content is None or isinstance(content, bytes)):
-            raise EncodeError(f"the header {name!r} of an output is not a name with bytes")
-    return pairs
+    return [(_header_name(name), _header_content(content)) for name, content in pairs]
+
+
+def _header_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise EncodeError(f"the name of a header of an output is {_kind(name)}, not text")
+    try:
+        return str.encode(name).decode()
+    except UnicodeError as error:
+        raise EncodeError("the name of a header of an output cannot be UTF-8") from error
+
+
+def _header_content(content: object) -> bytes:
+    if content is None or type(content) is bytes:
+        return content  # type: ignore[return-value]  # Kafka's headers may be null
+    if isinstance(content, bytes):
+        return bytes(memoryview(content))
+    raise EncodeError(f"a header of an output holds {_kind(content)}, not bytes")
 
 
 def _kind(value: Any) -> str:

@@ -1,6 +1,8 @@
 """Where orjson writes a model, it writes what pydantic would."""
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -22,8 +24,10 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from streamapp.plain_json import encoder_for
+from streamapp.serialisation import codec_for
 
 
 class Plain(BaseModel):
@@ -185,3 +189,31 @@ def test_what_declares_another_form_keeps_it(type_: type[BaseModel]) -> None:
     assert not is_fast(type_)
     ours, pydantics = both(type_())
     assert ours == pydantics
+
+
+@dataclass
+class Underscored:
+    a: int = 1
+    _b: int = 2
+
+
+@dataclass
+class Priced:
+    price: Decimal = Decimal("1.5")
+    inner: Inner = field(default_factory=Inner)
+
+
+@pydantic_dataclass
+class Declared:
+    a: int = Field(default=1, exclude=True)
+    b: int = 2
+
+    @field_serializer("b")
+    def _as_text(self, value: int) -> str:
+        return str(value)
+
+
+@pytest.mark.parametrize("type_", [Underscored, Priced, Declared])
+def test_a_dataclass_is_written_as_pydantic_would(type_: type[Any]) -> None:
+    value = type_()
+    assert codec_for(type_).encode(value) == TypeAdapter(type_).dump_json(value)

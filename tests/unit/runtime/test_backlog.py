@@ -1,5 +1,6 @@
 """A key that keeps failing waits, with its later records, up to a bound."""
 
+import asyncio
 from collections import Counter
 
 import pytest
@@ -80,6 +81,31 @@ async def test_at_the_bound_it_has_one_last_attempt_and_its_records_become_dead_
     assert reasons == [b"backlog", b"backlog"]
     assert dict(second.headers)["streamapp.error.class"] == b"KeyGivenUpError"
     assert b"offset 0 of its key" in dict(second.headers)["streamapp.error.message"]
+
+
+async def test_the_bound_holds_as_well_when_its_records_came_before_it_failed() -> None:
+    gate, calls = asyncio.Event(), Counter[bytes]()
+
+    @agent(name="stage")
+    async def slow_to_fail(value: bytes) -> bytes:
+        calls[value] += 1
+        if value == b"bad0":
+            await gate.wait()
+            raise OSError
+        return value
+
+    broker = await broker_with(b"bad0", b"bad1", b"bad2", b"bad3", b"abc0")
+    stage = build(
+        Pipeline("p", source=Topic("in", bytes))
+        .stage(slow_to_fail, on_error=PATIENT, max_key_backlog_records=3)
+        .sink(Topic("out", bytes))
+    )
+    async with running(Service(broker, [stage])):
+        await until(lambda: broker.values("out") == [b"abc0"])
+        gate.set()
+        await until_committed(broker, "p.stage", 5)
+    assert broker.values("p.stage.dlq") == [b"bad0", b"bad1", b"bad2", b"bad3"]
+    assert calls == {b"bad0": 2, b"abc0": 1}
 
 
 async def test_the_last_attempt_may_succeed() -> None:

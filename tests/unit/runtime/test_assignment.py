@@ -1,0 +1,41 @@
+"""Partitions that go on elsewhere: what is delivered again, and what is finished there."""
+
+import pytest
+
+from streamapp.brokers.protocols import ConsumerConfig
+from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.record import TopicPartition
+from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.partition import Partition
+from tests.unit.runtime.faults import until
+from tests.unit.runtime.test_faults import Listening, broker_for
+
+PLACE = TopicPartition("a-in", 0)
+
+
+@pytest.mark.parametrize(
+    ("offset", "start", "finished"),
+    [(12, 12, {7, 9}), (10, 10, {7, 9}), (8, 5, {7}), (5, 5, set()), (2, 2, set())],
+)
+async def test_a_move_keeps_what_stands_before_it_and_nothing_from_there_on(
+    offset: int, start: int, finished: set[int]
+) -> None:
+    broker = await broker_for("a")
+    await broker.write("a-in", *((None, b"x") for _ in range(20)))
+    consumer = broker.consumer(ConsumerConfig("g", ("a-in",)), Listening())
+    await consumer.start()
+    await until(lambda: consumer.assignment() == {PLACE})
+    assignment = Assignment(consumer, StageMetrics("a", "stage", "a-in"))
+    before = assignment.partitions[PLACE] = Partition(PLACE)
+    before.delivered(range(10), 0)
+    for done in ([0, 1, 2, 3, 4], [7], [9]):
+        before.finish(done, 0)
+
+    assignment.move(PLACE, offset)
+
+    after = assignment.partitions[PLACE]
+    assert before.closed == (offset < 10)
+    assert await consumer.position(PLACE) == start
+    assert after.frontier.position == (5 if offset >= 10 else start)
+    assert set(after.frontier.finished_ahead) == finished
+    await consumer.stop()

@@ -1,0 +1,71 @@
+"""What is left of a cancelled attempt: nothing that the next record of its lane could meet."""
+
+import asyncio
+from collections import Counter
+
+from streamapp.pipeline.agent import agent
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.policy import retry
+from streamapp.record import TopicPartition
+from streamapp.service import Service
+from tests.unit.runtime.faults import running, until
+from tests.unit.runtime.test_faults import broker_for, topology
+
+
+async def wait_and_take_the_cancel_back() -> None:
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+
+
+async def test_a_record_that_times_out_where_an_abandoned_one_ran_is_tried_again() -> None:
+    broker = await broker_for("a")
+    calls: Counter[bytes] = Counter()
+
+    @agent
+    async def first_calls_wait(value: bytes) -> bytes:
+        calls[value] += 1
+        if value == b"abandoned" and calls[value] == 1:
+            await wait_and_take_the_cancel_back()
+        if value == b"late" and calls[value] == 1:
+            await asyncio.Event().wait()
+        return value
+
+    policy = retry(1, backoff=Backoff(0))
+    stage = topology("a", first_calls_wait, policy, concurrency=1, timeout_seconds=0.3)
+    async with running(Service(broker, [stage])):
+        broker.fail_batches["a-out"] = 1
+        await broker.write("a-in", (b"k", b"sent"), (b"k", b"abandoned"))
+        await until(lambda: broker.values("a-out") == [b"sent", b"abandoned"])
+        await broker.write("a-in", (b"k", b"late"))
+        await until(lambda: broker.values("a-out") == [b"sent", b"abandoned", b"late"])
+    assert broker.fired["a-out"] == 1
+    assert calls[b"abandoned"] == calls[b"late"] == 2
+
+
+async def test_a_lane_takes_no_more_of_a_partition_that_was_closed_while_it_waited() -> None:
+    broker = await broker_for("a")
+    gate = asyncio.Event()
+    calls: Counter[bytes] = Counter()
+
+    @agent
+    async def waits_once(value: bytes) -> bytes:
+        calls[value] += 1
+        if value == b"2":
+            await gate.wait()
+        return value
+
+    values = [b"%d" % n for n in range(6)]
+    service = Service(broker, [topology("a", waits_once, concurrency=1)])
+    async with running(service):
+        await broker.write("a-in", *((value, value) for value in values))
+        await until(lambda: calls[b"2"] == 1)
+        # As when a position is lost because the log was cut off and written anew.
+        service._runners[0]._assignment.move(TopicPartition("a-in", 0), 0)
+        gate.set()
+        await until(lambda: calls[b"5"] > 0)
+        await until(lambda: broker.values("a-out")[-6:] == values)
+    assert [calls[value] for value in values] == [2, 2, 2, 1, 1, 1]
