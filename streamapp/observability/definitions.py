@@ -148,7 +148,7 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     _gauge(
         "streamapp_last_progress_age_seconds",
         "seconds",
-        "Seconds since a commit frontier moved or lag appeared; absent before the first.",
+        "Seconds since a record finished or lag appeared; absent before the first.",
     ),
     _gauge(
         "streamapp_cut_off_seconds",

@@ -2,7 +2,7 @@
 
 What the runtime must do, or these rules tell lies:
 
-- write `StageMetrics.last_progress_at` when a commit frontier moves, and when lag goes from zero
+- write `StageMetrics.last_progress_at` when records finish, and when lag goes from zero
   to positive; a rebalance is neither. `progress.ProgressWatch` does exactly this;
 - write `PartitionMetrics.lag_records` at least once a second, so that a stall is seen within that
   second, and set it to `None` while it cannot be measured;

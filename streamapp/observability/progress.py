@@ -1,6 +1,6 @@
 """When a stage last made progress: the one instant that the health rules stand on.
 
-A stage may be quiet for hours and healthy, so the time since its frontier last moved says
+A stage may be quiet for hours and healthy, so the time since its records last finished says
 nothing by itself. The watch therefore also counts the moment at which lag appears, and it does
 not let a rebalance pass for progress: a group that rebalances for ever is stuck.
 """
@@ -25,14 +25,12 @@ class ProgressWatch:
         self._had_lag = False
         self._held_partitions = False
 
-    def frontier_moved(self) -> None:
-        """The commit frontier of a partition moved."""
-        self._metrics.last_progress_at = self._clock.monotonic()
-
     def finished(self, partition: TopicPartition) -> None:
-        """Records of a partition are finished."""
+        """Records of a partition are finished, in their order or not."""
+        now = self._clock.monotonic()
+        self._metrics.last_progress_at = now
         if measured := self._metrics.partitions.get(partition):
-            measured.last_progress_at = self._clock.monotonic()
+            measured.last_progress_at = now
 
     def lag_measured(self) -> None:
         """The lags in `metrics.partitions` were just written.

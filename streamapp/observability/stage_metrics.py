@@ -85,7 +85,7 @@ class StageMetrics:
         stuck_attempts: attempts that go on although they were cancelled a while ago.
         commits, commit_failures: commits of offsets.
         last_commit_at: monotonic seconds of the last commit that succeeded; `None` before it.
-        last_progress_at: monotonic seconds when a frontier last moved or lag appeared; written
+        last_progress_at: monotonic seconds when records last finished or lag appeared; written
             through `progress.ProgressWatch`; `None` before it.
         rebalances: assignments received.
         cut_off_since: monotonic seconds since when the stage is out of its group, or Kafka does not

@@ -52,7 +52,7 @@ class AtLeastOnce:
     Args:
         assignment: the open partitions.
         environment: the shared producer, the clock, deadlines and bounds.
-        progress: told when a frontier moves.
+        progress: told when records are finished.
         on_room: called when records have finished.
         on_failed: called when a batch failed: nothing is sent until `discard`.
         on_lost: called when commits have failed for longer than their deadline.
@@ -102,10 +102,11 @@ class AtLeastOnce:
         for partition, share in flush.shares.items():
             if partition.closed:
                 continue
-            if partition.finish(share.offsets, share.value_bytes):
-                self._progress.frontier_moved()
+            partition.finish(share.offsets, share.value_bytes)
             self._progress.finished(partition.name)
             finished += len(share.offsets)
+            if partition.exhausted and partition.frontier.idle:
+                self._committer.hurry()  # somebody waits for the end of bounded work
         for target, count in flush.outputs.items():
             target.metrics.records_out[target.name] += count
         for metrics, reason in flush.dead_letters:

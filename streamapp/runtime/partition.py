@@ -74,11 +74,11 @@ class Partition:
         self.stamps.append((offsets[0], timestamp_ms))
         return already
 
-    def finish(self, offsets: Sequence[int], value_bytes: int) -> bool:
-        """Records in flight are finished; whether the frontier moved."""
+    def finish(self, offsets: Sequence[int], value_bytes: int) -> None:
+        """Records in flight are finished."""
         self.in_flight_records -= len(offsets)
         self.in_flight_bytes -= value_bytes
-        return self.frontier.finish(offsets)
+        self.frontier.finish(offsets)
 
     def oldest_timestamp_ms(self) -> int | None:
         """Timestamp of the first unfinished record, to the chunk; `None` with none in flight."""

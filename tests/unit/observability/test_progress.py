@@ -42,7 +42,7 @@ def stage() -> WatchedStage:
 
 def test_lag_that_appears_after_hours_of_quiet_gets_the_full_time(stage: WatchedStage) -> None:
     stage.measure(0, 0)
-    stage.watch.frontier_moved()
+    stage.watch.finished(FIRST)
     stage.clock.advance(7200)
     stage.measure(0, 5)
     assert stage.healthy()
@@ -68,10 +68,9 @@ def test_growing_lag_and_lag_in_another_partition_are_no_progress(stage: Watched
     assert not stage.healthy()
 
 
-def test_a_moving_frontier_is_progress(stage: WatchedStage) -> None:
+def test_records_that_finish_are_progress(stage: WatchedStage) -> None:
     stage.measure(500, 0)
     stage.clock.advance(59)
-    stage.watch.frontier_moved()
     stage.watch.finished(FIRST)
     stage.clock.advance(59)
     assert stage.healthy()
@@ -81,7 +80,6 @@ def test_one_partition_that_stands_still_while_others_move_is_a_stall(stage: Wat
     stage.measure(500, 3)
     for _ in range(6):
         stage.clock.advance(10)
-        stage.watch.frontier_moved()
         stage.watch.finished(FIRST)
         stage.measure(500, 3)
     health = stage_health(stage.metrics, stage.clock.monotonic(), STALL_SECONDS)
@@ -92,14 +90,13 @@ def test_one_partition_that_stands_still_while_others_move_is_a_stall(stage: Wat
 def test_a_partition_that_finishes_out_of_order_makes_progress(stage: WatchedStage) -> None:
     stage.measure(500, 3)
     stage.clock.advance(59)
-    stage.watch.frontier_moved()
     stage.watch.finished(FIRST)
     stage.watch.finished(SECOND)  # its frontier does not move: the first record waits
     stage.clock.advance(30)
     assert stage.healthy()
     stage.measure(0, 0)
     stage.clock.advance(7200)
-    stage.watch.frontier_moved()
+    stage.watch.finished(FIRST)
     stage.measure(0, 1)  # new lag after hours of quiet
     assert stage.healthy()
 
