@@ -92,8 +92,8 @@ class Burst:
         last_duration, last_age = durations.last, ages.last
         monotonic, slice_end = self._clock.monotonic, self._slice.end
         wall_less_monotonic = self._clock.time() - started
-        wall_ms, wall_until = 0, 0.0
-        total_duration = total_age = 0
+        wall_ms, wall_until, timestamp = 0, 0.0, -1
+        age = age_bucket = total_duration = total_age = 0
         task = lane.task
         assert task is not None  # noqa: S101 - this runs in it
         flush, share = _NONE_YET, _NOTHING
@@ -149,7 +149,7 @@ class Burst:
                     except RecordError as raised:
                         result, error = None, raised
                         break
-                    except (ValueError, TypeError) as raised:
+                    except Exception as raised:  # noqa: BLE001 - what a user's serialiser raises
                         result, error = None, step.unwritable(raised)
                         break
                     if outbox.open is not flush:
@@ -172,15 +172,16 @@ class Burst:
             duration_counts[bucket if bucket < last_duration else last_duration] += 1  # noqa: FURB136 - a call costs more
             total_duration += units
             started = ended
-            if record.timestamp >= 0:  # -1 is a record without one
+            if ended >= wall_until or record.timestamp != timestamp:
+                # Neighbours often share their millisecond, and so their age.
                 if ended >= wall_until:
                     wall_ms = int((ended + wall_less_monotonic) * 1000)
                     wall_until = ended + WALL_SECONDS
-                age = wall_ms - record.timestamp
-                if age < 0:  # noqa: PLR1730 - the same
-                    age = 0
-                bucket = age.bit_length()
-                age_counts[bucket if bucket < last_age else last_age] += 1  # noqa: FURB136 - the same
+                timestamp = record.timestamp
+                age = max(0, wall_ms - timestamp)
+                age_bucket = min(age.bit_length(), last_age)
+            if timestamp >= 0:  # -1 is a record without one
+                age_counts[age_bucket] += 1
                 total_age += age
             share.offsets.append(record.offset)
             share.value_bytes += len(raw)  # type: ignore[arg-type]  # None does not decode

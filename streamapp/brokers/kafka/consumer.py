@@ -42,6 +42,7 @@ _logger = logging.getLogger(__name__)
 # Named when nothing else is: the client takes no partitions for all partitions.
 _NEVER_ASSIGNED = KafkaTopicPartition("", -1)
 _MIN_PARTITION_FETCH_BYTES = 16 * 1024
+_MAX_PARTITION_FETCH_BYTES = 1024 * 1024
 # While a fetch of idle partitions waits at a broker, busy ones of that broker wait with it.
 _FETCH_MAX_WAIT_MS = 200
 _FETCH_GRACE_SECONDS = 0.5
@@ -53,7 +54,8 @@ class KafkaConsumer:
     """A member of a consumer group, reading committed records only.
 
     Prefetch: the client buffers one response for each partition, so the bound is split among all
-    partitions of the topics, 16 KiB at least; a broker sends one batch even if it is larger.
+    partitions of the topics, 16 KiB at least and 1 MiB at most: larger ones only take memory. A
+    broker sends one batch even if it is larger.
 
     One fetch runs at a time.
     """
@@ -328,6 +330,7 @@ class KafkaConsumer:
         session_ms = int(config.session_timeout_seconds * 1000)
         rebalance_ms = int(config.rebalance_timeout_seconds * 1000)
         share = max(config.max_prefetch_bytes // partitions, _MIN_PARTITION_FETCH_BYTES)
+        share = min(share, _MAX_PARTITION_FETCH_BYTES)
         return AIOKafkaConsumer(
             **self._connection.options(),
             group_id=config.group,

@@ -60,7 +60,7 @@ async def options_of(partitions: int, **config: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("bound", "partitions", "share"),
-    [(8 << 20, 1, 8 << 20), (8 << 20, 32, 256 << 10), (1 << 20, 1000, 16 << 10)],
+    [(8 << 20, 1, 1 << 20), (8 << 20, 32, 256 << 10), (1 << 20, 1000, 16 << 10)],
 )
 async def test_prefetch_is_split_among_the_partitions(
     bound: int, partitions: int, share: int
