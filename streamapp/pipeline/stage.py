@@ -50,7 +50,8 @@ class StageConfig(BaseModel):
         max_outputs_per_record: more from one attempt is the record's fault.
         max_in_flight_records: records taken from the broker and not finished.
         max_in_flight_bytes: bytes of their values.
-        max_key_backlog_records: with order by key, records that wait behind one that keeps failing.
+        max_key_backlog_records: with order by key, records that wait behind one that keeps failing;
+            keep it below half of `max_in_flight_records`, or other keys wait as well.
         on_key_backlog: what happens when there are as many.
         on_lost_position: what happens when the position is no longer in the log.
 

@@ -168,6 +168,7 @@ class Attempts:
     def _go_on(self, work: Work, item: Item) -> None:
         work.item = item
         work.failures = 0
+        work.quarantined = False
         self._steps[item.step].metrics.records_in += 1
 
     async def _settle(self, lane: Lane) -> None:

@@ -55,6 +55,10 @@ class Committer:
         if self._uncommitted >= self._config.commit_records:
             self._due.set()
 
+    def hurry(self) -> None:
+        """Commit as soon as can be."""
+        self._due.set()
+
     async def run(self) -> None:
         """Commit until cancelled."""
         while True:

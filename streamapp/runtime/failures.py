@@ -58,13 +58,13 @@ class FailureHandler:
         """Decide about a failed attempt; whether the record goes on with what it has left."""
         if work.partition.closed:
             return False
-        work.failures += 1
-        if work.failures == 1:
+        if work.failures == 0:
             work.first_failure_at = self._clock.time()
-        if isinstance(error, TimeoutError):
-            step.metrics.timeouts += 1
         if isinstance(error, KeyGivenUpError):
             return self._dead_letter(work, step, error, DeadLetterReason.BACKLOG)
+        work.failures += 1
+        if isinstance(error, TimeoutError):
+            step.metrics.timeouts += 1
         decision = decide(step.policy, error, work.failures, self._rng)
         match decision.action:
             case ErrorPolicy.RETRY if work.quarantined:

@@ -124,8 +124,9 @@ class InFlight:
                 self.sweep()
 
     def sweep(self) -> None:
-        """Cancel attempts that have taken too long, and tell of those that do not end."""
+        """Cancel attempts that take too long or are nobody's, and tell of those that go on."""
         self._lanes.expire(self._clock.monotonic())
+        self._lanes.abandon()
         stuck = self._lanes.stuck()
         self._metrics.stuck_attempts = len(stuck)
         for work in stuck:

@@ -129,6 +129,7 @@ class Membership:
         self._let_go()
         await self._in_flight.quiet(self._env.config.stop_timeout_seconds)
         await self._assignment.consumer.stop()
+        self._intake.forget_put_back()  # of a fetch that was still under way
         attempt = 0
         while True:
             try:
