@@ -1,9 +1,11 @@
 """Error policies: what a stage does with a record that failed."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from streamapp.errors import PipelineError
 from streamapp.policies.backoff import Backoff
 
 
@@ -36,6 +38,14 @@ class Policy:
     by_exception: tuple[tuple[type[BaseException], "Policy"], ...] = ()
 
     def __post_init__(self) -> None:
+        if type(self.retries) is not int:
+            raise PipelineError(
+                f"retry({self.retries!r}) is not a number of retries; give a whole number, as in"
+                " retry(3)"
+            )
+        for what, value in (("the policy's action", self.action), ("retry(then=…)", self.then)):
+            if not isinstance(value, ErrorPolicy):
+                raise PipelineError(f"{what} is {_called(value)}; {_INSTEAD}")
         if self.retries < 0:
             raise ValueError(f"retry count must not be negative, but is {self.retries}")
         if self.then is ErrorPolicy.RETRY:
@@ -52,7 +62,19 @@ class Policy:
         """Use other policies for these exception types; a derived type beats its base.
 
         `retry(3).on({KeyError: drop()})`
+
+        Raises:
+            PipelineError: a key is not an exception type, or a value is not a policy.
         """
+        given: list[tuple[object, object]] = list(policies.items())
+        for kind, policy in given:
+            if not (inspect.isclass(kind) and issubclass(kind, BaseException)):
+                raise PipelineError(
+                    f".on(…) has the key {kind!r}; give an exception type, as in"
+                    " .on({KeyError: drop()})"
+                )
+            if not isinstance(policy, Policy):
+                raise PipelineError(f".on(…) gives {kind.__name__} {_called(policy)}; {_INSTEAD}")
         ordered = sorted(policies.items(), key=lambda item: -len(item[0].__mro__))
         return Policy(self.action, self.retries, self.backoff, self.then, tuple(ordered))
 
@@ -92,6 +114,18 @@ def retry(
 
     Raises:
         ValueError: `count` is negative, or `then` is another retry.
+        PipelineError: `count` is not a number, or `then` is not a policy.
     """
     action = then.action if isinstance(then, Policy) else then
+    if isinstance(action, str) and action in list(ErrorPolicy):
+        action = ErrorPolicy(action)
     return Policy(ErrorPolicy.RETRY, count, backoff or Backoff(), action or ErrorPolicy.DEAD_LETTER)
+
+
+_INSTEAD = "give stop(), skip(), drop() or dead_letter()"
+
+
+def _called(value: object) -> str:
+    """What was given instead of a policy: a function's name shows the call that was forgotten."""
+    name = getattr(value, "__name__", None)
+    return f"the function {name}; call it" if callable(value) and name else repr(value)

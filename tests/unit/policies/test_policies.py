@@ -1,12 +1,20 @@
 """Policies: what becomes of a failure."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamapp.errors import DecodeError, EncodeError, Permanent, RecordTooLargeError, Transient
+from streamapp.errors import (
+    DecodeError,
+    EncodeError,
+    Permanent,
+    PipelineError,
+    RecordTooLargeError,
+    Transient,
+)
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.decision import decide
@@ -124,3 +132,28 @@ def test_a_validation_error_is_described_without_the_input() -> None:
 
 def test_a_long_message_is_cut_to_its_bound() -> None:
     assert len(describe(RuntimeError("ä" * 5000)).encode()) <= MAX_MESSAGE_BYTES
+
+
+def slips(count: Any = 0, *, then: Any = None, on: Any = None) -> Policy:
+    """What somebody writes whom no type checker helps."""
+    return retry(count, then=then).on(on or {})
+
+
+@pytest.mark.parametrize(
+    ("slip", "told"),
+    [
+        (lambda: slips(then=drop), r"retry\(then=…\) is the function drop; call it; give stop"),
+        (lambda: slips(then="deadletter"), r"retry\(then=…\) is 'deadletter'; give stop\(\)"),
+        (lambda: slips("3"), r"retry\('3'\) is not a number of retries; give a whole number"),
+        (lambda: slips(on={KeyError: drop}), r"gives KeyError the function drop; call it"),
+        (lambda: slips(on={KeyError: "drop"}), r"gives KeyError 'drop'; give stop\(\)"),
+        (lambda: slips(on={"KeyError": drop()}), r"has the key 'KeyError'; give an exception"),
+    ],
+)
+def test_a_slip_in_a_policy_is_refused_when_it_is_made(slip: Any, told: str) -> None:
+    with pytest.raises(PipelineError, match=told):
+        slip()
+
+
+def test_an_action_may_be_named_by_its_value() -> None:
+    assert slips(then="drop").then is ErrorPolicy.DROP
