@@ -46,7 +46,9 @@ def stop_on_signal(
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # After a first signal the process is about to end well: another one is too late to
+            # cut anything short, and must not make a failure of it.
+            signal.signal(number, signal.SIG_IGN if asked else handler)
 
 
 def _begin(stop: Callable[[], None], saying: str) -> None:

@@ -61,3 +61,26 @@ def test_the_second_signal_ends_it_although_the_loop_is_blocked() -> None:
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == ExitCode.ABANDONED
     assert "ended at once" in stderr
+
+
+_ENDING = """
+import asyncio, os, signal
+from streamapp.cli.signals import stop_on_signal
+
+async def main():
+    stopped = asyncio.Event()
+    with stop_on_signal(stopped.set, saying="Stopping"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stopped.wait()
+
+asyncio.run(main())
+os.kill(os.getpid(), signal.SIGTERM)
+print("ended well")
+"""
+
+
+def test_a_second_signal_that_comes_too_late_makes_no_failure_of_a_clean_end() -> None:
+    process = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-c", _ENDING], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (process.returncode, process.stdout) == (0, "ended well\n")
