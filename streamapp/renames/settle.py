@@ -118,6 +118,9 @@ def _unexplained(segments: Sequence[Segment], orphans: Sequence[Orphan]) -> str:
     new = ", ".join(repr(segment.name) for segment in segments)
     sources = ", ".join(dict.fromkeys(repr(segment.source) for segment in segments))
     known = "; ".join(f"{orphan.stage!r} ({_traces(orphan)})" for orphan in orphans)
+    for segment in segments:
+        if segment.renamed_from:
+            known += f" (renamed_from={segment.renamed_from!r} names none of these)"
     return (
         f"pipeline {segments[0].pipeline!r}: {'stages' if several else 'stage'} {new}"
         f" {'have' if several else 'has'} read nothing yet, while Kafka remembers a stage that is"

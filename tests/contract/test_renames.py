@@ -87,6 +87,14 @@ async def test_without_a_word_nothing_starts_and_what_is_remembered_is_told(rig:
     assert await rig.committed("new") == {}
 
 
+async def test_an_old_name_that_nothing_has_is_told(rig: Rig) -> None:
+    before, after = chain(rig, "old"), chain(rig, ("new", "olt"))
+    await create_missing(rig, before, after)
+    await rig.put_items(range(5))
+    await rig.run_to_end(before)
+    assert "(renamed_from='olt' names none of these)" in await refused(rig, after)
+
+
 async def test_with_a_word_it_starts_anew_and_the_next_start_needs_none(rig: Rig) -> None:
     before, after = chain(rig, "old"), chain(rig, "new", "quiet")
     await create_missing(rig, before, after)
