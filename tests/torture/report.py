@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN = "<!-- made by `make torture`: {} -->"
 END = "<!-- end: {} -->"
 
-_HEADS = ("scenario", "faults", "sent", "lost", "repeated", "inverted", "recovered", "verdict")
+_HEADS = ("scenario", "seen", "sent", "lost", "repeated", "inverted", "recovered", "verdict")
 
 
 def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
