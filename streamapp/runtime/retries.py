@@ -25,10 +25,6 @@ class RetryQueue:
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
 
-    def __len__(self) -> int:
-        """Records that wait."""
-        return len(self._heap)
-
     def add(self, work: Work, delay_seconds: float) -> None:
         """Give this record back after `delay_seconds`."""
         due = self._clock.monotonic() + delay_seconds
