@@ -21,11 +21,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from streamapp.brokers.dev.broker import DevBroker
-from streamapp.brokers.dev.config import BrokerOptions
-from streamapp.brokers.dev.jars import KAFKA_VERSION
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Admin
+from streamapp.local_kafka.broker import DevBroker
+from streamapp.local_kafka.config import BrokerOptions
+from streamapp.local_kafka.jars import KAFKA_VERSION
 from streamapp.record import TopicPartition
 from streamapp.settings import KafkaSettings
 from tests.verifier.__main__ import report, verify_topics

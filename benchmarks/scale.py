@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks.figures import cell, spread, write
 from benchmarks.scale_runs import ScaleBench
 from benchmarks.testbed import broker_status, machine
-from streamapp.brokers.dev.broker import BrokerStatus
 from streamapp.brokers.kafka.broker import KafkaBroker
+from streamapp.local_kafka.broker import BrokerStatus
 from streamapp.settings import KafkaSettings
 
 WORKERS = (1, 2)

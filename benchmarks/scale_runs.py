@@ -12,8 +12,8 @@ from benchmarks.child import FailedRunError, child, cpu_seconds, peak_rss_mb
 from benchmarks.contenders import Contender
 from benchmarks.measure import PARTITIONS, Job
 from benchmarks.rounds import WrongOutputError, run_child
-from streamapp.brokers.dev.broker import BrokerStatus
 from streamapp.brokers.protocols import Admin, TopicSpec
+from streamapp.local_kafka.broker import BrokerStatus
 
 POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 300

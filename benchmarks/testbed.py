@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from streamapp.brokers.dev.broker import BrokerStatus, DevBroker
-from streamapp.brokers.dev.config import BrokerOptions
-from streamapp.brokers.dev.watchdog import Watchdog
+from streamapp.local_kafka.broker import BrokerStatus, DevBroker
+from streamapp.local_kafka.config import BrokerOptions
+from streamapp.local_kafka.watchdog import Watchdog
 
 HEAP_MB = 1024
 

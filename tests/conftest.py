@@ -7,9 +7,9 @@ from functools import cache
 import pytest
 from blockbuster import blockbuster_ctx
 
-from streamapp.brokers.dev.errors import ToolMissingError
-from streamapp.brokers.dev.jars import default_cache_dir, jars_folder
-from streamapp.brokers.dev.java import find_java, find_maven
+from streamapp.local_kafka.errors import ToolMissingError
+from streamapp.local_kafka.jars import default_cache_dir, jars_folder
+from streamapp.local_kafka.java import find_java, find_maven
 from tests.kafka import Kafka, running_kafka
 from tests.project import project
 from tests.prometheus import prometheus
@@ -58,5 +58,5 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 def no_blocking_calls() -> Iterator[None]:
     """Code of the package that blocks the event loop fails the test."""
     # The development broker is for commands and fixtures: it waits for processes.
-    with blockbuster_ctx("streamapp", excluded_modules=["streamapp.brokers.dev"]):
+    with blockbuster_ctx("streamapp", excluded_modules=["streamapp.local_kafka"]):
         yield

@@ -22,9 +22,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamapp.brokers.dev.broker import DevBroker
-from streamapp.brokers.dev.ports import PortChooser
-from streamapp.brokers.dev.watchdog import Watchdog
+from streamapp.local_kafka.broker import DevBroker
+from streamapp.local_kafka.ports import PortChooser
+from streamapp.local_kafka.watchdog import Watchdog
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 120

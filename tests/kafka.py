@@ -9,9 +9,9 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
-from streamapp.brokers.dev.broker import DevBroker
-from streamapp.brokers.dev.config import BrokerOptions
-from streamapp.brokers.dev.watchdog import Watchdog
+from streamapp.local_kafka.broker import DevBroker
+from streamapp.local_kafka.config import BrokerOptions
+from streamapp.local_kafka.watchdog import Watchdog
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from typing import Annotated
 import orjson
 import typer
 
-from streamapp.brokers.dev.broker import BrokerStatus, DevBroker
-from streamapp.brokers.dev.config import CLIENT_LISTENER, BrokerOptions
-from streamapp.brokers.dev.jars import CACHE_VARIABLE
-from streamapp.brokers.dev.ports import bind_fault
-from streamapp.brokers.dev.state import read_state
 from streamapp.cli.exit_codes import ExitCode
+from streamapp.local_kafka.broker import BrokerStatus, DevBroker
+from streamapp.local_kafka.config import CLIENT_LISTENER, BrokerOptions
+from streamapp.local_kafka.jars import CACHE_VARIABLE
+from streamapp.local_kafka.ports import bind_fault
+from streamapp.local_kafka.state import read_state
 
 DEFAULT_FOLDER = Path(".streamapp/broker")
 _PREFERRED_PORT = 9092

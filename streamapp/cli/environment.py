@@ -4,9 +4,9 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
-from streamapp.brokers.dev.jars import CACHE_VARIABLE
 from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import PORT_VARIABLE
+from streamapp.local_kafka.jars import CACHE_VARIABLE
 from streamapp.settings import KafkaSettings
 
 _PREFIX = "STREAMAPP_"

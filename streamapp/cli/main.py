@@ -4,7 +4,6 @@ import sys
 
 import typer
 
-from streamapp.brokers.dev import errors as dev_errors
 from streamapp.cli import broker, demo, generate, run, topics
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.errors import (
@@ -18,6 +17,7 @@ from streamapp.errors import (
     StreamappError,
     UnreadableRecordError,
 )
+from streamapp.local_kafka import errors as dev_errors
 from streamapp.observability.logs import describe_exception
 
 _CODES: tuple[tuple[type[StreamappError], ExitCode], ...] = (

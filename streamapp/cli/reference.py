@@ -16,10 +16,10 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from streamapp.brokers.dev.jars import CACHE_VARIABLE
 from streamapp.cli.main import app
 from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
+from streamapp.local_kafka.jars import CACHE_VARIABLE
 from streamapp.pipeline.pipeline import StageSettings
 from streamapp.pipeline.stage import StageConfig
 from streamapp.policies.backoff import Backoff

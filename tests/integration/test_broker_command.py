@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamapp.brokers.dev.broker import DevBroker
-from streamapp.brokers.dev.ports import PortChooser
 from streamapp.cli.exit_codes import ExitCode
+from streamapp.local_kafka.broker import DevBroker
+from streamapp.local_kafka.ports import PortChooser
 from tests.kafka import Kafka
 
 DEADLINE_SECONDS = 120

@@ -16,10 +16,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
-from streamapp.brokers.dev.broker import DevBroker
-from streamapp.brokers.dev.config import BrokerOptions
-from streamapp.brokers.dev.errors import PortInUseError, StartError
 from streamapp.errors import ConfigurationError
+from streamapp.local_kafka.broker import DevBroker
+from streamapp.local_kafka.config import BrokerOptions
+from streamapp.local_kafka.errors import PortInUseError, StartError
 from tests.kafka import Kafka, running_kafka
 
 pytestmark = pytest.mark.kafka

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamapp.brokers.dev.config import BrokerOptions
-from streamapp.brokers.dev.errors import PortInUseError
-from streamapp.brokers.dev.plan import plan_state
-from streamapp.brokers.dev.ports import HOST, PortChooser
-from streamapp.brokers.dev.state import BrokerState
 from streamapp.cli.broker import port_if_free
+from streamapp.local_kafka.config import BrokerOptions
+from streamapp.local_kafka.errors import PortInUseError
+from streamapp.local_kafka.plan import plan_state
+from streamapp.local_kafka.ports import HOST, PortChooser
+from streamapp.local_kafka.state import BrokerState
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from streamapp.brokers.dev.broker import DevBroker
-from streamapp.brokers.dev.errors import FolderError, JarsError, ToolMissingError
-from streamapp.brokers.dev.jars import jars_folder, resolve_jars
-from streamapp.brokers.dev.java import find_java, find_maven
+from streamapp.local_kafka.broker import DevBroker
+from streamapp.local_kafka.errors import FolderError, JarsError, ToolMissingError
+from streamapp.local_kafka.jars import jars_folder, resolve_jars
+from streamapp.local_kafka.java import find_java, find_maven
 
 INSTALL = "apt-get install openjdk-17-jre-headless maven"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from streamapp.brokers.dev.config import BrokerOptions
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, TopicSpec
 from streamapp.errors import BrokerError, ConfigurationError
+from streamapp.local_kafka.config import BrokerOptions
 from streamapp.settings import KafkaSettings
 from tests.contract.harness import Listener, read_values, send
 from tests.kafka import running_kafka, unique_name

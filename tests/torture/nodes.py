@@ -5,8 +5,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamapp.brokers.dev.node import Node
-from streamapp.brokers.dev.state import read_state
+from streamapp.local_kafka.node import Node
+from streamapp.local_kafka.state import read_state
 from tests.kafka import Kafka
 from tests.torture.watch import admin
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
-from streamapp.brokers.dev.config import BrokerOptions
-from streamapp.brokers.dev.ports import HOST
+from streamapp.local_kafka.config import BrokerOptions
+from streamapp.local_kafka.ports import HOST
 from tests.kafka import Kafka, running_kafka
 from tests.torture.weather import Weather
 from tests.torture.wiretap import Tap, Wiretap

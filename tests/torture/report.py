@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from streamapp.brokers.dev.jars import KAFKA_VERSION
+from streamapp.local_kafka.jars import KAFKA_VERSION
 from tests.torture.outcome import Outcome
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamapp.brokers.dev.config import BrokerOptions
+from streamapp.local_kafka.config import BrokerOptions
 from tests.torture.nodes import Nodes
 from tests.torture.outcome import Outcome
 from tests.torture.proxy import proxied_kafka

@@ -3,7 +3,6 @@ from typing import NoReturn
 
 import pytest
 
-from streamapp.brokers.dev import errors as dev_errors
 from streamapp.cli import main
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.errors import (
@@ -19,6 +18,7 @@ from streamapp.errors import (
     TopicError,
     UnreadableRecordError,
 )
+from streamapp.local_kafka import errors as dev_errors
 from streamapp.record import TopicPartition
 
 PLACE = TopicPartition("t", 0)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from streamapp.brokers.dev.broker import DevBroker
+from streamapp.local_kafka.broker import DevBroker
 
 _END_DEADLINE_SECONDS = 10
 

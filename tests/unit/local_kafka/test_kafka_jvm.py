@@ -1,4 +1,4 @@
-from streamapp.brokers.dev.kafka_jvm import new_cluster_id
+from streamapp.local_kafka.kafka_jvm import new_cluster_id
 
 
 def test_a_cluster_id_never_looks_like_an_option() -> None:

@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from streamapp.brokers.dev.errors import FolderError, JarsError
-from streamapp.brokers.dev.java import find_maven
-from streamapp.brokers.dev.lock import locked_folder
+from streamapp.local_kafka.errors import FolderError, JarsError
+from streamapp.local_kafka.java import find_maven
+from streamapp.local_kafka.lock import locked_folder
 
 KAFKA_VERSION = "4.4.0"
 

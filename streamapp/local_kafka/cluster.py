@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamapp.brokers.dev.config import NodeConfig, server_properties
-from streamapp.brokers.dev.kafka_jvm import KafkaJvm, new_cluster_id, read_cluster_id
-from streamapp.brokers.dev.node import Node
-from streamapp.brokers.dev.state import BrokerState, NodeState
+from streamapp.local_kafka.config import NodeConfig, server_properties
+from streamapp.local_kafka.kafka_jvm import KafkaJvm, new_cluster_id, read_cluster_id
+from streamapp.local_kafka.node import Node
+from streamapp.local_kafka.state import BrokerState, NodeState
 
 _STOP_SECONDS = 30.0
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from streamapp.brokers.dev.errors import DevBrokerError
+from streamapp.local_kafka.errors import DevBrokerError
 
 # The process writes its own pid before it becomes Java, so that the pid is on disk even when
 # whoever started it was killed meanwhile. The outer shell ends at once: the broker is nobody's

@@ -1,4 +1,4 @@
-from streamapp.brokers.dev.errors import StartError
+from streamapp.local_kafka.errors import StartError
 
 
 def test_the_end_of_the_log_follows_the_sentence_without_stack_frames() -> None:

@@ -4,7 +4,7 @@ import errno
 import random
 import socket
 
-from streamapp.brokers.dev.errors import PortInUseError
+from streamapp.local_kafka.errors import PortInUseError
 
 HOST = "127.0.0.1"
 

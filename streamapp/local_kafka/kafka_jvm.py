@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamapp.brokers.dev.errors import StartError
-from streamapp.brokers.dev.node import Node
+from streamapp.local_kafka.errors import StartError
+from streamapp.local_kafka.node import Node
 
 _FORMAT_DEADLINE_SECONDS = 60
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from streamapp.brokers.dev.config import CLIENT_LISTENER
-from streamapp.brokers.dev.ports import HOST
-from streamapp.brokers.dev.state import BrokerState
+from streamapp.local_kafka.config import CLIENT_LISTENER
+from streamapp.local_kafka.ports import HOST
+from streamapp.local_kafka.state import BrokerState
 
 
 def is_ready(state: BrokerState, *, timeout_seconds: float) -> bool:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from streamapp.brokers.dev.errors import ToolMissingError
+from streamapp.local_kafka.errors import ToolMissingError
 
 MIN_JAVA_VERSION = 17
 """Kafka 4 brokers need it: KIP-1013."""

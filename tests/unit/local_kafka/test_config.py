@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from streamapp.brokers.dev.config import (
+from streamapp.errors import ConfigurationError
+from streamapp.local_kafka.config import (
     OWN_PROPERTIES,
     BrokerOptions,
     NodeConfig,
     server_properties,
 )
-from streamapp.errors import ConfigurationError
 
 
 def properties_of(

@@ -7,19 +7,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from streamapp.brokers.dev.cluster import Cluster
-from streamapp.brokers.dev.config import BrokerOptions
-from streamapp.brokers.dev.errors import FolderError, PortInUseError, StartError
-from streamapp.brokers.dev.jars import default_cache_dir, resolve_jars
-from streamapp.brokers.dev.java import find_java
-from streamapp.brokers.dev.kafka_jvm import KafkaJvm
-from streamapp.brokers.dev.lock import locked_folder
-from streamapp.brokers.dev.node import Node
-from streamapp.brokers.dev.plan import plan_state
-from streamapp.brokers.dev.ports import PortChooser
-from streamapp.brokers.dev.readiness import is_ready
-from streamapp.brokers.dev.state import BrokerState, read_state, remove_state
 from streamapp.errors import ConfigurationError
+from streamapp.local_kafka.cluster import Cluster
+from streamapp.local_kafka.config import BrokerOptions
+from streamapp.local_kafka.errors import FolderError, PortInUseError, StartError
+from streamapp.local_kafka.jars import default_cache_dir, resolve_jars
+from streamapp.local_kafka.java import find_java
+from streamapp.local_kafka.kafka_jvm import KafkaJvm
+from streamapp.local_kafka.lock import locked_folder
+from streamapp.local_kafka.node import Node
+from streamapp.local_kafka.plan import plan_state
+from streamapp.local_kafka.ports import PortChooser
+from streamapp.local_kafka.readiness import is_ready
+from streamapp.local_kafka.state import BrokerState, read_state, remove_state
 
 _HANDSHAKE_SECONDS = 3.0
 _POLL_SECONDS = 0.1

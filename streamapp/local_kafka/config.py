@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamapp.brokers.dev.ports import HOST
 from streamapp.errors import ConfigurationError
+from streamapp.local_kafka.ports import HOST
 
 CLIENT_LISTENER = "PLAINTEXT"
 """The listener that is always there: for clients, between brokers and to see readiness."""

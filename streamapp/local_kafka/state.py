@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from streamapp.brokers.dev.config import CLIENT_LISTENER, BrokerOptions
-from streamapp.brokers.dev.ports import HOST
+from streamapp.local_kafka.config import CLIENT_LISTENER, BrokerOptions
+from streamapp.local_kafka.ports import HOST
 
 _NAME = "broker.json"
 

@@ -1,9 +1,9 @@
 """Which nodes a broker is to have, and on which ports."""
 
-from streamapp.brokers.dev.config import CLIENT_LISTENER, BrokerOptions
-from streamapp.brokers.dev.jars import KAFKA_VERSION
-from streamapp.brokers.dev.ports import PortChooser
-from streamapp.brokers.dev.state import BrokerState, NodeState
+from streamapp.local_kafka.config import CLIENT_LISTENER, BrokerOptions
+from streamapp.local_kafka.jars import KAFKA_VERSION
+from streamapp.local_kafka.ports import PortChooser
+from streamapp.local_kafka.state import BrokerState, NodeState
 
 
 def plan_state(
