@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from streamapp.brokers.memory.broker import MemoryBroker
@@ -17,9 +17,9 @@ from streamapp.brokers.protocols import (
     RebalanceListener,
     TopicSpec,
 )
-from streamapp.clock import SystemClock
+from streamapp.clock import Clock, SystemClock
 from streamapp.errors import BrokerError
-from streamapp.record import Record, TopicPartition
+from streamapp.record import Headers, Record, TopicPartition
 from streamapp.service import Service
 
 PATIENCE_SECONDS = 10.0
@@ -28,25 +28,33 @@ PATIENCE_SECONDS = 10.0
 class FaultyBroker(MemoryBroker):
     """Attributes:
     fail_batches: how many of the next batches for a topic fail; each fault that fires is counted.
+    failed_at: monotonic seconds of each batch that failed.
+    producers_made: how many producers the service asked for.
     producers_refused: producers cannot start while it is set.
     commits_refused: commits fail while it is set.
     stops_unanswered: the ends of consumers wait for ever while it is set.
+    ends_refused, ends_unanswered: the same for questions of consumers about the ends of partitions.
     held: batches for a topic wait for its event before they are written.
     fired: faults that happened, by what they hit.
     """
 
-    def __init__(self) -> None:
-        super().__init__(SystemClock())
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
+        super().__init__(self.clock)
         self.fail_batches: Counter[str] = Counter()
+        self.failed_at: list[float] = []
+        self.producers_made = 0
         self.producers_refused = False
         self.commits_refused = False
         self.stops_unanswered = False
+        self.ends_refused = False
+        self.ends_unanswered = False
         self.held: dict[str, asyncio.Event] = {}
         self.fired: Counter[str] = Counter()
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> MemoryConsumer:
         consumer = super().consumer(config, listener)
-        stored, ended = consumer.commit, consumer.stop
+        stored, ended, asked = consumer.commit, consumer.stop, consumer.end_offsets
 
         async def commit(offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
             if self.commits_refused:
@@ -60,33 +68,52 @@ class FaultyBroker(MemoryBroker):
                 await asyncio.Event().wait()
             await ended()
 
+        async def end_offsets(
+            partitions: Collection[TopicPartition],
+        ) -> Mapping[TopicPartition, int]:
+            if self.ends_refused:
+                raise BrokerError("no offsets for now")
+            if self.ends_unanswered:
+                await asyncio.Event().wait()
+            return await asked(partitions)
+
+        consumer.end_offsets = end_offsets  # type: ignore[method-assign]  # a fault of this one member
         consumer.stop = stop  # type: ignore[method-assign]  # a fault of this one member
         consumer.commit = commit  # type: ignore[method-assign]  # a fault of this one member
         return consumer
 
     def producer(self, config: ProducerConfig) -> MemoryProducer:
+        self.producers_made += 1
         return _FaultyProducer(super().producer(config), self)  # type: ignore[return-value]  # it wraps one
 
     async def create(self, *names: str, **config: str) -> None:
         kafka_names = {key.replace("_", "."): value for key, value in config.items()}
         await self.admin().create_topics([TopicSpec(name, 1, config=kafka_names) for name in names])
 
-    async def write(self, topic: str, *pairs: tuple[bytes | None, bytes | None]) -> None:
+    async def write(
+        self,
+        topic: str,
+        *pairs: tuple[bytes | None, bytes | None],
+        partition: int = 0,
+        headers: Headers = (),
+        timestamp: int = 1,
+    ) -> None:
         """Write records of key and value."""
         producer = super().producer(ProducerConfig())
         await producer.start()
         batch = producer.create_batch()
         for key, value in pairs:
-            assert batch.append(timestamp=1, key=key, value=value) is not None
-        await (await producer.send_batch(batch, topic, 0))
+            appended = batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
+            assert appended is not None
+        await (await producer.send_batch(batch, topic, partition))
         await producer.stop()
 
-    def records(self, topic: str) -> Sequence[Record]:
-        log = self._topics.log(TopicPartition(topic, 0))
+    def records(self, topic: str, partition: int = 0) -> Sequence[Record]:
+        log = self._topics.log(TopicPartition(topic, partition))
         return log.read(log.start_offset, len(log))[0]
 
-    def values(self, topic: str) -> list[bytes | None]:
-        return [record.value for record in self.records(topic)]
+    def values(self, topic: str, partition: int = 0) -> list[bytes | None]:
+        return [record.value for record in self.records(topic, partition)]
 
     async def committed(self, group: str) -> int:
         offsets = await self.admin().committed_offsets(group)
@@ -116,6 +143,7 @@ class _FaultyProducer:
         if self._broker.fail_batches[topic]:
             self._broker.fail_batches[topic] -= 1
             self._broker.fired[topic] += 1
+            self._broker.failed_at.append(self._broker.clock.monotonic())
             failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
             failed.set_exception(BrokerError("this batch was made to fail"))
             return failed

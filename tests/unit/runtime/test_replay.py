@@ -1,0 +1,85 @@
+"""What a replay waits for, replaces and repeats."""
+
+import asyncio
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from streamapp.pipeline.agent import agent
+from tests.unit.runtime.faults import running, until
+from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
+
+pytestmark = pytest.mark.timeout(20)  # a replay that goes round without a pause never ends
+
+
+@agent
+def same(value: bytes) -> bytes:
+    return value
+
+
+@in_virtual_time
+async def test_waits_between_replays_grow_to_their_bound_and_begin_anew_after_a_success() -> None:
+    broker = await broker_for("p")
+    async with running(service(broker, one_stage(same))):
+        broker.fail_batches["p-out"] = 9
+        await broker.write("p-in", (b"k", b"1"))
+        await until(lambda: broker.values("p-out") == [b"1"], seconds=100)
+        assert waits(broker.failed_at) == pytest.approx([0, 0.5, 1, 2, 4, 8, 10, 10], abs=0.1)
+
+        broker.failed_at.clear()
+        broker.fail_batches["p-out"] = 3
+        await broker.write("p-in", (b"k", b"2"))
+        await until(lambda: broker.values("p-out") == [b"1", b"2"])
+        assert waits(broker.failed_at) == pytest.approx([0, 0.5], abs=0.1)
+
+
+def waits(times: list[float]) -> list[float]:
+    return [after - before for before, after in pairwise(times)]
+
+
+@pytest.mark.parametrize("failing", [("a", "b"), ("a",)], ids=["both saw it", "one saw it"])
+@in_virtual_time
+async def test_two_stages_that_lose_one_producer_replace_it_once(failing: tuple[str, ...]) -> None:
+    broker = await broker_for("a", "b")
+    both = service(broker, one_stage(same, name="a"), one_stage(same, name="b"))
+    async with running(both):
+        await until(lambda: all(metrics.rebalances for metrics in both.metrics))
+        gate = asyncio.Event()
+        broker.held = {"a-out": gate, "b-out": gate}
+        broker.fail_batches = Counter(f"{name}-out" for name in failing)
+        await broker.write("a-in", (b"k", b"1"))
+        await broker.write("b-in", (b"k", b"2"))
+        await until(lambda: broker.fired["held"] == 2)
+        gate.set()
+        await until(lambda: broker.values("a-out") == [b"1"])
+        await until(lambda: b"2" in broker.values("b-out"))
+        await asyncio.sleep(5)
+    assert [m.producer_replacements for m in both.metrics] == [1, int("b" in failing)]
+    assert broker.producers_made == 2
+
+
+@in_virtual_time
+async def test_after_a_replay_what_was_finished_ahead_of_the_frontier_is_not_done_again() -> None:
+    broker, gate = await broker_for("p"), asyncio.Event()
+    calls: Counter[bytes] = Counter()
+
+    @agent
+    async def hold_the_first(value: bytes) -> bytes:
+        calls[value] += 1
+        if value == b"0":
+            await gate.wait()
+        return value
+
+    async with running(service(broker, one_stage(hold_the_first, concurrency=4))):
+        values = [b"%d" % n for n in range(5)]
+        await broker.write("p-in", *((value, value) for value in values))
+        await until(lambda: broker.values("p-out") == values[1:])
+        broker.fail_batches["p-out"] = 1
+        await broker.write("p-in", (b"5", b"5"))
+        await until(lambda: broker.values("p-out") == [*values[1:], b"5"])
+        assert broker.fired["p-out"] == 1
+        gate.set()
+        await until(lambda: broker.values("p-out")[-1] == b"0")
+    assert calls == {b"0": 2, **dict.fromkeys(values[1:], 1), b"5": 2}
+    assert await broker.committed("p.stage") == 6
