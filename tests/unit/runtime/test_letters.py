@@ -1,0 +1,231 @@
+"""What a dead letter holds, and what is logged of its cause."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from streamapp.errors import Permanent
+from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.out import Out
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import build
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.policy import Policy, dead_letter, retry
+from streamapp.record import Headers, Record
+from streamapp.topics.topic import Topic
+from tests.unit.runtime.faults import FaultyBroker, running, until
+from tests.unit.runtime.virtual import broker_for, broker_with, in_virtual_time, one_stage, service
+
+AS_READ: Headers = [("trace", b"as read")]
+
+
+def split_headers(letter: Record) -> tuple[Headers, dict[str, str]]:
+    """Headers of the failed value, and `streamapp.error.*` by their last word."""
+    prefix = "streamapp.error."
+    own = [(name, value) for name, value in letter.headers if not name.startswith(prefix)]
+    facts = {
+        name.removeprefix(prefix): value.decode()
+        for name, value in letter.headers
+        if name.startswith(prefix)
+    }
+    return own, facts
+
+
+@agent
+def rename(value: bytes) -> Out[bytes]:
+    return Out(value + b" renamed", key="new", headers=[("made", b"by the first")])
+
+
+@agent
+def twice(value: bytes) -> list[Out[bytes]]:
+    return [
+        Out(value + b" kept"),
+        Out(value + b" changed", key=None, headers=[("made", b"by the second")]),
+    ]
+
+
+@agent
+def same(value: bytes) -> bytes:
+    return value
+
+
+@agent
+def refuse(value: bytes) -> bytes:
+    raise Permanent(value.decode())
+
+
+async def letters_of(
+    *steps: Agent[bytes, bytes],
+) -> list[tuple[bytes | None, bytes | None, Headers]]:
+    """Key, value and headers of the dead letters of the last of these fused steps."""
+    names = [f"p.{step.name}.dlq" for step in steps]
+    broker = await broker_with("in", "out", *names)
+    first, *others = steps
+    pipeline = Pipeline("p", source=Topic("in", bytes)).stage(first, on_error=dead_letter())
+    for step in others:
+        pipeline = pipeline.stage(step, fused=True, on_error=dead_letter())
+    await broker.write("in", (b"old", b"1"), headers=AS_READ)
+    stage = service(broker, build(pipeline.sink("out")))
+    await stage.run(until_end=True)
+    letters = broker.records(names[-1])
+    return [(letter.key, letter.value, split_headers(letter)[0]) for letter in letters]
+
+
+@in_virtual_time
+async def test_a_dead_letter_of_a_fused_stage_has_key_value_and_headers_of_its_own_input() -> None:
+    made: Headers = [("made", b"by the first")]
+    assert await letters_of(refuse) == [(b"old", b"1", AS_READ)]
+    assert await letters_of(same, refuse) == [(b"old", b"1", AS_READ)]
+    assert await letters_of(rename, refuse) == [(b"new", b"1 renamed", made)]
+    assert await letters_of(rename, twice, refuse) == [
+        (b"new", b"1 renamed kept", made),
+        (None, b"1 renamed changed", [("made", b"by the second")]),
+    ]
+    assert await letters_of(rename, same, refuse) == [(b"new", b"1 renamed", made)]
+
+
+@in_virtual_time
+async def test_the_first_failure_is_told_with_its_own_time_and_so_is_the_last() -> None:
+    broker = await broker_for("p")
+    at: list[float] = []
+
+    @agent
+    def fail(_value: bytes) -> bytes:
+        at.append(broker.clock.time())
+        raise OSError
+
+    backoff = Backoff(base_seconds=4, factor=2, max_seconds=60)
+    async with running(service(broker, one_stage(fail, retry(2, backoff=backoff)))):
+        await broker.write("p-in", (b"k", b"1"))
+        await until(lambda: bool(broker.values("p.stage.dlq")), seconds=60)
+    _, facts = split_headers(broker.records("p.stage.dlq")[0])
+    assert facts["attempts"] == "3"
+    assert (facts["first_failure"], facts["last_failure"]) == (
+        milliseconds(at[0]),
+        milliseconds(at[2]),
+    )
+    assert at[2] - at[0] >= 12
+
+
+@in_virtual_time
+async def test_the_first_failure_of_a_fused_stage_is_not_that_of_the_stage_before_it() -> None:
+    broker = await broker_with("in", "out", "p.first.dlq", "p.second.dlq")
+    at: dict[str, list[float]] = {"first": [], "second": []}
+
+    @agent(name="first")
+    def fail_once(value: bytes) -> bytes:
+        at["first"].append(broker.clock.time())
+        if len(at["first"]) == 1:
+            raise OSError
+        return value
+
+    @agent(name="second")
+    def fail(_value: bytes) -> bytes:
+        at["second"].append(broker.clock.time())
+        raise OSError
+
+    patient = retry(1, backoff=Backoff(base_seconds=5))
+    pipeline = Pipeline("p", source=Topic("in", bytes)).stage(fail_once, on_error=patient)
+    pipeline = pipeline.stage(fail, fused=True, on_error=patient).sink("out")
+    await broker.write("in", (b"k", b"1"))
+    await service(broker, build(pipeline)).run(until_end=True)
+    _, facts = split_headers(broker.records("p.second.dlq")[0])
+    assert facts["first_failure"] == milliseconds(at["second"][0])
+    assert facts["last_failure"] == milliseconds(at["second"][1])
+    assert facts["attempts"] == "2"
+
+
+def milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
+
+
+@agent
+def plain_that_fails(_value: bytes) -> bytes:
+    raise ValueError("plain")
+
+
+@agent
+def plain_that_fails_elsewhere(value: bytes) -> bytes:
+    return json.loads(value)[b"no such field"]  # type: ignore[no-any-return]  # never returns
+
+
+@agent
+async def async_that_fails(value: bytes) -> bytes:
+    await asyncio.sleep(0.01)
+    raise ValueError(value.decode())
+
+
+@agent
+async def async_that_fails_at_once(value: bytes) -> bytes:
+    raise ValueError(value.decode())
+
+
+@agent
+def iterator_that_fails(value: bytes) -> Iterator[bytes]:
+    yield value
+    raise ValueError("iterator")
+
+
+@agent
+async def async_iterator_that_fails(value: bytes) -> AsyncIterator[bytes]:
+    yield value
+    raise ValueError("async iterator")
+
+
+@agent(blocking=True)
+def thread_that_fails(_value: bytes) -> bytes:
+    raise ValueError("thread")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        plain_that_fails,
+        plain_that_fails_elsewhere,
+        async_that_fails,
+        async_that_fails_at_once,
+        iterator_that_fails,
+        async_iterator_that_fails,
+        thread_that_fails,
+    ],
+    ids=lambda step: step.function.__name__,
+)
+@pytest.mark.parametrize("policy", [dead_letter(), retry(1)], ids=["at once", "retried"])
+@in_virtual_time
+async def test_the_log_names_the_function_of_the_agent_that_raised_it(
+    step: Agent[bytes, bytes], policy: Policy, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = await broker_for("p")
+    await broker.write("p-in", (b"k", b"1"))
+    with caplog.at_level(logging.WARNING, "streamapp.runtime.failures"):
+        await service(broker, one_stage(step, policy)).run(until_end=True)
+    [line] = [text for text in caplog.messages if "a first dead letter of this cause" in text]
+    assert line.endswith(f" at test_letters.py:{step.function.__name__}")
+    assert f", {split_headers(broker.records('p.stage.dlq')[0])[1]['fingerprint']}) goes to" in line
+
+
+@in_virtual_time
+async def test_a_fingerprint_tells_functions_and_classes_apart_and_not_messages() -> None:
+    @agent
+    def fail(value: bytes) -> bytes:
+        kind, _, text = value.partition(b" ")
+        if kind == b"elsewhere":
+            return elsewhere(text)
+        raise {b"value": ValueError, b"key": KeyError}[kind](text)
+
+    def elsewhere(text: bytes) -> bytes:
+        raise ValueError(text)
+
+    found = await fingerprints(fail, b"value 1", b"value 2", b"key 1", b"elsewhere 1")
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+
+
+async def fingerprints(step: Agent[bytes, bytes], *values: bytes) -> list[str]:
+    broker: FaultyBroker = await broker_for("p")
+    await broker.write("p-in", *((b"k", value) for value in values))
+    await service(broker, one_stage(step)).run(until_end=True)
+    return [split_headers(letter)[1]["fingerprint"] for letter in broker.records("p.stage.dlq")]

@@ -1,0 +1,49 @@
+"""Bounded work ends at the end of every partition, whatever is left of it."""
+
+import asyncio
+
+import pytest
+
+from streamapp.pipeline.agent import agent
+from streamapp.record import TopicPartition
+from streamapp.runtime.config import RuntimeConfig
+from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
+
+NO_COMMIT_SOON = RuntimeConfig(commit_interval_seconds=3600)
+
+
+@agent
+def same(value: bytes) -> bytes:
+    return value
+
+
+@pytest.mark.parametrize(("left", "config"), [(0, NO_COMMIT_SOON), (2, RuntimeConfig())])
+@in_virtual_time
+async def test_it_ends_when_retention_has_emptied_a_partition_that_was_never_committed(
+    left: int, config: RuntimeConfig
+) -> None:
+    broker = await broker_for("p", partitions=2)
+    for partition in range(2):
+        await broker.write("p-in", *[(b"k", b"%d" % n) for n in range(5)], partition=partition)
+    await broker.admin().delete_records(
+        {TopicPartition("p-in", 0): 5 - left, TopicPartition("p-in", 1): 5}
+    )
+    async with asyncio.timeout(60):
+        await service(broker, one_stage(same), config=config).run(until_end=True)
+    assert len(broker.values("p-out", 0)) + len(broker.values("p-out", 1)) == left
+
+
+@in_virtual_time
+async def test_it_does_not_end_before_what_is_left_of_such_a_partition_is_committed() -> None:
+    broker = await broker_for("p")
+    await broker.write("p-in", *[(b"%d" % n, b"%d" % n) for n in range(5)])
+    await broker.admin().delete_records({TopicPartition("p-in", 0): 3})
+
+    @agent
+    async def slow(value: bytes) -> bytes:
+        await asyncio.sleep(30)
+        return value
+
+    await service(broker, one_stage(slow)).run(until_end=True)
+    assert broker.values("p-out") == [b"3", b"4"]
+    assert await broker.committed("p.stage") == 5
