@@ -8,10 +8,11 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar, get_origin, is_typeddict
+from typing import Any, Generic, TypeVar, get_origin
 
 import orjson
 from pydantic import TypeAdapter
+from typing_extensions import is_typeddict  # knows its own TypedDict, unlike that of typing
 
 from streamapp.plain_json import dataclass_encoder_for, encoder_for
 
