@@ -11,7 +11,7 @@ from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.stage import Stage, StageConfig
 from streamapp.pipeline.topology import build
-from streamapp.policies.policy import ErrorPolicy, dead_letter, retry, skip
+from streamapp.policies.policy import ErrorPolicy, Policy, dead_letter, drop, retry, skip
 from streamapp.topics.topic import Topic
 
 
@@ -108,6 +108,77 @@ def test_what_does_not_fit_is_said_in_one_sentence(sentence: str) -> None:
 def test_skip_is_taken_where_input_and_output_agree() -> None:
     pipeline = Pipeline("p", source=Topic("clean", Clean)).stage(same, on_error=skip()).sink("x")
     assert build(pipeline).segments[0].steps[0].stage.config.error_policy is ErrorPolicy.SKIP
+
+
+SKIPPING = {
+    "skip()": skip(),
+    "retry(then=skip())": retry(3, then=skip()),
+    ".on({E: skip()})": dead_letter().on({KeyError: skip()}),
+    ".on({E: drop(), F: skip()})": dead_letter().on({KeyError: drop(), ValueError: skip()}),
+    ".on({E: retry(then=skip())})": dead_letter().on({KeyError: retry(1, then=skip())}),
+    ".on({E: drop().on({F: skip()})})": dead_letter().on(
+        {LookupError: drop().on({KeyError: skip()})}
+    ),
+}
+NOT_SKIPPING = {
+    "drop()": drop(),
+    ".on({E: drop()})": retry(3).on({KeyError: drop()}),
+    "retry(then=drop())": retry(3, then=drop()),
+}
+
+
+@agent
+def narrow(value: Clean) -> Richer:
+    return Richer(n=value.n)
+
+
+@agent
+def widen(value: Richer) -> Clean:
+    return value
+
+
+@pytest.mark.parametrize("policy", SKIPPING.values(), ids=SKIPPING)
+def test_every_policy_that_can_skip_is_checked_against_the_types(policy: Policy) -> None:
+    clashing = Pipeline("p", source=SOURCE).stage(clean, on_error=policy).sink("x")
+    with pytest.raises(PipelineError, match="skip lets Raw flow on unchanged, but the stage gives"):
+        build(clashing)
+    agreeing = Pipeline("p", source=Topic("c", Clean)).stage(same, on_error=policy).sink("x")
+    assert build(agreeing).segments
+
+
+@pytest.mark.parametrize("policy", NOT_SKIPPING.values(), ids=NOT_SKIPPING)
+def test_a_policy_that_cannot_skip_is_not(policy: Policy) -> None:
+    pipeline = Pipeline("p", source=SOURCE).stage(clean, on_error=policy).sink("x")
+    assert build(pipeline).segments
+
+
+@pytest.mark.parametrize("policy", SKIPPING.values(), ids=SKIPPING)
+def test_a_skip_needs_an_input_that_is_an_output_and_not_the_other_way_round(
+    policy: Policy,
+) -> None:
+    special = Pipeline("p", source=Topic("c", Clean)).stage(narrow, on_error=policy).sink("x")
+    with pytest.raises(PipelineError, match="lets Clean flow on unchanged, but the stage gives Ri"):
+        build(special)
+    general = Pipeline("p", source=Topic("r", Richer)).stage(widen, on_error=policy).sink("x")
+    assert build(general).segments
+
+
+def test_an_old_name_survives_the_fused_stages_behind_it() -> None:
+    topology = build(
+        Pipeline("p", source=SOURCE)
+        .stage(clean, renamed_from="before")
+        .stage(same, fused=True)
+        .stage(enrich, fused=True)
+        .stage(widen)
+        .stage(same, name="more", renamed_from="less")
+        .stage(same, name="most", fused=True)
+        .sink("x")
+    )
+    assert [(s.name, s.renamed_from) for s in topology.segments] == [
+        ("clean", "before"),
+        ("widen", None),
+        ("more", "less"),
+    ]
 
 
 def test_a_stage_that_gives_nothing_needs_no_sink() -> None:

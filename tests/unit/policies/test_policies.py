@@ -96,6 +96,34 @@ def test_a_dead_letter_says_why(error: Exception, reason: DeadLetterReason) -> N
     assert decide(dead_letter(), error, 1, random.Random(1)).reason is reason
 
 
+@pytest.mark.parametrize(
+    ("policy", "failures"),
+    [(retry(2), 3), (retry(2, then=drop()), 3), (dead_letter().on({Exception: retry(1)}), 2)],
+    ids=["retry", "then", "on"],
+)
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (TimeoutError(), DeadLetterReason.TIMEOUT),
+        (OSError("down"), DeadLetterReason.EXHAUSTED),
+        (Transient("busy"), DeadLetterReason.EXHAUSTED),
+        (Permanent("x"), DeadLetterReason.PERMANENT),
+        (RecordTooLargeError("x"), DeadLetterReason.OUTPUT),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
+)
+def test_the_reason_after_retries_is_that_of_the_last_attempt(
+    policy: Policy, failures: int, last: Exception, reason: DeadLetterReason
+) -> None:
+    decision = decide(policy, last, failures, random.Random(1))
+    assert decision.action is not ErrorPolicy.RETRY
+    assert decision.reason is reason
+
+
+def test_a_retry_that_gives_no_other_attempt_has_not_exhausted_any() -> None:
+    assert decide(retry(0), OSError(), 1, random.Random(1)).reason is DeadLetterReason.FAILED
+
+
 def test_retrying_after_retrying_is_refused() -> None:
     with pytest.raises(ValueError, match="not retry"):
         retry(1, then=retry(1))

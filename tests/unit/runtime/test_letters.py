@@ -16,22 +16,16 @@ from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, retry
 from streamapp.record import Headers, Record
 from streamapp.topics.topic import Topic
+from tests.contract.pipelines import error_headers
 from tests.unit.runtime.faults import FaultyBroker, running, until
 from tests.unit.runtime.virtual import broker_for, broker_with, in_virtual_time, one_stage, service
 
 AS_READ: Headers = [("trace", b"as read")]
 
 
-def split_headers(letter: Record) -> tuple[Headers, dict[str, str]]:
-    """Headers of the failed value, and `streamapp.error.*` by their last word."""
-    prefix = "streamapp.error."
-    own = [(name, value) for name, value in letter.headers if not name.startswith(prefix)]
-    facts = {
-        name.removeprefix(prefix): value.decode()
-        for name, value in letter.headers
-        if name.startswith(prefix)
-    }
-    return own, facts
+def own_headers(letter: Record) -> Headers:
+    """Headers of the failed value."""
+    return [header for header in letter.headers if not header[0].startswith("streamapp.error.")]
 
 
 @agent
@@ -71,7 +65,7 @@ async def letters_of(
     stage = service(broker, build(pipeline.sink("out")))
     await stage.run(until_end=True)
     letters = broker.records(names[-1])
-    return [(letter.key, letter.value, split_headers(letter)[0]) for letter in letters]
+    return [(letter.key, letter.value, own_headers(letter)) for letter in letters]
 
 
 @in_virtual_time
@@ -101,7 +95,7 @@ async def test_the_first_failure_is_told_with_its_own_time_and_so_is_the_last() 
     async with running(service(broker, one_stage(fail, retry(2, backoff=backoff)))):
         await broker.write("p-in", (b"k", b"1"))
         await until(lambda: bool(broker.values("p.stage.dlq")), seconds=60)
-    _, facts = split_headers(broker.records("p.stage.dlq")[0])
+    facts = error_headers(broker.records("p.stage.dlq")[0])
     assert facts["attempts"] == "3"
     assert (facts["first_failure"], facts["last_failure"]) == (
         milliseconds(at[0]),
@@ -132,10 +126,36 @@ async def test_the_first_failure_of_a_fused_stage_is_not_that_of_the_stage_befor
     pipeline = pipeline.stage(fail, fused=True, on_error=patient).sink("out")
     await broker.write("in", (b"k", b"1"))
     await service(broker, build(pipeline)).run(until_end=True)
-    _, facts = split_headers(broker.records("p.second.dlq")[0])
+    facts = error_headers(broker.records("p.second.dlq")[0])
     assert facts["first_failure"] == milliseconds(at["second"][0])
     assert facts["last_failure"] == milliseconds(at["second"][1])
     assert facts["attempts"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "reason"),
+    [("fails, hangs", "timeout"), ("hangs, fails", "exhausted"), ("hangs, hangs", "timeout")],
+)
+@in_virtual_time
+async def test_the_reason_after_retries_is_timeout_when_the_last_attempt_timed_out(
+    outcomes: str, reason: str
+) -> None:
+    broker = await broker_for("p")
+    left = outcomes.split(", ")
+
+    @agent
+    async def fail(value: bytes) -> bytes:
+        if left.pop(0) == "hangs":
+            await asyncio.Event().wait()
+        raise OSError(value)
+
+    await broker.write("p-in", (b"k", b"1"))
+    stage = service(broker, one_stage(fail, retry(1), timeout_seconds=2))
+    await stage.run(until_end=True)
+    assert error_headers(broker.records("p.stage.dlq")[0])["reason"] == reason
+    told = {why.value: count for why, count in stage.metrics[0].dead_letters.items() if count}
+    assert told == {reason: 1}
+    assert stage.metrics[0].timeouts == outcomes.count("hangs")
 
 
 def milliseconds(seconds: float) -> str:
@@ -204,7 +224,7 @@ async def test_the_log_names_the_function_of_the_agent_that_raised_it(
         await service(broker, one_stage(step, policy)).run(until_end=True)
     [line] = [text for text in caplog.messages if "a first dead letter of this cause" in text]
     assert line.endswith(f" at test_letters.py:{step.function.__name__}")
-    assert f", {split_headers(broker.records('p.stage.dlq')[0])[1]['fingerprint']}) goes to" in line
+    assert f", {error_headers(broker.records('p.stage.dlq')[0])['fingerprint']}) goes to" in line
 
 
 @in_virtual_time
@@ -228,4 +248,4 @@ async def fingerprints(step: Agent[bytes, bytes], *values: bytes) -> list[str]:
     broker: FaultyBroker = await broker_for("p")
     await broker.write("p-in", *((b"k", value) for value in values))
     await service(broker, one_stage(step)).run(until_end=True)
-    return [split_headers(letter)[1]["fingerprint"] for letter in broker.records("p.stage.dlq")]
+    return [error_headers(letter)["fingerprint"] for letter in broker.records("p.stage.dlq")]
