@@ -1,0 +1,188 @@
+"""Every metric of the table, with the value that the counters say and no other."""
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+
+import pytest
+from prometheus_client.core import Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.utils import floatToGoString
+
+from streamapp.observability.definitions import METRICS
+from streamapp.observability.exporter import MetricsExporter
+from streamapp.observability.stage_metrics import (
+    DeadLetterReason,
+    PartitionMetrics,
+    StageMetrics,
+    StageState,
+)
+from streamapp.record import TopicPartition
+from streamapp.supervisor.exposition import worker_families
+from streamapp.supervisor.restarts import RestartPolicy, Restarts
+from streamapp.supervisor.slot import Slot
+from streamapp.version import VERSION
+from tests.hand_clock import HandClock
+
+LAGS, IDLES, UNKNOWN = (TopicPartition("raw", n) for n in range(3))
+
+
+def filled(clock: HandClock) -> StageMetrics:
+    """A stage of which no two numbers are equal, as it stood 100 seconds after it began."""
+    stage = StageMetrics("p", "s", "raw")
+    began_at = clock.monotonic()
+    stage.records_in, stage.bytes_in = 101, 102
+    stage.processed, stage.filtered, stage.skipped = 103, 104, 105
+    stage.dropped, stage.dead_lettered = 106, 107
+    stage.records_out = stage.records_out | {"valid": 108, "p.s.dlq": 109}
+    for microseconds in (0, 3, 4, 250_000, 1 << 31):
+        stage.attempt_duration.observe(microseconds)
+    for milliseconds in (-5, 7, 8, 1 << 33):
+        stage.age.observe(milliseconds)
+    stage.partitions = {
+        LAGS: PartitionMetrics(
+            110, clock.time() - 11, blocked=True, last_progress_at=began_at + 60
+        ),
+        IDLES: PartitionMetrics(0, None, last_progress_at=began_at),
+        UNKNOWN: PartitionMetrics(None, clock.time() - 12, last_progress_at=began_at),
+    }
+    stage.in_flight_records, stage.in_flight_bytes = 111, 112
+    stage.busy_lanes, stage.stuck_attempts = 113, 114
+    stage.retries, stage.timeouts = 115, 116
+    stage.dead_letters = {reason: 120 + n for n, reason in enumerate(DeadLetterReason)}
+    stage.commits, stage.commit_failures = 130, 131
+    stage.last_commit_at, stage.last_progress_at = began_at + 98, began_at + 97
+    stage.cut_off_since = began_at + 96
+    stage.assignments_given_up, stage.position_resets, stage.passed_over_offsets = 132, 133, 134
+    stage.rebalances, stage.producer_replacements = 135, 136
+    stage.state = StageState.DRAINING
+    clock.advance(100)
+    return stage
+
+
+def line(name: str, value: float, **labels: str) -> str:
+    """A line of the exposition; the client sorts labels by name."""
+    every = {"pipeline": "p", "stage": "s", **labels}
+    listed = ",".join(f'{label}="{text}"' for label, text in sorted(every.items()))
+    return f"{name}{{{listed}}} {floatToGoString(value)}"  # type: ignore[no-untyped-call]  # untyped library
+
+
+def partitions(name: str, *values: float | None) -> list[str]:
+    """One line for each partition with a value."""
+    return [
+        line(name, value, topic="raw", partition=str(n))
+        for n, value in enumerate(values)
+        if value is not None
+    ]
+
+
+def histogram(
+    name: str, bounds: Iterable[str], counts: Mapping[str, int], total: float
+) -> list[str]:
+    """Buckets whose count goes up at the bounds given, and what they sum up to."""
+    lines, count = [], 0
+    for bound in bounds:
+        count = counts.get(bound, count)
+        lines.append(line(f"{name}_bucket", float(count), le=bound))
+    return [*lines, line(f"{name}_count", float(count)), line(f"{name}_sum", total)]
+
+
+def doubling(unit_seconds: float, buckets: int) -> list[str]:
+    """Bounds that double, less one unit, up to one that is infinite."""
+    bounds = [f"{(2**n - 1) * unit_seconds:.12g}" for n in range(buckets - 1)]
+    return [*(repr(float(bound)) for bound in bounds), "+Inf"]
+
+
+DURATION, AGE = "streamapp_attempt_duration_seconds", "streamapp_record_age_seconds"
+EXPECTED: dict[str, list[str]] = {
+    "streamapp_received_records_total": [line("streamapp_received_records_total", 101.0)],
+    "streamapp_received_bytes_total": [line("streamapp_received_bytes_total", 102.0)],
+    "streamapp_finished_records_total": [
+        line("streamapp_finished_records_total", 103.0, outcome="processed"),
+        line("streamapp_finished_records_total", 104.0, outcome="filtered"),
+        line("streamapp_finished_records_total", 105.0, outcome="skipped"),
+        line("streamapp_finished_records_total", 106.0, outcome="dropped"),
+        line("streamapp_finished_records_total", 107.0, outcome="dead_lettered"),
+    ],
+    "streamapp_produced_records_total": [
+        line("streamapp_produced_records_total", 108.0, topic="valid"),
+        line("streamapp_produced_records_total", 109.0, topic="p.s.dlq"),
+    ],
+    DURATION: histogram(
+        DURATION,
+        doubling(1e-6, 32),
+        {"0.0": 1, "3e-06": 2, "7e-06": 3, "0.262143": 4, "+Inf": 5},
+        2147.733655,
+    ),
+    AGE: histogram(
+        AGE, doubling(1e-3, 34), {"0.0": 1, "0.007": 2, "0.015": 3, "+Inf": 4}, 8589934.607
+    ),
+    "streamapp_lag_records": partitions("streamapp_lag_records", 110.0, 0.0, None),
+    "streamapp_lag_seconds": partitions("streamapp_lag_seconds", 111.0, 0.0, None),
+    "streamapp_in_flight_records": [line("streamapp_in_flight_records", 111.0)],
+    "streamapp_in_flight_bytes": [line("streamapp_in_flight_bytes", 112.0)],
+    "streamapp_busy_lanes": [line("streamapp_busy_lanes", 113.0)],
+    "streamapp_stuck_attempts": [line("streamapp_stuck_attempts", 114.0)],
+    "streamapp_retries_total": [line("streamapp_retries_total", 115.0)],
+    "streamapp_timeouts_total": [line("streamapp_timeouts_total", 116.0)],
+    "streamapp_dead_letters_total": [
+        line("streamapp_dead_letters_total", 120.0, reason="decode"),
+        line("streamapp_dead_letters_total", 121.0, reason="permanent"),
+        line("streamapp_dead_letters_total", 122.0, reason="exhausted"),
+        line("streamapp_dead_letters_total", 123.0, reason="failed"),
+        line("streamapp_dead_letters_total", 124.0, reason="timeout"),
+        line("streamapp_dead_letters_total", 125.0, reason="backlog"),
+        line("streamapp_dead_letters_total", 126.0, reason="output"),
+    ],
+    "streamapp_commits_total": [line("streamapp_commits_total", 130.0)],
+    "streamapp_commit_failures_total": [line("streamapp_commit_failures_total", 131.0)],
+    "streamapp_last_commit_age_seconds": [line("streamapp_last_commit_age_seconds", 2.0)],
+    "streamapp_last_progress_age_seconds": [line("streamapp_last_progress_age_seconds", 3.0)],
+    "streamapp_cut_off_seconds": [line("streamapp_cut_off_seconds", 4.0)],
+    "streamapp_partition_progress_age_seconds": partitions(
+        "streamapp_partition_progress_age_seconds", 40.0, 0.0, 0.0
+    ),
+    "streamapp_given_up_assignments_total": [line("streamapp_given_up_assignments_total", 132.0)],
+    "streamapp_position_resets_total": [line("streamapp_position_resets_total", 133.0)],
+    "streamapp_passed_over_offsets_total": [line("streamapp_passed_over_offsets_total", 134.0)],
+    "streamapp_rebalances_total": [line("streamapp_rebalances_total", 135.0)],
+    "streamapp_producer_replacements_total": [line("streamapp_producer_replacements_total", 136.0)],
+    "streamapp_partition_blocked": partitions("streamapp_partition_blocked", 1.0, 0.0, 0.0),
+    "streamapp_stage_state": [
+        line("streamapp_stage_state", float(state == "draining"), state=state)
+        for state in ("starting", "running", "draining", "stopped", "failed")
+    ],
+    "streamapp_build_info": [f'streamapp_build_info{{version="{VERSION}"}} 1.0'],
+    "streamapp_worker_up": [
+        'streamapp_worker_up{worker="0"} 0.0',
+        'streamapp_worker_up{worker="1"} 1.0',
+    ],
+    "streamapp_worker_restarts_total": [
+        'streamapp_worker_restarts_total{worker="0"} 2.0',
+        'streamapp_worker_restarts_total{worker="1"} 0.0',
+    ],
+}
+
+
+def test_no_metric_of_the_table_is_left_out_here() -> None:
+    assert list(EXPECTED) == [metric.name for metric in METRICS]
+
+
+@pytest.mark.parametrize("name", [metric.name for metric in METRICS])
+async def test_a_metric_is_exported_with_its_value_and_nothing_else(name: str) -> None:
+    clock = HandClock()
+    exporter = MetricsExporter(clock)
+    exporter.stages.add(filled(clock))
+    body, _ = await exporter.render("text/plain")
+    lines = (body + generate_latest(Supervised())).decode().splitlines()
+    family = {f"{name}{ending}" for ending in ("", "_bucket", "_count", "_sum")}
+    assert [found for found in lines if found.partition("{")[0] in family] == EXPECTED[name]
+
+
+class Supervised:
+    """What a supervisor adds: its first worker does not answer and was started twice more."""
+
+    def collect(self) -> Iterator[Metric]:
+        slots = [Slot(n, Restarts(RestartPolicy(), random.Random(1))) for n in range(2)]
+        for _ in range(2):
+            slots[0].restarts.after(-9, ran_seconds=1, any_was_up=True)
+        yield from worker_families(slots, {1: object()})
