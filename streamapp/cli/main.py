@@ -1,6 +1,7 @@
 """The `streamapp` command."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -19,6 +20,7 @@ from streamapp.errors import (
 )
 from streamapp.local_kafka import errors as dev_errors
 from streamapp.observability.logs import describe_exception
+from streamapp.version import VERSION
 
 _CODES: tuple[tuple[type[StreamappError], ExitCode], ...] = (
     (PortInUseError, ExitCode.PORT_IN_USE),
@@ -48,8 +50,22 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(broker.app, name="broker")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"streamapp {VERSION}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
     """Typed Python agents between Kafka topics."""
 
 

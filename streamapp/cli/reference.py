@@ -102,7 +102,7 @@ def cli_reference() -> str:
     lines = [
         "`streamapp` and `python -m streamapp` are the same. Errors are one sentence on stderr;",
         "[exit codes](../how-to/run-on-kafka.md#exit-codes) say what kind they are. Every command",
-        "has `--help`.",
+        "has `--help`; `streamapp --version` prints `streamapp` and the version.",
     ]
     for words, command in _commands(root, ("streamapp",)):
         lines += ["", f"## {' '.join(words)}", "", *_command(words, command)]

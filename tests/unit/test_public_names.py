@@ -1,6 +1,12 @@
 """The names that users import: adding or removing one is a decision."""
 
+import subprocess
+import sys
+
+import pytest
+
 import streamapp
+from streamapp.clock import SystemClock
 
 NAMES = {
     "Agent",
@@ -10,12 +16,17 @@ NAMES = {
     "ConfigurationError",
     "Context",
     "ErrorPolicy",
+    "KeyBacklog",
+    "LostPosition",
+    "MemoryBroker",
     "Ordering",
     "Out",
     "Permanent",
     "Pipeline",
     "PipelineError",
     "Policy",
+    "Record",
+    "Service",
     "Stage",
     "StageConfig",
     "StageError",
@@ -25,6 +36,7 @@ NAMES = {
     "TopicError",
     "Transient",
     "agent",
+    "build",
     "dead_letter",
     "drop",
     "retry",
@@ -33,6 +45,29 @@ NAMES = {
 }
 
 
+@streamapp.agent(name="same")
+def _same(value: dict[str, int]) -> dict[str, int]:
+    return value
+
+
 def test_the_public_names_are_these() -> None:
     assert set(streamapp.__all__) == NAMES
     assert all(hasattr(streamapp, name) for name in NAMES)
+
+
+def test_an_unknown_name_is_refused_as_in_any_module() -> None:
+    with pytest.raises(AttributeError, match="module 'streamapp' has no attribute 'Servise'"):
+        streamapp.Servise  # noqa: B018 - the mistake under test
+
+
+def test_a_module_of_agents_does_not_import_the_runtime() -> None:
+    code = "import streamapp, sys; print('streamapp.runtime.config' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
+    assert done.stdout == "False\n"
+
+
+def test_a_service_runs_a_pipeline_by_public_names_alone() -> None:
+    pipeline = streamapp.Pipeline("p", source=streamapp.Topic("in", dict)).stage(_same).sink("out")
+    topology = streamapp.build(pipeline)
+    broker = streamapp.MemoryBroker(SystemClock())
+    assert [metrics.stage for metrics in streamapp.Service(broker, [topology]).metrics] == ["same"]

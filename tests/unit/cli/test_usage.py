@@ -1,5 +1,7 @@
 """What the command line itself refuses: before anything is imported, opened or connected."""
 
+from importlib.metadata import version
+
 import pytest
 from typer.testing import CliRunner
 
@@ -39,3 +41,10 @@ def test_every_command_explains_itself(command: str) -> None:
     done = CliRunner().invoke(app, [*command.split(), "--help"])
     assert done.exit_code == ExitCode.OK
     assert "Usage: " in done.stdout
+
+
+def test_the_version_is_one_line() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert done.exit_code == ExitCode.OK
+    assert done.stdout == f"streamapp {version('streamapp')}\n"
+    assert done.stderr == ""
