@@ -1,7 +1,12 @@
+import pytest
+
 from streamapp.brokers.protocols import TopicDescription, TopicSpec
 from streamapp.cli.needed_topics import needed_topics
 from streamapp.examples.playback.pipeline import fused_pipeline, pipeline
+from streamapp.pipeline.agent import agent
+from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
+from streamapp.topics.topic import Topic
 
 LIMIT = "max.message.bytes"
 TOPOLOGY = build(pipeline)
@@ -49,3 +54,37 @@ def test_a_fused_stage_reads_what_its_head_reads() -> None:
     found = existing("playback-quality.enrich", 2_000_000)
     specs = {s.name: s for s in needed_topics(build(fused_pipeline), existing=found)}
     assert specs["playback-quality.route.dlq"].config[LIMIT] == "2065536"
+
+
+@agent
+def same(value: bytes) -> bytes:
+    return value
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("sizes", [(3_000_000, 5_000_000), (5_000_000, 3_000_000)])
+def test_a_dead_letter_topic_that_stages_share_takes_what_the_largest_source_takes(
+    sizes: tuple[int, int], *, fused: bool
+) -> None:
+    shared = (
+        Pipeline("p", source=Topic("raw", bytes))
+        .stage(same, name="first", dead_letters="letters")
+        .stage(same, name="tail", dead_letters="letters", fused=fused)
+        .stage(same, name="last", dead_letters="letters")
+        .sink("out")
+    )
+    between = "p.tail"  # what the last stage reads
+    declared = [
+        TopicSpec(name, 4, config={LIMIT: str(size)})
+        for name, size in zip(("raw", between), sizes, strict=True)
+    ]
+    specs = {s.name: s for s in needed_topics(build(shared), declared=declared, existing={})}
+    assert specs["letters"] == TopicSpec("letters", 1, 1, {LIMIT: "5065536"})
+
+    small = existing("letters", 5_065_535, partitions=2)
+    specs = {s.name: s for s in needed_topics(build(shared), declared=declared, existing=small)}
+    assert specs["letters"] == TopicSpec("letters", 2, 3, {LIMIT: "5065536"})
+
+    enough = existing("letters", 5_065_536)
+    specs = {s.name: s for s in needed_topics(build(shared), declared=declared, existing=enough)}
+    assert "letters" not in specs

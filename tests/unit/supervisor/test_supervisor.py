@@ -72,6 +72,13 @@ class Slow(HandClock):
                 over.set_result(None)
 
 
+class Longest(random.Random):
+    """Draws the upper end of every wait, so that waits can be told."""
+
+    def uniform(self, a: float, b: float) -> float:  # noqa: ARG002 - signature of the base's
+        return b
+
+
 class Stage:
     """A supervisor, its puppets and its clock."""
 
@@ -85,7 +92,7 @@ class Stage:
             policy=policy,
             drain_seconds=DRAIN_SECONDS,
             clock=self.clock,
-            rng=random.Random(1),
+            rng=Longest(),
         )
         self.ending: asyncio.Task[Ending]
 
@@ -208,3 +215,50 @@ async def test_a_kill_ends_all_at_once() -> None:
         await stage.all_up()
         stage.supervisor.kill()
         assert await stage.ending == Ending(-9)
+
+
+async def wait_after(stage: Stage, ran_seconds: float) -> float:
+    """Let the only worker run so long and be killed; how long its next start waits."""
+    worker = stage.started[-1]
+    worker.get_up()
+    await stage.until(lambda: stage.supervisor.slots[0].state is SlotState.UP)
+    stage.clock.advance(ran_seconds)
+    worker.end(-9)
+    await stage.until(lambda: bool(stage.clock.pending()))
+    [seconds] = stage.clock.pending()
+    stage.clock.wake()
+    await stage.until(lambda: stage.started[-1] is not worker)
+    return seconds
+
+
+async def test_a_worker_that_dies_at_once_waits_longer_and_one_that_ran_for_days_does_not() -> None:
+    async with staged(1) as stage:
+        await stage.until(lambda: len(stage.started) == 1)
+        assert [await wait_after(stage, 0) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+        assert await wait_after(stage, 3 * 86_400) == 0.5
+        assert [await wait_after(stage, 1) for _ in range(2)] == [1, 2]
+        assert await wait_after(stage, 3 * 86_400) == 0.5
+        assert await wait_after(stage, 3 * 86_400) == 0.5
+        stage.supervisor.stop()
+        stage.started[-1].end(0)
+
+
+async def test_the_restarts_of_one_worker_do_not_hold_up_those_of_another() -> None:
+    async with staged(2) as stage:
+        await stage.all_up()
+        for _ in range(3):
+            worker = next(w for w in reversed(stage.started) if w.number == 1)
+            worker.end(-9)
+            await stage.until(lambda: bool(stage.clock.pending()))
+            stage.clock.wake()
+            await stage.until(lambda worker=worker: stage.started[-1] is not worker)  # type: ignore[misc]  # bound now
+        stage.started[0].end(-9)
+        await stage.until(lambda: bool(stage.clock.pending()))
+        assert stage.clock.pending() == [0.5]
+        stage.clock.wake()
+        await stage.until(lambda: stage.started[-1].number == 0)
+        assert [slot.restarts.count for slot in stage.supervisor.slots] == [1, 3]
+        stage.supervisor.stop()
+        for worker in stage.started:
+            if worker.running:
+                worker.end(0)

@@ -1,0 +1,155 @@
+"""What Kafka remembers of a pipeline whose stages have other names now, and what is left unread."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from streamapp.brokers.memory.admin import MemoryAdmin
+from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.brokers.protocols import CommittedOffset, ProducerConfig, TopicSpec
+from streamapp.clock import SystemClock
+from streamapp.pipeline.agent import agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import build
+from streamapp.record import TopicPartition
+from streamapp.renames.memory import Unread, remember
+from streamapp.renames.settle import find_renames, settle
+from streamapp.topics.topic import Topic
+
+BETWEEN = "p.old"
+"""The topic that is called after a stage which is not declared any more."""
+
+
+@agent
+def same(value: bytes) -> bytes:
+    return value
+
+
+def pipeline(*stages: str, renamed_from: str | None = None) -> Pipeline[Any, Any]:
+    """Stages by name; the first may have had another."""
+    made: Pipeline[Any, Any] = Pipeline("p", source=Topic("raw", bytes))
+    for name in stages:
+        made = made.stage(same, name=name, renamed_from=renamed_from)
+        renamed_from = None
+    return made.sink("out")
+
+
+class Before:
+    """A broker on which stages have worked."""
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker(SystemClock())
+        self.admin: MemoryAdmin = self.broker.admin()
+
+    async def create(self, *names: str, partitions: int = 2) -> None:
+        await self.admin.create_topics([TopicSpec(name, partitions) for name in names])
+
+    async def write(self, topic: str, count: int, partition: int = 0) -> None:
+        producer = self.broker.producer(ProducerConfig())
+        await producer.start()
+        batch = producer.create_batch()
+        for _ in range(count):
+            assert batch.append(timestamp=None, key=None, value=b"1") is not None
+        await (await producer.send_batch(batch, topic, partition))
+
+    async def commit(self, stage: str, topic: str, *offsets: int | None) -> None:
+        """Store what the group of a stage has read, by partition."""
+        stored = {
+            TopicPartition(topic, i): CommittedOffset(offset)
+            for i, offset in enumerate(offsets)
+            if offset is not None
+        }
+        await self.admin.set_offsets(f"p.{stage}", stored)
+
+
+@pytest.fixture
+async def before() -> Before:
+    """Ten and five records in the topic of a stage called `old`, which has read its source."""
+    before = Before()
+    await before.create("raw", "out", BETWEEN, "p.new", "p.new.dlq", "p.second.dlq", "p.old.dlq")
+    await before.write(BETWEEN, 10)
+    await before.write(BETWEEN, 5, partition=1)
+    await before.commit("old", "raw", 15, 15)
+    return before
+
+
+async def unread(before: Before) -> tuple[Unread, ...]:
+    topology = build(pipeline("new", "second"))
+    return (await remember(before.admin, topology, ["new", "second"])).unread
+
+
+@pytest.mark.parametrize(
+    ("readers", "left"),
+    [
+        ({"second": (10, 5)}, 0),
+        ({"second": (4, 5)}, 6),
+        ({"second": (10, None)}, 5),
+        ({"second": (10, 5), "audit": (4, 5)}, 6),
+        ({"second": (4, 5), "audit": (10, 5)}, 6),
+        ({"second": (10, 3), "audit": (9, 5)}, 2),
+        ({"second": (10, 5), "audit": (10, 5)}, 0),
+        ({"second": (10, 5), "audit": (10, None)}, 5),
+        ({}, 15),
+    ],
+    ids=str,
+)
+async def test_records_left_unread_by_one_of_two_readers_are_noticed(
+    before: Before, readers: Mapping[str, tuple[int | None, ...]], left: int
+) -> None:
+    for stage, offsets in readers.items():
+        await before.commit(stage, BETWEEN, *offsets)
+    assert await unread(before) == ((Unread(BETWEEN, left),) if left else ())
+
+
+async def test_records_that_retention_deleted_are_not_unread(before: Before) -> None:
+    await before.commit("second", BETWEEN, 4, 5)
+    await before.admin.delete_records({TopicPartition(BETWEEN, 0): 8})
+    assert await unread(before) == (Unread(BETWEEN, 2),)
+
+
+async def test_a_start_is_refused_with_how_many_records_one_reader_has_not_read(
+    before: Before,
+) -> None:
+    await before.commit("second", BETWEEN, 10, 5)
+    await before.commit("audit", BETWEEN, 4, 5)
+    topology = build(pipeline("new", "second", renamed_from="old"))
+    renames = await find_renames(before.admin, topology, topology.segments)
+    [refusal] = [text for text in renames.refusals if "would not be read" in text]
+    assert refusal.startswith(f"6 records in '{BETWEEN}' would not be read any more")
+
+
+async def test_a_stage_that_has_offsets_asks_for_no_orphans(before: Before) -> None:
+    await before.commit("new", "raw", 15, 15)
+    await before.commit("second", "p.new", 0, 0)
+    topology = build(pipeline("new", "second"))
+    memory = await remember(before.admin, topology, ["new", "second"])
+    assert (memory.orphans, memory.unread) == ({}, ())
+    assert set(memory.offsets) == {"new", "second"}
+
+
+async def test_an_orphan_is_told_by_its_offsets_or_by_dead_letters_that_were_written(
+    before: Before,
+) -> None:
+    await before.create("p.told.dlq", "p.empty.dlq", "p.told.replay", "p.a.b.dlq", "q.other.dlq")
+    for topic in ("p.told.dlq", "p.a.b.dlq", "q.other.dlq"):
+        await before.write(topic, 1, partition=1)
+    topology = build(pipeline("new", "second"))
+    orphans = (await remember(before.admin, topology, ["new"])).orphans
+    assert {stage: orphan.topics for stage, orphan in orphans.items()} == {
+        "old": (BETWEEN, "p.old.dlq"),
+        "told": ("p.told.dlq", "p.told.replay"),
+    }
+    assert orphans["told"].offsets == {}
+    assert orphans["old"].group == "p.old"
+
+
+async def test_what_starts_anew_starts_at_what_retention_has_left(before: Before) -> None:
+    await before.write("raw", 9, partition=1)
+    await before.admin.delete_records({TopicPartition("raw", 1): 4})
+    topology = build(pipeline("new"))
+    await settle(before.admin, await find_renames(before.admin, topology, topology.segments))
+    assert await before.admin.committed_offsets("p.new") == {
+        TopicPartition("raw", 0): CommittedOffset(0),
+        TopicPartition("raw", 1): CommittedOffset(4),
+    }
