@@ -1,7 +1,8 @@
 """Fixtures for every test: a real Kafka, started once per session by the first that asks."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -10,6 +11,7 @@ from blockbuster import blockbuster_ctx
 from streamapp.local_kafka.errors import ToolMissingError
 from streamapp.local_kafka.jars import default_cache_dir, jars_folder
 from streamapp.local_kafka.java import find_java, find_maven
+from tests.idle import SkippingLoop, waits_skipped
 from tests.kafka import Kafka, running_kafka
 from tests.project import project
 from tests.prometheus import prometheus
@@ -59,4 +61,19 @@ def no_blocking_calls() -> Iterator[None]:
     """Code of the package that blocks the event loop fails the test."""
     # The development broker is for commands and fixtures: it waits for processes.
     with blockbuster_ctx("streamapp", excluded_modules=["streamapp.local_kafka"]):
+        yield
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"skipping": SkippingLoop}
+
+
+@pytest.fixture(autouse=True)
+def no_idle_waits(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests that run in one process do not sit out its timers."""
+    in_one_process = {"unit", "contract"}.intersection(request.node.path.parts)
+    if in_one_process and not request.node.get_closest_marker("kafka"):
+        with waits_skipped():
+            yield
+    else:
         yield

@@ -1,12 +1,12 @@
 """What is written is what is read."""
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
 
 from streamapp.brokers.protocols import ProducerConfig
+from streamapp.clock import SystemClock
 from streamapp.errors import BrokerError, TopicError
 from streamapp.record import TopicPartition
 from tests.contract.harness import Subject, group_of, numbered, places, read, read_values, send
@@ -71,9 +71,9 @@ async def test_a_topic_of_every_compression_is_read(subject: Subject, codec: str
 
 async def test_a_record_without_timestamp_gets_the_time_of_its_appending(subject: Subject) -> None:
     topic = await subject.topic()
-    before = int(time.time() * 1000)
+    before = int(SystemClock().time() * 1000)
     await subject.write(topic, [b"now"])
-    after = int(time.time() * 1000)
+    after = int(SystemClock().time() * 1000)
     async with subject.member(group_of(topic)) as consumer:
         (records,) = (await read(consumer, 1)).values()
     assert before <= records[0].timestamp <= after
