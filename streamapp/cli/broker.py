@@ -18,7 +18,7 @@ from streamapp.local_kafka.state import read_state
 
 DEFAULT_FOLDER = Path(".streamapp/broker")
 _PREFERRED_PORT = 9092
-"""Where commands look for Kafka when nothing says otherwise."""
+"""The port at which commands expect Kafka by default."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,11 +38,13 @@ def up(
         typer.Option(
             min=1,
             max=65535,
-            help="Port of the first node, the next nodes follow; by default 9092 if free, else any"
-            " free ones.",
+            help="Port of the first node; each next node takes the next port. By default 9092 if it"
+            " is free, else any free ports.",
         ),
     ] = None,
-    nodes: Annotated[int | None, typer.Option(min=1, max=9, help="Brokers; 1 by default.")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, max=9, help="Number of brokers; 1 by default.")
+    ] = None,
     properties: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A Kafka broker property; repeatable."),
@@ -58,19 +60,21 @@ def up(
     heap_mb: Annotated[
         int | None, typer.Option(min=128, help="JVM heap of a node, in MiB; 512 by default.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds until it must be ready.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Longest wait, in seconds, until Kafka is ready.")
+    ] = 60.0,
     cache_dir: Annotated[
         Path | None,
         typer.Option(
             envvar=CACHE_VARIABLE,
-            help="Where Kafka's jars are kept for all folders; ~/.cache/streamapp by default.",
+            help="Folder for Kafka's jars, shared by all brokers; ~/.cache/streamapp by default.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Start Kafka and wait until it is ready; one that runs already stays as it is.
+    """Start Kafka and wait until it is ready; a broker that already runs is left as it is.
 
-    Options left out are those of the broker that is in the folder, if there is one.
+    An option that is left out keeps the value that the broker in this folder was started with.
     """
     saved = read_state(folder)
     options = saved.options if saved else BrokerOptions()
@@ -100,7 +104,7 @@ def up(
 
 @app.command()
 def status(folder: FolderOption = DEFAULT_FOLDER, *, as_json: JsonOption = False) -> None:
-    """Say what runs; exit code 1 when nothing does."""
+    """Show the broker that runs; exit code 1 when none runs."""
     found = DevBroker(folder).status()
     if found is None:
         if as_json:
@@ -123,15 +127,15 @@ def down(
         bool, typer.Option("--keep-data", help="Keep topics, records and address for the next up.")
     ] = False,
 ) -> None:
-    """Stop Kafka and remove its data; fine when none runs."""
+    """Stop Kafka and remove its data; does nothing when no broker runs."""
     found = DevBroker(folder).down(keep_data=keep_data)
     if folder == DEFAULT_FOLDER:
         with suppress(OSError):
-            folder.parent.rmdir()  # ours too, unless something else is in it
+            folder.parent.rmdir()  # made by `up`; stays if it holds anything else
     if found.was_running:
-        typer.echo("Stopped; its data are kept." if keep_data else "Stopped; its data are removed.")
+        typer.echo("Stopped; its data is kept." if keep_data else "Stopped; its data is removed.")
     elif found.had_data and not keep_data:
-        typer.echo(f"No broker ran in {folder}; the data left there are removed.")
+        typer.echo(f"No broker ran in {folder}; the data left there is removed.")
     else:
         typer.echo(f"No broker ran in {folder}.")
 
@@ -189,7 +193,7 @@ def _duration(seconds: float) -> str:
 
 
 def port_if_free(port: int, nodes: int) -> int | None:
-    """This port for the first node, if it and those of the further nodes are free."""
+    """Return the port if it and the ports of the further nodes are free, else `None`."""
     return None if any(bind_fault(port + i) for i in range(nodes)) else port
 
 

@@ -23,7 +23,7 @@ from streamapp.cli.pace import (
     SeedOption,
     checked_amount,
 )
-from streamapp.cli.progress import showing
+from streamapp.cli.progress import show_progress
 from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE, serving
 from streamapp.cli.signals import stop_on_signal
 from streamapp.clock import Clock, SystemClock
@@ -35,10 +35,10 @@ from streamapp.service import Service
 
 DEFAULT_RECORDS = 200_000
 MAX_BEHIND_RECORDS = 10_000
-"""How far the pipeline may be behind before the generator waits: this bounds the memory."""
+"""When the pipeline is this far behind, the generator waits; this bounds the memory."""
 
 _RETAINED_RECORDS = 1_000
-"""Finished records that each partition keeps."""
+"""Number of finished records that each partition keeps."""
 
 _EVENTS_AT_A_TIME = 500
 _WAIT_SECONDS = 0.01
@@ -55,7 +55,7 @@ def demo(
     forever: ForeverOption = False,
     fused: Annotated[
         bool,
-        typer.Option(help="Run the last two stages as one, or with a topic between every two."),
+        typer.Option(help="Fuse the last two stages, or put a topic between them."),
     ] = True,
     seed: SeedOption = 1,
     web_port: Annotated[
@@ -64,21 +64,21 @@ def demo(
             min=0,
             max=65535,
             envvar=PORT_VARIABLE,
-            help="Port of metrics, health and status on 127.0.0.1; 0 is any free one."
-            f"  [default: {DEFAULT_PORT}, or any free one]",
+            help="Port of metrics, health and status on 127.0.0.1; 0 takes any free port."
+            f"  [default: {DEFAULT_PORT}, or any free port]",
         ),
     ] = None,
     progress_seconds: ProgressSecondsOption = 10.0,
 ) -> None:
-    """Watch the playback pipeline work: in this process, with no Kafka and no network.
+    """Run the playback pipeline in this process, without Kafka and without a network.
 
-    A generator feeds it with events, some of them broken on purpose; at the end every event is
-    accounted for.
+    A generator writes events, some of them broken on purpose. At the end the demo accounts for
+    every event.
     """
     amount = checked_amount(
         records=records, seconds=seconds, forever=forever, default_records=DEFAULT_RECORDS
     )
-    configure_logging("ERROR")  # the dead letters are on purpose, and the summary counts them
+    configure_logging("ERROR")  # the generator causes the dead letters, and the summary counts them
     demonstration = Demonstration(
         build(build_pipeline(fused=fused)), PlaybackGenerator(seed), SystemClock()
     )
@@ -110,10 +110,10 @@ class Demonstration:
         self._accounts = Accounts(self._broker, topology)
 
     async def run(self, pace: Pace, *, web_port: int | None, progress_seconds: float) -> Accounts:
-        """Feed the pipeline at this pace, drain it, and say what became of everything.
+        """Feed the pipeline at this pace, drain it, and count where every event ended.
 
         Raises:
-            PortInUseError: the port that was asked for is in use.
+            PortInUseError: `web_port` is in use.
         """
         stages = self._service.metrics
         await self._broker.admin().create_topics(needed_topics(self._topology, existing={}))
@@ -126,7 +126,7 @@ class Demonstration:
                 serving(stages, self.clock, port=port, or_any=web_port is None)
             )
             figures = Figures(stages, self.clock)
-            await stack.enter_async_context(showing(figures, seconds=progress_seconds))
+            await stack.enter_async_context(show_progress(figures, seconds=progress_seconds))
             await stack.enter_async_context(self._accounts.counting())
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._feed(pace))
@@ -135,7 +135,7 @@ class Demonstration:
         return self._accounts
 
     async def _feed(self, pace: Pace) -> None:
-        """Write events, never far ahead of the pipeline; when all are through, end it."""
+        """Write events, never far ahead of the pipeline; stop the service when all have ended."""
         producer = self._broker.producer(ProducerConfig())
         await producer.start()
         writer = EventWriter(producer, SOURCE.name, DEFAULT_PARTITIONS, on_written=self._count)
@@ -154,4 +154,4 @@ class Demonstration:
         self._service.stop()
 
     def _count(self, batch: WrittenBatch) -> None:
-        self._accounts.generated_events(kind for _, _, _, kind, _ in batch.events)
+        self._accounts.add_generated(kind for _, _, _, kind, _ in batch.events)

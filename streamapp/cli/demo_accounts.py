@@ -1,4 +1,4 @@
-"""What became of every event of the demo, read from the topics and not from the counters."""
+"""Where every event of the demo ended, read from the topics and not from the counters."""
 
 import asyncio
 from collections import Counter
@@ -22,15 +22,15 @@ class Accounts:
     """Compares what was generated with what is in the topics.
 
     Args:
-        broker: where the topics are; nothing leaves a gap in its logs.
+        broker: has the topics; its logs have no gaps.
         topology: the pipeline.
 
     Attributes:
-        generated: events written to the source.
-        kinds: the same by kind.
-        dead_letters: dead letters by stage and reason, as their headers say.
-        records_in, scored, alerts: records that were written to the source and the sinks.
-        seconds: from the first event to the end of the last.
+        generated: number of events written to the source.
+        kinds: number of these events by kind.
+        dead_letters: number of dead letters by stage and reason, from their headers.
+        records_in, scored, alerts: number of records written to the source and to each sink.
+        seconds: time from the first event until the last event ended.
     """
 
     def __init__(self, broker: MemoryBroker, topology: Topology) -> None:
@@ -52,7 +52,7 @@ class Accounts:
 
     @property
     def expected_dead_letters(self) -> Counter[DeadLetterKind]:
-        """What has to be in the dead-letter topics after what was generated."""
+        """Number of dead letters that the generated events should cause, by stage and reason."""
         expected: Counter[DeadLetterKind] = Counter()
         for kind, count in self.kinds.items():
             if kind in EXPECTED_DEAD_LETTERS:
@@ -61,24 +61,24 @@ class Accounts:
 
     @property
     def complete(self) -> bool:
-        """Whether every event ended once, and each dead letter is one that was to be."""
+        """Whether every event ended once, and exactly the expected events became dead letters."""
         return (
             self.generated == self.records_in == self.scored + self.dead_letters.total()
             and self.dead_letters == self.expected_dead_letters
         )
 
-    def generated_events(self, kinds: Iterable[EventKind]) -> None:
-        """Note events that were written to the source."""
+    def add_generated(self, kinds: Iterable[EventKind]) -> None:
+        """Count events that were written to the source."""
         before = self.kinds.total()
         self.kinds.update(kinds)
         self.generated += self.kinds.total() - before
 
     async def ended(self) -> int:
-        """Events that have ended: scored, or a dead letter."""
+        """Number of events that were scored or became dead letters."""
         return sum([await self._written(t) for t in (SCORED.name, *self._dead_letter_topics)])
 
     async def settled(self) -> bool:
-        """Whether nothing is on its way any more, be it complete or not."""
+        """Whether nothing is in flight any more, even if an event is missing."""
         if await self.ended() >= self.generated:
             return True
         for segment in self._topology.segments:
@@ -90,7 +90,7 @@ class Accounts:
 
     @asynccontextmanager
     async def counting(self) -> AsyncIterator[None]:
-        """Read the dead letters while the block runs."""
+        """Read and count dead letters while the block runs."""
         await self._consumer.start()
         reader = asyncio.create_task(self._read())
         try:
@@ -102,7 +102,7 @@ class Accounts:
             await self._consumer.stop()
 
     async def close(self) -> None:
-        """Take the final figures; to be called inside `counting`, when the pipeline has ended."""
+        """Take the final figures. Call it inside `counting`, when the pipeline has ended."""
         letters = sum([await self._written(topic) for topic in self._dead_letter_topics])
         while self.dead_letters.total() < letters:
             self._has_read.clear()
@@ -112,7 +112,7 @@ class Accounts:
         self.alerts = await self._written(ALERTS.name)
 
     async def _written(self, topic: str) -> int:
-        """Records that were ever written to a topic: retention moves the start only."""
+        """Number of records ever written to a topic; retention does not change it."""
         return sum((await self._admin.end_offsets(await self._partitions_of(topic))).values())
 
     async def _partitions_of(self, topic: str) -> list[TopicPartition]:
@@ -130,13 +130,13 @@ class Accounts:
             )
             for name, records in batches.items():
                 self.dead_letters.update(_kind(record) for record in records)
-                # The broker keeps what a group has yet to finish: let go of what was read.
+                # Retention keeps records that a group has not committed, so commit what was read.
                 await self._consumer.commit({name: CommittedOffset(records[-1].offset + 1)})
             self._has_read.set()
 
 
 class _Listener:
-    """There is one member: nothing is ever taken from it."""
+    """Ignores rebalances: the group has one member, which keeps its partitions."""
 
     async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Nothing to finish."""

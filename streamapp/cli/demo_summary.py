@@ -1,4 +1,4 @@
-"""The end of the demo in words that need no knowledge of the project."""
+"""The lines that the demo prints at its end, for readers who do not know the project."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _MEANINGS = {
     DeadLetterReason.DECODE: "bytes that are not JSON, or lack a field that the schema needs",
     DeadLetterReason.PERMANENT: "the agent says the record is at fault, such as an unknown title",
     DeadLetterReason.EXHAUSTED: "every attempt failed",
-    DeadLetterReason.FAILED: "the attempt failed, and the policy gives no other",
+    DeadLetterReason.FAILED: "the attempt failed, and the policy does not retry",
     DeadLetterReason.TIMEOUT: "the last attempt took too long",
     DeadLetterReason.OUTPUT: "an output does not fit its topic",
 }
@@ -29,7 +29,7 @@ _NEXT = (
 
 
 def summary(accounts: Accounts) -> list[str]:
-    """The lines that end the demo."""
+    """The lines that the demo prints at its end."""
     return ["", *_figures(accounts), "", *_account(accounts), "", *_NEXT]
 
 

@@ -1,4 +1,4 @@
-"""Environment variables that look like a setting's and are none: most likely a slip."""
+"""Warnings about environment variables that look like misspelt settings."""
 
 import difflib
 import re
@@ -24,21 +24,21 @@ _KNOWN = (
 )
 
 
-def slips(names: Iterable[str]) -> Iterator[str]:
-    """One sentence for each variable that is unknown and close to a known one.
+def misspelt_settings(names: Iterable[str]) -> Iterator[str]:
+    """One warning for each unknown variable whose name is close to that of a setting.
 
     Args:
-        names: those of the environment; variables of other programs are passed over.
+        names: names of environment variables; those of other programs are ignored.
     """
     tails = {_tail(known): known for known in _KNOWN}
     for name in sorted(names):
-        upper = name.upper()  # the settings are read whatever the case
+        upper = name.upper()  # settings are read in any case
         if not upper.startswith(_PREFIX) or upper in _KNOWN or _OF_KUBERNETES.fullmatch(upper):
             continue
         for near in difflib.get_close_matches(_tail(upper), tails, n=1, cutoff=_NEAR):
-            yield f"{name} is not a setting and is not looked at; did you mean {tails[near]}?"
+            yield f"{name} is not a setting and is ignored; did you mean {tails[near]}?"
 
 
 def _tail(name: str) -> str:
-    """What tells a name from the others: with their common beginning, all would be close."""
+    """A name without its common prefix; with the prefix, all names would be close."""
     return name.removeprefix(_PREFIX).removeprefix("KAFKA_").removeprefix("SASL_")

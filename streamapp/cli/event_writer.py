@@ -1,4 +1,4 @@
-"""Writes generated events in whole batches, and remembers which are acknowledged.
+"""Writes generated events in whole batches and tracks which are acknowledged.
 
 Hot path: `_fill` runs for each event.
 """
@@ -24,10 +24,10 @@ class WrittenBatch:
     """Events of one batch, in the order of their offsets.
 
     Attributes:
-        partition: where they went.
+        partition: partition that the batch is for.
         batch: the encoded records.
-        events: the same, as they were generated.
-        acknowledgement: done when they are written; `None` before they are handed over.
+        events: the events that these records were made of.
+        acknowledgement: done when the broker has written the batch; `None` before it is sent.
     """
 
     partition: int
@@ -37,31 +37,31 @@ class WrittenBatch:
 
     @property
     def base_offset(self) -> int | None:
-        """Offset of the first event; `None` while or where it is not known."""
+        """Offset of the first event; `None` if it is not known, or not yet."""
         if self.acknowledgement is None:
             return None
         answer = self.acknowledgement.result()
-        # The Kafka client answers with its metadata; -1 is a batch that it had to send twice.
+        # The Kafka client returns metadata; it has offset -1 when the client sent the batch twice.
         offset = answer if isinstance(answer, int) else getattr(answer, "offset", None)
         return None if offset is None or offset < 0 else int(offset)
 
 
-def nobody(_batch: WrittenBatch) -> None:
-    """Stand for a caller who only counts."""
+def ignore_batch(_batch: WrittenBatch) -> None:
+    """Do nothing with a written batch."""
 
 
 class EventWriter:
-    """Writes events to one topic, by key as Kafka's default partitioner has it.
+    """Writes events to one topic, partitioned by key like Kafka's default partitioner.
 
     Args:
-        producer: started.
-        topic: where to.
-        partitions: how many it has.
-        on_written: called with each batch that is acknowledged, in the order of writing.
+        producer: a started producer.
+        topic: topic to write to.
+        partitions: number of its partitions.
+        on_written: called with each acknowledged batch, in the order of writing.
 
     Attributes:
-        written: acknowledged events.
-        unsettled: batches that are not known to be written, the oldest first.
+        written: number of acknowledged events.
+        unsettled: batches that are not acknowledged yet, the oldest first.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class EventWriter:
         topic: str,
         partitions: int,
         *,
-        on_written: Callable[[WrittenBatch], None] = nobody,
+        on_written: Callable[[WrittenBatch], None] = ignore_batch,
     ) -> None:
         self._producer = producer
         self._topic = topic
@@ -81,25 +81,25 @@ class EventWriter:
         self.unsettled: deque[WrittenBatch] = deque()
 
     async def write(self, events: Sequence[GeneratedEvent]) -> None:
-        """Hand events over; their acknowledgements are waited for by `settle`.
+        """Send events without waiting for their acknowledgements; `settle` waits for those.
 
         Raises:
-            BrokerError: a batch could not be handed over.
+            BrokerError: a batch could not be sent.
         """
         batches = self._fill(events)
-        self.unsettled.extend(batches)  # before the first wait: from here on they may be written
+        self.unsettled.extend(batches)  # before the first await: from here on they may be written
         for written in batches:
             try:
                 async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
                     written.acknowledgement = await self._producer.send_batch(
                         written.batch, self._topic, written.partition
                     )
-                    written.acknowledgement.add_done_callback(_seen)
+                    written.acknowledgement.add_done_callback(_mark_retrieved)
             except TimeoutError:
                 raise self._overdue() from None
 
     async def settle(self, *, leave: int = 0) -> None:
-        """Wait until at most `leave` batches are unsettled, and take all that are written by then.
+        """Wait until at most `leave` batches are unacknowledged; count those that are written.
 
         Raises:
             BrokerError: a batch failed, or was not acknowledged in time.
@@ -151,7 +151,7 @@ class EventWriter:
         )
 
 
-def _seen(acknowledgement: "asyncio.Future[object]") -> None:
-    """Take note of a failure: after the first one nobody waits for the others."""
+def _mark_retrieved(acknowledgement: "asyncio.Future[object]") -> None:
+    """Read a failure, so that asyncio does not log it: only the first failure is awaited."""
     if not acknowledgement.cancelled():
         acknowledgement.exception()

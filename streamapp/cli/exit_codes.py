@@ -4,11 +4,11 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a command's exit code says."""
+    """What the exit code of a command means."""
 
     OK = 0
     FAILURE = 1
-    """Something went wrong that has no code of its own; `broker status`: nothing runs."""
+    """A failure without a code of its own; for `broker status`: no broker runs."""
 
     USAGE = 2
     """The command line itself is wrong."""
@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
     """A file, declaration or option does not fit; nothing was started."""
 
     BROKER_UNREACHABLE = 4
-    """Kafka could not be reached, or refused what was asked."""
+    """Kafka could not be reached, or refused a request."""
 
     STAGE_STOPPED = 5
     """A record failed in a stage whose policy is `stop`."""
@@ -28,16 +28,16 @@ class ExitCode(IntEnum):
     PORT_IN_USE = 7
 
     ABANDONED = 8
-    """A second signal ended it at once; what was in flight will be delivered again."""
+    """A second signal ended the command at once; what was in flight will be delivered again."""
 
     POSITION_LOST = 9
-    """Kafka has deleted the records that come next: retention was faster."""
+    """Retention has deleted records that the stage had not read."""
 
     RECORD_UNREADABLE = 10
     """A record of a source topic cannot be parsed."""
 
     STAGE_RENAMED = 11
-    """A stage has no offsets and may be one that had another name; nothing was started."""
+    """A stage has no offsets and may have been renamed; nothing was started."""
 
     BUG = 70
-    """Something that this program does not foresee: please report it (EX_SOFTWARE)."""
+    """A bug in this program: please report it (EX_SOFTWARE)."""

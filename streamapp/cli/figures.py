@@ -1,4 +1,4 @@
-"""What a stage does now, as figures for people."""
+"""Figures of a stage, for people to read."""
 
 import sys
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 
 @dataclass(frozen=True, slots=True)
 class StageFigures:
-    """One stage at one moment.
+    """Figures of one stage at one moment.
 
     Attributes:
         stage: its name.
-        state: what it does.
+        state: its state.
         records_in: records taken, redelivered ones included.
-        records_out: outputs acknowledged, without dead letters; `None` where they go to no topic,
-            as those of a stage that another is fused to.
-        finished_per_second: records finished since the last look, by the second.
+        records_out: acknowledged outputs without dead letters; `None` for a stage whose outputs
+            go to no topic, because another stage is fused to it.
+        finished_per_second: records finished a second since the previous call.
         in_flight: records taken and not finished.
-        lag: records behind the end of its topic; `None` while unknown.
+        lag: records between the frontier and the end of its topic; `None` while unknown.
         retries: attempts after the first.
         dead_letters: dead letters acknowledged.
-        reasons: the same by reason, those that occurred.
+        reasons: dead letters by reason, without reasons that did not occur.
         skipped, dropped, filtered: records finished without an output of the agent.
         p50_seconds, p99_seconds: upper bounds of an attempt's duration; `None` before the first.
     """
@@ -46,24 +46,24 @@ class StageFigures:
 
 
 class Figures:
-    """Reads the counters of stages; rates are those since the last look.
+    """Reads the counters of stages and computes rates.
 
     Args:
         stages: the counters, in the order in which they are shown.
-        clock: measures the time between looks.
+        clock: measures the time between two calls.
     """
 
     def __init__(self, stages: Sequence[StageMetrics], clock: Clock) -> None:
         self._stages = stages
         self._clock = clock
         self._began_at = clock.monotonic()
-        self._looked_at = self._began_at
+        self._read_at = self._began_at
         self._finished = [0] * len(stages)
 
-    def look(self) -> list[StageFigures]:
-        """The stages now, with rates since the last look."""
+    def read(self) -> list[StageFigures]:
+        """Figures of each stage now, with rates since the previous call."""
         now = self._clock.monotonic()
-        seconds, self._looked_at = now - self._looked_at, now
+        seconds, self._read_at = now - self._read_at, now
         before = self._finished
         self._finished = [_finished(metrics) for metrics in self._stages]
         return [
@@ -72,7 +72,7 @@ class Figures:
         ]
 
     def overall(self) -> list[StageFigures]:
-        """The stages now, with rates since the beginning."""
+        """Figures of each stage now, with rates since the beginning."""
         seconds = self._clock.monotonic() - self._began_at
         return [
             _figures(metrics, _finished(metrics) / seconds if seconds > 0 else 0.0)
@@ -81,18 +81,18 @@ class Figures:
 
 
 def duration(seconds: float) -> str:
-    """A short time with three digits and the unit that suits it."""
+    """A duration with three digits, in us, ms or s."""
     if seconds < 0.001:  # noqa: PLR2004 - a millisecond
         return f"{seconds * 1e6:.3g} us"
     return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
 def at_most(seconds: float | None) -> str:
-    """An upper bound of a duration, as a histogram gives it; `-` while unknown."""
+    """The upper bound of a duration from a histogram; `-` while it is unknown."""
     if seconds is None:
         return "-"
     utf = (sys.stdout.encoding or "").lower().startswith("utf")
-    return f"{'≤' if utf else '<='} {duration(seconds)}"  # a terminal may know Latin 1 only
+    return f"{'≤' if utf else '<='} {duration(seconds)}"  # a terminal may show Latin 1 only
 
 
 def _finished(metrics: StageMetrics) -> int:

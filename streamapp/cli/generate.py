@@ -9,8 +9,8 @@ import typer
 
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Broker, ProducerConfig
-from streamapp.cli.event_writer import EventWriter, nobody
-from streamapp.cli.kafka import client_log_held, kafka_line, kafka_settings
+from streamapp.cli.event_writer import EventWriter, ignore_batch
+from streamapp.cli.kafka import kafka_line, kafka_settings, muted_client_log
 from streamapp.cli.ledger import Ledger
 from streamapp.cli.options import BootstrapServersOption, ProgressSecondsOption
 from streamapp.cli.pace import (
@@ -32,32 +32,33 @@ _EVENTS_AT_A_TIME = 5_000
 _MAX_UNSETTLED_BATCHES = 16
 _WAIT_SECONDS = 0.02
 _STOP_SECONDS = 10.0
-"""How long what is under way may take to be acknowledged after a signal."""
+"""Longest wait for outstanding acknowledgements after a signal."""
 
 
 def generate(
     *,
     records: Annotated[
-        int | None, typer.Option(min=1, help="Stop making records after so many.")
+        int | None, typer.Option(min=1, help="Stop after this number of records.")
     ] = None,
     seconds: SecondsOption = None,
     forever: ForeverOption = False,
     rate: RateOption = None,
     seed: SeedOption = 1,
-    topic: Annotated[str, typer.Option(help="Where to write; it must exist.")] = SOURCE.name,
+    topic: Annotated[str, typer.Option(help="Topic to write to; it must exist.")] = SOURCE.name,
     ledger: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Note every event with what is to become of it, as JSON lines; replaces the file.",
+            help="Write every event and its expected result to this file as JSON lines; an existing"
+            " file is replaced.",
         ),
     ] = None,
     bootstrap_servers: BootstrapServersOption = None,
     progress_seconds: ProgressSecondsOption = 10.0,
 ) -> None:
-    """Write playback events to Kafka, with what reality adds to them.
+    """Write playback events to Kafka.
 
-    Some are malformed, incomplete, duplicates, late, or of unknown titles.
+    As in reality, some events are malformed, incomplete, duplicate, late, or of unknown titles.
     """
     amount = checked_amount(records=records, seconds=seconds, forever=forever, default_records=None)
     configure_logging("WARNING")
@@ -78,14 +79,14 @@ def generate(
 
 
 class Generation:
-    """One run of the generator against a topic.
+    """One run of the generator, which writes to one topic.
 
     Args:
-        broker: where the topic is.
-        topic: its name.
+        broker: has the topic.
+        topic: name of the topic.
         generator: makes the events.
         clock: time.
-        ledger: file that notes what was sent.
+        ledger: file that lists what was sent.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Generation:
         per_second: float | None,
         progress_seconds: float,
     ) -> None:
-        """Write until it is enough or a signal comes; then tell what was written.
+        """Write until the pace is over or a signal arrives; then print what was written.
 
         Raises:
             TopicError: there is no such topic.
@@ -120,16 +121,16 @@ class Generation:
         stop = asyncio.Event()
         async with AsyncExitStack() as stack:
             stack.enter_context(stop_on_signal(stop.set, saying="Stopping"))
-            with client_log_held():
+            with muted_client_log():
                 await self._producer.start()
             typer.echo(kafka)
             stack.push_async_callback(self._producer.stop)
             partitions = await self._producer.partition_count(self._topic)
-            # Only now: a run that cannot start leaves the file of the one before it.
+            # Opened last: a run that cannot start leaves the ledger of the previous run in place.
             ledger = None
             if self._ledger is not None:
                 ledger = await stack.enter_async_context(Ledger(self._ledger))
-            on_written = ledger.acknowledged if ledger else nobody
+            on_written = ledger.acknowledged if ledger else ignore_batch
             writer = EventWriter(self._producer, self._topic, partitions, on_written=on_written)
             pace = Pace(self._clock, records=records, seconds=seconds, per_second=per_second)
             try:
@@ -154,9 +155,9 @@ class Generation:
         ledger: Ledger | None,
         progress_seconds: float,
     ) -> None:
-        """Write; after a stop, what is under way gets a while to be acknowledged."""
+        """Write; after a stop, wait a while for outstanding acknowledgements."""
         async with asyncio.TaskGroup() as group:
-            progress = group.create_task(self._tell(writer, pace, progress_seconds))
+            progress = group.create_task(self._print_progress(writer, pace, progress_seconds))
             stopping = group.create_task(stop.wait())
             writing = group.create_task(self._write(writer, pace, ledger))
             await asyncio.wait({writing, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -177,7 +178,7 @@ class Generation:
                 await ledger.flush()
         await writer.settle()
 
-    async def _tell(self, writer: EventWriter, pace: Pace, seconds: float) -> None:
+    async def _print_progress(self, writer: EventWriter, pace: Pace, seconds: float) -> None:
         while True:
             await self._clock.sleep(seconds)
             typer.echo(self._sentence(writer, pace))

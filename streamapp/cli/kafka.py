@@ -1,4 +1,4 @@
-"""The Kafka that a command works with, and whether it can be reached at all."""
+"""The connection of a command to Kafka."""
 
 import logging
 import os
@@ -9,13 +9,13 @@ import typer
 
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Admin, Broker
-from streamapp.cli.environment import slips
+from streamapp.cli.environment import misspelt_settings
 from streamapp.errors import ConfigurationError
 from streamapp.settings import KafkaSettings
 
 
 def kafka_broker(bootstrap_servers: str | None) -> KafkaBroker:
-    """The Kafka that the environment describes, at these servers if any are given.
+    """The broker that the environment describes; the given servers replace its address.
 
     Raises:
         ConfigurationError: the address or a setting is wrong.
@@ -24,17 +24,17 @@ def kafka_broker(bootstrap_servers: str | None) -> KafkaBroker:
 
 
 def kafka_line(settings: KafkaSettings) -> str:
-    """Says which Kafka a command works with, beside the addresses that it serves."""
+    """The line that says which Kafka a command connects to."""
     return f"Kafka    {', '.join(settings.servers)}"
 
 
-def kafka_settings(bootstrap_servers: str | None, *, tell_slips: bool = True) -> KafkaSettings:
-    """The connection from the environment; variables that look like slips are told on stderr.
+def kafka_settings(bootstrap_servers: str | None, *, warn: bool = True) -> KafkaSettings:
+    """The connection from the environment; warns on stderr of variables that look misspelt.
 
     Raises:
         ConfigurationError: the address or a setting is wrong.
     """
-    for sentence in slips(os.environ) if tell_slips else ():
+    for sentence in misspelt_settings(os.environ) if warn else ():
         typer.echo(f"streamapp: {sentence}", err=True)
     if bootstrap_servers is None:
         return KafkaSettings()
@@ -49,13 +49,13 @@ def kafka_settings(bootstrap_servers: str | None, *, tell_slips: bool = True) ->
 
 @asynccontextmanager
 async def started_admin(broker: Broker) -> AsyncIterator[Admin]:
-    """An admin client while the block runs.
+    """Start an admin client and stop it at the end of the block.
 
     Raises:
         BrokerError: Kafka cannot be reached.
     """
     admin = broker.admin()
-    with client_log_held():
+    with muted_client_log():
         await admin.start()
     try:
         yield admin
@@ -64,8 +64,8 @@ async def started_admin(broker: Broker) -> AsyncIterator[Admin]:
 
 
 @contextmanager
-def client_log_held() -> Iterator[None]:
-    """Let the client say nothing of a first connection that fails: our error says all of it."""
+def muted_client_log() -> Iterator[None]:
+    """Mute the client's log while it first connects: our own error says what failed."""
     client = logging.getLogger("aiokafka")
     before = client.level
     client.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""The ledger: what `streamapp generate` has sent, so that others can check what became of it.
+"""The ledger: what `streamapp generate` has sent and what each event should become.
 
 One JSON object a line:
 
@@ -7,8 +7,8 @@ One JSON object a line:
  "sequence": 7, "partition": 3, "offset": 123, "status": "acknowledged", "expected": "scored"}
 ```
 
-`status` is `acknowledged`, or `unknown` for what was sent and not acknowledged before the end: it
-may be in the topic or not. `offset` is null where it is not known. `expected` is `scored`, or
+`status` is `acknowledged`, or `unknown` for an event that was not acknowledged before the end: it
+may or may not be in the topic. `offset` is null if it is not known. `expected` is `scored`, or
 `dead_letter` with the `stage` and the `reason`. A duplicate has the id of the event it repeats.
 """
 
@@ -39,15 +39,15 @@ _EXPECTED = {kind: _expectation(kind) for kind in EventKind}
 
 
 class Ledger:
-    """Writes the ledger's file, beside the event loop; an existing one is replaced.
+    """Writes the ledger in a thread; an existing file is replaced.
 
-    Use it as `async with`; leaving writes what is noted and closes the file.
+    Use it as `async with`: the end of the block writes the remaining lines and closes the file.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines: list[bytes] = []
-        # One thread: what is handed over is written in that order, and closed after it.
+        # One thread, so that writes keep their order and the file is closed after the last one.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
     async def __aenter__(self) -> Self:
@@ -76,33 +76,33 @@ class Ledger:
             self._thread.shutdown(wait=False)
 
     def acknowledged(self, batch: WrittenBatch) -> None:
-        """Note a batch that is written."""
-        self._note(batch, "acknowledged", batch.base_offset)
+        """Add the events of an acknowledged batch."""
+        self._add(batch, "acknowledged", batch.base_offset)
 
     def unknown(self, batch: WrittenBatch) -> None:
-        """Note a batch of which nobody knows whether it is written."""
-        self._note(batch, "unknown", None)
+        """Add the events of a batch that may or may not have been written."""
+        self._add(batch, "unknown", None)
 
     async def flush(self) -> None:
-        """Write what is noted.
+        """Write the added lines to the file.
 
         Raises:
-            StreamappError: the disk does not take it.
+            StreamappError: the file cannot be written.
         """
-        noted, self._lines = b"".join(self._lines), []
+        lines, self._lines = b"".join(self._lines), []
         try:
-            await self._in_thread(lambda: self._file.write(noted))
+            await self._in_thread(lambda: self._file.write(lines))
         except OSError as error:
             raise StreamappError(self._refusal(error)) from error
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        """Call it in the thread; once begun it ends, also when the caller is cancelled."""
+        """Call it in the thread; a call that has begun ends even if the caller is cancelled."""
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, call))
 
     def _refusal(self, error: OSError) -> str:
         return f"the ledger {self._path} cannot be written: {error.strerror}"
 
-    def _note(self, batch: WrittenBatch, status: str, base_offset: int | None) -> None:
+    def _add(self, batch: WrittenBatch, status: str, base_offset: int | None) -> None:
         partition = batch.partition
         for index, (key, _, _, kind, event_id) in enumerate(batch.events):
             line = {

@@ -1,4 +1,4 @@
-"""From `module:attribute` to a pipeline that can run."""
+"""Imports the pipeline that `module:attribute` names."""
 
 import importlib
 import inspect
@@ -20,7 +20,7 @@ _TARGET = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\
 def load_pipeline(target: str) -> Pipeline[Any, Any]:
     """Import the pipeline that `module:attribute` names.
 
-    The current directory comes first on the path, so that a module beside the user is found.
+    The current directory comes first on the import path.
 
     Args:
         target: the attribute is a `Pipeline`, or a function without arguments that returns one.
@@ -29,7 +29,7 @@ def load_pipeline(target: str) -> Pipeline[Any, Any]:
         ConfigurationError: what is missing or wrong, and where.
     """
     parts = _TARGET.fullmatch(target)
-    # `mine.py` reads as a module `py` in a package `mine`; where it is a file, that was meant.
+    # `mine.py` parses as a module `py` in a package `mine`; if it is a file, the file is meant.
     if parts is None or Path(parts["module"]).is_file():
         raise ConfigurationError(f"{target!r} does not name a pipeline; {_suggestion(target)}")
     module = _import(parts["module"])
@@ -50,14 +50,14 @@ def load_pipeline(target: str) -> Pipeline[Any, Any]:
 
 
 def _suggestion(target: str) -> str:
-    """What to give instead: the dotted form of a file's name, the one pipeline of a module."""
+    """What to write instead: the module of a file, or the only pipeline of a module."""
     place, _, attribute = target.partition(":")
     module = _dotted(place)
     if not attribute and _TARGET.fullmatch(f"{module}:pipeline"):
         try:
             names = _pipeline_names(_import(module))
         except StreamappError:
-            names = []  # what is wrong in there is told when it is named right
+            names = []  # the user sees the module's own error once the name is right
         if len(names) > 1:
             return f"give MODULE:PIPELINE, one of {', '.join(f'{module}:{n}' for n in names)}"
         attribute = "".join(names)
@@ -85,7 +85,7 @@ def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except StreamappError:
-        raise  # a declaration in the module is wrong, and the error says which
+        raise  # the error already says which declaration in the module is wrong
     except ModuleNotFoundError as error:
         missing = error.name or str(error)
         if name == missing or name.startswith(f"{missing}."):

@@ -35,12 +35,12 @@ _CODES: tuple[tuple[type[StreamappError], ExitCode], ...] = (
     (BrokerError, ExitCode.BROKER_UNREACHABLE),
     (StreamappError, ExitCode.FAILURE),
 )
-"""The first that an error is an instance of counts."""
+"""The first entry whose type matches the error counts."""
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # errors are plain sentences, not boxes that break them
+    rich_markup_mode=None,  # errors are plain sentences, not boxes
     help="Typed Python agents between Kafka topics.",
 )
 app.command()(demo.demo)
@@ -70,26 +70,26 @@ def _root(
 
 
 def main() -> None:
-    """Run a command; what goes wrong on purpose ends it with one sentence and an exit code."""
+    """Run a command; an error of our own ends it with one sentence and an exit code."""
     try:
         app()
-    except Exception as error:  # noqa: BLE001 - the last place to say what happened
+    except Exception as error:  # noqa: BLE001 - the last place to report it
         cause = _single(error)
         if isinstance(cause, StreamappError):
             typer.echo(f"streamapp: {cause}", err=True)
             sys.exit(exit_code_of(cause))
         typer.echo(describe_exception(cause), err=True)
-        typer.echo("streamapp: this should not have happened; please report it", err=True)
+        typer.echo("streamapp: this is a bug in streamapp; please report it", err=True)
         sys.exit(ExitCode.BUG)
 
 
 def exit_code_of(error: StreamappError) -> ExitCode:
-    """The exit code that says what kind of error it was."""
+    """The exit code for this kind of error."""
     return next(code for kind, code in _CODES if isinstance(error, kind))
 
 
 def _single(error: Exception) -> Exception:
-    """The error that ended a group of tasks: the first one cancelled the others."""
+    """The first error of a group of tasks, which cancelled the others."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error

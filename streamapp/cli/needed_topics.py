@@ -1,4 +1,4 @@
-"""The topics that a pipeline needs, with what they get where nobody declares them."""
+"""The topics that a pipeline needs, with defaults for those that no file declares."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,7 +9,7 @@ from streamapp.topics.declaration import DEFAULT_MAX_MESSAGE_BYTES
 DEFAULT_PARTITIONS = 4
 
 DEAD_LETTER_EXTRA_BYTES = 65_536
-"""How much larger than its source a dead-letter topic's limit is: the error headers need room."""
+"""How much a dead-letter topic's limit exceeds its source's: space for the error headers."""
 
 _LIMIT = "max.message.bytes"
 
@@ -22,16 +22,16 @@ def needed_topics(
     partitions: int = DEFAULT_PARTITIONS,
     replication_factor: int = 1,
 ) -> list[TopicSpec]:
-    """What has to be there beside what is declared.
+    """Topics to create or change, beside the declared ones.
 
-    A topic that exists stays as it is, but for the limit of a dead-letter topic: one that takes
-    less than its source and the error headers would stop the stage at the first large record.
+    An existing topic stays as it is, with one exception: the limit of a dead-letter topic is raised
+    to that of its source and the error headers: a large record would stop the stage otherwise.
 
     Args:
         topology: the pipeline.
-        declared: topics that somebody decided on; they are not touched.
-        existing: what the broker has.
-        partitions: how many a new source or output gets; a dead-letter topic gets one.
+        declared: topics that a file declares; they are left as they are.
+        existing: topics that the broker has.
+        partitions: number of partitions of a new source or output; a dead-letter topic gets one.
         replication_factor: copies of each partition of a new topic.
     """
     decided = {spec.name: spec for spec in declared}
@@ -56,7 +56,7 @@ def needed_topics(
 
 
 def _dead_letter_limits(topology: Topology, limits: Mapping[str, int]) -> dict[str, int]:
-    """Least limit of each dead-letter topic; several stages may share one."""
+    """Smallest allowed limit of each dead-letter topic; several stages may share a topic."""
     needed: dict[str, int] = {}
     for segment in topology.segments:
         source = limits.get(segment.source, DEFAULT_MAX_MESSAGE_BYTES)

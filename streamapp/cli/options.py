@@ -23,8 +23,8 @@ TargetArgument = Annotated[
 LogLevelOption = Annotated[
     str, typer.Option(help="DEBUG, INFO, WARNING, ERROR or CRITICAL; logs go to stderr.")
 ]
-LogFormatOption = Annotated[LogFormat, typer.Option(help="How log lines are written.")]
+LogFormatOption = Annotated[LogFormat, typer.Option(help="Format of log lines.")]
 ProgressSecondsOption = Annotated[
     float,
-    typer.Option(min=0.1, help="Seconds between lines of progress where there is no terminal."),
+    typer.Option(min=0.1, help="Seconds between lines of progress if stdout is not a terminal."),
 ]

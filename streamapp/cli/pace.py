@@ -1,4 +1,4 @@
-"""How many events to make, how fast, and when that is enough."""
+"""How many events to generate, how fast, and when to stop."""
 
 import math
 from typing import Annotated
@@ -8,30 +8,28 @@ import typer
 from streamapp.clock import Clock
 
 SecondsOption = Annotated[
-    float | None, typer.Option(min=0.001, help="Stop making records after so long.")
+    float | None, typer.Option(min=0.001, help="Stop after this number of seconds.")
 ]
 RateOption = Annotated[
-    float | None, typer.Option(min=0.001, help="Records a second; as fast as it goes if left out.")
+    float | None, typer.Option(min=0.001, help="Records a second; by default as fast as possible.")
 ]
-ForeverOption = Annotated[
-    bool, typer.Option("--forever", help="Make records until Ctrl-C or SIGTERM.")
-]
+ForeverOption = Annotated[bool, typer.Option("--forever", help="Run until Ctrl-C or SIGTERM.")]
 SeedOption = Annotated[
-    int, typer.Option(help="What everything is drawn from: the same seed, the same records.")
+    int, typer.Option(help="Seed of the generator; the same seed gives the same records.")
 ]
 
 
 class Pace:
-    """Says how many events are due, until the number, the time or somebody ends it.
+    """Says how many events are due, until a number or a time is reached or `stop` is called.
 
     Args:
         clock: time.
-        records: how many altogether; `None` is without end.
-        seconds: for how long; `None` is without end.
-        per_second: how fast; `None` is as fast as they are taken.
+        records: total number of events; `None` is unlimited.
+        seconds: total time; `None` is unlimited.
+        per_second: events a second; `None` is unlimited.
 
     Attributes:
-        taken: how many were due so far.
+        taken: number of events taken so far.
     """
 
     def __init__(
@@ -57,15 +55,15 @@ class Pace:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more is due, ever."""
+        """Whether no further event will become due."""
         return self._stopped or self.taken >= self._records or self.elapsed_seconds >= self._seconds
 
     def stop(self) -> None:
-        """Let nothing more be due."""
+        """Make no further event due."""
         self._stopped = True
 
     def take(self, most: int) -> int:
-        """How many events to make now, at most `most`; zero is none yet."""
+        """Take at most `most` of the events that are due now; returns how many."""
         if self.over:
             return 0
         due = self._records - self.taken
@@ -79,15 +77,15 @@ class Pace:
 def checked_amount(
     *, records: int | None, seconds: float | None, forever: bool, default_records: int | None
 ) -> int | None:
-    """The number of records that the options ask for; `None` is without a number.
+    """The number of records that the options ask for; `None` is unlimited.
 
     Raises:
         typer.BadParameter: the options contradict each other, or one is missing.
     """
     if forever and (records is not None or seconds is not None):
-        raise typer.BadParameter("--forever goes with neither --records nor --seconds.")
+        raise typer.BadParameter("--forever cannot be combined with --records or --seconds.")
     if forever or seconds is not None or records is not None:
         return records
     if default_records is None:
-        raise typer.BadParameter("say how much: --records, --seconds or --forever.")
+        raise typer.BadParameter("give --records, --seconds or --forever.")
     return default_records

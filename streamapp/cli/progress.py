@@ -1,4 +1,4 @@
-"""Progress of a running worker: a table that is redrawn on a terminal, plain lines elsewhere."""
+"""Progress of a running worker: a table on a terminal, plain lines elsewhere."""
 
 import asyncio
 import logging
@@ -17,19 +17,19 @@ from streamapp.cli.figures import Figures, StageFigures, at_most
 REDRAW_SECONDS = 1.0
 _GAP = "  "
 _DROPPED_FIRST = ("p99", "p50", "retries", "in flight", "out", "in", "lag")
-"""Columns that a narrow terminal goes without, the least needed first."""
+"""Columns that are left out on a narrow terminal, the least important first."""
 
 
 @asynccontextmanager
-async def showing(
+async def show_progress(
     figures: Figures, *, seconds: float, say: Callable[[str], None] | None = None
 ) -> AsyncIterator[None]:
     """Show progress while the block runs.
 
     Args:
-        figures: what is shown.
-        seconds: between plain lines; a terminal is redrawn each second.
-        say: told plain lines, on a terminal too: for one of several that write to it.
+        figures: the figures to show.
+        seconds: time between plain lines; the table is redrawn every second.
+        say: prints plain lines, even on a terminal; for one of several processes that share it.
     """
     plain = say is not None or not sys.stdout.isatty()
     show = _print(figures, seconds, say or typer.echo) if plain else _redraw(figures)
@@ -45,11 +45,11 @@ async def showing(
 def summary_lines(
     stages: Sequence[StageFigures], dead_letter_topics: Mapping[str, str]
 ) -> list[str]:
-    """One line for each stage on what it did altogether.
+    """One line for each stage with its totals.
 
     Args:
-        stages: their figures.
-        dead_letter_topics: by name of the stage.
+        stages: figures of the stages.
+        dead_letter_topics: dead-letter topic of each stage, by name of the stage.
     """
     return [
         f"{figures.stage}: {figures.state},"
@@ -59,7 +59,7 @@ def summary_lines(
 
 
 def progress_line(figures: StageFigures) -> str:
-    """One line on what a stage does now."""
+    """One line with the figures of a stage now."""
     lag = "" if figures.lag is None else f", lag {figures.lag:,}"
     return (
         f"{figures.stage}: {figures.state}, {_counts(figures)},"
@@ -68,11 +68,11 @@ def progress_line(figures: StageFigures) -> str:
 
 
 def table(stages: Sequence[StageFigures], width: int) -> Table:
-    """The stages as they are drawn on a terminal.
+    """The table of stages for a terminal.
 
     Args:
-        stages: their figures.
-        width: columns of the terminal; a narrow one goes without some figures, whole ones.
+        stages: figures of the stages.
+        width: columns of the terminal; on a narrow one some figures are left out.
     """
     rows = [_cells(figures) for figures in stages]
     widths = {
@@ -139,7 +139,7 @@ def _counts(figures: StageFigures, dead_letter_topic: str | None = None) -> str:
 async def _print(figures: Figures, seconds: float, say: Callable[[str], None]) -> None:
     while True:
         await asyncio.sleep(seconds)
-        for stage in figures.look():
+        for stage in figures.read():
             say(progress_line(stage))
 
 
@@ -147,13 +147,13 @@ async def _redraw(figures: Figures) -> None:
     console = Console()
     with Live(console=console, auto_refresh=False, transient=True) as live, _logs_above():
         while True:
-            live.update(table(figures.look(), console.width), refresh=True)
+            live.update(table(figures.read(), console.width), refresh=True)
             await asyncio.sleep(REDRAW_SECONDS)
 
 
 @contextmanager
 def _logs_above() -> Iterator[None]:
-    """Let log lines go where the table has moved stderr to: above it instead of through it."""
+    """Write log lines above the table, where `rich` redirects stderr, and not across it."""
     moved: list[tuple[logging.StreamHandler[TextIO], TextIO]] = []
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler):

@@ -1,7 +1,7 @@
 """The reference pages of the command line and of settings, made from their declarations.
 
 `python -m streamapp.cli.reference cli` prints docs/reference/cli.md, and `... settings` prints
-docs/reference/settings.md; a test holds the files against them.
+docs/reference/settings.md; a test compares the files with them.
 """
 
 import dataclasses
@@ -39,8 +39,8 @@ def settings_reference() -> str:
         "settings",
         "## The connection to Kafka",
         "",
-        "From the environment of every command. An empty variable counts as left out. One of"
-        " another name is not looked at; commands warn where it looks like a slip. Secrets are"
+        "Every command reads these environment variables. An empty variable counts as not set."
+        " Variables of other names are ignored; commands warn if one looks misspelt. Secrets are"
         " never shown.",
         "",
         *_table(
@@ -66,7 +66,7 @@ def settings_reference() -> str:
                 (
                     f"`{CACHE_VARIABLE}`",
                     "`~/.cache/streamapp`",
-                    "where `broker up` keeps Kafka's jars",
+                    "folder in which `broker up` keeps Kafka's jars",
                 ),
             ),
         ),
@@ -74,10 +74,10 @@ def settings_reference() -> str:
         "## A stage",
         "",
         "Fields of `StageConfig`, given as `.stage(agent, config=StageConfig(...))`. `on_error=`"
-        " sets those that concern errors together, see"
-        " [Handle failures](../how-to/handle-failures.md); "
+        " sets all fields that concern errors, see"
+        " [Handle failures](../how-to/handle-failures.md). "
         + ", ".join(f"`{name}`" for name in StageSettings.__annotations__)
-        + " are also taken one by one, as in `.stage(agent, concurrency=64)`.",
+        + " can also be given one by one, as in `.stage(agent, concurrency=64)`.",
         "",
         *_table(("field", "type", "default", "meaning"), _rows(StageConfig)),
         "",
@@ -100,8 +100,8 @@ def cli_reference() -> str:
     """The page on the command line, as Markdown."""
     root = typer.main.get_command(app)
     lines = [
-        "`streamapp` and `python -m streamapp` are the same. Errors are one sentence on stderr;",
-        "[exit codes](../how-to/run-on-kafka.md#exit-codes) say what kind they are. Every command",
+        "`streamapp` and `python -m streamapp` are the same. An error is one sentence on stderr;",
+        "the [exit code](../how-to/run-on-kafka.md#exit-codes) says its kind. Every command",
         "has `--help`; `streamapp --version` prints `streamapp` and the version.",
     ]
     for words, command in _commands(root, ("streamapp",)):
@@ -129,7 +129,7 @@ def _dataclass_rows(kind: type[Any]) -> Iterator[Row]:
 
 
 def attributes(kind: type[Any]) -> Mapping[str, str]:
-    """What the section `Attributes:` of a class's docstring says of each."""
+    """The text for each name in the section `Attributes:` of a class's docstring."""
     text = (inspect.getdoc(kind) or "").partition("\nAttributes:\n")[2]
     text = re.split(r"\n\n|\n\S", text)[0]
     found: dict[str, str] = {}
@@ -233,7 +233,7 @@ def _table(head: Row, rows: Iterable[Row]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print the page that is named."""
+    """Print the page that the first argument names."""
     pages = {"cli": cli_reference, "settings": settings_reference}
     sys.stdout.write(pages[sys.argv[1]]())
 

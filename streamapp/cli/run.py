@@ -1,4 +1,4 @@
-"""`streamapp run`: the stages of a pipeline at work on Kafka, in this process or in several."""
+"""`streamapp run`: runs the stages of a pipeline on Kafka, in this process or in several."""
 
 from typing import Annotated
 
@@ -25,44 +25,45 @@ def run(  # noqa: PLR0913 - one parameter is one option
     bootstrap_servers: BootstrapServersOption = None,
     stage: Annotated[
         list[str] | None,
-        typer.Option(help="Run this stage only; repeatable. Others run in other workers."),
+        typer.Option(help="Run only this stage; repeatable. Other workers run the other stages."),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=1000,
-            help="Run so many worker processes and start again those that end; without it,"
-            " this process is the worker.",
+            help="Number of worker processes to run; a worker that ends is started again. Without"
+            " this option, this process is the only worker.",
         ),
     ] = None,
     instance_id: Annotated[
         str | None,
         typer.Option(
             envvar=INSTANCE_VARIABLE,
-            help="Be a static member of the consumer groups under this name, which no other"
-            " worker may have: a restart within the session is no rebalance. Several workers"
-            " get -0, -1 and so on after it.",
+            help="Name of this worker as a static member of its consumer groups, unique among the"
+            " workers: a restart within the session timeout then causes no rebalance. With"
+            " --workers, -0, -1 and so on are appended to it.",
         ),
     ] = None,
     session_seconds: Annotated[
         float,
         typer.Option(
-            min=6,  # Kafka grants no less, and no more, unless it is configured otherwise
+            min=6,  # the limits of Kafka's default configuration
             max=1800,
-            help="A worker that is not heard of for so long loses its partitions.",
+            help="Session timeout: a worker that sends no heartbeat for this long loses its"
+            " partitions.",
         ),
     ] = RuntimeConfig().session_timeout_seconds,
     until_end: Annotated[
         bool,
-        typer.Option("--until-end", help="Work up to the records that are there now, then end."),
+        typer.Option("--until-end", help="Stop at the current end of the topics."),
     ] = False,
     yes: Annotated[
         bool,
         typer.Option(
             "--yes",
-            help="Start stages without offsets at the beginning of their topics, even if Kafka"
-            " remembers stages that are not declared: they are not renamed.",
+            help="Start stages without offsets at the beginning of their topics, even if Kafka has"
+            " offsets of stages that are not declared: no stage was renamed.",
         ),
     ] = False,
     web_port: Annotated[
@@ -71,24 +72,24 @@ def run(  # noqa: PLR0913 - one parameter is one option
             min=0,
             max=65535,
             envvar=PORT_VARIABLE,
-            help="Port of metrics, health and status on 127.0.0.1; 0 is any.",
+            help="Port of metrics, health and status on 127.0.0.1; 0 takes any free port.",
         ),
     ] = DEFAULT_PORT,
     no_web: Annotated[
-        bool, typer.Option("--no-web", help="Serve no metrics, health and status.")
+        bool, typer.Option("--no-web", help="Serve no metrics, health or status.")
     ] = False,
     log_level: LogLevelOption = "INFO",
     log_format: LogFormatOption = LogFormat.PLAIN,
     progress_seconds: ProgressSecondsOption = 10.0,
     drain_seconds: Annotated[
         float,
-        typer.Option(min=0, help="How long work in flight may take to finish when stopped."),
+        typer.Option(min=0, help="Drain deadline: longest wait, on a stop, for work in flight."),
     ] = RuntimeConfig().shutdown_drain_seconds,
     supervised_by: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run a pipeline on Kafka until it is stopped.
 
-    SIGTERM or Ctrl-C finishes what is in flight, commits and ends with 0.
+    On SIGTERM or Ctrl-C it finishes what is in flight, commits and exits with 0.
     """
     configure_logging(log_level, log_format)
     options = RunOptions(

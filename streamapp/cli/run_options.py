@@ -1,4 +1,4 @@
-"""The options of `streamapp run`, and the command line of a worker that has the same."""
+"""The options of `streamapp run`, and the command line that passes them to a worker."""
 
 import re
 import sys
@@ -9,31 +9,32 @@ from streamapp.errors import ConfigurationError
 from streamapp.observability.logs import LogFormat
 
 INSTANCE_VARIABLE = "STREAMAPP_WORKER_INSTANCE_ID"
-"""Environment variable of the name under which a worker is a static member of its groups."""
+"""Environment variable with the name of a worker as a static member of its groups."""
 
 _INSTANCE_ID = re.compile(r"[a-zA-Z0-9._-]{1,240}")
-"""What Kafka takes, with room for the number of a worker."""
+"""Names that Kafka accepts, short enough to append the number of a worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What `streamapp run` was told.
+    """The options of `streamapp run`.
 
     Attributes:
         target: `module:pipeline`.
-        bootstrap_servers: Kafka's address, if it was given.
+        bootstrap_servers: Kafka's address; `None` if the option is not given.
         stages: the stages to run; all if empty.
-        instance_id: name of a static member; of several workers, the beginning of their names.
-        session_seconds: how long a group waits for a worker that is not heard of.
-        yes: whether stages without offsets start anew, whatever Kafka remembers.
-        until_end: whether to end at the offsets that stand at the start.
+        instance_id: name as a static member; with several workers, the beginning of their names.
+        session_seconds: session timeout of the consumer groups.
+        yes: whether stages without offsets start at the beginning, even if Kafka has offsets of
+            stages that are not declared.
+        until_end: whether to stop at the end offsets of the start.
         web_port: port of metrics, health and status; `None` serves none.
-        log_level, log_format: of the log.
-        progress_seconds: between lines of progress.
-        drain_seconds: deadline of work in flight.
+        log_level, log_format: level and format of the log.
+        progress_seconds: time between lines of progress.
+        drain_seconds: drain deadline.
 
     Raises:
-        ConfigurationError: Kafka does not take the name of a static member.
+        ConfigurationError: Kafka does not accept `instance_id`.
     """
 
     target: str
@@ -52,12 +53,12 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.instance_id is not None and not _INSTANCE_ID.fullmatch(self.instance_id):
             raise ConfigurationError(
-                f"--instance-id {self.instance_id!r} cannot be the name of a static member:"
-                " use 1 to 240 of a-z, A-Z, 0-9, '.', '_' and '-'"
+                f"--instance-id {self.instance_id!r} is not a legal name of a static member;"
+                " use 1 to 240 of the characters a-z, A-Z, 0-9, '.', '_' and '-'"
             )
 
     def worker_command(self, number: int) -> tuple[str, ...]:
-        """The command of one of several workers: the same, on any port."""
+        """The command line of one of several workers: the same options, on any free port."""
         return (sys.executable, "-m", "streamapp", "run", self.target, *self._arguments(number))
 
     def _arguments(self, number: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The web server beside a worker: where its metrics and health are."""
+"""The web server of a worker: metrics, health and status."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -12,10 +12,10 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.web.server import View, WebServer, WorkerView
 
 DEFAULT_PORT = 9464
-"""The port that exporters of OpenTelemetry take for Prometheus."""
+"""The port that OpenTelemetry's Prometheus exporters use by default."""
 
 PORT_VARIABLE = "STREAMAPP_WEB_PORT"
-"""Environment variable that names another port."""
+"""Environment variable with another port."""
 
 
 @asynccontextmanager
@@ -32,9 +32,9 @@ async def serving(
     Args:
         stages: the counters.
         clock: the clock that the counters are written with.
-        port: where; 0 is any free one.
+        port: port to listen on; 0 takes any free port.
         or_any: take a free port when this one is in use, and say so.
-        say: told the addresses.
+        say: prints the addresses.
 
     Raises:
         PortInUseError: the port is in use.
@@ -61,7 +61,7 @@ async def listening(
             raise
         server = WebServer(view)
         await server.start()
-        say(f"Port {port} is in use, so port {server.port} is taken instead.")
+        say(f"Port {port} is in use; listening on port {server.port} instead.")
     try:
         say(f"Status   {server.url}")
         say(f"Metrics  {server.url}metrics")

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first drains, the second ends at once."""
+"""SIGTERM and SIGINT: the first signal drains, the second ends the process at once."""
 
 import asyncio
 import os
@@ -18,16 +18,15 @@ _SHOW_CURSOR = b"\x1b[?25h"
 def stop_on_signal(
     stop: Callable[[], None], *, saying: str, at_once: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Call `stop` on the event loop at the first signal; leave the process at the second.
+    """Call `stop` on the event loop at the first signal; end the process at the second.
 
-    Nothing is lost by that: what is not committed was not finished, and is delivered again. The
-    handlers are the interpreter's and not the loop's, so that the second signal works while an
-    agent blocks the loop.
+    The second signal loses nothing: what is not committed is delivered again. The handlers are the
+    interpreter's and not the loop's: so the second signal works while an agent blocks the loop.
 
     Args:
         stop: asks for a clean end; returns at once.
-        saying: what the user reads on the first signal.
-        at_once: done at the second signal before the process ends; must not wait for the loop.
+        saying: printed at the first signal.
+        at_once: called at the second signal before the process ends; must not wait for the loop.
     """
     loop = asyncio.get_running_loop()
     asked = False
@@ -46,13 +45,13 @@ def stop_on_signal(
         yield
     finally:
         for number, handler in before.items():
-            # After a first signal the process is about to end well: another one is too late to
-            # cut anything short, and must not make a failure of it.
+            # After a first signal the process is about to end cleanly: a late second signal must
+            # not turn that into a failure.
             signal.signal(number, signal.SIG_IGN if asked else handler)
 
 
 def _begin(stop: Callable[[], None], saying: str) -> None:
-    # Not by click: it writes around the terminal's live table, which then covers the line.
+    # Not with click: the live table on the terminal would cover the line.
     sys.stderr.write(f"{saying}; a second signal ends at once\n")
     sys.stderr.flush()
     stop()
@@ -60,7 +59,7 @@ def _begin(stop: Callable[[], None], saying: str) -> None:
 
 def leave(code: ExitCode, why: str) -> NoReturn:
     """End the process without waiting for anything that still runs in it."""
-    # Written past every buffer: nothing else of the process can be relied on any more.
+    # Written without buffers: nothing else in the process can be relied on any more.
     if os.isatty(1):
         os.write(1, _SHOW_CURSOR)
     os.write(2, f"streamapp: {why}\n".encode())

@@ -1,4 +1,4 @@
-"""What a worker owes its supervisor, if it has one: a word when it is up, and obedience."""
+"""A worker's connection to its supervisor: reports that it is up, and drains on request."""
 
 import asyncio
 import logging
@@ -13,18 +13,18 @@ from streamapp.cli.signals import leave
 from streamapp.supervisor.link import SupervisorLink
 
 _OVERDUE_SECONDS = 15.0
-"""What a worker without a supervisor may take beyond its drain."""
+"""How long a worker whose supervisor is gone may take beyond its drain deadline."""
 
 
 class Supervised:
     """The supervisor of this process.
 
     Args:
-        given: `NUMBER:DESCRIPTOR`, as the supervisor has put it on the command line.
-        drain_seconds: deadline of work in flight.
+        given: `NUMBER:DESCRIPTOR`, which the supervisor put on the command line.
+        drain_seconds: drain deadline.
 
     Attributes:
-        number: of this worker.
+        number: number of this worker.
     """
 
     def __init__(self, given: str, drain_seconds: float) -> None:
@@ -41,15 +41,15 @@ class Supervised:
             handler.addFilter(self._name_worker)
 
     def say(self, line: str) -> None:
-        """Write a line that names the worker: several write to one place."""
+        """Print a line with the number of the worker: several workers share the output."""
         typer.echo(f"worker {self.number}: {line}")
 
-    def up(self, web_port: int | None) -> None:
-        """Say that this worker is up, and where its metrics are."""
-        self._link.tell_up(web_port)
+    def report_up(self, web_port: int | None) -> None:
+        """Tell the supervisor that this worker is up, and on which port its metrics are."""
+        self._link.report_up(web_port)
 
-    def drains(self, stop: Callable[[], None]) -> None:
-        """Call this on the running event loop when the worker is to drain."""
+    def on_drain(self, stop: Callable[[], None]) -> None:
+        """Call `stop` on the running event loop when the supervisor asks for a drain."""
         self._link.on_drain(partial(_on_loop, asyncio.get_running_loop(), stop))
 
     def _name_worker(self, record: logging.LogRecord) -> bool:
@@ -58,5 +58,5 @@ class Supervised:
 
 
 def _on_loop(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the loop is closed: it has ended already
+    with suppress(RuntimeError):  # the loop is closed: the worker has already ended
         loop.call_soon_threadsafe(stop)

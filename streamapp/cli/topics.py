@@ -1,4 +1,4 @@
-"""`streamapp topics`: what the broker has, and making it have what is declared."""
+"""`streamapp topics`: lists the broker's topics, creates and changes the declared ones."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -25,12 +25,14 @@ DEFAULT_FOLDER = Path("topics")
 _INTERNAL = "__"
 _HEADINGS = ("topic", "partitions", "copies", "records", "retention", "max bytes")
 
-app = typer.Typer(no_args_is_help=True, help="Topics on Kafka: list them, create the declared.")
+app = typer.Typer(
+    no_args_is_help=True, help="List the topics on Kafka, or create the declared ones."
+)
 
 
 @app.command("list")
 def list_topics(bootstrap_servers: BootstrapServersOption = None) -> None:
-    """List the topics, without Kafka's internal ones."""
+    """List the topics, except Kafka's internal ones."""
     configure_logging("WARNING")
     asyncio.run(_list(kafka_broker(bootstrap_servers)))
 
@@ -41,7 +43,7 @@ def apply(
         str | None,
         typer.Argument(
             metavar="MODULE:PIPELINE",
-            help="A pipeline whose topics are created too, where the files do not declare them.",
+            help="A pipeline; those of its topics that no file declares are created too.",
         ),
     ] = None,
     *,
@@ -50,18 +52,27 @@ def apply(
         typer.Option("--dir", help="Folder of YAML files that declare topics.  [default: topics]"),
     ] = None,
     partitions: Annotated[
-        int, typer.Option(min=1, help="Partitions of a pipeline's topics that no file declares.")
+        int,
+        typer.Option(
+            min=1, help="Number of partitions of the pipeline's topics that no file declares."
+        ),
     ] = DEFAULT_PARTITIONS,
     replication_factor: Annotated[
-        int, typer.Option(min=1, help="Copies of each of their partitions.")
+        int, typer.Option(min=1, help="Number of copies of each of these partitions.")
     ] = 1,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Add partitions to keyed topics too: this moves keys.")
+        bool,
+        typer.Option(
+            "--yes",
+            help="Add partitions to keyed topics too, although keys then change partitions.",
+        ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the changes without making them.")
+    ] = False,
     bootstrap_servers: BootstrapServersOption = None,
 ) -> None:
-    """Create and change topics until Kafka has them as declared; nothing is ever deleted."""
+    """Create and change topics so that Kafka has them as declared; never deletes anything."""
     configure_logging("WARNING")
     topology = None if target is None else build(load_pipeline(target))
     catalogue = _catalogue(folder, optional=topology is not None)
@@ -80,7 +91,7 @@ def apply(
 
 
 def _catalogue(folder: Path | None, *, optional: bool) -> Catalogue:
-    """The declared topics; with a pipeline there need be none, unless a folder is named."""
+    """The declared topics; with a pipeline, the default folder may be missing."""
     if folder is None and optional and not DEFAULT_FOLDER.is_dir():
         return Catalogue()
     return read_catalogue(folder or DEFAULT_FOLDER)
@@ -106,7 +117,7 @@ async def _apply(
                 partitions=partitions,
                 replication_factor=replication_factor,
             )
-            await _tell_renames(admin, topology)
+            await _warn_of_renames(admin, topology)
         plan = await plan_topics(admin, wanted, unkeyed=catalogue.unkeyed())
         if refusals := plan.refusals(yes=yes):
             raise TopicError("\n".join((*refusals, "Nothing was changed.")))
@@ -119,8 +130,8 @@ async def _apply(
             await apply_plan(admin, plan, yes=yes, on_done=_say_done)
 
 
-async def _tell_renames(admin: Admin, topology: Topology) -> None:
-    """Say what will stand against a start: new topics alone do not make a stage go on."""
+async def _warn_of_renames(admin: Admin, topology: Topology) -> None:
+    """Print what will keep the pipeline from starting, although its topics exist."""
     renames = await find_renames(admin, topology, topology.segments)
     for sentence in (*renames.occupied, *renames.refusals):
         typer.echo(f"Before it runs: {sentence}.")
@@ -136,7 +147,7 @@ async def _list(broker: Broker) -> None:
         topics = await admin.describe_topics(names)
         records = await _record_counts(admin, topics.values())
     if not topics:
-        typer.echo("There are no topics; declare some, and run `streamapp topics apply`.")
+        typer.echo("There are no topics; declare some and run `streamapp topics apply`.")
         return
     rows: list[tuple[str, ...]] = [_HEADINGS]
     rows += [_row(topics[name], records[name]) for name in names]
@@ -147,7 +158,7 @@ async def _list(broker: Broker) -> None:
 
 
 async def _record_counts(admin: Admin, topics: Iterable[TopicDescription]) -> Mapping[str, int]:
-    """Offsets between the ends of each log: its records, give or take transaction markers."""
+    """Number of offsets in each topic: its records, and transaction markers if there are any."""
     names = [TopicPartition(t.name, i) for t in topics for i in range(t.partitions)]
     ends = await admin.end_offsets(names)
     beginnings = await admin.beginning_offsets(names)

@@ -1,4 +1,4 @@
-"""A worker of `streamapp run`: this process runs the stages."""
+"""`streamapp run` in one process: this process is the worker."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.figures import Figures
 from streamapp.cli.kafka import kafka_line, kafka_settings, started_admin
 from streamapp.cli.loading import load_pipeline
-from streamapp.cli.progress import showing, summary_lines
+from streamapp.cli.progress import show_progress, summary_lines
 from streamapp.cli.run_options import RunOptions
 from streamapp.cli.serving import serving
 from streamapp.cli.signals import leave, stop_on_signal
@@ -25,15 +25,15 @@ from streamapp.service import Service
 
 
 def work(options: RunOptions, supervised_by: str | None) -> None:
-    """Run the stages until they are stopped or at the end.
+    """Run the stages until they are stopped or have reached the end.
 
     Args:
-        options: of the command.
-        supervised_by: what a supervisor has put on the command line.
+        options: options of the command.
+        supervised_by: what the supervisor put on the command line; `None` without one.
     """
     supervised = Supervised(supervised_by, options.drain_seconds) if supervised_by else None
     topology = build(load_pipeline(options.target))
-    settings = kafka_settings(options.bootstrap_servers, tell_slips=supervised is None)
+    settings = kafka_settings(options.bootstrap_servers, warn=supervised is None)
     broker = KafkaBroker(settings)
     config = RuntimeConfig(
         shutdown_drain_seconds=options.drain_seconds,
@@ -64,9 +64,9 @@ async def _work(
     say: Callable[[str], None] = _silent if supervised else typer.echo
     with stop_on_signal(service.stop, saying="Stopping: finishing what is in flight"):
         if supervised is not None:
-            supervised.drains(service.stop)
+            supervised.on_drain(service.stop)
         async with started_admin(broker) as admin:
-            await service.check(admin)  # before a port is taken: nothing half started
+            await service.check(admin)  # before a port is opened
         say(kafka)
         async with AsyncExitStack() as stack:
             port = None
@@ -74,8 +74,8 @@ async def _work(
                 web = serving(service.metrics, SystemClock(), port=options.web_port, say=say)
                 port = (await stack.enter_async_context(web)).port
             if supervised is not None:
-                supervised.up(port)
-            progress = showing(
+                supervised.report_up(port)
+            progress = show_progress(
                 figures,
                 seconds=options.progress_seconds,
                 say=supervised.say if supervised else None,
@@ -84,15 +84,17 @@ async def _work(
             try:
                 await service.run(until_end=options.until_end)
             except DrainTimeoutError as error:
-                leave(ExitCode.DRAIN_TIMEOUT, str(error))  # asyncio.run would wait for them
+                leave(
+                    ExitCode.DRAIN_TIMEOUT, str(error)
+                )  # asyncio.run would wait for the stuck attempts
 
 
 def _silent(_line: str) -> None:
-    """What a supervisor says, its workers need not."""
+    """Print nothing: the supervisor prints these lines."""
 
 
 def _dead_letter_topics(topology: Topology) -> Iterator[tuple[str, str]]:
-    """Name of each stage with that of its dead-letter topic."""
+    """Name of each stage with its dead-letter topic."""
     for segment in topology.segments:
         for step in segment.steps:
             yield step.stage.stage_id, step.dead_letters

@@ -1,4 +1,4 @@
-"""`streamapp run --workers`: this process starts workers, watches them and shows them as one."""
+"""`streamapp run --workers`: this process starts workers and shows them as one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,9 +19,9 @@ from streamapp.supervisor.supervisor import Ending, Supervisor
 from streamapp.supervisor.view import WorkersView
 
 AFTER_DRAIN_SECONDS = 15.0
-"""What a worker may take beyond its drain, to leave its groups and to close its clients."""
+"""How long a worker may take after its drain to leave its groups and close its clients."""
 
-_HOPELESS = (
+_NOT_RESTARTED = (
     ExitCode.USAGE,
     ExitCode.CONFIGURATION,
     ExitCode.STAGE_STOPPED,
@@ -29,21 +29,21 @@ _HOPELESS = (
     ExitCode.RECORD_UNREADABLE,
     ExitCode.STAGE_RENAMED,
 )
-"""Ends of a worker that another start would not mend."""
+"""Exit codes after which a worker is not started again: it would fail again."""
 
 
 def supervise(options: RunOptions, count: int) -> None:
-    """Run so many workers until they are stopped, at the end, or beyond mending.
+    """Run `count` workers until they are stopped, have reached the end, or cannot be restarted.
 
     Raises:
         ConfigurationError: the address of Kafka or a setting is wrong.
         PortInUseError: another process has the web port.
-        typer.Exit: the workers did not end well.
+        typer.Exit: a worker failed.
     """
     typer.echo(kafka_line(kafka_settings(options.bootstrap_servers)))
     ending = asyncio.run(_supervise(options, count))
     if ending.overdue:
-        typer.echo("streamapp: workers that did not drain in time were killed", err=True)
+        typer.echo("streamapp: workers did not drain in time and were killed", err=True)
         raise typer.Exit(ExitCode.DRAIN_TIMEOUT)
     if ending.exit_code:
         raise typer.Exit(ending.exit_code if ending.exit_code > 0 else ExitCode.FAILURE)
@@ -54,13 +54,13 @@ async def _supervise(options: RunOptions, count: int) -> Ending:
         return await SpawnedWorker.start(options.worker_command(number), number)
 
     policy = RestartPolicy(
-        hopeless={code: code.name for code in _HOPELESS}, ends_by_itself=options.until_end
+        hopeless={code: code.name for code in _NOT_RESTARTED}, ends_by_itself=options.until_end
     )
     drain_seconds = options.drain_seconds + AFTER_DRAIN_SECONDS
     supervisor = Supervisor(start, count, policy=policy, drain_seconds=drain_seconds)
     with stop_on_signal(
         supervisor.stop,
-        saying=f"Stopping: {count} workers finish what is in flight",
+        saying=f"Stopping: {count} workers are finishing what is in flight",
         at_once=supervisor.kill,
     ):
         async with _shown(supervisor, options.web_port):

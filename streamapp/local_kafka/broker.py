@@ -111,7 +111,7 @@ class DevBroker:
                 raise
 
     def down(self, *, keep_data: bool = False) -> DownResult:
-        """Stop the broker, and remove everything of it unless its data are to be kept.
+        """Stop the broker, and remove everything of it unless its data is to be kept.
 
         Raises:
             DevBrokerError: a process does not end.

@@ -59,7 +59,7 @@ class SupervisorLink:
         if told:
             drain()
 
-    def tell_up(self, web_port: int | None) -> None:
+    def report_up(self, web_port: int | None) -> None:
         """Say that the worker is up; a supervisor that is gone does not hear it."""
         try:
             self._socket.sendall(up_line(web_port))

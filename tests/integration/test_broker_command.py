@@ -74,7 +74,7 @@ def test_a_broker_from_up_to_down(folder: Path) -> None:
     assert "different options (properties)" in other.stderr
 
     down = run(folder, "down")
-    assert (down.returncode, down.stdout) == (ExitCode.OK, "Stopped; its data are removed.\n")
+    assert (down.returncode, down.stdout) == (ExitCode.OK, "Stopped; its data is removed.\n")
     assert not is_alive(facts["pids"][0])
     assert not folder.exists()
 

@@ -90,7 +90,7 @@ def test_without_a_port_asked_for_a_taken_one_gives_way_to_a_free_one() -> None:
             pass
         done = streamapp("demo", "--records", "100")
     assert done.returncode == 0
-    assert "Port 9464 is in use, so port " in done.stdout
+    assert "Port 9464 is in use; listening on port " in done.stdout
 
 
 def test_the_port_can_come_from_the_environment() -> None:

@@ -226,7 +226,7 @@ from streamapp.supervisor.link import SupervisorLink
 link = SupervisorLink(
     int(sys.argv[1]), on_overdue=lambda: leave(ExitCode.ABANDONED, "overdue"), overdue_seconds=0.1
 )
-link.tell_up(None)
+link.report_up(None)
 time.sleep(600)
 """
 

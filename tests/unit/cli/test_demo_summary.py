@@ -17,8 +17,8 @@ def accounts() -> Accounts:
     """Books that balance."""
     accounts = Accounts(MemoryBroker(SystemClock()), build(pipeline))
     kinds = {EventKind.GOOD: 95, EventKind.LATE: 1, EventKind.MALFORMED: 2}
-    accounts.generated_events(Counter(kinds).elements())
-    accounts.generated_events([EventKind.UNKNOWN_TITLE, EventKind.MISSING_FIELD])
+    accounts.add_generated(Counter(kinds).elements())
+    accounts.add_generated([EventKind.UNKNOWN_TITLE, EventKind.MISSING_FIELD])
     accounts.records_in, accounts.scored, accounts.alerts = 100, 96, 5
     accounts.dead_letters.update(
         {

@@ -1,6 +1,6 @@
 import pytest
 
-from streamapp.cli.environment import slips
+from streamapp.cli.environment import misspelt_settings
 
 
 @pytest.mark.parametrize(
@@ -14,8 +14,8 @@ from streamapp.cli.environment import slips
     ],
 )
 def test_a_variable_close_to_a_setting_is_told_with_the_setting(name: str, meant: str) -> None:
-    assert list(slips(["PATH", name])) == [
-        f"{name} is not a setting and is not looked at; did you mean {meant}?"
+    assert list(misspelt_settings(["PATH", name])) == [
+        f"{name} is not a setting and is ignored; did you mean {meant}?"
     ]
 
 
@@ -37,4 +37,4 @@ def test_a_variable_close_to_a_setting_is_told_with_the_setting(name: str, meant
     ],
 )
 def test_settings_and_what_others_have_set_are_passed_over(name: str) -> None:
-    assert not list(slips([name]))
+    assert not list(misspelt_settings([name]))

@@ -34,31 +34,31 @@ def test_the_rate_is_that_since_the_last_look() -> None:
     clock, metrics = HandClock(), busy_stage()
     figures = Figures([metrics], clock)
     clock.advance(10)
-    assert figures.look()[0].finished_per_second == 100
+    assert figures.read()[0].finished_per_second == 100
     clock.advance(1)
     metrics.processed += 7
-    assert figures.look()[0].finished_per_second == 7
-    assert figures.look()[0].finished_per_second == 0
+    assert figures.read()[0].finished_per_second == 7
+    assert figures.read()[0].finished_per_second == 0
     assert figures.overall()[0].finished_per_second == 1_007 / 11
 
 
 def test_dead_letters_are_no_outputs_and_lag_is_that_of_all_partitions() -> None:
-    figures = Figures([busy_stage()], HandClock()).look()[0]
+    figures = Figures([busy_stage()], HandClock()).read()[0]
     assert (figures.records_out, figures.dead_letters, figures.lag) == (900, 10, 400)
 
 
 def test_lag_is_unknown_while_one_partition_is() -> None:
     metrics = busy_stage()
     metrics.partitions[TopicPartition("p.in", 2)] = PartitionMetrics(None)
-    assert Figures([metrics], HandClock()).look()[0].lag is None
+    assert Figures([metrics], HandClock()).read()[0].lag is None
     metrics.partitions.clear()
-    assert Figures([metrics], HandClock()).look()[0].lag is None
+    assert Figures([metrics], HandClock()).read()[0].lag is None
 
 
 def test_a_stage_that_hands_on_to_a_fused_one_has_no_outputs_of_its_own() -> None:
     metrics = busy_stage()
     del metrics.records_out["p.out"]
-    assert Figures([metrics], HandClock()).look()[0].records_out is None
+    assert Figures([metrics], HandClock()).read()[0].records_out is None
 
 
 def test_a_line_says_all_that_an_operator_asks() -> None:
@@ -69,7 +69,7 @@ def test_a_line_says_all_that_an_operator_asks() -> None:
         "score: running, 1,500 in, 900 out, 10 dead letters (decode){}, 3 retries, 90 filtered,"
         " 100/s, p50 ≤ 127 us, p99 ≤ 127 us"
     )
-    assert progress_line(figures.look()[0]) == f"{line.format('')}, 500 in flight, lag 400"
+    assert progress_line(figures.read()[0]) == f"{line.format('')}, 500 in flight, lag 400"
     summary = summary_lines(figures.overall(), {"score": "p.score.dlq"})
     assert summary == [line.format(" in p.score.dlq")]
 
@@ -77,14 +77,14 @@ def test_a_line_says_all_that_an_operator_asks() -> None:
 def test_dead_letters_of_several_reasons_are_counted_by_reason() -> None:
     metrics = busy_stage()
     metrics.dead_letters[DeadLetterReason.TIMEOUT] = 2_000
-    line = progress_line(Figures([metrics], HandClock()).look()[0])
+    line = progress_line(Figures([metrics], HandClock()).read()[0])
     assert "2,010 dead letters (10 decode, 2,000 timeout), 3 retries" in line
 
 
 def drawn(stages: list[StageMetrics], width: int) -> list[str]:
     console = Console(width=width, file=StringIO())
     with console.capture() as capture:
-        console.print(table(Figures(stages, HandClock()).look(), console.width))
+        console.print(table(Figures(stages, HandClock()).read(), console.width))
     return capture.get().splitlines()
 
 
