@@ -25,11 +25,12 @@ MAX_OFFSETS: Final = 1 << 20
 
 
 def encode(base: int, finished: Collection[int]) -> tuple[str, bool]:
-    """Text for finished offsets above `base`, and whether all of them fit.
+    """Text for finished offsets from `base` on, and whether all of them fit.
 
     Args:
         base: offset that is committed with the text.
-        finished: finished offsets, all above it, in any order.
+        finished: finished offsets, none below it, in any order; it is one of them itself while
+            what an earlier owner has finished there is not delivered again.
 
     Returns:
         At most 4,096 bytes, empty for no offsets; when not all fit, the lowest are kept.
@@ -49,7 +50,7 @@ def encode(base: int, finished: Collection[int]) -> tuple[str, bool]:
 
 
 def decode(text: str, base: int) -> frozenset[int]:
-    """Finished offsets above `base`.
+    """Finished offsets from `base` on.
 
     Text of another version, for another offset, or that nobody here has written, is ignored: then
     records are worked on again, which loses nothing.
@@ -62,7 +63,7 @@ def decode(text: str, base: int) -> frozenset[int]:
     except (binascii.Error, ValueError):
         return frozenset()
     read = {_BITSET: _from_bitset, _RUNS: _from_runs}.get(parts[1])
-    return frozenset() if read is None else read(base, data) - {base}  # the next to be delivered
+    return frozenset() if read is None else read(base, data)
 
 
 def _as_bitset(base: int, ordered: Sequence[int], room: int) -> tuple[bytes, int]:
