@@ -63,8 +63,8 @@ class Committer:
         """Commit until cancelled."""
         while True:
             await self._wait()
-            await self.commit()
-            self._give_up_in_time()
+            if not await self.commit():
+                self._give_up_in_time()
 
     async def commit(self) -> bool:
         """Commit what has moved since the last time; whether nothing is left to commit."""
@@ -76,7 +76,8 @@ class Committer:
             if (offset := _to_commit(partition)) is not None and offset != partition.committed
         }
         if not moved:
-            self._failing_since = None  # what could not be committed is no longer ours to commit
+            if not self._assignment.suspended:  # a replay hides only for a while what there is
+                self._failing_since = None  # what could not be committed is not ours any more
             return True
         try:
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):

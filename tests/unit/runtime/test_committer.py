@@ -80,3 +80,21 @@ async def test_commits_that_keep_failing_give_the_assignment_up() -> None:
     await consumer.stop()
 
     assert lost[0] == DEADLINE_SECONDS + 1
+
+
+async def test_a_replay_in_between_does_not_put_the_deadline_off() -> None:
+    broker, consumer = await member()
+    assignment, clock, lost = uncommitted(consumer), TickingClock(), list[int]()
+    committer = Committer(assignment, clock, CONFIG, on_lost=lambda: lost.append(clock.sleeps))
+    broker.commits_refused = True
+    assert not await committer.commit()
+    assignment.suspend()
+    await run_until(committer, lambda: clock.sleeps > DEADLINE_SECONDS)
+    assert lost == [], "nothing can be committed while it lasts"
+
+    before = clock.sleeps
+    assignment.resume({})
+    await run_until(committer, lambda: bool(lost))
+    await consumer.stop()
+
+    assert lost[0] == before + 1, "counted from the first commit that failed"
