@@ -1,4 +1,4 @@
-"""Time as a dependency: code asks a clock, tests turn one by hand."""
+"""Time as a dependency: the code reads a clock, and tests replace it."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of the machine and of the running event loop.
 
-    The readings are the built-in functions themselves: the hot path asks for the time twice for
+    Its methods are the built-in functions themselves, because the hot path reads the time twice for
     each record.
     """
 

@@ -5,23 +5,23 @@ StreamappError
 ├── ConfigurationError      a declaration, setting or file is wrong; nothing was started
 │   ├── PipelineError       stages, schemas or policies of a pipeline do not fit together
 │   ├── TopicError          a topic is missing or is not as declared
-│   ├── RenamedStageError   a stage without offsets may be one that had another name
+│   ├── RenamedStageError   a stage without offsets may have been renamed
 │   └── PortInUseError      another process listens on the port
-├── BrokerError             the broker could not be reached, or refused
-│   ├── CommitRefusedError  a commit of a member that is no longer in the group's generation
+├── BrokerError             the broker could not be reached, or refused a request
+│   ├── CommitRefusedError  the committing member is no longer in the group's generation
 │   ├── OffsetOutOfRangeError  the position is no longer in the log
 │   └── UnreadableRecordError  a record of a source topic cannot be parsed
-├── RecordError             one record cannot go on
-│   ├── DecodeError         its bytes are not what the schema says
-│   ├── EncodeError         an output does not fit its schema
-│   ├── KeyGivenUpError     an earlier record of its key kept failing, and too many waited
-│   ├── TooManyOutputsError an attempt gave more outputs than the stage allows
-│   └── RecordTooLargeError its encoded size is over the limit of its topic
+├── RecordError             one record failed, and a retry would fail too
+│   ├── DecodeError         its bytes do not fit the schema
+│   ├── EncodeError         a value does not fit the schema of its topic
+│   ├── KeyGivenUpError     too many records waited behind an earlier one of its key
+│   ├── TooManyOutputsError an attempt returned more outputs than the stage allows
+│   └── RecordTooLargeError its encoded size exceeds the limit of its topic
 └── StageError              a stage failed; carries stage_id and original_error
-    ├── StageStoppedError   the policy said stop; carries the record's place
+    ├── StageStoppedError   the policy is stop; carries topic, partition and offset
     └── DrainTimeoutError   work in flight did not finish within the drain deadline
-Permanent                   raised by a user's agent: the record's fault, never retried
-Transient                   raised by a user's agent: the world's fault, worth another try
+Permanent                   raised by an agent: the record is at fault; never retried
+Transient                   raised by an agent: something outside is at fault; a retry may succeed
 ```
 """
 
@@ -31,7 +31,7 @@ from streamapp.record import TopicPartition
 
 
 class StreamappError(Exception):
-    """Root of everything this package raises on purpose."""
+    """Root of all errors that this package raises."""
 
 
 class ConfigurationError(StreamappError):
@@ -47,26 +47,26 @@ class TopicError(ConfigurationError):
 
 
 class RenamedStageError(ConfigurationError):
-    """A stage has no offsets, while Kafka remembers one that is not declared: a new name for it?"""
+    """A stage has no offsets, and Kafka has those of an undeclared one: it may be renamed."""
 
 
 class PortInUseError(ConfigurationError):
-    """Another process listens on the port that was asked for."""
+    """Another process listens on the port."""
 
 
 class BrokerError(StreamappError):
-    """The broker could not be reached, or refused what was asked."""
+    """The broker could not be reached, or refused a request."""
 
 
 class CommitRefusedError(BrokerError):
-    """A commit came from a member that is no longer part of the group's generation."""
+    """The committing member is no longer part of the group's generation."""
 
 
 class OffsetOutOfRangeError(BrokerError):
-    """The position of a partition is no longer in the log: retention was faster.
+    """The position of a partition is no longer in the log: retention has deleted its record.
 
     Attributes:
-        offsets: the positions that were asked for, by partition.
+        offsets: the lost positions, by partition.
     """
 
     def __init__(self, message: str, *, offsets: Mapping[TopicPartition, int]) -> None:
@@ -75,7 +75,7 @@ class OffsetOutOfRangeError(BrokerError):
 
 
 class UnreadableRecordError(BrokerError):
-    """A record of a source topic cannot be parsed, so nobody can decide about it but a person.
+    """A record of a source topic cannot be parsed; an operator has to decide about it.
 
     Attributes:
         partition: topic and partition of the record.
@@ -89,27 +89,27 @@ class UnreadableRecordError(BrokerError):
 
 
 class RecordError(StreamappError):
-    """One record cannot go on; the fault is the record's and no retry helps."""
+    """One record failed through its own fault, and a retry would fail too."""
 
 
 class DecodeError(RecordError):
-    """The bytes of a record are not what its topic's schema says."""
+    """The bytes of a record do not fit the schema of its topic."""
 
 
 class EncodeError(RecordError):
-    """An output does not fit the schema of its topic."""
+    """A value does not fit the schema of the topic it is written to."""
 
 
 class KeyGivenUpError(RecordError):
-    """An earlier record of its key kept failing until too many waited; it was not tried."""
+    """Too many records waited behind a failing one of the same key; this one was not tried."""
 
 
 class TooManyOutputsError(RecordError):
-    """An attempt gave more outputs than the stage allows."""
+    """An attempt returned more outputs than the stage allows."""
 
 
 class RecordTooLargeError(RecordError):
-    """A record's encoded size is over the limit of the topic it goes to."""
+    """The encoded size of a record exceeds the limit of the topic it is written to."""
 
 
 class StageError(StreamappError):
@@ -117,7 +117,7 @@ class StageError(StreamappError):
 
     Attributes:
         stage_id: the stage that failed.
-        original_error: what it failed with; the same object is the `__cause__`.
+        original_error: the error that it failed with, also its `__cause__`.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class StageError(StreamappError):
 
 
 class StageStoppedError(StageError):
-    """The policy said stop: the partition resumes at this record.
+    """A record failed in a stage with the policy `stop`; a restart resumes at this record.
 
     Attributes:
         partition: topic and partition of the record.
@@ -155,8 +155,8 @@ class DrainTimeoutError(StageError):
 
 
 class Permanent(Exception):  # noqa: N818 - a word of the user's: `raise Permanent("no such title")`
-    """Raise it in an agent when the record is at fault: it is not tried again."""
+    """Raise it in an agent when the record is at fault: the record is not retried."""
 
 
 class Transient(Exception):  # noqa: N818 - a word of the user's: `raise Transient("busy")`
-    """Raise it in an agent when the world is at fault: another try may work."""
+    """Raise it in an agent when something outside is at fault: a retry may succeed."""

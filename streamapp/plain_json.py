@@ -1,6 +1,6 @@
-"""Models whose JSON is that of their fields: written by orjson, at a third of the time.
+"""Encoders that let orjson write plain models, in a third of pydantic's time.
 
-Hot path: what `encoder_for` returns is called for each output.
+Hot path: the encoders are called for each output.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 
 _PLAIN = frozenset({"str", "int", "float", "bool", "none", "literal"})
 _CONTAINERS = frozenset({"nullable", "default", "list", "function-after", "function-before"})
-_WRITTEN_OTHERWISE = (
+_CUSTOM_JSON = (
     "serialization",
     "serialization_alias",
     "serialization_exclude",
@@ -26,12 +26,11 @@ _CONFIG_THAT_MATTERS = ("ser_json_", "serialize_by_alias", "polymorphic_serializ
 
 
 def encoder_for(type_: type[Any], adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
-    """What writes values of a class as JSON: pydantic, or orjson where the two must agree.
+    """The JSON encoder of a class: orjson if its result equals pydantic's, else pydantic.
 
-    They do where a model has plain fields only (text, numbers, booleans, null, and lists of these)
-    and nothing declares another form of its JSON. A value that is not exactly of the class, or
-    holds more than its fields, goes through pydantic all the same, as do integers of more than 64
-    bits, which orjson refuses.
+    The results are equal if a model has only plain fields (text, numbers, booleans, null, and lists
+    of these) and declares no other form of its JSON. Even then, pydantic writes a value of a
+    subclass, a value with extra fields, and integers of more than 64 bits, which orjson refuses.
     """
     to_json: Callable[[Any], bytes] = adapter.serializer.to_json
     if not (issubclass(type_, BaseModel) and _is_plain_model(type_.__pydantic_core_schema__)):
@@ -52,10 +51,10 @@ def encoder_for(type_: type[Any], adapter: TypeAdapter[Any]) -> Callable[[Any], 
 
 
 def dataclass_encoder_for(type_: Any, adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
-    """What writes values of a dataclass as JSON: orjson, or pydantic where it would write less.
+    """The JSON encoder of a dataclass: orjson, or pydantic if orjson's result would differ.
 
-    orjson leaves out fields that begin with an underscore, knows nothing of what a pydantic
-    dataclass declares about its JSON, and refuses what is not JSON by itself, such as decimals.
+    orjson leaves out fields that begin with an underscore and ignores what a pydantic dataclass
+    declares about its JSON. Values that orjson refuses, such as decimals, are written by pydantic.
     """
     to_json: Callable[[Any], bytes] = adapter.serializer.to_json
     own = get_origin(type_) or type_
@@ -75,21 +74,21 @@ def dataclass_encoder_for(type_: Any, adapter: TypeAdapter[Any]) -> Callable[[An
 def _is_plain_model(schema: Mapping[str, Any]) -> bool:
     while schema["type"] in ("function-after", "function-before"):  # model validators
         schema = schema["schema"]
-    if schema["type"] != "model" or _is_written_otherwise(schema):
+    if schema["type"] != "model" or _has_custom_json(schema):
         return False
     inner = schema["schema"]
     while inner["type"] in ("function-after", "function-before"):
         inner = inner["schema"]
-    if inner["type"] != "model-fields" or _is_written_otherwise(inner):
+    if inner["type"] != "model-fields" or _has_custom_json(inner):
         return False
     return all(
-        not _is_written_otherwise(field) and _is_plain(field["schema"])
+        not _has_custom_json(field) and _is_plain(field["schema"])
         for field in inner["fields"].values()
     )
 
 
 def _is_plain(schema: Mapping[str, Any]) -> bool:
-    if _is_written_otherwise(schema):
+    if _has_custom_json(schema):
         return False
     kind = schema["type"]
     if kind == "list":
@@ -99,11 +98,11 @@ def _is_plain(schema: Mapping[str, Any]) -> bool:
     return kind in _PLAIN or (kind in _CONTAINERS and _is_plain(schema["schema"]))
 
 
-def _is_written_otherwise(schema: Mapping[str, Any]) -> bool:
-    """Whether anything here declares a JSON other than that of the fields as they are."""
+def _has_custom_json(schema: Mapping[str, Any]) -> bool:
+    """Whether the schema declares a JSON form other than its fields as they are."""
     config: Mapping[str, Any] = schema.get("config") or {}
     if config.get("extra_fields_behavior") == "allow":
         return True
     if any(config.get(n) for n in config if n.startswith(_CONFIG_THAT_MATTERS)):
         return True
-    return any(schema.get(name) for name in _WRITTEN_OTHERWISE)
+    return any(schema.get(name) for name in _CUSTOM_JSON)

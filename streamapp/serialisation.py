@@ -1,7 +1,7 @@
 """Bytes to typed values and back.
 
-Hot path: `Codec.decode` and `Codec.encode` are called once for each record, so they are the
-bound methods of the compiled pydantic core and of orjson wherever nothing has to be added.
+Hot path: `Codec.decode` and `Codec.encode` are called once for each record. So wherever possible
+they are bound methods of pydantic's compiled core and of orjson.
 """
 
 import inspect
@@ -25,10 +25,10 @@ class Codec(Generic[T]):
 
     Attributes:
         schema: the type that is encoded and decoded; `Any` or `dict` is JSON without a schema.
-        instance_of: a value to encode must be an instance of this class, and the caller checks
-            that: pydantic writes what fields it finds of a stranger without a word.
-        decode: bytes to a value; raises `ValueError` (pydantic's or orjson's) on bad bytes.
-        encode: a value to bytes; raises `ValueError` or `TypeError` on a value it cannot write.
+        instance_of: a value to encode must be an instance of this class. The caller checks this:
+            pydantic would write a value of another class without an error.
+        decode: bytes to a value; raises `ValueError` (pydantic's or orjson's) on wrong bytes.
+        encode: a value to bytes; raises `ValueError` or `TypeError` on a wrong value.
     """
 
     schema: Any
@@ -38,15 +38,15 @@ class Codec(Generic[T]):
 
 
 def codec_for(type_: Any) -> Codec[Any]:
-    """Codec of a type: `bytes` stays as it is, everything else is JSON."""
+    """Codec of a type: `bytes` are left as they are, everything else is JSON."""
     return bytes_codec() if type_ is bytes else json_codec(type_)
 
 
 def json_codec(type_: Any) -> Codec[Any]:
     """JSON codec for a pydantic model, a dataclass, a TypedDict, a plain type, `dict` or `Any`.
 
-    Models and whatever else pydantic can validate are decoded straight from bytes into the type.
-    `dict`, `list` and `Any` skip validation and go through orjson.
+    Models and other types that pydantic can validate are decoded from bytes straight into the type.
+    `dict`, `list` and `Any` are not validated; orjson reads and writes them.
     """
     if type_ in (Any, object, dict, dict[str, Any], list):
         instance_of = (get_origin(type_) or type_) if type_ not in (Any, object) else object

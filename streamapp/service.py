@@ -1,4 +1,4 @@
-"""A running service: pipelines on a broker, from their first check to the last commit."""
+"""The service: runs pipelines on a broker, from the first check to the last commit."""
 
 import asyncio
 import logging
@@ -27,17 +27,17 @@ class Service:
     """Runs the stages of pipelines in this process: one worker.
 
     Args:
-        broker: where the topics are.
+        broker: has the topics.
         topologies: the checked pipelines.
         stages: names of the stages to run; all if empty.
         config: deadlines and intervals.
         clock: time.
         rng: jitter.
-        start_anew: begin stages without offsets at the beginning of their topics, even if Kafka
-            remembers stages that are not declared.
+        start_anew: start stages without offsets at the beginning of their topics, even if Kafka has
+            offsets of stages that are not declared.
 
     Raises:
-        ConfigurationError: a named stage does not exist, or is fused to the one before it.
+        ConfigurationError: a named stage does not exist, or is fused to the previous stage.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Service:
         return [metrics for own in self._metrics.values() for metrics in own]
 
     def stop(self) -> None:
-        """Drain and end; may be called at any time and more than once."""
+        """Drain and end; may be called at any time, and more than once."""
         self._stopping = True
         if self._opening is not None:
             self._opening.cancel()
@@ -90,13 +90,14 @@ class Service:
             runner.stop()
 
     async def run(self, *, until_end: bool = False) -> None:
-        """Work until stopped, or with `until_end` up to the offsets that stand now.
+        """Run until `stop` is called, or with `until_end` up to the current end of the topics.
 
         Raises:
             TopicError: a topic is missing; nothing was started.
-            RenamedStageError: a stage may have had another name; nothing was started.
+            RenamedStageError: a stage may have been renamed; nothing was started.
             BrokerError: the broker cannot be reached.
-            StageStoppedError: a policy said stop; everything is drained and committed.
+            StageStoppedError: a record failed in a stage with the policy `stop`; everything is
+                drained and committed.
         """
         async with AsyncExitStack() as stack:
             admin = self._broker.admin()
@@ -129,11 +130,11 @@ class Service:
             raise self._errors[0]
 
     async def check(self, admin: Admin) -> None:
-        """Hold the pipelines against the broker without starting anything.
+        """Check topics and stage names on the broker without starting anything.
 
         Raises:
             TopicError: a topic is missing.
-            RenamedStageError: a stage may have had another name.
+            RenamedStageError: a stage may have been renamed.
         """
         await self._describe_topics(admin)
         await self._find_renames(admin)
@@ -169,7 +170,7 @@ class Service:
                 watch.cancel()
 
     async def _run_one(self, runner: SegmentRunner) -> None:
-        """Run one segment; when it fails, everything ends in good order."""
+        """Run one segment; if it fails, drain and stop all others."""
         try:
             await runner.run()
         except StreamappError as error:
@@ -185,7 +186,7 @@ class Service:
         if missing := [name for name in names if name not in found]:
             raise TopicError(
                 f"missing topics: {', '.join(missing)}; create them with"
-                " `streamapp topics apply MODULE:PIPELINE`, the pipeline's own name in its place"
+                " `streamapp topics apply MODULE:PIPELINE`"
             )
         return found
 
@@ -202,7 +203,7 @@ class Service:
             yield from segments
 
     def _lifecycles(self) -> Iterable[tuple[str, Lifecycle]]:
-        """Agents to open with a stage of theirs, each once however many stages use it."""
+        """Agents to open, each once and with the name of the first stage that uses it."""
         found: dict[int, tuple[str, Lifecycle]] = {}
         for segment in self._segments():
             for step in segment.steps:
@@ -211,10 +212,10 @@ class Service:
         return found.values()
 
     async def _open(self, lifecycle: Lifecycle, stage_id: str) -> None:
-        """Open an agent's clients; given up when the service is stopped meanwhile.
+        """Open an agent's clients; `stop` cancels this.
 
         Raises:
-            StageError: it failed, or took longer than its deadline.
+            StageError: the agent failed to open, or took longer than the deadline.
         """
         if self._stopping:
             return
@@ -243,12 +244,12 @@ class Service:
             self._opening = None
 
     async def _close(self, lifecycle: Lifecycle, stage_id: str) -> None:
-        """Close an agent's clients; what goes wrong there is not worth a failed end."""
+        """Close an agent's clients; a failure is logged and does not fail the service."""
         try:
             async with asyncio.timeout(self._config.stop_timeout_seconds):
                 await lifecycle.close()
         except Exception as error:  # noqa: BLE001 - a user's own code
-            log.warning("the agent of stage %s did not close well: %r", stage_id, error)
+            log.warning("the agent of stage %s failed to close: %r", stage_id, error)
 
 
 def _selected(topology: Topology, stages: Collection[str]) -> list[Segment]:

@@ -1,4 +1,4 @@
-"""Settings that come from the environment: how Kafka is reached."""
+"""Settings from the environment: the connection to Kafka."""
 
 import re
 from pathlib import Path
@@ -15,22 +15,22 @@ _MAX_PORT = 65535
 
 
 class KafkaSettings(BaseSettings):
-    """How to reach Kafka, from `STREAMAPP_KAFKA_*` in the environment or from keywords.
+    """The connection to Kafka, from `STREAMAPP_KAFKA_*` in the environment or from keywords.
 
-    Secrets are `SecretStr`: they show in no representation, log line or error.
+    Secrets are `SecretStr`: no representation, log line or error shows them.
 
     Attributes:
-        bootstrap_servers: `host:port`, several separated by commas.
+        bootstrap_servers: address as `host:port`, several separated by commas.
         security_protocol: whether connections are encrypted and authenticated.
-        sasl_mechanism: how the user is authenticated; needed with a SASL protocol.
+        sasl_mechanism: how the client authenticates; required by SASL protocols.
         username, password: the SASL credentials.
-        ssl_cafile: PEM file of the authority that signed the broker's certificate; without it the
+        ssl_cafile: PEM file of the authority that signed the broker's certificate; by default the
             system's authorities are trusted.
         ssl_certfile, ssl_keyfile, ssl_key_password: the client's certificate and key, for brokers
-            that ask for one.
-        allow_plain_without_tls: accept sending the password in clear (SASL PLAIN without TLS).
-        connect_timeout_seconds: deadline of a client's start.
-        stop_timeout_seconds: deadline of a client's stop; then it is abandoned.
+            that require one.
+        allow_plain_without_tls: allow SASL PLAIN without TLS, which sends the password in clear.
+        connect_timeout_seconds: deadline for a client to start.
+        stop_timeout_seconds: deadline for a client to stop; after it the client is abandoned.
 
     Raises:
         ConfigurationError: a value is wrong or values do not fit together.
@@ -64,7 +64,7 @@ class KafkaSettings(BaseSettings):
             sentence = _sentence(error)
         else:
             return
-        # Raised outside the handler: the chained pydantic error could show what was given.
+        # Raised outside the handler: the chained pydantic error could show the value.
         raise ConfigurationError(sentence)
 
     @property
@@ -79,7 +79,7 @@ class KafkaSettings(BaseSettings):
 
     @property
     def uses_sasl(self) -> bool:
-        """Whether the client authenticates itself by SASL."""
+        """Whether the client authenticates with SASL."""
         return self.security_protocol.startswith("SASL_")
 
     @field_validator("bootstrap_servers")
@@ -88,7 +88,7 @@ class KafkaSettings(BaseSettings):
         for server in value.split(","):
             match = _SERVER.match(server.strip())
             if not match or not 0 < int(match[1]) <= _MAX_PORT:
-                # Not shown: somebody may have put credentials into it.
+                # The value is not shown: it may hold credentials.
                 raise ValueError("must be host:port, several separated by commas")
         return value
 
@@ -153,7 +153,7 @@ def _variable(field: str) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first fault as one sentence that names the variable and shows no value."""
+    """The first fault as one sentence with the name of the variable and without its value."""
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
     text = fault["msg"].removeprefix("Value error, ")
     if not fault["loc"]:

@@ -49,15 +49,15 @@ def pipeline() -> Pipeline[Any, Any]:
     """Give the example another name, and topics after it: for `streamapp run` in a child."""
     name = os.environ[NAME_VARIABLE]
     renamed: Pipeline[Any, Any] = Pipeline(name, source=_renamed(example.SOURCE, name))
-    links = tuple(
+    declarations = tuple(
         replace(
-            link,
-            output=link.output and _renamed(link.output, name),
-            routes={route: _renamed(topic, name) for route, topic in link.routes.items()},
+            declared,
+            output=declared.output and _renamed(declared.output, name),
+            routes={route: _renamed(topic, name) for route, topic in declared.routes.items()},
         )
-        for link in example.pipeline.links
+        for declared in example.pipeline.declarations
     )
-    return renamed._with(links)
+    return renamed._with(declarations)
 
 
 def _renamed(topic: Topic[Any], name: str) -> Topic[Any]:

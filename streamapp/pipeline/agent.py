@@ -1,4 +1,4 @@
-"""Agents: functions and objects that turn one value into none, one or many."""
+"""Agents: functions and objects that return no, one or several outputs for one input."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Function2 = Callable[[InT, Context], OutT]
 
 @runtime_checkable
 class Lifecycle(Protocol):
-    """An agent object with clients to open and close, once for each worker."""
+    """An agent object with clients, which each worker opens and closes once."""
 
     async def open(self) -> None:
         """Called before the first record."""
@@ -32,20 +32,20 @@ class Lifecycle(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Agent(Generic[InT_contra, OutT_co]):
-    """The smallest unit of work, typed by what it takes and what it gives.
+    """The smallest unit of work, typed by its input and output.
 
-    Made by `agent`; called like the function it was made of.
+    Made by the decorator `agent`; it can be called like the function it was made from.
 
     Attributes:
-        name: its name, by default that of the function or class.
-        function: what is called with a value, and with a `Context` if it takes one.
-        shape: how the function gives its outputs.
-        takes_context: whether it is called with a `Context` as well.
-        input_type: type of the values it takes.
-        output_type: type of the values it gives; `type(None)` if it gives none.
-        capabilities: what it can do.
+        name: name of the agent, by default that of the function or class.
+        function: called with a value, and with a `Context` if it takes one.
+        shape: how the function returns its outputs.
+        takes_context: whether the function takes a `Context`.
+        input_type: type of its inputs.
+        output_type: type of its outputs; `type(None)` if it has none.
+        capabilities: kinds of work that it offers.
         description: one line on what it does.
-        blocking: whether it blocks its thread, and therefore runs in one of a pool.
+        blocking: whether it blocks its thread and therefore runs in a thread pool.
     """
 
     name: str
@@ -60,21 +60,21 @@ class Agent(Generic[InT_contra, OutT_co]):
 
     @property
     def lifecycle(self) -> Lifecycle | None:
-        """The object to open and close, if there is one."""
+        """The function, if it is an object to open and close; else `None`."""
         function: object = self.function
         return function if isinstance(function, Lifecycle) else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function as it was written."""
+        """Call the function."""
         return self.function(*args, **kwargs)
 
 
 class AgentDecorator:
     """Turns every shape of function into an `Agent`; use it through `agent`.
 
-    Outputs may be `X`, `X | None`, `list[X]`, an iterator or an async iterator of `X`, with `X`
-    or `Out[X]`, from a plain or an async function, or from an object that is called. A generator
-    may be annotated `Iterable[X]`, but type checkers then take that for its output: say `Iterator`.
+    A plain function, an async function or a callable object may return `X`, `X | None`, `list[X]`,
+    an iterator or an async iterator; `Out[X]` may stand for `X`. Annotate a generator as
+    `Iterator[X]`: type checkers would take `Iterable[X]` for the type of one output.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class AgentDecorator:
         self._output_type = output_type
         self._capabilities = frozenset(capabilities)
 
-    # The order decides: the first overload that fits wins, so the narrower shapes come first.
+    # Type checkers take the first overload that fits, so the narrower shapes come first.
     @overload
     def __call__(self, function: Function1[InT, AsyncIterator[Out[OutT]]]) -> Agent[InT, OutT]: ...
     @overload
@@ -173,29 +173,29 @@ class AgentDecorator:
         capabilities: Iterable[Capability] = (),
         blocking: bool = False,
     ) -> Any:
-        """Make an agent of a function, or a decorator with these settings.
+        """Make an agent from a function, or return a decorator with these settings.
 
         Args:
-            function: the function, or an object that is called.
+            function: the function, or a callable object.
             name: name of the agent; by default that of the function.
-            input_type: what it takes, if its annotations do not tell.
-            output_type: what it gives, if they do not tell that.
-            capabilities: what it can do.
-            blocking: it waits without `await` (a database driver, a library of old): each attempt
-                runs in a thread of a pool as large as the stage's `concurrency`. A thread cannot
-                be interrupted: one that has timed out keeps its place and its key until it ends.
+            input_type: type of its inputs, if they are not annotated.
+            output_type: type of its outputs, if they are not annotated.
+            capabilities: kinds of work that it offers.
+            blocking: whether it waits without `await`, as many database drivers do. Each attempt
+                then runs in a thread; the pool has `concurrency` threads. A thread cannot be
+                interrupted: after a timeout it keeps its lane and its key until it ends.
 
         Raises:
-            PipelineError: the function's types cannot be told from its annotations, or it is
-                async and declared as blocking.
+            PipelineError: a type is neither annotated nor given, or the function is async and
+                declared as blocking.
         """
         if function is None:
             return AgentDecorator(name, input_type, output_type, capabilities, blocking=blocking)
         signature = inspect_signature(function, self._input_type, self._output_type)
         if self._blocking and signature.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR):
             raise PipelineError(
-                f"agent {self._name or _name_of(function)!r} is async: drop blocking=True, or the"
-                " async; a blocking agent is a plain function"
+                f"agent {self._name or _name_of(function)!r} is async and cannot be blocking; drop"
+                " blocking=True, or make it a plain function"
             )
         return Agent(
             name=self._name or _name_of(function),

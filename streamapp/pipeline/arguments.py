@@ -1,4 +1,4 @@
-"""What a pipeline's methods are given: a slip ends in a sentence that says what to write."""
+"""Checks of the arguments of a pipeline's methods; each error says what to write instead."""
 
 import difflib
 import inspect
@@ -24,12 +24,12 @@ _OTHER_ARGUMENTS = (
 
 
 def check_topic(where: str, what: str, value: object) -> None:
-    """Hold what was given as a topic to be one.
+    """Require a Topic.
 
     Args:
-        where: begins the sentence, such as `pipeline 'p'`.
-        what: the argument, such as `source`.
-        value: what was given.
+        where: beginning of the error message, such as `pipeline 'p'`.
+        what: name of the argument, such as `source`.
+        value: the argument.
 
     Raises:
         PipelineError: it is not a `Topic`.
@@ -40,7 +40,7 @@ def check_topic(where: str, what: str, value: object) -> None:
 
 
 def check_sink(where: str, value: object) -> None:
-    """Hold what was given to `.sink()` to be a topic or its name.
+    """Require a topic or its name as the argument of `.sink()`.
 
     Raises:
         PipelineError: it is neither.
@@ -50,7 +50,7 @@ def check_sink(where: str, value: object) -> None:
 
 
 def check_agent(where: str, value: object) -> None:
-    """Hold what was given to `.stage()` to be an agent.
+    """Require an Agent as the first argument of `.stage()`.
 
     Raises:
         PipelineError: it is not an `Agent`.
@@ -73,10 +73,10 @@ def check_stage_arguments(
     dead_letters: object,
     renamed_from: object,
 ) -> None:
-    """Hold the other arguments of `.stage()` to be what they are declared as.
+    """Check the types of the other arguments of `.stage()`.
 
     Raises:
-        PipelineError: one is not.
+        PipelineError: an argument has a wrong type.
     """
     _check_policy(where, on_error)
     if config is not None and not isinstance(config, StageConfig):
@@ -101,10 +101,10 @@ def check_stage_arguments(
 
 
 def check_settings(where: str, given: Collection[str], known: Collection[str]) -> None:
-    """Hold the keywords of `.stage()` against the settings there are.
+    """Require each further keyword of `.stage()` to be a setting.
 
     Raises:
-        PipelineError: one is unknown; names the nearest, and all.
+        PipelineError: a keyword is unknown; the message suggests the closest and lists all.
     """
     for name in given:
         if name not in known and name not in StageConfig.model_fields:
@@ -118,14 +118,14 @@ def check_settings(where: str, given: Collection[str], known: Collection[str]) -
 def _check_policy(where: str, value: object) -> None:
     if value is None or isinstance(value, Policy):
         return
-    told = f"{where}: on_error is {_called(value)}; "
+    beginning = f"{where}: on_error is {_called(value)}; "
     if inspect.isfunction(value):
-        raise PipelineError(f"{told}call it: {value.__name__}()")
-    raise PipelineError(f"{told}give a policy, such as dead_letter() or retry(3)")
+        raise PipelineError(f"{beginning}call it: {value.__name__}()")
+    raise PipelineError(f"{beginning}give a policy, such as dead_letter() or retry(3)")
 
 
 def _called(value: Any) -> str:
-    """What a value is called in a sentence, without addresses and on one line."""
+    """A value as an error message names it: on one line and without memory addresses."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if inspect.isroutine(value):

@@ -1,4 +1,4 @@
-"""What an agent can do, as a closed set that a registry is searched by."""
+"""Kinds of work, as a closed set by which a registry can be searched."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""What an agent may know about the record that it works on."""
+"""The record and the attempt, for agents that need to know them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from streamapp.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The record and the attempt; made only for agents that ask for it.
+    """The record and the attempt; made only for agents with a second parameter.
 
     Attributes:
         pipeline_id: name of the pipeline.
@@ -30,7 +30,7 @@ class Context:
 
     @property
     def headers(self) -> Mapping[str, bytes]:
-        """Headers of the record; of several with one name, the last."""
+        """Headers of the record; of several headers with the same name, the last."""
         return dict(self.record.headers)
 
     @property

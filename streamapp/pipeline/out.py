@@ -1,4 +1,4 @@
-"""An output that differs from its input in more than its value."""
+"""An output with a key, headers or a topic of its own."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -10,7 +10,7 @@ ValueT_co = TypeVar("ValueT_co", covariant=True)
 
 
 class Keep(Enum):
-    """Marks what an output takes over from the record it was made of."""
+    """Marks what an output keeps from its input record."""
 
     KEEP = "keep"
 
@@ -23,9 +23,9 @@ class Out(Generic[ValueT_co]):
     """A value with another key, other headers, or a declared route.
 
     Attributes:
-        value: what is sent.
-        key: the output's key, text as UTF-8; by default the key of the input record.
-        headers: the output's headers; by default those of the input record.
+        value: value of the output.
+        key: key of the output, text as UTF-8; by default the key of the input record.
+        headers: headers of the output; by default those of the input record.
         to: name of a route that the stage declares; by default the stage's output topic.
     """
 

@@ -1,4 +1,4 @@
-"""Pipelines: stages in sequence, declared once, typed from one to the next."""
+"""Pipelines: typed stages in sequence, as the user declares them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -40,16 +40,18 @@ class StageSettings(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A stage and where its outputs go, as declared.
+class StageDeclaration:
+    """A stage with its topics, as one call of `Pipeline.stage` declares it.
+
+    `build` checks the declarations and makes a `Step` of each.
 
     Attributes:
         stage: the stage.
-        fused: whether it runs in the process of the stage before it, with no topic between.
+        fused: whether it runs in the process of the previous stage, with no topic between the two.
         output: topic of its outputs; `None` is the default name.
         routes: topics by the name that `Out(to=…)` uses.
         dead_letters: name of the dead-letter topic; `None` is the default name.
-        renamed_from: name of the stage before; `None` if it has had no other.
+        renamed_from: former name of the stage; `None` if it was not renamed.
     """
 
     stage: Stage
@@ -63,7 +65,7 @@ class Link:
 class Pipeline(Generic[InT, OutT]):
     """A typed sequence of stages between a source topic and a sink.
 
-    Immutable: every method returns a new pipeline, so a common beginning can be shared.
+    Immutable: every method returns a new pipeline, so several pipelines can share a beginning.
 
     ```python
     pipeline = (
@@ -75,21 +77,21 @@ class Pipeline(Generic[InT, OutT]):
     ```
 
     Attributes:
-        name: name of the pipeline, part of its groups and topics.
+        name: name of the pipeline; its consumer groups and topics begin with it.
         source: topic that the first stage reads.
-        links: stages and where their outputs go.
+        declarations: the stages with their topics.
     """
 
     def __init__(self: "Pipeline[NextT, NextT]", name: str, *, source: Topic[NextT]) -> None:
         check_topic(f"pipeline {name!r}", "source", source)
         self.name = name
         self.source: Topic[Any] = source
-        self.links: tuple[Link, ...] = ()
+        self.declarations: tuple[StageDeclaration, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages in their order."""
-        return tuple(link.stage for link in self.links)
+        return tuple(declared.stage for declared in self.declarations)
 
     def stage(
         self,
@@ -108,20 +110,19 @@ class Pipeline(Generic[InT, OutT]):
         """Add a stage.
 
         Args:
-            agent: what it does; it takes what the stage before it gives.
+            agent: the agent; its input type is the output type of the previous stage.
             name: name of the stage; by default that of the agent.
             on_error: error policy; by default three retries, then dead-letter.
-            config: settings of the stage; `on_error` and single settings go over it.
-            fused: run in the process of the stage before it, with no topic between.
+            config: settings of the stage; `on_error` and single settings replace its fields.
+            fused: run in the process of the previous stage, with no topic between the two.
             output: topic of its outputs; by default `<pipeline>.<stage>`.
             routes: topics by the name that `Out(to=…)` uses.
             dead_letters: dead-letter topic; by default `<pipeline>.<stage>.dlq`.
-            renamed_from: what the stage was called before: it goes on where that name stood.
-            settings: single fields of `StageConfig`, such as `concurrency=64`.
+            renamed_from: former name of the stage; it resumes at the offsets of that name.
+            settings: fields of `StageConfig`, such as `concurrency=64`.
 
         Raises:
-            PipelineError: a setting is unknown or out of its range, or an argument is not what it
-                is declared as.
+            PipelineError: a setting is unknown or out of range, or an argument has a wrong type.
         """
         check_agent(f"pipeline {self.name!r}", agent)
         stage_id = name if name is not None else agent.name
@@ -137,20 +138,22 @@ class Pipeline(Generic[InT, OutT]):
             renamed_from=renamed_from,
         )
         stage = _make_stage(self.name, stage_id, agent, config, on_error, settings)
-        link = Link(stage, fused, output, dict(routes or {}), dead_letters, renamed_from)
-        return self._with((*self.links, link))
+        declared = StageDeclaration(
+            stage, fused, output, dict(routes or {}), dead_letters, renamed_from
+        )
+        return self._with((*self.declarations, declared))
 
     def sink(self, topic: Topic[OutT] | str) -> "Pipeline[InT, OutT]":
-        """Name the topic that the last stage's outputs go to.
+        """Set the output topic of the last stage.
 
         Raises:
-            PipelineError: there is no stage yet, the last one has its output already, or this is
-                not a topic.
+            PipelineError: there is no stage, the last stage already has an output topic, or `topic`
+                is neither a topic nor a name.
         """
         check_sink(f"pipeline {self.name!r}", topic)
-        if not self.links:
+        if not self.declarations:
             raise PipelineError(f"pipeline {self.name!r}: add a stage before .sink()")
-        last = self.links[-1]
+        last = self.declarations[-1]
         if last.output is not None:
             raise PipelineError(
                 f"pipeline {self.name!r}: stage {last.stage.stage_id!r} writes to"
@@ -158,11 +161,11 @@ class Pipeline(Generic[InT, OutT]):
             )
         output = Topic(topic, last.stage.agent.output_type) if isinstance(topic, str) else topic
         ended = replace(last, output=output)
-        return self._with((*self.links[:-1], ended))
+        return self._with((*self.declarations[:-1], ended))
 
-    def _with(self, links: tuple[Link, ...]) -> "Pipeline[Any, Any]":
+    def _with(self, declarations: tuple[StageDeclaration, ...]) -> "Pipeline[Any, Any]":
         copy: Pipeline[Any, Any] = Pipeline(self.name, source=self.source)
-        copy.links = links
+        copy.declarations = declarations
         return copy
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a function's annotations say about the agent it makes."""
+"""Reads the input type, output type and shape of an agent function."""
 
 import inspect
 from collections.abc import (
@@ -28,7 +28,7 @@ _LAZY = (*_ITERATORS, *_ASYNC_ITERATORS, *_AWAITABLES, Iterable, AsyncIterable)
 
 
 class Shape(Enum):
-    """How a function gives its outputs."""
+    """How a function returns its outputs."""
 
     PLAIN = auto()  # returns a value, a list or None
     ASYNC = auto()  # the same, awaited
@@ -49,13 +49,13 @@ class Signature:
 def inspect_signature(
     function: Callable[..., Any], input_type: Any = None, output_type: Any = None
 ) -> Signature:
-    """Read shape and types of a function or of an object that is called.
+    """Read shape and types of a function or a callable object.
 
-    `input_type` and `output_type` stand in for annotations that are missing.
+    `input_type` and `output_type` replace missing annotations.
 
     Raises:
-        PipelineError: a type is missing, the outputs mix `Out` and bare values, or they are
-            wrapped in a way that the function's kind does not take.
+        PipelineError: a type is missing, the outputs mix `Out` and bare values, or the return
+            annotation does not fit this kind of function.
     """
     where = getattr(function, "__qualname__", None) or type(function).__qualname__
     target = _target(function, where)
@@ -82,7 +82,7 @@ def inspect_signature(
 
 
 def _target(function: Any, where: str) -> Callable[..., Any]:
-    """Find the function whose annotations count."""
+    """The function that has the annotations: the function itself, or `__call__` of an object."""
     if not callable(function):
         raise PipelineError(
             f"@agent was given {function!r}, which cannot be called;"
@@ -106,7 +106,7 @@ def _positional_parameters(target: Callable[..., Any], where: str) -> list[inspe
             f"agent {where}: an agent takes a value, or a value and a Context;"
             f" this one takes {len(required)} parameters"
         )
-    # A second parameter with a default and no annotation is the function's own affair.
+    # A second parameter with a default is no context, unless it is annotated as one.
     return [p for i, p in enumerate(parameters[:2]) if i == 0 or _is_context(p)]
 
 
@@ -139,7 +139,7 @@ def _shape(target: Callable[..., Any], returns: Any, where: str) -> Shape:
 
 
 def _shape_of_plain(returns: Any, where: str) -> Shape:
-    """The shape of a function that neither awaits nor yields itself."""
+    """The shape of a function that is neither async nor a generator."""
     origin = _origin(returns)
     if origin in _AWAITABLES:
         for awaited in get_args(returns)[-1:]:
@@ -154,7 +154,7 @@ def _shape_of_plain(returns: Any, where: str) -> Shape:
 
 
 def _refuse_lazy(returns: Any, where: str, kind: str) -> None:
-    """Refuse outputs that nobody would walk through or await."""
+    """Refuse iterators and awaitables that the runtime would not iterate or await."""
     is_union = get_origin(returns) in (Union, UnionType)
     for option in get_args(returns) if is_union else (returns,):
         if _origin(option) in _LAZY:
@@ -170,7 +170,7 @@ def _origin(annotation: Any) -> Any:
 
 
 def _unwrap(returns: Any, where: str) -> Any:
-    """Take the type of one output out of lists, iterators, awaitables, `Out` and `| None`."""
+    """The type of one output, without list, iterator, awaitable, `Out` and `| None`."""
     if returns is None:
         return None
     if returns is NoneType:
@@ -189,6 +189,6 @@ def _unwrap(returns: Any, where: str) -> Any:
         arguments = get_args(returns)
         if not arguments:
             name = _origin(returns).__name__
-            raise PipelineError(f"agent {where}: say of what type the outputs are: {name}[…]")
+            raise PipelineError(f"agent {where}: annotate the type of the outputs: {name}[…]")
         return _unwrap(arguments[-1 if _origin(returns) in _AWAITABLES else 0], where)
     return returns

@@ -13,47 +13,47 @@ Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
 class Ordering(StrEnum):
-    """Which records of a partition wait for one another."""
+    """Which records of a partition are worked on one at a time."""
 
-    PARTITION = "partition"  # one at a time in a partition
-    KEY = "key"  # one at a time for a key, keys side by side; null keys are unordered
-    UNORDERED = "unordered"  # nothing waits
+    PARTITION = "partition"  # all records of a partition
+    KEY = "key"  # records with the same key; null keys are unordered
+    UNORDERED = "unordered"  # none
 
 
 class LostPosition(StrEnum):
-    """What happens when retention has deleted the records at a stage's position."""
+    """What a stage does when retention has deleted the records at its position."""
 
-    STOP = "stop"  # end, so that somebody decides
-    EARLIEST = "earliest"  # go on at what is left; what was deleted is counted
-    LATEST = "latest"  # go on at the end; what is passed over is counted
+    STOP = "stop"  # end; an operator decides
+    EARLIEST = "earliest"  # continue at the oldest record; the deleted offsets are counted
+    LATEST = "latest"  # continue at the end; the skipped offsets are counted
 
 
 class KeyBacklog(StrEnum):
-    """What happens when too many records wait behind one that keeps failing."""
+    """What a stage does when too many records wait behind a failing one of their key."""
 
-    DEAD_LETTER = "dead_letter"  # it has one last attempt; then it and they are dead letters
-    STOP = "stop"  # it has one last attempt; then the stage stops
+    DEAD_LETTER = "dead_letter"  # one last attempt; if it fails, they are all dead letters
+    STOP = "stop"  # one last attempt; if it fails, the stage stops
 
 
 class StageConfig(BaseModel):
     """Settings of a stage.
 
     Attributes:
-        retry_count: further attempts after the first, where the policy is `retry`.
+        retry_count: number of retries, if the policy is `retry`.
         timeout_seconds: deadline of one attempt; it cannot interrupt a plain function.
-        error_policy: what becomes of a record that failed.
-        then: what follows when the retries are used up.
+        error_policy: what happens to a record that failed.
+        then: what happens to it when the retries are used up.
         backoff: waits between attempts.
-        by_exception: policies for exception types instead.
-        concurrency: attempts that may wait side by side.
-        ordering: which records wait for one another.
-        max_outputs_per_record: more from one attempt is the record's fault.
-        max_in_flight_records: records taken from the broker and not finished.
-        max_in_flight_bytes: bytes of their values.
-        max_key_backlog_records: with order by key, records that wait behind one that keeps failing;
-            keep it below half of `max_in_flight_records`, or other keys wait as well.
-        on_key_backlog: what happens when there are as many.
-        on_lost_position: what happens when the position is no longer in the log.
+        by_exception: other policies for single exception types.
+        concurrency: largest number of attempts that run at once.
+        ordering: which records of a partition are worked on one at a time.
+        max_outputs_per_record: an attempt with more outputs fails, as the record's fault.
+        max_in_flight_records: largest number of records taken from the broker and not finished.
+        max_in_flight_bytes: largest sum of the bytes of their values.
+        max_key_backlog_records: with order by key, largest number of records that wait behind a
+            failing one; keep it below half of `max_in_flight_records`, or other keys wait as well.
+        on_key_backlog: what the stage does when this number is reached.
+        on_lost_position: what the stage does when retention has deleted its next records.
 
     Raises:
         pydantic.ValidationError: a value is out of its range.
@@ -78,7 +78,7 @@ class StageConfig(BaseModel):
 
     @model_validator(mode="after")
     def _policy_is_one(self) -> Self:
-        _ = self.policy  # a wrong `then` is refused here, and not at the first failure
+        _ = self.policy  # raises for a wrong `then` now, and not at the first failure
         return self
 
     @property
@@ -88,7 +88,7 @@ class StageConfig(BaseModel):
         return Policy(self.error_policy, retries, self.backoff, self.then, self.by_exception)
 
     def with_policy(self, policy: Policy) -> "StageConfig":
-        """Take this policy over."""
+        """A copy with this error policy."""
         retries = policy.retries if policy.action is ErrorPolicy.RETRY else self.retry_count
         return self.model_copy(
             update={
@@ -105,10 +105,10 @@ class Stage(BaseModel):
     """An agent with its name and settings.
 
     Attributes:
-        stage_id: what it is called in topics, groups and metrics.
-        stage_name: what it is called on a page.
-        agent: what it does.
-        description: one line on it.
+        stage_id: its name in topics, consumer groups and metrics.
+        stage_name: its name on pages.
+        agent: the agent that works on its records.
+        description: one line on what it does.
         config: its settings.
     """
 

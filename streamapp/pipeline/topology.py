@@ -1,4 +1,4 @@
-"""A pipeline checked and laid out: which group reads which topic and writes where."""
+"""A checked pipeline: which consumer group reads which topic and writes to which topics."""
 
 import inspect
 from collections import Counter
@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, get_origin
 
 from streamapp.errors import PipelineError
-from streamapp.pipeline.pipeline import Link, Pipeline
+from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.stage import Stage, StageConfig
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.serialisation import Codec, codec_for
@@ -17,12 +17,12 @@ from streamapp.topics.topic import Topic, check_topic_name
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage in its place.
+    """One stage with its codec and topics, after the checks.
 
     Attributes:
         stage: the stage.
-        codec: codec of what it takes.
-        output: where its outputs go; `None` if it gives none, or if the next step is fused.
+        codec: codec of its inputs.
+        output: topic of its outputs; `None` if it has none, or if the next step is fused to it.
         routes: topics by the name that `Out(to=…)` uses.
         dead_letters: name of its dead-letter topic.
     """
@@ -48,13 +48,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Steps that run in one process with no topic between; the unit that reads and commits.
+    """A step and the steps fused to it: what one consumer group reads, works on and commits.
 
     Attributes:
         pipeline: name of the pipeline.
         source: topic that it reads.
-        steps: at least one; fused stages follow the first.
-        renamed_from: what the first stage was called before; `None` if it has had no other name.
+        steps: at least one; the steps after the first are fused to it.
+        renamed_from: former name of the first stage; `None` if it was not renamed.
     """
 
     pipeline: str
@@ -83,15 +83,15 @@ class Topology:
     """A checked pipeline.
 
     Attributes:
-        pipeline: its name.
-        segments: in the order in which records pass them.
+        pipeline: name of the pipeline.
+        segments: in the order in which records pass through them.
     """
 
     pipeline: str
     segments: tuple[Segment, ...]
 
     def topics(self) -> tuple[str, ...]:
-        """Names of all topics that are read or written, each once, in the order of use."""
+        """Names of all topics that the pipeline reads or writes, without repetition."""
         names: dict[str, None] = {}
         for segment in self.segments:
             names[segment.source] = None
@@ -100,26 +100,26 @@ class Topology:
 
 
 def build(pipeline: Pipeline[Any, Any]) -> Topology:
-    """Check a pipeline and lay it out.
+    """Check a pipeline and divide it into segments.
 
     Raises:
-        PipelineError: it has no stage, two stages share a name, types do not fit, `skip` stands
-            where input and output differ, or a stage's outputs have nowhere to go.
+        PipelineError: it has no stage, two stages have the same name, types do not fit, a stage
+            whose input and output types differ has the policy `skip`, or outputs have no topic.
     """
-    links = pipeline.links
-    if not links:
+    declarations = pipeline.declarations
+    if not declarations:
         raise PipelineError(f"pipeline {pipeline.name!r} has no stage; add one with .stage(agent)")
     _check_names(pipeline)
     segments: list[Segment] = []
     steps: list[Step] = []
     source = pipeline.source
     renamed_from: str | None = None
-    for i, link in enumerate(links):
-        following = links[i + 1] if i + 1 < len(links) else None
-        _check_link(pipeline, i)
-        step = _step(pipeline, link, following)
+    for i, declared in enumerate(declarations):
+        following = declarations[i + 1] if i + 1 < len(declarations) else None
+        _check_declaration(pipeline, i)
+        step = _step(pipeline, declared, following)
         steps.append(step)
-        renamed_from = renamed_from if link.fused else link.renamed_from
+        renamed_from = renamed_from if declared.fused else declared.renamed_from
         if following is None or not following.fused:
             segments.append(Segment(pipeline.name, source.name, tuple(steps), renamed_from))
             steps = []
@@ -129,12 +129,14 @@ def build(pipeline: Pipeline[Any, Any]) -> Topology:
     return topology
 
 
-def _step(pipeline: Pipeline[Any, Any], link: Link, following: Link | None) -> Step:
-    stage_id = link.stage.stage_id
-    agent = link.stage.agent
-    dead_letters = link.dead_letters or f"{pipeline.name}.{stage_id}.dlq"
+def _step(
+    pipeline: Pipeline[Any, Any], declared: StageDeclaration, following: StageDeclaration | None
+) -> Step:
+    stage_id = declared.stage.stage_id
+    agent = declared.stage.agent
+    dead_letters = declared.dead_letters or f"{pipeline.name}.{stage_id}.dlq"
     check_topic_name(dead_letters)
-    output = link.output
+    output = declared.output
     if following is not None and following.fused:
         if output is not None:
             raise PipelineError(
@@ -148,7 +150,7 @@ def _step(pipeline: Pipeline[Any, Any], link: Link, following: Link | None) -> S
                 " nowhere; name a topic with .sink(topic)"
             )
         output = Topic(f"{pipeline.name}.{stage_id}", agent.output_type)
-    return Step(link.stage, codec_for(agent.input_type), output, link.routes, dead_letters)
+    return Step(declared.stage, codec_for(agent.input_type), output, declared.routes, dead_letters)
 
 
 def _check_names(pipeline: Pipeline[Any, Any]) -> None:
@@ -162,61 +164,66 @@ def _check_names(pipeline: Pipeline[Any, Any]) -> None:
                 " give each a name=… of its own"
             )
     _check_old_names(pipeline, counts)
-    if pipeline.links[0].fused:
+    first = pipeline.declarations[0]
+    if first.fused:
         raise PipelineError(
-            f"pipeline {pipeline.name!r}: the first stage {pipeline.links[0].stage.stage_id!r}"
+            f"pipeline {pipeline.name!r}: the first stage {first.stage.stage_id!r}"
             " cannot be fused: there is no stage before it"
         )
 
 
 def _check_old_names(pipeline: Pipeline[Any, Any], names: Collection[str]) -> None:
-    """Hold every old name to be the old name of one stage, and of one that reads by itself."""
+    """Require each `renamed_from` to be unique, and not on a fused stage."""
     taken = set(names)
-    for link in pipeline.links:
-        old = link.renamed_from
+    for declared in pipeline.declarations:
+        old = declared.renamed_from
         if old is None:
             continue
-        where = f"pipeline {pipeline.name!r}, stage {link.stage.stage_id!r}: renamed_from={old!r}"
+        where = (
+            f"pipeline {pipeline.name!r}, stage {declared.stage.stage_id!r}: renamed_from={old!r}"
+        )
         check_topic_name(old)
         if old in taken:
-            raise PipelineError(f"{where} is the name of a stage, or was that of another as well")
-        if link.fused:
+            raise PipelineError(
+                f"{where} is the name of a stage, or is given to another stage as well"
+            )
+        if declared.fused:
             raise PipelineError(
                 f"{where} would have no effect: a fused stage reads no topic; drop it"
             )
         taken.add(old)
 
 
-def _check_link(pipeline: Pipeline[Any, Any], i: int) -> None:
-    link = pipeline.links[i]
-    agent = link.stage.agent
-    where = f"pipeline {pipeline.name!r}, stage {link.stage.stage_id!r}"
+def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
+    declared = pipeline.declarations[i]
+    agent = declared.stage.agent
+    where = f"pipeline {pipeline.name!r}, stage {declared.stage.stage_id!r}"
     if i == 0:
         given, giver = pipeline.source.schema, f"topic {pipeline.source.name!r}"
     else:
-        before = pipeline.links[i - 1]
+        before = pipeline.declarations[i - 1]
         given, giver = before.stage.agent.output_type, f"stage {before.stage.stage_id!r}"
     if not _fits(given, agent.input_type):
         raise PipelineError(
             f"{where} takes {_name(agent.input_type)}, but {giver} gives {_name(given)}"
         )
-    if link.output is not None and not _fits(agent.output_type, link.output.schema):
+    if declared.output is not None and not _fits(agent.output_type, declared.output.schema):
         raise PipelineError(
-            f"{where} gives {_name(agent.output_type)}, but its topic {link.output.name!r}"
-            f" is declared with {_name(link.output.schema)}"
+            f"{where} gives {_name(agent.output_type)}, but its topic {declared.output.name!r}"
+            f" is declared with {_name(declared.output.schema)}"
         )
-    for route, topic in link.routes.items():
+    for route, topic in declared.routes.items():
         if not _fits(agent.output_type, topic.schema):
             raise PipelineError(
                 f"{where} gives {_name(agent.output_type)}, but the topic {topic.name!r} of its"
                 f" route {route!r} is declared with {_name(topic.schema)}"
             )
-    if link.fused and (ignored := _settings_of_the_head(link.stage.config)):
+    if declared.fused and (ignored := _first_stage_settings(declared.stage.config)):
         raise PipelineError(
             f"{where} is fused, so {', '.join(ignored)} would have no effect; set it at the stage"
             " that it is fused to"
         )
-    if link.stage.config.policy.uses(ErrorPolicy.SKIP) and not _fits(
+    if declared.stage.config.policy.uses(ErrorPolicy.SKIP) and not _fits(
         agent.input_type, agent.output_type
     ):
         raise PipelineError(
@@ -225,13 +232,15 @@ def _check_link(pipeline: Pipeline[Any, Any], i: int) -> None:
         )
 
 
-def _settings_of_the_head(config: StageConfig) -> list[str]:
-    """Settings other than the default that count for a whole segment."""
-    usual = StageConfig()
-    return [name for name in _OF_THE_HEAD if getattr(config, name) != getattr(usual, name)]
+def _first_stage_settings(config: StageConfig) -> list[str]:
+    """Changed settings that only the first stage of a segment can have."""
+    default = StageConfig()
+    return [
+        name for name in _FIRST_STAGE_SETTINGS if getattr(config, name) != getattr(default, name)
+    ]
 
 
-_OF_THE_HEAD = (
+_FIRST_STAGE_SETTINGS = (
     "concurrency",
     "ordering",
     "max_in_flight_records",
@@ -243,7 +252,7 @@ _OF_THE_HEAD = (
 
 
 def _check_loops(topology: Topology) -> None:
-    """Refuse a segment that writes what it or one before it reads: it would run for ever."""
+    """Refuse a segment that writes to its own source or an earlier one: an endless loop."""
     read: set[str] = set()
     for segment in topology.segments:
         read.add(segment.source)
@@ -255,7 +264,7 @@ def _check_loops(topology: Topology) -> None:
 
 
 def _fits(given: Any, taken: Any) -> bool:
-    """Whether a value of the one type can be handed on as the other."""
+    """Whether a value of type `given` can be passed where `taken` is expected."""
     if Any in (given, taken) or object in (given, taken) or given == taken:
         return True
     if inspect.isclass(given) and inspect.isclass(taken):

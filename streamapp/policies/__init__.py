@@ -1,1 +1,1 @@
-"""Policies: what becomes of a failure. Pure decisions, no I/O, time from the injected clock."""
+"""Policies: what happens to a record that failed. Pure decisions without I/O."""

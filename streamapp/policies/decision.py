@@ -1,4 +1,4 @@
-"""The one place where a failure leaves a record's way."""
+"""The decision about a failed record: retry, skip, drop, dead-letter or stop."""
 
 import random
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.policy import ErrorPolicy, Policy
 
 RECORDS_FAULT = (RecordError, Permanent, ValidationError)
-"""Failures that are the record's fault: another attempt would end the same way."""
+"""Failures that are the record's fault: a retry would fail in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a record that just failed.
+    """What happens to a record that just failed.
 
     Attributes:
         action: `RETRY` for another attempt, else how the record ends.
         delay_seconds: wait before the next attempt.
-        reason: why, for the dead letter and its count.
+        reason: reason for a dead letter, in its header and its metric.
     """
 
     action: ErrorPolicy
@@ -31,8 +31,8 @@ class Decision:
 def decide(policy: Policy, error: Exception, failures: int, rng: random.Random) -> Decision:
     """Decide about a record whose `failures`-th attempt just failed with `error`.
 
-    Bytes that do not decode are never retried or skipped; what is the record's fault is never
-    retried.
+    A record that does not decode is never retried or skipped. A failure that is the record's fault
+    is never retried.
     """
     policy = policy.for_error(error)
     retrying = policy.action is ErrorPolicy.RETRY

@@ -1,9 +1,9 @@
-"""An error in one line that can be shown: what failed, without the payload that failed."""
+"""One line on an error, without the payload."""
 
 from pydantic import ValidationError
 
 MAX_MESSAGE_BYTES = 1024
-"""Longest error message kept beside a dead letter."""
+"""Longest error message in the headers of a dead letter."""
 
 _MAX_FAULTS = 5
 
@@ -11,7 +11,7 @@ _MAX_FAULTS = 5
 def describe(error: BaseException) -> str:
     """One line on an error, at most 1 KiB of UTF-8.
 
-    Validation errors name the fields at fault and not the input that pydantic would quote.
+    For a validation error it names the invalid fields, without the input that pydantic would quote.
     """
     if isinstance(error, ValidationError):
         text = _faults(error)

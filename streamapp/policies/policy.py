@@ -10,13 +10,13 @@ from streamapp.policies.backoff import Backoff
 
 
 class ErrorPolicy(StrEnum):
-    """What becomes of a record that failed."""
+    """What happens to a record that failed."""
 
-    STOP = "stop"  # halt at the first failure; the record is next after a restart
-    SKIP = "skip"  # the stage is skipped and the data flows on unchanged
-    RETRY = "retry"  # try again with exponential backoff, then what `then` says
-    DEAD_LETTER = "dead_letter"  # the record goes to the dead-letter topic
-    DROP = "drop"  # the record is dropped and counted
+    STOP = "stop"  # stop the stage; after a restart it resumes at this record
+    SKIP = "skip"  # pass the record on unchanged
+    RETRY = "retry"  # try again with exponential backoff, then do what `then` says
+    DEAD_LETTER = "dead_letter"  # send the record to the dead-letter topic
+    DROP = "drop"  # drop the record and count it
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class Policy:
     """An error policy with its settings; made by `stop`, `skip`, `retry`, `dead_letter`, `drop`.
 
     Attributes:
-        action: what becomes of the record.
-        retries: further attempts after the first; above zero only for `retry`.
-        backoff: waits between them.
-        then: what follows when they are used up; never `retry`.
-        by_exception: policies for these exception types instead, the most derived type first.
+        action: what happens to the record.
+        retries: number of retries; above zero only for `retry`.
+        backoff: waits between attempts.
+        then: what happens when the retries are used up; never `retry`.
+        by_exception: other policies for these exception types, the most derived type first.
     """
 
     action: ErrorPolicy
@@ -52,14 +52,14 @@ class Policy:
             raise ValueError("retry(then=…) takes stop, skip, dead_letter or drop, not retry")
 
     def for_error(self, error: BaseException) -> "Policy":
-        """The policy that counts for this error."""
+        """The policy for this error."""
         for kind, policy in self.by_exception:
             if isinstance(error, kind):
                 return policy
         return self
 
     def on(self, policies: "Mapping[type[BaseException], Policy]") -> "Policy":
-        """Use other policies for these exception types; a derived type beats its base.
+        """Use other policies for these exception types; a derived type precedes its base.
 
         `retry(3).on({KeyError: drop()})`
 
@@ -79,23 +79,23 @@ class Policy:
         return Policy(self.action, self.retries, self.backoff, self.then, tuple(ordered))
 
     def uses(self, action: ErrorPolicy) -> bool:
-        """Whether this action can be the outcome for any error."""
+        """Whether this action can be the final one for any error."""
         own = self.then if self.action is ErrorPolicy.RETRY else self.action
         return own is action or any(policy.uses(action) for _, policy in self.by_exception)
 
 
 def stop() -> Policy:
-    """Halt the stage at the first failure; after a restart it resumes at that record."""
+    """Stop the stage at the first failure; after a restart it resumes at that record."""
     return Policy(ErrorPolicy.STOP)
 
 
 def skip() -> Policy:
-    """Let the record flow on unchanged; input and output schema must agree."""
+    """Pass the record on unchanged; input and output schema must agree."""
     return Policy(ErrorPolicy.SKIP)
 
 
 def drop() -> Policy:
-    """Drop the record; it is counted."""
+    """Drop the record and count it."""
     return Policy(ErrorPolicy.DROP)
 
 
@@ -107,10 +107,10 @@ def dead_letter() -> Policy:
 def retry(
     count: int = 3, *, then: Policy | ErrorPolicy | None = None, backoff: Backoff | None = None
 ) -> Policy:
-    """Try up to `count` more times, then do what `then` says, by default dead-letter.
+    """Retry up to `count` times, then do what `then` says, by default dead-letter.
 
     A failure that is the record's own fault (it does not decode or validate, or the agent raised
-    `Permanent`) is not tried again.
+    `Permanent`) is not retried.
 
     Raises:
         ValueError: `count` is negative, or `then` is another retry.
@@ -126,6 +126,6 @@ _INSTEAD = "give stop(), skip(), drop() or dead_letter()"
 
 
 def _called(value: object) -> str:
-    """What was given instead of a policy: a function's name shows the call that was forgotten."""
+    """A wrong argument as an error message names it; a function should have been called."""
     name = getattr(value, "__name__", None)
     return f"the function {name}; call it" if callable(value) and name else repr(value)

@@ -267,7 +267,7 @@ async def test_a_stage_that_was_fused_is_not_taken_for_one_that_was_renamed(rig:
     [
         ((("new", "new"),), "is the name of a stage"),
         (("old", ("new", "old")), "is the name of a stage"),
-        ((("a", "old"), ("b", "old")), "was that of another as well"),
+        ((("a", "old"), ("b", "old")), "is given to another stage as well"),
     ],
 )
 def test_an_old_name_is_that_of_one_stage_that_is_not_declared(

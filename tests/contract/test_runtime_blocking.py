@@ -107,7 +107,9 @@ async def test_what_a_thread_raises_is_decided_by_the_policy(rig: Rig) -> None:
 
 
 def test_an_async_agent_cannot_be_blocking() -> None:
-    with pytest.raises(PipelineError, match="agent 'waits' is async: drop blocking=True"):
+    with pytest.raises(
+        PipelineError, match="agent 'waits' is async and cannot be blocking; drop blocking=True"
+    ):
 
         @agent(blocking=True)
         async def waits(item: Item) -> Item:

@@ -110,5 +110,5 @@ def test_a_container_that_does_not_say_what_it_holds_is_refused(bare: Any) -> No
         raise NotImplementedError
 
     vague.__annotations__["return"] = bare
-    with pytest.raises(PipelineError, match="say of what type the outputs are"):
+    with pytest.raises(PipelineError, match="annotate the type of the outputs"):
         inspect_signature(vague)
