@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from streamapp.errors import PipelineError
+from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
 from streamapp.pipeline.signature import Shape, inspect_signature
 
@@ -112,3 +113,44 @@ def test_a_container_that_does_not_say_what_it_holds_is_refused(bare: Any) -> No
     vague.__annotations__["return"] = bare
     with pytest.raises(PipelineError, match="annotate the type of the outputs"):
         inspect_signature(vague)
+
+
+def of_nothing() -> int:
+    return 1
+
+
+def of_three(value: int, context: Context, more: int) -> int:
+    return value + more + context.attempt
+
+
+@pytest.mark.parametrize(
+    ("function", "count"), [(of_nothing, 0), (of_three, 3)], ids=["none", "three"]
+)
+def test_an_agent_takes_a_value_or_a_value_and_a_context(
+    function: Callable[..., Any], count: int
+) -> None:
+    with pytest.raises(PipelineError, match=rf"this one takes {count} parameters$"):
+        inspect_signature(function)
+
+
+def with_default(value: int, factor: int = 2) -> int:
+    return value * factor
+
+
+def with_perhaps_context(value: int, context: Context | None = None) -> int:
+    return value if context is None else context.attempt
+
+
+def with_default_context(value: int, context: Context = None) -> int:  # type: ignore[assignment]  # some write it so
+    return value + context.attempt
+
+
+@pytest.mark.parametrize(
+    ("function", "takes_context"),
+    [(with_default, False), (with_perhaps_context, False), (with_default_context, True)],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_a_second_parameter_with_a_default_is_given_only_if_it_is_a_context(
+    function: Callable[..., Any], *, takes_context: bool
+) -> None:
+    assert inspect_signature(function).takes_context is takes_context

@@ -89,6 +89,15 @@ def broken_pipelines() -> dict[str, Pipeline[Any, Any]]:
         "is declared with Raw": start.stage(clean).sink(other),
         "its route 'alerts' is declared": start.stage(clean, routes={"alerts": other}).sink("x"),
         "skip lets Raw flow on unchanged": start.stage(clean, on_error=skip()).sink("x"),
+        "renamed_from='same' is the name of a stage": start.stage(clean, renamed_from="same")
+        .stage(same)
+        .sink("x"),
+        "renamed_from='old' is the name of a stage": start.stage(clean, renamed_from="old")
+        .stage(same, renamed_from="old")
+        .sink("x"),
+        "would have no effect: a fused stage": start.stage(clean)
+        .stage(same, fused=True, renamed_from="old")
+        .sink("x"),
         "cannot be fused": start.stage(clean, fused=True).sink("x"),
         "that the pipeline reads": start.stage(clean).sink("raw"),
         "drop one of the two": start.stage(clean, output=Topic("t", Clean))
@@ -97,12 +106,46 @@ def broken_pipelines() -> dict[str, Pipeline[Any, Any]]:
     }
 
 
+OF_THE_HEAD: dict[str, Any] = {
+    "concurrency": 2,
+    "ordering": "partition",
+    "max_in_flight_records": 5,
+    "max_in_flight_bytes": 5,
+    "max_key_backlog_records": 5,
+    "on_key_backlog": "stop",
+    "on_lost_position": "latest",
+}
+
+
+@pytest.mark.parametrize("setting", OF_THE_HEAD)
+def test_a_setting_that_counts_for_the_head_is_refused_at_a_fused_stage(setting: str) -> None:
+    own: Any = {setting: OF_THE_HEAD[setting]}
+    start = Pipeline("p", source=SOURCE)
+    fused = start.stage(clean).stage(same, fused=True, **own).sink("x")
+    with pytest.raises(PipelineError, match=f"is fused, so {setting} would have no effect"):
+        build(fused)
+    assert build(start.stage(clean, **own).stage(same, fused=True).sink("x")).segments
+
+
+@pytest.mark.parametrize("setting", [{"timeout_seconds": 5}, {"max_outputs_per_record": 5}])
+def test_a_setting_of_attempts_is_taken_at_a_fused_stage(setting: Any) -> None:
+    pipeline = Pipeline("p", source=SOURCE).stage(clean).stage(same, fused=True, **setting)
+    assert build(pipeline.sink("x")).segments
+
+
 @pytest.mark.parametrize("sentence", broken_pipelines())
 def test_what_does_not_fit_is_said_in_one_sentence(sentence: str) -> None:
     with pytest.raises(PipelineError) as raised:
         build(broken_pipelines()[sentence])
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_second_sink_is_refused_and_so_is_one_beside_an_output() -> None:
+    start = Pipeline("p", source=SOURCE)
+    for ended in (start.stage(clean).sink("x"), start.stage(clean, output=Topic("x", Clean))):
+        with pytest.raises(PipelineError, match="stage 'clean' writes to 'x' already"):
+            ended.sink("y")
 
 
 def test_skip_is_taken_where_input_and_output_agree() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from streamapp.errors import (
     DecodeError,
@@ -82,6 +83,15 @@ def test_a_policy_for_an_exception_type_beats_the_stages_own_and_its_base_type()
     assert decided(policy, OSError("x")) is ErrorPolicy.DEAD_LETTER
 
 
+def test_a_policy_keeps_all_it_says_when_exceptions_are_added() -> None:
+    backoff = Backoff(base_seconds=7, factor=3, max_seconds=50)
+    own = retry(5, then=drop(), backoff=backoff)
+    extended = own.on({KeyError: skip()})
+    assert (extended.action, extended.retries, extended.then) == (own.action, 5, ErrorPolicy.DROP)
+    assert extended.backoff == backoff
+    assert own.by_exception == ()
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -150,12 +160,48 @@ def test_waits_spread_over_the_whole_range() -> None:
 
 
 def test_a_validation_error_is_described_without_the_input() -> None:
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - used here only
-
     with pytest.raises(ValidationError) as raised:
         TypeAdapter(A).validate_json(b'{"n": "secret-value"}')
     assert "secret-value" not in describe(raised.value)
     assert describe(raised.value).startswith("n: ")
+
+
+class Seven(BaseModel):
+    a: int
+    b: int
+    c: int
+    d: int
+    e: int
+    f: int
+    g: int
+
+
+@pytest.mark.parametrize(
+    ("given", "more"),
+    [({"g": 1}, "; and 1 more"), ({}, "; and 2 more"), ({"f": 1, "g": 1}, "")],
+)
+def test_of_many_faults_five_are_told_and_the_others_counted(
+    given: dict[str, int], more: str
+) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Seven.model_validate(given)
+    told = describe(raised.value)
+    assert told == "; ".join(f"{name}: Field required" for name in "abcde") + more
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("first\nsecond", "first"),
+        (" one \n", "one"),
+        ("", "ArithmeticError"),
+        ("\nsecond", "ArithmeticError"),
+    ],
+)
+def test_an_error_is_told_by_the_first_line_of_its_message_or_by_its_class(
+    message: str, told: str
+) -> None:
+    assert describe(ArithmeticError(message)) == told
 
 
 def test_a_long_message_is_cut_to_its_bound() -> None:

@@ -262,3 +262,14 @@ async def test_the_restarts_of_one_worker_do_not_hold_up_those_of_another() -> N
         for worker in stage.started:
             if worker.running:
                 worker.end(0)
+
+
+async def test_the_code_of_the_first_that_did_not_end_well_counts() -> None:
+    async with staged(3) as stage:
+        await stage.all_up()
+        stage.supervisor.stop()
+        await stage.until(lambda: all(worker.drains for worker in stage.started))
+        for worker, code in zip(stage.started, (0, 6, 7), strict=True):
+            worker.end(code)
+            await stage.until(lambda n=worker.number: stage.supervisor.slots[n].process is None)  # type: ignore[misc]  # bound now
+        assert await stage.ending == Ending(6)

@@ -237,3 +237,35 @@ async def test_every_series_of_a_worker_is_labelled_and_the_supervisors_own_are_
     assert {s.labels.get("worker") for s in ours} == {"0"}
     memory = [s.labels for s in samples if s.name == "process_resident_memory_bytes"]
     assert memory == [{"worker": "0"}, {}]
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("1", 0.8),
+        ("5", 4.0),
+        ("10", view.MAX_SCRAPE_SECONDS),
+        (None, None),  # as long as a probe waits
+        ("soon", None),
+    ],
+)
+async def test_workers_have_most_of_the_time_that_a_scrape_waits(
+    crew: Crew, told: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    async def ask(
+        _port: WorkersPort, path: str, *, seconds: float, accept: str = ""
+    ) -> dict[int, bytes]:
+        del path, accept
+        waited.append(seconds)
+        return {}
+
+    monkeypatch.setattr(WorkersPort, "ask", ask)
+    headers = {} if told is None else {"X-Prometheus-Scrape-Timeout-Seconds": told}
+    async with (
+        aiohttp.ClientSession(crew.server.url) as session,
+        session.get("/metrics", headers=headers) as response,
+    ):
+        assert response.status == 200
+    assert waited == [seconds or view.ANSWER_SECONDS]

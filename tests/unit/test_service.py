@@ -1,0 +1,141 @@
+"""A service: what it opens, closes, selects and tells of its end."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from streamapp.errors import ConfigurationError, Permanent, StageError, StageStoppedError
+from streamapp.pipeline.agent import agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import Topology, build
+from streamapp.policies.policy import stop
+from streamapp.runtime.config import RuntimeConfig
+from streamapp.service import Service
+from streamapp.topics.topic import Topic
+from tests.unit.runtime.faults import running, until
+from tests.unit.runtime.virtual import broker_for, broker_with, in_virtual_time, one_stage, service
+
+
+class Client:
+    """An agent with a client, that notes what happens to it."""
+
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name = name
+        self.calls = calls
+        self.opening: asyncio.Event | None = None
+
+    async def open(self) -> None:
+        self.calls.append(f"open {self.name}")
+        if self.opening is not None:
+            await self.opening.wait()
+
+    async def close(self) -> None:
+        self.calls.append(f"close {self.name}")
+
+    async def __call__(self, value: bytes) -> bytes:
+        return value
+
+
+def two_clients(calls: list[str]) -> tuple[Client, Client, tuple[Topology, Topology]]:
+    first, second = Client("first", calls), Client("second", calls)
+    topologies = (one_stage(agent(first), name="a"), one_stage(agent(second), name="b"))
+    return first, second, topologies
+
+
+@in_virtual_time
+async def test_agents_are_closed_in_the_opposite_order_of_their_opening() -> None:
+    calls: list[str] = []
+    *_, topologies = two_clients(calls)
+    both = service(await broker_for("a", "b"), *topologies)
+    async with running(both):
+        await until(lambda: all(metrics.rebalances for metrics in both.metrics))
+        assert calls == ["open first", "open second"]
+    assert calls == ["open first", "open second", "close second", "close first"]
+
+
+@in_virtual_time
+async def test_a_service_that_is_stopped_while_an_agent_opens_opens_no_other() -> None:
+    calls: list[str] = []
+    first, _, topologies = two_clients(calls)
+    first.opening = asyncio.Event()
+    both = service(await broker_for("a", "b"), *topologies)
+    async with running(both):
+        await until(lambda: calls == ["open first"])
+    assert "open second" not in calls
+    assert not any(metrics.rebalances for metrics in both.metrics)
+
+
+@in_virtual_time
+async def test_an_agent_that_does_not_open_in_time_ends_the_service_with_a_sentence() -> None:
+    calls: list[str] = []
+    first, _, topologies = two_clients(calls)
+    first.opening = asyncio.Event()
+    broker = await broker_for("a", "b")
+    both = service(broker, *topologies, config=RuntimeConfig(open_timeout_seconds=7))
+    with pytest.raises(StageError, match="agent of stage 'stage' did not open within 7 s"):
+        await both.run()
+    assert broker.clock.monotonic() == pytest.approx(7, abs=0.1)
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+@in_virtual_time
+async def test_the_first_failure_is_the_one_that_is_told(order: tuple[str, str]) -> None:
+    broker, begun = await broker_for("a", "b"), 0
+
+    @agent
+    async def fail(value: bytes) -> bytes:
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(float(value))
+        raise Permanent
+
+    both = service(broker, one_stage(fail, stop(), "a"), one_stage(fail, stop(), "b"))
+    for name, seconds in zip(order, (b"1", b"2"), strict=True):
+        await broker.write(f"{name}-in", (b"k", seconds))
+    with pytest.raises(StageStoppedError) as raised:
+        await both.run()
+    assert begun == 2
+    assert raised.value.partition.topic == f"{order[0]}-in"
+
+
+def three_stages() -> Topology:
+    @agent
+    def same(value: bytes) -> bytes:
+        return value
+
+    return build(
+        Pipeline("p", source=Topic("in", bytes))
+        .stage(same, name="head")
+        .stage(same, name="tail", fused=True)
+        .stage(same, name="last")
+        .sink("out")
+    )
+
+
+@in_virtual_time
+async def test_only_the_stages_that_are_named_are_run() -> None:
+    topics = ("in", "out", "p.tail", "p.head.dlq", "p.tail.dlq", "p.last.dlq")
+    broker = await broker_with(*topics)
+    await broker.write("in", (b"k", b"1"))
+    some = Service(broker, [three_stages()], stages=["head"], clock=broker.clock)
+    assert [(m.stage, m.fused_to) for m in some.metrics] == [("head", None), ("tail", "head")]
+    await some.run(until_end=True)
+    assert (broker.values("p.tail"), broker.values("out")) == ([b"1"], [])
+    others = Service(broker, [three_stages()], stages=["last"], clock=broker.clock)
+    assert [m.stage for m in others.metrics] == ["last"]
+    await others.run(until_end=True)
+    assert broker.values("out") == [b"1"]
+
+
+@pytest.mark.parametrize(
+    ("stages", "told"),
+    [
+        (["tail"], "stage 'tail' is fused to 'head' and runs with it; name 'head'"),
+        (["head", "none"], "there is no stage 'none'; there are: head, last"),
+    ],
+)
+def test_a_stage_that_cannot_be_named_is_told(stages: list[str], told: str) -> None:
+    broker: Any = None  # refused before it is asked
+    with pytest.raises(ConfigurationError, match=told):
+        Service(broker, [three_stages()], stages=stages)
