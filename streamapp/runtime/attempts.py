@@ -154,7 +154,7 @@ class Attempts:
     ) -> tuple[Any, Exception | None]:
         try:
             result = step.call(work)
-            if step.is_async:
+            if step.agent.is_async:
                 lane.deadline = started + step.timeout_seconds
                 result = await result
         except asyncio.CancelledError:

@@ -82,9 +82,9 @@ class Burst:
         """
         step, partition = self._step, chunk.partition
         outbox = self._delivery.outbox(partition)
-        decode, function, is_async = step.decode, step.function, step.is_async
-        plain, target, encode = step.plain, step.plain_target, step.encode
-        with_context, by_key = step.takes_context, self._by_key
+        decode, function, is_async = step.decode, step.agent.function, step.agent.is_async
+        plain, target, encode = step.agent.plain, step.plain_target, step.encode
+        with_context, by_key = step.agent.takes_context, self._by_key
         holders = self._ready.holders(partition)
         metrics: StageMetrics = step.metrics
         durations, ages = metrics.attempt_duration, metrics.age

@@ -178,12 +178,12 @@ class SegmentRunner:
         yield "lag", self._lag.run()
         yield "replay", self._replay.run()
         yield "membership", self._membership.run()
-        if any(step.is_async for step in self._steps):
+        if any(step.agent.is_async for step in self._steps):
             yield "deadlines", self._sweep()
 
     async def _sweep(self) -> None:
         """Cancel attempts that take too long: one timer for all lanes."""
-        shortest = min(step.timeout_seconds for step in self._steps if step.is_async)
+        shortest = min(step.timeout_seconds for step in self._steps if step.agent.is_async)
         interval_seconds = max(0.01, min(1.0, shortest / 10))
         while True:
             await self._env.clock.sleep(interval_seconds)
@@ -290,6 +290,6 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def _lane_count(segment: Segment, steps: tuple[StepRunner, ...]) -> int:
     """Agents that never suspend keep one lane busy; more would only wait for it."""
-    if not any(step.is_async for step in steps):
+    if not any(step.agent.is_async for step in steps):
         return 1
     return segment.steps[0].stage.config.concurrency

@@ -1,0 +1,195 @@
+"""The call of an agent: how it is called, and which outputs its result means.
+
+The one place for that, wherever a stage runs: nothing here knows of bytes, topics or brokers.
+
+Hot path: `function` is called once for each attempt, with a value and, if `takes_context`, a
+`Context`.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from concurrent.futures import Executor
+from itertools import islice
+from typing import Any, NamedTuple
+
+from streamapp.errors import EncodeError, TooManyOutputsError
+from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.out import KEEP, Keep, Out
+from streamapp.pipeline.signature import Shape
+from streamapp.pipeline.threads import in_thread
+from streamapp.record import Headers
+
+
+class Output(NamedTuple):
+    """One output of an attempt, checked.
+
+    Attributes:
+        value: an instance of what the agent declares to give.
+        key: its key; `KEEP` is that of the input.
+        headers: its headers, pairs of text and bytes; `KEEP` are those of the input.
+        route: the declared route it names; `None` is the stage's own output.
+    """
+
+    value: Any
+    key: bytes | Keep | None
+    headers: Headers | Keep
+    route: str | None
+
+
+class AgentCall:
+    """An agent, ready to be called.
+
+    Attributes:
+        function: calls the agent; an agent that yields is collected into a list.
+        is_async: whether the result of `function` is awaited.
+        takes_context: whether `function` takes a `Context` as well.
+        plain: class of results that are one output each, with the key and headers of the input;
+            `None` where no class says that.
+
+    Args:
+        agent: what is called.
+        stage_id: names the stage in errors.
+        gives: class that each output value must be an instance of.
+        routes: names that `Out(to=…)` may use.
+        max_outputs: more from one attempt is the record's fault.
+        threads: where a blocking agent runs.
+    """
+
+    def __init__(
+        self,
+        agent: Agent[Any, Any],
+        *,
+        stage_id: str,
+        gives: type[Any],
+        routes: Collection[str],
+        max_outputs: int,
+        threads: Executor,
+    ) -> None:
+        self.is_async = agent.blocking or agent.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR)
+        self.takes_context = agent.takes_context
+        self.function = _collected(agent.function, agent.shape, max_outputs)
+        if agent.blocking:
+            self.function = in_thread(self.function, threads)
+        # A list or an `Out` is never plain, nor is what any class could be.
+        self.plain = None if gives in (object, list, Out) else gives
+        self._gives = gives
+        self._stage_id = stage_id
+        self._routes = routes
+        self._max_outputs = max_outputs
+
+    def outputs(self, result: Any, already: int = 0) -> Sequence[Output]:
+        """The outputs that a result means: none, one, or those of a list.
+
+        Args:
+            result: what `function` returned, awaited if the agent is async.
+            already: outputs that earlier steps made of the same record.
+
+        Raises:
+            RecordError: there are too many, or one is of the wrong type, names an unknown route, or
+                has a key or headers that no record can have.
+        """
+        if result is None:
+            return ()
+        if type(result) is not list:
+            return (self.output(result),)
+        count = len(result) + already
+        if count > self._max_outputs:
+            raise TooManyOutputsError(
+                f"{count} outputs of one record; max_outputs_per_record is {self._max_outputs}"
+            )
+        return [self.output(one) for one in result]
+
+    def output(self, value: Any) -> Output:
+        """One output, given as a value or as an `Out`.
+
+        Raises:
+            EncodeError: it is of the wrong type, names an unknown route, or has a key or headers
+                that no record can have.
+        """
+        key: bytes | Keep | None = KEEP
+        headers: Headers | Keep = KEEP
+        route: str | None = None
+        if type(value) is Out:
+            key = KEEP if value.key is KEEP else key_bytes(value.key)
+            headers = KEEP if value.headers is KEEP else _checked_headers(value.headers)
+            route = value.to
+            if route is not None and route not in self._routes:
+                raise self._unknown_route(route)
+            value = value.value
+        if not isinstance(value, self._gives):
+            raise EncodeError(f"stage {self._stage_id!r} gave {_kind(value)}")
+        return Output(value, key, headers, route)
+
+    def _unknown_route(self, name: object) -> EncodeError:
+        known = ", ".join(sorted(self._routes)) or "none"
+        return EncodeError(
+            f"stage {self._stage_id!r} sent an output to={name!r}; its routes are: {known}"
+        )
+
+
+def key_bytes(key: object) -> bytes | None:
+    """The key of an output as bytes; text is encoded as UTF-8.
+
+    Raises:
+        EncodeError: it is neither bytes, text nor `None`.
+    """
+    if key is None or type(key) is bytes:
+        return key
+    # Of the plain types from here on: a user's own may hash and encode as it likes.
+    if isinstance(key, str):
+        return str.encode(key)
+    if isinstance(key, bytes):
+        return bytes(memoryview(key))
+    raise EncodeError(f"the key of an output is {_kind(key)}; give bytes, text or None")
+
+
+def _collected(function: Callable[..., Any], shape: Shape, limit: int) -> Callable[..., Any]:
+    """Make a function that yields one that returns a list, no longer than one over the limit."""
+    if shape is Shape.ITERATOR:
+        return lambda *args: list(islice(function(*args), limit + 1))
+    if shape is Shape.ASYNC_ITERATOR:
+
+        async def collect(*args: Any) -> list[Any]:
+            found: list[Any] = []
+            outputs = function(*args)
+            try:
+                async for one in outputs:
+                    found.append(one)
+                    if len(found) > limit:
+                        break
+            finally:
+                if isinstance(outputs, AsyncGenerator):
+                    await outputs.aclose()
+            return found
+
+        return collect
+    return function
+
+
+def _checked_headers(headers: Headers) -> Headers:
+    """Headers as pairs of text and bytes: anything else would break the batch it goes into."""
+    try:
+        pairs: list[tuple[Any, Any]] = [(name, content) for name, content in headers]
+    except (TypeError, ValueError):
+        raise EncodeError("the headers of an output are pairs of a name and bytes") from None
+    return [(_header_name(name), _header_content(content)) for name, content in pairs]
+
+
+def _header_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise EncodeError(f"the name of a header of an output is {_kind(name)}, not text")
+    try:
+        return str.encode(name).decode()
+    except UnicodeError as error:
+        raise EncodeError("the name of a header of an output cannot be UTF-8") from error
+
+
+def _header_content(content: object) -> bytes:
+    if content is None or type(content) is bytes:
+        return content  # type: ignore[return-value]  # Kafka's headers may be null
+    if isinstance(content, bytes):
+        return bytes(memoryview(content))
+    raise EncodeError(f"a header of an output holds {_kind(content)}, not bytes")
+
+
+def _kind(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"
