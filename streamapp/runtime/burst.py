@@ -83,7 +83,8 @@ class Burst:
         step, partition = self._step, chunk.partition
         outbox = self._delivery.outbox(partition)
         decode, function, is_async = step.decode, step.agent.function, step.agent.is_async
-        plain, target, encode = step.agent.plain, step.plain_target, step.encode
+        plain = step.agent.plain
+        target, encode = step.outlets.get(None, (None, None))
         with_context, by_key = step.agent.takes_context, self._by_key
         holders = self._ready.holders(partition)
         metrics: StageMetrics = step.metrics
@@ -140,17 +141,12 @@ class Burst:
                     if task.cancelling() or partition.closed or lane.interruption is not None:
                         break
             if error is None:
-                if type(result) is plain and target is not None:
+                if type(result) is plain and target is not None and encode is not None:
+                    headers = record.headers
                     try:
-                        encoded = encode(result)
-                        headers = record.headers
-                        if headers or key is None or len(encoded) + len(key) > target.roomy_bytes:
-                            target.check(key, encoded, headers)
+                        encoded = encode(result, key, headers)
                     except RecordError as raised:
                         result, error = None, raised
-                        break
-                    except Exception as raised:  # noqa: BLE001 - what a user's serialiser raises
-                        result, error = None, step.unwritable(raised)
                         break
                     if outbox.open is not flush:
                         flush = outbox.open or outbox.begin()

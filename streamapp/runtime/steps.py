@@ -16,9 +16,11 @@ from streamapp.pipeline.out import KEEP
 from streamapp.pipeline.topology import Segment
 from streamapp.policies.describe import describe
 from streamapp.record import Headers
+from streamapp.runtime.encoding import encoder_for
 from streamapp.runtime.target import Target
 from streamapp.runtime.work import Item, Output, Work
 from streamapp.serialisation import Codec, codec_for
+from streamapp.topics.topic import Topic
 
 
 class StepRunner:
@@ -28,8 +30,8 @@ class StepRunner:
         index: place in the segment.
         agent: how the agent is called.
         decode: bytes to what the agent takes.
-        encode: what the agent gives to bytes.
-        plain_target: topic of outputs that name no other; `None` if a fused step takes them.
+        outlets: topic and encoder of outputs by the route that they name; `None` names the stage's
+            own output, which is missing where a fused step takes it, or where there is none.
         stage_id: name of the stage.
         policy: its error policy.
         timeout_seconds: deadline of one attempt.
@@ -58,16 +60,19 @@ class StepRunner:
         self.metrics = metrics
         self.dead_letters = targets[step.dead_letters]
         self._is_last = index == len(segment.steps) - 1
-        self._given: Codec[Any] = codec_for(step.stage.agent.output_type)
-        self.encode = self._given.encode
-        self._output = None if step.output is None else targets[step.output.name]
-        self.plain_target = self._output
-        self._routes = {name: targets[topic.name] for name, topic in step.routes.items()}
+        given: Codec[Any] = codec_for(step.stage.agent.output_type)
+        written: dict[str | None, Topic[Any]] = dict(step.routes.items())
+        if step.output is not None:
+            written[None] = step.output
+        self.outlets = {
+            route: (targets[topic.name], encoder_for(given, targets[topic.name]))
+            for route, topic in written.items()
+        }
         self.agent = AgentCall(
             step.stage.agent,
             stage_id=self.stage_id,
-            gives=self._given.instance_of,
-            routes=self._routes,
+            gives=given.instance_of,
+            routes=step.routes,
             max_outputs=config.max_outputs_per_record,
             threads=threads,
         )
@@ -113,9 +118,10 @@ class StepRunner:
     def pass_on(self, work: Work) -> None:
         """Let the data flow on unchanged: the policy `skip`."""
         record, item = work.record, work.item
-        if self.index == 0 and self._output is not None:
-            self._output.check(record.key, record.value or b"", record.headers)
-            _place(work, (self._output, record.key, record.value, record.headers))
+        if self.index == 0 and None in self.outlets:
+            target, _ = self.outlets[None]
+            target.check(record.key, record.value or b"", record.headers)
+            _place(work, (target, record.key, record.value, record.headers))
         else:
             value = self._load(work) if item is None else item.value
             origin = record if item is None else item
@@ -147,31 +153,18 @@ class StepRunner:
         failure.__cause__ = error
         return failure
 
-    @staticmethod
-    def unwritable(error: Exception) -> EncodeError:
-        """What it means that an output was refused with this error."""
-        failure = EncodeError(f"an output cannot be written: {describe(error)}")
-        failure.__cause__ = error
-        return failure
-
     def _made(
         self, output: agent_call.Output, key: bytes | None, headers: Headers
     ) -> Output | Item:
         """An output on its way to a topic, or as an item of the next step."""
         key = key if output.key is KEEP else output.key
         headers = headers if output.headers is KEEP else output.headers
-        target = self._output if output.route is None else self._routes[output.route]
-        if target is None:
+        if output.route not in self.outlets:
             if self._is_last:
                 raise EncodeError(f"stage {self.stage_id!r} gave an output and has no topic for it")
             return Item(self.index + 1, output.value, key, headers)
-        try:
-            encoded = self._given.encode(output.value)
-        except (ValueError, TypeError) as error:
-            raise self.unwritable(error) from error
-        if headers or key is None or len(encoded) + len(key) > target.roomy_bytes:
-            target.check(key, encoded, headers)
-        return target, key, encoded, headers
+        target, encode = self.outlets[output.route]
+        return target, key, encode(output.value, key, headers), headers
 
 
 def _place(work: Work, one: Output | Item) -> None:
