@@ -4,9 +4,44 @@ Hot path note: this is pure Python and costs microseconds for each key, so calle
 partition of a key in a bounded cache and come here for new keys only.
 """
 
+MAX_CACHED_KEYS = 65_536
+"""Keys whose partition is remembered for each topic; then the cache starts anew."""
+
 _MASK = 0xFFFFFFFF
 _MULTIPLIER = 0x5BD1E995
 _SEED = 0x9747B28C
+
+
+class Partitioner:
+    """Places the records of one topic, and remembers the partitions of the latest keys.
+
+    Attributes:
+        partitions: how many the topic has.
+        keyed: partitions by key; read it first and call `place` for a key that is not in it.
+    """
+
+    __slots__ = ("_keyless", "keyed", "partitions")
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+        self.keyed: dict[bytes | None, int] = {}  # never holds None, which goes in turns
+        self._keyless = 0
+
+    def place(self, key: bytes | None) -> int:
+        """Partition of a key that is not in `keyed`.
+
+        Records without a key stay together until `turn`, so that they make whole batches.
+        """
+        if key is None:
+            return self._keyless
+        if len(self.keyed) >= MAX_CACHED_KEYS:
+            self.keyed.clear()
+        partition = self.keyed[key] = partition_for(key, self.partitions)
+        return partition
+
+    def turn(self) -> None:
+        """Send the next records without a key to the next partition."""
+        self._keyless = (self._keyless + 1) % self.partitions
 
 
 def partition_for(key: bytes, partitions: int) -> int:

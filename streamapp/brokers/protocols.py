@@ -5,9 +5,9 @@ Every call may raise `streamapp.errors.BrokerError`; a call that waits takes its
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from streamapp.record import Headers, Record, TopicPartition
 
@@ -181,8 +181,26 @@ class Consumer(Protocol):
         """Last stable offset of each partition: one past the last committed record."""
 
 
+Append: TypeAlias = Callable[[int, int, bytes | None, bytes | None, Headers], object | None]
+"""Adds a record to a batch: its place in the batch, timestamp, key, value, headers.
+
+`None` means that the batch is full and the record is not in it.
+"""
+
+
 class BatchBuilder(Protocol):
-    """Records on their way into one partition, encoded as they are appended."""
+    """Records on their way into one partition, encoded as they are appended.
+
+    Either all records go through `append`, or all go through `appender`, which costs less, and
+    `seal` ends them.
+    """
+
+    @property
+    def appender(self) -> Append:
+        """Adds records whose places the caller counts from 0; Kafka takes headers as a list."""
+
+    def seal(self, records: int) -> None:
+        """Take no more records; so many went through `appender`."""
 
     def append(
         self,

@@ -6,6 +6,7 @@ than one output, a fused step) leaves the loop and goes on in `attempts`.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from streamapp.clock import Clock
@@ -13,6 +14,7 @@ from streamapp.errors import RecordError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.stage import Ordering
+from streamapp.record import Headers
 from streamapp.runtime.attempts import NOT_OF_THE_AGENT, Attempts
 from streamapp.runtime.lane import Lane
 from streamapp.runtime.outbox import Flush, Share
@@ -27,8 +29,13 @@ WHOLE_PARTITION = b""
 """The order key of all records where a partition is worked on in its order."""
 
 
-_NONE_YET = Flush()
 _NOTHING = Share()
+
+
+def _append_nowhere(
+    _key: bytes | None, _value: bytes | None, _headers: Headers, _timestamp: int
+) -> None:
+    """Stands for the open batches until there are some."""
 
 
 class Burst:
@@ -97,7 +104,9 @@ class Burst:
         age = age_bucket = total_duration = total_age = 0
         task = lane.task
         assert task is not None  # noqa: S101 - this runs in it
-        flush, share = _NONE_YET, _NOTHING
+        flush: Flush | None = None
+        share = _NOTHING
+        append: Callable[[bytes | None, bytes | None, Headers, int], None] = _append_nowhere
         lane.partition = partition
         self.register()
         leaves, ready = True, self._ready
@@ -148,15 +157,16 @@ class Burst:
                     except RecordError as raised:
                         result, error = None, raised
                         break
-                    if outbox.open is not flush:
+                    if flush is None or outbox.open is not flush:
                         flush = outbox.open or outbox.begin()
-                        share = flush.share(partition)
-                    outbox.put(flush, target, key, encoded, headers, record.timestamp)
+                        share, append = flush.share(partition), flush.batches_for(target).append
+                    append(key, encoded, headers, record.timestamp)
                     metrics.processed += 1
                 elif result is None:
-                    if outbox.open is not flush:
+                    if flush is None or outbox.open is not flush:
                         flush = outbox.open or outbox.begin()
                         share = flush.share(partition)
+                        append = flush.batches_for(target).append if target else append
                     metrics.filtered += 1
                 else:
                     break

@@ -9,14 +9,14 @@ from typing import Any, TypeAlias
 from streamapp.errors import EncodeError
 from streamapp.policies.describe import describe
 from streamapp.record import Headers
-from streamapp.runtime.target import Target
+from streamapp.runtime.output_topic import OutputTopic
 from streamapp.serialisation import Codec
 
 Encode: TypeAlias = Callable[[Any, bytes | None, Headers], bytes]
 """Value, key and headers of an output to the bytes of its value."""
 
 
-def encoder_for(codec: Codec[Any], target: Target) -> Encode:
+def encoder_for(codec: Codec[Any], target: OutputTopic) -> Encode:
     """What encodes the outputs for one topic and refuses those that the topic would not take.
 
     The function raises `RecordError`: the value cannot be written, the topic needs a key and there

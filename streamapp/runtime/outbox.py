@@ -1,6 +1,6 @@
 """The outbox: the one place where outputs and dead letters leave a segment.
 
-Hot path: `put` is called once for each output.
+Hot path: `Flush.batches_for` gives what outputs are appended to.
 
 Outputs are appended to one batch for each output partition; the batches that are open at one time
 make a flush, and a flush is sent whole. When all its batches are acknowledged, the records it was
@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from streamapp.brokers.protocols import BatchBuilder
+from streamapp.brokers.topic_batches import TopicBatches
 from streamapp.errors import BrokerError, StreamappError
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
-from streamapp.record import Headers
 from streamapp.runtime.config import Environment
+from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Partition
-from streamapp.runtime.target import Target
+from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.work import Work
 
 MAX_UNACKNOWLEDGED_FLUSHES = 2
@@ -39,18 +39,17 @@ class Flush:
     """Batches that are sent together, and the records they were made of.
 
     Attributes:
-        sealed: full batches, in the order in which they were filled.
-        touched: topics with an open batch, in the order in which they came up.
+        batches: the batches of each topic.
         shares: the records, by input partition.
         outputs: output records by where they go.
         dead_letters: which stage's records went to its dead letters, and why.
         unacknowledged: batches sent or to be sent, less those acknowledged.
     """
 
-    sealed: list[tuple[Target, int, BatchBuilder]] = field(default_factory=list)
-    touched: dict[Target, None] = field(default_factory=dict)
+    producer: SharedProducer
+    batches: dict[OutputTopic, TopicBatches] = field(default_factory=dict)
     shares: dict[Partition, Share] = field(default_factory=dict)
-    outputs: defaultdict[Target, int] = field(default_factory=lambda: defaultdict(int))
+    outputs: defaultdict[OutputTopic, int] = field(default_factory=lambda: defaultdict(int))
     dead_letters: list[tuple[StageMetrics, DeadLetterReason]] = field(default_factory=list)
     unacknowledged: int = 0
 
@@ -58,6 +57,14 @@ class Flush:
     def records(self) -> int:
         """How many records it holds."""
         return sum([len(share.offsets) for share in self.shares.values()])
+
+    def batches_for(self, topic: OutputTopic) -> TopicBatches:
+        """The batches of this topic."""
+        batches = self.batches.get(topic)
+        if batches is None:
+            create = partial(self.producer.current.create_batch, topic.max_message_bytes)
+            batches = self.batches[topic] = TopicBatches(topic.partitioner, create)
+        return batches
 
     def share(self, partition: Partition) -> Share:
         """What it holds of this partition."""
@@ -110,38 +117,16 @@ class Outbox:
 
     def begin(self) -> Flush:
         """Open a flush; there is none open."""
-        flush = self.open = Flush()
+        flush = self.open = Flush(self._shared)
         asyncio.get_running_loop().call_later(self._linger_seconds, self._linger_over, flush)
         return flush
-
-    def put(
-        self,
-        flush: Flush,
-        target: Target,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-        timestamp: int,
-    ) -> None:
-        """Append an output to the batch of its partition."""
-        partition = target.keyed.get(key)
-        if partition is None:
-            partition = target.partition_for(key)
-        batch = target.open[partition]
-        if batch is None:
-            batch = target.open[partition] = self._new_batch(target)
-            flush.touched[target] = None
-        if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-            flush.sealed.append((target, partition, batch))
-            batch = target.open[partition] = self._new_batch(target)
-            batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
 
     def add(self, work: Work) -> None:
         """Take over the outputs of a record that has ended."""
         flush = self.open or self.begin()
         record = work.record
         for target, key, value, headers in work.outputs or ():
-            self.put(flush, target, key, value, headers, record.timestamp)
+            flush.batches_for(target).append(key, value, headers, record.timestamp)
         share = flush.share(work.partition)
         share.offsets.append(record.offset)
         share.value_bytes += len(record.value or b"")
@@ -181,9 +166,6 @@ class Outbox:
         if flush is self.open:
             self.hurry()
 
-    def _new_batch(self, target: Target) -> BatchBuilder:
-        return self._shared.current.create_batch(target.max_message_bytes)
-
     def _due(self) -> bool:
         flush = self.open
         if flush is None or self._failed or len(self._outstanding) >= MAX_UNACKNOWLEDGED_FLUSHES:
@@ -196,16 +178,15 @@ class Outbox:
         assert flush is not None  # noqa: S101 - the callers have looked
         self.open = None
         self._hurry = False
-        for target in flush.touched:
-            for partition, batch in enumerate(target.open):
-                if batch is not None:
-                    flush.sealed.append((target, partition, batch))
-            target.open = [None] * target.partitions
-            target.turn()
         return flush
 
     async def _send(self, flush: Flush) -> None:
-        batches, flush.sealed = flush.sealed, []
+        batches = [
+            (topic, partition, batch)
+            for topic, own in flush.batches.items()
+            for partition, batch in own.take()
+        ]
+        flush.batches = {}
         # One more than there are batches, so that the last acknowledgement cannot come before
         # the last batch is sent.
         flush.unacknowledged = len(batches) + 1
@@ -214,11 +195,11 @@ class Outbox:
         )
         try:
             async with asyncio.timeout(self._delivery_timeout_seconds):
-                for target, partition, batch in batches:
+                for topic, partition, batch in batches:
                     if flush not in self._outstanding:
                         return  # given up meanwhile: its records are delivered again
-                    flush.outputs[target] += batch.record_count()
-                    future = await self._shared.current.send_batch(batch, target.name, partition)
+                    flush.outputs[topic] += batch.record_count()
+                    future = await self._shared.current.send_batch(batch, topic.name, partition)
                     future.add_done_callback(partial(self._acknowledged, flush))
         except (StreamappError, TimeoutError) as error:
             self._fail(flush, error)

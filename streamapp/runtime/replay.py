@@ -11,7 +11,7 @@ from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.config import Environment
 from streamapp.runtime.in_flight import InFlight
 from streamapp.runtime.intake import Intake
-from streamapp.runtime.target import Target
+from streamapp.runtime.output_topic import OutputTopic
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Replay:
         assignment: Assignment,
         intake: Intake,
         in_flight: InFlight,
-        targets: Collection[Target],
+        targets: Collection[OutputTopic],
         environment: Environment,
     ) -> None:
         self._assignment = assignment

@@ -23,11 +23,11 @@ from streamapp.runtime.intake import Intake
 from streamapp.runtime.lag import LagWatch
 from streamapp.runtime.lanes import Lanes
 from streamapp.runtime.membership import Membership
+from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.ready import ReadyQueue
 from streamapp.runtime.replay import Replay
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
-from streamapp.runtime.target import Target
 from streamapp.runtime.work import Work
 
 log = logging.getLogger(__name__)
@@ -269,12 +269,12 @@ def _compiled(
     topics: Mapping[str, TopicDescription],
     metrics: tuple[StageMetrics, ...],
     threads: Executor,
-) -> tuple[tuple[StepRunner, ...], list[Target]]:
+) -> tuple[tuple[StepRunner, ...], list[OutputTopic]]:
     """The steps of a segment, and the topics that they write to."""
     steps: list[StepRunner] = []
-    targets: list[Target] = []
+    targets: list[OutputTopic] = []
     for i, (step, own) in enumerate(zip(segment.steps, metrics, strict=True)):
-        by_name = {name: Target(topics[name], own) for name in step.written_topics()}
+        by_name = {name: OutputTopic(topics[name], own) for name in step.written_topics()}
         steps.append(StepRunner(segment, i, by_name, own, threads))
         targets += by_name.values()
     return tuple(steps), targets

@@ -17,7 +17,7 @@ from streamapp.pipeline.topology import Segment
 from streamapp.policies.describe import describe
 from streamapp.record import Headers
 from streamapp.runtime.encoding import encoder_for
-from streamapp.runtime.target import Target
+from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.work import Item, Output, Work
 from streamapp.serialisation import Codec, codec_for
 from streamapp.topics.topic import Topic
@@ -44,7 +44,7 @@ class StepRunner:
         self,
         segment: Segment,
         index: int,
-        targets: Mapping[str, Target],
+        targets: Mapping[str, OutputTopic],
         metrics: StageMetrics,
         threads: Executor,
     ) -> None:

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 from streamapp.record import Headers, Record
+from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Partition
-from streamapp.runtime.target import Target
 
 
 class Item:
@@ -31,7 +31,7 @@ class Item:
         self.headers = headers
 
 
-Output: TypeAlias = tuple[Target, bytes | None, bytes | None, Headers]
+Output: TypeAlias = tuple[OutputTopic, bytes | None, bytes | None, Headers]
 """An encoded record on its way to a topic: target, key, value, headers.
 
 A bare tuple, because a named one takes five times as long to make.

@@ -18,7 +18,7 @@ from benchmarks.hot_path_cost import (
     read_budget,
 )
 from benchmarks.streamapp_stage import AGENTS
-from streamapp.brokers.kafka.batch import KafkaBatch
+from streamapp.brokers.topic_batches import TopicBatches
 
 RENEW = "`python -m benchmarks.hot_path_cost --write` renews the budget"
 
@@ -57,14 +57,14 @@ def a_labelled_metric(key: bytes | None) -> None:
 
 def instructions_with(added: Callable[[bytes | None], None]) -> float:
     """Instructions for each record when each record's output does this as well."""
-    original = KafkaBatch.append
+    original = TopicBatches.append
 
-    def append(self: KafkaBatch, **record: Any) -> object | None:
-        added(record["key"])
-        return original(self, **record)
+    def append(self: TopicBatches, key: bytes | None, *rest: Any) -> None:
+        added(key)
+        original(self, key, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(KafkaBatch, "append", append)
+        patch.setattr(TopicBatches, "append", append)
         return count_instructions_of_a_record("sync")
 
 

@@ -79,11 +79,11 @@ def dead_letter_not_awaited() -> AbstractContextManager[None]:
     original = Outbox._send
 
     async def send(outbox: Outbox, flush: Flush) -> None:
-        letters = [batch for batch in flush.sealed if batch[0].name.endswith(".dlq")]
-        flush.sealed = [batch for batch in flush.sealed if batch not in letters]
-        for target, partition, batch in letters:
+        letters = [topic for topic in flush.batches if topic.name.endswith(".dlq")]
+        taken = [(topic.name, *one) for topic in letters for one in flush.batches.pop(topic).take()]
+        for name, partition, batch in taken:
             try:
-                future = await outbox._shared.current.send_batch(batch, target.name, partition)
+                future = await outbox._shared.current.send_batch(batch, name, partition)
                 future.add_done_callback(lambda done: done.cancelled() or done.exception())
             except BrokerError:
                 pass

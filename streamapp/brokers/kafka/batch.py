@@ -1,11 +1,12 @@
 """A batch on its way into one partition, encoded by aiokafka.
 
-Hot path: `append` runs for each record; the encoder behind it is compiled.
+Hot path: `appender` runs for each record; it is compiled.
 """
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
+from streamapp.brokers.protocols import Append
 from streamapp.record import Headers
 
 
@@ -15,6 +16,12 @@ class KafkaBatch(BatchBuilder):  # type: ignore[misc]  # untyped base
     def __init__(self, max_bytes: int) -> None:
         # Uncompressed: what does not get smaller would get larger, and over its topic's limit.
         super().__init__(max_bytes, DefaultRecordBatch.CODEC_NONE)
+        self.appender: Append = self._builder.append  # compiled: nothing of Python is between
+
+    def seal(self, records: int) -> None:
+        """Take no more records; so many went through `appender`."""
+        self._relative_offset = records
+        self.close()
 
     def append(
         self,

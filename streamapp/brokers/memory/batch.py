@@ -1,6 +1,6 @@
 """A batch on its way into one partition, sized as Kafka's v2 format encodes it.
 
-Hot path: `MemoryBatch.append` runs for each record. Nothing is encoded; the size is counted, so
+Hot path: `MemoryBatch.appender` runs for each record. Nothing is encoded; the size is counted, so
 that limits bite exactly where they would on Kafka (https://kafka.apache.org/documentation/#recordbatch).
 """
 
@@ -48,6 +48,23 @@ class MemoryBatch:
         headers: Headers = (),
     ) -> object | None:
         """Append a record; `None` means that the batch is full and the record is not in it."""
+        return self.appender(len(self.entries), timestamp, key, value, headers)
+
+    def seal(self, records: int) -> None:
+        """Take no more records; so many went through `appender`."""
+        if records != len(self.entries):
+            raise ValueError(f"{len(self.entries)} records were appended, not {records}")
+        self.close()
+
+    def appender(
+        self,
+        _place: int,
+        timestamp: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+    ) -> object | None:
+        """Append a record at its place; `None` means that the batch is full."""
         if self._closed:
             return None
         entries = self.entries

@@ -8,9 +8,9 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import StoredRecord, TopicPartition
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.outbox import Outbox
+from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import SharedProducer
-from streamapp.runtime.target import Target
 from streamapp.runtime.work import Work
 from tests.hand_clock import HandClock
 from tests.unit.runtime.faults import FaultyBroker, until
@@ -29,7 +29,7 @@ async def test_an_output_leaves_after_its_linger_though_the_clock_is_a_tick_behi
     outbox = Outbox(environment, on_finished=lambda _flush: None, on_failed=fail)
     sending = asyncio.create_task(outbox.run())
     topics = await broker.admin().describe_topics(["a-out"])
-    target = Target(topics["a-out"], StageMetrics("a", "stage", "a-in"))
+    target = OutputTopic(topics["a-out"], StageMetrics("a", "stage", "a-in"))
 
     work = Work(
         StoredRecord("a-in", 0, 0, 0, b"k", b"1"), Partition(TopicPartition("a-in", 0)), b"k"

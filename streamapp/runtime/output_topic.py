@@ -1,16 +1,10 @@
-"""A topic that a segment writes to: its partitions, its limit, its open batches.
+"""A topic that a segment writes to: its partitions and its limits."""
 
-Hot path: `keyed` is looked at for each output.
-"""
-
-from streamapp.brokers.partitioner import partition_for
-from streamapp.brokers.protocols import BatchBuilder, TopicDescription
+from streamapp.brokers.partitioner import Partitioner
+from streamapp.brokers.protocols import TopicDescription
 from streamapp.errors import EncodeError, RecordTooLargeError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import Headers
-
-MAX_CACHED_KEYS = 65_536
-"""Keys whose partition is remembered for each topic; then the cache starts anew."""
 
 _BATCH_OVERHEAD_BYTES = 61 + 36
 """Header of a version 2 batch, and the longest frame of its first record."""
@@ -19,29 +13,24 @@ _HEADER_OVERHEAD_BYTES = 10
 """Longest length fields of one record header."""
 
 
-class Target:
+class OutputTopic:
     """One output or dead-letter topic of one stage.
 
     Attributes:
         metrics: counters of the stage.
         name: the topic.
-        partitions: how many it has.
         needs_keys: whether a record without a key is refused, and its whole batch with it.
         max_message_bytes: largest batch it takes, and so the largest record.
         roomy_bytes: size of key and value up to which only headers could be too much.
-        open: the batch being filled for each partition.
-        keyed: partitions of the keys that were seen last.
+        partitioner: places records in its partitions.
     """
 
     __slots__ = (
-        "_keyless",
-        "keyed",
         "max_message_bytes",
         "metrics",
         "name",
         "needs_keys",
-        "open",
-        "partitions",
+        "partitioner",
         "roomy_bytes",
     )
 
@@ -49,33 +38,14 @@ class Target:
         self.metrics = metrics
         metrics.records_out[topic.name] = 0
         self.name = topic.name
-        self.partitions = partitions = topic.partitions
+        self.partitioner = Partitioner(topic.partitions)
         self.describe(topic)
-        self.open: list[BatchBuilder | None] = [None] * partitions
-        self.keyed: dict[bytes | None, int] = {}  # never holds None, which goes in turns
-        self._keyless = 0
 
     def describe(self, topic: TopicDescription) -> None:
         """Set what the topic takes now."""
         self.needs_keys = topic.needs_keys
         self.max_message_bytes = topic.max_message_bytes
         self.roomy_bytes = topic.max_message_bytes // 2
-
-    def partition_for(self, key: bytes | None) -> int:
-        """Partition of a key that is not in `keyed`, as Kafka's default partitioner has it.
-
-        Records without a key stay together until `turn`, so that they make whole batches.
-        """
-        if key is None:
-            return self._keyless
-        if len(self.keyed) >= MAX_CACHED_KEYS:
-            self.keyed.clear()
-        partition = self.keyed[key] = partition_for(key, self.partitions)
-        return partition
-
-    def turn(self) -> None:
-        """Let the next records without a key go to the next partition."""
-        self._keyless = (self._keyless + 1) % self.partitions
 
     def check(self, key: bytes | None, value: bytes, headers: Headers) -> None:
         """Refuse an output that the broker would not take.
