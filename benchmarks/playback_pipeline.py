@@ -19,9 +19,12 @@ def topology_of(job: Job) -> Topology:
     segments = []
     for segment in topology.segments:
         first = segment is topology.segments[0]
-        source = job.source if first else _own(job, segment.source)
+        sources = tuple(
+            dataclasses.replace(source, topic=job.source if first else _own(job, source.topic))
+            for source in segment.sources
+        )
         steps = tuple(_own_topics(job, step) for step in segment.steps)
-        segments.append(Segment(job.group, source, steps))
+        segments.append(Segment(job.group, sources, steps))
     return Topology(job.group, tuple(segments))
 
 

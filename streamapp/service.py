@@ -64,7 +64,7 @@ class Service:
                 StageMetrics(
                     segment.pipeline,
                     step.stage.stage_id,
-                    segment.source,
+                    ", ".join(segment.source_topics),
                     fused_to=segment.name if i else None,
                 )
                 for i, step in enumerate(segment.steps)
@@ -180,7 +180,7 @@ class Service:
     async def _describe_topics(self, admin: Admin) -> Mapping[str, TopicDescription]:
         names: dict[str, None] = {}
         for segment in self._segments():
-            names[segment.source] = None
+            names.update(dict.fromkeys(segment.source_topics))
             names.update(dict.fromkeys(segment.written_topics()))
         found = await admin.describe_topics(list(names))
         if missing := [name for name in names if name not in found]:

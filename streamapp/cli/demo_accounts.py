@@ -83,9 +83,10 @@ class Accounts:
             return True
         for segment in self._topology.segments:
             committed = await self._admin.committed_offsets(segment.group)
-            ends = await self._admin.end_offsets(await self._partitions_of(segment.source))
-            if any(end > _offset(committed.get(name)) for name, end in ends.items()):
-                return False
+            for topic in segment.source_topics:
+                ends = await self._admin.end_offsets(await self._partitions_of(topic))
+                if any(end > _offset(committed.get(name)) for name, end in ends.items()):
+                    return False
         return True
 
     @asynccontextmanager

@@ -59,7 +59,9 @@ def _dead_letter_limits(topology: Topology, limits: Mapping[str, int]) -> dict[s
     """Smallest allowed limit of each dead-letter topic; several stages may share a topic."""
     needed: dict[str, int] = {}
     for segment in topology.segments:
-        source = limits.get(segment.source, DEFAULT_MAX_MESSAGE_BYTES)
+        source = max(
+            limits.get(topic, DEFAULT_MAX_MESSAGE_BYTES) for topic in segment.source_topics
+        )
         for step in segment.steps:
             limit = source + DEAD_LETTER_EXTRA_BYTES
             needed[step.dead_letters] = max(limit, needed.get(step.dead_letters, 0))

@@ -47,18 +47,31 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A topic that a segment reads.
+
+    Attributes:
+        topic: its name.
+        codec: codec of its values; they decode to what the first step takes.
+    """
+
+    topic: str
+    codec: Codec[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A step and the steps fused to it: what one consumer group reads, works on and commits.
 
     Attributes:
         pipeline: name of the pipeline.
-        source: topic that it reads.
+        sources: topics that it reads, at least one.
         steps: at least one; the steps after the first are fused to it.
         renamed_from: former name of the first stage; `None` if it was not renamed.
     """
 
     pipeline: str
-    source: str
+    sources: tuple[Source, ...]
     steps: tuple[Step, ...]
     renamed_from: str | None = None
 
@@ -71,6 +84,11 @@ class Segment:
     def group(self) -> str:
         """Consumer group."""
         return f"{self.pipeline}.{self.name}"
+
+    @property
+    def source_topics(self) -> tuple[str, ...]:
+        """Names of the topics that it reads."""
+        return tuple(source.topic for source in self.sources)
 
     def written_topics(self) -> Iterator[str]:
         """Names of all topics that it writes to."""
@@ -94,7 +112,7 @@ class Topology:
         """Names of all topics that the pipeline reads or writes, without repetition."""
         names: dict[str, None] = {}
         for segment in self.segments:
-            names[segment.source] = None
+            names.update(dict.fromkeys(segment.source_topics))
             names.update(dict.fromkeys(segment.written_topics()))
         return tuple(names)
 
@@ -121,7 +139,8 @@ def build(pipeline: Pipeline[Any, Any]) -> Topology:
         steps.append(step)
         renamed_from = renamed_from if declared.fused else declared.renamed_from
         if following is None or not following.fused:
-            segments.append(Segment(pipeline.name, source.name, tuple(steps), renamed_from))
+            sources = (Source(source.name, steps[0].codec),)
+            segments.append(Segment(pipeline.name, sources, tuple(steps), renamed_from))
             steps = []
             source = step.output or source
     topology = Topology(pipeline.name, tuple(segments))
@@ -255,7 +274,7 @@ def _check_loops(topology: Topology) -> None:
     """Refuse a segment that writes to its own source or an earlier one: an endless loop."""
     read: set[str] = set()
     for segment in topology.segments:
-        read.add(segment.source)
+        read.update(segment.source_topics)
         if loop := read.intersection(segment.written_topics()):
             raise PipelineError(
                 f"pipeline {topology.pipeline!r}, stage {segment.name!r} writes to the topic"

@@ -84,9 +84,12 @@ async def settle(admin: Admin, renames: Renames) -> None:
             orphan.group,
         )
     for segment in renames.unexplained:
-        topics = await admin.describe_topics([segment.source])
-        count = topics[segment.source].partitions
-        places = [TopicPartition(segment.source, i) for i in range(count)]
+        topics = await admin.describe_topics(segment.source_topics)
+        places = [
+            TopicPartition(name, i)
+            for name in segment.source_topics
+            for i in range(topics[name].partitions)
+        ]
         beginnings = await admin.beginning_offsets(places)
         await _start_at(admin, segment, {p: CommittedOffset(beginnings[p]) for p in places})
         log.info("stage %s of %s starts anew", segment.name, segment.pipeline)
@@ -116,7 +119,9 @@ def _taken_over(
 def _unexplained(segments: Sequence[Segment], orphans: Sequence[Orphan]) -> str:
     several = len(segments) > 1
     new = ", ".join(repr(segment.name) for segment in segments)
-    sources = ", ".join(dict.fromkeys(repr(segment.source) for segment in segments))
+    sources = ", ".join(
+        dict.fromkeys(repr(topic) for segment in segments for topic in segment.source_topics)
+    )
     known = "; ".join(f"{orphan.stage!r} ({_traces(orphan)})" for orphan in orphans)
     for segment in segments:
         if segment.renamed_from:

@@ -89,10 +89,11 @@ class Burst:
         """
         step, partition = self._step, chunk.partition
         outbox = self._delivery.outbox(partition)
-        decode, function, is_async = step.decode, step.agent.function, step.agent.is_async
-        plain = step.agent.plain
+        decode, agent = step.decoders[partition.name.topic], step.agent
+        function, is_async = agent.function, agent.is_async
+        plain = agent.plain
         target, encode = step.outlets.get(None, (None, None))
-        with_context, by_key = step.agent.takes_context, self._by_key
+        with_context, by_key = agent.takes_context, self._by_key
         holders = self._ready.holders(partition)
         metrics: StageMetrics = step.metrics
         durations, ages = metrics.attempt_duration, metrics.age

@@ -256,7 +256,7 @@ class SegmentRunner:
 def _consumer_config(segment: Segment, environment: Environment) -> ConsumerConfig:
     return ConsumerConfig(
         group=segment.group,
-        topics=(segment.source,),
+        topics=segment.source_topics,
         max_prefetch_bytes=segment.steps[0].stage.config.max_in_flight_bytes,
         rebalance_timeout_seconds=2 * environment.config.revoke_drain_seconds + 10,
         session_timeout_seconds=environment.config.session_timeout_seconds,

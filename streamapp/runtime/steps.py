@@ -29,7 +29,8 @@ class StepRunner:
     Attributes:
         index: place in the segment.
         agent: how the agent is called.
-        decode: bytes to what the agent takes.
+        decoders: bytes to what the agent takes, by the topic that they were read from; only the
+            first step of a segment has some.
         outlets: topic and encoder of outputs by the route that they name; `None` names the stage's
             own output, which is missing where a fused step takes it, or where there is none.
         stage_id: name of the stage.
@@ -56,7 +57,8 @@ class StepRunner:
         self.policy = config.policy
         self.timeout_seconds = config.timeout_seconds
         self.codec = step.codec
-        self.decode = step.codec.decode
+        sources = segment.sources if index == 0 else ()
+        self.decoders = {source.topic: source.codec.decode for source in sources}
         self.metrics = metrics
         self.dead_letters = targets[step.dead_letters]
         self._is_last = index == len(segment.steps) - 1
@@ -134,7 +136,7 @@ class StepRunner:
     def _load(self, work: Work) -> Any:
         value = work.record.value
         try:
-            return self.decode(value)  # type: ignore[arg-type]  # None raises, and is told apart
+            return self.decoders[work.partition.name.topic](value)  # type: ignore[arg-type]  # None raises, and is told apart
         except Exception as error:
             failure = self.undecodable(value, error)
             if failure is error:

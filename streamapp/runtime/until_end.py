@@ -37,8 +37,11 @@ async def run_until_end(
         clock: waits between looks.
     """
     for runner in runners:
-        source = runner.segment.source
-        names = [TopicPartition(source, i) for i in range(partitions[source])]
+        names = [
+            TopicPartition(topic, i)
+            for topic in runner.segment.source_topics
+            for i in range(partitions[topic])
+        ]
         ends = await _answer(partial(admin.end_offsets, names), clock)
         beginnings = await _answer(partial(admin.beginning_offsets, names), clock)
         runner.end_at(ends)

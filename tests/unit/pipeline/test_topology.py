@@ -52,7 +52,7 @@ SOURCE = Topic("raw", Raw)
 
 def test_stages_have_a_topic_between_them_and_a_group_each() -> None:
     topology = build(Pipeline("p", source=SOURCE).stage(clean).stage(enrich).sink("rich"))
-    assert [(s.group, s.source) for s in topology.segments] == [
+    assert [(s.group, *s.source_topics) for s in topology.segments] == [
         ("p.clean", "raw"),
         ("p.enrich", "p.clean"),
     ]
