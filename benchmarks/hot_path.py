@@ -1,25 +1,30 @@
 """What the runtime costs for each record, without a broker: microseconds of one core.
 
-`python -m benchmarks.hot_path [sync async dict]` runs a segment as a worker does, on real record
-objects and with real batches; only the sockets are missing. Beside it stands the hand-written loop
-on the same records. The least of several rounds is shown, because noise only ever adds.
+`python -m benchmarks.hot_path [sync async dict]` runs a segment as a worker does, on bytes as a
+broker sends them and with real batches; only the sockets are missing. Beside it stands the
+hand-written loop on the same records. The least of several rounds is shown, because noise only
+ever adds.
 """
 
 import argparse
 import asyncio
 import random
+import struct
 import time
-from collections.abc import Collection, Mapping, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from aiokafka import ConsumerRecord
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 
 from benchmarks import load
 from benchmarks.hand_loop import HANDLERS, OutputBatches
 from benchmarks.measure import BATCH_RECORDS, MAX_BATCH_BYTES, PARTITIONS, Job
 from benchmarks.streamapp_stage import AGENTS, pipeline_of
+from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.kafka.batch import KafkaBatch
+from streamapp.brokers.kafka.fetches import UnpackedRecords
 from streamapp.brokers.partitioner import partition_for
 from streamapp.brokers.protocols import (
     Admin,
@@ -27,6 +32,7 @@ from streamapp.brokers.protocols import (
     CommittedOffset,
     Consumer,
     ConsumerConfig,
+    FetchedRecords,
     Producer,
     ProducerConfig,
     RebalanceListener,
@@ -35,21 +41,30 @@ from streamapp.brokers.protocols import (
 from streamapp.clock import Clock, SystemClock
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.topology import build
-from streamapp.record import Record, TopicPartition
+from streamapp.record import TopicPartition
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.segment import SegmentRunner
 
-Log = dict[TopicPartition, list[Any]]
+Log = dict[TopicPartition, bytes]
+"""The log of each partition, as a broker sends it."""
+
+LOG_BATCH_RECORDS = 500
 
 
 class LocalConsumer:
-    """Hands out records that are there already; says when all are committed."""
+    """Hands out records that are there already; says when all are committed.
+
+    What was sent is parsed as the Kafka consumer does it: in whole batches where somebody listens,
+    by the client's own iterator for the loop.
+    """
 
     def __init__(self, log: Log, listener: RebalanceListener | None) -> None:
         self._listener = listener
-        self._left = {name: iter(records) for name, records in log.items()}
-        self._ends = {name: len(records) for name, records in log.items()}
+        packed = {name: packed_records(name, sent) for name, sent in log.items()}
+        self._packed = packed
+        self._unpacked = {name: UnpackedRecords(records) for name, records in packed.items()}
+        self._ends = {name: end_of(sent) for name, sent in log.items()}
         self._committed: dict[TopicPartition, int] = {}
         self.done = asyncio.Event()
 
@@ -63,18 +78,26 @@ class LocalConsumer:
 
     async def fetch(
         self, partitions: Collection[TopicPartition], *, max_records: int, timeout_seconds: float
-    ) -> Mapping[TopicPartition, Sequence[Record]]:
+    ) -> Mapping[TopicPartition, FetchedRecords]:
         """The next records of each partition."""
         await asyncio.sleep(0 if partitions else timeout_seconds)
-        found: dict[TopicPartition, Sequence[Record]] = {}
+        found: dict[TopicPartition, FetchedRecords] = {}
         for name in partitions:
-            # As from the network, each record is a new object.
-            chunk = islice(self._left[name], max_records // PARTITIONS)
-            records = [ConsumerRecord(*fields) for fields in chunk]
+            records = self._take(name, max_records // PARTITIONS)
             if records:
-                found[name] = cast("Sequence[Record]", records)
+                found[name] = FetchedList(records)
         if not found:
             await asyncio.sleep(0.001)
+        return found
+
+    def _take(self, name: TopicPartition, count: int) -> list[Any]:
+        if self._listener is not None:
+            return self._unpacked[name].take(count)
+        found = []
+        for record in self._packed[name]:  # as the client's getmany does
+            found.append(record)
+            if len(found) >= count:
+                break
         return found
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
@@ -142,15 +165,39 @@ class LocalBroker:
 
 
 def make_log(records: int, keys: int = load.KEYS) -> Log:
-    """Fields of `records` purchases, by partition."""
-    log: Log = {TopicPartition("source", i): [] for i in range(PARTITIONS)}
-    now_ms = int(time.time() * 1000)
+    """The bytes of `records` purchases, by partition."""
+    own: dict[TopicPartition, list[tuple[bytes, bytes]]] = {
+        TopicPartition("source", i): [] for i in range(PARTITIONS)
+    }
     for key, value in load.purchases(records, keys=keys):
-        partition = partition_for(key, PARTITIONS)
-        own = log[TopicPartition("source", partition)]
-        sizes = (len(key), len(value))
-        own.append(("source", partition, len(own), now_ms, 0, key, value, None, *sizes, ()))
-    return log
+        own[TopicPartition("source", partition_for(key, PARTITIONS))].append((key, value))
+    return {name: b"".join(batches_of(pairs)) for name, pairs in own.items()}
+
+
+def batches_of(pairs: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    """Record batches with these keys and values, as they stand in a log."""
+    now_ms = int(time.time() * 1000)
+    for first in range(0, len(pairs), LOG_BATCH_RECORDS):
+        builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 30)
+        for place, (key, value) in enumerate(pairs[first : first + LOG_BATCH_RECORDS]):
+            builder.append(place, now_ms, key, value, [])
+        batch = bytearray(builder.build())
+        struct.pack_into(">q", batch, 0, first)  # the broker sets the base offset
+        yield bytes(batch)
+
+
+def packed_records(name: TopicPartition, sent: bytes) -> PartitionRecords:
+    """What the client makes of a response."""
+    return PartitionRecords(name, MemoryRecords(sent), None, 0, None, None, True, READ_COMMITTED)  # noqa: FBT003 - the client's
+
+
+def end_of(sent: bytes) -> int:
+    """Offset after the last record of a log."""
+    records, end = MemoryRecords(sent), 0
+    while records.has_next():
+        batch = records.next_batch()
+        end = end if batch is None else batch.next_offset
+    return end
 
 
 async def run_hand_loop(log: Log, mode: str) -> None:
@@ -192,7 +239,7 @@ async def run_segment(log: Log, mode: str, clock: Clock | None = None) -> None:
 
 def microseconds(log: Log, mode: str, rounds: int) -> tuple[float, float]:
     """CPU time for each record, loop and segment in turns, of the best round of each."""
-    records = sum(map(len, log.values()))
+    records = sum(map(end_of, log.values()))
     spent: dict[Any, list[float]] = {run_hand_loop: [], run_segment: []}
     for _ in range(rounds):
         for run, times in spent.items():

@@ -18,17 +18,10 @@ class TopicPartition(NamedTuple):
 class Record(Protocol):
     """What a consumer hands out: read-only for everybody.
 
-    A protocol, so that the record objects of the Kafka client are used as they come: copying
-    every record into a class of our own would cost as much as reading it from the socket.
+    A protocol, so that what the Kafka client's compiled parser made is used as it comes: copying
+    every record into a class of our own would cost as much as reading it from the socket. Where a
+    record was read is known of the set that it was fetched in, once for all of them.
     """
-
-    @property
-    def topic(self) -> str:
-        """Topic that the record was read from."""
-
-    @property
-    def partition(self) -> int:
-        """Partition that the record was read from."""
 
     @property
     def offset(self) -> int:
@@ -36,7 +29,7 @@ class Record(Protocol):
 
     @property
     def timestamp(self) -> int:
-        """Milliseconds since the epoch, as the producer or the broker set it."""
+        """Milliseconds since the epoch, as the producer or the broker set it; -1 without one."""
 
     @property
     def key(self) -> bytes | None:
@@ -55,8 +48,6 @@ class Record(Protocol):
 class StoredRecord:
     """A record as a value of our own: what the memory broker stores and tests build."""
 
-    topic: str
-    partition: int
     offset: int
     timestamp: int
     key: bytes | None

@@ -5,7 +5,7 @@ Every call may raise `streamapp.errors.BrokerError`; a call that waits takes its
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -120,6 +120,36 @@ class RebalanceListener(Protocol):
         """These partitions are now read by this member."""
 
 
+class FetchedRecords(Protocol):
+    """Records of one partition that were fetched together, in the order of their offsets.
+
+    What the runtime asks of many records it asks of a slice: `first` to `last`, the last left out,
+    are places in this set.
+    """
+
+    @property
+    def offsets(self) -> Sequence[int]:
+        """Their offsets, rising."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Record]: ...
+
+    def __getitem__(self, index: int) -> Record: ...
+
+    def value_bytes(self, first: int, last: int) -> int:
+        """Bytes of their values."""
+
+    def timestamps(self, first: int, last: int) -> Sequence[int]:
+        """Their timestamps, in milliseconds since the epoch."""
+
+    def before(self, offset: int) -> "FetchedRecords":
+        """Those below this offset."""
+
+    def without(self, offsets: Collection[int]) -> "FetchedRecords":
+        """Those with other offsets."""
+
+
 class Consumer(Protocol):
     """A member of a consumer group, reading committed records only."""
 
@@ -138,7 +168,7 @@ class Consumer(Protocol):
         *,
         max_records: int,
         timeout_seconds: float,
-    ) -> Mapping[TopicPartition, Sequence[Record]]:
+    ) -> Mapping[TopicPartition, FetchedRecords]:
         """Records of these partitions only; what is prefetched of the others stays.
 
         With no partitions it waits for the timeout and still counts as a poll, so that a member

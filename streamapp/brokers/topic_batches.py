@@ -4,9 +4,10 @@ Hot path: `append` is called once for each output.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from streamapp.brokers.partitioner import Partitioner
-from streamapp.brokers.protocols import Append, BatchBuilder
+from streamapp.brokers.protocols import BatchBuilder
 from streamapp.record import Headers
 
 
@@ -18,53 +19,61 @@ class TopicBatches:
         create: makes an empty batch.
     """
 
-    __slots__ = ("_appends", "_batches", "_counts", "_create", "_full", "_keyed", "_partitioner")
+    __slots__ = ("_batches", "_create", "_filling", "_full", "_keyed", "_partitioner")
 
     def __init__(self, partitioner: Partitioner, create: Callable[[], BatchBuilder]) -> None:
         self._partitioner = partitioner
         self._keyed = partitioner.keyed
         self._create = create
-        partitions = partitioner.partitions
-        self._appends: list[Append | None] = [None] * partitions
-        self._counts = [0] * partitions
-        self._batches: list[BatchBuilder | None] = [None] * partitions
+        # For each partition what appends to its open batch, and the place of the next record in it.
+        self._filling: list[list[Any]] = [[_no_batch, 0] for _ in range(partitioner.partitions)]
+        self._batches: list[BatchBuilder | None] = [None] * partitioner.partitions
         self._full: list[tuple[int, BatchBuilder]] = []
 
     def append(
         self, key: bytes | None, value: bytes | None, headers: Headers, timestamp: int
     ) -> None:
-        """Add a record; it has been checked against the limits of the topic."""
+        """Add a record; it has been checked against the limits of the topic.
+
+        Args:
+            key: its bytes, or `None`.
+            value: its bytes, or `None` for a tombstone.
+            headers: a list where the broker is Kafka: its compiled builder takes nothing else.
+            timestamp: milliseconds since the epoch.
+        """
         partition = self._keyed.get(key)
         if partition is None:
             partition = self._partitioner.place(key)
-        if type(headers) is not list:
-            headers = list(headers)  # the compiled builder takes nothing else
-        append, place = self._appends[partition], self._counts[partition]
-        if append is None or append(place, timestamp, key, value, headers) is None:
-            self._begin(partition)(0, timestamp, key, value, headers)
-        self._counts[partition] += 1
+        append, place = filling = self._filling[partition]
+        if append(place, timestamp, key, value, headers) is None:
+            append, place = filling = self._begin(partition)
+            append(place, timestamp, key, value, headers)
+        filling[1] = place + 1
 
     def take(self) -> Sequence[tuple[int, BatchBuilder]]:
         """All batches with their partitions, those of one partition in the order they were filled.
 
         Nothing may be appended afterwards.
         """
-        for partition, batch in enumerate(self._batches):
-            if batch is not None:
-                self._seal(partition, batch)
+        for partition in range(len(self._batches)):
+            self._seal(partition)
         self._partitioner.turn()
         return self._full
 
-    def _begin(self, partition: int) -> Append:
-        """Begin a new batch; one that was full is kept."""
-        full = self._batches[partition]
-        if full is not None:
-            self._seal(partition, full)
+    def _begin(self, partition: int) -> list[Any]:
+        """Begin a new batch, and keep the one that is full."""
+        self._seal(partition)
         batch = self._batches[partition] = self._create()
-        self._counts[partition] = 0
-        append = self._appends[partition] = batch.appender
-        return append
+        filling = self._filling[partition] = [batch.appender, 0]
+        return filling
 
-    def _seal(self, partition: int, batch: BatchBuilder) -> None:
-        batch.seal(self._counts[partition])
-        self._full.append((partition, batch))
+    def _seal(self, partition: int) -> None:
+        """Keep the open batch of a partition, if there is one, to be taken."""
+        batch, self._batches[partition] = self._batches[partition], None
+        if batch is not None:
+            batch.seal(self._filling[partition][1])
+            self._full.append((partition, batch))
+
+
+def _no_batch(*_record: object) -> None:
+    """Stands for the batch of a partition until there is one: it is full."""

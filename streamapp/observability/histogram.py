@@ -4,6 +4,8 @@ Hot path: the runtime counts a duration for each record and attempt, so buckets 
 of a base unit and the bucket of a value is found without searching.
 """
 
+from collections.abc import Mapping
+
 
 class Histogram:
     """Counts of whole units in buckets whose bounds double.
@@ -34,6 +36,15 @@ class Histogram:
         bucket = units.bit_length()
         self.counts[bucket if bucket < self.last else self.last] += 1  # noqa: FURB136 - see above
         self.total += units
+
+    def observe_counted(self, counted: Mapping[int, int]) -> None:
+        """Count many values at once: how often each occurs, in units; below zero counts as zero."""
+        for value, count in counted.items():
+            if value > 0:
+                self.counts[min(value.bit_length(), self.last)] += count
+                self.total += value * count
+            else:
+                self.counts[0] += count
 
     def upper_bounds_seconds(self) -> list[float]:
         """Upper bound of every bucket but the last, which has none."""

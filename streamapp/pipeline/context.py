@@ -7,19 +7,22 @@ from datetime import UTC, datetime
 from streamapp.record import Record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would cost a record as much as its whole bookkeeping
 class Context:
-    """The record and the attempt; made only for agents with a second parameter.
+    """The record and the attempt, read-only; made only for agents with a second parameter.
 
     Attributes:
         pipeline_id: name of the pipeline.
         stage_id: name of the stage.
+        topic, partition: where the record was read.
         record: the record as it was read from the broker.
         attempt: 1 for the first attempt, 2 for the first retry.
     """
 
     pipeline_id: str
     stage_id: str
+    topic: str
+    partition: int
     record: Record
     attempt: int
 

@@ -18,7 +18,7 @@ class Keep(Enum):
 KEEP: Final = Keep.KEEP
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would make every output of an agent cost twice
 class Out(Generic[ValueT_co]):
     """A value with another key, other headers, or a declared route.
 

@@ -1,8 +1,9 @@
-"""A burst: first attempts on records of one chunk, one after the other.
+"""A burst: first attempts on the records of one chunk, one after the other.
 
 Hot path: everything here runs for each record, so it is one loop over local names, and the only
-module that does without small functions. Whatever is rare (an attempt that suspends or fails, more
-than one output, a fused step) leaves the loop and goes on in `attempts`.
+module that does without small functions. Whatever is rare (an attempt that fails, a list of
+outputs) leaves the loop and goes on in `attempts`. What is counted of each record (offsets, bytes,
+durations, ages, outcomes) is counted for a whole run of records at once, by `_book`.
 """
 
 import asyncio
@@ -11,53 +12,46 @@ from typing import Any
 
 from streamapp.clock import Clock
 from streamapp.errors import RecordError
-from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.observability.meter import observe_ages, observe_durations
 from streamapp.pipeline.context import Context
+from streamapp.pipeline.out import Out
 from streamapp.pipeline.stage import Ordering
-from streamapp.record import Headers
+from streamapp.record import Headers, Record
 from streamapp.runtime.attempts import NOT_OF_THE_AGENT, Attempts
 from streamapp.runtime.lane import Lane
-from streamapp.runtime.outbox import Flush, Share
 from streamapp.runtime.ready import Chunk
 from streamapp.runtime.steps import StepRunner
-from streamapp.runtime.work import Work
-
-WALL_SECONDS = 0.001
-"""How exact the age of a record is."""
+from streamapp.runtime.work import Item, Work
 
 WHOLE_PARTITION = b""
 """The order key of all records where a partition is worked on in its order."""
 
-
-_NOTHING = Share()
-
-
-def _append_nowhere(
-    _key: bytes | None, _value: bytes | None, _headers: Headers, _timestamp: int
-) -> None:
-    """Stands for the open batches until there are some."""
+Append = Callable[[bytes | None, bytes | None, Headers, int], None]
 
 
 class Burst:
-    """Works through chunks.
+    """Works through chunks; one of the `FirstAttempts`.
 
     While an attempt runs, nobody else does, unless it suspends: so a record holds its key only
-    from then on. `register` is called by whoever runs next, and makes the record known.
+    from then on. `register` is called by whoever runs next, makes that record known, and books
+    those that the lane has finished before it.
 
     Args:
-        step: the first step of the segment.
+        steps: the steps of the segment; plain ones that follow the first are part of the burst.
         ordering: which records wait for one another.
         attempts: takes over what leaves the loop.
         clock: measures attempts.
     """
 
     def __init__(
-        self, step: StepRunner, ordering: Ordering, attempts: Attempts, clock: Clock
+        self, steps: tuple[StepRunner, ...], ordering: Ordering, attempts: Attempts, clock: Clock
     ) -> None:
-        self._step = step
+        self._steps = steps
+        self._fused = () if any(step.agent.is_async for step in steps[1:]) else steps[1:]
+        self._marks_each = 1 + len(self._fused)
         self._by_key = ordering is Ordering.KEY
         self._whole = WHOLE_PARTITION if ordering is Ordering.PARTITION else None
-        self.attempts = attempts
+        self._attempts = attempts
         self._ready = attempts.ready
         self._delivery = attempts.delivery
         self._slice = attempts.slice
@@ -65,17 +59,14 @@ class Burst:
         self._current: Lane | None = None
 
     def register(self) -> None:
-        """Make the record known whose attempt has suspended, if there is one that is not."""
+        """Book what the current lane has finished, and make known which attempt has suspended."""
         lane, self._current = self._current, None
-        if lane is None or lane.record is None or lane.partition is None:
+        if lane is None or lane.chunk is None or lane.record is None:
             return
-        work = Work(lane.record, lane.partition, self._order_key(lane.record.key))
-        lane.work = work
-        lane.deadline = lane.started + self._step.timeout_seconds
-        self._ready.hold(work)
-
-    def _order_key(self, key: bytes | None) -> bytes | None:
-        return key if self._by_key else self._whole
+        self._book(lane, lane.place)
+        lane.work = self._work_on(lane.record, lane.chunk)
+        lane.deadline = lane.marks[-1] + self._steps[0].timeout_seconds
+        self._ready.hold(lane.work)
 
     async def run(  # noqa: C901, PLR0912, PLR0915 - hot path: no further call for each record
         self, lane: Lane, chunk: Chunk, started: float
@@ -87,112 +78,114 @@ class Burst:
             chunk: where records are taken from.
             started: monotonic seconds now.
         """
-        step, partition = self._step, chunk.partition
-        outbox = self._delivery.outbox(partition)
+        step, partition = self._steps[0], chunk.partition
         decode, agent = step.decoders[partition.name.topic], step.agent
-        function, is_async = agent.function, agent.is_async
-        plain = agent.plain
-        target, encode = step.outlets.get(None, (None, None))
-        with_context, by_key = agent.takes_context, self._by_key
-        holders = self._ready.holders(partition)
-        metrics: StageMetrics = step.metrics
-        durations, ages = metrics.attempt_duration, metrics.age
-        duration_counts, age_counts = durations.counts, ages.counts
-        last_duration, last_age = durations.last, ages.last
+        function, is_async, with_context = agent.function, agent.is_async, agent.takes_context
+        plain, fused = agent.plain, self._fused
+        last = self._steps[len(fused)]
+        outlet = last.outlets.get(None)
+        written = last.agent.plain if outlet is not None else None  # class of what is written
+        pipeline_id, stage_id = step.pipeline, step.stage_id
+        source, number = partition.name
+        holders, ready, by_key = self._ready.holders(partition), self._ready, self._by_key
         monotonic, slice_end = self._clock.monotonic, self._slice.end
-        wall_less_monotonic = self._clock.time() - started
-        wall_ms, wall_until, timestamp = 0, 0.0, -1
-        age = age_bucket = total_duration = total_age = 0
         task = lane.task
         assert task is not None  # noqa: S101 - this runs in it
-        flush: Flush | None = None
-        share = _NOTHING
-        append: Callable[[bytes | None, bytes | None, Headers, int], None] = _append_nowhere
-        lane.partition = partition
         self.register()
-        leaves, ready = True, self._ready
+        lane.begin(chunk, started)
+        marks, mark = lane.marks, lane.marks.append
+        append: Append | None = None
         work: Work | None = None
-        result: Any
-        for record in chunk.records:
+        item: Item | None = None
+        error: Exception | None = None
+        result: Any = None
+        unusual = is_async or fused
+        place, leaves = -1, True
+        for place, record in chunk.untaken:
             key = record.key
             if holders:
                 order_key = key if by_key else self._whole
                 if order_key is not None and (holder := holders.get(order_key)) is not None:
-                    self.attempts.wait_behind(holder, Work(record, partition, order_key))
+                    self._book(lane, place)
+                    self._attempts.wait_behind(holder, Work(record, partition, order_key))
                     continue
-            error: Exception | None = None
-            raw = record.value
             try:
-                value = decode(raw)  # type: ignore[arg-type]  # None raises, and is told apart
-            except NOT_OF_THE_AGENT:
-                raise
+                value = decode(record.value)  # type: ignore[arg-type]  # None raises, and is told apart
             except BaseException as raised:  # noqa: BLE001 - what a user's validator raises
-                result, error = None, step.undecodable(raw, self.attempts.as_failure(raised))
-            else:
-                try:
-                    if with_context:
-                        context = Context(step.pipeline, step.stage_id, record, 1)
-                        result = function(value, context)
-                    else:
-                        result = function(value)
-                    if is_async:
-                        lane.record = record
-                        lane.started = started
-                        self._current = lane
-                        result = await result
-                except asyncio.CancelledError:
-                    result, error = None, self.attempts.interrupted(lane, step)
-                except NOT_OF_THE_AGENT:
-                    raise
-                except BaseException as raised:  # noqa: BLE001 - an agent's may be any
-                    result, error = None, self.attempts.as_failure(raised)
+                error = self._undecodable(step, record, raised)
+                break
+            try:
+                if with_context:
+                    context = Context(pipeline_id, stage_id, source, number, record, 1)
+                    result = function(value, context)
+                else:
+                    result = function(value)
+                if is_async:
+                    lane.place, lane.record = place, record
+                    self._current = lane
+                    result = await result
+            except BaseException as raised:  # noqa: BLE001 - an agent's may be any
+                result, error = None, self._failure(lane, step, raised)
+                work = lane.work if is_async else None  # others know of it if it has suspended
+                break
+            if unusual:
                 if is_async:
                     work = lane.work  # it has suspended, and others know of it
+                    append = None if work is not None else append  # the open flush may be another
                     if task.cancelling() or partition.closed or lane.interruption is not None:
                         break
-            if error is None:
-                if type(result) is plain and target is not None and encode is not None:
-                    headers = record.headers
-                    try:
-                        encoded = encode(result, key, headers)
-                    except RecordError as raised:
-                        result, error = None, raised
+                for later in fused:
+                    if error is not None or type(result) is not plain:
                         break
-                    if flush is None or outbox.open is not flush:
-                        flush = outbox.open or outbox.begin()
-                        share, append = flush.share(partition), flush.batches_for(target).append
-                    append(key, encoded, headers, record.timestamp)
-                    metrics.processed += 1
-                elif result is None:
-                    if flush is None or outbox.open is not flush:
-                        flush = outbox.open or outbox.begin()
-                        share = flush.share(partition)
-                        append = flush.batches_for(target).append if target else append
-                    metrics.filtered += 1
-                else:
+                    mark(monotonic())
+                    step, plain, value = later, later.agent.plain, result
+                    try:
+                        if later.agent.takes_context:
+                            result = later.agent.function(
+                                value,
+                                Context(pipeline_id, later.stage_id, source, number, record, 1),
+                            )
+                        else:
+                            result = later.agent.function(value)
+                    except BaseException as raised:  # noqa: BLE001 - the same
+                        result, error = None, self._failure(lane, later, raised)
+                if error is not None or step is not last or (fused and type(result) is not plain):
+                    started = marks[-1]
+                    if step.index:
+                        item = Item(step.index, value, key, record.headers)
+                        self._book_fused(lane, step.index)
                     break
+            if type(result) is written and outlet is not None:
+                headers = record.headers
+                try:
+                    encoded = outlet[1](result, key, headers)
+                except RecordError as raised:
+                    result, error = None, raised
+                    break
+                if append is None:
+                    flush = self._delivery.flush(partition)
+                    append = flush.batches_for(outlet[0]).append
+                append(key, encoded, headers, record.timestamp)
+            elif result is None:
+                lane.filtered += 1
+            elif type(result) is Out and not fused:
+                try:
+                    output = step.made(agent.output(result), key, record.headers)
+                except RecordError as raised:
+                    result, error = None, raised
+                    break
+                if isinstance(output, Item):
+                    break
+                batches = self._delivery.flush(partition).batches_for(output[0])
+                batches.append(*output[1:], record.timestamp)
             else:
                 break
             ended = monotonic()
-            units = int((ended - started) * 1e6)
-            bucket = units.bit_length()
-            duration_counts[bucket if bucket < last_duration else last_duration] += 1  # noqa: FURB136 - a call costs more
-            total_duration += units
-            started = ended
-            if ended >= wall_until or record.timestamp != timestamp:
-                # Neighbours often share their millisecond, and so their age.
-                if ended >= wall_until:
-                    wall_ms = int((ended + wall_less_monotonic) * 1000)
-                    wall_until = ended + WALL_SECONDS
-                timestamp = record.timestamp
-                age = max(0, wall_ms - timestamp)
-                age_bucket = min(age.bit_length(), last_age)
-            if timestamp >= 0:  # -1 is a record without one
-                age_counts[age_bucket] += 1
-                total_age += age
-            share.offsets.append(record.offset)
-            share.value_bytes += len(raw)  # type: ignore[arg-type]  # None does not decode
+            mark(ended)
+            if fused:
+                step, plain = self._steps[0], agent.plain
             if work is not None:
+                self._book(lane, place + 1)
                 ready.release(work)
                 lane.work = lane.deadline = work = None
                 self.register()  # another may have begun and suspended meanwhile
@@ -204,15 +197,73 @@ class Burst:
                 leaves = False
                 break
         else:
-            self._ready.used_up(chunk)
+            ready.used_up(chunk)
             leaves = False
         if self._current is lane:  # else it has suspended, and another one is current now
             self._current = None
-        durations.total += total_duration
-        ages.total += total_age
+        if item is None:
+            started = marks[-1]
+        self._book(lane, place if leaves else place + 1)
         if not leaves:
             return
         if work is None:
-            work = lane.work = Work(record, partition, self._order_key(key))
-            self._ready.hold(work)  # what follows may wait, as a fused step does
-        await self.attempts.conclude(work, lane, step, started, result, error)
+            work = lane.work = self._work_on(record, chunk)
+            ready.hold(work)  # what follows may wait, as a fused step does
+        work.item = item
+        await self._attempts.conclude(work, lane, step, started, result, error)
+
+    def _book(self, lane: Lane, until: int) -> None:
+        """Account for the records that the lane has finished in a row, up to a place in its chunk.
+
+        Their outputs are in the open flush, which takes them over.
+        """
+        marks, chunk, each = lane.marks, lane.chunk, self._marks_each
+        count = (len(marks) - 1) // each
+        if not count or chunk is None:
+            return
+        first, records = until - count, chunk.records
+        self._delivery.flush(chunk.partition).book(
+            chunk.partition, records.offsets[first:until], records.value_bytes(first, until)
+        )
+        for i, step in enumerate(self._steps[:each]):
+            metrics = step.metrics
+            metrics.processed += count - lane.filtered
+            metrics.filtered += lane.filtered
+            metrics.records_in += count if i else 0  # those of the first were counted by the intake
+            observe_durations(metrics.attempt_duration, marks[i:-1:each], marks[i + 1 :: each])
+        wall_less_monotonic = self._clock.time() - self._clock.monotonic()
+        observe_ages(
+            self._steps[0].metrics.age,
+            records.timestamps(first, until),
+            marks[each::each],
+            wall_less_monotonic,
+        )
+        lane.filtered = 0
+        del marks[:-1]
+
+    def _book_fused(self, lane: Lane, done: int) -> None:
+        """Account for the steps that a record has passed before the one that leaves the burst."""
+        marks = lane.marks[-1 - done :]
+        del lane.marks[-done:]
+        for i in range(done):
+            metrics = self._steps[i].metrics
+            metrics.processed += 1
+            observe_durations(metrics.attempt_duration, marks[i : i + 1], marks[i + 1 : i + 2])
+            self._steps[i + 1].metrics.records_in += 1
+
+    def _work_on(self, record: Record, chunk: Chunk) -> Work:
+        return Work(record, chunk.partition, record.key if self._by_key else self._whole)
+
+    def _failure(self, lane: Lane, step: StepRunner, raised: BaseException) -> Exception:
+        """What an attempt failed with, as an error that a policy can decide about."""
+        # Its type is asked and not `isinstance`: a user's own `__class__` may raise.
+        if issubclass(type(raised), NOT_OF_THE_AGENT):
+            raise raised
+        if issubclass(type(raised), asyncio.CancelledError):
+            return self._attempts.interrupted(lane, step)
+        return self._attempts.as_failure(raised)
+
+    def _undecodable(self, step: StepRunner, record: Record, raised: BaseException) -> Exception:
+        if issubclass(type(raised), NOT_OF_THE_AGENT):
+            raise raised
+        return step.undecodable(record.value, self._attempts.as_failure(raised))

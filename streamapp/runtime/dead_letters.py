@@ -7,7 +7,7 @@ from typing import Final
 
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.describe import describe
-from streamapp.record import Headers, Record
+from streamapp.record import Headers, Record, TopicPartition
 from streamapp.version import VERSION
 
 PREFIX: Final = "streamapp.error."
@@ -38,7 +38,9 @@ class Failure:
     execution_id: str
 
 
-def error_headers(headers: Headers, record: Record, failure: Failure) -> Headers:
+def error_headers(
+    headers: Headers, source: TopicPartition, record: Record, failure: Failure
+) -> Headers:
     """Headers of a dead letter: those of the failed value, then `streamapp.error.*`.
 
     `topic`, `partition`, `offset` and `timestamp` (milliseconds) name the record that was read;
@@ -47,8 +49,8 @@ def error_headers(headers: Headers, record: Record, failure: Failure) -> Headers
     facts = {
         "pipeline": failure.pipeline,
         "stage": failure.stage,
-        "topic": record.topic,
-        "partition": record.partition,
+        "topic": source.topic,
+        "partition": source.partition,
         "offset": record.offset,
         "timestamp": record.timestamp,
         "class": type(failure.error).__name__,
@@ -61,8 +63,7 @@ def error_headers(headers: Headers, record: Record, failure: Failure) -> Headers
         "execution_id": failure.execution_id,
         "version": VERSION,
     }
-    added = tuple((PREFIX + name, str(value).encode()) for name, value in facts.items())
-    return (*headers, *added)
+    return [*headers, *[(PREFIX + name, str(value).encode()) for name, value in facts.items()]]
 
 
 def fingerprint(stage: str, error: Exception) -> str:

@@ -30,6 +30,12 @@ class Delivery(Protocol):
     def outbox(self, partition: Partition) -> Outbox:
         """Where the outputs of this partition's records go."""
 
+    def flush(self, partition: Partition) -> Flush:
+        """The open flush of that outbox; begun if there is none."""
+
+    def before_cut(self, book: Callable[[], None]) -> None:
+        """Call `book` before any open flush is closed."""
+
     def look(self) -> None:
         """Send what is full."""
 
@@ -89,6 +95,14 @@ class AtLeastOnce:
     def outbox(self, _partition: Partition) -> Outbox:
         """Where the outputs of this partition's records go: the same for all."""
         return self._outbox
+
+    def flush(self, _partition: Partition) -> Flush:
+        """The open flush, the same for all partitions; begun if there is none."""
+        return self._outbox.flush()
+
+    def before_cut(self, book: Callable[[], None]) -> None:
+        """Call `book` before an open flush is closed."""
+        self._outbox.before_cut = book
 
     async def run(self) -> None:
         """Send and commit until cancelled."""

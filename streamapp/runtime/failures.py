@@ -9,7 +9,7 @@ from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
 from streamapp.policies.decision import decide
 from streamapp.policies.describe import describe
 from streamapp.policies.policy import ErrorPolicy
-from streamapp.record import Headers, Record, TopicPartition
+from streamapp.record import Headers, Record
 from streamapp.runtime.config import Environment
 from streamapp.runtime.dead_letters import Failure, error_headers, fingerprint, place_of
 from streamapp.runtime.steps import StepRunner
@@ -133,7 +133,7 @@ class FailureHandler:
         if item is not None and step.index > 0:
             # A fused step: what the topic in front of it would hold.
             key, value, headers = _what_a_topic_would_hold(step, item, record)
-        headers = error_headers(headers, record, failure)
+        headers = error_headers(headers, work.partition.name, record, failure)
         target = step.dead_letters
         if not target.takes(key, value, headers):
             self._stop(work, step, error, f"its dead letter does not fit into {target.name!r}")
@@ -163,13 +163,13 @@ class FailureHandler:
         )
 
     def _stop(self, work: Work, step: StepRunner, error: Exception, why: str) -> None:
-        record = work.record
-        place = f"{record.topic}[{record.partition}] at offset {record.offset}"
+        record, (topic, partition) = work.record, work.partition.name
+        place = f"{topic}[{partition}] at offset {record.offset}"
         stopped = StageStoppedError(
             f"stage {step.stage_id!r} of pipeline {step.pipeline!r} stopped, because {why}:"
             f" {type(error).__name__} in record {place}: {describe(error)}",
             stage_id=step.stage_id,
-            partition=TopicPartition(record.topic, record.partition),
+            partition=work.partition.name,
             offset=record.offset,
             original_error=error,
         )

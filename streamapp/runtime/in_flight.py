@@ -136,8 +136,8 @@ class InFlight:
                     " cancelled; its key waits for it, other records go on",
                     self._metrics.stage,
                     self._metrics.pipeline,
-                    work.record.topic,
-                    work.record.partition,
+                    work.partition.name.topic,
+                    work.partition.name.partition,
                     work.record.offset,
                 )
         self._reported = set(stuck)

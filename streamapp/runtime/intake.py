@@ -7,10 +7,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from streamapp.brokers.protocols import FetchedRecords
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError, OffsetOutOfRangeError, UnreadableRecordError
 from streamapp.pipeline.stage import LostPosition, StageConfig
-from streamapp.record import Record, TopicPartition
+from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.ready import Chunk
@@ -154,21 +155,21 @@ class Intake:
         except TimeoutError:
             await self._consumer.fetch((), max_records=1, timeout_seconds=0)
 
-    def _admit(self, name: TopicPartition, records: Sequence[Record]) -> None:
+    def _admit(self, name: TopicPartition, records: FetchedRecords) -> None:
         partition = self._partitions.get(name)
         if partition is None or self._halted:
             # Delivered before the partition is open: it will be asked for again from here.
-            self._put_back.setdefault(name, records[0].offset)
+            self._put_back.setdefault(name, records.offsets[0])
             return
-        if partition.until is not None and records[-1].offset >= partition.until:
+        if partition.until is not None and records.offsets[-1] >= partition.until:
             partition.exhausted = True
-            records = [record for record in records if record.offset < partition.until]
-            if not records:
+            records = records.before(partition.until)
+            if not len(records):
                 return
-        already = partition.delivered([record.offset for record in records], records[0].timestamp)
+        already = partition.delivered(records.offsets, records[0].timestamp)
         if already:
-            records = [record for record in records if record.offset not in already]
-        value_bytes = sum([len(record.value or b"") for record in records])
+            records = records.without(already)
+        value_bytes = records.value_bytes(0, len(records))
         partition.in_flight_records += len(records)
         partition.in_flight_bytes += value_bytes
         self._metrics.records_in += len(records)

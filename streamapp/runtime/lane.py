@@ -4,7 +4,7 @@ import asyncio
 from enum import Enum, auto
 
 from streamapp.record import Record
-from streamapp.runtime.partition import Partition
+from streamapp.runtime.ready import Chunk
 from streamapp.runtime.work import Work
 
 CANCEL_AGAIN_SECONDS = 5.0
@@ -24,8 +24,12 @@ class Lane:
     Attributes:
         task: runs it.
         work: record in its hands, once others have to know of it; `None` when it is parked.
-        record, partition: what it has just begun; made into `work` when the attempt suspends.
-        started: monotonic seconds at which that attempt began.
+        chunk: where it takes records from in a burst.
+        record, place: the record that it has just begun and its place in the chunk; made into
+            `work` when the attempt suspends.
+        marks: monotonic seconds: when the first record that is not booked began, and when each
+            step of each of them ended.
+        filtered: how many of these gave no output.
         deadline: monotonic seconds at which the attempt on `work` has taken too long; `None`
             outside an attempt that can be interrupted.
         interruption: why its attempt is being cancelled.
@@ -35,11 +39,13 @@ class Lane:
 
     __slots__ = (
         "cancels",
+        "chunk",
         "deadline",
+        "filtered",
         "interruption",
-        "partition",
+        "marks",
+        "place",
         "record",
-        "started",
         "task",
         "wake",
         "work",
@@ -48,13 +54,21 @@ class Lane:
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
         self.work: Work | None = None
+        self.chunk: Chunk | None = None
         self.record: Record | None = None
-        self.partition: Partition | None = None
-        self.started = 0.0
+        self.place = 0
+        self.marks: list[float] = []
+        self.filtered = 0
         self.deadline: float | None = None
         self.interruption: Interruption | None = None
         self.cancels = 0
         self.wake: asyncio.Future[None] | None = None
+
+    def begin(self, chunk: Chunk, started: float) -> None:
+        """Take records from this chunk, from now on, in monotonic seconds."""
+        self.chunk = chunk
+        self.record = None
+        self.marks = [started]
 
     @property
     def stuck(self) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable
 from streamapp.clock import Clock
 from streamapp.errors import DrainTimeoutError
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.runtime.attempts import AbandonedError
-from streamapp.runtime.burst import Burst
+from streamapp.runtime.attempts import AbandonedError, Attempts
+from streamapp.runtime.first_attempts import FirstAttempts
 from streamapp.runtime.lane import Interruption, Lane
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.ready import Chunk, Keep
@@ -28,7 +28,8 @@ class Lanes:
     """The lanes of a segment, and the ready records that they take.
 
     Args:
-        burst: works through chunks.
+        first: makes the first attempts, chunk by chunk.
+        attempts: makes the others.
         concurrency: how many lanes; agents that never suspend need one.
         clock: measures attempts.
         metrics: counters of the segment.
@@ -37,16 +38,18 @@ class Lanes:
 
     def __init__(
         self,
-        burst: Burst,
+        first: FirstAttempts,
+        attempts: Attempts,
         concurrency: int,
         clock: Clock,
         metrics: StageMetrics,
         *,
         on_dry: Callable[[], None],
     ) -> None:
-        self._burst = burst
-        self._attempts = burst.attempts
-        self._ready = burst.attempts.ready
+        self._first = first
+        self._attempts = attempts
+        self._ready = attempts.ready
+        attempts.delivery.before_cut(first.register)
         self._clock = clock
         self._metrics = metrics
         self._on_dry = on_dry
@@ -89,7 +92,7 @@ class Lanes:
     @property
     def busy(self) -> bool:
         """Whether a lane has a record in its hands."""
-        self._burst.register()
+        self._first.register()
         return any(lane.work is not None for lane in self._lanes)
 
     @property
@@ -103,7 +106,7 @@ class Lanes:
 
     def in_hands_of_closed(self) -> set[Partition]:
         """Partitions that were closed, and of which an attempt still runs."""
-        self._burst.register()
+        self._first.register()
         works = [lane.work for lane in self._lanes if lane.work is not None]
         return {work.partition for work in works if work.partition.closed}
 
@@ -127,14 +130,14 @@ class Lanes:
 
     def expire(self, now: float) -> None:
         """Cancel attempts that have taken too long; to be called now and then."""
-        self._burst.register()
+        self._first.register()
         for lane in self._lanes:
             if lane.deadline is not None and now >= lane.deadline:
                 lane.interrupt(lane.interruption or Interruption.TIMEOUT, now)
 
     def abandon(self) -> None:
         """Cancel running attempts on closed partitions; their records will be delivered again."""
-        self._burst.register()
+        self._first.register()
         now = self._clock.monotonic()
         for lane in self._lanes:
             if lane.deadline is None or lane.work is None or not lane.work.partition.closed:
@@ -181,7 +184,7 @@ class Lanes:
                     await attempts.run(work, lane, now)
                 elif chunk is not None:
                     self._wake()
-                    await self._burst.run(lane, chunk, now)
+                    await self._first.run(lane, chunk, now)
             except AbandonedError:
                 pass
             lane.work = None

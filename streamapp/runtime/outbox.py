@@ -9,7 +9,7 @@ made of are finished. A record whose outputs go to several topics needs no count
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -66,12 +66,13 @@ class Flush:
             batches = self.batches[topic] = TopicBatches(topic.partitioner, create)
         return batches
 
-    def share(self, partition: Partition) -> Share:
-        """What it holds of this partition."""
+    def book(self, partition: Partition, offsets: Sequence[int], value_bytes: int) -> None:
+        """Take over records of a partition whose outputs are in the batches, if they had any."""
         share = self.shares.get(partition)
         if share is None:
             share = self.shares[partition] = Share()
-        return share
+        share.offsets += offsets
+        share.value_bytes += value_bytes
 
 
 class Outbox:
@@ -82,6 +83,7 @@ class Outbox:
 
     Attributes:
         open: the flush that takes outputs now; `None` until there are some.
+        before_cut: called before the open flush is closed, so that nobody keeps what belongs to it.
 
     Args:
         environment: the shared producer, the clock, and the bounds of a flush.
@@ -99,6 +101,7 @@ class Outbox:
     ) -> None:
         config = environment.config
         self._shared = environment.producer
+        self.before_cut: Callable[[], None] = _nothing_to_book
         self._on_finished = on_finished
         self._on_failed = on_failed
         self._max_records = config.flush_records
@@ -115,21 +118,22 @@ class Outbox:
         """Whether nothing waits to be sent or acknowledged."""
         return self.open is None and not self._outstanding
 
-    def begin(self) -> Flush:
-        """Open a flush; there is none open."""
+    def flush(self) -> Flush:
+        """The open flush; begun if there is none."""
+        flush = self.open
+        if flush is not None:
+            return flush
         flush = self.open = Flush(self._shared)
         asyncio.get_running_loop().call_later(self._linger_seconds, self._linger_over, flush)
         return flush
 
     def add(self, work: Work) -> None:
         """Take over the outputs of a record that has ended."""
-        flush = self.open or self.begin()
+        flush = self.flush()
         record = work.record
         for target, key, value, headers in work.outputs or ():
             flush.batches_for(target).append(key, value, headers, record.timestamp)
-        share = flush.share(work.partition)
-        share.offsets.append(record.offset)
-        share.value_bytes += len(record.value or b"")
+        flush.book(work.partition, (record.offset,), len(record.value or b""))
         if work.dead_letters is not None:
             flush.dead_letters += work.dead_letters
 
@@ -174,6 +178,7 @@ class Outbox:
 
     def _cut(self) -> Flush:
         """Close the open flush: its batches take no more."""
+        self.before_cut()
         flush = self.open
         assert flush is not None  # noqa: S101 - the callers have looked
         self.open = None
@@ -232,3 +237,7 @@ class Outbox:
         if flush in self._outstanding and not self._failed:
             self._failed = True
             self._on_failed(error)
+
+
+def _nothing_to_book() -> None:
+    """Stands for whoever may keep what belongs to an open flush."""

@@ -5,9 +5,10 @@ alone, here, is rare or costs a dictionary operation.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
+from streamapp.brokers.protocols import FetchedRecords
 from streamapp.record import Record
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.work import Work
@@ -26,14 +27,16 @@ class Chunk:
 
     Attributes:
         partition: where they come from.
-        records: those that nobody has taken.
+        records: all of them.
+        untaken: those that nobody has taken, each with its place among them.
     """
 
-    __slots__ = ("partition", "records")
+    __slots__ = ("partition", "records", "untaken")
 
-    def __init__(self, partition: Partition, records: Sequence[Record]) -> None:
+    def __init__(self, partition: Partition, records: FetchedRecords) -> None:
         self.partition = partition
-        self.records: Iterator[Record] = iter(records)
+        self.records = records
+        self.untaken: Iterator[tuple[int, Record]] = iter(enumerate(records))
 
 
 class ReadyQueue:

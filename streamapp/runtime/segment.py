@@ -94,7 +94,8 @@ class SegmentRunner:
             on_backlog=failures.backlog,
         )
         self._lanes = Lanes(
-            Burst(self._steps[0], stage.ordering, attempts, clock),
+            Burst(self._steps, stage.ordering, attempts, clock),
+            attempts,
             _lane_count(segment, self._steps),
             clock,
             self._head,

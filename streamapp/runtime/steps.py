@@ -91,7 +91,8 @@ class StepRunner:
         item = work.item
         value = self._load(work) if item is None else item.value
         if self.agent.takes_context:
-            context = Context(self.pipeline, self.stage_id, work.record, work.failures + 1)
+            name, attempt = work.partition.name, work.failures + 1
+            context = Context(self.pipeline, self.stage_id, *name, work.record, attempt)
             return self.agent.function(value, context)
         return self.agent.function(value)
 
@@ -108,7 +109,7 @@ class StepRunner:
         outputs = self.agent.outputs(result, len(work.outputs or ()) + len(work.pending or ()))
         origin = work.record if work.item is None else work.item
         # All are made before the first is placed: a failed attempt leaves nothing behind.
-        made = [self._made(one, origin.key, origin.headers) for one in outputs]
+        made = [self.made(one, origin.key, origin.headers) for one in outputs]
         for one in made:
             if type(one) is tuple:
                 _place(work, one)
@@ -127,7 +128,7 @@ class StepRunner:
         else:
             value = self._load(work) if item is None else item.value
             origin = record if item is None else item
-            _place(work, self._made(self.agent.output(value), origin.key, origin.headers))
+            _place(work, self.made(self.agent.output(value), origin.key, origin.headers))
 
     def encode_input(self, item: Item) -> bytes:
         """Bytes that a topic in front of this step would hold for the item."""
@@ -155,18 +156,21 @@ class StepRunner:
         failure.__cause__ = error
         return failure
 
-    def _made(
-        self, output: agent_call.Output, key: bytes | None, headers: Headers
-    ) -> Output | Item:
-        """An output on its way to a topic, or as an item of the next step."""
-        key = key if output.key is KEEP else output.key
-        headers = headers if output.headers is KEEP else output.headers
-        if output.route not in self.outlets:
+    def made(self, output: agent_call.Output, key: bytes | None, headers: Headers) -> Output | Item:
+        """An output on its way to a topic, or as an item of the next step.
+
+        Raises:
+            RecordError: it cannot be written, or there is no topic for it.
+        """
+        value, own_key, own_headers, route = output
+        key = key if own_key is KEEP else own_key
+        headers = headers if own_headers is KEEP else own_headers
+        if route not in self.outlets:
             if self._is_last:
                 raise EncodeError(f"stage {self.stage_id!r} gave an output and has no topic for it")
-            return Item(self.index + 1, output.value, key, headers)
-        target, encode = self.outlets[output.route]
-        return target, key, encode(output.value, key, headers), headers
+            return Item(self.index + 1, value, key, headers)
+        topic, encode = self.outlets[route]
+        return topic, key, encode(value, key, headers), headers
 
 
 def _place(work: Work, one: Output | Item) -> None:

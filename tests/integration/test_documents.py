@@ -12,7 +12,7 @@ from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.reference import cli_reference, settings_reference
 from streamapp.observability.definitions import METRICS
 from streamapp.observability.stage_metrics import DeadLetterReason
-from streamapp.record import StoredRecord
+from streamapp.record import StoredRecord, TopicPartition
 from streamapp.runtime.dead_letters import PREFIX, Failure, error_headers
 from tests.documents import ROOT, Reader, anchors, blocks, documents, links
 from tests.prometheus import require_tool
@@ -111,7 +111,9 @@ def test_references_are_current(name: str, made: Callable[[], str]) -> None:
 def test_the_page_on_dead_letters_names_every_header_and_reason() -> None:
     page = (ROOT / "docs" / "reference" / "dead-letters.md").read_text()
     failure = Failure("p", "s", ValueError("x"), DeadLetterReason.FAILED, 1, 0, 0, "run")
-    names = [name for name, _ in error_headers((), StoredRecord("t", 0, 0, 0, None, b""), failure)]
+    record = StoredRecord(0, 0, None, b"")
+    letter = error_headers((), TopicPartition("t", 0), record, failure)
+    names = [name for name, _ in letter]
     in_page = [line.split("`")[1] for line in page.splitlines() if line.startswith(f"| `{PREFIX}")]
     assert in_page == names
     assert all(f"| `{reason}` |" in page for reason in DeadLetterReason)

@@ -6,7 +6,7 @@ runtime nothing and shares no code with it.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -125,7 +125,7 @@ class Checker:
             self._check_ahead(part, partition, commit)
 
     def delivered(
-        self, consumer: "SimulatedConsumer", partition: TopicPartition, records: Sequence[Record]
+        self, consumer: "SimulatedConsumer", partition: TopicPartition, records: Iterable[Record]
     ) -> None:
         """A member was handed records."""
         for record in records:

@@ -1,14 +1,19 @@
 """A group member whose requests fail, come late, and are answered wrongly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from streamapp.brokers.memory.consumer import MemoryConsumer
 from streamapp.brokers.memory.group import Group, Membership
-from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig, RebalanceListener
+from streamapp.brokers.protocols import (
+    CommittedOffset,
+    ConsumerConfig,
+    FetchedRecords,
+    RebalanceListener,
+)
 from streamapp.errors import BrokerError, CommitRefusedError
-from streamapp.record import Record, TopicPartition
+from streamapp.record import TopicPartition
 from tests.simulation.network import Line, Wire
 from tests.simulation.scenario import Fault
 
@@ -172,7 +177,7 @@ class SimulatedConsumer:
         *,
         max_records: int,
         timeout_seconds: float,
-    ) -> Mapping[TopicPartition, Sequence[Record]]:
+    ) -> Mapping[TopicPartition, FetchedRecords]:
         if partitions and self.line.world.dice.strikes(Fault.FETCH_FAILED):
             raise BrokerError("the fetch failed")
         if partitions:

@@ -1,6 +1,6 @@
 """What each member holds, and that it is no more than it may."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class Holdings:
         part: Part,
         consumer: "SimulatedConsumer",
         partition: TopicPartition,
-        records: Sequence[Record],
+        records: Iterable[Record],
     ) -> None:
         """A member was handed records."""
         holdings = self._held.setdefault(consumer, {})

@@ -220,9 +220,10 @@ def work_in_flight_is_said_to_be_finished() -> AbstractContextManager[None]:
 def attempt_that_waits_leaves_its_key() -> AbstractContextManager[None]:
     def register(burst: Burst) -> None:
         lane, burst._current = burst._current, None
-        if lane is not None and lane.record is not None and lane.partition is not None:
-            lane.work = Work(lane.record, lane.partition, burst._order_key(lane.record.key))
-            lane.deadline = lane.started + burst._step.timeout_seconds
+        if lane is not None and lane.record is not None and lane.chunk is not None:
+            burst._book(lane, lane.place)
+            lane.work = burst._work_on(lane.record, lane.chunk)
+            lane.deadline = lane.marks[-1] + burst._steps[0].timeout_seconds
 
     return replaced(Burst, "register", register)
 

@@ -191,7 +191,7 @@ class Agents:
         ordering = self.scenario.stages[head].ordering
         if ordering == "unordered" or (ordering == "key" and context.key is None):
             return None
-        return (context.record.partition, context.key if ordering == "key" else b"")
+        return (context.partition, context.key if ordering == "key" else b"")
 
     def _begin(self, index: int, value: str, plan: Plan) -> None:
         """The part of an attempt before it waits."""

@@ -1,22 +1,22 @@
 """A group member on aiokafka.
 
-Hot path: records are handed out as the client decoded them; a fetch costs a tuple for each named
-partition.
+Hot path: records are handed out as the client's compiled parser made them; a fetch costs a tuple
+for each named partition.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
+from aiokafka.errors import UnsupportedCodecError
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
+from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.kafka.abandon import let_go
 from streamapp.brokers.kafka.connection import Connection, kafka_partition
 from streamapp.brokers.kafka.failures import (
@@ -26,16 +26,22 @@ from streamapp.brokers.kafka.failures import (
     reported,
     unreadable,
 )
+from streamapp.brokers.kafka.fetches import UnparsedError, take
 from streamapp.brokers.kafka.link import Link
 from streamapp.brokers.kafka.positions import CALL_TIMEOUT_SECONDS, Positions
-from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig, RebalanceListener
+from streamapp.brokers.protocols import (
+    CommittedOffset,
+    ConsumerConfig,
+    FetchedRecords,
+    RebalanceListener,
+)
 from streamapp.errors import (
     BrokerError,
     CommitRefusedError,
     ConfigurationError,
     OffsetOutOfRangeError,
 )
-from streamapp.record import Record, TopicPartition
+from streamapp.record import TopicPartition
 
 _logger = logging.getLogger(__name__)
 
@@ -45,9 +51,6 @@ _MIN_PARTITION_FETCH_BYTES = 16 * 1024
 _MAX_PARTITION_FETCH_BYTES = 1024 * 1024
 # While a fetch of idle partitions waits at a broker, busy ones of that broker wait with it.
 _FETCH_MAX_WAIT_MS = 200
-_FETCH_GRACE_SECONDS = 0.5
-# What parsing raises: a header name that is not UTF-8, a record that is not as long as it says.
-_UNPARSED = (ValueError, CorruptRecordException)
 
 
 class KafkaConsumer:
@@ -69,7 +72,6 @@ class KafkaConsumer:
         self._client: Any = None
         self._held: frozenset[TopicPartition] = frozenset()
         self._positions = Positions(config, connection)
-        self._singly = False
 
     async def start(self) -> None:
         """Connect and begin to join the group; the assignment comes through the listener.
@@ -108,7 +110,7 @@ class KafkaConsumer:
         *,
         max_records: int,
         timeout_seconds: float,
-    ) -> Mapping[TopicPartition, Sequence[Record]]:
+    ) -> Mapping[TopicPartition, FetchedRecords]:
         """Records of these partitions only; with none it waits, and counts as a poll.
 
         Raises:
@@ -123,21 +125,24 @@ class KafkaConsumer:
         doing = f"group {self._config.group!r}: fetching"
         with reported(doing, self._connection.address):
             try:
-                read = self._read_singly if self._singly else self._read
-                records: Mapping[KafkaTopicPartition, Sequence[Record]] = await read(
-                    client, named or [_NEVER_ASSIGNED], max_records, timeout_seconds
-                )
+                taken = await take(client, named or [_NEVER_ASSIGNED], max_records, timeout_seconds)
             except KafkaOffsetOutOfRangeError as error:
                 raise self._out_of_range(error) from error
+            except UnparsedError as error:
+                raise unreadable(
+                    error.partition, error.offset, self._config.group, error.__cause__ or error
+                ) from error
             except UnsupportedCodecError as error:
                 raise ConfigurationError(
                     f"{doing} failed: {reason(error)}; install cramjam, which reads snappy, lz4 "
                     "and zstd"
                 ) from error
         following = self._positions.following
-        for partition, batch in records.items():
-            following[partition] = batch[-1].offset + 1
-        return records
+        found: dict[TopicPartition, FetchedRecords] = {}
+        for partition, records in taken.items():
+            following[partition] = records[-1].offset + 1
+            found[TopicPartition(*partition)] = FetchedList(records)
+        return found
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Store where the group goes on; ends after the session timeout at the latest.
@@ -209,69 +214,6 @@ class KafkaConsumer:
     ) -> Mapping[TopicPartition, int]:
         """Last stable offset of each partition."""
         return await self._offsets(self._running().end_offsets, partitions)
-
-    async def _read(
-        self,
-        client: Any,
-        named: Sequence[KafkaTopicPartition],
-        max_records: int,
-        timeout_seconds: float,
-    ) -> Any:
-        """One poll; one that met a record that cannot be parsed is taken back."""
-        try:
-            return await self._poll(client, named, max_records, timeout_seconds)
-        except _UNPARSED:
-            # The client has thrown away what it parsed before, of other partitions too.
-            for partition in named:
-                if partition in self._positions.following:
-                    client.seek(partition, self._positions.following[partition])
-            self._singly = True
-            return {}
-
-    async def _read_singly(
-        self,
-        client: Any,
-        named: Sequence[KafkaTopicPartition],
-        _max_records: int,
-        timeout_seconds: float,
-    ) -> Any:
-        """One record, so that all are handed out that stand before one that cannot be parsed."""
-        for partition in named:
-            is_last = partition == named[-1]
-            try:
-                found = await self._poll(client, [partition], 1, timeout_seconds * is_last)
-            except _UNPARSED as error:
-                at = self._positions.following.get(partition)
-                if at is None:
-                    return {}  # revoked in the meantime: its next owner will tell
-                raise unreadable(partition, at, self._config.group, error) from error
-            if found:
-                return found
-        return {}
-
-    async def _poll(
-        self,
-        client: Any,
-        named: Sequence[KafkaTopicPartition],
-        max_records: int,
-        timeout_seconds: float,
-    ) -> Any:
-        """One getmany; during a rebalance it would wait longer than it was told to."""
-        subscription = client._subscription  # noqa: SLF001 - see below
-        polls = subscription._fetch_count  # noqa: SLF001 - see below
-        try:
-            async with asyncio.timeout(timeout_seconds + _FETCH_GRACE_SECONDS) as scope:
-                return await client.getmany(
-                    *named, timeout_ms=int(timeout_seconds * 1000), max_records=max_records
-                )
-        except BaseException as error:
-            # aiokafka 0.14 counts running polls without try/finally: after one that raised, a
-            # member that no longer polls would never leave the group.
-            subscription._fetch_count = polls  # noqa: SLF001 - there is no public way
-            subscription._last_fetch_ended = time.monotonic()  # noqa: SLF001 - the same
-            if isinstance(error, TimeoutError) and scope.expired():
-                return {}
-            raise
 
     async def _revoke(self) -> None:
         try:

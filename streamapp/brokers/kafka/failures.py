@@ -101,7 +101,7 @@ def commit_refused(error: Exception, group: str) -> CommitRefusedError:
 
 
 def unreadable(
-    partition: tuple[str, int], offset: int, group: str, error: Exception
+    partition: tuple[str, int], offset: int, group: str, error: BaseException
 ) -> UnreadableRecordError:
     """What parsing raised about the record at this offset."""
     topic, number = partition

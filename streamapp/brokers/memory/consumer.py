@@ -7,14 +7,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
+from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.memory.group import Group, Membership
 from streamapp.brokers.memory.log import PartitionLog
 from streamapp.brokers.memory.network import Network
 from streamapp.brokers.memory.topics import TopicStore
-from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig, RebalanceListener
+from streamapp.brokers.protocols import (
+    CommittedOffset,
+    ConsumerConfig,
+    FetchedRecords,
+    RebalanceListener,
+)
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError, CommitRefusedError, OffsetOutOfRangeError
-from streamapp.record import Record, TopicPartition
+from streamapp.record import TopicPartition
 
 _logger = logging.getLogger(__name__)
 
@@ -99,7 +105,7 @@ class MemoryConsumer:
         *,
         max_records: int,
         timeout_seconds: float,
-    ) -> Mapping[TopicPartition, Sequence[Record]]:
+    ) -> Mapping[TopicPartition, FetchedRecords]:
         """Records of these partitions only; with none it waits, and counts as a poll.
 
         Raises:
@@ -183,7 +189,7 @@ class MemoryConsumer:
 
     async def _take_or_wait(
         self, partitions: Collection[TopicPartition], max_records: int, timeout_seconds: float
-    ) -> Mapping[TopicPartition, Sequence[Record]]:
+    ) -> Mapping[TopicPartition, FetchedRecords]:
         deadline = self._clock.monotonic() + timeout_seconds
         while True:
             taken, refetched = self._take(partitions, max_records)
@@ -197,13 +203,13 @@ class MemoryConsumer:
 
     def _take(
         self, partitions: Collection[TopicPartition], max_records: int
-    ) -> tuple[dict[TopicPartition, Sequence[Record]], bool]:
+    ) -> tuple[dict[TopicPartition, FetchedRecords], bool]:
         """What is there now, and whether a partition had to be fetched afresh.
 
         A partition that was paused or sought has nothing prefetched: it is left out once, so that
         its records come later than those of the others, as they do from a real broker.
         """
-        taken: dict[TopicPartition, Sequence[Record]] = {}
+        taken: dict[TopicPartition, FetchedRecords] = {}
         refetched = False
         if self._rebalancing:
             return taken, refetched
@@ -221,7 +227,7 @@ class MemoryConsumer:
                 raise _out_of_range(log, position)
             records, self._positions[partition] = log.read(position, room)
             if records:
-                taken[partition] = records
+                taken[partition] = FetchedList(records)
                 room -= len(records)
                 if not room:
                     break

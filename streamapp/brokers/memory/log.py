@@ -47,12 +47,11 @@ class PartitionLog:
 
     def append(self, entries: Iterable[Entry]) -> int:
         """Add a batch; returns the offset of its first record."""
-        topic, partition = self.partition
         base = self.end_offset
         records = self._records
         records.extend(
             [
-                StoredRecord(topic, partition, offset, timestamp, key, value, headers)
+                StoredRecord(offset, timestamp, key, value, headers)
                 for offset, (timestamp, key, value, headers) in enumerate(entries, base)
             ]
         )

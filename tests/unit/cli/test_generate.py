@@ -36,15 +36,15 @@ class Nobody:
     async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None: ...
 
 
-async def read(broker: MemoryBroker, count: int) -> list[Record]:
+async def read(broker: MemoryBroker, count: int) -> list[tuple[int, Record]]:
     consumer = broker.consumer(ConsumerConfig("test", (TOPIC,)), Nobody())
     await consumer.start()
-    records: list[Record] = []
+    records: list[tuple[int, Record]] = []
     while len(records) < count:
         batches = await consumer.fetch(
             consumer.assignment(), max_records=count, timeout_seconds=0.1
         )
-        records += [record for batch in batches.values() for record in batch]
+        records += [(name.partition, record) for name, batch in batches.items() for record in batch]
     await consumer.stop()
     return records
 
@@ -67,8 +67,8 @@ async def test_the_ledger_names_every_record_of_the_topic(
     noted = {(e["partition"], e["offset"]): e for e in lines(tmp_path / "ledger")}
     records = await read(broker, 12_000)
     assert len(noted) == len(records)
-    for record in records:
-        entry = noted[record.partition, record.offset]
+    for partition, record in records:
+        entry = noted[partition, record.offset]
         assert dict(record.headers)[EVENT_ID_HEADER].decode() == entry["event_id"]
         assert record.key == entry["key"].encode()
         if entry["expected"] == "scored":
@@ -111,6 +111,6 @@ async def test_a_partition_gets_as_many_batches_as_its_events_need(
         await writer.settle()
     assert (writer.written, len(writer.unsettled)) == (100, 0)
     noted = {(e["partition"], e["offset"]): e["event_id"] for e in lines(tmp_path / "ledger")}
-    for record in await read(broker, 100):
+    for partition, record in await read(broker, 100):
         event_id = dict(record.headers)[EVENT_ID_HEADER].decode()
-        assert noted[record.partition, record.offset] == event_id
+        assert noted[partition, record.offset] == event_id

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.memory.admin import MemoryAdmin
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
 from streamapp.clock import SystemClock
@@ -143,7 +144,7 @@ async def test_timestamps_of_finished_chunks_are_forgotten() -> None:
     intake = Intake(assignment, StageConfig(), SystemClock(), forget)
 
     for offset in range(1000):
-        intake._admit(name, [StoredRecord("a-in", 0, offset, 0, None, b"")])
+        intake._admit(name, FetchedList([StoredRecord(offset, 0, None, b"")]))
         partition.frontier.finish([offset])
 
     assert len(partition.stamps) <= 2

@@ -31,9 +31,7 @@ async def test_an_output_leaves_after_its_linger_though_the_clock_is_a_tick_behi
     topics = await broker.admin().describe_topics(["a-out"])
     target = OutputTopic(topics["a-out"], StageMetrics("a", "stage", "a-in"))
 
-    work = Work(
-        StoredRecord("a-in", 0, 0, 0, b"k", b"1"), Partition(TopicPartition("a-in", 0)), b"k"
-    )
+    work = Work(StoredRecord(0, 0, b"k", b"1"), Partition(TopicPartition("a-in", 0)), b"k")
     work.outputs = [(target, b"k", b"1", ())]
     outbox.add(work)  # and the lanes do not run dry
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamapp.brokers.fetched import FetchedList
 from streamapp.record import StoredRecord, TopicPartition
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.ready import Chunk, ReadyQueue, wait_behind
@@ -15,8 +16,8 @@ PLACE = TopicPartition("t", 0)
 
 
 def chunk(partition: Partition, keys: Sequence[bytes | None]) -> Chunk:
-    records = [StoredRecord("t", 0, offset, 0, key, b"") for offset, key in enumerate(keys)]
-    return Chunk(partition, records)
+    records = [StoredRecord(offset, 0, key, b"") for offset, key in enumerate(keys)]
+    return Chunk(partition, FetchedList(records))
 
 
 def take(queue: ReadyQueue) -> Work | None:
@@ -25,7 +26,7 @@ def take(queue: ReadyQueue) -> Work | None:
         return first
     while (current := queue.chunk()) is not None:
         holders = queue.holders(current.partition)
-        for record in current.records:
+        for _, record in current.untaken:
             work = Work(record, current.partition, record.key)
             if record.key is not None and (holder := holders.get(record.key)) is not None:
                 wait_behind(holder, work)
