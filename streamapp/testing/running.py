@@ -119,7 +119,8 @@ class RunningPipeline(Generic[InT, OutT]):
     async def _unfinished_records(self, segment: Segment) -> int:
         """Records of a segment's source that its group has not committed."""
         admin = self._broker.admin()
-        ends = await admin.end_offsets(self._places(segment.source))
+        places = [place for topic in segment.source_topics for place in self._places(topic)]
+        ends = await admin.end_offsets(places)
         committed = await admin.committed_offsets(segment.group)
         return sum(
             end - (committed[place].offset if place in committed else 0)
@@ -131,10 +132,10 @@ class RunningPipeline(Generic[InT, OutT]):
         left = []
         for segment in self._topology.segments:
             if count := await self._unfinished_records(segment):
-                metrics = written.metrics(segment.name)
+                metrics, sources = written.metrics(segment.name), map(repr, segment.source_topics)
                 left.append(
                     f"stage {segment.name!r} has not finished {count} records of"
-                    f" {segment.source!r} ({metrics.in_flight_records} in flight,"
+                    f" {', '.join(sources)} ({metrics.in_flight_records} in flight,"
                     f" {metrics.retries} retries so far)"
                 )
         letters = [

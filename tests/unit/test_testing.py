@@ -101,7 +101,7 @@ def test_a_dead_letter_says_stage_reason_error_and_original() -> None:
 
 @agent
 def read_partition(_: Item, context: Context) -> int:
-    return context.record.partition
+    return context.partition
 
 
 READ_PARTITION = Pipeline("p", source=Topic("in", Item)).stage(read_partition).sink("out")
