@@ -10,7 +10,7 @@ import typer
 
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.signals import leave
-from streamapp.supervisor.link import SupervisorLink
+from streamapp.supervisor.connection import SupervisorConnection
 
 _OVERDUE_SECONDS = 15.0
 """How long a worker whose supervisor is gone may take beyond its drain deadline."""
@@ -30,7 +30,7 @@ class Supervised:
     def __init__(self, given: str, drain_seconds: float) -> None:
         number, _, descriptor = given.partition(":")
         self.number = int(number)
-        self._link = SupervisorLink(
+        self._link = SupervisorConnection(
             int(descriptor),
             on_overdue=lambda: leave(
                 ExitCode.ABANDONED, "the supervisor is gone and this worker did not drain in time"

@@ -19,7 +19,7 @@ from streamapp.record import TopicPartition
 from streamapp.renames.settle import find_renames
 from streamapp.topics.apply import apply_plan
 from streamapp.topics.catalogue import Catalogue, read_catalogue
-from streamapp.topics.plan import Step, plan_topics
+from streamapp.topics.plan import TopicChange, plan_topics
 
 DEFAULT_FOLDER = Path("topics")
 _INTERNAL = "__"
@@ -121,11 +121,11 @@ async def _apply(
         plan = await plan_topics(admin, wanted, unkeyed=catalogue.unkeyed())
         if refusals := plan.refusals(yes=yes):
             raise TopicError("\n".join((*refusals, "Nothing was changed.")))
-        if not plan.steps:
+        if not plan.changes:
             typer.echo("Nothing to do: Kafka has the topics as declared.")
         elif dry_run:
-            for step in plan.steps:
-                typer.echo(f"would {step}")
+            for change in plan.changes:
+                typer.echo(f"would {change}")
         else:
             await apply_plan(admin, plan, yes=yes, on_done=_say_done)
 
@@ -137,8 +137,8 @@ async def _warn_of_renames(admin: Admin, topology: Topology) -> None:
         typer.echo(f"Before it runs: {sentence}.")
 
 
-def _say_done(step: Step) -> None:
-    typer.echo(f"done: {step}")
+def _say_done(change: TopicChange) -> None:
+    typer.echo(f"done: {change}")
 
 
 async def _list(broker: Broker) -> None:

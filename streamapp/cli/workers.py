@@ -54,7 +54,7 @@ async def _supervise(options: RunOptions, count: int) -> Ending:
         return await SpawnedWorker.start(options.worker_command(number), number)
 
     policy = RestartPolicy(
-        hopeless={code: code.name for code in _NOT_RESTARTED}, ends_by_itself=options.until_end
+        not_restarted={code: code.name for code in _NOT_RESTARTED}, ends_by_itself=options.until_end
     )
     drain_seconds = options.drain_seconds + AFTER_DRAIN_SECONDS
     supervisor = Supervisor(start, count, policy=policy, drain_seconds=drain_seconds)

@@ -1,1 +1,1 @@
-"""Renames: what Kafka remembers of stages that have another name now."""
+"""Renames: finds renamed stages by the offsets and topics that Kafka has of them."""

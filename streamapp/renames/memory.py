@@ -1,8 +1,8 @@
-"""What Kafka remembers of a pipeline: its groups, its topics, and what in them is unread.
+"""What Kafka has of a pipeline: groups, topics, and unread records in them.
 
-A group or topic `<pipeline>.<name>` is taken for the pipeline's where the name has no dot: those of
-a pipeline `a.b` begin with `a.` as well, and have one. So a stage whose own name has a dot is not
-seen when it is renamed.
+A group or topic `<pipeline>.<name>` counts as the pipeline's if `<name>` has no dot. With a dot it
+may belong to another pipeline: the topics of a pipeline `a.b` begin with `a.` too. So the rename of
+a stage whose own name has a dot is not noticed.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,18 +16,18 @@ Offsets = Mapping[TopicPartition, CommittedOffset]
 
 DEAD_LETTERS = ".dlq"
 _OWN_TOPICS = ("", DEAD_LETTERS, ".replay")
-"""Endings of the topics that are called after a stage."""
+"""Endings of the topics that are named after a stage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A stage that Kafka remembers and the pipeline does not have.
+    """A stage that is not declared, although Kafka has its offsets or its dead letters.
 
     Attributes:
-        stage: its name.
+        stage: name of the stage.
         group: its consumer group.
-        offsets: what that has committed; empty where only its dead letters tell of it.
-        topics: those that are called after it and that the pipeline does not use.
+        offsets: offsets that the group has committed; empty if Kafka has only dead letters.
+        topics: topics that are named after it and that the pipeline does not use.
     """
 
     stage: str
@@ -38,11 +38,11 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Records in a topic that no stage reads any more.
+    """Unread records in a topic that no stage reads any more.
 
     Attributes:
-        topic: its name.
-        records: how many no stage has read, give or take transaction markers.
+        topic: name of the topic.
+        records: number of unread offsets: records, and transaction markers if there are any.
     """
 
     topic: str
@@ -51,12 +51,12 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What Kafka remembers.
+    """What Kafka has of a pipeline.
 
     Attributes:
-        offsets: what the groups of the declared stages have committed, by the name of the stage.
+        offsets: committed offsets of the declared stages, by name of the stage.
         orphans: stages that are not declared, by name.
-        unread: the topics of orphans with records that nobody has read.
+        unread: topics of orphans with unread records.
     """
 
     offsets: Mapping[str, Offsets]
@@ -65,7 +65,7 @@ class Memory:
 
 
 async def remember(admin: Admin, topology: Topology, heads: Collection[str]) -> Memory:
-    """Ask Kafka; for orphans only if one of these stages has committed nothing."""
+    """Ask Kafka; look for orphans only if one of the stages `heads` has no offsets."""
     offsets = {
         segment.name: await admin.committed_offsets(segment.group) for segment in topology.segments
     }
@@ -100,7 +100,7 @@ async def _orphans(admin: Admin, topology: Topology) -> Mapping[str, Orphan]:
 
 
 async def _was_written(admin: Admin, topics: Collection[str]) -> bool:
-    """Whether a record has ever been in one of the topics: an empty one tells of no work."""
+    """Whether one of the topics has ever held a record."""
     described = await admin.describe_topics(topics)
     places = [TopicPartition(t.name, i) for t in described.values() for i in range(t.partitions)]
     return any((await admin.end_offsets(places)).values())
@@ -109,7 +109,7 @@ async def _was_written(admin: Admin, topics: Collection[str]) -> bool:
 async def _unread(
     admin: Admin, orphans: Collection[Orphan], readers: Collection[Offsets]
 ) -> tuple[Unread, ...]:
-    """What is left in the topics that orphans wrote to and that the next stages read."""
+    """Unread records in the topics that orphans wrote and the next stages read."""
     names = [orphan.group for orphan in orphans if orphan.group in orphan.topics]
     described = await admin.describe_topics(names)
     found = []
@@ -117,7 +117,7 @@ async def _unread(
         places = [TopicPartition(name, i) for i in range(described[name].partitions)]
         beginnings = await admin.beginning_offsets(places)
         ends = await admin.end_offsets(places)
-        # A group that reads the topic has committed in it; without one, everything is unread.
+        # A group that reads the topic has offsets in it; without such a group, all is unread.
         positions = [own for own in readers if any(place in own for place in places)] or [{}]
         left = max(
             sum(ends[p] - max(beginnings[p], own[p].offset if p in own else 0) for p in places)

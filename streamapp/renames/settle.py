@@ -1,7 +1,7 @@
-"""Before a pipeline starts: is a stage without offsets one that has another name now?
+"""Before a pipeline starts: finds stages without offsets that may have been renamed.
 
-Without a word, it would read its source from the beginning, and what lies in the topic that was
-called after its old name would never be read.
+A renamed stage would otherwise read its source from the beginning, and the records in the topic
+named after its old name would never be read.
 """
 
 import logging
@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Renames:
-    """What is to be settled before a pipeline starts.
+    """Renamed stages, and reasons why the pipeline cannot start.
 
     Attributes:
-        taken_over: stages that go on where their old name stood.
-        unexplained: stages without offsets that may be an orphan under a new name.
-        refusals: why it cannot start without a word.
-        occupied: old names whose workers still run; no word helps.
+        taken_over: stages that resume at the offsets of their old name.
+        unexplained: stages without offsets that may be renamed orphans.
+        refusals: reasons against a start, which `--yes` overrides.
+        occupied: old names whose workers still run; `--yes` does not override these.
     """
 
     taken_over: tuple[tuple[Segment, Orphan], ...] = ()
@@ -34,20 +34,20 @@ class Renames:
     occupied: tuple[str, ...] = ()
 
     def refuse(self, *, yes: bool = False) -> None:
-        """Raise what stands against a start.
+        """Raise if there is a reason against a start.
 
         Args:
-            yes: start anew, and leave what is unread.
+            yes: start such stages at the beginning, and leave unread records behind.
 
         Raises:
-            RenamedStageError: what Kafka remembers, and what to do.
+            RenamedStageError: all reasons, and what to do.
         """
         if against := (*self.occupied, *(() if yes else self.refusals)):
             raise RenamedStageError("; ".join(against))
 
 
 async def find_renames(admin: Admin, topology: Topology, segments: Collection[Segment]) -> Renames:
-    """Hold what Kafka remembers against the stages that are to run; changes nothing."""
+    """Compare the stages that will run with what Kafka has; changes nothing."""
     memory = await remember(admin, topology, [segment.name for segment in segments])
     fresh = [segment for segment in segments if not memory.offsets[segment.name]]
     taken_over = tuple(_taken_over(fresh, memory.orphans))
@@ -59,8 +59,8 @@ async def find_renames(admin: Admin, topology: Topology, segments: Collection[Se
     if unexplained:
         refusals.insert(0, _unexplained(unexplained, orphans))
     occupied = [
-        f"group {orphan.group!r} has members, and stage {segment.name!r} is to go on where it"
-        " stands: stop the workers that run it under its old name first"
+        f"stage {segment.name!r} cannot take over the offsets of group {orphan.group!r}, because"
+        " the group has members: first stop the workers that run the stage under its old name"
         for segment, orphan in taken_over
         if await admin.member_count(orphan.group)
     ]
@@ -68,9 +68,10 @@ async def find_renames(admin: Admin, topology: Topology, segments: Collection[Se
 
 
 async def settle(admin: Admin, renames: Renames) -> None:
-    """Let the stages go on where their old names stood, and begin the unexplained anew.
+    """Store the start offsets of renamed stages (those of the old name) and of the unexplained.
 
-    Both are stored as the offsets of their groups, so the next start asks nothing.
+    Unexplained stages start at the beginning. Since all have offsets now, the next start finds no
+    renames.
 
     Raises:
         CommitRefusedError: a group has members and has committed nothing.
@@ -78,7 +79,7 @@ async def settle(admin: Admin, renames: Renames) -> None:
     for segment, orphan in renames.taken_over:
         await _start_at(admin, segment, orphan.offsets)
         log.info(
-            "stage %s of %s goes on where %s stood",
+            "stage %s of %s resumes at the offsets of %s",
             segment.name,
             segment.pipeline,
             orphan.group,
@@ -92,7 +93,9 @@ async def settle(admin: Admin, renames: Renames) -> None:
         ]
         beginnings = await admin.beginning_offsets(places)
         await _start_at(admin, segment, {p: CommittedOffset(beginnings[p]) for p in places})
-        log.info("stage %s of %s starts anew", segment.name, segment.pipeline)
+        log.info(
+            "stage %s of %s starts at the beginning of its source", segment.name, segment.pipeline
+        )
 
 
 async def _start_at(
@@ -101,7 +104,7 @@ async def _start_at(
     try:
         await admin.set_offsets(segment.group, offsets)
     except CommitRefusedError:
-        # Another worker started in the meantime, and has settled the same.
+        # Another worker, started at the same time, has stored the same offsets.
         if not await admin.committed_offsets(segment.group):
             raise
 
@@ -109,7 +112,7 @@ async def _start_at(
 def _taken_over(
     fresh: Collection[Segment], orphans: Mapping[str, Orphan]
 ) -> Iterator[tuple[Segment, Orphan]]:
-    """Stages whose old name is declared and has committed something."""
+    """Stages that declare an old name which has offsets."""
     for segment in fresh:
         orphan = orphans.get(segment.renamed_from or "")
         if orphan is not None and orphan.offsets:
@@ -125,12 +128,12 @@ def _unexplained(segments: Sequence[Segment], orphans: Sequence[Orphan]) -> str:
     known = "; ".join(f"{orphan.stage!r} ({_traces(orphan)})" for orphan in orphans)
     for segment in segments:
         if segment.renamed_from:
-            known += f" (renamed_from={segment.renamed_from!r} names none of these)"
+            known += f" (renamed_from={segment.renamed_from!r} is none of these)"
     return (
         f"pipeline {segments[0].pipeline!r}: {'stages' if several else 'stage'} {new}"
-        f" {'have' if several else 'has'} read nothing yet, while Kafka remembers a stage that is"
-        f" not declared, {known}: if that is an old name, declare .stage(..., renamed_from="
-        f"{orphans[0].stage!r}) to go on where it stood; if not, --yes starts at the beginning of"
+        f" {'have' if several else 'has'} no offsets, but Kafka has those of a stage that is not"
+        f" declared, {known}: if that is an old name, declare .stage(..., renamed_from="
+        f"{orphans[0].stage!r}) to resume at its offsets; if not, --yes starts at the beginning of"
         f" {sources}"
     )
 
@@ -145,7 +148,7 @@ def _traces(orphan: Orphan) -> str:
 
 def _unread(unread: Unread) -> str:
     return (
-        f"{unread.records:,} records in {unread.topic!r} would not be read any more: run the"
-        " declaration from before once more with --until-end, or keep the topic as output=Topic("
+        f"{unread.records:,} records in {unread.topic!r} would never be read: run the previous"
+        " declaration once more with --until-end, or keep the topic as output=Topic("
         f"{unread.topic!r}, ...) of the stage that writes it; --yes leaves them behind"
     )

@@ -1,1 +1,1 @@
-"""Supervisor: several worker processes of one command, restarted, drained and seen as one."""
+"""Supervisor: starts, restarts and drains worker processes, and shows them as one."""

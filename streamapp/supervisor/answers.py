@@ -1,4 +1,4 @@
-"""Asks every worker for one of its pages; who does not answer in time has not answered."""
+"""Requests a page from the web server of every worker."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -12,22 +12,25 @@ class WorkersPort:
     """The web servers of the workers.
 
     Args:
-        slots: the workers.
+        slots: the workers to ask.
     """
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._slots = slots
-        # No connection is kept: between two questions a worker can be another process.
+        # No connection is kept: a worker may be another process at the next request.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True, limit=0)
         )
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel open requests and close the connections."""
         await self._session.close()
 
     async def ask(self, path: str, *, seconds: float, accept: str = "*/*") -> Mapping[int, bytes]:
-        """What each worker answers, by its number; the status counts for nothing."""
+        """The body of each answer by worker number, whatever its status.
+
+        A worker that does not answer within `seconds` is left out.
+        """
         up = [(slot.number, slot.web_port) for slot in self._slots if slot.web_port is not None]
         bodies = await asyncio.gather(
             *(self._get(f"http://127.0.0.1:{port}{path}", seconds, accept) for _, port in up)

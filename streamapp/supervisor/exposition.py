@@ -1,7 +1,7 @@
-"""Expositions of several workers as one: every series gets the label of its worker.
+"""Joins the metrics of several workers; every series gets the label `worker`.
 
-A text in which a family comes twice is refused by Prometheus, so they are parsed and joined, not
-put behind one another.
+Prometheus refuses a text that names a metric family twice, so the texts are parsed and joined
+family by family.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,26 +14,26 @@ from streamapp.observability.definitions import WORKER_METRICS, MetricDefinition
 from streamapp.supervisor.slot import Slot
 
 ACCEPT = "application/openmetrics-text; version=1.0.0"
-"""What workers are asked for: unlike the older format, it names units."""
+"""Format requested from workers; unlike the older format, it has the units."""
 
 
-def parsed(text: str) -> list[Metric]:
-    """The families of one worker.
+def parse_families(text: str) -> list[Metric]:
+    """Parse the metric families of one worker.
 
     Raises:
-        ValueError: it is not an exposition of OpenMetrics.
+        ValueError: the text is not in the OpenMetrics format.
     """
     return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]  # untyped library
 
 
-def merged(
+def join_families(
     by_worker: Mapping[int, Iterable[Metric]], own: Iterable[Metric] = ()
 ) -> Sequence[Metric]:
-    """One family for each name, with the series of all.
+    """One family for each name, with the series of all workers.
 
     Args:
         by_worker: families by the number of the worker, which becomes the label `worker`.
-        own: families that stay as they are.
+        own: families of this process, which get no label.
     """
     families: dict[str, Metric] = {}
     for number, found in sorted(by_worker.items()):
@@ -61,7 +61,7 @@ _READERS: Mapping[str, Callable[[Slot, bool], int]] = {
     "streamapp_worker_up": lambda _, answered: int(answered),
     "streamapp_worker_restarts_total": lambda slot, _: slot.restarts.count,
 }
-"""How each metric of the table is read from a worker's place."""
+"""Reads each metric of the table from a slot and from whether its worker answered."""
 
 
 def _sample_name(definition: MetricDefinition) -> str:

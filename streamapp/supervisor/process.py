@@ -1,4 +1,4 @@
-"""A worker as its supervisor sees it: a process and the line to it."""
+"""A worker process, as its supervisor controls it."""
 
 import asyncio
 import socket
@@ -6,37 +6,38 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from streamapp.supervisor.link import DRAIN, web_port_of
+from streamapp.supervisor.connection import DRAIN, web_port_of
 
 
 class WorkerProcess(Protocol):
-    """A worker that was started."""
+    """A worker process that was started."""
 
     @property
     def pid(self) -> int:
         """Its process id."""
 
     async def up(self) -> int | None:
-        """Wait until it says that it is up; the port that it serves on, if any.
+        """Wait until it reports that it is up; returns the port that it serves on, if any.
 
         Raises:
-            EOFError: it ended before.
+            EOFError: it ended before that.
         """
 
     def drain(self) -> None:
-        """Ask it to finish what it has started, and end; may be called more than once."""
+        """Ask it to finish what is in flight and end; may be called more than once."""
 
     def kill(self) -> None:
-        """End it at once; what it has not committed is delivered again."""
+        """Kill it; what it has not committed is delivered again."""
 
     async def ended(self) -> int:
-        """Wait for its end; the exit code, negative for a signal."""
+        """Wait for its end; returns the exit code, negative for a signal."""
 
 
 class SpawnedWorker:
-    """A worker in a process of its own, in a session of its own.
+    """A worker in a process and a session of its own.
 
-    The session keeps Ctrl-C on a terminal to the supervisor, which then asks each worker once.
+    Because of the session, Ctrl-C on a terminal reaches only the supervisor, which then asks each
+    worker to drain.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class SpawnedWorker:
 
     @classmethod
     async def start(cls, command: Sequence[str], number: int) -> "SpawnedWorker":
-        """Run this command with `--supervised-by NUMBER:DESCRIPTOR` after it."""
+        """Run the command with `--supervised-by NUMBER:DESCRIPTOR` appended."""
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -76,10 +77,10 @@ class SpawnedWorker:
         return self._process.pid
 
     async def up(self) -> int | None:
-        """Wait until it says that it is up; the port that it serves on, if any.
+        """Wait until it reports that it is up; returns the port that it serves on, if any.
 
         Raises:
-            EOFError: it ended before.
+            EOFError: it ended before that.
         """
         with suppress(ConnectionError):
             if line := await self._reader.readline():
@@ -87,17 +88,17 @@ class SpawnedWorker:
         raise EOFError
 
     def drain(self) -> None:
-        """Ask it to finish what it has started, and end."""
+        """Ask it to finish what is in flight and end."""
         if not self._writer.is_closing():
             self._writer.write(DRAIN)
 
     def kill(self) -> None:
-        """End it at once; what it has not committed is delivered again."""
+        """Kill it; what it has not committed is delivered again."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
     async def ended(self) -> int:
-        """Wait for its end; the exit code, negative for a signal."""
+        """Wait for its end; returns the exit code, negative for a signal."""
         code = await self._process.wait()
         self._writer.close()
         return code

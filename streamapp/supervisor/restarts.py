@@ -1,4 +1,4 @@
-"""What follows when a worker process has ended: pure rules."""
+"""Decides what the supervisor does when a worker process has ended. Pure, without I/O."""
 
 import random
 import signal
@@ -10,25 +10,25 @@ from streamapp.policies.backoff import Backoff
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """Start it again after so long."""
+class Restart:
+    """Start the worker again after `delay_seconds`."""
 
     delay_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """It has done what it was to do."""
+    """The worker has done its work; do not start it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Another start would not mend it: the others are drained, and this is the exit code."""
+    """A restart would fail again: drain the other workers and exit with this code."""
 
     exit_code: int
 
 
-Next: TypeAlias = Again | Finished | GiveUp
+Decision: TypeAlias = Restart | Finished | GiveUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +36,27 @@ class RestartPolicy:
     """When a worker is started again.
 
     Attributes:
-        hopeless: exit codes that another start would not mend, with their names.
-        ends_by_itself: whether exit code 0 is the end of the work, as with `--until-end`.
-        backoff: waits between starts.
-        steady_seconds: a worker that ran for so long has no failures behind it.
+        not_restarted: exit codes after which a restart would fail again, with their names.
+        ends_by_itself: whether exit code 0 means that the work is done, as with `--until-end`.
+        backoff: waits before restarts.
+        steady_seconds: after a run of this length, earlier failures no longer count.
     """
 
-    hopeless: Mapping[int, str] = field(default_factory=dict)
+    not_restarted: Mapping[int, str] = field(default_factory=dict)
     ends_by_itself: bool = False
     backoff: Backoff = field(default_factory=lambda: Backoff(base_seconds=0.5, max_seconds=30.0))
     steady_seconds: float = 60.0
 
 
 class Restarts:
-    """The ends of one worker so far.
+    """Counts the restarts of one worker.
 
     Args:
-        policy: when it is started again.
+        policy: when the worker is started again.
         rng: jitter of the waits.
 
     Attributes:
-        count: how often it was started again, or is about to be.
+        count: number of restarts, the next one included.
     """
 
     def __init__(self, policy: RestartPolicy, rng: random.Random) -> None:
@@ -65,25 +65,25 @@ class Restarts:
         self._failures = 0
         self.count = 0
 
-    def after(self, exit_code: int, *, ran_seconds: float, any_was_up: bool) -> Next:
-        """What follows on an end that nobody asked for.
+    def decide(self, exit_code: int, *, ran_seconds: float, any_was_up: bool) -> Decision:
+        """Decide what to do after a process ended without being asked to.
 
         Args:
-            exit_code: of the process; negative for a signal.
-            ran_seconds: how long the process lived.
-            any_was_up: whether a worker of this supervisor has ever got to work. Before that, an
-                exit code of any kind is told to the caller, who may have named a wrong address.
+            exit_code: exit code of the process, negative for a signal.
+            ran_seconds: how long the process ran.
+            any_was_up: whether any worker of this supervisor has ever been up. If not, every
+                failure is final: the address of Kafka may be wrong.
         """
         policy = self._policy
         if exit_code == 0 and policy.ends_by_itself:
             return Finished()
-        if exit_code in policy.hopeless or (exit_code > 0 and not any_was_up):
+        if exit_code in policy.not_restarted or (exit_code > 0 and not any_was_up):
             return GiveUp(exit_code)
         if ran_seconds >= policy.steady_seconds:
             self._failures = 0
         self._failures += 1
         self.count += 1
-        return Again(policy.backoff.delay_seconds(self._failures, self._rng))
+        return Restart(policy.backoff.delay_seconds(self._failures, self._rng))
 
 
 def how_it_ended(exit_code: int, names: Mapping[int, str] | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The place of one worker: its number stays, its processes come and go."""
+"""A slot for one worker: the number stays the same when the process is replaced."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,32 +8,32 @@ from streamapp.supervisor.process import WorkerProcess
 from streamapp.supervisor.restarts import Restarts, how_it_ended
 
 SLOW_START_SECONDS = 60.0
-"""A worker that is not up by then is not well."""
+"""A worker that is not up after this time is unhealthy."""
 
 
 class SlotState(StrEnum):
-    """What a worker's place is doing."""
+    """State of a slot."""
 
-    NOT_STARTED = "not started"  # the first worker goes ahead
+    NOT_STARTED = "not started"  # waits until the first worker is up
     STARTING = "starting"
     UP = "up"
-    WAITING = "waiting"  # ended, and is started again
-    ENDED = "ended"  # for good
+    WAITING = "waiting"  # the process ended and will be started again
+    ENDED = "ended"  # will not be started again
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One worker.
+    """One worker, over all its restarts.
 
     Attributes:
-        number: from 0, the same over restarts.
-        restarts: the ends so far.
-        state: what it does.
+        number: number of the worker, from 0.
+        restarts: counts and decides its restarts.
+        state: its state.
         since: monotonic seconds of the last change of state.
-        process: the process that runs, if one does.
-        web_port: where that one serves metrics, health and status, once it is up.
-        exit_code: of the last process.
-        again_at: monotonic seconds of the next start, while it waits.
+        process: its running process, if there is one.
+        web_port: port on which that process serves metrics, health and status, once it is up.
+        exit_code: exit code of the last process.
+        restart_at: monotonic seconds of the next start, while it waits.
     """
 
     number: int
@@ -43,27 +43,32 @@ class Slot:
     process: WorkerProcess | None = None
     web_port: int | None = None
     exit_code: int | None = None
-    again_at: float | None = None
+    restart_at: float | None = None
 
-    def began(self, process: WorkerProcess, now: float) -> None:
-        """A process was started."""
-        self.state, self.since, self.process, self.again_at = SlotState.STARTING, now, process, None
+    def set_starting(self, process: WorkerProcess, now: float) -> None:
+        """Note that a process was started."""
+        self.state, self.since, self.process, self.restart_at = (
+            SlotState.STARTING,
+            now,
+            process,
+            None,
+        )
 
-    def is_up(self, web_port: int | None, now: float) -> None:
-        """The process got to work."""
+    def set_up(self, web_port: int | None, now: float) -> None:
+        """Note that the process is up."""
         self.state, self.since, self.web_port = SlotState.UP, now, web_port
 
-    def ended(self, exit_code: int, now: float) -> None:
-        """The process is gone."""
+    def set_ended(self, exit_code: int, now: float) -> None:
+        """Note that the process has ended."""
         self.state, self.since, self.process = SlotState.ENDED, now, None
         self.web_port, self.exit_code = None, exit_code
 
-    def waits(self, again_at: float) -> None:
-        """Another process comes then."""
-        self.state, self.again_at = SlotState.WAITING, again_at
+    def set_waiting(self, restart_at: float) -> None:
+        """Note when the next process will be started."""
+        self.state, self.restart_at = SlotState.WAITING, restart_at
 
     def health(self, now: float) -> Health:
-        """How it is, as far as that is known without asking its process."""
+        """Health of the worker, as far as it is known without asking its process."""
         match self.state:
             case SlotState.UP:
                 return Health(ok=True, reason=f"up for {now - self.since:.0f} s")
@@ -74,6 +79,6 @@ class Slot:
                 return Health(ok=True, reason="waits for the first worker to be up")
         how = how_it_ended(self.exit_code or 0)
         if self.state is SlotState.WAITING:
-            left = max(0.0, (self.again_at or now) - now)
+            left = max(0.0, (self.restart_at or now) - now)
             return Health(ok=False, reason=f"{how}, starts again in {left:.0f} s")
         return Health(ok=not self.exit_code, reason=how)

@@ -1,4 +1,4 @@
-"""Keeps a number of workers running until they are stopped, finished or beyond mending."""
+"""Keeps workers running until they are stopped, have finished, or cannot be restarted."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from streamapp.clock import Clock, SystemClock
 from streamapp.supervisor.process import WorkerProcess
-from streamapp.supervisor.restarts import Again, GiveUp, RestartPolicy, Restarts, how_it_ended
+from streamapp.supervisor.restarts import GiveUp, Restart, RestartPolicy, Restarts, how_it_ended
 from streamapp.supervisor.slot import Slot, SlotState
 
 log = logging.getLogger(__name__)
@@ -19,9 +19,9 @@ class Ending:
     """How a run of workers ended.
 
     Attributes:
-        exit_code: 0 when every worker ended well, else the code that counts: of the worker that
-            was beyond mending, or of the first that did not drain; negative for a signal.
-        overdue: whether a worker had to be killed because it did not drain.
+        exit_code: 0 if every worker ended with 0. Else the code of the worker that cannot be
+            restarted, or of the first that failed to drain; negative for a signal.
+        overdue: whether a worker was killed because it did not drain in time.
     """
 
     exit_code: int
@@ -29,16 +29,16 @@ class Ending:
 
 
 class Supervisor:
-    """Starts workers, starts them again, and ends them together.
+    """Starts workers, restarts them, and ends them together.
 
-    The first worker goes ahead: what is wrong with the declaration or the connection is then told
-    once, and not by all of them.
+    The first worker is started alone, so that a fault in the declaration or the connection is
+    reported once and not by every worker.
 
     Args:
-        start: starts the worker of this number.
-        count: how many.
+        start: starts the worker with the given number.
+        count: number of workers.
         policy: when a worker is started again.
-        drain_seconds: how long a worker may take to end when asked; then it is killed.
+        drain_seconds: a worker that has not ended this long after a drain request is killed.
         clock: time.
         rng: jitter.
 
@@ -63,18 +63,18 @@ class Supervisor:
         self._drain_seconds = drain_seconds
         self._clock = clock or SystemClock()
         self._stopping = asyncio.Event()
-        self._first_is_up_or_over = asyncio.Event()
+        self._first_is_up_or_ended = asyncio.Event()
         self._any_was_up = False
         self._given_up: int | None = None
-        self._codes_when_asked: list[int] = []
+        self._codes_after_stop: list[int] = []
         self._overdue = False
 
     def stop(self) -> None:
-        """Drain all workers side by side and end; may be called more than once."""
+        """Drain all workers at once and end; may be called more than once."""
         self._stopping.set()
 
     def kill(self) -> None:
-        """End all workers at once; what they have not committed is delivered again."""
+        """Kill all workers; what they have not committed is delivered again."""
         self._stopping.set()
         for slot in self.slots:
             if slot.process is not None:
@@ -85,52 +85,52 @@ class Supervisor:
         first, *others = self.slots
         async with asyncio.TaskGroup() as group:
             ahead = group.create_task(self._keep(first))
-            ahead.add_done_callback(lambda _: self._first_is_up_or_over.set())
-            await self._first_is_up_or_over.wait()
+            ahead.add_done_callback(lambda _: self._first_is_up_or_ended.set())
+            await self._first_is_up_or_ended.wait()
             for slot in others:
                 group.create_task(self._keep(slot))
         if self._given_up is not None:
             return Ending(self._given_up)
-        bad = [code for code in self._codes_when_asked if code]
+        bad = [code for code in self._codes_after_stop if code]
         return Ending(bad[0] if bad else 0, overdue=self._overdue)
 
     async def _keep(self, slot: Slot) -> None:
-        """Run one worker, again and again."""
+        """Run one worker and restart it until it has ended for good."""
         while not self._stopping.is_set():
             process = await self._start(slot.number)
             began_at = self._clock.monotonic()
-            slot.began(process, began_at)
-            exit_code = await self._attend(slot, process)
+            slot.set_starting(process, began_at)
+            exit_code = await self._watch_process(slot, process)
             now = self._clock.monotonic()
-            slot.ended(exit_code, now)
+            slot.set_ended(exit_code, now)
             if self._stopping.is_set():
-                self._codes_when_asked.append(exit_code)
+                self._codes_after_stop.append(exit_code)
                 return
-            follows = slot.restarts.after(
+            decision = slot.restarts.decide(
                 exit_code, ran_seconds=now - began_at, any_was_up=self._any_was_up
             )
-            how = how_it_ended(exit_code, self._policy.hopeless)
-            if isinstance(follows, Again):
+            how = how_it_ended(exit_code, self._policy.not_restarted)
+            if isinstance(decision, Restart):
                 log.warning(
-                    "worker %d %s, starts again in %.1f s", slot.number, how, follows.delay_seconds
+                    "worker %d %s, starts again in %.1f s", slot.number, how, decision.delay_seconds
                 )
-                slot.waits(now + follows.delay_seconds)
-                await self._wait(follows.delay_seconds)
+                slot.set_waiting(now + decision.delay_seconds)
+                await self._wait(decision.delay_seconds)
                 slot.state = SlotState.ENDED
-            elif isinstance(follows, GiveUp):
+            elif isinstance(decision, GiveUp):
                 log.error(
-                    "worker %d %s; starting it again would not mend that, so all end",
+                    "worker %d %s; a restart would fail again, so all workers are stopped",
                     slot.number,
                     how,
                 )
-                self._given_up = follows.exit_code
+                self._given_up = decision.exit_code
                 self._stopping.set()
             else:
-                log.info("worker %d is at the end", slot.number)
+                log.info("worker %d has reached the end", slot.number)
                 return
 
-    async def _attend(self, slot: Slot, process: WorkerProcess) -> int:
-        """Be there for a process until it has ended; its exit code."""
+    async def _watch_process(self, slot: Slot, process: WorkerProcess) -> int:
+        """Wait for the end of a process and return its exit code."""
         try:
             async with asyncio.TaskGroup() as group:
                 watches = (
@@ -150,21 +150,23 @@ class Supervisor:
             web_port = await process.up()
         except EOFError:
             return
-        slot.is_up(web_port, self._clock.monotonic())
+        slot.set_up(web_port, self._clock.monotonic())
         self._any_was_up = True
-        self._first_is_up_or_over.set()
+        self._first_is_up_or_ended.set()
         log.info("worker %d is up, process %d", slot.number, process.pid)
 
     async def _pass_on_stop(self, slot: Slot, process: WorkerProcess) -> None:
         await self._stopping.wait()
         process.drain()
         await self._clock.sleep(self._drain_seconds)
-        log.error("worker %d did not end in %.0f s and is killed", slot.number, self._drain_seconds)
+        log.error(
+            "worker %d did not end within %.0f s and is killed", slot.number, self._drain_seconds
+        )
         self._overdue = True
         process.kill()
 
     async def _wait(self, seconds: float) -> None:
-        """Wait so long, or until all are to stop."""
+        """Wait for this time, or until the supervisor stops."""
         stop = asyncio.create_task(self._stopping.wait())
         sleep = asyncio.create_task(self._sleep(seconds))
         try:

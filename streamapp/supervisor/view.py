@@ -1,4 +1,4 @@
-"""Several workers seen as one: their metrics, health, readiness and status in one place."""
+"""The web pages of a supervisor: metrics, health and status of all its workers."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,14 +15,14 @@ from prometheus_client.exposition import choose_encoder
 from streamapp.clock import Clock
 from streamapp.observability.health import Health
 from streamapp.supervisor.answers import WorkersPort
-from streamapp.supervisor.exposition import ACCEPT, merged, parsed, worker_families
+from streamapp.supervisor.exposition import ACCEPT, join_families, parse_families, worker_families
 from streamapp.supervisor.slot import Slot, SlotState
 from streamapp.version import VERSION
 from streamapp.web.index_page import Moment, Row, page
 from streamapp.web.server import Handler, exposition, html, json
 
 ANSWER_SECONDS = 0.8
-"""A probe waits a second by default; a worker that needs longer than this has not answered."""
+"""Longest wait for a worker's answer; probes wait a second by default."""
 
 MAX_SCRAPE_SECONDS = 5.0
 _SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -30,11 +30,11 @@ _SILENT = Health(ok=False, reason="does not answer")
 
 
 class WorkersView:
-    """What a supervisor shows.
+    """The pages of a supervisor.
 
     Args:
         slots: the workers.
-        port: asks them.
+        port: requests the pages of the workers.
         clock: the clock of the slots.
     """
 
@@ -48,7 +48,7 @@ class WorkersView:
         GCCollector(registry=self._registry)
 
     def handlers(self) -> Mapping[str, Handler]:
-        """What a worker answers with, but for all of them."""
+        """The same pages that one worker has, for all workers."""
         return {
             "/": self._index,
             "/metrics": self._metrics,
@@ -64,14 +64,14 @@ class WorkersView:
         )
 
     def _join(self, answers: Mapping[int, bytes], accept: str) -> tuple[bytes, str]:
-        """One exposition of all; a worker whose answer makes no sense has not answered."""
+        """Join the metrics of all workers; one whose answer cannot be parsed has not answered."""
         by_worker: dict[int, list[Metric]] = {}
         for number, body in answers.items():
             with suppress(ValueError):
-                by_worker[number] = parsed(body.decode())
+                by_worker[number] = parse_families(body.decode())
         own = (*worker_families(self._slots, by_worker), *self._registry.collect())
         encode, content_type = choose_encoder(accept)
-        return encode(_Families(merged(by_worker, own))), content_type
+        return encode(_Families(join_families(by_worker, own))), content_type
 
     async def _healthz(self, _: web.Request) -> web.Response:
         answers = await self._stages("/healthz")
@@ -98,11 +98,11 @@ class WorkersView:
             for row in stages
         ]
         order = list(dict.fromkeys((row.pipeline, row.stage) for row in rows))
-        rows.sort(key=lambda row: order.index((row.pipeline, row.stage)))  # workers keep theirs
+        rows.sort(key=lambda row: order.index((row.pipeline, row.stage)))  # stable sort
         return html(page(rows, Moment.of(self._clock), VERSION, workers))
 
     async def _stages(self, path: str) -> Mapping[int, list[dict[str, Any]]]:
-        """The stages of a verdict, by worker."""
+        """Health of the stages, by worker."""
         return await self._ask(path, lambda answer: answer["stages"])
 
     async def _ask(
@@ -117,7 +117,7 @@ class WorkersView:
 
 
 class _Families:
-    """Families that stand, as the encoders walk over a registry."""
+    """Metric families in the form that prometheus_client encodes: a registry."""
 
     def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families
@@ -127,7 +127,7 @@ class _Families:
 
 
 def _scrape_seconds(timeout: str | None) -> float:
-    """Most of what Prometheus says that it waits."""
+    """Most of the timeout that Prometheus sends with its request."""
     try:
         return min(MAX_SCRAPE_SECONDS, 0.8 * float(timeout or ""))
     except ValueError:
@@ -135,7 +135,7 @@ def _scrape_seconds(timeout: str | None) -> float:
 
 
 def _health(slot: Slot, now: float, answers: Mapping[int, object]) -> Health:
-    """How a worker is, without its stages."""
+    """Health of a worker, without that of its stages."""
     if slot.state is SlotState.UP and slot.number not in answers:
         return _SILENT
     return slot.health(now)
@@ -144,7 +144,7 @@ def _health(slot: Slot, now: float, answers: Mapping[int, object]) -> Health:
 def _verdict(
     workers: Mapping[Slot, Health], answers: Mapping[int, list[dict[str, Any]]]
 ) -> web.Response:
-    """200 when every worker and each of its stages is well, else 503; the body names the ill."""
+    """200 if every worker and stage is healthy, else 503; the body lists them all."""
     stages = [
         {"worker": str(number), **stage} for number, own in sorted(answers.items()) for stage in own
     ]

@@ -1,1 +1,1 @@
-"""Topics: what is declared, what the broker has, and how to make them agree."""
+"""Topics: declarations, and the changes that bring a broker in line with them."""

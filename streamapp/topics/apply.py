@@ -1,45 +1,52 @@
-"""Carry out a plan: create topics, change configuration, add partitions, and nothing else."""
+"""Applies a plan: creates topics, changes configuration and adds partitions."""
 
 from collections.abc import Callable
 
 from streamapp.brokers.protocols import Admin
-from streamapp.topics.plan import AddPartitions, ChangeConfig, CreateTopic, Plan, Step, refuse
+from streamapp.topics.plan import (
+    AddPartitions,
+    ChangeConfig,
+    CreateTopic,
+    Plan,
+    TopicChange,
+    refuse,
+)
 
 
-def _nobody(_step: Step) -> None:
-    """Stand for a caller who asks for the outcome only."""
+def _ignore(_step: TopicChange) -> None:
+    """Do nothing after a change."""
 
 
 async def apply_plan(
-    admin: Admin, plan: Plan, *, yes: bool = False, on_done: Callable[[Step], None] = _nobody
-) -> tuple[Step, ...]:
-    """Take the steps of a plan, in its order, and return them.
+    admin: Admin, plan: Plan, *, yes: bool = False, on_done: Callable[[TopicChange], None] = _ignore
+) -> tuple[TopicChange, ...]:
+    """Make the changes of a plan in their order, and return them.
 
-    A plan with a refusal is not begun. Where a step fails, what `on_done` has heard of is done;
-    a new plan then holds the rest, because every step makes the broker as declared.
+    A plan with a refusal is not begun. If a change fails, all changes passed to `on_done` are made;
+    a new plan then has the rest.
 
     Args:
         admin: a started admin client.
-        plan: what to do.
+        plan: the changes.
         yes: add partitions to keyed topics too.
-        on_done: called after each step.
+        on_done: called after each change.
 
     Raises:
-        TopicError: the plan holds what is never done, or what needs `yes`; or the broker refused
-            a declaration.
+        TopicError: the plan has an impossible change or one that needs `yes`, or the broker refused
+            a change.
         BrokerError: the broker could not be reached.
     """
     refuse(plan, yes=yes)
-    creations = [step for step in plan.steps if isinstance(step, CreateTopic)]
-    if creations:  # in one request: the wait until they can be used is shared
-        await admin.create_topics([step.spec for step in creations])
-    for step in plan.steps:
-        match step:
+    creations = [change for change in plan.changes if isinstance(change, CreateTopic)]
+    if creations:  # in one request, to wait only once until the topics can be used
+        await admin.create_topics([change.spec for change in creations])
+    for change in plan.changes:
+        match change:
             case CreateTopic():
                 pass
             case ChangeConfig():
-                await admin.alter_topic_config(step.topic, step.after)
+                await admin.alter_topic_config(change.topic, change.after)
             case AddPartitions():
-                await admin.add_partitions(step.topic, step.after)
-        on_done(step)
-    return plan.steps
+                await admin.add_partitions(change.topic, change.after)
+        on_done(change)
+    return plan.changes

@@ -39,7 +39,7 @@ class Catalogue:
     topics: Mapping[str, DeclaredTopic] = field(default_factory=dict)
 
     def specs(self) -> tuple[TopicSpec, ...]:
-        """What a broker is to have."""
+        """The declared topics as a broker creates them."""
         return tuple(topic.spec() for topic in self.topics.values())
 
     def unkeyed(self) -> frozenset[str]:
@@ -48,11 +48,11 @@ class Catalogue:
 
 
 def read_catalogue(folder: Path) -> Catalogue:
-    """Read every YAML file of a folder, and report all their faults at once.
+    """Read every YAML file of a folder and report all their faults at once.
 
     Raises:
-        TopicError: the folder holds no declarations, or some are faulty. One line for each
-            fault: file and line, the field, what is wrong with it.
+        TopicError: the folder has no declarations, or some are wrong. One line for each fault, with
+            file, line, field and what is wrong.
     """
     if not folder.is_dir():
         raise TopicError(
@@ -76,7 +76,7 @@ class _TopicFile(BaseModel):
 
 
 class _Reader:
-    """Collects topics and faults over files."""
+    """Collects topics and faults from several files."""
 
     def __init__(self) -> None:
         self.topics: dict[str, DeclaredTopic] = {}
@@ -100,7 +100,7 @@ class _Reader:
         except ValidationError as error:
             self.faults += _sentences(path, document, error)
             declared = []
-        # Names and schema files are looked at in a faulty file too: all faults come at once.
+        # Names and schema files are checked in a faulty file too, to report all faults at once.
         for index, name, schema in _names_and_schemas(document.data):
             at = f"{path}:{document.line_of(['topics', index, 'name'])}"
             if first := self._places.get(name):
@@ -116,7 +116,7 @@ class _Reader:
 
 
 def _names_and_schemas(data: Any) -> Iterator[tuple[int, str, str | None]]:
-    """Index, name and schema file of what looks like a declaration, valid or not."""
+    """Index, name and schema file of each declaration, valid or not."""
     topics = data.get("topics") if isinstance(data, dict) else None
     for index, topic in enumerate(topics if isinstance(topics, list) else ()):
         if isinstance(topic, dict) and isinstance(name := topic.get("name"), str):

@@ -1,4 +1,4 @@
-"""A topic as a file declares it: the fields of `topics/*.yaml`."""
+"""A declared topic: the fields of `topics/*.yaml`."""
 
 import re
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def _legal_name(name: str) -> str:
 
 
 def _retention_ms(value: object) -> int:
-    """Milliseconds of `90s`, `30m`, `12h` or `7d`; -1, Kafka's word for it, of `forever`."""
+    """Milliseconds of `90s`, `30m`, `12h` or `7d`; for `forever` it is -1, as in Kafka."""
     if value == "forever":
         return -1
     found = re.fullmatch(r"([1-9]\d*)([smhd])", value) if isinstance(value, str) else None
@@ -37,7 +37,7 @@ def _retention_ms(value: object) -> int:
 
 
 def _config_values(value: object) -> object:
-    """Kafka's spelling of YAML's numbers and booleans."""
+    """YAML's numbers and booleans as Kafka writes them."""
     if not isinstance(value, Mapping):
         return value
     return {
@@ -57,17 +57,17 @@ class DeclaredTopic(BaseModel):
     """One topic of the catalogue.
 
     Attributes:
-        name: its name.
+        name: name of the topic.
         description: what its records are, for people.
-        partitions: how many.
+        partitions: number of partitions.
         replication_factor: copies of each partition.
-        retention: how long records are kept, as `90s`, `30m`, `12h`, `7d` or `forever`; held in
-            milliseconds, -1 for ever.
+        retention: how long records are kept, written as `90s`, `30m`, `12h`, `7d` or `forever`;
+            stored in milliseconds, -1 for `forever`.
         cleanup_policy: whether old records are deleted, compacted by key, or both.
         max_message_bytes: largest record batch in bytes.
-        keyed: whether records of one key belong to one partition. Adding partitions to such a
-            topic moves keys, so `topics apply` asks for `--yes`.
-        value_schema: JSON schema of the value, a file beside this one; in YAML `schema`.
+        keyed: whether all records of a key must be in one partition. Added partitions would break
+            that, so `topics apply` requires `--yes`.
+        value_schema: file with the JSON schema of the value, beside this one; in YAML `schema`.
         config: other topic configuration by Kafka's names.
     """
 
@@ -87,7 +87,7 @@ class DeclaredTopic(BaseModel):
     ] = Field(default_factory=dict)
 
     def spec(self) -> TopicSpec:
-        """What a broker is asked to create, and held against."""
+        """The topic as a broker creates it; also compared with what the broker has."""
         return TopicSpec(
             self.name,
             partitions=self.partitions,

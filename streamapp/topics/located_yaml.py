@@ -1,4 +1,4 @@
-"""YAML that remembers its lines, so that a fault can be shown where it stands."""
+"""YAML with line numbers, for messages about faults."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 
 class YamlFaultError(Exception):
-    """The text is not YAML that can be used.
+    """The text is not valid YAML.
 
     Attributes:
         line: line of the fault, counted from one.
@@ -26,14 +26,14 @@ class LocatedYaml:
 
     Attributes:
         data: the document as plain values; `None` for an empty text.
-        root: its node tree, which knows the lines.
+        root: its node tree, which has the line numbers.
     """
 
     data: Any
     root: Node | None
 
     def line_of(self, path: Sequence[str | int]) -> int:
-        """Line, counted from one, of the value at this path, or of the deepest part there is."""
+        """Line, counted from one, of the value at this path, or of its deepest existing part."""
         node, line = self.root, 1
         if node is not None:
             line = node.start_mark.line + 1
@@ -49,12 +49,12 @@ def parse_yaml(text: str) -> LocatedYaml:
     """Parse one document with YAML's plain types only.
 
     Raises:
-        YamlFaultError: the text is not YAML, holds several documents, or gives a key twice
-            (which YAML forbids and PyYAML would let pass).
+        YamlFaultError: the text is not YAML, has several documents, or has a key twice (which
+            YAML forbids and PyYAML accepts).
     """
     try:
         loader = yaml.SafeLoader(text)
-    except yaml.YAMLError as error:  # characters that YAML does not take
+    except yaml.YAMLError as error:  # characters that YAML forbids
         raise YamlFaultError(_one_line(str(error)), line=1) from error
     try:
         root = loader.get_single_node()
@@ -73,7 +73,7 @@ def parse_yaml(text: str) -> LocatedYaml:
 
 
 def _child(node: Node | None, part: str | int) -> tuple[Node, int] | None:
-    """The node below `node`, and the line it is found at: that of the key in a mapping."""
+    """The child of `node` and its line; in a mapping, the line of the key."""
     if isinstance(node, MappingNode):
         for key, value in node.value:
             if isinstance(key, ScalarNode) and key.value == str(part):
@@ -85,7 +85,7 @@ def _child(node: Node | None, part: str | int) -> tuple[Node, int] | None:
 
 
 def _refuse_duplicate_keys(node: Node, seen: set[int]) -> None:
-    if id(node) in seen:  # an alias, which may even point to what it is part of
+    if id(node) in seen:  # an alias, which may point to a node that contains it
         return
     seen.add(id(node))
     if isinstance(node, SequenceNode):
@@ -97,7 +97,7 @@ def _refuse_duplicate_keys(node: Node, seen: set[int]) -> None:
             if isinstance(key, ScalarNode):
                 if (key.tag, key.value) in keys:
                     raise YamlFaultError(
-                        f"the key {key.value!r} stands twice: remove one",
+                        f"the key {key.value!r} occurs twice: remove one",
                         line=key.start_mark.line + 1,
                     )
                 keys.add((key.tag, key.value))

@@ -1,4 +1,4 @@
-"""What has to be done so that a broker has the topics as declared."""
+"""The changes that bring the topics of a broker in line with the declared ones."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ class ChangeConfig:
 
     Attributes:
         topic: its name.
-        before: what the broker has; `None` where it names no value.
-        after: what is declared, the differing names only.
+        before: the broker's values; `None` if it has none.
+        after: the declared values, only those that differ.
     """
 
     topic: str
@@ -52,9 +52,9 @@ class AddPartitions:
 
     Attributes:
         topic: its name.
-        before: how many it has.
-        after: how many are declared.
-        keyed: whether keys belong to partitions, so that adding some moves keys.
+        before: number of existing partitions.
+        after: number of declared partitions.
+        keyed: whether all records of a key must be in one partition.
     """
 
     topic: str
@@ -67,30 +67,30 @@ class AddPartitions:
         return f"add partitions to {self.topic}, from {self.before} to {self.after}"
 
 
-Step: TypeAlias = CreateTopic | ChangeConfig | AddPartitions
+TopicChange: TypeAlias = CreateTopic | ChangeConfig | AddPartitions
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in the order in which they are taken, and what no step can reach.
+    """Changes in the order in which they are made, and declarations that cannot be met.
 
     Attributes:
-        steps: what is to be done; empty when the broker is as declared.
-        impossible: a sentence for each declaration that would need topics to be deleted, shrunk
-            or moved, which is never done.
+        changes: the changes; empty if the topics are as declared.
+        impossible: a sentence for each declaration that cannot be met, because topics are never
+            deleted, shrunk or moved.
     """
 
-    steps: tuple[Step, ...] = ()
+    changes: tuple[TopicChange, ...] = ()
     impossible: tuple[str, ...] = ()
 
     def refusals(self, *, yes: bool = False) -> tuple[str, ...]:
         """Why the plan cannot be applied; `yes` agrees to add partitions to keyed topics."""
         moves = (
-            f"the topic {step.topic} is keyed, and {step.after - step.before} more partitions"
+            f"the topic {change.topic} is keyed, and {change.after - change.before} more partitions"
             " would send keys to other partitions than their earlier records:"
-            " drain its readers first, then say --yes"
-            for step in self.steps
-            if isinstance(step, AddPartitions) and step.keyed and not yes
+            " drain its readers first, then use --yes"
+            for change in self.changes
+            if isinstance(change, AddPartitions) and change.keyed and not yes
         )
         return (*self.impossible, *moves)
 
@@ -98,10 +98,10 @@ class Plan:
 async def plan_topics(
     admin: Admin, wanted: Iterable[TopicSpec], *, unkeyed: Collection[str] = ()
 ) -> Plan:
-    """Compare what is wanted with what the broker has.
+    """Compare the wanted topics with those of the broker.
 
-    A topic may be wanted twice: the first spec counts, so put the catalogue's declarations before
-    what a pipeline would create by itself. Topics that nobody wants are left alone.
+    If a topic is wanted twice, the first spec counts, so put the declarations of the catalogue
+    before the topics that a pipeline needs. Other topics are left as they are.
 
     Args:
         admin: a started admin client.
@@ -122,9 +122,9 @@ def compare_topics(
     unkeyed: Collection[str] = (),
 ) -> Plan:
     """Plan without a broker: creations first, then configuration, then partitions."""
-    creations: list[Step] = []
-    changes: list[Step] = []
-    additions: list[Step] = []
+    creations: list[TopicChange] = []
+    changes: list[TopicChange] = []
+    additions: list[TopicChange] = []
     impossible: list[str] = []
     for spec in wanted:
         found = existing.get(spec.name)
@@ -147,7 +147,7 @@ async def missing_topics(admin: Admin, names: Collection[str]) -> tuple[str, ...
 
 
 def refuse(plan: Plan, *, yes: bool) -> None:
-    """Raise what stands against a plan.
+    """Raise if the plan cannot be applied.
 
     Raises:
         TopicError: one line for each refusal.
@@ -167,7 +167,7 @@ def _config_change(spec: TopicSpec, found: TopicDescription) -> ChangeConfig | N
 
 
 def _same_value(name: str, wanted: str, found: str | None) -> bool:
-    if name == "cleanup.policy" and found is not None:  # a list, whose order says nothing
+    if name == "cleanup.policy" and found is not None:  # a list whose order does not matter
         return set(wanted.split(",")) == set(found.split(","))
     return wanted == found
 

@@ -1,4 +1,4 @@
-"""A topic with the type of its values: what users hand to a pipeline."""
+"""A topic with the type of its values, as users declare it."""
 
 import re
 import types
@@ -19,17 +19,17 @@ _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]+")
 
 @dataclass(frozen=True, slots=True, init=False)
 class Topic(Generic[T]):
-    """A topic by name, and what its values are.
+    """The name of a topic and the type of its values.
 
     The schema is a type: a pydantic model, a dataclass, a TypedDict or a plain type, read and
     written as JSON; `Any` or `dict` is JSON without a schema; `bytes` leaves values as they are.
-    `Topic("playback.raw", RawPlayback)` is a `Topic[RawPlayback]` for type checkers. Without a
-    schema it is a `Topic[Any]`: for checkers, leaving it out says more than giving `Any`.
+    `Topic("playback.raw", RawPlayback)` is a `Topic[RawPlayback]` for type checkers; without a
+    schema it is a `Topic[Any]`.
 
     Attributes:
         name: the topic's name, legal for Kafka.
         schema: type of its values.
-        codec: how values become bytes and back; built once, with the topic.
+        codec: turns values into bytes and back; built once, with the topic.
 
     Raises:
         TopicError: the name is not legal, or the schema is not a type that JSON can carry.
@@ -51,7 +51,7 @@ class Topic(Generic[T]):
 
 
 def check_topic_name(name: object) -> None:
-    """Hold a name against Kafka's rules (`org.apache.kafka.common.internals.Topic`).
+    """Check a topic name by Kafka's rules (`org.apache.kafka.common.internals.Topic`).
 
     Raises:
         TopicError: the name is empty, too long, `.`, `..`, or holds another character.

@@ -1,1 +1,1 @@
-"""Web: metrics, health and readiness over HTTP on the loopback address."""
+"""Web: metrics, health and status over HTTP on the loopback address."""

@@ -1,4 +1,4 @@
-"""Rates for the status page: how much was finished since it was last drawn."""
+"""Rates for the status page: records finished a second."""
 
 from collections.abc import Sequence
 
@@ -6,31 +6,31 @@ from streamapp.clock import Clock
 from streamapp.observability.stage_metrics import StageMetrics
 
 MIN_SPAN_SECONDS = 1.0
-"""Several viewers share one memory: a rate is never taken over less than this."""
+"""Shortest time over which a rate is computed; several viewers may share the rates."""
 
 
 class FinishedRates:
-    """Records finished by the second, over the time between two looks.
+    """Computes how many records each stage finishes a second.
 
     Args:
-        clock: measures the time between looks.
+        clock: measures the time between two calls of `update`.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._looked_at = clock.monotonic()
+        self._updated_at = clock.monotonic()
         self._finished: dict[int, int] = {}
         self._rates: dict[int, float] = {}
 
-    def look(self, stages: Sequence[StageMetrics]) -> list[float]:
-        """The rate of each stage; of the first look since this object was made."""
+    def update(self, stages: Sequence[StageMetrics]) -> list[float]:
+        """The rate of each stage since the last update at least `MIN_SPAN_SECONDS` ago."""
         now = self._clock.monotonic()
-        seconds = now - self._looked_at
+        seconds = now - self._updated_at
         if seconds >= MIN_SPAN_SECONDS:
             counts = {id(metrics): sum(metrics.outcomes.values()) for metrics in stages}
             self._rates = {
                 stage: (count - self._finished.get(stage, 0)) / seconds
                 for stage, count in counts.items()
             }
-            self._finished, self._looked_at = counts, now
+            self._finished, self._updated_at = counts, now
         return [self._rates.get(id(metrics), 0.0) for metrics in stages]

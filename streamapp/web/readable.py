@@ -1,4 +1,4 @@
-"""Numbers for people: grouped digits, and the unit that suits their size."""
+"""Formats numbers for people: grouped digits and a fitting unit."""
 
 _MS = 1e-3
 _KIB = 1024
@@ -6,7 +6,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def amount(count: int) -> str:
-    """A number with its thousands apart: `1,234,567`."""
+    """A number with its thousands separated: `1,234,567`."""
     return f"{count:,}"
 
 
@@ -28,7 +28,7 @@ def duration(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """A time that has passed, to the precision that its length deserves: `3 s`, `2 h 5 min`."""
+    """An elapsed time, rounded the more the longer it is: `3 s`, `2 h 5 min`."""
     seconds = max(0.0, seconds)
     if seconds < _MINUTE:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 - one digit

@@ -1,7 +1,7 @@
-"""The HTTP server of a worker: metrics, health, readiness and a page to look at.
+"""The HTTP server of a worker: metrics, health, readiness and the status page.
 
-It listens on a loopback address only and answers reads only; whoever wants it elsewhere puts a
-proxy with authentication in front.
+It listens on a loopback address only and has no requests that change anything. To reach it from
+elsewhere, put a proxy with authentication in front.
 """
 
 import errno
@@ -31,19 +31,20 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class View(Protocol):
-    """What a server shows."""
+    """The pages of a server."""
 
     def handlers(self) -> Mapping[str, Handler]:
-        """What answers a GET, by path."""
+        """The handlers of GET requests, by path."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """What the server may know of the worker it stands in.
+    """The pages of one worker.
 
     Attributes:
-        stages: the counters of every stage, those that ended included.
-        render_metrics: `Accept` header to body and content type, as `MetricsExporter.render`.
+        stages: returns the counters of every stage, ended ones included.
+        render_metrics: turns an `Accept` header into body and content type, as
+            `MetricsExporter.render` does.
         clock: the clock that the counters were written with.
         stall_after_seconds: how long a stage with lag may go without progress.
     """
@@ -54,7 +55,7 @@ class WorkerView:
     stall_after_seconds: float = 60.0
 
     def handlers(self) -> Mapping[str, Handler]:
-        """`/`, `/metrics`, `/healthz` and `/readyz`, and `/status` for a supervisor's page."""
+        """`/`, `/metrics`, `/healthz`, `/readyz`, and `/status` for a supervisor."""
         rates = FinishedRates(self.clock)
 
         async def index(_: web.Request) -> web.Response:
@@ -94,22 +95,22 @@ class WorkerView:
         stages, now = self.stages(), self.clock.monotonic()
         return [
             StageView(metrics, stage_health(metrics, now, self.stall_after_seconds), rate)
-            for metrics, rate in zip(stages, rates.look(stages), strict=True)
+            for metrics, rate in zip(stages, rates.update(stages), strict=True)
         ]
 
 
 class WebServer:
-    """GET of what the view answers; 404 and 405 for the rest.
+    """Answers GET requests for the pages of a view; 404 or 405 for all others.
 
     Attributes:
-        port: port it listens on; chosen by the system where 0 was asked for.
+        port: port it listens on; if 0 was given, the system has chosen it.
     """
 
     def __init__(self, view: View, *, host: str = "127.0.0.1", port: int = 0) -> None:
         """Check the address; nothing listens before `start`.
 
         Raises:
-            ConfigurationError: the host is not a loopback address, or there is no such port.
+            ConfigurationError: the host is not a loopback address, or the port is out of range.
         """
         self.host = _loopback(host)
         self.port = _port(port)
@@ -127,7 +128,7 @@ class WebServer:
 
         Raises:
             PortInUseError: another process has the port.
-            ConfigurationError: the system does not give this address and port.
+            ConfigurationError: the system refuses this address and port.
         """
         runner = web.AppRunner(
             _application(self._view), access_log=None, handle_signals=False, shutdown_timeout=1.0
@@ -142,7 +143,7 @@ class WebServer:
         self.port = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Close the port and the connections; requests under way get one second."""
+        """Close the port and the connections; open requests have one second to end."""
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
@@ -165,15 +166,15 @@ def _loopback(host: str) -> str:
 
 def _port(port: int) -> int:
     if not 0 <= port <= 65535:  # noqa: PLR2004 - the range of TCP ports
-        raise ConfigurationError(f"{port} is not a port; use 1 to 65535, or 0 for any that is free")
+        raise ConfigurationError(f"{port} is not a port; use 1 to 65535, or 0 for any free port")
     return port
 
 
 def _refusal(host: str, port: int, error: OSError) -> ConfigurationError:
     if error.errno == errno.EADDRINUSE:
         return PortInUseError(
-            f"port {port} on {host} is in use by another process; stop that one, "
-            "or choose another port (0 for any that is free)"
+            f"port {port} on {host} is in use by another process; stop that process, "
+            "or choose another port (0 takes any free port)"
         )
     return ConfigurationError(
         f"cannot listen on {host} port {port} ({error.strerror}); choose another address or port"
@@ -187,17 +188,17 @@ def _application(view: View) -> web.Application:
 
 
 def html(page: str) -> web.Response:
-    """A page."""
+    """An HTML response."""
     return web.Response(text=page, content_type="text/html", headers=_HEADERS)
 
 
 def exposition(body: bytes, content_type: str) -> web.Response:
-    """Metrics in one of the formats of Prometheus."""
+    """A response with metrics in a format of Prometheus."""
     return web.Response(body=body, headers=_HEADERS | {"Content-Type": content_type})
 
 
 def json(body: Any, *, ok: bool) -> web.Response:
-    """A line of JSON, with 200 or 503."""
+    """A JSON response with status 200 or 503."""
     return web.Response(
         body=orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE),
         status=200 if ok else 503,
@@ -209,7 +210,7 @@ def json(body: Any, *, ok: bool) -> web.Response:
 def _verdict(
     answers: Sequence[tuple[StageMetrics, Health]], *, without_stages: bool
 ) -> web.Response:
-    """200 when every stage is well, else 503; the body names each stage and its reason."""
+    """200 if every stage is healthy, else 503; the body lists each stage with its reason."""
     ok = all(health.ok for _, health in answers) if answers else without_stages
     stages = [
         {"pipeline": m.pipeline, "stage": m.stage, "ok": health.ok, "reason": health.reason}

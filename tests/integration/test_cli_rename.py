@@ -41,7 +41,7 @@ async def test_a_renamed_stage_needs_a_word(project: Project, workers: tuple[str
     assert f"done: create {project.name}.new.dlq" in applied.stdout
     refused = project.streamapp(*run, *workers, STAGE="new")
     assert refused.returncode == ExitCode.STAGE_RENAMED
-    assert refused.stderr.count("stage 'new' has read nothing yet") == 1
+    assert refused.stderr.count("stage 'new' has no offsets") == 1
     assert len(await project.read("out", 4)) == 5
 
     await write(project, range(5, 8))

@@ -221,9 +221,9 @@ _BLOCKED = """
 import sys, time
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.signals import leave
-from streamapp.supervisor.link import SupervisorLink
+from streamapp.supervisor.connection import SupervisorConnection
 
-link = SupervisorLink(
+link = SupervisorConnection(
     int(sys.argv[1]), on_overdue=lambda: leave(ExitCode.ABANDONED, "overdue"), overdue_seconds=0.1
 )
 link.report_up(None)

@@ -184,5 +184,5 @@ class Supervised:
     def collect(self) -> Iterator[Metric]:
         slots = [Slot(n, Restarts(RestartPolicy(), random.Random(1))) for n in range(2)]
         for _ in range(2):
-            slots[0].restarts.after(-9, ran_seconds=1, any_was_up=True)
+            slots[0].restarts.decide(-9, ran_seconds=1, any_was_up=True)
         yield from worker_families(slots, {1: object()})

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 from prometheus_client.samples import Sample
 
-from streamapp.supervisor.exposition import ACCEPT, merged, parsed
+from streamapp.supervisor.exposition import ACCEPT, join_families, parse_families
 
 NAMES = ("streamapp_lag_records", "streamapp_busy_lanes", "python_info")
 label_values = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -64,8 +64,8 @@ def test_every_series_of_every_worker_is_there_once_under_its_number(
         for family in found
         for sample in family.samples
     ) + rows(own)
-    read_by_workers = {n: parsed(written(found, ACCEPT)) for n, found in by_worker.items()}
-    joined = merged(read_by_workers, own)
+    read_by_workers = {n: parse_families(written(found, ACCEPT)) for n, found in by_worker.items()}
+    joined = join_families(read_by_workers, own)
     assert rows(joined) == expected
     assert len({family.name for family in joined}) == len(joined)
     text = written(joined, "text/plain")
@@ -82,7 +82,7 @@ def _type_lines(text: str) -> list[str]:
 def test_help_type_and_unit_survive() -> None:
     family = Metric("streamapp_age_seconds", "How old.", "gauge", "seconds")
     family.samples.append(Sample("streamapp_age_seconds", {"stage": "s"}, 2.5))
-    joined = merged({3: parsed(written([family], ACCEPT))})
+    joined = join_families({3: parse_families(written([family], ACCEPT))})
     assert written(joined, ACCEPT) == (
         "# HELP streamapp_age_seconds How old.\n"
         "# TYPE streamapp_age_seconds gauge\n"

@@ -4,9 +4,9 @@ import pytest
 
 from streamapp.policies.backoff import Backoff
 from streamapp.supervisor.restarts import (
-    Again,
     Finished,
     GiveUp,
+    Restart,
     RestartPolicy,
     Restarts,
     how_it_ended,
@@ -35,7 +35,7 @@ def restarts(*, ends_by_itself: bool = False) -> Restarts:
 @pytest.mark.parametrize("exit_code", [-9, -11, 1, 4, 6, 8, 70, 0])
 def test_a_worker_that_ends_unexpectedly_is_started_again(exit_code: int) -> None:
     again = restarts()
-    assert again.after(exit_code, ran_seconds=1, any_was_up=True) == Again(1.0)
+    assert again.decide(exit_code, ran_seconds=1, any_was_up=True) == Restart(1.0)
     assert again.count == 1
 
 
@@ -43,8 +43,8 @@ def test_waits_double_up_to_the_bound_and_begin_anew_after_a_steady_run() -> Non
     again = restarts()
 
     def wait_after(ran_seconds: float) -> float:
-        follows = again.after(-9, ran_seconds=ran_seconds, any_was_up=True)
-        assert isinstance(follows, Again)
+        follows = again.decide(-9, ran_seconds=ran_seconds, any_was_up=True)
+        assert isinstance(follows, Restart)
         return follows.delay_seconds
 
     assert [wait_after(59.9) for _ in range(6)] == [1, 2, 4, 8, 10, 10]
@@ -57,26 +57,26 @@ def test_waits_are_spread_from_zero() -> None:
     again = Restarts(RestartPolicy(backoff=Backoff(10, 1, 10)), random.Random(1))
     waits = []
     for _ in range(50):
-        follows = again.after(-9, ran_seconds=0, any_was_up=True)
-        assert isinstance(follows, Again)
+        follows = again.decide(-9, ran_seconds=0, any_was_up=True)
+        assert isinstance(follows, Restart)
         waits.append(follows.delay_seconds)
     assert min(waits) < 2
     assert max(waits) > 8
 
 
 def test_what_another_start_would_not_mend_is_given_up_with_its_code() -> None:
-    assert restarts().after(5, ran_seconds=99, any_was_up=True) == GiveUp(5)
+    assert restarts().decide(5, ran_seconds=99, any_was_up=True) == GiveUp(5)
 
 
 def test_before_any_worker_was_up_a_failure_is_told_but_a_kill_is_mended() -> None:
-    assert restarts().after(4, ran_seconds=1, any_was_up=False) == GiveUp(4)
-    assert restarts().after(-9, ran_seconds=1, any_was_up=False) == Again(1.0)
+    assert restarts().decide(4, ran_seconds=1, any_was_up=False) == GiveUp(4)
+    assert restarts().decide(-9, ran_seconds=1, any_was_up=False) == Restart(1.0)
 
 
 def test_an_end_without_fault_is_the_end_of_bounded_work_only() -> None:
     bounded = restarts(ends_by_itself=True)
-    assert bounded.after(0, ran_seconds=1, any_was_up=True) == Finished()
-    assert bounded.after(-9, ran_seconds=1, any_was_up=True) == Again(1.0)
+    assert bounded.decide(0, ran_seconds=1, any_was_up=True) == Finished()
+    assert bounded.decide(-9, ran_seconds=1, any_was_up=True) == Restart(1.0)
 
 
 def test_an_end_is_told_in_words() -> None:

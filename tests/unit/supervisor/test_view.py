@@ -54,7 +54,7 @@ class Crew:
     def slot(self) -> Slot:
         """A worker that was started."""
         slot = Slot(len(self.slots), Restarts(RestartPolicy(), random.Random(1)))
-        slot.began(Process(), self.clock.monotonic())
+        slot.set_starting(Process(), self.clock.monotonic())
         self.slots.append(slot)
         return slot
 
@@ -72,7 +72,7 @@ class Crew:
         self._stack.push_async_callback(server.stop)
         self.metrics.append(metrics)
         slot = self.slot()
-        slot.is_up(server.port, self.clock.monotonic())
+        slot.set_up(server.port, self.clock.monotonic())
         return slot
 
     async def answering(self, answer: bytes | None) -> Slot:
@@ -92,7 +92,7 @@ class Crew:
         self._stack.callback(server.close)
         self._stack.callback(silence.set)
         slot = self.slot()
-        slot.is_up(server.sockets[0].getsockname()[1], self.clock.monotonic())
+        slot.set_up(server.sockets[0].getsockname()[1], self.clock.monotonic())
         return slot
 
     async def get(self, path: str) -> tuple[int, str]:
@@ -186,9 +186,9 @@ async def test_one_that_does_not_answer_is_down_and_hides_no_other(
 async def test_one_that_waits_for_its_start_is_told_with_how_it_ended(crew: Crew) -> None:
     await crew.worker()
     slot = await crew.worker()
-    slot.restarts.after(-9, ran_seconds=1, any_was_up=True)
-    slot.ended(-9, crew.clock.monotonic())
-    slot.waits(crew.clock.monotonic() + 4)
+    slot.restarts.decide(-9, ran_seconds=1, any_was_up=True)
+    slot.set_ended(-9, crew.clock.monotonic())
+    slot.set_waiting(crew.clock.monotonic() + 4)
     status, body = await crew.verdict("/healthz")
     assert status == 503
     workers = body["workers"]
@@ -210,7 +210,7 @@ async def test_one_that_starts_is_well_for_a_while_but_not_ready(crew: Crew) -> 
 async def test_one_at_the_end_of_bounded_work_is_well(crew: Crew) -> None:
     await crew.worker()
     slot = await crew.worker()
-    slot.ended(0, crew.clock.monotonic())
+    slot.set_ended(0, crew.clock.monotonic())
     assert slot.state is SlotState.ENDED
     assert (await crew.verdict("/healthz"))[0] == 200
 

@@ -10,7 +10,14 @@ from streamapp.clock import SystemClock
 from streamapp.errors import BrokerError, TopicError
 from streamapp.topics.apply import apply_plan
 from streamapp.topics.catalogue import read_catalogue
-from streamapp.topics.plan import AddPartitions, ChangeConfig, CreateTopic, Plan, Step, plan_topics
+from streamapp.topics.plan import (
+    AddPartitions,
+    ChangeConfig,
+    CreateTopic,
+    Plan,
+    TopicChange,
+    plan_topics,
+)
 
 EXAMPLE_TOPICS = Path(__file__).parents[3] / "topics"
 
@@ -25,7 +32,7 @@ async def test_the_declared_topics_are_made_and_a_second_time_nothing_is_left(
 ) -> None:
     specs = (await asyncio.to_thread(read_catalogue, EXAMPLE_TOPICS)).specs()
     done = await apply_plan(admin, await plan_topics(admin, specs))
-    assert [step.spec for step in done if isinstance(step, CreateTopic)] == list(specs)
+    assert [change.spec for change in done if isinstance(change, CreateTopic)] == list(specs)
     assert await plan_topics(admin, specs) == Plan()
     assert await apply_plan(admin, Plan()) == ()
 
@@ -39,7 +46,7 @@ async def test_a_changed_declaration_is_carried_out_and_reported(admin: MemoryAd
         TopicSpec("b", 3),
         TopicSpec("new", 1),
     ]
-    heard: list[Step] = []
+    heard: list[TopicChange] = []
     plan = await plan_topics(admin, wanted, unkeyed={"a"})
     done = await apply_plan(admin, plan, yes=True, on_done=heard.append)
     assert done == (
@@ -79,12 +86,12 @@ async def test_after_a_failure_a_new_plan_holds_the_rest(admin: MemoryAdmin) -> 
     await admin.create_topics([TopicSpec("a", 1)])
     wanted = [TopicSpec("a", 2), TopicSpec("new", 1)]
     broken = BreaksOnPartitions(admin._topics, admin._groups, admin._network)
-    heard: list[Step] = []
+    heard: list[TopicChange] = []
     plan = await plan_topics(broken, wanted, unkeyed={"a"})
     with pytest.raises(BrokerError, match="no answer"):
         await apply_plan(broken, plan, on_done=heard.append)
     assert heard == [CreateTopic(TopicSpec("new", 1))]
-    assert (await plan_topics(admin, wanted)).steps == (AddPartitions("a", 1, 2, keyed=True),)
+    assert (await plan_topics(admin, wanted)).changes == (AddPartitions("a", 1, 2, keyed=True),)
 
 
 async def test_a_declaration_that_the_broker_refuses_is_told(admin: MemoryAdmin) -> None:

@@ -108,7 +108,7 @@ def test_all_faults_of_all_files_come_at_once_with_their_lines(tmp_path: Path) -
         ("topics: [a", "t.yaml:1: expected ',' or ']', but got '<stream end>'"),
         (
             "topics:\n  - name: a\n    name: b\n",
-            "t.yaml:3: the key 'name' stands twice: remove one",
+            "t.yaml:3: the key 'name' occurs twice: remove one",
         ),
         ("topics: []\n---\ntopics: []\n", "t.yaml:2: but found another document"),
         ("topics: !!python/name:os.system\n", "t.yaml:1: could not determine a constructor"),

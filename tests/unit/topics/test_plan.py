@@ -32,7 +32,9 @@ def test_what_the_broker_does_not_have_is_created() -> None:
     spec = TopicSpec("a", 4, config={"retention.ms": "5"})
     plan = compare_topics([spec], {})
     assert plan == Plan((CreateTopic(spec),))
-    assert str(plan.steps[0]) == "create a with partitions=4, replication_factor=1, retention.ms=5"
+    assert (
+        str(plan.changes[0]) == "create a with partitions=4, replication_factor=1, retention.ms=5"
+    )
 
 
 def test_what_is_as_declared_needs_nothing() -> None:
@@ -44,40 +46,40 @@ def test_what_is_as_declared_needs_nothing() -> None:
 def test_only_the_configuration_that_differs_is_changed() -> None:
     spec = TopicSpec("a", 4, config={"retention.ms": "5", "max.message.bytes": "9", "x": "1"})
     plan = compare_topics([spec], found(config={"retention.ms": "5", "max.message.bytes": "8"}))
-    assert plan.steps == (
+    assert plan.changes == (
         ChangeConfig(
             "a", {"max.message.bytes": "8", "x": None}, {"max.message.bytes": "9", "x": "1"}
         ),
     )
-    assert str(plan.steps[0]) == "set max.message.bytes from 8 to 9, x from None to 1 on a"
+    assert str(plan.changes[0]) == "set max.message.bytes from 8 to 9, x from None to 1 on a"
 
 
 def test_the_order_of_cleanup_policies_says_nothing() -> None:
     spec = TopicSpec("a", 4, config={"cleanup.policy": "compact,delete"})
     assert compare_topics([spec], found(config={"cleanup.policy": "delete,compact"})) == Plan()
-    assert compare_topics([spec], found(config={"cleanup.policy": "delete"})).steps
+    assert compare_topics([spec], found(config={"cleanup.policy": "delete"})).changes
 
 
 def test_partitions_are_added_freely_only_where_no_key_belongs_to_one() -> None:
     spec = TopicSpec("a", 6)
     unkeyed = compare_topics([spec], found(4), unkeyed={"a"})
-    assert unkeyed.steps == (AddPartitions("a", 4, 6, keyed=False),)
+    assert unkeyed.changes == (AddPartitions("a", 4, 6, keyed=False),)
     assert unkeyed.refusals() == ()
     keyed = compare_topics([spec], found(4))
-    assert keyed.steps == (AddPartitions("a", 4, 6, keyed=True),)
+    assert keyed.changes == (AddPartitions("a", 4, 6, keyed=True),)
     assert keyed.refusals() == (
         (
             "the topic a is keyed, and 2 more partitions would send keys to other partitions than"
-            " their earlier records: drain its readers first, then say --yes"
+            " their earlier records: drain its readers first, then use --yes"
         ),
     )
     assert keyed.refusals(yes=True) == ()
-    assert str(keyed.steps[0]) == "add partitions to a, from 4 to 6"
+    assert str(keyed.changes[0]) == "add partitions to a, from 4 to 6"
 
 
 def test_partitions_are_never_removed() -> None:
     plan = compare_topics([TopicSpec("a", 2)], found(4), unkeyed={"a"})
-    assert plan.steps == ()
+    assert plan.changes == ()
     assert plan.refusals(yes=True) == (
         (
             "the topic a has 4 partitions and 2 are declared: partitions are never removed,"
@@ -88,13 +90,13 @@ def test_partitions_are_never_removed() -> None:
 
 def test_replicas_are_not_moved() -> None:
     plan = compare_topics([TopicSpec("a", 4, replication_factor=3)], found(4, 1))
-    assert plan.steps == ()
+    assert plan.changes == ()
     assert "declare 1" in plan.refusals(yes=True)[0]
 
 
 async def test_the_first_spec_of_a_topic_counts(admin: MemoryAdmin) -> None:
     plan = await plan_topics(admin, [TopicSpec("a", 4), TopicSpec("b", 1), TopicSpec("a", 1)])
-    assert plan.steps == (CreateTopic(TopicSpec("a", 4)), CreateTopic(TopicSpec("b", 1)))
+    assert plan.changes == (CreateTopic(TopicSpec("a", 4)), CreateTopic(TopicSpec("b", 1)))
 
 
 async def test_topics_that_nobody_wants_are_left_alone(admin: MemoryAdmin) -> None:

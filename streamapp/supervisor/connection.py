@@ -1,9 +1,9 @@
-"""The line between a supervisor and a worker: one socket that both hold, and one word each way.
+"""The socket between a supervisor and a worker.
 
-The worker says once that it is up and where it serves its metrics. The supervisor says `drain`, and
-the end of the socket means the same: the kernel closes it when the supervisor dies, however it
-dies, on every Unix. Signals are left to the user: a service manager sends SIGTERM to every process
-of a service, and a second one would end the worker at once.
+The worker reports once that it is up and on which port it serves its metrics. The supervisor sends
+`drain`. The end of the socket also means `drain`: on every Unix the kernel closes it when the
+supervisor ends, even if it is killed. No signals are used: a service manager sends SIGTERM to every
+process of a service, and a second signal would end the worker at once.
 """
 
 import os
@@ -17,54 +17,54 @@ DRAIN = b"drain\n"
 
 
 def up_line(web_port: int | None) -> bytes:
-    """What a worker says when it is up: the port that it serves on, if any."""
+    """The line by which a worker reports that it is up, with the port that it serves on, if any."""
     return orjson.dumps({"web_port": web_port}) + b"\n"
 
 
 def web_port_of(line: bytes) -> int | None:
-    """The port of such a line."""
+    """The port in a line that `up_line` made."""
     port: int | None = orjson.loads(line)["web_port"]
     return port
 
 
-class SupervisorLink:
-    """The worker's end.
+class SupervisorConnection:
+    """The worker's end of the socket.
 
-    A thread reads it, so that a worker whose event loop is blocked ends as well when its
-    supervisor is gone.
+    A thread reads it, so that a worker whose event loop is blocked also ends when its supervisor is
+    gone.
 
     Args:
-        descriptor: the inherited socket.
-        on_overdue: ends the process when it should long have drained.
-        overdue_seconds: how long after the end of the supervisor.
+        descriptor: file descriptor of the inherited socket.
+        on_overdue: ends the process; called when it has not drained in time.
+        overdue_seconds: time from the end of the supervisor to this call.
     """
 
     def __init__(
         self, descriptor: int, *, on_overdue: Callable[[], object], overdue_seconds: float
     ) -> None:
-        os.set_inheritable(descriptor, False)  # noqa: FBT003 - not for what an agent starts
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - processes that an agent starts do not get it
         self._socket = socket.socket(fileno=descriptor)
         self._on_overdue = on_overdue
         self._overdue_seconds = overdue_seconds
         self._lock = threading.Lock()
-        self._told_to_drain = False
+        self._drain_requested = False
         self._drain: Callable[[], object] | None = None
         threading.Thread(target=self._read, name="supervisor", daemon=True).start()
 
     def on_drain(self, drain: Callable[[], object]) -> None:
-        """Call this, in any thread, when the worker is to drain; at once if it has been told."""
+        """Call `drain`, in any thread, when a drain is requested; at once if one was requested."""
         with self._lock:
             self._drain = drain
-            told = self._told_to_drain
-        if told:
+            requested = self._drain_requested
+        if requested:
             drain()
 
     def report_up(self, web_port: int | None) -> None:
-        """Say that the worker is up; a supervisor that is gone does not hear it."""
+        """Report that the worker is up; does nothing if the supervisor is gone."""
         try:
             self._socket.sendall(up_line(web_port))
         except OSError:
-            return  # its end is what the thread waits for
+            return  # the thread notices the end of the supervisor
 
     def _read(self) -> None:
         asked = True
@@ -74,7 +74,7 @@ class SupervisorLink:
             except OSError:
                 asked = False
             with self._lock:
-                self._told_to_drain = True
+                self._drain_requested = True
                 drain = self._drain
             if drain is not None:
                 drain()
