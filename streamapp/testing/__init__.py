@@ -6,9 +6,9 @@ between retries are left out.
 
 from streamapp.testing.clock import FixedClock
 from streamapp.testing.driver import PipelineDriver
+from streamapp.testing.inputs import Input
 from streamapp.testing.results import DeadLetter, Output, PipelineResults
 from streamapp.testing.running import RunningPipeline, UnfinishedError
-from streamapp.testing.source import Input
 
 __all__ = [
     "DeadLetter",

@@ -14,9 +14,9 @@ from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
+from streamapp.testing.inputs import Input, InputWriter
 from streamapp.testing.results import PipelineResults
 from streamapp.testing.running import RunningPipeline
-from streamapp.testing.source import Input, Source
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
@@ -111,7 +111,7 @@ class PipelineDriver(Generic[InT, OutT]):
         task = asyncio.create_task(service.run())
         running: RunningPipeline[InT, OutT] = RunningPipeline(
             topology=self._topology,
-            source=Source(self._source, self._partitions, producer),
+            writer=InputWriter(self._source, self._partitions, producer),
             broker=broker,
             service=service,
             task=task,

@@ -10,8 +10,8 @@ from streamapp.errors import BrokerError, StreamappError
 from streamapp.pipeline.topology import Segment, Topology
 from streamapp.record import Headers, Record, TopicPartition
 from streamapp.service import Service
+from streamapp.testing.inputs import Input, InputWriter
 from streamapp.testing.results import PipelineResults
-from streamapp.testing.source import Input, Source
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
@@ -40,7 +40,7 @@ class RunningPipeline(Generic[InT, OutT]):
         self,
         *,
         topology: Topology,
-        source: Source,
+        writer: InputWriter,
         broker: MemoryBroker,
         service: Service,
         task: "asyncio.Task[None]",
@@ -48,7 +48,7 @@ class RunningPipeline(Generic[InT, OutT]):
         timeout_seconds: float,
     ) -> None:
         self._topology = topology
-        self._source = source
+        self._writer = writer
         self._broker = broker
         self._service = service
         self._task = task
@@ -69,7 +69,7 @@ class RunningPipeline(Generic[InT, OutT]):
         Raises:
             EncodeError: the value is not of the topic's schema.
         """
-        await self._source.write([Input(value, key, headers)])
+        await self._writer.write([Input(value, key, headers)])
 
     async def send_all(self, inputs: Iterable[InT | Input[InT] | bytes]) -> None:
         """Write records to the source topic in their order.
@@ -77,7 +77,7 @@ class RunningPipeline(Generic[InT, OutT]):
         Raises:
             EncodeError: a value is not of the topic's schema; none of the inputs is written.
         """
-        await self._source.write(inputs)
+        await self._writer.write(inputs)
 
     async def results(self) -> PipelineResults[OutT]:
         """Wait until every stage has finished all records, and return what was written so far.

@@ -119,6 +119,19 @@ def test_the_page_on_dead_letters_names_every_header_and_reason() -> None:
     assert all(f"| `{reason}` |" in page for reason in DeadLetterReason)
 
 
+def test_every_file_that_the_glossary_names_exists() -> None:
+    page = (ROOT / "docs" / "explanation" / "glossary.md").read_text()
+    named = re.findall(r"\| `(streamapp/[\w/]+\.py)` \|$", page, re.MULTILINE)
+    assert len(named) > 40
+    assert [file for file in named if not (ROOT / file).exists()] == []
+
+
+def test_no_word_of_the_glossary_has_two_entries() -> None:
+    page = (ROOT / "docs" / "explanation" / "glossary.md").read_text()
+    words = re.findall(r"^\| ([\w ]+) \| .*\.py` \|$", page, re.MULTILINE)
+    assert sorted(words) == sorted(set(words))
+
+
 def test_the_page_on_running_names_every_exit_code() -> None:
     page = (ROOT / "docs" / "how-to" / "run-on-kafka.md").read_text()
     for code in ExitCode:

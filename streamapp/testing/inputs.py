@@ -32,7 +32,7 @@ class Input(Generic[ValueT_co]):
     timestamp: datetime | None = None
 
 
-class Source:
+class InputWriter:
     """Writes inputs to the source topic of a pipeline.
 
     A record with a key goes to the partition that Kafka's own clients choose; records without a
