@@ -6,7 +6,7 @@ from streamapp.brokers.protocols import Consumer
 from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.commit_metadata import decode
-from streamapp.runtime.partition import Partition
+from streamapp.runtime.partition import Partition, Phase
 
 
 class Assignment:
@@ -15,7 +15,7 @@ class Assignment:
     Attributes:
         consumer: the member of the group that holds them.
         metrics: counters of the segment.
-        partitions: the open ones, by name; the same dictionary for good.
+        partitions: the assigned ones that are not closed, by name; the same dictionary for good.
         until: last offsets to deliver, one past; empty is without end.
     """
 
@@ -24,12 +24,11 @@ class Assignment:
         self.metrics = metrics
         self.partitions: dict[TopicPartition, Partition] = {}
         self.until: Mapping[TopicPartition, int] = {}
-        self._suspended: dict[TopicPartition, Partition] = {}
 
     @property
     def suspended(self) -> Collection[TopicPartition]:
         """Partitions that wait for `resume`."""
-        return self._suspended.keys()
+        return [name for name, p in self.partitions.items() if p.phase is Phase.SUSPENDED]
 
     def open(self, names: Iterable[TopicPartition], put_back: Mapping[TopicPartition, int]) -> None:
         """Take over newly assigned partitions, from where the group has committed.
@@ -56,42 +55,34 @@ class Assignment:
     def close(self) -> None:
         """Give up all partitions."""
         for partition in self.partitions.values():
-            partition.closed = True
+            partition.phase = Phase.CLOSED
         self.partitions.clear()
-        self._suspended.clear()
         self.metrics.partitions.clear()
 
     def suspend(self) -> None:
-        """Close the open partitions, to read them again from their frontier on `resume`."""
+        """Close the open partitions; `resume` reads them again from their frontier."""
         for name, partition in self.partitions.items():
-            partition.closed = True
-            self._suspended[name] = partition
-        self.partitions.clear()
+            if partition.phase is not Phase.SUSPENDED:
+                self.partitions[name] = partition.successor()
 
     def resume(
         self, put_back: Mapping[TopicPartition, int], *, but: Collection[TopicPartition] = ()
     ) -> None:
-        """Open what was suspended and is still assigned, at its frontier.
+        """Open what was suspended, at its frontier.
 
         Args:
             put_back: where partitions start of which nothing was delivered while they were open.
             but: partitions that stay suspended for now.
         """
-        for name, before in list(self._suspended.items()):
+        for name in self.suspended:
             if name in but:
                 continue
-            del self._suspended[name]
-            position = before.frontier.position
+            partition = self.partitions[name]
+            position = partition.frontier.position
             start = put_back.get(name) if position is None else position
             if start is not None:
                 self.consumer.seek(name, start)
-            self.partitions[name] = Partition(
-                name,
-                position=position,
-                finished=before.frontier.finished_ahead,
-                committed=before.committed,
-                until=self.until.get(name),
-            )
+            partition.phase = Phase.OPEN
 
     def move(self, name: TopicPartition, offset: int) -> None:
         """Go on reading a partition at another offset.
@@ -107,7 +98,7 @@ class Assignment:
         # it is the same, and is delivered again where it is not finished.
         start = offset if frontier.position is None else min(offset, frontier.position)
         self.consumer.seek(name, start)
-        partition.closed = True
+        partition.phase = Phase.CLOSED
         self.partitions[name] = Partition(
             name,
             position=start,

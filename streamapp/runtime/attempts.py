@@ -1,12 +1,11 @@
 """Attempts on one record: from the first that left the burst to the end of the record."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from streamapp.clock import Clock
-from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.runtime.delivery import Delivery
+from streamapp.runtime.failures import FailureHandler
 from streamapp.runtime.lane import Interruption, Lane
 from streamapp.runtime.ready import ReadyQueue, wait_behind
 from streamapp.runtime.slices import TimeSlice
@@ -28,11 +27,9 @@ class Attempts:
         steps: steps of the segment.
         ready: where its key is held.
         delivery: where its outputs go when it has ended.
+        failures: decides about a failed attempt.
+        time_slice: how long attempts may go on before others have a turn.
         clock: measures attempts.
-        metrics: counters of the segment.
-        on_failed: called with a record, the step and the error of a failed attempt; it decides,
-            and returns whether the record goes on with its next item now.
-        on_backlog: called with a record and how many wait behind it.
     """
 
     def __init__(
@@ -40,27 +37,24 @@ class Attempts:
         steps: tuple[StepRunner, ...],
         ready: ReadyQueue,
         delivery: Delivery,
+        failures: FailureHandler,
+        time_slice: TimeSlice,
         clock: Clock,
-        metrics: StageMetrics,
-        *,
-        on_failed: Callable[[Work, StepRunner, Exception], bool],
-        on_backlog: Callable[[Work, int], None],
     ) -> None:
-        self.ready = ready
-        self.delivery = delivery
-        self.slice = TimeSlice(clock)
         self.ending = False
         self._steps = steps
+        self._ready = ready
+        self._delivery = delivery
+        self._failures = failures
+        self._slice = time_slice
         self._clock = clock
-        self._metrics = metrics
-        self._on_failed = on_failed
-        self._on_backlog = on_backlog
+        self._metrics = steps[0].metrics
 
     def wait_behind(self, holder: Work, work: Work) -> None:
         """Let a record wait for the one that holds its key."""
         waiting = wait_behind(holder, work)
         if holder.failures:
-            self._on_backlog(holder, waiting)
+            self._failures.backlog(holder, waiting)
 
     async def run(self, work: Work, lane: Lane, started: float) -> None:
         """Try a record that waited for its key or is to be tried again.
@@ -97,14 +91,14 @@ class Attempts:
             ended = self._clock.monotonic()
             step.metrics.attempt_duration.observe(int((ended - started) * 1e6))
             started = ended
-            if error is not None and not self._on_failed(work, step, error):
+            if error is not None and not self._failures.handle(work, step, error):
                 return
             if not work.pending:
                 self.end(work)
                 return
             self._go_on(work, work.pending.pop())
-            if started >= self.slice.end:
-                started = await self.slice.give_way()
+            if started >= self._slice.end:
+                started = await self._slice.give_way()
                 if work.partition.closed:
                     return
             step = self._step_of(work)
@@ -116,8 +110,8 @@ class Attempts:
         if timestamp >= 0:  # -1 is a record without one
             self._metrics.age.observe(int(self._clock.time() * 1000) - timestamp)
         if not work.partition.closed:
-            self.delivery.outbox(work.partition).add(work)
-            self.ready.release(work)
+            self._delivery.outbox(work.partition).add(work)
+            self._ready.release(work)
 
     def interrupted(self, lane: Lane, step: StepRunner) -> Exception:
         """What a cancelled attempt failed with.

@@ -18,8 +18,11 @@ from streamapp.pipeline.out import Out
 from streamapp.pipeline.stage import Ordering
 from streamapp.record import Headers, Record
 from streamapp.runtime.attempts import NOT_OF_THE_AGENT, Attempts
+from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.lane import Lane
-from streamapp.runtime.ready import Chunk
+from streamapp.runtime.partition import Phase
+from streamapp.runtime.ready import Chunk, ReadyQueue
+from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
 
@@ -40,11 +43,22 @@ class Burst:
         steps: the steps of the segment; plain ones that follow the first are part of the burst.
         ordering: which records wait for one another.
         attempts: takes over what leaves the loop.
+        ready: where keys are held.
+        delivery: takes the outputs.
+        time_slice: how long a burst may take.
         clock: measures attempts.
     """
 
     def __init__(
-        self, steps: tuple[StepRunner, ...], ordering: Ordering, attempts: Attempts, clock: Clock
+        self,
+        steps: tuple[StepRunner, ...],
+        ordering: Ordering,
+        attempts: Attempts,
+        *,
+        ready: ReadyQueue,
+        delivery: Delivery,
+        time_slice: TimeSlice,
+        clock: Clock,
     ) -> None:
         self._steps = steps
         self._fused = () if any(step.agent.is_async for step in steps[1:]) else steps[1:]
@@ -52,9 +66,9 @@ class Burst:
         self._by_key = ordering is Ordering.KEY
         self._whole = WHOLE_PARTITION if ordering is Ordering.PARTITION else None
         self._attempts = attempts
-        self._ready = attempts.ready
-        self._delivery = attempts.delivery
-        self._slice = attempts.slice
+        self._ready = ready
+        self._delivery = delivery
+        self._slice = time_slice
         self._clock = clock
         self._current: Lane | None = None
 
@@ -99,7 +113,7 @@ class Burst:
         item: Item | None = None
         error: Exception | None = None
         result: Any = None
-        unusual = is_async or fused
+        unusual, closed = is_async or fused, Phase.CLOSED
         place, leaves = -1, True
         for place, record in chunk.untaken:
             key = record.key
@@ -132,7 +146,11 @@ class Burst:
                 if is_async:
                     work = lane.work  # it has suspended, and others know of it
                     append = None if work is not None else append  # the open flush may be another
-                    if task.cancelling() or partition.closed or lane.interruption is not None:
+                    if (
+                        task.cancelling()
+                        or partition.phase is closed
+                        or lane.interruption is not None
+                    ):
                         break
                 for later in fused:
                     if error is not None or type(result) is not plain:
@@ -163,7 +181,7 @@ class Burst:
                     result, error = None, raised
                     break
                 if append is None:
-                    flush = self._delivery.flush(partition)
+                    flush = self._delivery.outbox(partition).flush()
                     append = flush.batches_for(outlet[0]).append
                 append(key, encoded, headers, record.timestamp)
             elif result is None:
@@ -176,7 +194,7 @@ class Burst:
                     break
                 if isinstance(output, Item):
                     break
-                batches = self._delivery.flush(partition).batches_for(output[0])
+                batches = self._delivery.outbox(partition).flush().batches_for(output[0])
                 batches.append(*output[1:], record.timestamp)
             else:
                 break
@@ -222,7 +240,7 @@ class Burst:
         if not count or chunk is None:
             return
         first, records = until - count, chunk.records
-        self._delivery.flush(chunk.partition).book(
+        self._delivery.outbox(chunk.partition).flush().book(
             chunk.partition, records.offsets[first:until], records.value_bytes(first, until)
         )
         for i, step in enumerate(self._steps[:each]):

@@ -55,7 +55,7 @@ class Committer:
         if self._uncommitted >= self._config.commit_records:
             self._due.set()
 
-    def hurry(self) -> None:
+    def commit_soon(self) -> None:
         """Commit as soon as can be."""
         self._due.set()
 
@@ -76,8 +76,7 @@ class Committer:
             if (offset := _to_commit(partition)) is not None and offset != partition.committed
         }
         if not moved:
-            if not self._assignment.suspended:  # a replay hides only for a while what there is
-                self._failing_since = None  # what could not be committed is not ours any more
+            self._failing_since = None  # what could not be committed is not ours any more
             return True
         try:
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):

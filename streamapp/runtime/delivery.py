@@ -30,16 +30,13 @@ class Delivery(Protocol):
     def outbox(self, partition: Partition) -> Outbox:
         """Where the outputs of this partition's records go."""
 
-    def flush(self, partition: Partition) -> Flush:
-        """The open flush of that outbox; begun if there is none."""
-
     def before_cut(self, book: Callable[[], None]) -> None:
         """Call `book` before any open flush is closed."""
 
-    def look(self) -> None:
+    def flush_if_full(self) -> None:
         """Send what is full."""
 
-    def hurry(self) -> None:
+    def flush_now(self) -> None:
         """Send what there is without waiting for more."""
 
     def discard(self) -> None:
@@ -59,7 +56,7 @@ class AtLeastOnce:
         assignment: the open partitions.
         environment: the shared producer, the clock, deadlines and bounds.
         progress: told when records are finished.
-        on_room: called when records have finished.
+        on_finished: called when records are finished.
         on_failed: called when a batch failed: nothing is sent until `discard`.
         on_lost: called when commits have failed for longer than their deadline.
     """
@@ -70,20 +67,20 @@ class AtLeastOnce:
         environment: Environment,
         progress: ProgressWatch,
         *,
-        on_room: Callable[[], None],
+        on_finished: Callable[[], None],
         on_failed: Callable[[BaseException], None],
         on_lost: Callable[[], None],
     ) -> None:
         self._partitions: Mapping[TopicPartition, Partition] = assignment.partitions
         self._metrics: StageMetrics = assignment.metrics
         self._progress = progress
-        self._on_room = on_room
+        self._on_finished = on_finished
         self._outbox = Outbox(environment, on_finished=self._finished, on_failed=on_failed)
         self._committer = Committer(
             assignment, environment.clock, environment.config, on_lost=on_lost
         )
-        self.look = self._outbox.look
-        self.hurry = self._outbox.hurry
+        self.flush_if_full = self._outbox.flush_if_full
+        self.flush_now = self._outbox.flush_now
         self.discard = self._outbox.discard
         self.commit = self._committer.commit
 
@@ -95,10 +92,6 @@ class AtLeastOnce:
     def outbox(self, _partition: Partition) -> Outbox:
         """Where the outputs of this partition's records go: the same for all."""
         return self._outbox
-
-    def flush(self, _partition: Partition) -> Flush:
-        """The open flush, the same for all partitions; begun if there is none."""
-        return self._outbox.flush()
 
     def before_cut(self, book: Callable[[], None]) -> None:
         """Call `book` before an open flush is closed."""
@@ -120,10 +113,10 @@ class AtLeastOnce:
             self._progress.finished(partition.name)
             finished += len(share.offsets)
             if partition.exhausted and partition.frontier.idle:
-                self._committer.hurry()  # somebody waits for the end of bounded work
+                self._committer.commit_soon()  # somebody waits for the end of bounded work
         for target, count in flush.outputs.items():
             target.metrics.records_out[target.name] += count
         for metrics, reason in flush.dead_letters:
             metrics.dead_letters[reason] += 1
         self._committer.finished(finished)
-        self._on_room()
+        self._on_finished()

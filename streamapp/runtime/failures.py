@@ -12,6 +12,7 @@ from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers, Record
 from streamapp.runtime.config import Environment
 from streamapp.runtime.dead_letters import Failure, error_headers, fingerprint, place_of
+from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
 
@@ -27,8 +28,7 @@ class FailureHandler:
     Args:
         environment: the clock, the jitter, and the run of the worker.
         config: what the segment does when too many records wait behind one that fails.
-        on_retry: called with a record and the seconds until its next attempt.
-        on_hasten: called with a record whose wait for its next attempt is to end now.
+        retries: where records wait for their next attempt.
         on_stop: called with the error when a policy says stop; that record is held.
     """
 
@@ -37,8 +37,7 @@ class FailureHandler:
         environment: Environment,
         config: StageConfig,
         *,
-        on_retry: Callable[[Work, float], None],
-        on_hasten: Callable[[Work], None],
+        retries: RetryQueue,
         on_stop: Callable[[StageStoppedError], None],
     ) -> None:
         self._clock = environment.clock
@@ -47,8 +46,7 @@ class FailureHandler:
         self._max_backlog = config.max_key_backlog_records
         self._bounds_backlog = config.ordering is Ordering.KEY
         self._stops_on_backlog = config.on_key_backlog is KeyBacklog.STOP
-        self._on_retry = on_retry
-        self._on_hasten = on_hasten
+        self._retries = retries
         self._told: set[str] = set()
         self._on_stop = on_stop
 
@@ -71,7 +69,7 @@ class FailureHandler:
                 return self._give_up_key(work, step, error)
             case ErrorPolicy.RETRY:
                 step.metrics.retries += 1
-                self._on_retry(work, decision.delay_seconds)
+                self._retries.add(work, decision.delay_seconds)
                 self.backlog(work, len(work.behind or ()))  # they may have come while it ran
                 return False
             case ErrorPolicy.SKIP:
@@ -90,7 +88,7 @@ class FailureHandler:
         if not self._bounds_backlog or work.quarantined or waiting < self._max_backlog:
             return
         work.quarantined = True
-        self._on_hasten(work)
+        self._retries.hasten(work)
 
     def _give_up_key(self, work: Work, step: StepRunner, error: Exception) -> bool:
         """The last attempt of a record failed behind which too many wait."""

@@ -10,7 +10,7 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.lanes import Lanes
-from streamapp.runtime.ready import Keep, keep_nothing
+from streamapp.runtime.ready import Keep, ReadyQueue, keep_nothing
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.work import Work
 
@@ -24,48 +24,41 @@ class InFlight:
     """Finishes or forgets what is in flight.
 
     Args:
+        ready: records that nobody has started.
         lanes: run attempts.
         retries: wait for the next one.
         delivery: sends what came of them.
         clock: measures deadlines.
         metrics: counters of the segment.
-
-    Attributes:
-        changed: set whenever something ended or was sent.
+        changed: set whenever something ended, was sent or was dropped.
     """
 
     def __init__(
         self,
+        ready: ReadyQueue,
         lanes: Lanes,
         retries: RetryQueue,
         delivery: Delivery,
+        *,
         clock: Clock,
         metrics: StageMetrics,
+        changed: asyncio.Event,
     ) -> None:
+        self._ready = ready
         self._lanes = lanes
         self._retries = retries
         self._delivery = delivery
         self._clock = clock
         self._metrics = metrics
+        self._changed = changed
         self._reported: set[Work] = set()
         self._keep: Keep = keep_nothing
-        self.changed = asyncio.Event()
-
-    def dry(self) -> None:
-        """Nothing is left to start: send what there is."""
-        self._delivery.hurry()
-        self.changed.set()
-
-    def retry_later(self, work: Work, delay_seconds: float) -> None:
-        """Keep a record and its key until its next attempt."""
-        self._lanes.hold(work)
-        self._retries.add(work, delay_seconds)
 
     def drop_waiting(self) -> None:
         """Forget what is not running: it will be delivered again."""
-        self._lanes.drop_waiting(self._keep)
+        self._ready.drop(self._keep)
         self._retries.drop(self._keep)
-        self.changed.set()  # another drain may wait for what was dropped
+        self._changed.set()  # another drain may wait for what was dropped
 
     def stop_at(self, stopped: StageStoppedError) -> None:
         """Start nothing more, but for what stands before this record: the next run begins there."""
@@ -78,11 +71,11 @@ class InFlight:
 
     def forget(self) -> None:
         """Forget all work of closed partitions, of which there are only those."""
-        self._lanes.drop_waiting(keep_nothing)
+        self._ready.drop()
         self._retries.drop()
         self._lanes.abandon()
         self._delivery.discard()
-        self.changed.set()  # a drain may wait for what was forgotten
+        self._changed.set()  # a drain may wait for what was forgotten
 
     async def drain(self, deadline_seconds: float, given_up: asyncio.Event) -> bool:
         """Finish what runs; whether that was done in time, and before it was given up."""
@@ -91,9 +84,9 @@ class InFlight:
         try:
             async with asyncio.timeout(deadline_seconds):
                 while self._unfinished(deadline) and not given_up.is_set():
-                    self.changed.clear()
-                    self._delivery.hurry()
-                    await self.changed.wait()
+                    self._changed.clear()
+                    self._delivery.flush_now()
+                    await self._changed.wait()
         except TimeoutError:
             return False
         return not given_up.is_set()
@@ -101,10 +94,10 @@ class InFlight:
     def _unfinished(self, deadline: float) -> bool:
         """Whether anything is under way that can end before then, in monotonic seconds."""
         lanes = self._lanes
-        running = lanes.busy or lanes.waiting or not self._delivery.empty
+        running = lanes.busy or bool(self._ready) or not self._delivery.empty
         return running or self._retries.due_by(deadline)
 
-    async def quiet(self, seconds: float) -> Collection[TopicPartition]:
+    async def wait_for_abandoned(self, seconds: float) -> Collection[TopicPartition]:
         """Wait until abandoned attempts have ended, so that no key is worked on twice at once.
 
         Returns:
@@ -116,10 +109,10 @@ class InFlight:
             left = {partition.name for partition in self._lanes.in_hands_of_closed()}
             if not left or self._clock.monotonic() >= give_up_at:
                 return left
-            self.changed.clear()
+            self._changed.clear()
             try:
                 async with asyncio.timeout(min(LOOK_SECONDS, seconds)):
-                    await self.changed.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 self.sweep()
 

@@ -5,7 +5,8 @@ Hot path: `_admit` takes whole chunks.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from enum import Enum, auto
 
 from streamapp.brokers.protocols import FetchedRecords
 from streamapp.clock import Clock
@@ -13,8 +14,8 @@ from streamapp.errors import BrokerError, OffsetOutOfRangeError, UnreadableRecor
 from streamapp.pipeline.stage import LostPosition, StageConfig
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
-from streamapp.runtime.partition import Partition
-from streamapp.runtime.ready import Chunk
+from streamapp.runtime.partition import Partition, Phase
+from streamapp.runtime.ready import Chunk, ReadyQueue
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +32,23 @@ FRONTIER_FACTOR = 8
 """Offsets held for a frontier, finished ones included, for each record that may be in flight."""
 
 
+class Halt(Enum):
+    """Why no records are taken; several may hold at a time, and each is lifted by itself."""
+
+    REBALANCE = auto()  # from the revocation to the next assignment
+    JOINING = auto()  # the consumer is being replaced
+    STOPPED = auto()  # a policy said stop
+    ENDING = auto()  # the segment is asked to end
+
+
 class Intake:
-    """Moves records from the consumer to the lanes.
+    """Moves records from the consumer to those that are ready to be worked on.
 
     Args:
-        assignment: the open partitions and their consumer.
+        assignment: the assigned partitions and their consumer.
         config: bounds of the stage, and what happens when a position is lost.
         clock: waits after errors.
-        on_records: called with the records to work on.
+        ready: where the records go.
     """
 
     def __init__(
@@ -46,7 +56,7 @@ class Intake:
         assignment: Assignment,
         config: StageConfig,
         clock: Clock,
-        on_records: Callable[[Chunk], None],
+        ready: ReadyQueue,
     ) -> None:
         self._assignment = assignment
         self._consumer = assignment.consumer
@@ -56,34 +66,39 @@ class Intake:
         self._max_bytes = config.max_in_flight_bytes
         self._on_lost_position = config.on_lost_position
         self._clock = clock
-        self._on_records = on_records
+        self._ready = ready
         self._put_back: dict[TopicPartition, int] = {}
-        self._room = asyncio.Event()
-        self._halted = False
+        self._capacity = asyncio.Event()
+        self._halts: set[Halt] = set()
         self._attached = asyncio.Event()
         self._attached.set()
         self._note_at = 0.0
 
-    def room(self) -> None:
+    def on_capacity(self) -> None:
         """Look again: records have finished, or partitions have been opened."""
-        self._room.set()
+        self._capacity.set()
 
-    def halt(self) -> None:
-        """Take no more records until `go_on`; the consumer is still polled."""
-        self._halted = True
+    def halt(self, why: Halt) -> None:
+        """Take no more records until this is lifted; the consumer is still polled."""
+        self._halts.add(why)
 
-    def go_on(self) -> None:
-        """Take records again."""
-        self._halted = False
-        self._room.set()
+    def lift(self, why: Halt) -> None:
+        """This holds no longer; records are taken again when nothing else holds."""
+        self._halts.discard(why)
+        self._capacity.set()
+
+    def is_halted_for(self, why: Halt) -> bool:
+        """Whether this is among the reasons for which no records are taken."""
+        return why in self._halts
 
     def detach(self) -> None:
         """Leave the consumer alone until `attach`: it is being replaced."""
-        self._halted = True
+        self.halt(Halt.JOINING)
         self._attached.clear()
 
     def attach(self) -> None:
-        """Poll the consumer again; records are taken after `go_on`."""
+        """Poll the consumer again."""
+        self.lift(Halt.JOINING)
         self._attached.set()
 
     def take_put_back(self, names: Collection[TopicPartition]) -> dict[TopicPartition, int]:
@@ -101,7 +116,7 @@ class Intake:
             ready, free = self._demand()
             try:
                 if not ready:
-                    await self._wait_for_room()
+                    await self._wait_for_capacity()
                     continue
                 batches = await self._consumer.fetch(
                     ready, max_records=free, timeout_seconds=FETCH_TIMEOUT_SECONDS
@@ -120,7 +135,7 @@ class Intake:
 
     def _demand(self) -> tuple[Sequence[TopicPartition], int]:
         """Partitions that are ready for more, and how many records there is room for."""
-        if self._halted:
+        if self._halts:
             return (), 0
         records = value_bytes = 0
         for partition in self._partitions.values():
@@ -141,23 +156,25 @@ class Intake:
         blocked = partition.narrowed or len(partition.frontier) >= most
         if metrics := self._metrics.partitions.get(partition.name):
             metrics.blocked = blocked
+        if partition.phase is not Phase.OPEN:
+            return False
         if partition.exhausted and partition.until is not None:
             partition.frontier.skip_to(partition.until)
             return False
         return not blocked
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_capacity(self) -> None:
         """Wait until something changes; poll in between, or the group thinks us dead."""
-        self._room.clear()
+        self._capacity.clear()
         try:
             async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
-                await self._room.wait()
+                await self._capacity.wait()
         except TimeoutError:
             await self._consumer.fetch((), max_records=1, timeout_seconds=0)
 
     def _admit(self, name: TopicPartition, records: FetchedRecords) -> None:
         partition = self._partitions.get(name)
-        if partition is None or self._halted:
+        if partition is None or partition.phase is not Phase.OPEN or self._halts:
             # Delivered before the partition is open: it will be asked for again from here.
             self._put_back.setdefault(name, records.offsets[0])
             return
@@ -174,7 +191,7 @@ class Intake:
         partition.in_flight_bytes += value_bytes
         self._metrics.records_in += len(records)
         self._metrics.bytes_in += value_bytes
-        self._on_records(Chunk(partition, records))
+        self._ready.put(Chunk(partition, records))
 
     async def _find_again(self, error: OffsetOutOfRangeError) -> None:
         """Follow the declared policy for positions that are no longer in the log.
@@ -227,9 +244,14 @@ class Intake:
         self._note_at = now + NOTE_POSITIONS_SECONDS
         for name in names:
             partition = self._partitions.get(name)
-            if partition is None or not partition.frontier.idle:
+            if partition is None or not _is_quiet(partition):
                 continue
             position = await self._consumer.position(name)
-            if not partition.closed and partition.frontier.idle:
+            if _is_quiet(partition):
                 partition.frontier.skip_to(position)
                 partition.exhausted = partition.until is not None and position >= partition.until
+
+
+def _is_quiet(partition: Partition) -> bool:
+    """Whether it is read, and nothing of it is in flight."""
+    return partition.phase is Phase.OPEN and partition.frontier.idle

@@ -9,7 +9,7 @@ from streamapp.errors import BrokerError
 from streamapp.observability.stage_metrics import PartitionMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
-from streamapp.runtime.partition import Partition
+from streamapp.runtime.partition import Partition, Phase
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class LagWatch:
                 starts = {
                     name: await self._consumer.position(name)
                     for name in names
-                    if self._position(name) is None
+                    if self._position(name) is None and self._is_read(name)
                 }
         except (BrokerError, TimeoutError) as error:
             log.debug("lag could not be measured: %s", error)
@@ -84,6 +84,10 @@ class LagWatch:
     def _position(self, name: TopicPartition) -> int | None:
         partition = self._partitions.get(name)
         return None if partition is None else partition.frontier.position
+
+    def _is_read(self, name: TopicPartition) -> bool:
+        partition = self._partitions.get(name)
+        return partition is not None and partition.phase is Phase.OPEN
 
     def _note(self, partition: Partition, measured: PartitionMetrics, lag: int) -> None:
         measured.lag_records = lag

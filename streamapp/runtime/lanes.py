@@ -5,16 +5,18 @@ suspend run side by side.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 
 from streamapp.clock import Clock
 from streamapp.errors import DrainTimeoutError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.runtime.attempts import AbandonedError, Attempts
+from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.first_attempts import FirstAttempts
 from streamapp.runtime.lane import Interruption, Lane
 from streamapp.runtime.partition import Partition
-from streamapp.runtime.ready import Chunk, Keep
+from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.work import Work
 
 WOKEN_AT_ONCE = 2
@@ -33,7 +35,10 @@ class Lanes:
         concurrency: how many lanes; agents that never suspend need one.
         clock: measures attempts.
         metrics: counters of the segment.
-        on_dry: called when there is nothing left to start.
+        ready: records that can be started.
+        delivery: sends what came of them.
+        time_slice: how long lanes may go on before others have a turn.
+        changed: set when a lane has nothing left to start.
     """
 
     def __init__(
@@ -44,15 +49,21 @@ class Lanes:
         clock: Clock,
         metrics: StageMetrics,
         *,
-        on_dry: Callable[[], None],
+        ready: ReadyQueue,
+        delivery: Delivery,
+        time_slice: TimeSlice,
+        changed: asyncio.Event,
     ) -> None:
         self._first = first
         self._attempts = attempts
-        self._ready = attempts.ready
-        attempts.delivery.before_cut(first.register)
+        self._ready = ready
+        self._delivery = delivery
+        self._slice = time_slice
+        self._changed = changed
+        ready.on_put = self._wake
+        delivery.before_cut(first.register)
         self._clock = clock
         self._metrics = metrics
-        self._on_dry = on_dry
         self._lanes = tuple(Lane() for _ in range(concurrency))
         self._parked: list[Lane] = []
         self._waking = 0
@@ -95,11 +106,6 @@ class Lanes:
         self._first.register()
         return any(lane.work is not None for lane in self._lanes)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a record is ready and no lane has taken it yet."""
-        return bool(self._ready)
-
     def stuck(self) -> Collection[Work]:
         """Records of attempts that go on although they were cancelled a while ago."""
         return [lane.work for lane in self._lanes if lane.work is not None and lane.stuck]
@@ -109,24 +115,6 @@ class Lanes:
         self._first.register()
         works = [lane.work for lane in self._lanes if lane.work is not None]
         return {work.partition for work in works if work.partition.closed}
-
-    def put(self, chunk: Chunk) -> None:
-        """Add records that were fetched."""
-        self._ready.put(chunk)
-        self._wake()
-
-    def put_first(self, works: Iterable[Work]) -> None:
-        """Add records that are to be tried again."""
-        self._ready.put_first(works)
-        self._wake()
-
-    def hold(self, work: Work) -> None:
-        """Keep the key of a record that is to be tried again."""
-        self._ready.hold(work)
-
-    def drop_waiting(self, keep: Keep) -> None:
-        """Forget what has not been started, but for what is kept."""
-        self._ready.drop(keep)
 
     def expire(self, now: float) -> None:
         """Cancel attempts that have taken too long; to be called now and then."""
@@ -154,7 +142,8 @@ class Lanes:
                 wake.set_result(None)
 
     async def _park(self, lane: Lane) -> None:
-        self._on_dry()
+        self._delivery.flush_now()
+        self._changed.set()
         if self._attempts.ending:
             raise asyncio.CancelledError  # an agent has swallowed it
         lane.wake = asyncio.get_running_loop().create_future()
@@ -166,12 +155,12 @@ class Lanes:
         lane.wake = None
 
     async def _run(self, lane: Lane) -> None:
-        monotonic, ready, attempts = self._clock.monotonic, self._ready, self._attempts
+        monotonic, ready, time_slice = self._clock.monotonic, self._ready, self._slice
         self._metrics.busy_lanes += 1
         while True:
             now = monotonic()
-            if now >= attempts.slice.end:
-                now = await attempts.slice.give_way()
+            if now >= time_slice.end:
+                now = await time_slice.give_way()
             work = ready.take_first()
             chunk = None if work is not None else ready.chunk()
             if work is None and chunk is None:
@@ -181,11 +170,11 @@ class Lanes:
                 if work is not None:
                     lane.work = work
                     self._wake()
-                    await attempts.run(work, lane, now)
+                    await self._attempts.run(work, lane, now)
                 elif chunk is not None:
                     self._wake()
                     await self._first.run(lane, chunk, now)
             except AbandonedError:
                 pass
             lane.work = None
-            attempts.delivery.look()
+            self._delivery.flush_if_full()

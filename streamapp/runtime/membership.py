@@ -13,7 +13,7 @@ from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.config import Environment
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.in_flight import InFlight
-from streamapp.runtime.intake import Intake
+from streamapp.runtime.intake import Halt, Intake
 from streamapp.runtime.replay import Replay
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,6 @@ class Membership:
         self._progress = progress
         self._env = environment
         self._lost = asyncio.Event()
-        self._ending = False
         self.answered = True
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
@@ -73,8 +72,7 @@ class Membership:
         self._assignment.open(partitions, self._intake.take_put_back(partitions))
         if self._replay.needed.is_set():
             self._assignment.suspend()  # there is no producer now; they open with the others
-        if not self._ending:
-            self._intake.go_on()
+        self._intake.lift(Halt.REBALANCE)
         log.info("%s: assigned %s", self._group, _listed(partitions))
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
@@ -90,20 +88,19 @@ class Membership:
         finally:
             self._let_go()
         # What comes back must not meet its own last attempt; a stuck one is not waited for.
-        await self._in_flight.quiet(self._env.config.stop_timeout_seconds)
+        await self._in_flight.wait_for_abandoned(self._env.config.stop_timeout_seconds)
 
     async def leave(self) -> bool:
         """Drain, commit and let go of everything for good; whether all in flight was finished."""
-        self._ending = True
-        self._intake.halt()
+        self._intake.halt(Halt.ENDING)
         seconds = self._env.config.shutdown_drain_seconds
         drained = await self._in_flight.drain(seconds, self._replay.needed)
         self.answered = await self._delivery.commit()
         self._let_go()
         return drained
 
-    def lose(self) -> None:
-        """The group no longer takes commits of this member: have it join anew."""
+    def rejoin(self) -> None:
+        """Join the group anew: it no longer takes commits of this member."""
         self._lost.set()
 
     async def run(self) -> None:
@@ -111,7 +108,7 @@ class Membership:
         while True:
             await self._lost.wait()
             self._lost.clear()
-            if not self._ending:
+            if not self._intake.is_halted_for(Halt.ENDING):
                 await self._join_anew()
 
     async def _join_anew(self) -> None:
@@ -127,7 +124,7 @@ class Membership:
         self._cut_off()
         self._intake.detach()
         self._let_go()
-        await self._in_flight.quiet(self._env.config.stop_timeout_seconds)
+        await self._in_flight.wait_for_abandoned(self._env.config.stop_timeout_seconds)
         await self._assignment.consumer.stop()
         self._intake.forget_put_back()  # of a fetch that was still under way
         attempt = 0
@@ -143,7 +140,7 @@ class Membership:
                 return
 
     def _cut_off(self) -> None:
-        self._intake.halt()
+        self._intake.halt(Halt.REBALANCE)
         for metrics in self._metrics:
             if metrics.cut_off_since is None:
                 metrics.cut_off_since = self._env.clock.monotonic()

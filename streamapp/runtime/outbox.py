@@ -137,12 +137,12 @@ class Outbox:
         if work.dead_letters is not None:
             flush.dead_letters += work.dead_letters
 
-    def look(self) -> None:
+    def flush_if_full(self) -> None:
         """Send the open flush if it is full."""
         if self.open is not None and self.open.records >= self._max_records:
             self._wake.set()
 
-    def hurry(self) -> None:
+    def flush_now(self) -> None:
         """Send what there is without waiting for more."""
         if self.open is not None:
             self._hurry = True
@@ -168,7 +168,7 @@ class Outbox:
     def _linger_over(self, flush: Flush) -> None:
         """Send it now; not asked of the clock, which may be a tick behind its own timer."""
         if flush is self.open:
-            self.hurry()
+            self.flush_now()
 
     def _due(self) -> bool:
         flush = self.open

@@ -2,17 +2,28 @@
 
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
+from enum import Enum, auto
 
 from streamapp.brokers.protocols import CommittedOffset
 from streamapp.record import TopicPartition
 from streamapp.runtime.frontier import Frontier
 
 
-class Partition:
-    """State of a partition while this worker holds it.
+class Phase(Enum):
+    """What may be done with an assigned partition."""
 
-    When the partition is given back or replayed, `closed` is set and a new object takes its
-    place: work that still refers to this one can finish, but nothing of it is sent or committed.
+    OPENING = auto()  # assigned; whatever it needs before it is read is not ready yet
+    OPEN = auto()  # read, worked on, committed
+    SUSPENDED = auto()  # not read until it opens again at its frontier
+    CLOSED = auto()  # for good: given back, or another object has taken its place
+
+
+class Partition:
+    """State of a partition from one opening to its end.
+
+    When the partition is given back or replayed, this object is closed, and in a replay another
+    takes its place: work that refers to a closed one can finish, but nothing of it is sent or
+    committed.
 
     Args:
         name: topic and partition.
@@ -20,6 +31,7 @@ class Partition:
         finished: offsets from there on that are finished already.
         committed: what is committed now; `None` before the first commit.
         until: deliver records below this offset only; `None` is without end.
+        phase: where it stands when it is made.
 
     Attributes:
         frontier: delivered and finished offsets.
@@ -27,11 +39,10 @@ class Partition:
         stamps: offset and timestamp (ms) of the first record of each chunk that is not finished.
         exhausted: all records below `until` are delivered.
         narrowed: more is finished beyond the frontier than a commit can store.
-        closed: no longer ours.
+        phase: what may be done with it.
     """
 
     __slots__ = (
-        "closed",
         "committed",
         "exhausted",
         "frontier",
@@ -39,6 +50,7 @@ class Partition:
         "in_flight_records",
         "name",
         "narrowed",
+        "phase",
         "stamps",
         "until",
     )
@@ -51,6 +63,7 @@ class Partition:
         finished: Iterable[int] = (),
         committed: CommittedOffset | None = None,
         until: int | None = None,
+        phase: Phase = Phase.OPEN,
     ) -> None:
         self.name = name
         self.frontier = Frontier(position, finished)
@@ -61,7 +74,24 @@ class Partition:
         self.until = until
         self.exhausted = False
         self.narrowed = False
-        self.closed = False
+        self.phase = phase
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing of it may be sent or committed any more."""
+        return self.phase is Phase.CLOSED
+
+    def successor(self) -> "Partition":
+        """Close this one; what takes its place begins at its frontier, suspended."""
+        self.phase = Phase.CLOSED
+        return Partition(
+            self.name,
+            position=self.frontier.position,
+            finished=self.frontier.finished_ahead,
+            committed=self.committed,
+            until=self.until,
+            phase=Phase.SUSPENDED,
+        )
 
     def delivered(self, offsets: Sequence[int], timestamp_ms: int) -> Collection[int]:
         """Take note of a chunk of records, and of the timestamp of its first.

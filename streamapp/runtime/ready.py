@@ -22,6 +22,10 @@ def keep_nothing(_work: Work) -> bool:
     return False
 
 
+def _nobody_waits() -> None:
+    """Stands for the lanes until there are some."""
+
+
 class Chunk:
     """Records of one partition that were fetched together, and how far they are taken.
 
@@ -47,10 +51,12 @@ class ReadyQueue:
 
     Attributes:
         first: records that have waited for their key, or are tried again.
+        on_put: called when there is something to take.
     """
 
     def __init__(self) -> None:
         self.first: deque[Work] = deque()
+        self.on_put: Callable[[], None] = _nobody_waits
         self._chunks: deque[Chunk] = deque()
         self._holders: dict[Partition, dict[bytes, Work]] = {}
 
@@ -61,10 +67,12 @@ class ReadyQueue:
     def put(self, chunk: Chunk) -> None:
         """Add records at the end."""
         self._chunks.append(chunk)
+        self.on_put()
 
     def put_first(self, works: Iterable[Work]) -> None:
         """Add records that go on before those that have not been started."""
         self.first.extend(works)
+        self.on_put()
 
     def take_first(self) -> Work | None:
         """A record that waited for its key or is tried again; `None` without any."""

@@ -31,10 +31,10 @@ class Replay:
         in_flight: what is forgotten.
         targets: topics whose limits are read again.
         environment: the shared producer, the clock, the jitter.
+        changed: set when a replay begins.
 
     Attributes:
         needed: set while there is no producer to use.
-        failed_batches: since the last one that was acknowledged.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Replay:
         in_flight: InFlight,
         targets: Collection[OutputTopic],
         environment: Environment,
+        changed: asyncio.Event,
     ) -> None:
         self._assignment = assignment
         self._intake = intake
@@ -51,27 +52,37 @@ class Replay:
         self._targets = targets
         self._env = environment
         self._generation = 0
+        self._changed = changed
+        self._failed_batches = 0  # since the last one that was acknowledged
         self.needed = asyncio.Event()
-        self.failed_batches = 0
         environment.producer.on_replaced(self.suspend)
 
     def start(self) -> None:
         """Take the producer that is there now for the first one."""
         self._generation = self._env.producer.generation
 
+    def batch_failed(self) -> None:
+        """The producer is done for: replace it, later each time, and deliver again."""
+        self._failed_batches += 1
+        self.suspend()
+
+    def batches_acknowledged(self) -> None:
+        """The next replay need not wait longer than a first one."""
+        self._failed_batches = 0
+
     def suspend(self) -> None:
         """The producer is lost: nothing may use it from now on."""
         self._assignment.suspend()
         self._in_flight.forget()
         self.needed.set()
-        self._in_flight.changed.set()
+        self._changed.set()
 
     async def run(self) -> None:
         """Replay whenever it is needed, until cancelled."""
         while True:
             await self.needed.wait()
-            if self.failed_batches > 1:
-                delay = REPLAY_BACKOFF.delay_seconds(self.failed_batches - 1, self._env.rng)
+            if self._failed_batches > 1:
+                delay = REPLAY_BACKOFF.delay_seconds(self._failed_batches - 1, self._env.rng)
                 await self._env.clock.sleep(delay)
             producer, usable = self._env.producer, False
             held: Collection[TopicPartition] = ()
@@ -79,12 +90,14 @@ class Replay:
                 await producer.replace(self._generation)
                 self._generation = producer.generation
                 await self._refresh_limits()
-                held = await self._in_flight.quiet(self._env.config.stop_timeout_seconds)
+                held = await self._in_flight.wait_for_abandoned(
+                    self._env.config.stop_timeout_seconds
+                )
                 usable = producer.is_current(self._generation)
             self.needed.clear()
             self._open(held)
             while self._assignment.suspended and not self.needed.is_set():
-                held = await self._in_flight.quiet(LOOK_SECONDS)
+                held = await self._in_flight.wait_for_abandoned(LOOK_SECONDS)
                 if not self.needed.is_set():
                     self._open(held)
 
@@ -95,7 +108,7 @@ class Replay:
         """
         names = [name for name in self._assignment.suspended if name not in held]
         self._assignment.resume(self._intake.take_put_back(names), but=held)
-        self._intake.room()
+        self._intake.on_capacity()
 
     async def _refresh_limits(self) -> None:
         """Read the topics' limits again: a batch may have failed because one was lowered."""

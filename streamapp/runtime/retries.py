@@ -2,11 +2,10 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable
 from itertools import count
 
 from streamapp.clock import Clock
-from streamapp.runtime.ready import Keep, keep_nothing
+from streamapp.runtime.ready import Keep, ReadyQueue, keep_nothing
 from streamapp.runtime.work import Work
 
 
@@ -15,18 +14,19 @@ class RetryQueue:
 
     Args:
         clock: monotonic seconds.
-        on_due: called with the records whose wait is over, in the order in which it ended.
+        ready: where records go whose wait is over, in the order in which it ended.
     """
 
-    def __init__(self, clock: Clock, on_due: Callable[[Iterable[Work]], None]) -> None:
+    def __init__(self, clock: Clock, ready: ReadyQueue) -> None:
         self._clock = clock
-        self._on_due = on_due
+        self._ready = ready
         self._heap: list[tuple[float, int, Work]] = []
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, work: Work, delay_seconds: float) -> None:
-        """Give this record back after `delay_seconds`."""
+        """Give this record back after `delay_seconds`; it keeps its key meanwhile."""
+        self._ready.hold(work)
         due = self._clock.monotonic() + delay_seconds
         heapq.heappush(self._heap, (due, next(self._sequence), work))
         if self._heap[0][2] is work:
@@ -65,4 +65,4 @@ class RetryQueue:
             due.append(heapq.heappop(self._heap)[2])
         self._schedule()
         if due:
-            self._on_due(due)
+            self._ready.put_first(due)

@@ -19,7 +19,7 @@ from streamapp.runtime.config import Environment
 from streamapp.runtime.delivery import AtLeastOnce
 from streamapp.runtime.failures import FailureHandler
 from streamapp.runtime.in_flight import InFlight
-from streamapp.runtime.intake import Intake
+from streamapp.runtime.intake import Halt, Intake
 from streamapp.runtime.lag import LagWatch
 from streamapp.runtime.lanes import Lanes
 from streamapp.runtime.membership import Membership
@@ -27,8 +27,8 @@ from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.ready import ReadyQueue
 from streamapp.runtime.replay import Replay
 from streamapp.runtime.retries import RetryQueue
+from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.steps import StepRunner
-from streamapp.runtime.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -70,41 +70,30 @@ class SegmentRunner:
             self._assignment,
             environment,
             self._progress,
-            on_room=self._room,
-            on_failed=self._output_failed,
+            on_finished=self._records_finished,
+            on_failed=self._batch_failed,
             on_lost=self._commits_fail,
         )
         # Threads are started when they are needed, no more than attempts run side by side.
         self._threads = ThreadPoolExecutor(stage.concurrency, thread_name_prefix=segment.group)
         self._steps, targets = _compiled(segment, topics, metrics, self._threads)
-        failures = FailureHandler(
-            environment,
-            stage,
-            on_retry=self._retry_later,
-            on_hasten=self._hasten,
-            on_stop=self._stop_on,
-        )
-        attempts = Attempts(
-            self._steps,
-            ReadyQueue(),
+        self._changed = asyncio.Event()  # something ended, was sent or was dropped
+        ready = ReadyQueue()
+        retries = RetryQueue(clock, ready)
+        self._lanes = self._make_lanes(ready, retries)
+        self._in_flight = InFlight(
+            ready,
+            self._lanes,
+            retries,
             self._delivery,
-            clock,
-            self._head,
-            on_failed=failures.handle,
-            on_backlog=failures.backlog,
+            clock=clock,
+            metrics=self._head,
+            changed=self._changed,
         )
-        self._lanes = Lanes(
-            Burst(self._steps, stage.ordering, attempts, clock),
-            attempts,
-            _lane_count(segment, self._steps),
-            clock,
-            self._head,
-            on_dry=self._dry,
+        self._intake = Intake(self._assignment, stage, clock, ready)
+        self._replay = Replay(
+            self._assignment, self._intake, self._in_flight, targets, environment, self._changed
         )
-        self._retries = RetryQueue(clock, self._lanes.put_first)
-        self._in_flight = InFlight(self._lanes, self._retries, self._delivery, clock, self._head)
-        self._intake = Intake(self._assignment, stage, clock, self._lanes.put)
-        self._replay = Replay(self._assignment, self._intake, self._in_flight, targets, environment)
         self._membership = Membership(
             segment.group,
             metrics,
@@ -118,6 +107,32 @@ class SegmentRunner:
         )
         self._lag = LagWatch(self._assignment, clock, on_measured=self._progress.lag_measured)
 
+    def _make_lanes(self, ready: ReadyQueue, retries: RetryQueue) -> Lanes:
+        clock, stage = self._env.clock, self.segment.steps[0].stage.config
+        delivery, time_slice = self._delivery, TimeSlice(clock)
+        failures = FailureHandler(self._env, stage, retries=retries, on_stop=self._stop_on)
+        attempts = Attempts(self._steps, ready, delivery, failures, time_slice, clock)
+        burst = Burst(
+            self._steps,
+            stage.ordering,
+            attempts,
+            ready=ready,
+            delivery=delivery,
+            time_slice=time_slice,
+            clock=clock,
+        )
+        return Lanes(
+            burst,
+            attempts,
+            _lane_count(self.segment, self._steps),
+            clock,
+            self._head,
+            ready=ready,
+            delivery=delivery,
+            time_slice=time_slice,
+            changed=self._changed,
+        )
+
     def stop(self) -> None:
         """Drain and end; may be called more than once."""
         self._stopping.set()
@@ -125,7 +140,7 @@ class SegmentRunner:
     def end_at(self, until: Mapping[TopicPartition, int]) -> None:
         """Work on no record at or past these offsets."""
         self._assignment.end_at(until)
-        self._intake.room()
+        self._intake.on_capacity()
 
     async def run(self) -> None:
         """Work until stopped.
@@ -200,22 +215,12 @@ class SegmentRunner:
                 self.segment.pipeline,
             )
 
-    def _dry(self) -> None:
-        self._in_flight.dry()
+    def _records_finished(self) -> None:
+        self._replay.batches_acknowledged()
+        self._changed.set()
+        self._intake.on_capacity()
 
-    def _room(self) -> None:
-        """Records have finished."""
-        self._replay.failed_batches = 0
-        self._in_flight.changed.set()
-        self._intake.room()
-
-    def _retry_later(self, work: Work, delay_seconds: float) -> None:
-        self._in_flight.retry_later(work, delay_seconds)
-
-    def _hasten(self, work: Work) -> None:
-        self._retries.hasten(work)
-
-    def _output_failed(self, error: BaseException) -> None:
+    def _batch_failed(self, error: BaseException) -> None:
         log.warning(
             "stage %s of %s: a batch failed, its records are delivered again: %s",
             self.segment.name,
@@ -223,17 +228,16 @@ class SegmentRunner:
             error,
         )
         self._head.producer_replacements += 1
-        self._replay.failed_batches += 1
-        self._replay.suspend()
+        self._replay.batch_failed()
 
     def _commits_fail(self) -> None:
-        self._membership.lose()
+        self._membership.rejoin()
 
     def _stop_on(self, error: StageStoppedError) -> None:
         """Hold the record that said stop, and end."""
         if self._error is None:
             self._error = error
-            self._intake.halt()
+            self._intake.halt(Halt.STOPPED)
             self._in_flight.stop_at(error)  # now: lanes go on before the drain begins
             self._stopping.set()
 
@@ -242,8 +246,8 @@ class SegmentRunner:
             metrics.state = state
 
     async def _close_consumer(self) -> None:
-        # Who did not take the last commit will not hear the good-bye either, and whoever asked for
-        # this end waits for the sum of all deadlines.
+        # A coordinator that did not answer the last commit will not answer the request to leave
+        # the group either, and the stop as a whole has to end within the sum of its deadlines.
         seconds = self._env.config.stop_timeout_seconds
         if not self._membership.answered:
             seconds = min(seconds, UNHEARD_STOP_SECONDS)

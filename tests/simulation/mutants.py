@@ -27,6 +27,7 @@ from streamapp.runtime.outbox import Flush, Outbox
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.work import Work
 
 Mutant = Callable[[], AbstractContextManager[None]]
@@ -69,8 +70,8 @@ def frontier_off_by_one() -> AbstractContextManager[None]:
 
 
 def late_work_of_a_lost_assignment_commits() -> AbstractContextManager[None]:
-    def close(assignment: Assignment) -> None:
-        assignment._suspended.clear()
+    def close(_assignment: Assignment) -> None:
+        pass
 
     return replaced(Assignment, "close", close)
 
@@ -93,11 +94,13 @@ def dead_letter_not_awaited() -> AbstractContextManager[None]:
 
 
 def order_lost_on_retry() -> AbstractContextManager[None]:
-    def retry_later(in_flight: InFlight, work: Work, delay_seconds: float) -> None:
-        in_flight._lanes._ready.release(work)
-        in_flight._retries.add(work, delay_seconds)
+    original = RetryQueue.add
 
-    return replaced(InFlight, "retry_later", retry_later)
+    def add(retries: RetryQueue, work: Work, delay_seconds: float) -> None:
+        original(retries, work, delay_seconds)
+        retries._ready.release(work)
+
+    return replaced(RetryQueue, "add", add)
 
 
 def skipped_finished_offsets_wrong() -> AbstractContextManager[None]:
@@ -113,7 +116,7 @@ def drain_forgets_a_lane() -> AbstractContextManager[None]:
         last = lanes._lanes[-1]
         return (
             (lanes.busy and last.work is None)
-            or lanes.waiting
+            or bool(in_flight._ready)
             or not delivery.empty
             or in_flight._retries.due_by(deadline)
         )
@@ -139,11 +142,10 @@ def replay_takes_what_belongs_to_an_assignment() -> AbstractContextManager[None]
 
 def replay_goes_on_where_it_was() -> AbstractContextManager[None]:
     def resume(assignment: Assignment, put_back: Mapping[Any, int], **_but: object) -> None:
-        for name in assignment._suspended:
+        for name in assignment.suspended:
             if name in put_back:
                 assignment.consumer.seek(name, put_back[name])
             assignment.partitions[name] = Partition(name, until=assignment.until.get(name))
-        assignment._suspended.clear()
 
     return replaced(Assignment, "resume", resume)
 
@@ -231,11 +233,11 @@ def attempt_that_waits_leaves_its_key() -> AbstractContextManager[None]:
 @contextmanager
 def drain_is_not_told_of_what_is_dropped() -> Iterator[None]:
     def drop_waiting(in_flight: InFlight) -> None:
-        in_flight._lanes.drop_waiting(in_flight._keep)
+        in_flight._ready.drop(in_flight._keep)
         in_flight._retries.drop(in_flight._keep)
 
     def forget(in_flight: InFlight) -> None:
-        in_flight._lanes.drop_waiting(lambda _work: False)
+        in_flight._ready.drop()
         in_flight._retries.drop()
         in_flight._lanes.abandon()
         in_flight._delivery.discard()
@@ -248,11 +250,11 @@ def drain_is_not_told_of_what_is_dropped() -> Iterator[None]:
 
 
 def replay_meets_its_own_attempts() -> AbstractContextManager[None]:
-    async def quiet(in_flight: InFlight, _seconds: float) -> frozenset[Any]:
+    async def wait_for_abandoned(in_flight: InFlight, _seconds: float) -> frozenset[Any]:
         in_flight._lanes.abandon()
         return frozenset()
 
-    return replaced(InFlight, "quiet", quiet)
+    return replaced(InFlight, "wait_for_abandoned", wait_for_abandoned)
 
 
 def last_that_waits_goes_first() -> AbstractContextManager[None]:

@@ -26,7 +26,7 @@ from streamapp.runtime.committer import Committer
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.runtime.intake import Intake
 from streamapp.runtime.partition import Partition
-from streamapp.runtime.ready import Chunk
+from streamapp.runtime.ready import ReadyQueue
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
@@ -141,17 +141,13 @@ async def test_timestamps_of_finished_chunks_are_forgotten() -> None:
     consumer = broker.consumer(ConsumerConfig("g", ("a-in",)), Listening())
     assignment = Assignment(consumer, StageMetrics("a", "stage", "a-in"))
     assignment.partitions[name] = partition
-    intake = Intake(assignment, StageConfig(), SystemClock(), forget)
+    intake = Intake(assignment, StageConfig(), SystemClock(), ReadyQueue())
 
     for offset in range(1000):
         intake._admit(name, FetchedList([StoredRecord(offset, 0, None, b"")]))
         partition.frontier.finish([offset])
 
     assert len(partition.stamps) <= 2
-
-
-def forget(_records: Chunk) -> None:
-    pass
 
 
 async def test_an_agent_that_swallows_its_cancellation_does_not_keep_the_service_from_ending() -> (

@@ -11,8 +11,9 @@ from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.intake import Intake
 from streamapp.runtime.partition import Partition
+from streamapp.runtime.ready import ReadyQueue
 from tests.unit.runtime.faults import until
-from tests.unit.runtime.test_faults import Listening, broker_for, forget
+from tests.unit.runtime.test_faults import Listening, broker_for
 
 PLACE = TopicPartition("a-in", 0)
 
@@ -35,7 +36,7 @@ async def test_a_partition_that_was_assigned_anew_meanwhile_is_not_moved() -> No
 
     consumer.end_offsets = end_offsets  # type: ignore[method-assign]  # a rebalance just then
     config = StageConfig(on_lost_position=LostPosition.LATEST)
-    intake = Intake(assignment, config, SystemClock(), forget)
+    intake = Intake(assignment, config, SystemClock(), ReadyQueue())
 
     await intake._find_again(OffsetOutOfRangeError("lost", offsets={PLACE: 99}))
 

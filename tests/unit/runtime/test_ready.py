@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamapp.brokers.fetched import FetchedList
 from streamapp.record import StoredRecord, TopicPartition
-from streamapp.runtime.partition import Partition
+from streamapp.runtime.partition import Partition, Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue, wait_behind
 from streamapp.runtime.work import Work
 
@@ -80,7 +80,7 @@ def test_records_of_a_closed_partition_are_passed_over() -> None:
     queue = ReadyQueue()
     queue.put(chunk(gone, [b"a"]))
     queue.put(chunk(held, [b"a"]))
-    gone.closed = True
+    gone.phase = Phase.CLOSED
     taken = take(queue)
     assert taken is not None
     assert taken.partition is held
