@@ -1,1 +1,1 @@
-"""Observability: metric definitions, counters of a stage, and their way to Prometheus."""
+"""Observability: metrics, health rules, logs, and the dashboard as data."""

@@ -1,7 +1,7 @@
 """The Grafana dashboard as data: deploy/grafana/dashboards/streamapp.json.
 
-Queries name metrics through the table of definitions, so a renamed metric fails here and not
-silently on somebody's screen. `python -m streamapp.observability.dashboard` prints the file.
+Queries take metric names from the table of definitions, so that a renamed metric fails here and
+does not leave a panel empty. `python -m streamapp.observability.dashboard` prints the file.
 """
 
 import sys
@@ -181,7 +181,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def dashboard_json() -> str:
-    """The file's text."""
+    """The text of the file."""
     return orjson.dumps(dashboard(), option=orjson.OPT_INDENT_2).decode() + "\n"
 
 

@@ -1,7 +1,7 @@
 """Every metric that streamapp exports, in one table.
 
-The exporter, the reference page, the dashboard and their tests are all driven by it, so a metric
-that is not here cannot be exported or plotted. Names follow the Prometheus conventions: base
+The exporter, the reference page, the dashboard and their tests are made from it, so a metric that
+is not here cannot be exported or plotted. Names follow the Prometheus conventions: base
 units, the unit at the end of the name, `_total` after that for counters.
 
 `python -m streamapp.observability.definitions` prints the reference page.
@@ -16,7 +16,7 @@ from streamapp.observability.stage_metrics import DeadLetterReason, Outcome, Sta
 
 
 class MetricKind(StrEnum):
-    """How a metric moves: the Prometheus type of its family."""
+    """The Prometheus type of a metric."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -28,11 +28,11 @@ class MetricDefinition:
     """One metric.
 
     Attributes:
-        name: as it is exported and queried, counters with `_total`.
+        name: name as it is exported and queried, counters with `_total`.
         kind: counter, gauge or histogram.
-        unit: base unit, which the name ends with; empty for a plain 0 or 1.
+        unit: base unit, the end of the name; empty for a plain 0 or 1.
         labels: names of its labels, in the order in which the exporter gives their values.
-        help: one sentence for the operator.
+        help: one sentence for operators.
     """
 
     name: str
@@ -49,11 +49,11 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "partition": ("number of the partition", ()),
     "outcome": ("how a record ended", tuple(Outcome)),
     "reason": ("why a record became a dead letter", tuple(DeadLetterReason)),
-    "state": ("what a stage does", tuple(StageState)),
+    "state": ("state of a stage", tuple(StageState)),
     "version": ("version of streamapp", ()),
     "worker": ("number of the worker process, from 0, the same over its restarts", ()),
 }
-"""Every label: what it means, and its values where they are a closed set."""
+"""Every label with its meaning and, if they are a closed set, its values."""
 
 _STAGE = ("pipeline", "stage")
 _PARTITION = (*_STAGE, "topic", "partition")
@@ -80,7 +80,7 @@ BUILD_INFO = MetricDefinition(
     MetricKind.GAUGE,
     "",
     ("version",),
-    "Always 1; the label says which version of streamapp runs.",
+    "Always 1; the label is the version of streamapp.",
 )
 """The one metric that belongs to the process and to no stage."""
 
@@ -128,10 +128,10 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     _gauge(
         "streamapp_stuck_attempts",
         "attempts",
-        "Attempts that go on although they were cancelled a while ago.",
+        "Attempts that still run although they were cancelled a while ago.",
     ),
     _counter("streamapp_retries_total", "retries", "Attempts after the first of a record."),
-    _counter("streamapp_timeouts_total", "timeouts", "Attempts that ran into their deadline."),
+    _counter("streamapp_timeouts_total", "timeouts", "Attempts that exceeded their deadline."),
     _counter(
         "streamapp_dead_letters_total",
         "dead_letters",
@@ -153,7 +153,7 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     _gauge(
         "streamapp_cut_off_seconds",
         "seconds",
-        "Seconds since the stage left its group or Kafka stopped answering; 0 while it takes part.",
+        "Seconds since the stage left its group or Kafka stopped answering; else 0.",
     ),
     _partition_gauge(
         "streamapp_partition_progress_age_seconds",
@@ -163,17 +163,17 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     _counter(
         "streamapp_given_up_assignments_total",
         "assignments",
-        "Times the group was joined anew because commits kept failing.",
+        "Times an assignment was given up because commits kept failing.",
     ),
     _counter(
         "streamapp_position_resets_total",
         "resets",
-        "Times a position was no longer in the log and reading went on elsewhere.",
+        "Times the position was no longer in the log and the stage continued elsewhere.",
     ),
     _counter(
         "streamapp_passed_over_offsets_total",
         "offsets",
-        "Offsets passed over by these: records that retention deleted, or `latest` leaves out.",
+        "Offsets skipped by these resets: deleted by retention, or left out by `latest`.",
     ),
     _counter("streamapp_rebalances_total", "rebalances", "Assignments received from the group."),
     _counter(
@@ -193,7 +193,7 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "state",
     ),
 )
-"""What every stage exports."""
+"""Metrics of every stage."""
 
 WORKER_METRICS: tuple[MetricDefinition, ...] = (
     MetricDefinition(
@@ -211,7 +211,7 @@ WORKER_METRICS: tuple[MetricDefinition, ...] = (
         "Times the worker process ended unexpectedly and was started again.",
     ),
 )
-"""What the supervisor of `run --workers` adds, for each worker process."""
+"""Metrics that the supervisor of `run --workers` adds for each worker process."""
 
 METRICS: tuple[MetricDefinition, ...] = (*STAGE_METRICS, BUILD_INFO, *WORKER_METRICS)
 """The whole table."""

@@ -1,7 +1,7 @@
-"""The way of the counters to Prometheus: families are built when somebody scrapes.
+"""Exports the counters to Prometheus: metric families are built at each scrape.
 
-The table in `definitions` drives it. A definition without a reader here fails at the first
-scrape, and a reader without a definition is never asked, so what is exported is the table.
+The table in `definitions` says what is exported. A definition without a reader here fails at the
+first scrape, and a reader without a definition is never used.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from streamapp.version import VERSION
 
 @dataclass(frozen=True, slots=True)
 class _Now:
-    """The instant of a scrape, so that all series of one agree."""
+    """The time of a scrape, the same for all its series."""
 
     monotonic: float
     time: float
@@ -40,9 +40,9 @@ Reader = Callable[[StageMetrics, _Now], Iterable[Reading]]
 
 
 class StageCollector:
-    """A Prometheus collector over the stages that run now.
+    """A Prometheus collector of the stages that run now.
 
-    It reads plain numbers which the event loop writes, so `collect` belongs on that loop.
+    It reads numbers that the event loop writes, so call `collect` on that loop.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -58,8 +58,9 @@ class StageCollector:
         """Export this stage from now on.
 
         Raises:
-            ValueError: a stage with the same pipeline and name is exported already; two of them
-                would make one series twice, and Prometheus would refuse the whole scrape.
+            ValueError: a stage with the same pipeline and name is exported already; Prometheus
+            refuses
+                a scrape with a repeated series.
         """
         key = (metrics.pipeline, metrics.stage)
         if key in self._stages:
@@ -70,17 +71,17 @@ class StageCollector:
         self._stages[key] = metrics
 
     def remove(self, metrics: StageMetrics) -> None:
-        """Export this stage no longer; nothing happens when it was not."""
+        """Stop exporting this stage; does nothing if it is not exported."""
         key = (metrics.pipeline, metrics.stage)
         if self._stages.get(key) is metrics:
             del self._stages[key]
 
     def describe(self) -> Iterator[Metric]:
-        """The families without samples, for a registry's check of names."""
+        """The families without samples, by which a registry checks names."""
         yield from (_family(definition) for definition in (*STAGE_METRICS, BUILD_INFO))
 
     def collect(self) -> Iterator[Metric]:
-        """The families as they stand now."""
+        """The families with their current values."""
         now = _Now(self._clock.monotonic(), self._clock.time())
         for definition in STAGE_METRICS:
             read = _READERS[definition.name]
@@ -96,11 +97,11 @@ class StageCollector:
 
 
 class MetricsExporter:
-    """What `/metrics` answers with: the stages, the process, the platform, the collector.
+    """The content of `/metrics`: stages, process, platform and garbage collector.
 
     Attributes:
-        stages: where stages are added and removed.
-        registry: the process, platform and garbage collector metrics; nothing global.
+        stages: collects the stages; add and remove them here.
+        registry: process, platform and garbage collector metrics; not the global registry.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -113,9 +114,9 @@ class MetricsExporter:
     async def render(self, accept: str) -> tuple[bytes, str]:
         """Body and content type for a scrape with this `Accept` header.
 
-        The counters are read here, on the event loop that writes them, with a turn for others
-        after each family. Reading /proc and encoding happen in a thread. So a scrape of many
-        stages does not hold the lanes.
+        The counters are read on the event loop that writes them, which runs other tasks after each
+        family. A thread reads /proc and encodes. So a scrape of many stages does not delay the
+        lanes.
         """
         encode, content_type = choose_encoder(accept)
         families = []
@@ -127,7 +128,7 @@ class MetricsExporter:
 
 
 class _Families:
-    """Families read earlier, and a registry read when asked: what the encoders walk over."""
+    """Families that were read earlier and a registry, in the form that the encoders take."""
 
     def __init__(self, families: Sequence[Metric], registry: CollectorRegistry) -> None:
         self._families = families
@@ -176,7 +177,7 @@ def _value(read: Callable[[StageMetrics], float | Histogram]) -> Reader:
 
 
 def _age(read: Callable[[StageMetrics], float | None]) -> Reader:
-    """Seconds since a monotonic instant; no series while there is none."""
+    """Seconds since a monotonic time; no series while it is `None`."""
 
     def reader(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
         at = read(metrics)
@@ -259,4 +260,4 @@ _READERS: dict[str, Reader] = {
         ((state,), int(m.state is state)) for state in StageState
     ),
 }
-"""How each metric of the table is read from a stage."""
+"""Reads each metric of the table from a stage."""

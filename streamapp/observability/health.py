@@ -1,21 +1,21 @@
-"""Health and readiness of a stage: pure rules over its counters and the time.
+"""Health and readiness of a stage, computed from its counters and the time.
 
-What the runtime must do, or these rules tell lies:
+The result is right only if the runtime keeps these rules:
 
 - write `StageMetrics.last_progress_at` when records finish, and when lag goes from zero
   to positive; a rebalance is neither. `progress.ProgressWatch` does exactly this;
-- write `PartitionMetrics.lag_records` at least once a second, so that a stall is seen within that
-  second, and set it to `None` while it cannot be measured;
-- write `PartitionMetrics.last_progress_at` when records of it finish, and when lag appears;
+- write `PartitionMetrics.lag_records` at least once a second, so that a stall is seen within
+  that second, and set it to `None` while it cannot be measured;
+- write `PartitionMetrics.last_progress_at` when records of the partition finish, and when lag
+  appears;
 - remove the `PartitionMetrics` of revoked partitions, and count `rebalances` for each assignment,
   an empty one included;
 - set `StageMetrics.cut_off_since` when partitions are revoked and when the broker does not answer,
   and clear it when they are assigned and when it answers;
-- set `StageMetrics.state` to `FAILED` before a stage that cannot go on ends.
+- set `StageMetrics.state` to `FAILED` before a failed stage ends.
 
-Each partition must make progress of its own: its records must finish, if not in their order. A
-frontier that is held while others move shows in `streamapp_partition_blocked` and
-`streamapp_lag_seconds`.
+Each partition must make progress: some of its records must finish, in any order. If a single record
+keeps the frontier back, `streamapp_partition_blocked` and `streamapp_lag_seconds` show it.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from dataclasses import dataclass
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 
 READY_AFTER_SECONDS = 10.0
-"""A rebalance that is over sooner does not make a stage unready."""
+"""A rebalance that is shorter than this does not make a stage unready."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """An answer and why.
+    """Healthy or not, and why.
 
     Attributes:
-        ok: whether all is well.
-        reason: one short clause for the operator, of the good answer as well.
+        ok: whether it is healthy.
+        reason: one short clause for operators, also if it is healthy.
     """
 
     ok: bool
@@ -40,11 +40,11 @@ class Health:
 
 
 def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) -> Health:
-    """Whether the stage does its work: a stage that has lag must make progress.
+    """Whether the stage is healthy: a stage with lag must make progress.
 
     Args:
         metrics: the stage's counters.
-        now: monotonic seconds, of the clock that `last_progress_at` was read from.
+        now: monotonic seconds of the clock that `last_progress_at` was written with.
         stall_after_seconds: how long a stage with lag may go without progress.
     """
     if metrics.state not in (StageState.RUNNING, StageState.DRAINING):
@@ -71,7 +71,7 @@ def _stage_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float
     """Why the stage as a whole makes no progress; `None` if it does."""
     lag = sum(partition.lag_records or 0 for partition in metrics.partitions.values())
     if metrics.last_progress_at is None:
-        # Cannot be while the runtime keeps the rules above; to call it healthy would be for ever.
+        # Impossible if the runtime keeps the rules above; else it would stay healthy for ever.
         return f"lag of {lag} records and no progress ever recorded"
     still_seconds = now - metrics.last_progress_at
     if still_seconds < stall_after_seconds:
@@ -100,10 +100,10 @@ def _partition_stalled(metrics: StageMetrics, now: float, stall_after_seconds: f
 
 
 def stage_readiness(metrics: StageMetrics, now: float) -> Health:
-    """Whether the stage takes part: it runs, and its group has given it an assignment.
+    """Whether the stage is ready: it runs and has received an assignment from its group.
 
-    An empty assignment counts: a spare worker is ready. A draining stage is not: it takes no more
-    records, and whoever counts workers should not count it.
+    An empty assignment counts, so a spare worker is ready. A draining stage is not ready, because
+    it takes no more records.
     """
     if metrics.state is not StageState.RUNNING:
         return Health(ok=False, reason=metrics.state)

@@ -1,7 +1,7 @@
-"""A histogram whose observation is a shift, a bit length and a list increment.
+"""A histogram with a cheap `observe`: a bit length and a list increment.
 
-Hot path: the runtime counts a duration for each record and attempt, so buckets are powers of two
-of a base unit and the bucket of a value is found without searching.
+Hot path: the runtime counts a duration for each record and attempt. The bounds of the buckets are
+powers of two of a base unit, so that the bucket of a value is found without a search.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ class Histogram:
     """Counts of whole units in buckets whose bounds double.
 
     Bucket `i` holds the values `v` with `v.bit_length() == i`, so its upper bound is
-    `2**i - 1` units; the last bucket takes all that is larger.
+    `2**i - 1` units; the last bucket has all larger values.
 
     Attributes:
         unit_seconds: length of one unit in seconds.

@@ -1,8 +1,8 @@
 """Logs of the command line: plain or JSON lines on stderr, never with a payload.
 
-Two things would write payloads if they were let: the Kafka client logs keys and values at DEBUG,
-and pydantic quotes the input in the text of its errors. The first is kept at INFO and above, the
-second is written as places and kinds of faults only.
+Two sources of payloads are suppressed. The Kafka client logs keys and values at DEBUG, so it is
+kept at INFO. Errors of pydantic quote the input, so only the place and kind of each fault are
+written.
 """
 
 import logging
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from streamapp.errors import ConfigurationError
 
 CLIENT_LOGGERS = ("aiokafka", "kafka", "aiohttp", "asyncio")
-"""Loggers of libraries, which say less than ours: INFO only where ours say DEBUG."""
+"""Loggers of libraries: WARNING and above, or INFO and above if our own level is DEBUG."""
 
 _MAX_LINES_REMEMBERED = 1000
 
@@ -36,12 +36,12 @@ class LogFormat(StrEnum):
 def configure_logging(
     level: str = "INFO", log_format: LogFormat = LogFormat.PLAIN, stream: TextIO | None = None
 ) -> None:
-    """Send all logs to stderr, in place of what was set up before.
+    """Send all logs to stderr; replaces any earlier configuration.
 
     Args:
         level: DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case.
         log_format: plain lines for people, JSON lines for machines.
-        stream: where to write instead of stderr.
+        stream: stream to write to instead of stderr.
 
     Raises:
         ConfigurationError: there is no such level.
@@ -62,15 +62,15 @@ def configure_logging(
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a library say the same thing once in a while, with a count of what was left out.
+    """Suppresses repeated lines of libraries and adds how many were left out.
 
-    In an outage the Kafka client tells of every attempt to connect, hundreds of times a second;
-    two lines are the same when logger, level and template are.
+    In an outage the Kafka client logs every attempt to connect, hundreds of times a second. Lines
+    are repetitions of one another if logger, level and template are equal.
     """
 
-    def __init__(self, quiet_seconds: float = 10.0) -> None:
+    def __init__(self, repeat_seconds: float = 10.0) -> None:
         super().__init__()
-        self._quiet_seconds = quiet_seconds
+        self._repeat_seconds = repeat_seconds
         self._last: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -78,40 +78,40 @@ class RepeatFilter(logging.Filter):
         if not record.name.startswith(CLIENT_LOGGERS):
             return True
         line = (record.name, record.levelno, str(record.msg))
-        told_at, left_out = self._last.get(line, (-self._quiet_seconds, 0))
-        if record.created - told_at < self._quiet_seconds:
-            self._last[line] = (told_at, left_out + 1)
+        written_at, left_out = self._last.get(line, (-self._repeat_seconds, 0))
+        if record.created - written_at < self._repeat_seconds:
+            self._last[line] = (written_at, left_out + 1)
             return False
         if len(self._last) > _MAX_LINES_REMEMBERED:
             self._last.clear()
         self._last[line] = (record.created, 0)
         if left_out:
-            record.msg = f"{record.msg} (and {left_out} times more since)"
+            record.msg = f"{record.msg} (repeated {left_out} times since)"
         return True
 
 
 class PlainFormatter(logging.Formatter):
-    """Time in UTC, level, logger, text, then `key=value` for whatever `extra` named."""
+    """Time in UTC, level, logger, text, then `key=value` for each item of `extra`."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
-    def formatTime(  # noqa: N802 - name of the base's
+    def formatTime(  # noqa: N802 - inherited name
         self,
         record: logging.LogRecord,
-        datefmt: str | None = None,  # noqa: ARG002 - signature of the base's
+        datefmt: str | None = None,  # noqa: ARG002 - inherited signature
     ) -> str:
         """Time of the record in UTC."""
         return _utc(record)
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - name of the base's
-        """The line without the exception."""
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - inherited name
+        """The log line without the exception."""
         extras = "".join(f" {key}={value}" for key, value in _extras(record))
-        # One record is one line: a line break in a name would let it forge another record.
+        # One entry is one line: a line break in a value could fake another entry.
         return (super().formatMessage(record) + extras).replace("\r", "\\r").replace("\n", "\\n")
 
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - name of the base's
-        """The exception and what caused it, without payloads."""
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - inherited name
+        """The exception and its causes, without payloads."""
         return describe_exception(ei[1])
 
 
@@ -119,7 +119,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: time in UTC, level, logger, text, extras and exception."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """The log line."""
         line: dict[str, Any] = {
             "time": _utc(record),
             "level": record.levelname,
@@ -135,7 +135,7 @@ class JsonFormatter(logging.Formatter):
 def describe_exception(error: BaseException) -> str:
     """Stack and sentence of an exception and of its causes, the first cause first.
 
-    Errors of pydantic are told by place and kind: their own text quotes the input.
+    For errors of pydantic, only place and kind are given: their own text quotes the input.
     """
     parts = []
     for link in reversed(list(_chain(error))):

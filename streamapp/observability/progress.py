@@ -1,8 +1,8 @@
-"""When a stage last made progress: the one instant that the health rules stand on.
+"""Tracks when a stage last made progress, for the health rules.
 
-A stage may be quiet for hours and healthy, so the time since its records last finished says
-nothing by itself. The watch therefore also counts the moment at which lag appears, and it does
-not let a rebalance pass for progress: a group that rebalances for ever is stuck.
+A stage without records may be healthy for hours, so the time since a record last finished is not
+enough. The watch also notes when lag appears. It does not count a rebalance as progress: a group
+that rebalances for ever is stuck.
 """
 
 from collections.abc import Collection
@@ -13,10 +13,10 @@ from streamapp.record import TopicPartition
 
 
 class ProgressWatch:
-    """Keeps `StageMetrics.last_progress_at` as `health.stage_health` needs it.
+    """Writes `StageMetrics.last_progress_at` by the rules in `health`.
 
-    The runtime calls it for each batch of acknowledgements, each look at the end offsets and
-    each assignment; nothing here is called for each record.
+    The runtime calls it after each batch of acknowledgements, each measurement of lag and each
+    assignment; never for each record.
     """
 
     def __init__(self, metrics: StageMetrics, clock: Clock) -> None:
@@ -26,18 +26,17 @@ class ProgressWatch:
         self._held_partitions = False
 
     def finished(self, partition: TopicPartition) -> None:
-        """Records of a partition are finished, in their order or not."""
+        """Note that records of a partition have finished, in any order."""
         now = self._clock.monotonic()
         self._metrics.last_progress_at = now
         if measured := self._metrics.partitions.get(partition):
             measured.last_progress_at = now
 
     def lag_measured(self) -> None:
-        """The lags in `metrics.partitions` were just written.
+        """Note that the lags in `metrics.partitions` were just written.
 
-        Lag that appears where none was known to be starts the time that the stage has. Lag that
-        is unknown (`None`, after an assignment or while the broker cannot be asked) says
-        nothing, and what was known before stands.
+        When lag appears, the time without progress starts. While lag is unknown (`None`, after an
+        assignment or while the broker does not answer), the earlier state is kept.
         """
         for partition in self._metrics.partitions.values():
             if not partition.lag_records:
@@ -53,10 +52,10 @@ class ProgressWatch:
             self._had_lag = False
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """An assignment was received; call it before the first lag of the partitions is known.
+        """Note an assignment; call it before the first lag of its partitions is known.
 
-        A member that held nothing, as told by its last assignment and not by the revocation in
-        between, starts afresh.
+        If the previous assignment was empty, the time without progress starts afresh. The
+        revocation between two assignments does not count as an empty one.
         """
         if not self._held_partitions:
             self._had_lag = False

@@ -1,7 +1,7 @@
-"""What one stage counts while it runs: plain numbers, read by Prometheus at scrape time.
+"""Counters of a stage: plain numbers that Prometheus reads at each scrape.
 
-Hot path: these are attributes, not labelled metrics; an increment is one bytecode or two. They
-are touched from the event loop only.
+Hot path: these are plain attributes and not labelled metrics, because an increment is then cheap.
+Only the event loop reads and writes them.
 """
 
 from collections import defaultdict
@@ -13,34 +13,34 @@ from streamapp.record import TopicPartition
 
 
 class Outcome(StrEnum):
-    """How a record ended at a stage: the closed set of the label `outcome`."""
+    """How a record ended at a stage; the values of the label `outcome`."""
 
-    PROCESSED = "processed"  # outputs were made
-    FILTERED = "filtered"  # the agent returned nothing, on purpose
-    SKIPPED = "skipped"  # failed, and went on unchanged
-    DROPPED = "dropped"  # failed, and was dropped on purpose
+    PROCESSED = "processed"  # the agent returned outputs
+    FILTERED = "filtered"  # the agent returned no output
+    SKIPPED = "skipped"  # failed, and was passed on unchanged
+    DROPPED = "dropped"  # failed, and the policy dropped it
     DEAD_LETTERED = "dead_lettered"  # failed, and went to the dead-letter topic
 
 
 class DeadLetterReason(StrEnum):
-    """Why a record became a dead letter: the closed set of the label `reason`."""
+    """Why a record became a dead letter; the values of the label `reason`."""
 
-    DECODE = "decode"  # bytes that are not what the schema says
+    DECODE = "decode"  # its bytes do not fit the schema
     PERMANENT = "permanent"  # the agent said that the record is at fault
     EXHAUSTED = "exhausted"  # every attempt failed
-    FAILED = "failed"  # failed once, and the policy gives no other attempt
+    FAILED = "failed"  # it failed once, and the policy does not retry
     TIMEOUT = "timeout"  # the last attempt took too long
-    BACKLOG = "backlog"  # too many records waited behind one of its key that kept failing
+    BACKLOG = "backlog"  # too many records waited behind a failing one of its key
     OUTPUT = "output"  # an output does not fit: too many, too large, wrong type
 
 
 class StageState(StrEnum):
-    """What a stage is doing: the closed set of the label `state`."""
+    """State of a stage; the values of the label `state`."""
 
     STARTING = "starting"
     RUNNING = "running"
     DRAINING = "draining"
-    STOPPED = "stopped"  # ended as asked: drained, or up to the end
+    STOPPED = "stopped"  # drained after a stop, or reached the end
     FAILED = "failed"  # ended by a failure, or by the policy `stop`
 
 
@@ -52,7 +52,7 @@ class PartitionMetrics:
         lag_records: records between the commit frontier and the end offset; `None` until known.
         oldest_timestamp_seconds: timestamp of the first unfinished record, in seconds since the
             epoch; `None` without lag.
-        blocked: whether the partition takes no more records just now.
+        blocked: whether the partition takes no more records for now.
         last_progress_at: monotonic seconds when a record of it last finished or lag appeared;
             written through `progress.ProgressWatch`; `None` before it.
     """
@@ -69,8 +69,8 @@ class StageMetrics:
     Attributes:
         pipeline, stage: the labels.
         source: topic that the stage, or the one that it is fused to, reads.
-        fused_to: the stage that reads, holds partitions and commits for this one; `None` for a
-            stage that does so itself.
+        fused_to: first stage of the segment, which reads and commits for this one; `None` for a
+            first stage.
         records_in: records taken from the broker, redelivered ones included.
         bytes_in: bytes of their values.
         processed, filtered, skipped, dropped, dead_lettered: records finished, by outcome.
@@ -78,24 +78,25 @@ class StageMetrics:
         attempt_duration: one attempt of the agent, in microseconds.
         age: time of processing less the record's timestamp, in milliseconds.
         retries: attempts after the first.
-        timeouts: attempts that ran into their deadline.
+        timeouts: attempts that exceeded their deadline.
         dead_letters: acknowledged dead letters by reason.
         in_flight_records, in_flight_bytes: taken and not finished.
         busy_lanes: attempts that run now.
-        stuck_attempts: attempts that go on although they were cancelled a while ago.
+        stuck_attempts: attempts that still run although they were cancelled a while ago.
         commits, commit_failures: commits of offsets.
         last_commit_at: monotonic seconds of the last commit that succeeded; `None` before it.
         last_progress_at: monotonic seconds when records last finished or lag appeared; written
             through `progress.ProgressWatch`; `None` before it.
         rebalances: assignments received.
-        cut_off_since: monotonic seconds since when the stage is out of its group, or Kafka does not
-            answer; `None` while it takes part.
-        assignments_given_up: times the group was joined anew because commits kept failing.
-        position_resets: times a position was no longer in the log and reading went on elsewhere.
-        passed_over_offsets: offsets that these passed over.
+        cut_off_since: monotonic seconds at which the stage left its group or Kafka stopped
+            answering; `None` while it is a member and Kafka answers.
+        assignments_given_up: assignments given up because commits kept failing.
+        position_resets: times a position was no longer in the log and the stage continued
+            elsewhere.
+        passed_over_offsets: offsets skipped by these resets.
         producer_replacements: times the producer was replaced after a failed batch.
         partitions: the assigned partitions.
-        state: what the stage does now, one of the closed set of the label `state`.
+        state: state of the stage.
     """
 
     def __init__(

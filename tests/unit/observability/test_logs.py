@@ -123,10 +123,10 @@ def test_a_library_that_repeats_itself_is_told_once_in_a_while(stream: io.String
 
 
 def test_the_next_line_says_how_many_were_left_out() -> None:
-    repeats = RepeatFilter(quiet_seconds=10.0)
+    repeats = RepeatFilter(repeat_seconds=10.0)
     passed = []
     for second in range(21):
         record = logging.makeLogRecord({"name": "aiokafka", "msg": "down", "created": 100 + second})
         if repeats.filter(record):
             passed.append(record.getMessage())
-    assert passed == ["down", "down (and 9 times more since)", "down (and 9 times more since)"]
+    assert passed == ["down", "down (repeated 9 times since)", "down (repeated 9 times since)"]
