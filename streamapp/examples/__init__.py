@@ -1,1 +1,1 @@
-"""Examples that ship: whole pipelines with their data, used by the demo and the tests."""
+"""Examples: whole pipelines with their data, used by the demo and the tests."""

@@ -1,4 +1,4 @@
-"""The development broker: Apache Kafka in a folder, up, down and its status."""
+"""The local Kafka of a folder: starts it, stops it and reports its status."""
 
 import random
 import time
@@ -27,12 +27,12 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class BrokerStatus:
-    """A broker of which at least one node runs.
+    """Status of a broker with at least one running node.
 
     Attributes:
-        state: what it is made of: addresses, options, version.
-        pids: process ids of the nodes that run.
-        uptime_seconds: since it was started.
+        state: its addresses, options and version.
+        pids: process ids of the running nodes.
+        uptime_seconds: time since it was started.
         ready: whether all nodes run and answer a client.
     """
 
@@ -44,7 +44,7 @@ class BrokerStatus:
 
 @dataclass(frozen=True, slots=True)
 class UpResult:
-    """What `up` left: the status of the broker, and whether all of it ran before."""
+    """Result of `up`: the status of the broker, and whether all nodes were already running."""
 
     status: BrokerStatus
     was_running: bool
@@ -52,23 +52,23 @@ class UpResult:
 
 @dataclass(frozen=True, slots=True)
 class DownResult:
-    """What `down` found: whether anything ran, and whether there were data."""
+    """Result of `down`: whether a node was running, and whether there was data."""
 
     was_running: bool
     had_data: bool
 
 
 class DevBroker:
-    """Apache Kafka, one or more nodes, with everything that is its own under one folder.
+    """Apache Kafka with one or more nodes; all its files are in one folder.
 
-    Commands on one folder wait for one another, also between processes.
+    Commands on the same folder run one after the other, even in several processes.
 
     Args:
-        folder: for state, data and logs; created when missing.
-        options: nodes, port, properties, listeners, heap; by default those that the folder's
-            broker had.
-        cache_dir: where Kafka's jars are kept; by default the user's cache.
-        report: told about steps that take a while.
+        folder: folder for state, data and logs; created if it is missing.
+        options: nodes, port, properties, listeners, heap; by default the saved options of the
+            folder.
+        cache_dir: folder of Kafka's jars; by default the user's cache.
+        report: called with a sentence before a step that takes long.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class DevBroker:
 
         Raises:
             ConfigurationError: the folder's broker has other options.
-            ToolMissingError: no Java, or no Maven when the jars have to be fetched.
+            ToolMissingError: Java is missing, or Maven is missing and needed to fetch the jars.
             JarsError: the jars could not be fetched.
             FolderError: the folder or the cache cannot be written.
-            PortInUseError: a port that was asked for is taken.
-            StartError: Kafka ended, or was not ready in time; nothing of it runs on.
+            PortInUseError: a given port is in use.
+            StartError: Kafka ended, or was not ready in time; no node is left running.
         """
         with self._locked():
             state = self._agreed_state()
@@ -111,7 +111,7 @@ class DevBroker:
                 raise
 
     def down(self, *, keep_data: bool = False) -> DownResult:
-        """Stop the broker, and remove everything of it unless its data is to be kept.
+        """Stop the broker; remove all its files unless `keep_data` is set.
 
         Raises:
             DevBrokerError: a process does not end.
@@ -125,7 +125,7 @@ class DevBroker:
         return found
 
     def status(self) -> BrokerStatus | None:
-        """What runs now; `None` when nothing does."""
+        """The status; `None` if no node runs."""
         state = read_state(self.folder)
         pids = self._cluster.pids()
         if state is None or not pids:
@@ -143,7 +143,7 @@ class DevBroker:
                 try:
                     yield
                 finally:
-                    with suppress(OSError):  # only what has nothing in it goes
+                    with suppress(OSError):  # only empty folders are removed
                         for folder in made:
                             folder.rmdir()
         except OSError as error:
@@ -153,10 +153,10 @@ class DevBroker:
             ) from error
 
     def _agreed_state(self) -> BrokerState:
-        """What is to run: as it runs already, else planned anew and written down."""
+        """The state to run: that of the running broker, or a new one, which is saved."""
         saved = read_state(self.folder)
         if saved is None:
-            self._cluster.stop(gracefully=True)  # nobody knows any more how they were started
+            self._cluster.stop(gracefully=True)  # nodes without a saved state cannot be used
             return self._plan(self._options or BrokerOptions(), None)
         wanted = self._options or saved.options
         if self._cluster.is_running():
@@ -164,18 +164,17 @@ class DevBroker:
                 raise ConfigurationError(
                     f"The broker in {self.folder} runs at {saved.bootstrap_servers} with different "
                     f"options ({_differences(wanted, saved.options)}); take it down first, "
-                    "with --keep-data if its topics are to stay."
+                    "with --keep-data to keep its topics."
                 )
             return saved
         if wanted.nodes != saved.options.nodes:
             raise ConfigurationError(
-                f"The data in {self.folder} are those of {saved.options.nodes} node(s), "
-                f"not {wanted.nodes}; remove them first with `streamapp broker down`."
+                f"The data in {self.folder} is that of {saved.options.nodes} node(s), "
+                f"not {wanted.nodes}; remove it first with `streamapp broker down`."
             )
         return self._plan(wanted, saved)
 
     def _plan(self, options: BrokerOptions, saved: BrokerState | None) -> BrokerState:
-        # Ports are no secret: any generator does.
         ports = PortChooser(random.Random())  # noqa: S311 - free ports, not secrets
         state = plan_state(options, saved, ports, started_at=time.time())
         state.write(self.folder)

@@ -1,4 +1,4 @@
-"""The nodes of a broker, side by side in its folder."""
+"""All nodes of a local Kafka."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ _STOP_SECONDS = 30.0
 
 
 class Cluster:
-    """All nodes of the broker in a folder, whether they run or not."""
+    """All nodes of the broker in a folder, running or not."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -22,7 +22,7 @@ class Cluster:
         return [Node(folder) for folder in sorted(self._folder.glob("node-*"))]
 
     def pids(self) -> tuple[int, ...]:
-        """Process ids of the nodes that run."""
+        """Process ids of the running nodes."""
         return tuple(pid for node in self.nodes() if (pid := node.pid()) is not None)
 
     def is_running(self) -> bool:
@@ -30,7 +30,7 @@ class Cluster:
         return any(node.is_running() for node in self.nodes())
 
     def has_data(self) -> bool:
-        """Whether there are topics and records that somebody may want to keep."""
+        """Whether the folder has topics and records."""
         return self._cluster_id() is not None
 
     def missing(self, state: BrokerState) -> Sequence[NodeState]:
@@ -38,7 +38,7 @@ class Cluster:
         return [node for node in state.nodes if not self._node(node).is_running()]
 
     def start(self, nodes: Sequence[NodeState], state: BrokerState, jvm: KafkaJvm) -> None:
-        """Start these nodes of the broker, each with storage of its own.
+        """Start these nodes of the broker, each with its own storage.
 
         Raises:
             StartError: Kafka refuses its configuration.
@@ -57,7 +57,7 @@ class Cluster:
             node.start(jvm.broker_command(node))
 
     def stop(self, *, gracefully: bool) -> None:
-        """Ask all nodes to end, then wait for each: one by one they would miss their quorum.
+        """Ask all nodes to end, then wait for each; the last ones would miss a quorum otherwise.
 
         Raises:
             DevBrokerError: a process does not end.
@@ -69,7 +69,7 @@ class Cluster:
             node.wait_until_ended(timeout_seconds=_STOP_SECONDS)
 
     def clean(self, *, keep_data: bool) -> None:
-        """Remove what stopped nodes leave: everything, or what speaks of processes."""
+        """Remove the files of stopped nodes: all of them, or only pid and lock files."""
         for node in self.nodes():
             if keep_data:
                 node.remove_process_files()

@@ -1,4 +1,4 @@
-"""server.properties of one node of the development broker."""
+"""The options of a local Kafka, and the server.properties of its nodes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from streamapp.errors import ConfigurationError
 from streamapp.local_kafka.ports import HOST
 
 CLIENT_LISTENER = "PLAINTEXT"
-"""The listener that is always there: for clients, between brokers and to see readiness."""
+"""The listener that every node has: for clients, other nodes and the check of readiness."""
 
 CONTROLLER_LISTENER = "CONTROLLER"
 
@@ -17,18 +17,18 @@ _LAST_PORT = 65535
 SECURITY_PROTOCOLS = frozenset({"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"})
 
 OWN_PROPERTIES: Mapping[str, str] = {
-    "node.id": "nodes are numbered from 1; --nodes says how many",
+    "node.id": "nodes are numbered from 1; use --nodes",
     "process.roles": "every node is broker and controller",
-    "controller.quorum.voters": "every node is a voter; --nodes says how many",
+    "controller.quorum.voters": "every node is a voter; use --nodes",
     "controller.listener.names": "the controllers have a listener of their own",
     "listeners": "use --port, and --listener for further ones",
-    "advertised.listeners": "clients reach the listeners where they are",
+    "advertised.listeners": "clients connect to the listeners directly",
     "listener.security.protocol.map": "use --listener NAME:PROTOCOL",
-    "inter.broker.listener.name": "brokers speak over the PLAINTEXT listener",
+    "inter.broker.listener.name": "brokers connect to one another over the PLAINTEXT listener",
     "log.dirs": "use --dir",
     "log.dir": "use --dir",
 }
-"""Properties that the development broker sets itself, and what to use instead."""
+"""Properties that a user cannot set, and what to use instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class NodeConfig:
     """One Kafka node: broker and controller in one process.
 
     Attributes:
-        node_id: from 1.
-        data_dir: where its logs lie.
+        node_id: number of the node, from 1.
+        data_dir: folder of its data.
         listener_ports: port of each listener by the listener's name, `PLAINTEXT` among them.
         controller_ports: controller port of each node of the cluster by its id.
     """
@@ -50,18 +50,19 @@ class NodeConfig:
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """What a user may choose of the broker.
+    """What a user can choose.
 
     Attributes:
         nodes: brokers in the cluster, each a controller too.
-        port: port of the first node's `PLAINTEXT` listener, the next nodes have the next ones;
+        port: port of the first node's `PLAINTEXT` listener; each next node takes the next port.
             `None` takes free ports.
-        properties: Kafka broker properties, over the development defaults.
-        listeners: further listeners, name to security protocol; their ports are chosen free.
-        advertised_ports: of a further listener, for each node the port that clients are told, such
-            as that of a proxy before it; by default where it listens.
-        scram_users: passwords of SCRAM-SHA-256 users by name, made with the data and kept in the
-            folder in plain text: for development only.
+        properties: Kafka broker properties; they replace the development defaults.
+        listeners: security protocol of each further listener, by its name; they take free ports.
+        advertised_ports: for a further listener, the port of each node that clients use, such as
+            the port of a proxy; by default the port that it listens on.
+        scram_users: passwords of SCRAM-SHA-256 users by name. They are stored in the folder in
+            plain
+            text: for development only.
         heap_mb: largest JVM heap of a node, in MiB.
     """
 
@@ -85,22 +86,22 @@ class BrokerOptions:
         for name, ports in self.advertised_ports.items():
             if name not in self.listeners or len(ports) != self.nodes:
                 raise ConfigurationError(
-                    f"Advertised ports are those of a further listener, one for each node; {name} "
-                    f"is no such listener or {len(ports)} are not {self.nodes}."
+                    f"advertised_ports needs a further listener and {self.nodes} port(s), one for"
+                    f" each node; {name} is no further listener, or has {len(ports)} port(s)."
                 )
         for name in self.properties:
             if name in OWN_PROPERTIES:
                 raise ConfigurationError(
-                    f"{name} is set by the development broker: {OWN_PROPERTIES[name]}."
+                    f"The property {name} cannot be set: {OWN_PROPERTIES[name]}."
                 )
 
 
 def development_properties(nodes: int) -> dict[str, str]:
-    """What differs from Kafka's own defaults: small, quick, and nothing made by accident."""
+    """Properties that differ from Kafka's defaults: small, quick, no topics by accident."""
     replicas = min(nodes, 3)
     in_sync = min(replicas, 2)
     return {
-        # After a crash a node is let in again only when its old session has ended.
+        # After a crash a node can join again only when its old session has expired.
         "broker.session.timeout.ms": "4000",
         "broker.heartbeat.interval.ms": "1000",
         "auto.create.topics.enable": "false",
@@ -122,7 +123,7 @@ def development_properties(nodes: int) -> dict[str, str]:
 
 
 def server_properties(node: NodeConfig, options: BrokerOptions) -> str:
-    """The text of a node's server.properties: defaults, the user's, then what must be so."""
+    """The text of a node's server.properties: defaults, then the user's, then the fixed ones."""
     protocols = {
         CONTROLLER_LISTENER: "PLAINTEXT",
         CLIENT_LISTENER: "PLAINTEXT",
@@ -158,7 +159,7 @@ def _addresses(ports: Mapping[str, int]) -> Sequence[str]:
 
 
 def _escape(value: str) -> str:
-    """A value as java.util.Properties reads it back."""
+    """A value escaped for java.util.Properties."""
     text = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     return "\\" + text if text.startswith((" ", "\t")) else text
 
@@ -167,10 +168,10 @@ def _check_listener(name: str, protocol: str) -> None:
     if protocol not in SECURITY_PROTOCOLS:
         raise ConfigurationError(
             f"{protocol} of listener {name} is no security protocol; "
-            f"it is one of {', '.join(sorted(SECURITY_PROTOCOLS))}."
+            f"use one of {', '.join(sorted(SECURITY_PROTOCOLS))}."
         )
     if name in {CLIENT_LISTENER, CONTROLLER_LISTENER} or not name.isidentifier():
         raise ConfigurationError(
-            f"A listener cannot be named {name!r}: letters, digits and _, "
+            f"A listener cannot be named {name!r}; use letters, digits and _, "
             f"and neither {CLIENT_LISTENER} nor {CONTROLLER_LISTENER}."
         )

@@ -1,4 +1,4 @@
-"""What can go wrong with the development broker; each is one sentence and what to do."""
+"""Errors of the local Kafka; each message says what is wrong and what to do."""
 
 from streamapp.errors import BrokerError
 
@@ -6,7 +6,7 @@ _LOG_LINES = 15
 
 
 class DevBrokerError(BrokerError):
-    """The development broker could not be started or stopped."""
+    """The local Kafka could not be started or stopped."""
 
 
 class ToolMissingError(DevBrokerError):
@@ -22,14 +22,14 @@ class FolderError(DevBrokerError):
 
 
 class PortInUseError(DevBrokerError):
-    """Another process listens on the port that was asked for."""
+    """Another process listens on the port."""
 
 
 class StartError(DevBrokerError):
     """Kafka ended, or did not become ready in time.
 
-    The text goes on with the last lines of the log after the sentence: they are the reason, and
-    the log itself may be removed by then. Frames of Java stack traces are left out.
+    The message ends with the last lines of the log, which give the reason, since the log itself may
+    be removed. Frames of Java stack traces are left out.
     """
 
     def __init__(self, sentence: str, *, log: str) -> None:

@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once by Maven into the user's cache, complete or absent."""
+"""Kafka's jars, which Maven fetches once into the user's cache."""
 
 import os
 import re
@@ -14,13 +14,13 @@ from streamapp.local_kafka.lock import locked_folder
 KAFKA_VERSION = "4.4.0"
 
 CACHE_VARIABLE = "STREAMAPP_CACHE_DIR"
-"""Environment variable that names another folder than `~/.cache/streamapp`."""
+"""Environment variable with the cache folder; by default `~/.cache/streamapp`."""
 
 _PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 
 _FETCH_DEADLINE_SECONDS = 900
 
-# slf4j-simple stays on the line of the slf4j-api that Kafka brings.
+# The version of slf4j-simple must match the slf4j-api that Kafka depends on.
 _POM = f"""\
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -45,7 +45,7 @@ _POM = f"""\
 
 
 def default_cache_dir() -> Path:
-    """Where jars are kept for all brokers of a user: environment, then XDG, then ~/.cache."""
+    """The cache folder of a user: from the environment, else from XDG, else ~/.cache."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
     xdg = os.environ.get("XDG_CACHE_HOME")
@@ -53,21 +53,21 @@ def default_cache_dir() -> Path:
 
 
 def jars_folder(cache_dir: Path) -> Path:
-    """Folder of the jars in a cache; it exists only when all of them are in it."""
+    """Folder of the jars in a cache; it exists only if it is complete."""
     return cache_dir / f"kafka-{KAFKA_VERSION}"
 
 
 def resolve_jars(cache_dir: Path, report: Callable[[str], None]) -> Path:
-    """Folder with the jars, fetched when the cache does not have them yet.
+    """Folder with the jars; fetches them if the cache does not have them.
 
-    Processes that come at the same time fetch one after the other, the later ones for nothing.
+    Of several processes at the same time, one fetches and the others wait for it.
 
     Args:
-        cache_dir: cache shared by all brokers of the user; created when missing.
-        report: told once when a fetch begins, since it takes a while.
+        cache_dir: cache of the user; created if it is missing.
+        report: called with a sentence before a fetch, which takes long.
 
     Raises:
-        ToolMissingError: the jars are not there and neither is Maven.
+        ToolMissingError: the jars and Maven are missing.
         JarsError: Maven failed.
         FolderError: the cache cannot be written.
     """
@@ -90,7 +90,7 @@ def resolve_jars(cache_dir: Path, report: Callable[[str], None]) -> Path:
 
 def _fetch(maven: Path, jars: Path) -> None:
     partial = jars.with_name(jars.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed while fetching
+    shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
     partial.mkdir()
     try:
         pom = partial / "pom.xml"
@@ -128,9 +128,9 @@ def _run_maven(maven: Path, pom: Path, output: Path) -> None:
 
 
 def first_maven_error(output: str) -> str:
-    """The line of Maven's output that says why; Maven writes it to stdout, after `[ERROR]`."""
+    """The reason in Maven's output, which it writes to stdout after `[ERROR]`."""
     for line in output.splitlines():
         if "[ERROR]" in line:
             text = re.sub(r"\x1b\[[0-9;]*m", "", line).replace("[ERROR]", "").strip()
             return text.split(" -> [Help", 1)[0].rstrip(" .")
-    return "it said nothing"
+    return "Maven gave no reason"

@@ -1,4 +1,4 @@
-"""The Java runtime and Maven, found where users have them."""
+"""Finds the Java runtime and Maven."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from streamapp.local_kafka.errors import ToolMissingError
 
 MIN_JAVA_VERSION = 17
-"""Kafka 4 brokers need it: KIP-1013."""
+"""Oldest Java that runs Kafka 4 brokers (KIP-1013)."""
 
 INSTALL_HINT = "apt-get install openjdk-17-jre-headless maven"
 
@@ -18,10 +18,10 @@ _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
 def find_java() -> Path:
-    """The `java` of JAVA_HOME, else of PATH.
+    """Find `java` in JAVA_HOME, else in PATH.
 
     Raises:
-        ToolMissingError: there is none, it does not run, or it is older than Java 17.
+        ToolMissingError: it is missing, does not run, or is older than Java 17.
     """
     home = os.environ.get("JAVA_HOME")
     found = str(Path(home) / "bin" / "java") if home else shutil.which("java")
@@ -44,10 +44,10 @@ def find_java() -> Path:
 
 
 def find_maven() -> Path:
-    """The `mvn` of PATH.
+    """Find `mvn` in PATH.
 
     Raises:
-        ToolMissingError: there is none.
+        ToolMissingError: it is missing.
     """
     found = shutil.which("mvn")
     if found is None:
@@ -58,7 +58,7 @@ def find_maven() -> Path:
 
 
 def _java_version(java: str) -> int | None:
-    """Major version, or `None` when the program does not answer as Java does."""
+    """Major version; `None` if the program does not print a Java version."""
     try:
         answer = subprocess.run(  # noqa: S603 - the user's own Java
             [java, "-version"],

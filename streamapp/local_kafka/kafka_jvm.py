@@ -12,8 +12,8 @@ from streamapp.local_kafka.node import Node
 
 _FORMAT_DEADLINE_SECONDS = 60
 
-# A development broker lives for minutes on a small machine: quick to start is worth more than
-# fast code after an hour.
+# A local Kafka runs for minutes on a small machine: a quick start matters more than fast code after
+# an hour.
 _QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 
 _LOGGING = (
@@ -26,10 +26,10 @@ _LOGGING = (
 
 @dataclass(frozen=True, slots=True)
 class KafkaJvm:
-    """A Java and Kafka's jars.
+    """Java with Kafka's jars.
 
     Attributes:
-        java: the program.
+        java: path of `java`.
         jars: folder of the jars.
         heap_mb: largest heap of the broker, in MiB.
     """
@@ -39,17 +39,17 @@ class KafkaJvm:
     heap_mb: int
 
     def broker_command(self, node: Node) -> list[str]:
-        """Runs a node in the foreground."""
+        """The command that runs a node in the foreground."""
         return [
             *(str(self.java), f"-Xmx{self.heap_mb}m", *_QUICK_START, *_LOGGING),
             *("-cp", f"{self.jars}/*", "kafka.Kafka", str(node.properties_file)),
         ]
 
     def format_storage(self, node: Node, cluster_id: str, scram_users: Mapping[str, str]) -> None:
-        """Prepare the data folder of a new node; users are passwords by name.
+        """Format the data folder of a new node; `scram_users` are passwords by name.
 
         Raises:
-            StartError: Kafka's storage tool refuses, for example a property that it does not take.
+            StartError: Kafka's storage tool failed, for example because of an unknown property.
         """
         command = [
             *(str(self.java), *_QUICK_START, "-cp", f"{self.jars}/*"),
@@ -78,8 +78,8 @@ class KafkaJvm:
 def new_cluster_id() -> str:
     """A cluster id as Kafka writes it: a UUID in 22 characters of URL-safe base64.
 
-    As Kafka's own (org.apache.kafka.common.Uuid), it does not start with a dash: the storage tool
-    would take it for an option.
+    Like Kafka's own ids (org.apache.kafka.common.Uuid) it does not start with a dash, which the
+    storage tool would take for an option.
     """
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -88,7 +88,7 @@ def new_cluster_id() -> str:
 
 
 def read_cluster_id(node: Node) -> str | None:
-    """Cluster id of a formatted node; `None` of one that has no data yet."""
+    """Cluster id of a node; `None` if its storage is not formatted yet."""
     try:
         lines = (node.data_dir / "meta.properties").read_text().splitlines()
     except FileNotFoundError:

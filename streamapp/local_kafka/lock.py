@@ -1,4 +1,4 @@
-"""A folder that one process at a time may change."""
+"""A lock on a folder, so that one process at a time changes it."""
 
 import fcntl
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder, created when missing, against other processes; wait for our turn.
+    """Create the folder if it is missing, and wait for the lock on it.
 
-    The lock is on the folder itself, so that no lock file is left behind, and it ends with the
-    process. Whoever had it before may have removed the folder: then it is made anew.
+    The lock is on the folder itself, so that no lock file remains; it ends with the process. If the
+    previous holder has removed the folder, it is created again.
 
     Raises:
         OSError: the folder cannot be created or opened.

@@ -1,4 +1,4 @@
-"""One Kafka process: started in a session of its own, known by the lock it holds."""
+"""One Kafka process, in a session of its own."""
 
 import fcntl
 import os
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from streamapp.local_kafka.errors import DevBrokerError
 
-# The process writes its own pid before it becomes Java, so that the pid is on disk even when
-# whoever started it was killed meanwhile. The outer shell ends at once: the broker is nobody's
-# child that would have to be waited for.
+# The process writes its own pid before it becomes Java, so that the pid is on disk even if the
+# starting process is killed meanwhile. The outer shell ends at once, so that no process has to wait
+# for the broker as its child.
 _WRITE_PID_AND_RUN = 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"'
 _DETACH = 'sh -c "$0" "$@" &'
 
@@ -26,9 +26,9 @@ _EXIT_SECONDS = 2.0
 class Node:
     """The files and the process of one node.
 
-    The Kafka process inherits an exclusive lock on a file and holds it until the kernel takes it
-    back at its death. So a held lock means that the process lives and that the pid beside it is
-    its own; a pid left by a crash, and reused by another program, is never signalled.
+    The Kafka process inherits an exclusive lock on a file, which the kernel releases when the
+    process ends. So while the lock is held, the process runs and the pid in the file is its own. A
+    pid left by a crash, which another program may have now, is never signalled.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class Node:
         self._lock_file = folder / "lock"
 
     def is_running(self) -> bool:
-        """Whether the node's process lives."""
+        """Whether the node's process runs."""
         try:
             descriptor = os.open(self._lock_file, os.O_RDWR)
         except (FileNotFoundError, NotADirectoryError):
@@ -62,7 +62,7 @@ class Node:
         return pid if self.is_running() else None
 
     def start(self, command: Sequence[str]) -> None:
-        """Run Kafka in the background; its output goes to the log file, the last log stays."""
+        """Run Kafka in the background with its output in the log file; keeps the previous log."""
         with suppress(FileNotFoundError):
             self.log_file.replace(self.log_file.with_name("broker.previous.log"))
         self._pid_file.unlink(missing_ok=True)
@@ -96,10 +96,10 @@ class Node:
             )
 
     def wait_until_ended(self, *, timeout_seconds: float) -> None:
-        """Return when the process is gone; one that is not gone in time is killed.
+        """Wait for the end of the process; kill it if it does not end in time.
 
         Raises:
-            DevBrokerError: it does not die.
+            DevBrokerError: it does not end even when it is killed.
         """
         pid = self.pid()
         if not _within(timeout_seconds, lambda: not self.is_running()):
@@ -109,18 +109,18 @@ class Node:
                     f"The broker's process {pid} does not end; its log is {self.log_file}."
                 )
         if pid is not None:
-            # The kernel gives the lock back some moments before the last of the process is gone.
+            # The kernel releases the lock a moment before the process is gone.
             _within(_EXIT_SECONDS, lambda: not _exists(pid))
 
     def read_log(self) -> str:
-        """What the process has logged since its last start."""
+        """The log of the process since its last start."""
         try:
             return self.log_file.read_text(errors="replace")
         except FileNotFoundError:
             return ""
 
     def remove_process_files(self) -> None:
-        """Forget pid and lock of a process that is gone."""
+        """Remove pid and lock files of a process that has ended."""
         for file in (self._pid_file, self._pid_file.with_name("pid.new"), self._lock_file):
             file.unlink(missing_ok=True)
 
@@ -130,7 +130,7 @@ class Node:
 
 
 def _within(timeout_seconds: float, condition: Callable[[], bool]) -> bool:
-    """Whether it came true in time."""
+    """Wait until the condition is true; returns whether it became true in time."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -145,5 +145,5 @@ def _exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return False  # somebody else's by now
+        return False  # another user's process has this pid now
     return True

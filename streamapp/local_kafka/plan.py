@@ -1,4 +1,4 @@
-"""Which nodes a broker is to have, and on which ports."""
+"""Chooses the nodes and ports of a broker."""
 
 from streamapp.local_kafka.config import CLIENT_LISTENER, BrokerOptions
 from streamapp.local_kafka.jars import KAFKA_VERSION
@@ -9,10 +9,10 @@ from streamapp.local_kafka.state import BrokerState, NodeState
 def plan_state(
     options: BrokerOptions, saved: BrokerState | None, ports: PortChooser, *, started_at: float
 ) -> BrokerState:
-    """A broker to start: ports as asked for, else as they were, else free ones.
+    """The state of a broker to start: given ports, else the saved ones, else free ones.
 
     Raises:
-        PortInUseError: a port that was asked for is taken.
+        PortInUseError: a given port is in use.
     """
     before = {node.node_id: node for node in saved.nodes} if saved else {}
     asked = {

@@ -8,17 +8,17 @@ from streamapp.local_kafka.errors import PortInUseError
 
 HOST = "127.0.0.1"
 
-# Below Linux's range for outgoing connections (32768 up): a port from that range can be taken by
-# any client between our look and Kafka's bind.
+# Below Linux's range for outgoing connections (32768 and up): any client could take a port of that
+# range between our check and Kafka's bind.
 _FIRST_PORT = 20_000
 _LAST_PORT = 32_700
 _ATTEMPTS = 200
 
 
 def bind_fault(port: int) -> str | None:
-    """Why this port of 127.0.0.1 cannot be listened on; `None` when it can."""
+    """Why nothing can listen on this port of 127.0.0.1; `None` if the port is free."""
     with socket.socket() as probe:
-        # As Kafka does: connections of a broker that has just gone do not keep the port.
+        # As Kafka does: connections of a broker that has just ended do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -30,7 +30,7 @@ def bind_fault(port: int) -> str | None:
 
 
 class PortChooser:
-    """Hands out ports that are free and that it has not handed out before."""
+    """Chooses free ports, each only once."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -40,7 +40,7 @@ class PortChooser:
         """Take this port.
 
         Raises:
-            PortInUseError: it cannot be listened on, or it was handed out before.
+            PortInUseError: the port is in use or was chosen before.
         """
         fault = "is in use" if port in self._taken else bind_fault(port)
         if fault:

@@ -1,4 +1,4 @@
-"""Whether a broker is ready, as a real client sees it."""
+"""Checks with a real client whether a broker is ready."""
 
 import asyncio
 import socket
@@ -13,13 +13,13 @@ from streamapp.local_kafka.state import BrokerState
 
 
 def is_ready(state: BrokerState, *, timeout_seconds: float) -> bool:
-    """Whether every node listens, the cluster says that it has them all, and groups can be used.
+    """Whether all nodes listen and are part of the cluster, and consumer groups can be used.
 
-    In a thread, so that it can be called where an event loop runs already.
+    The client runs in a thread, so that this can be called while an event loop runs.
     """
     ports = [node.listener_ports[CLIENT_LISTENER] for node in state.nodes]
     if not all(_listens(port, timeout_seconds) for port in ports):
-        return False  # the client would log an error about it
+        return False  # the client would log an error
     with ThreadPoolExecutor(max_workers=1) as thread:
         asked = thread.submit(asyncio.run, _count_brokers(state.bootstrap_servers, timeout_seconds))
         return asked.result() == len(state.nodes)
@@ -34,7 +34,7 @@ def _listens(port: int, timeout_seconds: float) -> bool:
 
 
 async def _count_brokers(bootstrap_servers: str, timeout_seconds: float) -> int:
-    """Brokers that the metadata names; none without an answer, or a coordinator, in time."""
+    """Number of brokers in the metadata; 0 without an answer or a group coordinator in time."""
     client = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap_servers, client_id="streamapp-dev-broker"
     )
@@ -42,7 +42,7 @@ async def _count_brokers(bootstrap_servers: str, timeout_seconds: float) -> int:
         async with asyncio.timeout(timeout_seconds):
             await client.start()
             cluster = await client.describe_cluster()
-            # The first who asks has the offsets topic made; a consumer would log errors meanwhile.
+            # The first request makes Kafka create the offsets topic; a consumer would log errors.
             await client.find_coordinator("streamapp-dev-broker")
             return len(cluster["brokers"])
     except (KafkaError, OSError, TimeoutError):

@@ -1,4 +1,4 @@
-"""What a development broker is made of, kept in its folder as broker.json."""
+"""The state of a local Kafka, stored in its folder as broker.json."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _NAME = "broker.json"
 
 
 class NodeState(BaseModel):
-    """Ports of one node: of each listener by name, and of its controller."""
+    """The ports of one node: of each listener by name, and of its controller."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,13 +21,13 @@ class NodeState(BaseModel):
 
 
 class BrokerState(BaseModel):
-    """A broker as it was last started; whether it runs, its nodes say.
+    """A broker as it was last started, running or not.
 
     Attributes:
-        kafka_version: of the jars.
+        kafka_version: version of the jars.
         started_at: seconds since the epoch.
-        options: what the user chose.
-        nodes: by node id.
+        options: the user's options.
+        nodes: the nodes in the order of their ids.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,22 +39,22 @@ class BrokerState(BaseModel):
 
     @property
     def bootstrap_servers(self) -> str:
-        """Addresses of the plain listener, as clients take them."""
+        """Addresses of the plain listener, in the form that clients expect."""
         return self.addresses(CLIENT_LISTENER)
 
     def addresses(self, listener: str) -> str:
-        """Addresses of a listener, as clients take them."""
+        """Addresses of a listener, in the form that clients expect."""
         return ",".join(f"{HOST}:{node.listener_ports[listener]}" for node in self.nodes)
 
     def write(self, folder: Path) -> None:
-        """Put it into the folder, whole or not at all."""
+        """Write it into the folder, atomically."""
         partial = folder / f"{_NAME}.partial"
         partial.write_text(self.model_dump_json(indent=2) + "\n")
         partial.replace(folder / _NAME)
 
 
 def read_state(folder: Path) -> BrokerState | None:
-    """What the folder says; `None` when it says nothing, or nothing that can be read."""
+    """The state in the folder; `None` if there is none or it cannot be read."""
     try:
         return BrokerState.model_validate_json((folder / _NAME).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValidationError):
@@ -62,6 +62,6 @@ def read_state(folder: Path) -> BrokerState | None:
 
 
 def remove_state(folder: Path) -> None:
-    """Forget it."""
+    """Remove the state from the folder."""
     (folder / _NAME).unlink(missing_ok=True)
     (folder / f"{_NAME}.partial").unlink(missing_ok=True)

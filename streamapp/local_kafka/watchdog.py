@@ -1,7 +1,7 @@
-"""Takes a broker down when the process that started it dies, however it dies.
+"""Stops a broker when the process that started it ends, even if it is killed.
 
-The starter holds the other end of this process's standard input. The kernel closes it at the
-starter's death, SIGKILL included, on every Unix.
+The starting process holds the other end of the watchdog's standard input. On every Unix, the kernel
+closes it when that process ends.
 """
 
 import subprocess
@@ -14,10 +14,10 @@ _END_DEADLINE_SECONDS = 10
 
 
 class Watchdog:
-    """Guards the broker of a folder for as long as this process lives."""
+    """Stops the broker of a folder when this process ends."""
 
     def __init__(self, folder: Path) -> None:
-        # A session of its own: what kills the starter's process group must not kill the guard.
+        # A session of its own: a signal to this process group must not end the watchdog.
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", __name__, str(folder)],
             stdin=subprocess.PIPE,
@@ -27,13 +27,13 @@ class Watchdog:
         )
 
     def dismiss(self) -> None:
-        """End the guard; the broker is left as it is."""
+        """End the watchdog and leave the broker as it is."""
         self._process.kill()
         self._process.communicate(timeout=_END_DEADLINE_SECONDS)
 
 
 def main() -> None:
-    """Wait for the end of standard input, then take the broker of the named folder down."""
+    """Wait for the end of standard input, then stop the broker of the folder."""
     sys.stdin.buffer.read()
     DevBroker(Path(sys.argv[1])).down()
 

@@ -1,6 +1,6 @@
-"""The page at `/`: what each stage does, for a person with a browser and nothing else.
+"""The status page at `/`: the state and figures of each stage.
 
-It needs no JavaScript and loads nothing from elsewhere; it reloads itself.
+It needs no JavaScript, loads nothing from elsewhere, and reloads itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from streamapp.web.readable import age, amount, bytes_amount, duration
 RELOAD_SECONDS = 5
 
 _NOTHING = '<span class="zero">-</span>'
-"""In a cell whose figure the stage does not have."""
+"""Content of a cell for which the stage has no figure."""
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8883; --quiet: #8889; --good: #1a7f37; --busy: #9a6700;

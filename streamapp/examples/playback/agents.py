@@ -18,7 +18,7 @@ from streamapp.examples.playback.models import (
 from streamapp.pipeline.out import Out
 
 ALERTS_ROUTE = "alerts"
-"""Name of the route that alerts take."""
+"""Name of the route for alerts."""
 
 POOR_QUALITY = 40
 """Quality below which an alert is raised."""
@@ -31,10 +31,10 @@ _ERROR_PENALTY = 75
 
 
 def validate(event: RawPlayback) -> Playback:
-    """Check what the fields say.
+    """Check the values of the fields.
 
     Raises:
-        pydantic.ValidationError: a field holds what it cannot, such as an unknown kind.
+        pydantic.ValidationError: a field has a wrong value, such as an unknown kind.
     """
     return Playback.model_validate(event.__dict__)
 
@@ -71,7 +71,7 @@ class Enrich:
 
 
 def score(event: EnrichedPlayback) -> ScoredPlayback:
-    """Score what the viewer saw, from this event alone: bitrate, stalls and errors cost points."""
+    """Score the quality of one event: a low bitrate, stalls and errors cost points."""
     missing_kbps = max(0, _FULL_BITRATE_KBPS - event.bitrate_kbps)
     penalty, cause = missing_kbps * _BITRATE_WEIGHT // _FULL_BITRATE_KBPS, Cause.BITRATE
     total, worst = penalty, penalty
@@ -93,7 +93,7 @@ def score(event: EnrichedPlayback) -> ScoredPlayback:
 
 
 def route(event: ScoredPlayback) -> Iterator[Out[ScoredPlayback]]:
-    """Pass every event on, and raise an alert beside a poor one."""
+    """Pass every event on, and raise an alert for a poor one."""
     yield Out(event)
     if event.quality < POOR_QUALITY:
         yield Out(event, to=ALERTS_ROUTE)

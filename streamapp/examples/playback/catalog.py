@@ -1,4 +1,4 @@
-"""Titles and regions: the data that playback events are enriched with."""
+"""Titles and regions, with which playback events are enriched."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Title:
 
 
 def make_titles(count: int = DEFAULT_TITLE_COUNT) -> tuple[Title, ...]:
-    """Make the service's titles, most watched first; the same for each call."""
+    """The service's titles, most watched first; every call returns the same."""
     return tuple(
         Title(
             title_id=f"title-{number:05d}",
@@ -54,8 +54,7 @@ def make_titles(count: int = DEFAULT_TITLE_COUNT) -> tuple[Title, ...]:
 class TitleCatalog:
     """A client of the service's title catalogue; here the titles are in memory.
 
-    It has the life of a client of a database: opened once by whoever uses it, asked often,
-    closed at the end.
+    It is used like a database client: opened once, queried often, closed at the end.
     """
 
     def __init__(self, titles: Sequence[Title] | None = None) -> None:
@@ -67,16 +66,16 @@ class TitleCatalog:
         self._by_id = {title.title_id: title for title in self._titles}
 
     async def close(self) -> None:
-        """Forget them."""
+        """Drop the titles."""
         self._by_id = None
 
     async def __aenter__(self) -> Self:
-        """Open for a block."""
+        """Open it at the start of the block."""
         await self.open()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Close after it."""
+        """Close it at the end of the block."""
         await self.close()
 
     async def title(self, title_id: str) -> Title | None:

@@ -1,7 +1,7 @@
-"""A seeded source of playback events, with what reality adds to them.
+"""A seeded generator of playback events, with faults as they occur in reality.
 
-Hot path: `take` makes several hundred thousand events a second in one process, so an event is
-put together from fragments that were rendered before.
+Hot path: `take` makes several hundred thousand events a second in one process, so it joins events
+from prepared fragments.
 """
 
 import itertools
@@ -27,13 +27,13 @@ from streamapp.examples.playback.models import RawPlayback
 from streamapp.observability.stage_metrics import DeadLetterReason
 
 EVENT_ID_HEADER = "event-id"
-"""Header that carries the event's id, because bytes that do not decode cannot tell it."""
+"""Header with the event's id, which cannot be read from bytes that do not decode."""
 
 UNKNOWN_TITLE_ID = "title-unknown"
 
 
 class EventKind(StrEnum):
-    """What the generator did to an event: what a ledger counts."""
+    """Kind of a generated event, as the ledger lists it."""
 
     GOOD = "good"
     DUPLICATE = "duplicate"  # a good event, sent again
@@ -50,7 +50,7 @@ EXPECTED_DEAD_LETTERS: Mapping[EventKind, tuple[str, DeadLetterReason]] = Mappin
         EventKind.UNKNOWN_TITLE: ("enrich", DeadLetterReason.PERMANENT),
     }
 )
-"""Stage and reason with which each faulty kind becomes a dead letter; all others get through."""
+"""Stage and reason of the dead letter that each faulty kind becomes; others are scored."""
 
 GeneratedEvent: TypeAlias = tuple[bytes, bytes, int, EventKind, bytes]
 """Key (the session's id), value, timestamp in ms (when it is sent), kind, event id."""
@@ -70,7 +70,7 @@ _NUMBERED = tuple(b'%d","sequence":%d,"event_time_ms":' % (n, n) for n in range(
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Shares of all events, from 0 to 1, that are not simply good.
+    """Shares of the kinds other than good among all events, from 0 to 1.
 
     Raises:
         ConfigurationError: a share is below 0, or they are more than 1 together.
@@ -88,24 +88,24 @@ class Shares:
             if not 0 <= share <= 1:
                 raise ConfigurationError(f"the share of {kind} is {share}: give 0 to 1")
         if sum(shares.values()) > 1:
-            raise ConfigurationError(f"the shares add up to {sum(shares.values())}: 1 is all")
+            raise ConfigurationError(f"the shares add up to {sum(shares.values())}: give 1 at most")
 
     def by_kind(self) -> dict[EventKind, float]:
-        """Shares by the kind that they are of."""
+        """The shares by kind."""
         return {EventKind(share.name): getattr(self, share.name) for share in fields(self)}
 
 
 @dataclass(slots=True)
 class _Session:
-    """A viewing that goes on.
+    """A session that has not stopped.
 
     Attributes:
-        key: its id.
-        id_start: ids of its events up to the number.
-        json_start: JSON of its events up to the number in the id.
+        key: id of the session.
+        id_start: beginning of the ids of its events, before the number.
+        json_start: beginning of the JSON of its events, before the number in the id.
         delay: index of its delay in `_DELAYS_MS`.
-        left: events before it stops.
-        state: what may come next.
+        left: number of the event at which it stops.
+        state: the steps that may follow.
         sequence: number of its next event.
     """
 
@@ -119,17 +119,17 @@ class _Session:
 
 
 class PlaybackGenerator:
-    """Players of many concurrent sessions, as one endless stream; equal arguments, equal events.
+    """Generates the events of many concurrent sessions; equal arguments give equal events.
 
     Within a session the sequence numbers of new events grow by one, faulty events included; a
     duplicate repeats an earlier good event of its session, byte for byte and with its id, before
     the next good one. So the sequence of a key's good events never falls.
 
     Args:
-        seed: what everything is drawn from; it is part of the session ids.
-        sessions: how many go on at a time; one that stops is replaced.
-        titles: how many titles are watched, as Zipf has it, of those that `TitleCatalog` has.
-        shares: how much is not simply good.
+        seed: seed of all random choices; it is part of the session ids.
+        sessions: number of concurrent sessions; one that stops is replaced.
+        titles: number of watched titles of `TitleCatalog`, with a Zipf distribution.
+        shares: shares of the kinds other than good.
 
     Raises:
         ConfigurationError: there are no sessions, or no titles, or more than the catalogue has.
@@ -165,9 +165,9 @@ class PlaybackGenerator:
         self._last_good: GeneratedEvent | None = None
 
     def take(self, count: int, now_ms: int) -> list[GeneratedEvent]:
-        """Make the next events, all sent at `now_ms` (since the epoch).
+        """Make the next `count` events, all sent at `now_ms` (since the epoch).
 
-        What is made does not depend on how many are taken at a time, but for the times.
+        Except for their times, the events do not depend on how many are taken at once.
         """
         random, sessions, n_sessions = self._random.random, self._sessions, len(self._sessions)
         usual_from = self._kind_bounds[-1]
@@ -201,7 +201,7 @@ class PlaybackGenerator:
         return events
 
     def stream(self, start_ms: int, events_per_second: int = 100_000) -> Iterator[GeneratedEvent]:
-        """Make events without end, on a clock of their own that starts at `start_ms`.
+        """Make endless events, with times that start at `start_ms` and advance by the rate.
 
         Raises:
             ConfigurationError: the rate is below 1.
@@ -239,7 +239,7 @@ class PlaybackGenerator:
         )
 
     def _changed(self, event: GeneratedEvent, kind: EventKind) -> GeneratedEvent:
-        """Make a good event into one of another kind."""
+        """Change a good event to another kind."""
         key, value, now_ms, _, event_id = event
         if kind is EventKind.DUPLICATE:  # there is nothing to repeat yet
             return event

@@ -19,7 +19,7 @@ route = agent(capabilities=[Capability.STREAM_PROCESSING])(agents.route)
 
 
 def build_pipeline(*, fused: bool) -> Pipeline[RawPlayback, ScoredPlayback]:
-    """The four stages; `fused` runs the last two in one process, with no topic between."""
+    """The pipeline of four stages; `fused` fuses the last two."""
     return (
         Pipeline("playback-quality", source=SOURCE)
         .stage(validate, on_error=dead_letter())
@@ -31,7 +31,7 @@ def build_pipeline(*, fused: bool) -> Pipeline[RawPlayback, ScoredPlayback]:
 
 
 pipeline = build_pipeline(fused=False)
-"""Every stage with topics of its own: each scales and fails alone."""
+"""No stage is fused: each scales and fails independently."""
 
 fused_pipeline = build_pipeline(fused=True)
-"""Score and route in one process: both are cheap, and a topic between them costs more."""
+"""Score and route are fused: both are cheap, and a topic between them would cost more."""

@@ -1,7 +1,7 @@
-"""JSON schemas of the models, as the files beside the declared topics.
+"""Writes the JSON schemas of the models, for the declared topics.
 
-`python -m streamapp.examples.playback.schemas topics/schemas` writes them; a test holds them
-against the models.
+`python -m streamapp.examples.playback.schemas topics/schemas` writes them; a test compares them
+with the models.
 """
 
 import json
@@ -42,7 +42,7 @@ def schema_files() -> dict[str, str]:
 
 
 def write_schemas(folder: Path) -> None:
-    """Write the files, over what is there."""
+    """Write the files; existing ones are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in schema_files().items():
         (folder / name).write_text(text, encoding="utf-8")

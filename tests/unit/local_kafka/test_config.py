@@ -102,5 +102,5 @@ def test_a_proxy_before_a_listener_is_advertised_in_its_place() -> None:
 def test_advertised_ports_that_fit_no_listener_or_not_all_nodes_are_refused(
     advertised: dict[str, list[int]],
 ) -> None:
-    with pytest.raises(ConfigurationError, match="Advertised ports"):
+    with pytest.raises(ConfigurationError, match="advertised_ports needs a further listener"):
         BrokerOptions(listeners={"FAR": "PLAINTEXT"}, advertised_ports=advertised)
