@@ -297,6 +297,8 @@ async def test_a_static_member_comes_back_without_a_rebalance(subject: Subject) 
         async with subject.member(static) as first:
             await until(lambda: share(other, first, places(topic, 2)), other, first)
             held = first.assignment()
+            last = ("assigned", other.assignment())
+            await until(lambda: witness.calls[-1] == last, other, first)  # told after it holds them
         calls = len(witness.calls)
         async with subject.member(static) as again:
             await assigned(again, held)

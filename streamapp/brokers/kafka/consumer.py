@@ -120,8 +120,10 @@ class KafkaConsumer:
         """
         client = self._running()
         self._positions.raise_error()
-        held, unplaced = self._held, self._positions.unplaced
-        named = [kafka_partition(p) for p in partitions if p in held and p not in unplaced]
+        named = self._fetchable(partitions)
+        if partitions and not named and self._positions.unplaced:
+            timeout_seconds = await self._positions.wait_until_placed(timeout_seconds)
+            named = self._fetchable(partitions)
         doing = f"group {self._config.group!r}: fetching"
         with reported(doing, self._connection.address):
             try:
@@ -143,6 +145,10 @@ class KafkaConsumer:
             following[partition] = records[-1].offset + 1
             found[TopicPartition(*partition)] = FetchedList(records)
         return found
+
+    def _fetchable(self, partitions: Collection[TopicPartition]) -> list[KafkaTopicPartition]:
+        held, unplaced = self._held, self._positions.unplaced
+        return [kafka_partition(p) for p in partitions if p in held and p not in unplaced]
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Store where the group goes on; ends after the session timeout at the latest.

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
@@ -55,6 +57,14 @@ class Positions:
         """Wait until the partition has a position."""
         if partition in self.unplaced:
             await self._placed.wait()
+
+    async def wait_until_placed(self, timeout_seconds: float) -> float:
+        """Wait until all partitions have a position, or the time is over; what is left of it."""
+        deadline = time.monotonic() + timeout_seconds
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._placed.wait()
+        return max(0.0, deadline - time.monotonic())
 
     def raise_error(self) -> None:
         """Raise, once, what another try would not mend.
