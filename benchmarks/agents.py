@@ -1,4 +1,4 @@
-"""The agent that every contender runs, in its three shapes, and what it takes and gives.
+"""The agent of all contenders in three shapes, with its input and output models.
 
 It is typed on both sides, checks its input, computes two fields and checks its output, as an agent
 in production would. `validate` and `encode` are what pydantic calls itself, without its Python
@@ -14,7 +14,7 @@ LARGE_CENTS = 50_000
 
 
 class Purchase(BaseModel):
-    """What a record holds: about 220 bytes of JSON.
+    """The value of a record: about 220 bytes of JSON.
 
     `purchase_id` numbers all records from zero and `sequence` those of one customer, so that
     loss, duplicates and order can be seen in the outputs.
@@ -33,14 +33,14 @@ class Purchase(BaseModel):
 
 
 class PricedPurchase(Purchase):
-    """A purchase with what it costs."""
+    """A purchase with its cost."""
 
     total_cents: int = Field(ge=0)
     is_large: bool
 
 
 def price(purchase: Purchase) -> PricedPurchase:
-    """Compute what a purchase costs."""
+    """Compute the cost of a purchase."""
     total_cents = purchase.quantity * purchase.unit_price_cents
     return PricedPurchase(
         **purchase.__dict__, total_cents=total_cents, is_large=total_cents >= LARGE_CENTS
@@ -48,7 +48,7 @@ def price(purchase: Purchase) -> PricedPurchase:
 
 
 async def price_async(purchase: Purchase) -> PricedPurchase:
-    """Do the same without ever suspending: what an async agent costs when it need not wait."""
+    """The same as an async function that never suspends."""
     return price(purchase)
 
 
@@ -59,7 +59,7 @@ def price_dict(purchase: dict[str, Any]) -> dict[str, Any]:
 
 
 def pass_on(priced: PricedPurchase) -> PricedPurchase:
-    """What further stages do, where only the way counts."""
+    """Pass the value on: the agent of further stages."""
     return priced
 
 

@@ -1,4 +1,4 @@
-"""Look at what a run left behind, with a plain consumer that shares no code with the contenders."""
+"""Checks the outputs of a run with a plain consumer, which shares no code with the contenders."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -12,15 +12,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 @dataclass(slots=True)
 class Findings:
-    """How many records are not as they must be, and how many partitions.
+    """Number of wrong records and partitions.
 
     Attributes:
-        lost: not there.
-        repeated: there more than once.
-        rekeyed: under another key than they had.
-        scattered: in another partition than earlier ones of their customer.
-        disordered: behind a later one of their customer.
-        wrong: with a wrong total.
+        lost: missing outputs.
+        repeated: outputs beyond the first of a record.
+        rekeyed: outputs with another key than their input.
+        scattered: outputs in another partition than earlier ones of the same customer.
+        disordered: outputs behind a later one of the same customer.
+        wrong: outputs with a wrong total.
         uncommitted: partitions of the source whose end the group has not committed.
     """
 
@@ -33,21 +33,21 @@ class Findings:
     uncommitted: int = 0
 
     def __str__(self) -> str:
-        """What was found, in words; nothing where all is well."""
+        """The faults in words; empty if there are none."""
         return ", ".join(f"{count:,} {name}" for name, count in asdict(self).items() if count)
 
 
 def worst(found: Sequence[Findings]) -> Findings:
-    """The most of each kind that any run has."""
+    """The largest number of each kind in any run."""
     runs = [asdict(one) for one in found]
     return Findings(**{name: max(run[name] for run in runs) for name in runs[0]})
 
 
 class PurchaseCheck:
-    """Holds outputs against the input that they were made of: records, keys, order, values.
+    """Compares outputs with the input: records, keys, order, values.
 
     Args:
-        records: how many the input had, numbered from zero.
+        records: number of input records, numbered from zero.
     """
 
     def __init__(self, records: int) -> None:
@@ -75,7 +75,7 @@ class PurchaseCheck:
         self._latest[partition, customer] = max(purchase["sequence"], latest)
 
     def findings(self) -> Findings:
-        """What was found; to be asked for at the end."""
+        """The faults; call it at the end."""
         self._found.lost = len(self._seen) - sum(self._seen)
         return self._found
 
@@ -83,7 +83,7 @@ class PurchaseCheck:
 async def check_purchases(
     bootstrap_servers: str, topic: str, records: int, partitions: int
 ) -> Findings:
-    """Read all that a run has written, and say what is not as it must be."""
+    """Read all outputs of a run and return what is wrong."""
     outputs = PurchaseCheck(records)
     async with _consumer(bootstrap_servers) as consumer:
         async for record in _read(consumer, topic, partitions):
@@ -131,7 +131,7 @@ async def _ends(consumer: Any, topic: str, partitions: int) -> dict[TopicPartiti
 
 
 async def _read(consumer: Any, topic: str, partitions: int) -> AsyncIterator[Any]:
-    """Everything that the topic holds now."""
+    """All records of the topic."""
     ends = await _ends(consumer, topic, partitions)
     consumer.assign(list(ends))
     left = {partition for partition, end in ends.items() if end}

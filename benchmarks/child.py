@@ -1,4 +1,4 @@
-"""Our own scripts as processes beside the benchmark, and what they use."""
+"""Runs scripts as child processes and measures what they use."""
 
 import json
 import subprocess
@@ -13,12 +13,12 @@ import psutil
 
 
 class FailedRunError(Exception):
-    """A contender did not end well."""
+    """A contender failed."""
 
 
 @contextmanager
 def child(module: str, argument: Any) -> Iterator[psutil.Process]:
-    """A script that is told a dataclass; ended afterwards if it does not end by itself."""
+    """Run a script with a dataclass as its argument; end it after the block if it still runs."""
     command = [sys.executable, "-m", f"benchmarks.{module}", json.dumps(asdict(argument))]
     process = subprocess.Popen(command)  # noqa: S603 - our own scripts
     try:
@@ -31,7 +31,7 @@ def child(module: str, argument: Any) -> Iterator[psutil.Process]:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """User and system time that it has used."""
+    """User and system time of the process."""
     times = process.cpu_times()
     return times.user + times.system
 

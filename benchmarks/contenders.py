@@ -1,4 +1,4 @@
-"""Who is compared with whom, on what, and by how much streamapp shall be ahead."""
+"""The contenders: what each is compared with, and by how much streamapp should be ahead."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +16,14 @@ class Contender:
     """One side of a comparison.
 
     Attributes:
-        name: as it stands in the table.
-        beside: name of what it is compared with; `None` for a yardstick itself.
+        name: its name in the table.
+        beside: name of the contender it is compared with; `None` for a yardstick itself.
         module: the script that runs it.
-        mode: what the script is told.
+        mode: argument of the script.
         environment: folder of the virtual environment that it runs in.
-        partitions: of its source and its outputs.
-        max_records: where it is slow, fewer than the others have.
-        lacks: what its users go without, beside what its outputs show.
+        partitions: number of partitions of its source and its outputs.
+        max_records: number of records, if it is too slow for as many as the others have.
+        lacks: features that it lacks, beside faults of its outputs.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Contender:
 
     @property
     def is_playback(self) -> bool:
-        """Whether it reads playback events, not purchases."""
+        """Whether it reads playback events instead of purchases."""
         return self.module == "playback_pipeline"
 
     @property
@@ -47,7 +47,7 @@ class Contender:
 
     @property
     def is_to_beat(self) -> bool:
-        """Whether `streamapp.sync` is held against it."""
+        """Whether `streamapp.sync` is compared with it."""
         return self.is_peer or self.name in (YARDSTICK, PLAIN_LOOP)
 
     @property
@@ -56,7 +56,7 @@ class Contender:
         return ROOT / self.environment / "bin" / "python"
 
     def records(self, wanted: int) -> int:
-        """How many records it gets."""
+        """Number of records that it gets."""
         records = wanted // 2 if self.is_playback else wanted
         return min(records, self.max_records or records)
 
@@ -157,7 +157,7 @@ CONTENDERS = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How many times the throughput of another `streamapp.sync` shall make."""
+    """The targets: throughput of `streamapp.sync` as a multiple of another's."""
 
     by_wall: float
     by_cpu: float

@@ -1,4 +1,4 @@
-"""Figures of a benchmark, kept as JSON beside it, with what they were measured on."""
+"""Figures of a benchmark, stored as JSON beside it with a description of the machine."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ def cell(figures: object, form: str) -> str:
 
 
 def write(name: str, command: str, machine: Mapping[str, object], **measured: object) -> None:
-    """Keep what a command measured on a machine, as it was described before, and its options."""
+    """Store the figures of a command with the machine and the options."""
     path = FOLDER / f"{name}.json"
     told = " ".join([command, *sys.argv[1:]])
     kept = {"command": told, "machine": machine, **measured}
@@ -40,6 +40,6 @@ def write(name: str, command: str, machine: Mapping[str, object], **measured: ob
 
 
 def read(name: str) -> dict[str, Any]:
-    """What was kept last."""
+    """The figures that were stored last."""
     found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     return found

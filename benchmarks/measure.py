@@ -1,4 +1,4 @@
-"""What a contender is told and what it answers, and how it measures itself.
+"""The job of a contender, its measurement, and how it measures itself.
 
 A contender runs in a process of its own: `python -m benchmarks.<module> '<job as JSON>'` prints
 its measurement as JSON in the last line of its output.

@@ -84,7 +84,7 @@ async def run_worker(servers: str) -> Run:
     worker = streamapp("run", PIPELINE, "--until-end", "--no-web", "--bootstrap-servers", servers)
     watch = asyncio.create_task(watch_commits(admin, run, started))
     try:
-        # wait4 tells what this one child used; nobody else waits for it.
+        # wait4 returns the resources of this child; asyncio does not wait for it.
         _, status, used = await asyncio.to_thread(os.wait4, worker.pid, 0)
         worker.returncode = os.waitstatus_to_exitcode(status)
     finally:

@@ -16,7 +16,7 @@ Summary: TypeAlias = dict[str, dict[str, str | Figures | float]]
 """What each contender achieved, by its name."""
 
 AHEAD_OF = {one.name: one for one in CONTENDERS if one.is_to_beat}
-"""Whom this project is held against, beside its own shapes."""
+"""The contenders that this project is compared with, beside its own shapes."""
 
 
 @dataclass(frozen=True, slots=True)

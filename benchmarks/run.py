@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _chosen(only: Collection[str]) -> list[Contender]:
-    """Peers stand beside the yardstick and beside this project."""
+    """Add the yardstick and this project to the chosen peers."""
     if not only:
         return list(CONTENDERS)
     named = [one for one in CONTENDERS if one.name in only]

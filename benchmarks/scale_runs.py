@@ -26,7 +26,7 @@ IDLE_SECONDS = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A look at a run: when, what was committed, what was used."""
+    """One measurement of a run: time, committed records, resources used."""
 
     at: float
     committed: int
@@ -50,7 +50,7 @@ class ScaleBench:
         await load.fill(self._servers, topic, values, partitions)
 
     async def throughput(self, source: str, records: int, workers: int) -> dict[str, float]:
-        """How fast so many processes of one group work, when all of them do."""
+        """Throughput of this number of workers in one group, while all of them work."""
         job = await self._job(source, records, PARTITIONS)
         with ExitStack() as running:
             processes = [running.enter_context(child("scale_worker", job)) for _ in range(workers)]
@@ -73,7 +73,7 @@ class ScaleBench:
         }
 
     async def memory(self, source: str, records: int, seconds: float) -> dict[str, float]:
-        """Peak memory of a worker that works on a lag of so many records for some seconds."""
+        """Peak memory of a worker that works on this lag for some seconds."""
         job = await self._job(source, records, PARTITIONS)
         with child("scale_worker", job) as worker:
             await self._reach(job, [worker], 1)
@@ -84,7 +84,7 @@ class ScaleBench:
         return {"peak_rss_mb": peak, "records": done}
 
     async def per_partition(self, source: str, records: int, partitions: int) -> dict[str, float]:
-        """What partitions cost a worker: for each record, and when there are none."""
+        """Cost of partitions for a worker: for each record, and at rest."""
         job = await self._job(source, records, partitions)
         contender = Contender(name="scale", module="streamapp_stage", partitions=partitions)
         cost = await asyncio.to_thread(run_child, contender, job)
@@ -122,7 +122,7 @@ class ScaleBench:
         )
 
     async def _reach(self, job: Job, workers: list[psutil.Process], records: float) -> Reading:
-        """The first look at which so many are committed."""
+        """The first measurement at which this many records are committed."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 reading = await self._look(job, workers)

@@ -1,4 +1,4 @@
-"""What benchmarks run on: a broker of their own, and what the machine is."""
+"""The broker of a benchmark, and the description of the machine."""
 
 import os
 import platform
@@ -37,7 +37,7 @@ def broker_status() -> Iterator[BrokerStatus]:
 
 
 def machine() -> dict[str, object]:
-    """What figures depend on."""
+    """Description of the machine and the versions."""
     packages = ("aiokafka", "pydantic", "pydantic-core", "orjson")
     return {
         "date": datetime.now(UTC).date().isoformat(),

@@ -1,4 +1,4 @@
-"""An event loop whose time stands still while anything runs, so that a run is the same each time.
+"""An event loop with virtual time, so that every run is the same.
 
 For code that has no sockets: when nothing is ready, time jumps to the next timer.
 """
@@ -13,7 +13,7 @@ EPOCH_SECONDS = 1_760_000_000.0
 
 
 class _Selector(selectors.SelectSelector):
-    """Never waits: it says how long it would have."""
+    """A selector that never waits and reports how long it would have waited."""
 
     def __init__(self) -> None:
         super().__init__()

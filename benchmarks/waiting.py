@@ -62,7 +62,7 @@ SIDES = (
 
 
 async def run_bare() -> float:
-    """Seconds that the waits take alone, so many side by side."""
+    """Seconds that the waits alone take, with this many at once."""
     left = iter(range(RECORDS))
 
     async def lane() -> None:

@@ -1,4 +1,4 @@
-"""The command line as its users run it: `python -m streamapp` in a process of its own."""
+"""Runs `python -m streamapp` as its users do, in a process of its own."""
 
 import os
 import signal

@@ -1,13 +1,13 @@
-"""Documents as a reader follows them: their blocks in order, in a copy of a fresh checkout.
+"""Follows documents as a reader does: runs their blocks in order, in a copy of a fresh checkout.
 
 - A `python` or `yaml` block after a paragraph that ends with a colon and names a file in backquotes
   or as a link is that file; where the checkout has the file, the two must be the same.
 - All other `python` blocks of a document are one program.
 - A `sh` block is run by bash and must end with 0.
-- A `text` block is what the `sh` block before it printed: each of its lines must be there in this
-  order, `...` stands for any, and times and rates may differ; all numbers may where it had less
-  to do.
-- Other blocks are looked at, not run.
+- A `text` block is the output of the `sh` block before it: its lines must occur in this order.
+  `...` matches any lines. Times and rates may differ, and all numbers if the command processed
+  fewer records.
+- Other blocks are not run.
 """
 
 import os
@@ -54,7 +54,7 @@ class Block:
         language: the word after the fence.
         text: its lines.
         line: number of its first line in the document.
-        file: the file that it is, if the text before it says so.
+        file: the file that has this text, if the paragraph before the block names one.
     """
 
     language: str
@@ -95,7 +95,7 @@ class Reader:
         self._varies = _MEASURED
 
     def follow(self) -> None:
-        """Do what the document says, from its beginning to its end."""
+        """Run the document from its beginning to its end."""
         _copy_checkout(self._checkout)
         self._run_program()
         brokers = self._checkout / ".streamapp" / "broker"
@@ -145,7 +145,7 @@ class Reader:
         self._printed = self._run(["bash", "-euc", "\n".join(lines)], self._where(block))
 
     def _run(self, command: list[str], where: str) -> str:
-        # A group of its own: whatever a failed block leaves in the background ends with it.
+        # A process group of its own, so that background processes of a failed block end too.
         process = subprocess.Popen(  # noqa: S603 - the documents' own commands
             command,
             cwd=self._checkout,
@@ -167,7 +167,7 @@ class Reader:
 
     def _environment(self) -> Mapping[str, str]:
         """That of a user who has the environment active, with the ports of this reader."""
-        # Nor what a make around the tests hands down: its flags and ARGS.
+        # Without the flags and ARGS that a make around the tests passes on.
         ours = ("STREAMAPP_KAFKA_", "MAKE", "MFLAGS", "ARGS")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         return kept | {
@@ -201,7 +201,7 @@ def _is(printed: str, expected: str) -> bool:
 
 
 def _has_less_to_do(script: str) -> bool:
-    """Whether this test makes the commands of a block do less than they say."""
+    """Whether this test reduces the number of records of a block's commands."""
     return "make demo" in script or any(re.search(pattern, script) for pattern, _ in SMALLER)
 
 

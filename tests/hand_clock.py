@@ -1,4 +1,4 @@
-"""A clock that tests turn by hand."""
+"""A clock whose time tests advance."""
 
 
 class HandClock:

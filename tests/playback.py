@@ -66,7 +66,7 @@ def _renamed(topic: Topic[Any], name: str) -> Topic[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the stages are, in records summed over partitions.
+    """Progress of the stages, in records summed over partitions.
 
     Attributes:
         committed: inputs by stage, as its group has committed.
@@ -255,7 +255,7 @@ class Playback:
         return len(members) if state == "Stable" else 0
 
     async def joined(self, stage: str, members: int, *workers: "Worker") -> Progress:
-        """Wait until so many workers run a stage; how far all was then."""
+        """Wait until this number of workers run a stage; returns the progress at that time."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while await self.members(stage) != members:
                 for worker in workers:

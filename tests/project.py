@@ -1,4 +1,4 @@
-"""A user's folder with a pipeline of its own on a real Kafka, worked with by the command line."""
+"""A user's project with its own pipeline on a real Kafka, for tests of the command line."""
 
 import subprocess
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""The call of an agent: how it is called, and which outputs its result means.
+"""Calls an agent and turns its result into outputs.
 
-The one place for that, wherever a stage runs: nothing here knows of bytes, topics or brokers.
+The same code for every way to run a stage: it knows nothing of bytes, topics or brokers.
 
 Hot path: `function` is called once for each attempt, with a value and, if `takes_context`, a
 `Context`.
@@ -19,10 +19,10 @@ from streamapp.pipeline.threads import in_thread
 from streamapp.record import Headers
 
 Output: TypeAlias = tuple[Any, bytes | Keep | None, Headers | Keep, str | None]
-"""One output of an attempt, checked: value, key, headers, and the route that it names.
+"""One checked output of an attempt: value, key, headers, and the name of its route.
 
-The key and the headers may be `KEEP`, those of the input; `None` is the stage's own output. A bare
-tuple, because a named one takes five times as long to make.
+Key and headers may be `KEEP`, which means those of the input. The route `None` is the stage's own
+output topic. A plain tuple, because a named tuple takes five times as long to make.
 """
 
 
@@ -30,19 +30,19 @@ class AgentCall:
     """An agent, ready to be called.
 
     Attributes:
-        function: calls the agent; an agent that yields is collected into a list.
+        function: calls the agent; the outputs of a generator are collected into a list.
         is_async: whether the result of `function` is awaited.
         takes_context: whether `function` takes a `Context` as well.
-        plain: class of results that are one output each, with the key and headers of the input;
-            `None` where no class says that.
+        plain: class of results that are each one output with the key and headers of the input;
+            `None` if a result of the output type may be something else.
 
     Args:
-        agent: what is called.
-        stage_id: names the stage in errors.
-        gives: class that each output value must be an instance of.
+        agent: the agent.
+        stage_id: name of the stage, for errors.
+        gives: class of which each output value must be an instance.
         routes: names that `Out(to=…)` may use.
-        max_outputs: more from one attempt is the record's fault.
-        threads: where a blocking agent runs.
+        max_outputs: an attempt with more outputs fails.
+        threads: thread pool for a blocking agent.
     """
 
     def __init__(
@@ -68,15 +68,15 @@ class AgentCall:
         self._max_outputs = max_outputs
 
     def outputs(self, result: Any, already: int = 0) -> Sequence[Output]:
-        """The outputs that a result means: none, one, or those of a list.
+        """The outputs of a result: none, one, or those of a list.
 
         Args:
             result: what `function` returned, awaited if the agent is async.
             already: outputs that earlier steps made of the same record.
 
         Raises:
-            RecordError: there are too many, or one is of the wrong type, names an unknown route, or
-                has a key or headers that no record can have.
+            RecordError: there are too many outputs, or one has a wrong type, an unknown route, or a
+                key or headers that no record can have.
         """
         if result is None:
             return ()
@@ -125,7 +125,7 @@ def key_bytes(key: object) -> bytes | None:
     """
     if key is None or type(key) is bytes:
         return key
-    # Of the plain types from here on: a user's own may hash and encode as it likes.
+    # Make a plain `bytes` of a subclass: it could hash and encode in its own way.
     if isinstance(key, str):
         return str.encode(key)
     if isinstance(key, bytes):
@@ -134,7 +134,7 @@ def key_bytes(key: object) -> bytes | None:
 
 
 def _collected(function: Callable[..., Any], shape: Shape, limit: int) -> Callable[..., Any]:
-    """Make a function that yields one that returns a list, no longer than one over the limit."""
+    """Make a generator function return a list, with at most one output over the limit."""
     if shape is Shape.ITERATOR:
         return lambda *args: list(islice(function(*args), limit + 1))
     if shape is Shape.ASYNC_ITERATOR:
@@ -157,7 +157,7 @@ def _collected(function: Callable[..., Any], shape: Shape, limit: int) -> Callab
 
 
 def _checked_headers(headers: Headers) -> Headers:
-    """Headers as pairs of text and bytes: anything else would break the batch it goes into."""
+    """Headers as pairs of text and bytes; other types would make the whole batch fail."""
     try:
         pairs: list[tuple[Any, Any]] = [(name, content) for name, content in headers]
     except (TypeError, ValueError):

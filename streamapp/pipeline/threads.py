@@ -36,7 +36,7 @@ def _called(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
 
 
 async def _ended(running: "asyncio.Future[Any]") -> None:
-    """Wait for a thread, whoever cancels that; what it gives is nobody's concern any more."""
+    """Wait for a thread even if the wait is cancelled; its result is ignored then."""
     while not running.done():
         try:
             await asyncio.wait({running})

@@ -86,7 +86,7 @@ class PipelineResults(Generic[OutT]):
     def outputs(self) -> list[OutT]:
         """Values in the output topic of the last stage, partition by partition.
 
-        With one partition, which is the default, they stand in the order in which they were
+        With one partition, which is the default, they are in the order in which they were
         written. Empty if the last stage has no output topic.
         """
         return [output.value for output in self.records()]

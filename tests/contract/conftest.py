@@ -1,4 +1,4 @@
-"""The brokers that the contract holds: each test runs on memory and on a real Kafka."""
+"""The brokers under test: each test runs on the memory broker and on a real Kafka."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What the contract tests share: a broker under test, and short ways to use it."""
+"""The broker under test, with short helpers that all contract tests use."""
 
 import asyncio
 from collections import defaultdict
@@ -28,8 +28,8 @@ class Subject:
 
     Attributes:
         broker: the broker.
-        unreachable: a broker of the same kind that nobody can connect to.
-        unreachable_address: what its errors have to name.
+        unreachable: a broker of the same kind that refuses connections.
+        unreachable_address: address that its errors must name.
         open_gap: leave offsets out at the end of a partition, as an aborted transaction does.
     """
 
@@ -85,7 +85,7 @@ class Subject:
 
 @dataclass(slots=True)
 class Listener:
-    """Remembers what a consumer tells it; `revoking` and `assigning` run inside the callbacks."""
+    """Records rebalance callbacks; `revoking` and `assigning` run inside them."""
 
     calls: list[tuple[str, frozenset[TopicPartition]]] = field(default_factory=list)
     revoking: Callable[[frozenset[TopicPartition]], Awaitable[None]] | None = None
@@ -143,7 +143,7 @@ async def assigned(consumer: Consumer, partitions: Collection[TopicPartition]) -
 async def read(
     consumer: Consumer, count: int, partitions: Collection[TopicPartition] | None = None
 ) -> dict[TopicPartition, list[Record]]:
-    """So many records, of these partitions or of all that are assigned."""
+    """Read `count` records of these partitions, or of all assigned ones."""
     found: dict[TopicPartition, list[Record]] = defaultdict(list)
     async with asyncio.timeout(PATIENCE_SECONDS):
         while sum(map(len, found.values())) < count:

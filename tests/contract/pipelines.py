@@ -1,4 +1,4 @@
-"""What the runtime tests share: pipelines run on a broker under test."""
+"""Runs pipelines on the broker under test, for the runtime tests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ QUICK = RuntimeConfig(commit_interval_seconds=0.05, shutdown_drain_seconds=5)
 
 
 class Item(BaseModel):
-    """A record of the tests: which one, and of what key."""
+    """The value of a test record: its number and a text."""
 
     n: int
     text: str = ""

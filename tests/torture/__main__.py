@@ -1,4 +1,4 @@
-"""`python -m tests.torture`: the fault tests in full, and what came of them in a page.
+"""`python -m tests.torture`: runs the fault tests in full and writes their results to a page.
 
 `--only NAME` plays one scenario, `--short` the short forms, `--mutant NAME` plants one bug; without
 it every scenario is played as it is, and then in short with each bug that it has to find. Exits

@@ -1,4 +1,4 @@
-"""A pipeline under torture: its topics, its feeder, its workers, and those who look at it."""
+"""A pipeline under test: its topics, feeder, workers and observers."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What came out, held against what went in: exact counts, by a plain client alone."""
+"""Compares outputs with inputs exactly, with a plain client."""
 
 import itertools
 import json

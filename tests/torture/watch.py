@@ -1,4 +1,4 @@
-"""How far a group is, asked from outside with plain clients.
+"""Measures the progress of a group with plain clients.
 
 Every question has clients of its own: those of a broker that has gone would answer for a while
 with what was.

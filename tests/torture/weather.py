@@ -1,4 +1,4 @@
-"""What the network between workers and broker is like: switched while connections are open."""
+"""The state of the network between workers and broker, which scenarios change."""
 
 import asyncio
 import random

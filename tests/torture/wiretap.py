@@ -1,4 +1,4 @@
-"""What members say to their group coordinator, read from the wire: joins and commits.
+"""Reads joins and commits of group members from their connections.
 
 Written after the protocol (https://kafka.apache.org/protocol), with nothing of any client:
 JoinGroup from version 2 and OffsetCommit of versions 2 and 3, as aiokafka 0.14 speaks them.

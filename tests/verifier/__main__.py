@@ -1,4 +1,5 @@
-"""`python -m tests.verifier LEDGER`: were all records of the playback pipeline delivered right?
+"""`python -m tests.verifier LEDGER`: checks that all records of the playback pipeline were
+delivered.
 
 It shares no code with the runtime that it checks. Exits with 1 when anything is wrong, and with
 2 when it could not check.

@@ -1,4 +1,4 @@
-"""The checks: pure functions from what was sent and what was found to violations."""
+"""The checks: pure functions that compare sent and found records and return violations."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
