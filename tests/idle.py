@@ -1,9 +1,9 @@
 """An event loop that does not wait when nothing can happen before its next timer.
 
 Tests without a server wait only for timers of their own process: attempts that back off, commits
-each second, sessions that end. Where the loop has no socket, no pipe and no thread that could wake
-it, the time until the next timer is skipped; both the loop and `SystemClock` are told, so durations
-stay what they would be.
+each second, sessions that end. Where the loop has no socket, pipe, thread or process that could
+wake it, the time until the next timer is skipped; both the loop and `SystemClock` are told, so
+durations stay what they would be.
 """
 
 import asyncio
@@ -53,6 +53,10 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         # Told of after the future: the loop must not skip what its waiter would do next.
         running.add_done_callback(self._thread_ended)
         return future
+
+    async def subprocess_exec(self, *args: Any, **options: Any) -> Any:
+        self.threads_running += 1  # for good: the end of a process may wake the loop at any time
+        return await super().subprocess_exec(*args, **options)
 
     def _thread_ended(self, _running: "Future[Any]") -> None:
         with suppress(RuntimeError):  # the loop may be closed before a thread that was given up

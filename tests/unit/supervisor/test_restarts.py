@@ -84,3 +84,19 @@ def test_an_end_is_told_in_words() -> None:
     assert how_it_ended(-63) == "was killed by signal 63"
     assert how_it_ended(5, HOPELESS) == "ended with exit code 5 (STAGE_STOPPED)"
     assert how_it_ended(4, HOPELESS) == "ended with exit code 4"
+
+
+def test_unless_told_otherwise_a_worker_is_steady_after_a_minute_and_never_at_its_end() -> None:
+    again = Restarts(RestartPolicy(), Longest())
+    assert again.decide(0, ran_seconds=1, any_was_up=True) == Restart(0.5)
+    assert again.decide(-9, ran_seconds=59.9, any_was_up=True) == Restart(1.0)
+    assert again.decide(-9, ran_seconds=60.0, any_was_up=True) == Restart(0.5)
+
+
+def test_before_any_worker_was_up_any_exit_code_but_zero_is_told() -> None:
+    assert restarts().decide(1, ran_seconds=1, any_was_up=False) == GiveUp(1)
+    assert restarts().decide(0, ran_seconds=1, any_was_up=False) == Restart(1.0)
+
+
+def test_an_end_without_a_fault_is_told_by_its_code() -> None:
+    assert how_it_ended(0) == "ended with exit code 0"

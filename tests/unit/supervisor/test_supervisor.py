@@ -5,6 +5,8 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
 from streamapp.supervisor.restarts import RestartPolicy
 from streamapp.supervisor.slot import SlotState
 from streamapp.supervisor.supervisor import Ending, Supervisor
@@ -273,3 +275,62 @@ async def test_the_code_of_the_first_that_did_not_end_well_counts() -> None:
             worker.end(code)
             await stage.until(lambda n=worker.number: stage.supervisor.slots[n].process is None)  # type: ignore[misc]  # bound now
         assert await stage.ending == Ending(6)
+
+
+async def test_a_worker_that_fails_after_one_was_up_starts_again() -> None:
+    async with staged(1) as stage:
+        await stage.until(lambda: len(stage.started) == 1)
+        stage.started[0].get_up()
+        await stage.until(lambda: stage.supervisor.slots[0].state is SlotState.UP)
+        stage.started[0].end(1)
+        await stage.until(lambda: bool(stage.clock.pending()))
+        slot = stage.supervisor.slots[0]
+        assert slot.restart_at == stage.clock.monotonic() + stage.clock.pending()[0]
+        stage.supervisor.stop()
+    assert stage.ending.result() == Ending(0)
+    assert slot.state is SlotState.ENDED
+
+
+async def test_a_supervisor_that_is_cancelled_kills_its_workers() -> None:
+    stage = Stage(1)
+    stage.ending = asyncio.create_task(stage.supervisor.run())
+    await stage.until(lambda: len(stage.started) == 1)
+    stage.ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stage.ending
+    assert not stage.started[0].running
+
+
+async def test_nothing_goes_on_when_a_stop_has_cut_a_wait_short() -> None:
+    async with staged(1) as stage:
+        await stage.all_up()
+        stage.started[0].end(-9)
+        await stage.until(lambda: bool(stage.clock.pending()))
+        stage.supervisor.stop()
+        await stage.ending
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_restarts_and_kills_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with staged(1) as stage:
+        await stage.all_up()
+        stage.started[0].end(-9)
+        await stage.until(lambda: bool(stage.clock.pending()))
+        assert "worker 0 was killed by SIGKILL" in caplog.text
+        stage.clock.wake()
+        await stage.until(lambda: len(stage.started) == 2)
+        caplog.clear()
+        stage.supervisor.stop()
+        await stage.until(lambda: bool(stage.clock.pending()))
+        stage.clock.wake()
+        await stage.ending
+        assert "worker 0 did not end" in caplog.text
+
+
+async def test_what_a_restart_would_not_mend_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with staged(1) as stage:
+        await stage.all_up()
+        stage.started[0].end(STOPPED)
+        await stage.ending
+    assert "worker 0 ended with exit code 5 (STAGE_STOPPED)" in caplog.text

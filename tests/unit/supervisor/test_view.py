@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -269,3 +270,42 @@ async def test_workers_have_most_of_the_time_that_a_scrape_waits(
     ):
         assert response.status == 200
     assert waited == [seconds or view.ANSWER_SECONDS]
+
+
+async def test_one_that_is_silent_does_not_hold_up_those_asked_after_it(crew: Crew) -> None:
+    await crew.answering(None)
+    await crew.worker()
+    assert await crew.series("streamapp_worker_up") == {"0": 0, "1": 1}
+
+
+def rows_of_workers(page: str) -> list[tuple[str, str]]:
+    """Class and word of each worker's state."""
+    return re.findall(
+        r'<span class="state (\w+)">([\w ]+)</span> (?=up|does|starts|ended|was)', page
+    )
+
+
+async def test_the_page_tells_the_state_of_each_worker(crew: Crew) -> None:
+    now = crew.clock.monotonic()
+    await crew.worker()
+    await crew.answering(b"no such thing")
+    crew.slot()
+    crew.slot().set_ended(0, now)
+    killed = crew.slot()
+    killed.restarts.decide(-9, ran_seconds=1, any_was_up=True)
+    killed.set_ended(-9, now)
+    killed.set_waiting(now + 4)
+    _, page = await crew.get("/")
+    assert rows_of_workers(page) == [
+        ("running", "up"),
+        ("failed", "silent"),
+        ("starting", "starting"),
+        ("stopped", "ended"),
+        ("failed", "waiting"),
+    ]
+
+
+async def test_the_page_of_metrics_tells_of_the_supervisors_own_platform(crew: Crew) -> None:
+    _, text = await crew.get("/metrics")
+    assert "python_info{" in text
+    assert "python_gc_collections_total{" in text
