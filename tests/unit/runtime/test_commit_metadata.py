@@ -60,6 +60,8 @@ def test_nothing_ahead_is_no_text() -> None:
         "2:b:7:Ag==",  # another version
         "1:x:7:Ag==",  # another form
         "1:b:7:A",  # not base64
+        "1:b:7:A*g==",  # base64 with something else in it
+        "1:r:7:AQ==",  # half a pair
         "1:b:7:Ä",
         "somebody else's",
         "1:b:7:Ag==:",
@@ -74,3 +76,41 @@ def test_what_is_not_ours_is_ignored(text: str) -> None:
 @given(text=st.text(max_size=80), base=BASES)
 def test_no_text_can_do_harm(text: str, base: int) -> None:
     assert all(offset >= base for offset in decode(text, base))
+
+
+def test_texts_that_were_committed_earlier_are_read_and_written_alike() -> None:
+    assert encode(7, [8]) == ("1:b:7:Ag==", True)
+    assert encode(7, range(9, 1009)) == ("1:r:7:AugH", True)
+    assert decode("1:b:7:Ag==", 7) == {8}
+    assert decode("1:r:7:AugH", 7) == frozenset(range(9, 1009))
+
+
+def test_every_other_offset_takes_a_bit_for_each_wherever_the_partition_stands() -> None:
+    base = 10**9
+    text, complete = encode(base, range(base + 1, base + 1000, 2))
+    assert complete
+    assert len(text) < 200
+
+
+def test_what_does_not_fit_fills_the_text_nearly() -> None:
+    for stride in (2, 1000):  # bits, and rows
+        text, complete = encode(0, range(1, 10**7, stride))
+        assert not complete
+        assert MAX_COMMIT_METADATA_BYTES - len(text) < 20
+
+
+def test_a_row_of_as_many_offsets_as_a_stage_may_hold_is_read_and_a_longer_one_is_not() -> None:
+    longest = range(8, 8 + 2**20)
+    assert decode(encode(7, longest)[0], 7) == frozenset(longest)
+    assert decode(encode(7, range(8, 9 + 2**20))[0], 7) == frozenset()
+
+
+def test_a_row_that_does_not_fit_leaves_out_what_stands_behind_it() -> None:
+    longer = list(range(1, 129))  # a row that takes three bytes of the text
+    finished = longer + [229 + 101 * number for number in range(1530)]  # two bytes each
+    last = finished[-1]
+    row = range(last + 129, last + 129 + 128)  # four bytes, and three are left
+    behind = row[-1] + 2
+    text, complete = encode(0, [*finished, *row, behind])
+    assert not complete
+    assert decode(text, 0) == frozenset(finished)

@@ -116,3 +116,68 @@ def test_held_offsets_are_counted() -> None:
     assert len(frontier) == 10
     frontier.finish([0])
     assert len(frontier) == 0
+
+
+def test_before_anything_was_delivered_nothing_is_known() -> None:
+    frontier = Frontier()
+    assert frontier.position is None
+    assert frontier.delivered_until == 0
+    assert frontier.idle
+    assert list(frontier.deliver([])) == []
+    assert frontier.position is None
+
+
+def test_what_is_finished_is_not_taken_a_second_time() -> None:
+    frontier = Frontier()
+    frontier.deliver([4, 5])
+    frontier.finish([4, 5])
+    with pytest.raises(ValueError, match="offset 5 was delivered after 5"):
+        frontier.deliver([5])
+    frontier.deliver([6])
+    assert frontier.delivered_until == 7
+
+
+def test_the_position_passes_what_an_earlier_owner_has_finished_as_soon_as_it_comes() -> None:
+    frontier = Frontier(10, {12, 13, 15})  # 10 and 11 are not in the log any more
+    assert set(frontier.deliver([12, 13, 14, 15])) == {12, 13, 15}
+    assert frontier.position == 14
+    frontier.finish([14])
+    assert frontier.position == 16
+
+
+def test_the_first_offset_of_a_partition_may_have_been_finished() -> None:
+    frontier = Frontier(0, {0})
+    assert set(frontier.deliver([0, 1])) == {0}
+    assert frontier.position == 1
+
+
+def test_moving_over_a_gap_to_where_it_is_does_not_count_as_moving() -> None:
+    frontier = Frontier(5)
+    assert frontier.skip_to(9)
+    assert not frontier.skip_to(9)
+    assert frontier.position == frontier.delivered_until == 9
+
+
+def test_what_lies_in_a_gap_is_no_longer_said_to_be_finished() -> None:
+    frontier = Frontier(5, {7, 20, 30})
+    frontier.skip_to(20)
+    assert set(frontier.finished_ahead) == {20, 30}
+
+
+def test_what_is_done_with_does_not_fill_the_memory() -> None:
+    frontier = Frontier()
+    for start in range(0, 40_000, 2000):
+        frontier.deliver(range(start, start + 2000))
+        frontier.finish(range(start, start + 2000))
+    assert len(frontier._pending) < 5000
+    assert frontier.position == 40_000
+
+
+def test_what_is_unfinished_is_kept_when_what_is_done_with_is_forgotten() -> None:
+    frontier = Frontier()
+    frontier.deliver(list(range(3000)))
+    frontier.finish(list(range(2000)))
+    frontier.finish(list(range(2001, 3000)))
+    assert (frontier.position, len(frontier)) == (2000, 1000)
+    frontier.finish([2000])
+    assert (frontier.position, len(frontier)) == (3000, 0)
