@@ -1,3 +1,4 @@
+import asyncio
 import math
 import subprocess
 
@@ -208,3 +209,62 @@ async def test_promtool_finds_nothing_to_object_to(clock: HandClock, stage: Stag
         [promtool, "check", "metrics"], input=body, capture_output=True, check=False
     )
     assert (check.returncode, check.stdout + check.stderr) == (0, b"")
+
+
+def test_every_counter_of_a_new_stage_is_zero(registry: CollectorRegistry) -> None:
+    values = {
+        sample.name: sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if "stage" in sample.labels and "state" not in sample.labels
+    }
+    assert len(values) > 20
+    assert set(values.values()) == {0}
+
+
+def test_ages_are_not_negative_when_the_instant_is_ahead_of_the_scrape(
+    registry: CollectorRegistry, stage: StageMetrics, clock: HandClock
+) -> None:
+    stage.last_commit_at = stage.cut_off_since = clock.monotonic() + 5
+    stage.partitions[FIRST] = PartitionMetrics(3, last_progress_at=clock.monotonic() + 5)
+    raw = {"topic": "raw", "partition": "0"}
+    assert _value(registry, "last_commit_age_seconds") == 0
+    assert _value(registry, "cut_off_seconds") == 0
+    assert _value(registry, "partition_progress_age_seconds", **raw) == 0
+
+
+def test_the_progress_of_a_partition_ages_only_while_it_has_lag(
+    registry: CollectorRegistry, stage: StageMetrics, clock: HandClock
+) -> None:
+    partition = stage.partitions[FIRST] = PartitionMetrics(3, last_progress_at=clock.monotonic())
+    raw = {"topic": "raw", "partition": "0"}
+    clock.advance(8)
+    assert _value(registry, "partition_progress_age_seconds", **raw) == 8
+    partition.lag_records = 0
+    assert _value(registry, "partition_progress_age_seconds", **raw) == 0
+
+
+async def test_a_page_tells_of_the_platform(clock: HandClock) -> None:
+    body, _ = await MetricsExporter(clock).render("")
+    assert b"python_info{" in body
+
+
+async def test_others_have_a_turn_while_a_page_is_made(
+    clock: HandClock, stage: StageMetrics
+) -> None:
+    exporter = MetricsExporter(clock)
+    exporter.stages.add(stage)
+    turns = 0
+    done = False
+
+    async def others() -> None:
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    await exporter.render("")
+    done = True
+    await task
+    assert turns >= len(STAGE_METRICS)

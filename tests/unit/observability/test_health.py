@@ -85,3 +85,10 @@ def test_a_stage_without_its_group_or_kafka_is_soon_unready_and_then_unhealthy(
 
 def test_unknown_lag_is_not_called_no_lag() -> None:
     assert stage_health(_stage(0, None), 0.0, STALL_SECONDS).reason == "running, lag not known"
+
+
+def test_a_stage_that_was_cut_off_this_moment_is_told_by_its_lag() -> None:
+    stage = _stage(0)
+    stage.cut_off_since = 100.0
+    assert stage_health(stage, 100.0, STALL_SECONDS).reason == "running, no lag"
+    assert stage_health(stage, 99.0, STALL_SECONDS).reason == "running, no lag"

@@ -7,7 +7,13 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from streamapp.errors import ConfigurationError
-from streamapp.observability.logs import CLIENT_LOGGERS, LogFormat, RepeatFilter, configure_logging
+from streamapp.observability.logs import (
+    CLIENT_LOGGERS,
+    LogFormat,
+    RepeatFilter,
+    configure_logging,
+    describe_exception,
+)
 
 PAYLOAD = "4111-1111"
 
@@ -130,3 +136,59 @@ def test_the_next_line_says_how_many_were_left_out() -> None:
         if repeats.filter(record):
             passed.append(record.getMessage())
     assert passed == ["down", "down (repeated 9 times since)", "down (repeated 9 times since)"]
+
+
+def test_a_line_that_comes_first_is_written_however_early() -> None:
+    early = logging.makeLogRecord({"name": "aiokafka", "msg": "down", "created": 0.0})
+    assert RepeatFilter(repeat_seconds=10.0).filter(early)
+
+
+def test_unless_told_otherwise_a_library_repeats_itself_after_ten_seconds() -> None:
+    repeats = RepeatFilter()
+    passed = [
+        repeats.filter(logging.makeLogRecord({"name": "kafka", "msg": "x", "created": 100.0 + at}))
+        for at in (0.0, 9.9, 10.0)
+    ]
+    assert passed == [True, False, True]
+
+
+def test_lines_that_differ_all_the_time_do_not_fill_the_memory() -> None:
+    repeats = RepeatFilter()
+    for number in range(10_000):
+        line = {"name": "kafka", "msg": f"text {number}", "created": 100.0}
+        assert repeats.filter(logging.makeLogRecord(line))
+    assert len(repeats._last) <= 1001
+    again = logging.makeLogRecord({"name": "kafka", "msg": "text 9999", "created": 101.0})
+    assert not repeats.filter(again)
+
+
+def test_an_extra_may_have_keys_that_are_no_text(stream: io.StringIO) -> None:
+    configure_logging(log_format=LogFormat.JSON, stream=stream)
+    logging.getLogger("streamapp.test").info("x", extra={"lags": {0: 5}})
+    assert orjson.loads(stream.getvalue())["lags"] == {"0": 5}
+
+
+def test_a_json_line_has_the_exception(stream: io.StringIO) -> None:
+    configure_logging(log_format=LogFormat.JSON, stream=stream)
+    _log_a_validation_error()
+    exception = orjson.loads(stream.getvalue())["exception"]
+    assert exception.endswith("RuntimeError: stage failed")
+    assert "ValidationError: number: int_parsing" in exception
+
+
+def chained(*, hidden: bool) -> RuntimeError:
+    error = RuntimeError("second")
+    error.__context__ = KeyError("first")
+    error.__suppress_context__ = hidden
+    return error
+
+
+def test_what_an_exception_was_raised_over_is_told_unless_it_was_hidden() -> None:
+    assert "KeyError: 'first'" in describe_exception(chained(hidden=False))
+    assert "KeyError" not in describe_exception(chained(hidden=True))
+
+
+def test_causes_in_a_circle_are_told_once() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert describe_exception(first) == "ValueError: second\nValueError: first"

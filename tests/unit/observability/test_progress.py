@@ -131,3 +131,31 @@ def test_a_spare_worker_that_takes_over_gets_the_full_time(stage: WatchedStage) 
     assert stage.healthy()
     stage.clock.advance(60)
     assert not stage.healthy()
+
+
+def test_lag_of_the_first_assignment_counts_from_when_it_is_seen() -> None:
+    stage = WatchedStage()
+    stage.assign(FIRST)
+    stage.clock.advance(100)
+    stage.measure(5)
+    assert stage.metrics.last_progress_at == stage.clock.monotonic()
+
+
+def test_a_member_that_held_partitions_does_not_start_afresh_when_it_is_assigned_again(
+    stage: WatchedStage,
+) -> None:
+    stage.measure(5, 0)
+    seen = stage.metrics.last_progress_at
+    stage.clock.advance(10)
+    stage.assign(SECOND)
+    stage.measure(5)
+    assert stage.metrics.last_progress_at == seen
+
+
+def test_lag_that_comes_back_after_it_was_worked_off_starts_anew(stage: WatchedStage) -> None:
+    stage.measure(5, 0)
+    stage.clock.advance(30)
+    stage.measure(0, 0)
+    stage.clock.advance(30)
+    stage.measure(0, 4)
+    assert stage.metrics.last_progress_at == stage.clock.monotonic()

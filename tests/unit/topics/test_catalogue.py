@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from streamapp.errors import TopicError
-from streamapp.topics.catalogue import read_catalogue
+from streamapp.topics.catalogue import Catalogue, read_catalogue
+from streamapp.topics.declaration import DeclaredTopic
 
 GOOD = """\
 topics:
@@ -170,3 +172,51 @@ def test_a_folder_without_declarations_is_a_fault(tmp_path: Path) -> None:
         read_catalogue(tmp_path)
     with pytest.raises(TopicError, match="there is no folder"):
         read_catalogue(tmp_path / "none")
+
+
+def declared(folder: Path, *fields: str) -> DeclaredTopic:
+    """A topic with these lines."""
+    lines = ["topics:", "  - name: a", "    partitions: 1", *(f"    {field}" for field in fields)]
+    (folder / "t.yaml").write_text("\n".join(lines))
+    return read_catalogue(folder).topics["a"]
+
+
+def test_the_smallest_numbers_can_be_declared(tmp_path: Path) -> None:
+    topic = declared(tmp_path, "replication_factor: 1", "max_message_bytes: 1")
+    assert (topic.replication_factor, topic.max_message_bytes) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "fault"),
+    [
+        ("replication_factor: 0", "should be greater than or equal to 1, not 0"),
+        ("max_message_bytes: 0", "should be greater than or equal to 1, not 0"),
+        ("schema: ''", "should have at least 1 character, not ''"),
+        ("config: 5", "should be a valid dictionary, not 5"),
+        ("keyed: 'yes'", "should be a valid boolean, not 'yes'"),
+    ],
+)
+def test_a_value_out_of_range_is_a_fault(tmp_path: Path, field: str, fault: str) -> None:
+    with pytest.raises(TopicError, match=fault):
+        declared(tmp_path, field)
+
+
+def test_a_schema_file_may_have_a_short_name_and_allow_everything(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("true")
+    assert declared(tmp_path, "schema: s").value_schema == "s"
+
+
+def test_declarations_do_not_change(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        declared(tmp_path).partitions = 2  # type: ignore[misc]  # the point of the test
+
+
+def test_a_field_beside_the_topics_is_told_with_the_fields_of_a_file(tmp_path: Path) -> None:
+    text = "topics: []\ncolour: red\n"
+    assert faults_of(tmp_path, text) == [
+        "t.yaml:2: colour: there is no such field: the fields are topics"
+    ]
+
+
+def test_a_catalogue_may_be_empty() -> None:
+    assert Catalogue().specs() == ()

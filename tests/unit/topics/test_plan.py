@@ -108,3 +108,13 @@ async def test_missing_topics_come_once_and_in_order(admin: MemoryAdmin) -> None
     await admin.create_topics([TopicSpec("a", 1)])
     assert await missing_topics(admin, ["c", "a", "b", "c"]) == ("c", "b")
     assert await missing_topics(admin, []) == ()
+
+
+def test_only_of_cleanup_policies_the_order_says_nothing() -> None:
+    spec = TopicSpec("a", 4, config={"x": "a,b"})
+    assert compare_topics([spec], found(config={"x": "b,a"})).changes
+
+
+def test_a_cleanup_policy_that_the_broker_does_not_name_is_set() -> None:
+    spec = TopicSpec("a", 4, config={"cleanup.policy": "compact"})
+    assert compare_topics([spec], found()).changes

@@ -112,3 +112,17 @@ def test_a_schema_that_is_no_type_is_refused(schema: Any) -> None:
 def test_a_class_that_json_cannot_carry_is_refused() -> None:
     with pytest.raises(TopicError, match=r"topic 'orders' cannot be read from JSON: .*NotJson"):
         Topic("orders", NotJson)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("/" * 58, f"'{'/' * 58}'"), ("/" * 59, f"'{'/' * 55}...'"), ("a b", "'a b'")],
+)
+def test_a_refused_name_is_shown_in_sixty_characters(name: str, shown: str) -> None:
+    with pytest.raises(TopicError) as caught:
+        Topic(name)
+    assert str(caught.value).startswith(f"the topic name {shown} holds a character")
+
+
+def test_a_topic_is_shown_by_name_and_schema() -> None:
+    assert repr(Topic("orders", Order)) == f"Topic(name='orders', schema={Order!r})"
