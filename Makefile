@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 PEERS := shared quix pathway
 
-.PHONY: install demo test test-lowest lint format simulate bench peers million torture clean
+.PHONY: install demo test test-lowest lint format simulate bench peers million torture mutate mutate-sample clean
 
 install: $(VENV)/.installed
 
@@ -73,6 +73,15 @@ million: install
 # Faults on a real Kafka, every record counted; three quarters of an hour: make torture ARGS="--only outage"
 torture: install
 	@$(BIN)/python -m tests.torture --write $(ARGS)
+
+# Small bugs planted one at a time; the tests without Kafka have to notice them. Half an hour, or
+# one room: make mutate ROOM=policies
+mutate: install
+	@$(BIN)/python -m tests.mutation --write $(ROOM) $(ARGS)
+
+# Forty of the critical ones, within a minute; a part of make test.
+mutate-sample: install
+	@$(BIN)/python -m tests.mutation.sample
 
 clean:
 	@test ! -x $(BIN)/streamapp || $(BIN)/streamapp broker down

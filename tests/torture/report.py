@@ -11,7 +11,7 @@ from streamapp.local_kafka.jars import KAFKA_VERSION
 from tests.torture.outcome import Outcome
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
-BEGIN = "<!-- made by `make torture`: {} -->"
+BEGIN = "<!-- made by `make {}`: {} -->"
 END = "<!-- end: {} -->"
 
 _HEADS = ("scenario", "seen", "sent", "lost", "repeated", "inverted", "recovered", "verdict")
@@ -76,13 +76,13 @@ def put_row(name: str, text: str, page: Path = PAGE) -> None:
     page.write_text("\n".join(lines) + "\n")
 
 
-def put(name: str, text: str, page: Path = PAGE) -> None:
-    """Put the text between the markers of this name.
+def put(name: str, text: str, page: Path = PAGE, *, target: str = "torture") -> None:
+    """Put the text between the markers of this name, which name the target that makes it.
 
     Raises:
         ValueError: the page does not have the markers.
     """
-    begin, end = BEGIN.format(name), END.format(name)
+    begin, end = BEGIN.format(target, name), END.format(name)
     before, found, rest = page.read_text().partition(begin)
     _, closed, after = rest.partition(end)
     if not found or not closed:
