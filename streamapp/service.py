@@ -14,7 +14,7 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Lifecycle
 from streamapp.pipeline.topology import Segment, Topology
 from streamapp.policies.describe import describe
-from streamapp.renames.settle import Renames, find_renames, settle
+from streamapp.renames.renames import Renames, find_renames, store_start_offsets
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.segment import SegmentRunner
@@ -105,7 +105,7 @@ class Service:
             stack.push_async_callback(admin.stop)
             topics = await self._describe_topics(admin)
             for renames in await self._find_renames(admin):
-                await settle(admin, renames)
+                await store_start_offsets(admin, renames)
             producer = SharedProducer(self._broker, ProducerConfig(), self._clock, self._rng)
             await producer.start()
             stack.push_async_callback(producer.stop)
@@ -145,7 +145,7 @@ class Service:
             for topology, segments in zip(self._topologies, self._pipelines, strict=True)
         ]
         for renames in found:
-            renames.refuse(yes=self._start_anew)
+            renames.raise_refusals(yes=self._start_anew)
         return found
 
     async def _run_all(

@@ -119,7 +119,7 @@ class Demonstration:
         await self._broker.admin().create_topics(needed_topics(self._topology, existing={}))
         async with AsyncExitStack() as stack:
             stack.enter_context(
-                stop_on_signal(pace.stop, saying="Stopping: finishing what was generated")
+                stop_on_signal(pace.stop, message="Stopping: finishing what was generated")
             )
             port = DEFAULT_PORT if web_port is None else web_port
             await stack.enter_async_context(
@@ -145,9 +145,9 @@ class Demonstration:
             count = pace.take(_EVENTS_AT_A_TIME) if behind < MAX_BEHIND_RECORDS else 0
             if count:
                 await writer.write(self._generator.take(count, int(self.clock.time() * 1000)))
-                await writer.settle()
+                await writer.wait_for_acknowledgements()
             await self.clock.sleep(0 if count else _WAIT_SECONDS)
-        while not await accounts.settled():
+        while not await accounts.all_finished():
             await self.clock.sleep(_WAIT_SECONDS)
         accounts.seconds = pace.elapsed_seconds
         await producer.stop()

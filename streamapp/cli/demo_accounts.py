@@ -77,7 +77,7 @@ class Accounts:
         """Number of events that were scored or became dead letters."""
         return sum([await self._written(t) for t in (SCORED.name, *self._dead_letter_topics)])
 
-    async def settled(self) -> bool:
+    async def all_finished(self) -> bool:
         """Whether nothing is in flight any more, even if an event is missing."""
         if await self.ended() >= self.generated:
             return True

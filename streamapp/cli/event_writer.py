@@ -61,7 +61,7 @@ class EventWriter:
 
     Attributes:
         written: number of acknowledged events.
-        unsettled: batches that are not acknowledged yet, the oldest first.
+        unacknowledged: batches that are not acknowledged yet, the oldest first.
     """
 
     def __init__(
@@ -78,16 +78,16 @@ class EventWriter:
         self._partition_of: dict[bytes, int] = {}
         self._on_written = on_written
         self.written = 0
-        self.unsettled: deque[WrittenBatch] = deque()
+        self.unacknowledged: deque[WrittenBatch] = deque()
 
     async def write(self, events: Sequence[GeneratedEvent]) -> None:
-        """Send events without waiting for their acknowledgements; `settle` waits for those.
+        """Send events; `wait_for_acknowledgements` waits until they are written.
 
         Raises:
             BrokerError: a batch could not be sent.
         """
         batches = self._fill(events)
-        self.unsettled.extend(batches)  # before the first await: from here on they may be written
+        self.unacknowledged.extend(batches)  # before an await: they may be written
         for written in batches:
             try:
                 async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
@@ -98,14 +98,14 @@ class EventWriter:
             except TimeoutError:
                 raise self._overdue() from None
 
-    async def settle(self, *, leave: int = 0) -> None:
+    async def wait_for_acknowledgements(self, *, leave: int = 0) -> None:
         """Wait until at most `leave` batches are unacknowledged; count those that are written.
 
         Raises:
             BrokerError: a batch failed, or was not acknowledged in time.
         """
-        while self.unsettled and (len(self.unsettled) > leave or self._oldest_is_done()):
-            acknowledgement = self.unsettled[0].acknowledgement
+        while self.unacknowledged and (len(self.unacknowledged) > leave or self._oldest_is_done()):
+            acknowledgement = self.unacknowledged[0].acknowledgement
             if acknowledgement is None:
                 return
             try:
@@ -113,12 +113,12 @@ class EventWriter:
                     await asyncio.shield(acknowledgement)
             except TimeoutError:
                 raise self._overdue() from None
-            batch = self.unsettled.popleft()
+            batch = self.unacknowledged.popleft()
             self.written += len(batch.events)
             self._on_written(batch)
 
     def _oldest_is_done(self) -> bool:
-        acknowledgement = self.unsettled[0].acknowledgement
+        acknowledgement = self.unacknowledged[0].acknowledgement
         return acknowledgement is not None and acknowledgement.done()
 
     def _fill(self, events: Sequence[GeneratedEvent]) -> list[WrittenBatch]:

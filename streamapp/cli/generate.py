@@ -29,7 +29,7 @@ from streamapp.observability.logs import configure_logging
 from streamapp.topics.topic import check_topic_name
 
 _EVENTS_AT_A_TIME = 5_000
-_MAX_UNSETTLED_BATCHES = 16
+_MAX_UNACKNOWLEDGED_BATCHES = 16
 _WAIT_SECONDS = 0.02
 _STOP_SECONDS = 10.0
 """Longest wait for outstanding acknowledgements after a signal."""
@@ -120,7 +120,7 @@ class Generation:
         """
         stop = asyncio.Event()
         async with AsyncExitStack() as stack:
-            stack.enter_context(stop_on_signal(stop.set, saying="Stopping"))
+            stack.enter_context(stop_on_signal(stop.set, message="Stopping"))
             with muted_client_log():
                 await self._producer.start()
             typer.echo(kafka)
@@ -140,11 +140,11 @@ class Generation:
 
     def _end(self, writer: EventWriter, pace: Pace, ledger: Ledger | None) -> None:
         typer.echo(self._sentence(writer, pace))
-        if writer.unsettled:
-            count = sum(len(batch.events) for batch in writer.unsettled)
+        if writer.unacknowledged:
+            count = sum(len(batch.events) for batch in writer.unacknowledged)
             typer.echo(f"{count:,} more were sent and not acknowledged.", err=True)
         if ledger is not None:
-            for batch in writer.unsettled:
+            for batch in writer.unacknowledged:
                 ledger.unknown(batch)
 
     async def _write_until(
@@ -173,10 +173,10 @@ class Generation:
                 await self._clock.sleep(_WAIT_SECONDS)
                 continue
             await writer.write(self._generator.take(count, int(self._clock.time() * 1000)))
-            await writer.settle(leave=_MAX_UNSETTLED_BATCHES)
+            await writer.wait_for_acknowledgements(leave=_MAX_UNACKNOWLEDGED_BATCHES)
             if ledger is not None:
                 await ledger.flush()
-        await writer.settle()
+        await writer.wait_for_acknowledgements()
 
     async def _print_progress(self, writer: EventWriter, pace: Pace, seconds: float) -> None:
         while True:

@@ -40,7 +40,7 @@ def load_pipeline(target: str) -> Pipeline[Any, Any]:
         )
     found = getattr(module, attribute)
     if inspect.isroutine(found):
-        found = _called(target, found)
+        found = _call_function(target, found)
     if not isinstance(found, Pipeline):
         raise ConfigurationError(
             f"{target} is {_kind(found)}, not a Pipeline or a function that returns one;"
@@ -102,7 +102,7 @@ def _import(name: str) -> ModuleType:
         raise _failure(f"importing {name}", error) from error
 
 
-def _called(target: str, function: Callable[..., object]) -> object:
+def _call_function(target: str, function: Callable[..., object]) -> object:
     try:
         inspect.signature(function).bind()
     except TypeError as error:

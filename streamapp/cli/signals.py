@@ -16,7 +16,7 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 @contextmanager
 def stop_on_signal(
-    stop: Callable[[], None], *, saying: str, at_once: Callable[[], None] | None = None
+    stop: Callable[[], None], *, message: str, at_once: Callable[[], None] | None = None
 ) -> Iterator[None]:
     """Call `stop` on the event loop at the first signal; end the process at the second.
 
@@ -25,7 +25,7 @@ def stop_on_signal(
 
     Args:
         stop: asks for a clean end; returns at once.
-        saying: printed at the first signal.
+        message: printed at the first signal.
         at_once: called at the second signal before the process ends; must not wait for the loop.
     """
     loop = asyncio.get_running_loop()
@@ -38,7 +38,7 @@ def stop_on_signal(
                 at_once()
             leave(ExitCode.ABANDONED, "ended at once; what was in flight will be delivered again")
         asked = True
-        loop.call_soon_threadsafe(_begin, stop, saying)
+        loop.call_soon_threadsafe(_begin, stop, message)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -50,9 +50,9 @@ def stop_on_signal(
             signal.signal(number, signal.SIG_IGN if asked else handler)
 
 
-def _begin(stop: Callable[[], None], saying: str) -> None:
+def _begin(stop: Callable[[], None], message: str) -> None:
     # Not with click: the live table on the terminal would cover the line.
-    sys.stderr.write(f"{saying}; a second signal ends at once\n")
+    sys.stderr.write(f"{message}; a second signal ends at once\n")
     sys.stderr.flush()
     stop()
 

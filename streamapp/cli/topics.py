@@ -16,7 +16,7 @@ from streamapp.errors import TopicError
 from streamapp.observability.logs import configure_logging
 from streamapp.pipeline.topology import Topology, build
 from streamapp.record import TopicPartition
-from streamapp.renames.settle import find_renames
+from streamapp.renames.renames import find_renames
 from streamapp.topics.apply import apply_plan
 from streamapp.topics.catalogue import Catalogue, read_catalogue
 from streamapp.topics.plan import TopicChange, plan_topics

@@ -62,7 +62,7 @@ async def _work(
     kafka: str,
 ) -> None:
     say: Callable[[str], None] = _silent if supervised else typer.echo
-    with stop_on_signal(service.stop, saying="Stopping: finishing what is in flight"):
+    with stop_on_signal(service.stop, message="Stopping: finishing what is in flight"):
         if supervised is not None:
             supervised.on_drain(service.stop)
         async with started_admin(broker) as admin:

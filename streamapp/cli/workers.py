@@ -60,15 +60,15 @@ async def _supervise(options: RunOptions, count: int) -> Ending:
     supervisor = Supervisor(start, count, policy=policy, drain_seconds=drain_seconds)
     with stop_on_signal(
         supervisor.stop,
-        saying=f"Stopping: {count} workers are finishing what is in flight",
+        message=f"Stopping: {count} workers are finishing what is in flight",
         at_once=supervisor.kill,
     ):
-        async with _shown(supervisor, options.web_port):
+        async with _serve_status(supervisor, options.web_port):
             return await supervisor.run()
 
 
 @asynccontextmanager
-async def _shown(supervisor: Supervisor, web_port: int | None) -> AsyncIterator[None]:
+async def _serve_status(supervisor: Supervisor, web_port: int | None) -> AsyncIterator[None]:
     """Serve metrics, health and status of all workers while the block runs."""
     if web_port is None:
         yield

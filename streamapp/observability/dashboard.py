@@ -99,7 +99,7 @@ def panels() -> tuple[Panel, ...]:
         Panel("Attempt duration", "s", _quantiles("attempt_duration_seconds", 0.5, 0.95, 0.99)),
         Panel("End-to-end age", "s", _quantiles("record_age_seconds", 0.99)),
         Panel(
-            "Busy lanes, and attempts that do not end",
+            "Busy lanes and stuck attempts",
             "short",
             (
                 (_by_stage("busy_lanes")[0], "{{stage}} busy"),
@@ -117,7 +117,7 @@ def panels() -> tuple[Panel, ...]:
             ),
         ),
         Panel(
-            "Age of the last commit, of the last progress, and of the last touch with Kafka",
+            "Seconds since the last commit, since progress, and since cut off from Kafka",
             "s",
             (
                 (_by_stage("cut_off_seconds", "max")[0], "{{stage}} cut off"),
@@ -143,7 +143,7 @@ def panels() -> tuple[Panel, ...]:
             ),
         ),
         Panel(
-            "Positions lost to retention, and what they passed over",
+            "Positions lost to retention, and skipped offsets",
             "short",
             (
                 (_increase("position_resets_total"), "{{stage}} resets"),

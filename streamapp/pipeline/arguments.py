@@ -36,7 +36,7 @@ def check_topic(where: str, what: str, value: object) -> None:
     """
     if not isinstance(value, Topic):
         name = repr(value) if isinstance(value, str) else "'name'"
-        raise PipelineError(f"{where}: {what} is {_called(value)}; give Topic({name}, Model)")
+        raise PipelineError(f"{where}: {what} is {_described(value)}; give Topic({name}, Model)")
 
 
 def check_sink(where: str, value: object) -> None:
@@ -46,7 +46,7 @@ def check_sink(where: str, value: object) -> None:
         PipelineError: it is neither.
     """
     if not isinstance(value, Topic | str):
-        raise PipelineError(f"{where}: .sink() was given {_called(value)}; give a topic's name")
+        raise PipelineError(f"{where}: .sink() was given {_described(value)}; give a topic's name")
 
 
 def check_agent(where: str, value: object) -> None:
@@ -57,9 +57,9 @@ def check_agent(where: str, value: object) -> None:
     """
     if not isinstance(value, Agent):
         raise PipelineError(
-            f"{where}: .stage() was given {_called(value)}; decorate it with @agent"
+            f"{where}: .stage() was given {_described(value)}; decorate it with @agent"
             if callable(value)
-            else f"{where}: .stage() was given {_called(value)}; give a function with @agent"
+            else f"{where}: .stage() was given {_described(value)}; give a function with @agent"
         )
 
 
@@ -80,20 +80,20 @@ def check_stage_arguments(
     """
     _check_policy(where, on_error)
     if config is not None and not isinstance(config, StageConfig):
-        raise PipelineError(f"{where}: config is {_called(config)}; give StageConfig(...)")
+        raise PipelineError(f"{where}: config is {_described(config)}; give StageConfig(...)")
     if output is not None:
         check_topic(where, "output", output)
     if dead_letters is not None and not isinstance(dead_letters, str):
         raise PipelineError(
-            f"{where}: dead_letters is {_called(dead_letters)}; give the topic's name"
+            f"{where}: dead_letters is {_described(dead_letters)}; give the topic's name"
         )
     if renamed_from is not None and not isinstance(renamed_from, str):
         raise PipelineError(
-            f"{where}: renamed_from is {_called(renamed_from)}; give the stage's old name"
+            f"{where}: renamed_from is {_described(renamed_from)}; give the stage's old name"
         )
     if routes is not None and not isinstance(routes, Mapping):
         raise PipelineError(
-            f"{where}: routes is {_called(routes)}; give topics by name, such as"
+            f"{where}: routes is {_described(routes)}; give topics by name, such as"
             " {'late': Topic('late', Model)}"
         )
     for name, topic in (routes or {}).items():
@@ -118,13 +118,13 @@ def check_settings(where: str, given: Collection[str], known: Collection[str]) -
 def _check_policy(where: str, value: object) -> None:
     if value is None or isinstance(value, Policy):
         return
-    beginning = f"{where}: on_error is {_called(value)}; "
+    beginning = f"{where}: on_error is {_described(value)}; "
     if inspect.isfunction(value):
         raise PipelineError(f"{beginning}call it: {value.__name__}()")
     raise PipelineError(f"{beginning}give a policy, such as dead_letter() or retry(3)")
 
 
-def _called(value: Any) -> str:
+def _described(value: Any) -> str:
     """A value as an error message names it: on one line and without memory addresses."""
     if isinstance(value, type):
         return f"the class {value.__name__}"

@@ -13,7 +13,7 @@ from typing import Any
 
 
 def in_thread(function: Callable[..., Any], pool: Executor) -> Callable[..., Awaitable[Any]]:
-    """Make a function that blocks one that is awaited."""
+    """Make an awaitable function of a blocking one, which runs in a thread."""
 
     async def run(*args: Any) -> Any:
         context = copy_context()

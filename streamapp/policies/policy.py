@@ -45,7 +45,7 @@ class Policy:
             )
         for what, value in (("the policy's action", self.action), ("retry(then=…)", self.then)):
             if not isinstance(value, ErrorPolicy):
-                raise PipelineError(f"{what} is {_called(value)}; {_INSTEAD}")
+                raise PipelineError(f"{what} is {_described(value)}; {_INSTEAD}")
         if self.retries < 0:
             raise ValueError(f"retry count must not be negative, but is {self.retries}")
         if self.then is ErrorPolicy.RETRY:
@@ -74,7 +74,9 @@ class Policy:
                     " .on({KeyError: drop()})"
                 )
             if not isinstance(policy, Policy):
-                raise PipelineError(f".on(…) gives {kind.__name__} {_called(policy)}; {_INSTEAD}")
+                raise PipelineError(
+                    f".on(…) gives {kind.__name__} {_described(policy)}; {_INSTEAD}"
+                )
         ordered = sorted(policies.items(), key=lambda item: -len(item[0].__mro__))
         return Policy(self.action, self.retries, self.backoff, self.then, tuple(ordered))
 
@@ -125,7 +127,7 @@ def retry(
 _INSTEAD = "give stop(), skip(), drop() or dead_letter()"
 
 
-def _called(value: object) -> str:
+def _described(value: object) -> str:
     """A wrong argument as an error message names it; a function should have been called."""
     name = getattr(value, "__name__", None)
     return f"the function {name}; call it" if callable(value) and name else repr(value)

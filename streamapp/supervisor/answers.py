@@ -26,7 +26,9 @@ class WorkersPort:
         """Cancel open requests and close the connections."""
         await self._session.close()
 
-    async def ask(self, path: str, *, seconds: float, accept: str = "*/*") -> Mapping[int, bytes]:
+    async def request(
+        self, path: str, *, seconds: float, accept: str = "*/*"
+    ) -> Mapping[int, bytes]:
         """The body of each answer by worker number, whatever its status.
 
         A worker that does not answer within `seconds` is left out.

@@ -84,17 +84,17 @@ class Supervisor:
         """Keep the workers running until all have ended."""
         first, *others = self.slots
         async with asyncio.TaskGroup() as group:
-            ahead = group.create_task(self._keep(first))
+            ahead = group.create_task(self._keep_running(first))
             ahead.add_done_callback(lambda _: self._first_is_up_or_ended.set())
             await self._first_is_up_or_ended.wait()
             for slot in others:
-                group.create_task(self._keep(slot))
+                group.create_task(self._keep_running(slot))
         if self._given_up is not None:
             return Ending(self._given_up)
         bad = [code for code in self._codes_after_stop if code]
         return Ending(bad[0] if bad else 0, overdue=self._overdue)
 
-    async def _keep(self, slot: Slot) -> None:
+    async def _keep_running(self, slot: Slot) -> None:
         """Run one worker and restart it until it has ended for good."""
         while not self._stopping.is_set():
             process = await self._start(slot.number)

@@ -58,7 +58,7 @@ class WorkersView:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         seconds = _scrape_seconds(request.headers.get(_SCRAPE_TIMEOUT_HEADER))
-        answers = await self._port.ask("/metrics", seconds=seconds, accept=ACCEPT)
+        answers = await self._port.request("/metrics", seconds=seconds, accept=ACCEPT)
         return exposition(
             *await asyncio.to_thread(self._join, answers, request.headers.get("Accept", ""))
         )
@@ -89,7 +89,7 @@ class WorkersView:
         return _verdict({slot: ready(slot) for slot in self._slots}, answers)
 
     async def _index(self, _: web.Request) -> web.Response:
-        answers = await self._ask("/status", list)
+        answers = await self._request_lists("/status", list)
         now = self._clock.monotonic()
         workers = [_worker_row(slot, _health(slot, now, answers)) for slot in self._slots]
         rows = [
@@ -103,12 +103,12 @@ class WorkersView:
 
     async def _stages(self, path: str) -> Mapping[int, list[dict[str, Any]]]:
         """Health of the stages, by worker."""
-        return await self._ask(path, lambda answer: answer["stages"])
+        return await self._request_lists(path, lambda answer: answer["stages"])
 
-    async def _ask(
+    async def _request_lists(
         self, path: str, read: Callable[[Any], list[dict[str, Any]]]
     ) -> Mapping[int, list[dict[str, Any]]]:
-        answers = await self._port.ask(path, seconds=ANSWER_SECONDS)
+        answers = await self._port.request(path, seconds=ANSWER_SECONDS)
         found = {}
         for number, body in answers.items():
             with suppress(ValueError, KeyError, TypeError):

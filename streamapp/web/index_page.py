@@ -213,11 +213,11 @@ def _state(view: StageView, _moment: Moment) -> str:
 
 
 def _rate(view: StageView, _moment: Moment) -> str:
-    return _quiet_zero(amount(round(view.finished_per_second)))
+    return _muted_zero(amount(round(view.finished_per_second)))
 
 
 def _records_in(view: StageView, _moment: Moment) -> str:
-    return _quiet_zero(amount(view.metrics.records_in))
+    return _muted_zero(amount(view.metrics.records_in))
 
 
 def _records_out(view: StageView, _moment: Moment) -> str:
@@ -226,7 +226,7 @@ def _records_out(view: StageView, _moment: Moment) -> str:
     out = sum(metrics.records_out.values()) - sum(metrics.dead_letters.values())
     if metrics.processed and not out:
         return _NOTHING  # they go on in this process, to the stage that is fused to it
-    return _quiet_zero(amount(out))
+    return _muted_zero(amount(out))
 
 
 def _lag(view: StageView, moment: Moment) -> str:
@@ -239,7 +239,7 @@ def _lag(view: StageView, moment: Moment) -> str:
         return '<span class="zero" title="no partition, or not measured yet">?</span>'
     stamps = [p.oldest_timestamp_seconds for p in partitions if p.oldest_timestamp_seconds]
     oldest = f"<small>{age(moment.wall - min(stamps))}</small>" if sum(known) and stamps else ""
-    return f"{_quiet_zero(amount(sum(known)))}{oldest}"
+    return f"{_muted_zero(amount(sum(known)))}{oldest}"
 
 
 def _in_flight(view: StageView, _moment: Moment) -> str:
@@ -247,20 +247,20 @@ def _in_flight(view: StageView, _moment: Moment) -> str:
     if metrics.fused_to:
         return _NOTHING
     size = f"<small>{bytes_amount(metrics.in_flight_bytes)}</small>"
-    return _quiet_zero(amount(metrics.in_flight_records)) + (
+    return _muted_zero(amount(metrics.in_flight_records)) + (
         size if metrics.in_flight_records else ""
     )
 
 
 def _retries(view: StageView, _moment: Moment) -> str:
-    return _quiet_zero(amount(view.metrics.retries))
+    return _muted_zero(amount(view.metrics.retries))
 
 
 def _dead_letters(view: StageView, _moment: Moment) -> str:
     counts = view.metrics.dead_letters
     reasons = ", ".join(reason for reason, count in counts.items() if count)
     small = f"<small>{reasons}</small>" if reasons else ""
-    return _quiet_zero(amount(sum(counts.values()))) + small
+    return _muted_zero(amount(sum(counts.values()))) + small
 
 
 def _attempt(quantile: float) -> "Callable[[StageView, Moment], str]":
@@ -276,7 +276,7 @@ def _commit(view: StageView, moment: Moment) -> str:
     return _NOTHING if at is None else age(moment.monotonic - at)
 
 
-def _quiet_zero(text: str) -> str:
+def _muted_zero(text: str) -> str:
     return '<span class="zero">0</span>' if text == "0" else text
 
 

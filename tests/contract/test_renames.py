@@ -12,7 +12,7 @@ from streamapp.errors import PipelineError, RenamedStageError
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
-from streamapp.renames.settle import find_renames, settle
+from streamapp.renames.renames import find_renames, store_start_offsets
 from streamapp.topics.topic import Topic
 from tests.contract.harness import Subject
 from tests.contract.pipelines import Item, Rig, eventually
@@ -208,7 +208,7 @@ async def test_what_is_kept_beside_the_offsets_is_taken_over_with_them(rig: Rig)
     stored = {rig.first_partition(): CommittedOffset(3, "finished: 5-7")}
     async with rig.subject.admin() as admin:
         await admin.set_offsets(f"{rig.name}.old", stored)
-        await settle(admin, await find_renames(admin, topology, topology.segments))
+        await store_start_offsets(admin, await find_renames(admin, topology, topology.segments))
         assert await admin.committed_offsets(f"{rig.name}.new") == stored
 
 
@@ -227,7 +227,7 @@ async def test_a_worker_that_comes_second_leaves_the_first_ones_offsets_alone(ri
                 return 9 in (await rig.committed("new")).values()
 
             await eventually(is_ahead)
-            await settle(admin, second)
+            await store_start_offsets(admin, second)
             assert 9 in (await rig.committed("new")).values()
     assert await outputs(rig) == list(range(9))
 

@@ -107,9 +107,9 @@ async def test_a_partition_gets_as_many_batches_as_its_events_need(
     async with Ledger(tmp_path / "ledger") as ledger:
         writer = EventWriter(producer, TOPIC, 3, on_written=ledger.acknowledged)
         await writer.write(PlaybackGenerator().take(100, now_ms=1))
-        assert len(writer.unsettled) > 3
-        await writer.settle()
-    assert (writer.written, len(writer.unsettled)) == (100, 0)
+        assert len(writer.unacknowledged) > 3
+        await writer.wait_for_acknowledgements()
+    assert (writer.written, len(writer.unacknowledged)) == (100, 0)
     noted = {(e["partition"], e["offset"]): e["event_id"] for e in lines(tmp_path / "ledger")}
     for partition, record in await read(broker, 100):
         event_id = dict(record.headers)[EVENT_ID_HEADER].decode()

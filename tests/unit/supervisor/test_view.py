@@ -255,14 +255,14 @@ async def test_workers_have_most_of_the_time_that_a_scrape_waits(
 ) -> None:
     waited: list[float] = []
 
-    async def ask(
+    async def request(
         _port: WorkersPort, path: str, *, seconds: float, accept: str = ""
     ) -> dict[int, bytes]:
         del path, accept
         waited.append(seconds)
         return {}
 
-    monkeypatch.setattr(WorkersPort, "ask", ask)
+    monkeypatch.setattr(WorkersPort, "request", request)
     headers = {} if told is None else {"X-Prometheus-Scrape-Timeout-Seconds": told}
     async with (
         aiohttp.ClientSession(crew.server.url) as session,

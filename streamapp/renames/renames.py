@@ -12,7 +12,7 @@ from streamapp.brokers.protocols import Admin, CommittedOffset
 from streamapp.errors import CommitRefusedError, RenamedStageError
 from streamapp.pipeline.topology import Segment, Topology
 from streamapp.record import TopicPartition
-from streamapp.renames.memory import Orphan, Unread, remember
+from streamapp.renames.traces import Orphan, Unread, find_traces
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Renames:
     refusals: tuple[str, ...] = ()
     occupied: tuple[str, ...] = ()
 
-    def refuse(self, *, yes: bool = False) -> None:
+    def raise_refusals(self, *, yes: bool = False) -> None:
         """Raise if there is a reason against a start.
 
         Args:
@@ -48,14 +48,14 @@ class Renames:
 
 async def find_renames(admin: Admin, topology: Topology, segments: Collection[Segment]) -> Renames:
     """Compare the stages that will run with what Kafka has; changes nothing."""
-    memory = await remember(admin, topology, [segment.name for segment in segments])
-    fresh = [segment for segment in segments if not memory.offsets[segment.name]]
-    taken_over = tuple(_taken_over(fresh, memory.orphans))
+    traces = await find_traces(admin, topology, [segment.name for segment in segments])
+    fresh = [segment for segment in segments if not traces.offsets[segment.name]]
+    taken_over = tuple(_taken_over(fresh, traces.orphans))
     explained = {segment.name for segment, _ in taken_over}
     declared = {segment.renamed_from for segment in topology.segments}
-    orphans = [orphan for orphan in memory.orphans.values() if orphan.stage not in declared]
+    orphans = [orphan for orphan in traces.orphans.values() if orphan.stage not in declared]
     unexplained = tuple(s for s in fresh if orphans and s.name not in explained)
-    refusals = [_unread(unread) for unread in memory.unread]
+    refusals = [_unread(unread) for unread in traces.unread]
     if unexplained:
         refusals.insert(0, _unexplained(unexplained, orphans))
     occupied = [
@@ -67,7 +67,7 @@ async def find_renames(admin: Admin, topology: Topology, segments: Collection[Se
     return Renames(taken_over, unexplained, tuple(refusals), tuple(occupied))
 
 
-async def settle(admin: Admin, renames: Renames) -> None:
+async def store_start_offsets(admin: Admin, renames: Renames) -> None:
     """Store the start offsets of renamed stages (those of the old name) and of the unexplained.
 
     Unexplained stages start at the beginning. Since all have offsets now, the next start finds no

@@ -50,7 +50,7 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class Traces:
     """What Kafka has of a pipeline.
 
     Attributes:
@@ -64,17 +64,17 @@ class Memory:
     unread: tuple[Unread, ...] = ()
 
 
-async def remember(admin: Admin, topology: Topology, heads: Collection[str]) -> Memory:
+async def find_traces(admin: Admin, topology: Topology, heads: Collection[str]) -> Traces:
     """Ask Kafka; look for orphans only if one of the stages `heads` has no offsets."""
     offsets = {
         segment.name: await admin.committed_offsets(segment.group) for segment in topology.segments
     }
     if all(offsets[head] for head in heads):
-        return Memory(offsets)
+        return Traces(offsets)
     orphans = await _orphans(admin, topology)
     readers = (*offsets.values(), *(orphan.offsets for orphan in orphans.values()))
     unread = await _unread(admin, orphans.values(), readers)
-    return Memory(offsets, orphans, unread)
+    return Traces(offsets, orphans, unread)
 
 
 async def _orphans(admin: Admin, topology: Topology) -> Mapping[str, Orphan]:

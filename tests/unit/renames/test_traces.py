@@ -13,8 +13,8 @@ from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.record import TopicPartition
-from streamapp.renames.memory import Unread, remember
-from streamapp.renames.settle import find_renames, settle
+from streamapp.renames.renames import find_renames, store_start_offsets
+from streamapp.renames.traces import Unread, find_traces
 from streamapp.topics.topic import Topic
 
 BETWEEN = "p.old"
@@ -76,7 +76,7 @@ async def before() -> Before:
 
 async def unread(before: Before) -> tuple[Unread, ...]:
     topology = build(pipeline("new", "second"))
-    return (await remember(before.admin, topology, ["new", "second"])).unread
+    return (await find_traces(before.admin, topology, ["new", "second"])).unread
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ async def test_a_stage_that_has_offsets_asks_for_no_orphans(before: Before) -> N
     await before.commit("new", "raw", 15, 15)
     await before.commit("second", "p.new", 0, 0)
     topology = build(pipeline("new", "second"))
-    memory = await remember(before.admin, topology, ["new", "second"])
-    assert (memory.orphans, memory.unread) == ({}, ())
-    assert set(memory.offsets) == {"new", "second"}
+    traces = await find_traces(before.admin, topology, ["new", "second"])
+    assert (traces.orphans, traces.unread) == ({}, ())
+    assert set(traces.offsets) == {"new", "second"}
 
 
 async def test_an_orphan_is_told_by_its_offsets_or_by_dead_letters_that_were_written(
@@ -135,7 +135,7 @@ async def test_an_orphan_is_told_by_its_offsets_or_by_dead_letters_that_were_wri
     for topic in ("p.told.dlq", "p.a.b.dlq", "q.other.dlq"):
         await before.write(topic, 1, partition=1)
     topology = build(pipeline("new", "second"))
-    orphans = (await remember(before.admin, topology, ["new"])).orphans
+    orphans = (await find_traces(before.admin, topology, ["new"])).orphans
     assert {stage: orphan.topics for stage, orphan in orphans.items()} == {
         "old": (BETWEEN, "p.old.dlq"),
         "told": ("p.told.dlq", "p.told.replay"),
@@ -148,7 +148,9 @@ async def test_what_starts_anew_starts_at_what_retention_has_left(before: Before
     await before.write("raw", 9, partition=1)
     await before.admin.delete_records({TopicPartition("raw", 1): 4})
     topology = build(pipeline("new"))
-    await settle(before.admin, await find_renames(before.admin, topology, topology.segments))
+    await store_start_offsets(
+        before.admin, await find_renames(before.admin, topology, topology.segments)
+    )
     assert await before.admin.committed_offsets("p.new") == {
         TopicPartition("raw", 0): CommittedOffset(0),
         TopicPartition("raw", 1): CommittedOffset(4),
