@@ -245,8 +245,9 @@ class Burst:
         )
         for i, step in enumerate(self._steps[:each]):
             metrics = step.metrics
-            metrics.processed += count - lane.filtered
-            metrics.filtered += lane.filtered
+            filtered = lane.filtered if i == each - 1 else 0
+            metrics.processed += count - filtered
+            metrics.filtered += filtered
             metrics.records_in += count if i else 0  # those of the first were counted by the intake
             observe_durations(metrics.attempt_duration, marks[i:-1:each], marks[i + 1 :: each])
         wall_less_monotonic = self._clock.time() - self._clock.monotonic()

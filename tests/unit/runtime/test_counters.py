@@ -149,6 +149,29 @@ async def test_a_fused_stage_counts_what_it_takes_and_what_becomes_of_that() -> 
 
 
 @in_virtual_time
+async def test_a_fused_stage_that_gives_nothing_filters_and_the_one_before_it_does_not() -> None:
+    broker = await broker_with("in", "p.double.dlq", "p.swallow.dlq")
+    await broker.write("in", (b"k", b"1"), (b"k", b"2"))
+
+    @agent
+    def double(value: int) -> int:
+        return 2 * value
+
+    @agent
+    def swallow(_value: int) -> None:
+        return None
+
+    pipeline = Pipeline("p", source=Topic("in", int)).stage(double).stage(swallow, fused=True)
+    stage = service(broker, build(pipeline))
+    await stage.run(until_end=True)
+    first, second = stage.metrics
+    assert [m.records_in for m in stage.metrics] == [2, 2]
+    assert (first.processed, first.filtered) == (2, 0)
+    assert (second.processed, second.filtered) == (0, 2)
+    assert sum(second.attempt_duration.counts) == 2
+
+
+@in_virtual_time
 async def test_outputs_and_dead_letters_are_counted_when_they_are_acknowledged() -> None:
     broker = await broker_with("in", "out", "side", "p.stage.dlq")
     gate = asyncio.Event()
