@@ -222,6 +222,7 @@ class Burst:
         if item is None:
             started = marks[-1]
         self._book(lane, place if leaves else place + 1)
+        lane.chunk = lane.record = None  # a parked lane keeps no records in memory
         if not leaves:
             return
         if work is None:
