@@ -122,7 +122,7 @@ def test_a_plan_that_is_refused_changes_nothing(kafka: Kafka, tmp_path: Path) ->
     declaration.write_text(f"topics:\n  - name: {name}\n    partitions: 3\n")
     refused = streamapp(*args)
     assert refused.returncode == ExitCode.CONFIGURATION
-    assert "say --yes" in refused.stderr
+    assert "use --yes" in refused.stderr
     dry = streamapp(*args, "--yes", "--dry-run")
     assert dry.stdout == f"would add partitions to {name}, from 2 to 3\n"
     assert streamapp(*args, "--yes").stdout == f"done: add partitions to {name}, from 2 to 3\n"

@@ -166,7 +166,7 @@ async def test_bounded_work_is_shared_and_ends_with_zero(kafka: Kafka, tmp_path:
         assert done.lag == 0
         assert findings.ok, findings
         for number in (0, 1):
-            assert f"worker {number} is at the end" in running.log()
+            assert f"worker {number} has reached the end" in running.log()
             assert f"worker {number}: validate: stopped" in running.log()
 
 
