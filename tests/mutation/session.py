@@ -110,7 +110,7 @@ class Mutation:
             self._told(Result(mutant, killer, len(names)))
 
         expected = sum(self.trace.seconds[name] for name in names)
-        return _Planned(work if names else None, 15 + 5 * expected, told)
+        return _Planned(work if names else None, 10 + 5 * expected, told)
 
 
 @dataclass(frozen=True, slots=True)

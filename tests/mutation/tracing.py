@@ -10,7 +10,7 @@ import pytest
 
 from tests.mutation.mutants import ROOT, Mutant
 
-MAX_SECONDS = 8.0
+MAX_SECONDS = 5.0
 """Beside those of its room, tests of one mutant are chosen until they take this long together."""
 
 
