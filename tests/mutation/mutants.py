@@ -75,8 +75,8 @@ def mutants(file: str, source: str) -> Iterator[Mutant]:
     names: Counter[str] = Counter()
     for node, place, function in _nodes(tree, (), None):
         for before, after in _changes(node):
-            changed = f"{_text(before)} -> {_text(after)}"
-            name = f"{file.removeprefix('streamapp/')} {'.'.join(place) or '-'}: {changed}"
+            name = f"{file.removeprefix('streamapp/')} {'.'.join(place) or '-'}: "
+            name += _told(before, after)
             names[name] += 1
             if names[name] > 1:
                 name += f" ({names[name]})"
@@ -111,7 +111,9 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
         case ast.ClassDef() if any(_last_name(base) == "Protocol" for base in node.bases):
             return
         case ast.ClassDef():
-            skipped = [*node.decorator_list]
+            skipped = [*node.decorator_list, *node.keywords]
+        case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar"))):
+            return
         case ast.AnnAssign() | ast.arg():
             skipped = [node.annotation]
         case ast.If() if _last_name(node.test) == "TYPE_CHECKING":
@@ -227,6 +229,15 @@ def _shallow(node: ast.AST) -> ast.AST:
         if isinstance(value, list):
             setattr(twin, name, list(value))
     return twin
+
+
+def _told(before: ast.AST, after: ast.AST) -> str:
+    """The change in a line."""
+    if isinstance(before, ast.Call) and isinstance(after, ast.Call):
+        for keyword in before.keywords:
+            if keyword not in after.keywords:
+                return f"{_text(before.func)}(…) without {keyword.arg or '**'}"
+    return f"{_text(before)} -> {_text(after)}"
 
 
 def _text(node: ast.AST) -> str:
