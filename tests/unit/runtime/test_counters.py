@@ -161,7 +161,9 @@ async def test_a_fused_stage_that_gives_nothing_filters_and_the_one_before_it_do
     def swallow(_value: int) -> None:
         return None
 
-    pipeline = Pipeline("p", source=Topic("in", int)).stage(double).stage(swallow, fused=True)
+    pipeline: Pipeline[int, None] = (
+        Pipeline("p", source=Topic("in", int)).stage(double).stage(swallow, fused=True)
+    )
     stage = service(broker, build(pipeline))
     await stage.run(until_end=True)
     first, second = stage.metrics
