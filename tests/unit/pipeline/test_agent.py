@@ -33,6 +33,7 @@ def test_an_agent_takes_name_and_description_from_its_function() -> None:
     assert (says_more.name, says_more.description) == ("says-more", "Say it again.")
     assert not says_more.capabilities
     assert not says_more.blocking
+    assert says_more.lifecycle is None
 
 
 def test_an_agent_has_the_name_and_capabilities_that_it_is_given() -> None:

@@ -76,6 +76,8 @@ def test_an_output_of_its_own_key_headers_and_route() -> None:
     out = Out("a", key="ä", headers=[("h", b"1"), ("n", Blob(b"2"))], to="late")
     assert call().output(out) == ("a", "ä".encode(), [("h", b"1"), ("n", b"2")], "late")
     assert call().output(Out("a", key=None, headers=())) == ("a", None, [], None)
+    null: Any = [("h", None)]  # Kafka's headers may be null
+    assert call().output(Out("a", headers=null)) == ("a", KEEP, null, None)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ def test_a_stage_of_something_that_is_no_agent_is_told(given: object, sentence: 
         ({"routes": {"late": "x"}}, r"route 'late' is 'x'; give Topic\('x', Model\)"),
         ({"routes": ["late"]}, "routes is of type list; give topics by name"),
         ({"dead_letters": Topic("dlq")}, "dead_letters is the topic 'dlq'; give the topic's name"),
+        ({"renamed_from": same}, "renamed_from is the agent 'same'; give the stage's old name"),
+        ({"renamed_from": 5}, "renamed_from is 5; give the stage's old name"),
         ({"config": {"retry_count": 1}}, r"config is of type dict; give StageConfig\(\.\.\.\)"),
         ({"timeout": 3}, r"there is no setting 'timeout'; did you mean timeout_seconds\? The set"),
         ({"on_errors": 3}, r"there is no setting 'on_errors'; did you mean on_error\?"),
@@ -79,3 +81,27 @@ def test_every_field_of_the_stage_configuration_is_a_setting() -> None:
 def test_a_sink_that_is_no_topic_is_told() -> None:
     with pytest.raises(PipelineError, match=r"^pipeline 'p': \.sink\(\) was given 5; give a topic"):
         UNTYPED.stage(same).sink(5)
+
+
+def test_a_sink_without_a_stage_is_told() -> None:
+    with pytest.raises(PipelineError, match="add a stage before"):
+        UNTYPED.sink("out")
+
+
+def test_a_second_sink_is_told() -> None:
+    with pytest.raises(PipelineError, match="stage 'same' writes to 'out' already"):
+        UNTYPED.stage(same).sink("out").sink("other")
+
+
+def test_only_the_closest_setting_is_suggested() -> None:
+    with pytest.raises(PipelineError, match=r"did you mean max_in_flight_records\?"):
+        UNTYPED.stage(same, max_in_flight_record=3)
+
+
+def test_a_stage_shows_the_description_of_its_agent() -> None:
+    @agent
+    def explained(text: str) -> str:
+        """Give it back."""
+        return text
+
+    assert UNTYPED.stage(explained).stages[0].description == "Give it back."

@@ -154,3 +154,119 @@ def test_a_second_parameter_with_a_default_is_given_only_if_it_is_a_context(
     function: Callable[..., Any], *, takes_context: bool
 ) -> None:
     assert inspect_signature(function).takes_context is takes_context
+
+
+def second_is_no_context(value: int, other: str) -> int:
+    raise NotImplementedError
+
+
+def three(value: int, context: Context, more: int) -> int:
+    raise NotImplementedError
+
+
+def none_at_all() -> int:
+    raise NotImplementedError
+
+
+def untyped(value: int) -> int:
+    raise NotImplementedError
+
+
+untyped.__annotations__.pop("value")
+
+
+def silent(value: int) -> int:
+    raise NotImplementedError
+
+
+silent.__annotations__.pop("return")
+
+
+def unknown(value: int) -> int:
+    raise NotImplementedError
+
+
+unknown.__annotations__["value"] = "NoSuchType"
+
+
+def mixed(value: int) -> Out[int] | int:
+    raise NotImplementedError
+
+
+class Doubles:
+    def __call__(self, value: int) -> int:
+        return 2 * value
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (5, "cannot be called"),
+        (Doubles, "give an instance"),
+        (second_is_no_context, "second parameter 'other' must be a Context"),
+        (three, "this one takes 3 parameters"),
+        (none_at_all, "this one takes 0 parameters"),
+        (untyped, "parameter 'value' has no type"),
+        (silent, "it has no return type"),
+        (unknown, "annotations cannot be resolved"),
+        (mixed, "return one or the other"),
+    ],
+)
+def test_what_cannot_be_an_agent_is_told(function: Any, told: str) -> None:
+    with pytest.raises(PipelineError, match=told):
+        inspect_signature(function)
+
+
+def test_types_that_are_given_stand_in_for_annotations() -> None:
+    assert inspect_signature(untyped, input_type=str).input_type is str
+    assert inspect_signature(silent, output_type=str).output_type is str
+
+
+def test_an_object_that_can_be_called_is_read_by_its_call() -> None:
+    signature = inspect_signature(Doubles())
+    assert (signature.input_type, signature.output_type) == (int, int)
+    assert not signature.takes_context
+
+
+def with_rest(value: int, *rest: int, **more: int) -> int:
+    raise NotImplementedError
+
+
+def with_context_and_rest(value: int, context: Context, *rest: int, more: int = 1) -> int:
+    raise NotImplementedError
+
+
+def test_what_can_be_left_out_is_no_context() -> None:
+    assert not inspect_signature(with_rest).takes_context
+    assert inspect_signature(with_context_and_rest).takes_context
+
+
+def plain(value: int) -> int | str | None:
+    raise NotImplementedError
+
+
+def returned_async_iterator(value: int) -> AsyncIterator[int]:
+    raise NotImplementedError
+
+
+def returned_coroutine(value: int) -> Coroutine[str, bytes, int]:
+    raise NotImplementedError
+
+
+def test_the_shape_of_a_function_that_is_neither_async_nor_a_generator() -> None:
+    assert inspect_signature(plain).shape is Shape.PLAIN
+    assert inspect_signature(returned_async_iterator).shape is Shape.ASYNC_ITERATOR
+    assert inspect_signature(returned_coroutine).shape is Shape.ASYNC
+    assert inspect_signature(returned_coroutine).output_type is int
+
+
+def test_outputs_of_several_types_keep_them_all() -> None:
+    assert inspect_signature(plain).output_type == (int | str | None)
+
+
+def outs(value: int) -> Out[int] | Out[str]:
+    raise NotImplementedError
+
+
+def test_several_kinds_of_out_are_no_mixture() -> None:
+    assert inspect_signature(outs).output_type == Out[int] | Out[str]
