@@ -14,7 +14,7 @@ import asyncio, time
 from streamapp.cli.signals import stop_on_signal
 
 async def main():
-    with stop_on_signal(lambda: print("asked", flush=True), saying="Stopping"):
+    with stop_on_signal(lambda: print("asked", flush=True), message="Stopping"):
         print("ready", flush=True)
         {blocking}
         await asyncio.Event().wait()
@@ -69,7 +69,7 @@ from streamapp.cli.signals import stop_on_signal
 
 async def main():
     stopped = asyncio.Event()
-    with stop_on_signal(stopped.set, saying="Stopping"):
+    with stop_on_signal(stopped.set, message="Stopping"):
         os.kill(os.getpid(), signal.SIGTERM)
         await stopped.wait()
 
