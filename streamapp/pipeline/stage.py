@@ -59,7 +59,7 @@ class StageConfig(BaseModel):
         pydantic.ValidationError: a value is out of its range.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     retry_count: int = Field(default=3, ge=0)
     timeout_seconds: float = Field(default=120.0, gt=0, allow_inf_nan=False)
@@ -112,7 +112,7 @@ class Stage(BaseModel):
         config: its settings.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage_id: Name
     stage_name: Name
