@@ -217,3 +217,26 @@ class Declared:
 def test_a_dataclass_is_written_as_pydantic_would(type_: type[Any]) -> None:
     value = type_()
     assert codec_for(type_).encode(value) == TypeAdapter(type_).dump_json(value)
+
+
+class Loose(BaseModel):
+    things: list  # type: ignore[type-arg]  # what it holds is left open
+
+
+class Dated(BaseModel):
+    text: str
+    at: datetime
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Loose(things=[datetime(2026, 1, 2, tzinfo=UTC)]),
+        Dated(text="a", at=datetime(2026, 1, 2, tzinfo=UTC)),
+    ],
+    ids=["a list of anything", "one field of several"],
+)
+def test_one_part_that_is_not_plain_is_enough_for_pydantic_to_write_it(value: BaseModel) -> None:
+    assert not is_fast(type(value))
+    ours, pydantics = both(value)
+    assert ours == pydantics

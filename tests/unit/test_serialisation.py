@@ -1,13 +1,16 @@
 """A value of another type than declared is refused, wherever the type has no class of its own."""
 
 import warnings
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
 
 import pytest
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from streamapp.serialisation import codec_for
+
+T = TypeVar("T")
 
 
 class Play(BaseModel):
@@ -79,3 +82,40 @@ def test_a_wrong_type_in_a_union_or_a_list_is_refused_and_not_written_with_a_war
         warnings.simplefilter("ignore")  # what is written with a warning is written
         with pytest.raises(ValueError, match="Expected"):
             codec.encode(value)
+
+
+@dataclass
+class Box(Generic[T]):
+    content: T
+
+
+@pytest.mark.parametrize(
+    ("type_", "class_"),
+    [
+        (Any, object),
+        (object, object),
+        (dict, dict),
+        (dict[str, Any], dict),
+        (list, list),
+        (Play, Play),
+        (int, int),
+        (Box, Box),
+        (Box[int], object),
+        (Line, object),
+        (Play | Stop, object),
+        (bytes, bytes),
+    ],
+    ids=str,
+)
+def test_the_class_that_a_value_must_have_is_known_where_there_is_one(
+    type_: Any, class_: type[Any]
+) -> None:
+    assert codec_for(type_).instance_of is class_
+
+
+def test_bytes_are_left_as_they_are_and_missing_ones_told() -> None:
+    codec = codec_for(bytes)
+    assert codec.encode(b"\xff") == codec.decode(b"\xff") == b"\xff"
+    missing: Any = None
+    with pytest.raises(ValueError, match="no bytes"):
+        codec.decode(missing)
