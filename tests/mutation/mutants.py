@@ -94,6 +94,8 @@ def _nodes(
         yield child, place, function
         if isinstance(child, (*_FUNCTIONS, ast.ClassDef)):
             inside = (*place, child.name)
+        if isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name):
+            inside = (*place, child.target.id) if function is None else place
         if isinstance(child, _FUNCTIONS) and function is None:
             first = min([child.lineno, *(line.lineno for line in child.decorator_list)])
             for default in [*child.args.defaults, *filter(None, child.args.kw_defaults)]:

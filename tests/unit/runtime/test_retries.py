@@ -1,6 +1,7 @@
 """Records that wait for their next attempt, in the time of the loop."""
 
 import asyncio
+import random
 
 import pytest
 
@@ -93,3 +94,23 @@ async def test_what_is_dropped_does_not_come_back_and_what_is_kept_does(waiting:
     await asyncio.sleep(5.0)
     assert waiting.back() == []
     assert not waiting.queue.due_by(float("inf"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_the_order_of_the_others_stays_when_some_are_hastened_or_dropped(
+    waiting: Waiting, seed: int
+) -> None:
+    rng = random.Random(seed)
+    seconds = {offset: rng.uniform(10.0, 100.0) for offset in range(60)}
+    works = {offset: waiting.work(offset) for offset in seconds}
+    for offset, wait in seconds.items():
+        waiting.queue.add(works[offset], wait)
+    hastened = rng.sample(range(60), 5)
+    for offset in hastened:
+        waiting.queue.hasten(works[offset])
+    await asyncio.sleep(1.0)
+    assert waiting.back() == hastened
+    waiting.queue.drop(lambda work: work.record.offset % 3 > 0)
+    await asyncio.sleep(100.0)
+    kept = [offset for offset in seconds if offset % 3 and offset not in hastened]
+    assert waiting.back() == sorted(kept, key=lambda offset: seconds[offset])
