@@ -71,29 +71,44 @@ class SimulatedBroker(MemoryBroker):
         world = self.world
         return topic.endswith(".dlq") and world.loop.time() < world.letters_refused_until
 
-    def for_process(self, line: Line, session_seconds: float) -> "ProcessBroker":
-        return ProcessBroker(self, line, session_seconds)
+    def for_process(
+        self, line: Line, session_seconds: float, *, may_stop_on_loss: bool
+    ) -> "ProcessBroker":
+        return ProcessBroker(self, line, session_seconds, may_stop_on_loss=may_stop_on_loss)
 
 
 class ProcessBroker:
-    """The broker as one process sees it."""
+    """The broker as one process sees it, from one start of its service to the end.
 
-    def __init__(self, broker: SimulatedBroker, line: Line, session_seconds: float) -> None:
+    Attributes:
+        line: the connections of the process.
+        may_stop_on_loss: whether a stage of it may stop because it has lost its position.
+    """
+
+    def __init__(
+        self,
+        broker: SimulatedBroker,
+        line: Line,
+        session_seconds: float,
+        *,
+        may_stop_on_loss: bool,
+    ) -> None:
+        self.line = line
+        self.may_stop_on_loss = may_stop_on_loss
         self._broker = broker
-        self._line = line
         self._session_seconds = session_seconds
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> SimulatedConsumer:
         config = replace(config, session_timeout_seconds=self._session_seconds)
-        return SimulatedConsumer(self._broker, config, listener, self._line)
+        return SimulatedConsumer(self._broker, config, listener, self)
 
     def producer(self, config: ProducerConfig) -> SimulatedProducer:
         inner = MemoryBroker.producer(self._broker, config)
-        return SimulatedProducer(self._broker, inner, self._line)
+        return SimulatedProducer(self._broker, inner, self)
 
     def admin(self) -> "SimulatedAdmin":
         return SimulatedAdmin(
-            self._broker._topics, self._broker._groups, self._broker.network, self._line
+            self._broker._topics, self._broker._groups, self._broker.network, self.line
         )
 
 

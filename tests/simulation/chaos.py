@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MAX_ALIVE = 4
 _OUTAGE_SECONDS = 6.0
+_ALL = 0.3
 
 
 class Chaos:
@@ -44,6 +45,8 @@ class Chaos:
             self._delete_records()
         elif fault is Fault.LETTERS_REFUSED:
             run.world.letters_refused_until = run.loop.time() + rng.uniform(0.5, 8.0)
+        elif fault is Fault.COMMITS_REFUSED:
+            run.world.commits_refused_until = run.loop.time() + rng.uniform(2.0, 15.0)
         elif not alive:
             return
         elif fault is Fault.REBALANCE:
@@ -73,6 +76,8 @@ class Chaos:
         name = TopicPartition(SOURCE, rng.randrange(run.scenario.partitions))
         log = run.broker.log(name)
         before = rng.randint(log.start_offset, log.end_offset)
+        if rng.random() < _ALL:
+            before = log.end_offset
         log.delete_before(before)
         run.checker.deleted(name, before)
 

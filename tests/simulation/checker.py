@@ -6,7 +6,7 @@ runtime nothing and shares no code with it.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING
 from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.brokers.memory.group import Membership
 from streamapp.brokers.protocols import CommittedOffset
-from streamapp.policies.policy import ErrorPolicy
-from streamapp.record import Record, TopicPartition
+from streamapp.record import Headers, Record, TopicPartition
+from tests.simulation.finished import Finished
+from tests.simulation.flushes import Flushes
 from tests.simulation.holdings import Holdings
+from tests.simulation.letters import Letters, without_facts
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.metadata import finished_ahead
-from tests.simulation.outcomes import Outcomes, Part, Way, text
+from tests.simulation.outcomes import Outcomes, Part, Way
+from tests.simulation.positions import Positions
 from tests.simulation.scenario import Fault
+from tests.simulation.stops import Stops
 from tests.simulation.workload import SOURCE, Agents
 
 if TYPE_CHECKING:
@@ -33,6 +38,7 @@ class Origin:
     """The record that an output comes from, and its place among that record's outputs.
 
     Attributes:
+        out_key, headers: of the output.
         way: the stages that it went through, and the value that each was given.
     """
 
@@ -40,6 +46,8 @@ class Origin:
     partition: TopicPartition
     offset: int
     key: bytes | None
+    out_key: bytes | None
+    headers: Headers
     place: int
     way: Way
 
@@ -53,9 +61,15 @@ class Checker:
         checks: how often each rule was looked at.
         outcomes: what has to be written, and what is.
         holdings: what members hold.
+        finished: what members know to be finished.
+        flushes: what producers send.
+        positions: what retention has taken before it was read.
+        stops: how long drains and stops take.
     """
 
-    def __init__(self, agents: Agents, on_complaint: Callable[[str], None]) -> None:
+    def __init__(
+        self, agents: Agents, loop: VirtualLoop, on_complaint: Callable[[str], None]
+    ) -> None:
         self.complaints: list[str] = []
         self.on_complaint = on_complaint
         self.checks: Counter[str] = Counter()
@@ -76,8 +90,24 @@ class Checker:
         self._deliveries: Counter[tuple[str, TopicPartition, int]] = Counter()
         self._latest: dict[tuple[object, ...], tuple[int, int]] = {}
         self._lost: set[tuple[str, bytes]] = set()
-        self._given_up: set[tuple[int, str]] = set()
         self._starts: Counter[TopicPartition] = Counter()
+        self._letters = Letters(agents, self._of_key, self.complain, self.checks)
+        self.positions = Positions(self._starts.__getitem__, self.complain, self.checks)
+        self.stops = Stops(agents.scenario, loop, self.complain, self.checks)
+        self.finished = Finished(self.parts, self._starts.__getitem__, self.complain, self.checks)
+        self.flushes = Flushes(
+            agents.scenario,
+            self.parts,
+            loop,
+            origins_of=lambda topic, value: self._origins.get((topic, value), ()),
+            ended_empty_at=agents.ended_empty_at,
+            finished=self.finished,
+            busy=self.stops.busy,
+            complain=self.complain,
+            checks=self.checks,
+        )
+        agents.on_attempt = self.finished.attempted
+        agents.on_change = self.stops.busy
 
     def complain(self, about: str) -> None:
         self.complaints.append(about)
@@ -133,6 +163,18 @@ class Checker:
         self.checks["in flight"] += 1
         self.holdings.delivered(self._by_group[consumer.group], consumer, partition, records)
 
+    def requested(
+        self, consumer: "SimulatedConsumer", partitions: Collection[TopicPartition]
+    ) -> None:
+        """A member asks for more records of these partitions."""
+        self.checks["asks for more"] += 1
+        self.holdings.requested(self._by_group[consumer.group], consumer, partitions)
+
+    def stops_on_loss(self, group: str) -> bool:
+        """Whether a stage is declared to stop when it has lost its position."""
+        stages = self._agents.scenario.stages
+        return stages[self._by_group[group].first].stops_on_loss
+
     def unfinished(self, ends: Mapping[TopicPartition, int]) -> list[str]:
         """What is not at its end yet: records without an end, commits before their log's end."""
         found = []
@@ -140,7 +182,8 @@ class Checker:
             for partition, end in ends.items():
                 if partition.topic != part.source:
                     continue
-                at = self._commits.get((part.group, partition), 0)
+                # What retention has emptied is at its end without a commit.
+                at = self._commits.get((part.group, partition), self._starts[partition])
                 if at != end:
                     found.append(f"{part.group}: {partition} is at {at} of {end}")
         return found
@@ -169,9 +212,22 @@ class Checker:
 
     def _expect(self, part: Part, partition: TopicPartition, record: Record) -> None:
         """Note what may come of a record that was put in."""
-        for place, (topic, leaf, way) in enumerate(self.outcomes.leaves(part, record)):
-            origin = Origin(part, partition, record.offset, record.key, place, way)
-            self._origins[topic, leaf].append(origin)
+        for place, leaf in enumerate(self.outcomes.leaves(part, record)):
+            origin = Origin(
+                part,
+                partition,
+                record.offset,
+                record.key,
+                leaf.key,
+                leaf.headers,
+                place,
+                leaf.way,
+            )
+            self._origins[leaf.topic, leaf.value].append(origin)
+
+    def _of_key(self, key: bytes | None) -> int:
+        """How many records have this key."""
+        return sum(record.key == key for records in self._inputs.values() for record in records)
 
     def _check_output(self, target: TopicPartition, record: Record) -> None:
         place = (target.topic, record.value or b"")
@@ -181,76 +237,27 @@ class Checker:
             return
         count = self.outcomes.written[place] = self.outcomes.written.get(place, 0) + 1
         self.checks["output"] += 1
-        if record.key not in {origin.key for origin in origins}:
-            self.complain(f"{_told(target, record)} has the key {record.key!r}")
-        delivered = sum(self._deliveries[o.part.group, o.partition, o.offset] for o in origins)
+        headers = without_facts(record.headers)
+        if (record.key, headers) not in [(o.out_key, o.headers) for o in origins]:
+            self.complain(f"{_told(target, record)} has the key {record.key!r} and {headers}")
+        delivered = sum(map(self._times_delivered, origins))
         if count > delivered:
             self.complain(f"{_told(target, record)} is there {count} times of {delivered}")
         if target.topic.endswith(".dlq"):
-            self._check_letter(target, record, origins)
-        elif count == 1:
+            self._letters.check(_told(target, record), record, origins)
+        elif count == 1 and len({origin.partition for origin in origins}) == 1:
             self._check_order(target, record, origins[0])
 
-    def _check_letter(
-        self, target: TopicPartition, record: Record, origins: Sequence[Origin]
-    ) -> None:
-        self.checks["letter"] += 1
-        headers = dict(record.headers)
-        named = (
-            headers.get("streamapp.error.topic"),
-            headers.get("streamapp.error.partition"),
-            headers.get("streamapp.error.offset"),
-        )
-        places = [
-            tuple(str(part).encode() for part in (*origin.partition, origin.offset))
-            for origin in origins
-        ]
-        if named not in places:
-            self.complain(f"{_told(target, record)} names {named} as its source")
-        if headers.get("streamapp.error.reason") == b"backlog":
-            self._check_backlog(target, record, origins[0].part, headers)
-        value = text(record.value)
-        if value is None:
-            return
-        stage = int(headers["streamapp.error.stage"].decode().removeprefix("s"))
-        place = (stage, value)
-        allowed = self._agents.plan(*place).may_fail or place in self._agents.tainted
-        last_word = self._agents.scenario.stages[stage].last_word
-        if not allowed or (
-            last_word is not ErrorPolicy.DEAD_LETTER and place not in self._given_up
-        ):
-            self.complain(f"{_told(target, record)} is no dead letter")
-
-    def _check_backlog(
-        self,
-        target: TopicPartition,
-        record: Record,
-        part: Part,
-        headers: Mapping[str, bytes],
-    ) -> None:
-        """A record may be given up because of others of its key, if the stage says so."""
-        head = self._agents.scenario.stages[part.first]
-        self._agents.fired[Fault.BACKLOG] += 1
-        later = [r for records in self._inputs.values() for r in records if r.key == record.key]
-        if (
-            head.ordering != "key"
-            or head.stops_on_backlog
-            or len(later) <= head.max_key_backlog_records
-        ):
-            self.complain(f"{_told(target, record)} was given up because of others")
-        if (value := text(record.value)) is not None:
-            stage = int(headers["streamapp.error.stage"].decode().removeprefix("s"))
-            self._agents.tainted.add((stage, value))
-            self._given_up.add((stage, value))
+    def _times_delivered(self, origin: Origin) -> int:
+        return self._deliveries[origin.part.group, origin.partition, origin.offset]
 
     def _check_order(self, target: TopicPartition, record: Record, origin: Origin) -> None:
         """First occurrences of a key's outputs stand in the order of their inputs."""
         ordering = origin.part.ordering
         if ordering == "unordered" or (ordering == "key" and origin.key is None):
             return
-        if ordering == "partition" and origin.key is None:
-            return  # outputs without a key go to partitions in turn
-        lane = (target, origin.part.group, origin.partition, origin.key)
+        key = origin.key if ordering == "key" else None
+        lane = (target, origin.part.group, origin.partition, key)
         here = (origin.offset, origin.place)
         before = self._latest.get(lane, here)
         self.checks["order"] += 1
@@ -272,6 +279,8 @@ class Checker:
             return True
         if origin.offset < self._starts[origin.partition]:
             return True
+        if origin.out_key is None and self._times_delivered(origin) > 1:
+            return True  # each time it goes to a partition of its own
         if agents.scenario.stages[origin.part.first].gives_keys_up:
             return True
         return any(agents.plan(*step).may_fail or step in agents.tainted for step in origin.way)

@@ -12,13 +12,13 @@ from streamapp.brokers.protocols import (
     FetchedRecords,
     RebalanceListener,
 )
-from streamapp.errors import BrokerError, CommitRefusedError
+from streamapp.errors import BrokerError, CommitRefusedError, OffsetOutOfRangeError
 from streamapp.record import TopicPartition
 from tests.simulation.network import Line, Wire
 from tests.simulation.scenario import Fault
 
 if TYPE_CHECKING:
-    from tests.simulation.broker import SimulatedBroker
+    from tests.simulation.broker import ProcessBroker, SimulatedBroker
 
 
 _LATE_SECONDS = 1.0
@@ -122,6 +122,9 @@ class Listener:
             late = world.dice.strikes(Fault.ASSIGNMENT_LATE)
             longest = _LATE_SECONDS if late else world.latency_seconds
             await asyncio.sleep(world.dice.seconds(longest))
+            broker.checker.finished.assigned(self._consumer, ordered, world.loop.time())
+            broker.checker.stops.joined(self._consumer)
+        began = broker.world.loop.time()
         try:
             await callback(ordered)
         except Exception as error:
@@ -129,7 +132,8 @@ class Listener:
             broker.checker.complain(f"a rebalance callback raised {error!r}")
             raise
         if what == "revoked":
-            broker.checker.holdings.revoked(self._consumer)
+            self._consumer.gave_back()
+            broker.checker.stops.drained(self._consumer.process, began)
 
 
 class SimulatedConsumer:
@@ -140,8 +144,10 @@ class SimulatedConsumer:
         broker: "SimulatedBroker",
         config: ConsumerConfig,
         listener: RebalanceListener,
-        line: Line,
+        life: "ProcessBroker",
     ) -> None:
+        line = life.line
+        self.life = life
         self.broker = broker
         self.group = config.group
         self.process = line.process
@@ -166,7 +172,18 @@ class SimulatedConsumer:
 
     async def stop(self) -> None:
         await self._inner.stop()
+        self.gave_back()
+
+    def gave_back(self) -> None:
+        """Nothing of what it had is in its hands any more."""
         self.broker.checker.holdings.revoked(self)
+        self.broker.checker.finished.revoked(self)
+        self.broker.checker.stops.joined(self)
+
+    @property
+    def stops_on_loss(self) -> bool:
+        """Whether its stage is to stop when it has lost its position."""
+        return self.broker.checker.stops_on_loss(self.group)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return SortedPartitions(self._inner.assignment())
@@ -178,15 +195,21 @@ class SimulatedConsumer:
         max_records: int,
         timeout_seconds: float,
     ) -> Mapping[TopicPartition, FetchedRecords]:
+        if partitions:
+            self.broker.checker.requested(self, partitions)
         if partitions and self.line.world.dice.strikes(Fault.FETCH_FAILED):
             raise BrokerError("the fetch failed")
         if partitions:
             await self.line.pass_over()
         if partitions and self.line.world.dice.strikes(Fault.FETCH_LATE):
             await asyncio.sleep(self.line.world.dice.seconds(_LATE_SECONDS))
-        fetched = await self._inner.fetch(
-            partitions, max_records=max_records, timeout_seconds=timeout_seconds
-        )
+        try:
+            fetched = await self._inner.fetch(
+                partitions, max_records=max_records, timeout_seconds=timeout_seconds
+            )
+        except OffsetOutOfRangeError as error:
+            self.broker.checker.positions.lost(self, error.offsets)
+            raise
         if self.line.is_cut:
             raise BrokerError("this process is gone")
         for partition, records in fetched.items():
@@ -195,7 +218,9 @@ class SimulatedConsumer:
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         # As on Kafka, nobody asks whether the partitions are this member's; the checker does.
-        dice = self.line.world.dice
+        dice, checker = self.line.world.dice, self.broker.checker
+        checker.finished.committing(self.process, self.group, offsets)
+        checker.stops.committing(self)
         ending = dice.one_of(
             Fault.COMMIT_FAILED, Fault.COMMIT_LIED, Fault.COMMIT_REFUSED, Fault.COMMIT_SILENT
         )
@@ -203,7 +228,15 @@ class SimulatedConsumer:
         # Who asks is fixed now: the request carries the member's id and generation.
         membership = self._inner._membership
         self._wire.send(self._store, membership, dict(offsets), ending, answer)
-        await answer
+        well = False
+        try:
+            await answer
+            well = True
+        finally:
+            checker.stops.committed(self, well=well)
+
+    def __str__(self) -> str:
+        return f"{self.process} in {self.group}"
 
     def committed(self, partition: TopicPartition) -> CommittedOffset | None:
         return self._inner.committed(partition)
@@ -213,6 +246,7 @@ class SimulatedConsumer:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._inner.seek(partition, offset)
+        self.broker.checker.positions.sought(self, partition, offset)
         self.broker.checker.holdings.sought(self, partition, offset)
 
     async def beginning_offsets(
@@ -242,7 +276,7 @@ class SimulatedConsumer:
         """What the coordinator does with a commit when it arrives."""
         world = self.line.world
         error: BrokerError | None = None
-        if ending is Fault.COMMIT_FAILED:
+        if ending is Fault.COMMIT_FAILED or world.loop.time() < world.commits_refused_until:
             error = BrokerError("the commit failed")
         elif ending is Fault.COMMIT_REFUSED:
             error = CommitRefusedError("the group rebalances")

@@ -10,6 +10,7 @@ from tests.simulation.scenario import Fault, Scenario
 from tests.simulation.workload import SOURCE
 
 _NULL_KEYS = 0.05
+_HEADERS = 0.8
 
 
 async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock) -> None:
@@ -27,11 +28,13 @@ async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock)
             partition = rng.randrange(scenario.partitions)
             if key is not None:
                 partition = hash_of(key) % scenario.partitions
-            value = b'"%d"' % number
+            # Blanks behind it are not part of the text: only what keeps the bytes keeps them.
+            value = b'"%d"' % number + b" " * rng.choice((0, 0, 10, 60))
+            headers = (("id", b"%d" % number), ("of", b"feed")) if rng.random() < _HEADERS else ()
             if rng.random() < broken:
                 value = b"broken %d" % number
                 broker.world.dice.note(Fault.UNDECODABLE)
-            entry: Entry = (int(clock.time() * 1000), key, value, ())
+            entry: Entry = (int(clock.time() * 1000), key, value, headers)
             broker.put(TopicPartition(SOURCE, partition), [entry])
         del numbers[:size]
         pause = span * size / scenario.records

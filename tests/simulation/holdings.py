@@ -1,6 +1,6 @@
 """What each member holds, and that it is no more than it may."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,8 @@ from tests.simulation.outcomes import Outcomes, Part
 if TYPE_CHECKING:
     from tests.simulation.consumer import SimulatedConsumer
 
-_HELD_BEHIND = 9
-"""Bounds of records in flight that may be delivered from the first unfinished record on."""
+_HELD_BEHIND = 8
+"""Bounds of records in flight, as many offsets of which a stage keeps behind unfinished ones."""
 
 
 @dataclass(slots=True)
@@ -53,13 +53,31 @@ class Holdings:
             holding.delivered.append(record.offset)
             holding.open[record.offset] = record
         in_flight = 0
-        for name, held in holdings.items():
+        for held in holdings.values():
             self._forget_finished(part, held)
             in_flight += len(held.open)
-            if len(held.delivered) > _HELD_BEHIND * part.bound:
-                self._complain(f"{part.group}: {len(held.delivered)} offsets held of {name}")
         if in_flight > part.bound and self._is_exact:
             self._complain(f"{part.group}: {in_flight} records in flight, over {part.bound}")
+
+    def requested(
+        self, part: Part, consumer: "SimulatedConsumer", partitions: Collection[TopicPartition]
+    ) -> None:
+        """A member asks for more: it must not have enough."""
+        holdings = self._held.get(consumer, {})
+        value_bytes = 0
+        for held in holdings.values():
+            self._forget_finished(part, held)
+            value_bytes += sum(len(record.value or b"") for record in held.open.values())
+        if value_bytes >= part.bytes_bound and self._is_exact:
+            self._complain(
+                f"{part.group}: asks for more with {value_bytes} bytes in flight, and"
+                f" {part.bytes_bound} are enough"
+            )
+        share = _HELD_BEHIND * part.bound // (len(consumer.assignment()) if self._is_exact else 1)
+        for name in partitions:
+            kept = len(holdings[name].delivered) if name in holdings else 0
+            if kept >= max(1, share):
+                self._complain(f"{part.group}: asks for more with {kept} offsets held of {name}")
 
     def sought(self, consumer: "SimulatedConsumer", partition: TopicPartition, offset: int) -> None:
         """A member asks for records again from here."""

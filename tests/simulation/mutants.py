@@ -2,10 +2,12 @@
 
 A mutant is a context manager that changes one behaviour of a production class. `FIRST` are the
 bugs that the simulator was built for; `SECOND` were chosen when it was finished, by reading the
-runtime for what it might miss.
+runtime for what it might miss; `THIRD` break sentences of the promise that it had not checked.
+
+Each changes one named place. When that is not there any more, it says so: move it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -29,19 +31,8 @@ from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.ready import ReadyQueue
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.work import Work
-
-Mutant = Callable[[], AbstractContextManager[None]]
-
-
-@contextmanager
-def replaced(owner: object, name: str, replacement: Any) -> Iterator[None]:
-    """Let an attribute of a class or module be another one in the block."""
-    original = vars(owner)[name]
-    setattr(owner, name, replacement)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
+from tests.simulation.broken_promises import THIRD
+from tests.simulation.planting import Mutant, replaced
 
 
 def commit_before_acknowledgement() -> AbstractContextManager[None]:
@@ -346,4 +337,4 @@ SECOND: Mapping[str, Mutant] = {
     )
 }
 
-MUTANTS: Mapping[str, Mutant] = {**FIRST, **SECOND}
+MUTANTS: Mapping[str, Mutant] = {**FIRST, **SECOND, **THIRD}

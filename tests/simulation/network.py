@@ -23,6 +23,7 @@ class World:
         latency_seconds: longest ordinary way.
         down_until: the broker answers nobody before that.
         letters_refused_until: dead-letter topics take nothing before that.
+        commits_refused_until: the coordinator stores no commit before that.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class World:
         self.latency_seconds = latency_seconds
         self.down_until = 0.0
         self.letters_refused_until = 0.0
+        self.commits_refused_until = 0.0
 
     @property
     def is_down(self) -> bool:

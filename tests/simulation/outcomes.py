@@ -1,18 +1,44 @@
 """What has to come of each record, and whether it stands in the logs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from streamapp.policies.policy import ErrorPolicy
-from streamapp.record import Record
+from streamapp.record import Headers, Record
 from tests.simulation.workload import SINK, SOURCE, Agents
 
 Way: TypeAlias = tuple[tuple[int, str], ...]
 """The stages that a value went through, each with the value that it was given."""
 
-Leaf: TypeAlias = tuple[str, bytes, Way]
-"""An output: its topic, its value, and its way."""
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """An output that may come of a record: where it goes, what it holds, and its way there."""
+
+    topic: str
+    value: bytes
+    key: bytes | None
+    headers: Headers
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a stage is given.
+
+    Attributes:
+        stage: its number.
+        value: as its agent sees it.
+        content: as it is written when the stage hands it on unchanged, or gives it up.
+        key, headers: those of its outputs, if the agent gives no others.
+    """
+
+    stage: int
+    value: str
+    content: bytes
+    key: bytes | None
+    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +49,7 @@ class Part:
         group, source: its consumer group, and the topic that it reads.
         first, last: the stages that it runs.
         output: the topic that the last of them writes to.
-        bound: records that it may have in flight.
+        bound, bytes_bound: records that it may have in flight, and bytes of their values.
         ordering: which records wait for one another.
     """
 
@@ -33,6 +59,7 @@ class Part:
     last: int
     output: str
     bound: int
+    bytes_bound: int
     ordering: str
 
 
@@ -51,58 +78,80 @@ class Outcomes:
 
     def is_finished(self, part: Part, record: Record) -> bool:
         """Whether all that has to come of a record is in the logs."""
-        value = text(record.value)
-        if value is not None:
-            return self._has_ended(part, part.first, value)
+        given = _input(part, record)
+        if given is not None:
+            return self._has_ended(part, given)
         last_word = self._agents.scenario.stages[part.first].last_word
         letter = (letters(part.first), record.value or b"") in self.written
         return letter or last_word is ErrorPolicy.DROP
 
     def leaves(self, part: Part, record: Record) -> Iterator[Leaf]:
         """All that may come of a record, in the order in which it leaves."""
-        value = text(record.value)
-        if value is None:
-            yield letters(part.first), record.value or b"", ()
+        given = _input(part, record)
+        if given is None:
+            content = record.value or b""
+            yield Leaf(letters(part.first), content, record.key, tuple(record.headers), ())
         else:
-            yield from self._leaves(part, part.first, value, ())
+            yield from self._leaves(part, given, ())
 
-    def _has_ended(self, part: Part, stage: int, value: str) -> bool:
-        agents = self._agents
+    def _has_ended(self, part: Part, given: Input) -> bool:
+        agents, stage, value = self._agents, given.stage, given.value
         plan = agents.plan(stage, value)
         tainted = (stage, value) in agents.tainted
         if not plan.must_fail:
             if plan.outputs:
-                through = all(self._is_out(part, stage, output) for output in plan.outputs)
+                through = all(self._is_out(part, one) for one in self._outputs(given))
             else:
                 through = agents.returned[stage, value] > 0
             if through or not (plan.may_fail or tainted):
                 return through
         draw = agents.scenario.stages[stage]
-        if (letters(stage), as_bytes(value)) in self.written:
+        if (letters(stage), given.content) in self.written:
             return True
         if draw.last_word is ErrorPolicy.SKIP:
-            return self._is_out(part, stage, value)
+            return self._is_out(part, _handed_on(part, given))
         if draw.last_word is ErrorPolicy.DROP:
             return agents.failed[stage, value] > 0 or (tainted and agents.started[stage, value] > 0)
         return False
 
-    def _is_out(self, part: Part, stage: int, value: str) -> bool:
-        if stage == part.last:
-            return (part.output, as_bytes(value)) in self.written
-        return self._has_ended(part, stage + 1, value)
+    def _is_out(self, part: Part, output: Input) -> bool:
+        if output.stage > part.last:
+            return (part.output, output.content) in self.written
+        return self._has_ended(part, output)
 
-    def _leaves(self, part: Part, stage: int, value: str, way: Way) -> Iterator[Leaf]:
-        plan = self._agents.plan(stage, value)
-        passed_on = [*plan.outputs]
-        if self._agents.scenario.stages[stage].last_word is ErrorPolicy.SKIP:
-            passed_on.append(value)
-        way = (*way, (stage, value))
+    def _leaves(self, part: Part, given: Input, way: Way) -> Iterator[Leaf]:
+        passed_on = list(self._outputs(given))
+        if self._agents.scenario.stages[given.stage].last_word is ErrorPolicy.SKIP:
+            passed_on.append(_handed_on(part, given))
+        way = (*way, (given.stage, given.value))
         for output in passed_on:
-            if stage == part.last:
-                yield part.output, as_bytes(output), way
+            if output.stage > part.last:
+                yield Leaf(part.output, output.content, output.key, output.headers, way)
             else:
-                yield from self._leaves(part, stage + 1, output, way)
-        yield letters(stage), as_bytes(value), way
+                yield from self._leaves(part, output, way)
+        yield Leaf(letters(given.stage), given.content, given.key, given.headers, way)
+
+    def _outputs(self, given: Input) -> Iterator[Input]:
+        agents, stage = self._agents, given.stage
+        key = None if agents.scenario.stages[stage].is_keyless else given.key
+        for output in agents.plan(stage, given.value).outputs:
+            headers = tuple(agents.headers_of(stage, output, given.headers))
+            yield Input(stage + 1, output, as_bytes(output), key, headers)
+
+
+def _input(part: Part, record: Record) -> Input | None:
+    """What the first stage is given; `None` for bytes that do not decode."""
+    value = text(record.value)
+    if value is None:
+        return None
+    content = record.value or b""
+    return Input(part.first, value, content, record.key, tuple(record.headers))
+
+
+def _handed_on(part: Part, given: Input) -> Input:
+    """What follows the policy `skip`: a record as it was read, or a value between fused stages."""
+    content = given.content if part.first == part.last else as_bytes(given.value)
+    return replace(given, stage=given.stage + 1, content=content)
 
 
 def letters(stage: int) -> str:
@@ -117,7 +166,8 @@ def as_bytes(value: str) -> bytes:
 
 def text(value: bytes | None) -> str | None:
     """The value of a record; `None` for bytes that do not decode."""
-    if value is None or not value.startswith(b'"') or not value.endswith(b'"'):
+    value = (value or b"").rstrip(b" ")
+    if not value.startswith(b'"') or not value.endswith(b'"'):
         return None
     return value[1:-1].decode()
 
@@ -134,5 +184,6 @@ def _parts(agents: Agents) -> Iterator[Part]:
             last=last,
             output=SINK if last == len(stages) - 1 else f"sim.s{last}",
             bound=stages[head].max_in_flight_records,
+            bytes_bound=stages[head].max_in_flight_bytes,
             ordering=stages[head].ordering,
         )

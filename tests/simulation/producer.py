@@ -9,11 +9,11 @@ from streamapp.brokers.memory.producer import MemoryProducer
 from streamapp.brokers.protocols import BatchBuilder
 from streamapp.errors import BrokerError
 from streamapp.record import TopicPartition
-from tests.simulation.network import Line, Wire
+from tests.simulation.network import Wire
 from tests.simulation.scenario import Fault
 
 if TYPE_CHECKING:
-    from tests.simulation.broker import SimulatedBroker
+    from tests.simulation.broker import ProcessBroker, SimulatedBroker
 
 _LATE_SECONDS = 4.0
 _ENDINGS = (
@@ -32,7 +32,12 @@ class SimulatedProducer:
     in the sequence and are refused, unless none was written before.
     """
 
-    def __init__(self, broker: "SimulatedBroker", inner: MemoryProducer, line: Line) -> None:
+    def __init__(
+        self, broker: "SimulatedBroker", inner: MemoryProducer, life: "ProcessBroker"
+    ) -> None:
+        line = life.line
+        self.life = life
+        self.process = line.process
         self._broker = broker
         self._inner = inner
         self._line = line
@@ -47,6 +52,7 @@ class SimulatedProducer:
             raise BrokerError("no producer id for now")
         await self._inner.start()
         self._running = True
+        self._broker.checker.flushes.started(self)
 
     async def stop(self) -> None:
         """Close; what is on the wire arrives all the same."""
@@ -60,12 +66,14 @@ class SimulatedProducer:
         if not self._running:
             raise BrokerError("this producer is not running")
         if dice.strikes(Fault.SEND_REFUSED):
+            self._broker.checker.flushes.refused(self, topic)
             raise BrokerError("no room for this batch")
         assert isinstance(batch, MemoryBatch)
         batch.close()
         target = TopicPartition(topic, partition)
         ending = dice.one_of(*_ENDINGS)
         acknowledgement: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._broker.checker.flushes.sent(self, target, batch, acknowledgement)
         self._broker.trace(f"send {topic}[{partition}] {batch.record_count()}")
         delay = dice.seconds(_LATE_SECONDS) if ending is Fault.BATCH_LATE else 0.0
         self._wires[target].send(self._arrive, batch, target, ending, acknowledgement, delay=delay)

@@ -28,6 +28,7 @@ class Fault(StrEnum):
     SEND_REFUSED = "send refused"
     PRODUCER_REFUSED = "producer refused"
     LETTERS_REFUSED = "letters refused"  # dead-letter topics take nothing for a while
+    COMMITS_REFUSED = "commits refused"  # the coordinator stores nothing for a while
     # Committing and reading
     COMMIT_FAILED = "commit failed"
     COMMIT_LIED = "commit lied"  # stored, and reported as failed
@@ -62,6 +63,7 @@ EVENTS = (
     Fault.OUTAGE,
     Fault.RETENTION,
     Fault.LETTERS_REFUSED,
+    Fault.COMMITS_REFUSED,
 )
 """Faults that happen at drawn times; the others happen with a drawn probability."""
 
@@ -125,9 +127,13 @@ class StageDraw:
         is_async: whether its agent is.
         is_blocking: whether its agent, which is not async, runs in a thread.
         fused: whether it runs in the segment of the stage before.
-        ordering, concurrency, timeout_seconds, max_in_flight_records: settings of the stage.
-        action, retries, then: its error policy.
+        ordering, concurrency, timeout_seconds, max_in_flight_records, max_in_flight_bytes:
+            settings of the stage.
+        action, retries, then, backoff_seconds: its error policy, and the longest wait of a retry.
         fan_out: most outputs of one value.
+        is_keyless: whether its outputs have no key.
+        gives_headers: whether its outputs have headers of their own.
+        stops_on_loss: whether it stops when records were deleted that it had not read.
         max_key_backlog_records: records that may wait behind one that fails.
         stops_on_backlog: whether it stops when there are as many.
     """
@@ -140,10 +146,15 @@ class StageDraw:
     concurrency: int
     timeout_seconds: float
     max_in_flight_records: int
+    max_in_flight_bytes: int
     action: ErrorPolicy
     retries: int
     then: ErrorPolicy
+    backoff_seconds: float
     fan_out: int
+    is_keyless: bool
+    gives_headers: bool
+    stops_on_loss: bool
     max_key_backlog_records: int
     stops_on_backlog: bool
 
@@ -151,6 +162,11 @@ class StageDraw:
     def gives_keys_up(self) -> bool:
         """Whether good records can become dead letters because of others of their key."""
         return self.max_key_backlog_records < NO_BACKLOG and not self.stops_on_backlog
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether its outputs differ from their input in more than the value."""
+        return self.is_keyless or self.gives_headers
 
     @property
     def last_word(self) -> ErrorPolicy:
@@ -179,6 +195,8 @@ class Scenario:
         session_seconds: after which an unheard member is evicted.
         after_seconds: how long requests go on failing when nothing else happens any more.
         until_end: whether the rest is done by a last worker that ends by itself.
+        waits_long: whether no wait between two tries is shorter than half of the longest.
+        stops_in_outage: whether all workers are told to stop while the broker is away.
     """
 
     seed: int
@@ -197,17 +215,22 @@ class Scenario:
     session_seconds: float
     after_seconds: float
     until_end: bool
+    stops_in_outage: bool
+    waits_long: bool
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing happens that can hold a drain up."""
+        happening = {*self.rates, *self.shares, *(fault for _, fault in self.events)}
+        return happening <= CLEAN and not self.stops_in_outage
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing happens after which a record may be repeated."""
-        happening = {*self.rates, *self.shares, *(fault for _, fault in self.events)}
         # What a policy's `stop` holds back is delivered again, with what was finished behind it.
         stops = any(stage.last_word is ErrorPolicy.STOP for stage in self.stages)
         return (
-            happening <= CLEAN
-            and not stops
-            and self.config.revoke_drain_seconds > LONGEST_DRAIN_SECONDS
+            self.is_calm and not stops and self.config.revoke_drain_seconds > LONGEST_DRAIN_SECONDS
         )
 
 
@@ -216,8 +239,9 @@ def draw(seed: int) -> Scenario:
     rng = random.Random(f"scenario {seed}")
     # Not everything at once: with some faults left out, the others come to their effects.
     wanted = [fault for fault in Fault if rng.random() < rng.choice((0.15, 0.4, 0.7))]
-    clean = rng.random() < 0.15
-    if clean:
+    calm = rng.random() < 0.2
+    clean = calm and rng.random() < 0.6
+    if calm:
         wanted = [fault for fault in wanted if fault in CLEAN]
     seconds = rng.uniform(4.0, 20.0)
     rates = {
@@ -259,6 +283,8 @@ def draw(seed: int) -> Scenario:
         session_seconds=rng.choice((3.0, 6.0)),
         after_seconds=rng.choice((0.0, 0.0, 10.0)),
         until_end=rng.random() < 0.2,
+        stops_in_outage=not calm and rng.random() < 0.1,
+        waits_long=rng.random() < 0.5,
     )
 
 
@@ -286,10 +312,15 @@ def _stage(rng: random.Random, wanted: Collection[Fault], *, fused: bool) -> Sta
         concurrency=rng.choice((1, 2, 4, 16)),
         timeout_seconds=rng.choice((1.0, 3.0)),
         max_in_flight_records=rng.choice((2, 8, 32, 256)),
+        max_in_flight_bytes=rng.choice((40, 200, 1 << 20, 1 << 20)),
         action=rng.choice((ErrorPolicy.RETRY, ErrorPolicy.RETRY, *ends)),
         retries=rng.randint(1, 3),
         then=rng.choice(ends),
+        backoff_seconds=rng.choice((1.0, 1.0, 1.0, 15.0)),
         fan_out=rng.choice((1, 1, 3)),
+        is_keyless=rng.random() < 0.15,
+        gives_headers=rng.random() < 0.3,
+        stops_on_loss=rng.random() < 0.3,
         max_key_backlog_records=rng.choice((1, 1, 2, 4)) if backlog else NO_BACKLOG,
         stops_on_backlog=rng.random() < 0.3 and not hopeless,
     )

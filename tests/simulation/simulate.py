@@ -25,14 +25,11 @@ from tests.simulation.scenario import Fault, Scenario, draw
 from tests.simulation.worker import Worker
 from tests.simulation.workload import Agents, topology_of
 
-QUIET_SECONDS = 120.0
+QUIET_SECONDS = 240.0
 """Without faults something has to be finished within so long, until everything is."""
 
 WIRE_SECONDS = 10.0
 """Longest way of a batch, and more."""
-
-STOP_SECONDS = 60.0
-"""Within so long a worker that was told to stop has to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +90,17 @@ class Run:
         self.clock = VirtualClock(loop)
         self.broker = SimulatedBroker(self.world, self.clock, self.trace)
         self.agents = Agents(scenario, loop)
-        self.checker = Checker(self.agents, self._on_complaint)
+        self.checker = Checker(self.agents, loop, self._on_complaint)
         self.broker.checker = self.checker
-        self.topology: Topology = topology_of(self.agents)
+        self.may_stop_on_loss = True
         self.workers: list[Worker] = []
         self.is_ending = False
         self._violated = asyncio.Event()
+
+    @property
+    def topology(self) -> Topology:
+        """The pipeline, as it is declared now."""
+        return topology_of(self.agents, may_stop_on_loss=self.may_stop_on_loss)
 
     async def play(self) -> None:
         """From the first worker to the last commit, or to the first complaint."""
@@ -135,6 +137,8 @@ class Run:
         await Chaos(self).run()
         await writing
         await asyncio.sleep(scenario.after_seconds)
+        if scenario.stops_in_outage:
+            await self._stop_in_an_outage()
         self._end_faults()
         if scenario.until_end:
             await self._stop_all()
@@ -183,11 +187,22 @@ class Run:
         """From now on nothing new goes wrong."""
         self.trace("quiet")
         self.dice.quiet = True
-        self.world.letters_refused_until = self.world.down_until = 0.0
+        self.world.letters_refused_until = self.world.commits_refused_until = 0.0
+        self.world.down_until = 0.0
         for worker in self.workers:
             worker.heal()
         if not self.alive():
             self.start_worker()
+
+    async def _stop_in_an_outage(self) -> None:
+        """Everything has to end while nobody answers."""
+        self.trace("fault: outage for as long as it takes")
+        for worker in self.workers:
+            worker.heal()
+        # What is on its way comes when the outage is over.
+        self.world.down_until = self.loop.time() + self.checker.stops.longest_seconds + 1.0
+        await self._stop_all()
+        self.is_ending = False
 
     async def _wait_for_the_end(self) -> None:
         """Everything has to be finished and committed."""
@@ -230,7 +245,8 @@ class Run:
         for worker in self.workers:
             if worker.is_crashed or worker.task is None:
                 continue
-            _, late = await asyncio.wait({worker.task}, timeout=STOP_SECONDS)
+            longest = self.checker.stops.longest_seconds
+            _, late = await asyncio.wait({worker.task}, timeout=longest)
             if late:
                 self.checker.complain(f"{worker.name} does not end")
 

@@ -9,12 +9,14 @@ import pytest
 from streamapp.policies.policy import ErrorPolicy
 from tests.simulation.batch import first_found
 from tests.simulation.mutants import FIRST, MUTANTS, SECOND
+from tests.simulation.planting import DoesNotFitError, replaced
 from tests.simulation.scenario import LONGEST_DRAIN_SECONDS, Fault, Scenario, draw
 from tests.simulation.test_seeds import ROOT
 
 MOST_SEEDS = 400
 """Of those in which the bug can matter at all."""
 
+GIVING_BACK = {Fault.LEAVE, Fault.JOIN, Fault.REBALANCE}
 LOST_BATCHES = {Fault.BATCH_LOST, Fault.BATCH_LIED, Fault.BATCH_VANISHED, Fault.SEND_REFUSED}
 
 
@@ -42,6 +44,37 @@ def fails_commits_at_the_end(scenario: Scenario) -> bool:
     return scenario.rates.get(Fault.COMMIT_FAILED, 0.0) > 0.2 and scenario.after_seconds > 0
 
 
+def retries_for_long(scenario: Scenario) -> bool:
+    heads = [stage for stage in scenario.stages if not stage.fused]
+    return (
+        scenario.is_calm
+        and not scenario.is_clean
+        and Fault.TRANSIENT in scenario.shares
+        and any(s.action is ErrorPolicy.RETRY and s.backoff_seconds > 1 for s in heads)
+        and bool({fault for _, fault in scenario.events} & GIVING_BACK)
+    )
+
+
+def shares_a_producer(scenario: Scenario) -> bool:
+    segments = sum(not stage.fused for stage in scenario.stages)
+    return segments > 1 and bool(LOST_BATCHES & scenario.rates.keys())
+
+
+def loses_positions(scenario: Scenario) -> bool:
+    happening = {fault for _, fault in scenario.events}
+    return Fault.RETENTION in happening and scenario.stages[0].stops_on_loss
+
+
+def refuses_commits(scenario: Scenario) -> bool:
+    happening = {fault for _, fault in scenario.events}
+    return Fault.COMMITS_REFUSED in happening and scenario.config.commit_deadline_seconds < 10
+
+
+def holds_offsets(scenario: Scenario) -> bool:
+    small = any(stage.max_in_flight_records < 8 and stage.is_async for stage in scenario.stages)
+    return small and scenario.partitions > 1 and Fault.SLOW in scenario.shares
+
+
 NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "drain_forgets_a_lane": lambda scenario: scenario.is_clean,
     "drain_is_not_told_of_what_is_dropped": stops_and_drains_long,
@@ -49,6 +82,11 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "replay_takes_what_belongs_to_an_assignment": replays_and_rebalances,
     "failed_commit_taken_for_good": fails_commits_at_the_end,
     "failures_of_one_value_count_for_the_next": retries_fused_stages,
+    "offsets_are_held_without_bound": holds_offsets,
+    "drain_waits_for_a_retry": retries_for_long,
+    "producer_replaced_by_each_stage": shares_a_producer,
+    "lost_position_never_stops": loses_positions,
+    "commits_that_fail_never_end_an_assignment": refuses_commits,
     "outputs_of_a_replay_are_kept": lambda scenario: bool(LOST_BATCHES & scenario.rates.keys()),
 }
 """Seeds on which a bug can matter; the others would only take time."""
@@ -60,14 +98,23 @@ def seeds_for(name: str) -> list[int]:
     return list(islice(fitting, MOST_SEEDS))
 
 
+def test_a_bug_whose_place_is_gone_is_not_planted() -> None:
+    planting = replaced(Scenario, "gone", 1)
+    with pytest.raises(DoesNotFitError, match="Scenario has no gone"), planting:
+        pass
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_bug_is_found(name: str) -> None:
-    with MUTANTS[name]():
-        found = first_found(seeds_for(name))
+    try:
+        with MUTANTS[name]():
+            found = first_found(seeds_for(name))
+    except DoesNotFitError as error:
+        pytest.fail(f"{name} cannot be planted: {error}; plant it where that is done now")
     assert found is not None, f"{name} is not found on {MOST_SEEDS} seeds"
     seed, complaint = found
     # By a broken promise, and not because the mutant does not fit the code any more.
-    assert not re.search(r"(Attribute|Type|Name|Key|Index)Error", complaint), complaint
+    assert not re.search(r"(Attribute|Type|Name|Key|Index)Error", complaint), f"{name}: {complaint}"
     assert first_found([seed]) is None, "without the bug this seed is well"
 
 

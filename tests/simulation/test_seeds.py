@@ -42,6 +42,17 @@ def test_every_fault_happens(batch: Batch, fault: Fault) -> None:
         ("end", 10_000),
         ("once", 500),
         ("alone", 5000),
+        ("done once", 10_000),
+        ("not forgotten", 200),
+        ("drain", 200),
+        ("stop", 50),
+        ("commits given up", 10),
+        ("replaced", 100),
+        ("replay waits", 5),
+        ("keyless", 100),
+        ("passed over", 20),
+        ("times of a letter", 200),
+        ("asks for more", 5000),
     ],
 )
 def test_every_rule_is_looked_at(batch: Batch, rule: str, least: int) -> None:

@@ -4,16 +4,29 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from streamapp.errors import BrokerError, DrainTimeoutError, StageStoppedError
+from streamapp.errors import (
+    BrokerError,
+    DrainTimeoutError,
+    OffsetOutOfRangeError,
+    StageStoppedError,
+)
 from streamapp.service import Service
 from tests.simulation.loop import process_context
 from tests.simulation.network import Line
 from tests.simulation.scenario import Fault
 
 if TYPE_CHECKING:
+    from tests.simulation.broker import ProcessBroker
     from tests.simulation.simulate import Run
 
 RESTART_SECONDS = 1.0
+
+
+class LongWaits(random.Random):
+    """Jitter from the upper half only, so that waits have a least length."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return super().uniform((a + b) / 2, b)
 
 
 class Worker:
@@ -24,6 +37,8 @@ class Worker:
         task: the supervised service.
         is_wanted: whether it is to run.
         is_crashed: whether it ended without a word.
+        is_cleared: whether the run is over.
+        freezes: how often it was frozen.
     """
 
     def __init__(self, run: "Run", name: str, *, until_end: bool) -> None:
@@ -31,9 +46,13 @@ class Worker:
         self.task: asyncio.Task[None] | None = None
         self.is_wanted = True
         self.is_crashed = False
+        self.is_cleared = False
+        self.freezes = 0
         self._run = run
         self.line = Line(run.world, name)
         self._service: Service | None = None
+        self._life: ProcessBroker | None = None
+        self._told_at: float | None = None
         self._starts = 0
         self._until_end = until_end
 
@@ -47,6 +66,8 @@ class Worker:
         """SIGTERM: drain and end."""
         self._run.trace(f"stop {self.name}")
         self.is_wanted = False
+        self._told_at = self._run.loop.time()
+        self._run.checker.stops.told_to_stop(self)
         if self._service is not None:
             process_context(self.name).run(self._service.stop)
 
@@ -56,11 +77,13 @@ class Worker:
         self.is_wanted = False
         self.is_crashed = True
         self.line.is_cut = True
+        self._compare_counts()
         self._run.loop.freeze(self.name)
 
     def freeze(self) -> None:
         """SIGSTOP; attempts that it interrupts may take too long."""
         self._run.trace(f"freeze {self.name}")
+        self.freezes += 1
         self._run.agents.tainted.update(self._run.agents.running(self.name))
         self._run.loop.freeze(self.name)
 
@@ -77,6 +100,7 @@ class Worker:
 
     def clear_away(self) -> None:
         """After the run: let it end, without effect."""
+        self.is_cleared = True
         self.line.is_cut = True
         self.is_wanted = False
         self._run.loop.thaw(self.name)
@@ -85,12 +109,16 @@ class Worker:
         run = self._run
         while self.is_wanted:
             self._starts += 1
+            waits = LongWaits if run.scenario.waits_long else random.Random
+            self._life = run.broker.for_process(
+                self.line, run.scenario.session_seconds, may_stop_on_loss=run.may_stop_on_loss
+            )
             self._service = Service(
-                run.broker.for_process(self.line, run.scenario.session_seconds),
+                self._life,
                 [run.topology],
                 config=run.scenario.config,
                 clock=run.clock,
-                rng=random.Random(f"{self.name} {self._starts} {run.scenario.seed}"),
+                rng=waits(f"{self.name} {self._starts} {run.scenario.seed}"),
             )
             try:
                 await self._service.run(until_end=self._until_end)
@@ -98,6 +126,7 @@ class Worker:
                 self._failed(error)
             else:
                 self._ended()
+            self._compare_counts()
             if self.is_wanted:
                 await asyncio.sleep(RESTART_SECONDS)
 
@@ -105,6 +134,11 @@ class Worker:
         """A service may end with the broker's errors and a policy's word, and no others."""
         run = self._run
         run.trace(f"ended with {type(error).__name__}")
+        if isinstance(error, OffsetOutOfRangeError):
+            may_stop = self._life is not None and self._life.may_stop_on_loss
+            if not may_stop or not run.scenario.stages[0].stops_on_loss:
+                run.checker.complain(f"{self.name} stopped, and was to go on: {error}")
+            run.may_stop_on_loss = False  # whoever is called then lets it go on
         stubborn = bool({Fault.STUBBORN, Fault.SLOW_THREAD} & run.scenario.shares.keys())
         if isinstance(error, (BrokerError, StageStoppedError)):
             return
@@ -114,7 +148,19 @@ class Worker:
     def _ended(self) -> None:
         """A service ends by itself only when it was told to, or at the end."""
         self._run.trace("ended")
+        if self._told_at is not None and not self._until_end:
+            self._run.checker.stops.drained(self.name, self._told_at)
         if self._until_end:
             self.is_wanted = False
         elif self.is_wanted and not self.line.is_cut:
             self._run.checker.complain(f"{self.name} ended, and nobody had told it to")
+
+    def _compare_counts(self) -> None:
+        """What a service counts as passed over is what was."""
+        if self._service is None or self._life is None or self.is_cleared:
+            return
+        for metrics in self._service.metrics:
+            self._run.checker.positions.ended(
+                self._life, f"sim.{metrics.stage}", metrics.passed_over_offsets
+            )
+        self._service = None

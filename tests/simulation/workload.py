@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -18,18 +18,19 @@ from typing import Any
 from streamapp.errors import DecodeError, Permanent, Transient
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.context import Context
+from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.pipeline import Pipeline, StageSettings
 from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import ErrorPolicy, Policy, dead_letter
+from streamapp.record import Headers
 from streamapp.topics.topic import Topic
-from tests.simulation.loop import PROCESS, VirtualLoop
+from tests.simulation.loop import EPOCH_SECONDS, PROCESS, VirtualLoop
 from tests.simulation.scenario import Fault, Scenario, StageDraw
 
 SOURCE = "sim.source"
 SINK = "sim.sink"
 
-_BACKOFF = Backoff(base_seconds=0.05, max_seconds=1.0)
 _ENDLESS = 1_000_000
 _FOREVER_SECONDS = 1e9
 
@@ -74,6 +75,10 @@ class Agents:
         complaints: promises to agents that were broken.
         fired: faults of agents that happened.
         overlaps_checked: attempts that had to be alone with their key.
+        failed_at: when attempts failed, by stage and value, in seconds since the epoch.
+        ended_empty_at: when an attempt of a process ended that leaves nothing, by its segment.
+        on_attempt: called with the process, the stage and the context of each attempt.
+        on_change: called with the process whenever an attempt starts or ends.
     """
 
     def __init__(self, scenario: Scenario, loop: VirtualLoop) -> None:
@@ -85,12 +90,17 @@ class Agents:
         self.fired: Counter[Fault] = Counter()
         self.started: Counter[tuple[int, str]] = Counter()
         self.overlaps_checked = 0
+        self.failed_at: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
+        self.ended_empty_at: dict[tuple[str, int], float] = {}
+        self.on_attempt: Callable[[str, int, Context], None] = lambda *_: None
+        self.on_change: Callable[[str], None] = lambda _: None
         self._loop = loop
         self._rng = random.Random(f"threads {scenario.seed}")
         self._running: dict[tuple[Any, ...], list[Plan]] = {}
         self._threads: defaultdict[str, deque[tuple[float, str]]] = defaultdict(
             lambda: deque(maxlen=_MOST_THREADS)
         )
+        self._long_threads: set[str] = set()
         self._attempts: dict[str, dict[tuple[int, str], int]] = {}
         self.plan = cache(self._plan)
         loop.thread_seconds = self._thread_seconds
@@ -111,6 +121,8 @@ class Agents:
             self.fired[Fault.SLOW_THREAD] += 1
             self.tainted.update((index, value) for index in range(len(self.scenario.stages)))
             seconds = self._rng.uniform(1.0, 6.0)
+        if seconds > _WAITED_FOR_SECONDS:
+            self._long_threads.add(value)
         self._threads[PROCESS.get()].append((self._loop.time() + seconds, value))
         return seconds
 
@@ -157,12 +169,17 @@ class Agents:
     def _attempt(self, index: int, value: str, context: Context, plan: Plan) -> Iterator[None]:
         """Note the attempt, and that it has its key for itself."""
         process = PROCESS.get()
-        head = self._head(index)
+        head = self.head(index)
+        if not self.scenario.stages[index].is_blocking:  # the others ended long ago in fact
+            self.on_attempt(process, index, context)
+        self.on_change(process)
         lane = self._lane(head, context)
         beside = self._running.setdefault((process, head, *lane), []) if lane else []
         if lane:
             self.overlaps_checked += 1
-            if beside and not any(p.lingers > _WAITED_FOR_SECONDS for p in (*beside, plan)):
+            lingers = max(p.lingers for p in (*beside, plan))
+            is_waited_for = lingers <= _WAITED_FOR_SECONDS and value not in self._long_threads
+            if beside and is_waited_for:
                 self.complaints.append(
                     f"two attempts at once on {lane} in {process}, one of them on {value}"
                 )
@@ -174,14 +191,20 @@ class Agents:
             yield
         except BaseException:  # cancelled is failed: by a timeout, most often
             self.failed[index, value] += 1
+            self.failed_at[index, value].append(EPOCH_SECONDS + self._loop.time())
+            if self.scenario.stages[index].last_word is ErrorPolicy.DROP:
+                self.ended_empty_at[process, head] = self._loop.time()
             raise
         else:
             self.returned[index, value] += 1
+            if not plan.outputs:
+                self.ended_empty_at[process, head] = self._loop.time()
         finally:
+            self.on_change(process)
             own[index, value] -= 1
             beside.remove(plan)
 
-    def _head(self, index: int) -> int:
+    def head(self, index: int) -> int:
         """First stage of the segment: its settings say which records wait for one another."""
         while self.scenario.stages[index].fused:
             index -= 1
@@ -262,48 +285,79 @@ class Agents:
             await self._wait(index, value, plan)
             return plan.outputs
 
+    def headers_of(self, index: int, output: str, given: Headers) -> Headers:
+        """Headers of an output of a stage whose input has the given ones."""
+        if not self.scenario.stages[index].gives_headers:
+            return given
+        return (("by", b"s%d" % index), ("of", output.encode()))
+
+    def _given(self, index: int, output: str) -> Any:
+        """An output as the agent gives it."""
+        draw = self.scenario.stages[index]
+        if not draw.rewrites:
+            return output
+        key = None if draw.is_keyless else KEEP
+        headers = self.headers_of(index, output, ()) if draw.gives_headers else KEEP
+        return Out(output, key=key, headers=headers)
+
     def _made(self, function: Any, index: int) -> Any:
-        return agent(blocking=self.scenario.stages[index].is_blocking)(function)
+        draw = self.scenario.stages[index]
+        if draw.rewrites:
+            given = function.__annotations__["return"]
+            function.__annotations__["return"] = _OUTS[given]
+        return agent(blocking=draw.is_blocking)(function)
 
     def _plain(self, index: int) -> Any:
         def plain(value: str, context: Context) -> str | None:
-            return next(iter(self._sync(index, value, context)), None)
+            return next(self._all_given(index, self._sync(index, value, context)), None)
 
         return self._made(plain, index)
 
     def _list(self, index: int) -> Any:
         def listed(value: str, context: Context) -> list[str]:
-            return list(self._sync(index, value, context))
+            return list(self._all_given(index, self._sync(index, value, context)))
 
         return self._made(listed, index)
 
     def _iterator(self, index: int) -> Any:
         def iterated(value: str, context: Context) -> Iterator[str]:
-            yield from self._sync(index, value, context)
+            yield from self._all_given(index, self._sync(index, value, context))
 
         return self._made(iterated, index)
 
     def _async_plain(self, index: int) -> Any:
         async def plain(value: str, context: Context) -> str | None:
-            return next(iter(await self._async(index, value, context)), None)
+            return next(self._all_given(index, await self._async(index, value, context)), None)
 
-        return agent(plain)
+        return self._made(plain, index)
 
     def _async_list(self, index: int) -> Any:
         async def listed(value: str, context: Context) -> list[str]:
-            return list(await self._async(index, value, context))
+            return list(self._all_given(index, await self._async(index, value, context)))
 
-        return agent(listed)
+        return self._made(listed, index)
 
     def _async_iterator(self, index: int) -> Any:
         async def iterated(value: str, context: Context) -> AsyncIterator[str]:
-            for output in await self._async(index, value, context):
+            for output in self._all_given(index, await self._async(index, value, context)):
                 yield output
 
-        return agent(iterated)
+        return self._made(iterated, index)
+
+    def _all_given(self, index: int, outputs: tuple[str, ...]) -> Iterator[Any]:
+        return (self._given(index, output) for output in outputs)
 
 
-def topology_of(agents: Agents) -> Topology:
+_OUTS = {
+    str | None: Out[str] | None,
+    list[str]: list[Out[str]],
+    Iterator[str]: Iterator[Out[str]],
+    AsyncIterator[str]: AsyncIterator[Out[str]],
+}
+"""What an agent is said to give, with keys or headers of its own."""
+
+
+def topology_of(agents: Agents, *, may_stop_on_loss: bool) -> Topology:
     """The pipeline of a scenario, built as a user's is."""
     pipeline: Pipeline[str, str] = Pipeline("sim", source=Topic(SOURCE, str))
     for i, draw in enumerate(agents.scenario.stages):
@@ -312,21 +366,23 @@ def topology_of(agents: Agents) -> Topology:
             name=f"s{i}",
             on_error=_policy(draw),
             fused=draw.fused,
-            **_settings(draw),
+            **_settings(draw, may_stop_on_loss=may_stop_on_loss),
         )
     return build(pipeline.sink(SINK))
 
 
 def _policy(draw: StageDraw) -> Policy:
     retries = draw.retries if draw.action is ErrorPolicy.RETRY else 0
-    policy = Policy(draw.action, retries, _BACKOFF, draw.then)
+    longest = draw.backoff_seconds
+    backoff = Backoff(base_seconds=min(longest, 0.05 * longest**2), max_seconds=longest)
+    policy = Policy(draw.action, retries, backoff, draw.then)
     if draw.last_word is ErrorPolicy.STOP:
         # Nothing would ever get past such a record.
         policy = policy.on({DecodeError: dead_letter()})
     return policy
 
 
-def _settings(draw: StageDraw) -> StageSettings:
+def _settings(draw: StageDraw, *, may_stop_on_loss: bool) -> StageSettings:
     if draw.fused:  # it has the others from the stage that it is fused to
         return {"timeout_seconds": draw.timeout_seconds}
     return {
@@ -334,7 +390,8 @@ def _settings(draw: StageDraw) -> StageSettings:
         "concurrency": draw.concurrency,
         "ordering": draw.ordering,
         "max_in_flight_records": draw.max_in_flight_records,
+        "max_in_flight_bytes": draw.max_in_flight_bytes,
         "max_key_backlog_records": draw.max_key_backlog_records,
         "on_key_backlog": "stop" if draw.stops_on_backlog else "dead_letter",
-        "on_lost_position": "earliest",
+        "on_lost_position": "stop" if draw.stops_on_loss and may_stop_on_loss else "earliest",
     }

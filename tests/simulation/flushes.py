@@ -1,0 +1,206 @@
+"""What the producers of a worker send, seen from outside: flushes, failures, replacements."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from streamapp.brokers.memory.batch import MemoryBatch
+from streamapp.policies.policy import ErrorPolicy
+from streamapp.record import TopicPartition
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.outcomes import Part, letters
+from tests.simulation.scenario import Scenario
+
+if TYPE_CHECKING:
+    from tests.simulation.finished import Finished
+    from tests.simulation.producer import SimulatedProducer
+
+_TICK_SECONDS = 0.01
+_SHORTEST_WAITS = (0.25, 0.5, 1.0, 2.0, 4.0, 5.0)
+"""Before the second replay after another, the third, and so on: a half of the longest."""
+
+_TURNS = 3
+"""Flushes after which outputs without a key must have gone to more than one partition."""
+
+
+@dataclass(slots=True, eq=False)
+class Flush:
+    """Batches of one segment that were sent in one turn of the loop.
+
+    Attributes:
+        part: the segment.
+        turn: of the loop.
+        sent_at: when.
+        left: batches that are not acknowledged.
+        values: what is in them, by topic.
+    """
+
+    part: Part
+    turn: int
+    sent_at: float
+    left: int = 0
+    values: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was seen of one producer.
+
+    Attributes:
+        is_lost: whether a batch failed or was given up.
+        open: flushes that are not acknowledged.
+    """
+
+    is_lost: bool = False
+    open: list[Flush] = field(default_factory=list)
+
+
+class Flushes:
+    """Follows the producers of all workers.
+
+    Args:
+        scenario: says which outputs have no key, and the deadline of a batch.
+        parts: the segments.
+        loop: time.
+        origins_of: the records that a value in a topic can come from, by segment and place.
+        ended_empty_at: when attempts ended that leave nothing, by process and first stage.
+        finished: told what is acknowledged.
+        busy: called with the process when something is sent or acknowledged.
+        complain: called when something does not hold.
+        checks: how often each rule was looked at.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        parts: Collection[Part],
+        loop: VirtualLoop,
+        *,
+        origins_of: Callable[[str, bytes], Collection[Any]],
+        ended_empty_at: dict[tuple[str, int], float],
+        finished: "Finished",
+        busy: Callable[[str], None],
+        complain: Callable[[str], None],
+        checks: Counter[str],
+    ) -> None:
+        self._scenario = scenario
+        self._loop = loop
+        self._origins_of = origins_of
+        self._ended_empty_at = ended_empty_at
+        self._finished = finished
+        self._busy = busy
+        self._complain = complain
+        self._checks = checks
+        self._seen: defaultdict[object, Seen] = defaultdict(Seen)
+        self._latest: dict[object, SimulatedProducer] = {}
+        self._losses: defaultdict[tuple[object, str], list[float]] = defaultdict(list)
+        self._keyless: defaultdict[tuple[object, str], tuple[set[int], set[int]]] = defaultdict(
+            lambda: (set(), set())
+        )
+        self._part_of = {part.output: part for part in parts} | {
+            letters(stage): part for part in parts for stage in range(part.first, part.last + 1)
+        }
+        self._keyless_topics = {part.output for part in parts if self._is_keyless(part)}
+
+    def started(self, producer: "SimulatedProducer") -> None:
+        """A worker has a new producer: the one before must have failed."""
+        life = producer.life
+        previous = self._latest.get(life)
+        self._latest[life] = producer
+        if previous is not None:
+            self._checks["replaced"] += 1
+            self._expire(previous)
+            if not self._seen[previous].is_lost:
+                self._complain(f"{producer.process} replaced a producer that had not failed")
+
+    def sent(
+        self,
+        producer: "SimulatedProducer",
+        target: TopicPartition,
+        batch: MemoryBatch,
+        acknowledgement: Any,
+    ) -> None:
+        """A batch is on its way."""
+        part = self._part_of[target.topic]
+        seen, turn = self._seen[producer], self._loop.turns
+        flush = next((f for f in seen.open if f.turn == turn and f.part is part), None)
+        if flush is None:
+            flush = Flush(part, turn, self._loop.time())
+            seen.open.append(flush)
+        flush.left += 1
+        self._busy(producer.process)
+        flush.values += [(target.topic, value or b"") for _, _, value, _ in batch.entries]
+        if target.topic in self._keyless_topics:
+            self._note_keyless(producer, target)
+        acknowledgement.add_done_callback(partial(self._answered, producer, flush))
+
+    def refused(self, producer: "SimulatedProducer", topic: str) -> None:
+        """A batch was not taken over by the client."""
+        self._lose(producer, self._part_of[topic])
+
+    def _answered(self, producer: "SimulatedProducer", flush: Flush, answer: Any) -> None:
+        seen = self._seen[producer]
+        if answer.cancelled():
+            return
+        self._busy(producer.process)
+        if answer.exception() is not None:
+            self._lose(producer, flush.part)
+            return
+        self._losses.pop((producer.life, flush.part.group), None)
+        self._expire(producer)
+        flush.left -= 1
+        if flush.left == 0 and not seen.is_lost:
+            seen.open.remove(flush)
+            self._acknowledge(producer.process, flush)
+
+    def _acknowledge(self, process: str, flush: Flush) -> None:
+        for topic, value in flush.values:
+            origins = self._origins_of(topic, value)
+            if len(origins) == 1:  # else it can be that of another record
+                (origin,) = origins
+                self._finished.acknowledged(
+                    process,
+                    origin.part.group,
+                    origin.partition,
+                    origin.offset,
+                    sent_at=flush.sent_at,
+                )
+
+    def _expire(self, producer: "SimulatedProducer") -> None:
+        """A batch that was not acknowledged in time has failed."""
+        deadline = self._scenario.config.delivery_timeout_seconds - _TICK_SECONDS
+        for flush in self._seen[producer].open:
+            if self._loop.time() - flush.sent_at >= deadline:
+                self._lose(producer, flush.part)
+
+    def _lose(self, producer: "SimulatedProducer", part: Part) -> None:
+        seen = self._seen[producer]
+        if seen.is_lost:
+            return
+        seen.is_lost = True
+        losses = self._losses[producer.life, part.group]
+        emptied_at = self._ended_empty_at.get((producer.process, part.first), -1.0)
+        if losses and emptied_at >= losses[-1]:
+            losses.clear()  # something that leaves nothing was finished in between
+        losses.append(self._loop.time())
+        if self._scenario.waits_long and len(losses) > 2:
+            self._checks["replay waits"] += 1
+            shortest = sum(_SHORTEST_WAITS[: len(losses) - 2])
+            if losses[-1] - losses[0] < shortest - _TICK_SECONDS:
+                self._complain(f"{part.group}: replays at {losses}, sooner each time than promised")
+
+    def _note_keyless(self, producer: "SimulatedProducer", target: TopicPartition) -> None:
+        """Outputs without a key go to the next partition with each flush."""
+        turns, partitions = self._keyless[producer.life, target.topic]
+        turns.add(self._loop.turns)
+        partitions.add(target.partition)
+        if len(turns) >= _TURNS and self._scenario.partitions > 1:
+            self._checks["keyless"] += 1
+            if len(partitions) == 1:
+                self._complain(f"{len(turns)} flushes without keys all went to {target}")
+
+    def _is_keyless(self, part: Part) -> bool:
+        stages = self._scenario.stages[part.first : part.last + 1]
+        return stages[-1].is_keyless and all(s.last_word is not ErrorPolicy.SKIP for s in stages)

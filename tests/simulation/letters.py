@@ -1,0 +1,113 @@
+"""Dead letters: of records that may fail, with their places and the times of their failures."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from streamapp.policies.policy import ErrorPolicy
+from streamapp.record import Headers, Record
+from tests.simulation.outcomes import Part, text
+from tests.simulation.scenario import Fault
+from tests.simulation.workload import Agents
+
+if TYPE_CHECKING:
+    from tests.simulation.checker import Origin
+
+PREFIX = "streamapp.error."
+_TICK_SECONDS = 0.002
+"""Times in headers are whole milliseconds."""
+
+
+class Letters:
+    """Checks each dead letter.
+
+    Args:
+        agents: tell what may fail, and when it has failed.
+        waiting_for: how many records have this key.
+        complain: called when something does not hold.
+        checks: how often each rule was looked at.
+
+    Attributes:
+        given_up: stages and values that became dead letters because of others of their key.
+    """
+
+    def __init__(
+        self,
+        agents: Agents,
+        waiting_for: Callable[[bytes | None], int],
+        complain: Callable[[str], None],
+        checks: Counter[str],
+    ) -> None:
+        self.given_up: set[tuple[int, str]] = set()
+        self._agents = agents
+        self._waiting_for = waiting_for
+        self._complain = complain
+        self._checks = checks
+
+    def check(self, told: str, record: Record, origins: Sequence["Origin"]) -> None:
+        """A dead letter was written."""
+        self._checks["letter"] += 1
+        facts = facts_of(record.headers)
+        named = (facts["topic"], facts["partition"], facts["offset"])
+        if named not in [tuple(map(str, (*o.partition, o.offset))) for o in origins]:
+            self._complain(f"{told} names {named} as its source")
+        if facts["reason"] == "backlog":
+            self._check_backlog(told, record, origins[0].part, facts)
+        value = text(record.value)
+        self._check_times(told, value, facts)
+        if value is None:
+            return
+        stage = int(facts["stage"].removeprefix("s"))
+        place = (stage, value)
+        allowed = self._agents.plan(*place).may_fail or place in self._agents.tainted
+        last_word = self._agents.scenario.stages[stage].last_word
+        if not allowed or (last_word is not ErrorPolicy.DEAD_LETTER and place not in self.given_up):
+            self._complain(f"{told} is no dead letter")
+
+    def _check_times(self, told: str, value: str | None, facts: Mapping[str, str]) -> None:
+        """From the first failed attempt to the last: as many as it says have failed."""
+        first, last = int(facts["first_failure"]) / 1000, int(facts["last_failure"]) / 1000
+        if first > last:
+            self._complain(f"{told} failed first at {first} and last at {last}")
+        if value is None:
+            return
+        place = (int(facts["stage"].removeprefix("s")), value)
+        late = {Fault.SLOW_THREAD, Fault.STUBBORN, Fault.BURN} & self._agents.scenario.shares.keys()
+        if late or place in self._agents.tainted or facts["reason"] == "backlog":
+            return  # it is told of the failure later than it happens
+        self._checks["times of a letter"] += 1
+        times = self._agents.failed_at[place]
+        within = [t for t in times if first - _TICK_SECONDS <= t <= last + _TICK_SECONDS]
+        if len(within) < int(facts["attempts"]) or abs(within[0] - first) > _TICK_SECONDS:
+            self._complain(
+                f"{told} says that {facts['attempts']} attempts failed from {first} to {last}, and"
+                f" they failed at {times}"
+            )
+
+    def _check_backlog(
+        self, told: str, record: Record, part: Part, facts: Mapping[str, str]
+    ) -> None:
+        """A record may be given up because of others of its key, if the stage says so."""
+        head = self._agents.scenario.stages[part.first]
+        self._agents.fired[Fault.BACKLOG] += 1
+        if (
+            head.ordering != "key"
+            or head.stops_on_backlog
+            or self._waiting_for(record.key) <= head.max_key_backlog_records
+        ):
+            self._complain(f"{told} was given up because of others")
+        if (value := text(record.value)) is not None:
+            stage = int(facts["stage"].removeprefix("s"))
+            self._agents.tainted.add((stage, value))
+            self.given_up.add((stage, value))
+
+
+def facts_of(headers: Headers) -> Mapping[str, str]:
+    """What a dead letter says about its failure, by the last word of each header's name."""
+    own = [(name, content) for name, content in headers if name.startswith(PREFIX)]
+    return {name.removeprefix(PREFIX): content.decode() for name, content in own}
+
+
+def without_facts(headers: Headers) -> Headers:
+    """The headers of what failed."""
+    return tuple((name, content) for name, content in headers if not name.startswith(PREFIX))
