@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from streamapp.policies.policy import ErrorPolicy
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.scenario import Fault, Scenario
+from tests.simulation.scenario import NO_BACKLOG, Fault, Scenario
 
 if TYPE_CHECKING:
     from tests.simulation.consumer import SimulatedConsumer
@@ -49,7 +49,8 @@ class Stops:
         self._told: set[str] = set()
         # They end by themselves, and do not join anew when they are about to.
         self._may_end = any(
-            stage.last_word is ErrorPolicy.STOP or stage.stops_on_backlog
+            stage.last_word is ErrorPolicy.STOP
+            or (stage.stops_on_backlog and stage.max_key_backlog_records < NO_BACKLOG)
             for stage in scenario.stages
         )
         self._busy_at: dict[str, float] = {}
@@ -67,9 +68,13 @@ class Stops:
         """An attempt begins or ends, or a batch is sent or acknowledged."""
         self._busy_at[process] = self._loop.time()
 
-    def drained(self, process: str, since: float) -> None:
-        """A drain is over that has begun then: it must not have waited for nothing."""
-        if not self._scenario.is_calm:
+    def drained(self, process: str, since: float, *, to_end: bool = False) -> None:
+        """A drain is over that has begun then: it must not have waited for nothing.
+
+        One on a rebalance may wait for an attempt that is due in time, and be cut short by a stop.
+        """
+        is_cut_short = self._may_end or (process in self._told and not to_end)
+        if is_cut_short or not self._scenario.is_calm:
             return
         self._checks["drain"] += 1
         idle = self._loop.time() - max(since, self._busy_at.get(process, 0.0))

@@ -49,8 +49,11 @@ def retries_for_long(scenario: Scenario) -> bool:
     return (
         scenario.is_calm
         and not scenario.is_clean
-        and Fault.TRANSIENT in scenario.shares
-        and any(s.action is ErrorPolicy.RETRY and s.backoff_seconds > 1 for s in heads)
+        and bool({Fault.TRANSIENT, Fault.HOPELESS} & scenario.shares.keys())
+        and not any(stage.last_word is ErrorPolicy.STOP for stage in scenario.stages)
+        and any(
+            s.action is ErrorPolicy.RETRY and s.backoff_seconds > 1 and s.is_async for s in heads
+        )
         and bool({fault for _, fault in scenario.events} & GIVING_BACK)
     )
 

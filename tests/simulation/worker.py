@@ -149,7 +149,7 @@ class Worker:
         """A service ends by itself only when it was told to, or at the end."""
         self._run.trace("ended")
         if self._told_at is not None and not self._until_end:
-            self._run.checker.stops.drained(self.name, self._told_at)
+            self._run.checker.stops.drained(self.name, self._told_at, to_end=True)
         if self._until_end:
             self.is_wanted = False
         elif self.is_wanted and not self.line.is_cut:

@@ -39,6 +39,7 @@ _JUST_SECONDS = 1.0
 
 _WAITED_FOR_SECONDS = 5.0
 """An attempt that goes on for longer after it was cancelled is not waited for."""
+_LATE = 0.5
 _WAITING = (Fault.SLOW, Fault.STUBBORN)
 _NOT_OF_VALUES = (Fault.UNDECODABLE, Fault.SLOW_THREAD)
 
@@ -52,6 +53,7 @@ class Plan:
         times: how often, counted over all workers.
         seconds: how long an attempt waits.
         lingers: how long it goes on after it was cancelled.
+        fails_late: whether an attempt waits before it fails, and not behind that.
         outputs: what it gives in the end.
         may_fail: whether the policy's last word can be the end of it.
         must_fail: whether nothing else can.
@@ -61,6 +63,7 @@ class Plan:
     times: int
     seconds: float
     lingers: float
+    fails_late: bool
     outputs: tuple[str, ...]
     may_fail: bool
     must_fail: bool
@@ -154,7 +157,8 @@ class Agents:
             lingers = (0.2, 2.0, 8.0)[int(parts[4] * 3)]
         can_fail = fault in (Fault.TRANSIENT, *_WAITING)
         may_fail = must_fail or (can_fail and times > retries and not stops)
-        return Plan(fault, times, seconds, lingers, outputs, may_fail, must_fail)
+        fails_late = parts[4] < _LATE and fault in (Fault.TRANSIENT, Fault.HOPELESS)
+        return Plan(fault, times, seconds, lingers, fails_late, outputs, may_fail, must_fail)
 
     def _fault(self, draw: StageDraw, part: float) -> Fault | None:
         for fault, share in self.scenario.shares.items():
@@ -281,8 +285,12 @@ class Agents:
     async def _async(self, index: int, value: str, context: Context) -> tuple[str, ...]:
         plan = self.plan(index, value)
         with self._attempt(index, value, context, plan):
-            self._begin(index, value, plan)
-            await self._wait(index, value, plan)
+            if plan.fails_late:
+                await self._wait(index, value, plan)
+                self._begin(index, value, plan)
+            else:
+                self._begin(index, value, plan)
+                await self._wait(index, value, plan)
             return plan.outputs
 
     def headers_of(self, index: int, output: str, given: Headers) -> Headers:
