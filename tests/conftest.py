@@ -7,6 +7,8 @@ from functools import cache
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import Phase, settings
+from hypothesis.internal.conjecture import engine
 
 from streamapp.local_kafka.errors import ToolMissingError
 from streamapp.local_kafka.jars import default_cache_dir, jars_folder
@@ -17,6 +19,19 @@ from tests.project import project
 from tests.prometheus import prometheus
 
 __all__ = ["project", "prometheus"]
+
+
+MAX_SHRINKING_SECONDS = 5
+"""A property that fails says so soon, with a counterexample as small as was found by then."""
+
+assert engine.MAX_SHRINKING_SECONDS > MAX_SHRINKING_SECONDS  # hypothesis has no setting for it
+engine.MAX_SHRINKING_SECONDS = MAX_SHRINKING_SECONDS
+settings.register_profile(
+    "streamapp",
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink],
+)
+settings.load_profile("streamapp")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,6 +32,7 @@ from streamapp.record import TopicPartition
 from streamapp.settings import KafkaSettings
 from streamapp.topics.topic import Topic
 from tests.kafka import Kafka, unique_name
+from tests.patience import within
 from tests.verifier.__main__ import verify_topics
 from tests.verifier.checks import Findings, Terms
 from tests.verifier.ledger import read_ledger
@@ -223,9 +224,12 @@ class Playback:
 
     async def reach(self, committed: int, *workers: "Worker") -> Progress:
         """Wait until the last stage has committed so many inputs, while these workers run."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        seen: list[Progress] = []
+        what = f"{committed} inputs of {STAGES[-1]} to be committed"
+        async with within(_PATIENCE_SECONDS, what, lambda: seen[-1:]):
             while True:
                 progress = await self.progress()
+                seen.append(progress)
                 if progress.committed[STAGES[-1]] >= committed:
                     return progress
                 for worker in workers:
@@ -234,8 +238,10 @@ class Playback:
 
     async def drained(self, *workers: "Worker") -> Progress:
         """Wait until nothing is left, while these workers run."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        seen: list[Progress] = []
+        async with within(_PATIENCE_SECONDS, "everything to be worked on", lambda: seen[-1:]):
             while (progress := await self.progress()).lag:
+                seen.append(progress)
                 for worker in workers:
                     assert worker.running, worker.log()
                 await asyncio.sleep(_POLL_SECONDS)
@@ -256,7 +262,7 @@ class Playback:
 
     async def joined(self, stage: str, members: int, *workers: "Worker") -> Progress:
         """Wait until this number of workers run a stage; returns the progress at that time."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with within(_PATIENCE_SECONDS, f"{members} members of {stage}"):
             while await self.members(stage) != members:
                 for worker in workers:
                     assert worker.running, worker.log()
@@ -332,5 +338,5 @@ class Worker:
 
     async def ended(self) -> None:
         """Wait until it has ended, well."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with within(_PATIENCE_SECONDS, "the worker to end", self.log):
             assert await self.process.wait() == 0, self.log()

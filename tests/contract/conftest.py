@@ -14,6 +14,7 @@ from streamapp.record import TopicPartition
 from streamapp.settings import KafkaSettings
 from tests.contract.harness import PATIENCE_SECONDS, Subject
 from tests.kafka import Kafka, unique_name
+from tests.patience import within
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -51,7 +52,7 @@ def kafka_subject(kafka: Kafka) -> Subject:
             for _ in range(2):
                 await producer.send_and_wait(partition.topic, b"gap", partition=partition.partition)
             await producer.abort_transaction()
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with within(PATIENCE_SECONDS, f"the marker behind {start + 2} of {partition}"):
                 # The marker is written some time after the answer.
                 while (await admin.end_offsets([partition]))[partition] != start + 3:  # noqa: ASYNC110 - no broker tells when
                     await asyncio.sleep(0.01)

@@ -17,6 +17,7 @@ from streamapp.brokers.protocols import (
 )
 from streamapp.record import Headers, Record, TopicPartition
 from tests.kafka import unique_name
+from tests.patience import eventually, within
 
 PATIENCE_SECONDS = 15.0
 SESSION_SECONDS = 6.0  # the least that a broker with default settings grants
@@ -129,11 +130,21 @@ async def send(
 
 async def until(condition: Callable[[], bool], *polling: Consumer) -> None:
     """Wait for it with a deadline, while these consumers poll without taking anything."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
+
+    async def poll() -> None:
+        while True:
             for consumer in polling:
                 await consumer.fetch((), max_records=1, timeout_seconds=0)
             await asyncio.sleep(0.01)
+
+    polls = asyncio.create_task(poll())
+    try:
+        await eventually(condition, seconds=PATIENCE_SECONDS)
+    finally:
+        polls.cancel()
+        await asyncio.wait({polls})
+    if not polls.cancelled():
+        polls.result()
 
 
 async def assigned(consumer: Consumer, partitions: Collection[TopicPartition]) -> None:
@@ -145,7 +156,7 @@ async def read(
 ) -> dict[TopicPartition, list[Record]]:
     """Read `count` records of these partitions, or of all assigned ones."""
     found: dict[TopicPartition, list[Record]] = defaultdict(list)
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with within(PATIENCE_SECONDS, f"{count} records", lambda: dict(found)):
         while sum(map(len, found.values())) < count:
             wanted = consumer.assignment() if partitions is None else partitions
             fetched = await consumer.fetch(wanted, max_records=count, timeout_seconds=0.2)
@@ -163,7 +174,7 @@ async def read_values(
 
 async def fetch_until_error(consumer: Consumer, place: TopicPartition) -> None:
     """Fetch until the consumer raises; nothing may come before."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with within(PATIENCE_SECONDS, f"an error of {place}"):
         while True:
             assert not await consumer.fetch([place], max_records=9, timeout_seconds=0.1)
 

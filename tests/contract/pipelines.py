@@ -16,8 +16,10 @@ from streamapp.record import Headers, Record, TopicPartition
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
+from tests import patience
 from tests.contract.harness import PATIENCE_SECONDS, Subject
 from tests.kafka import unique_name
+from tests.patience import within
 
 QUICK = RuntimeConfig(commit_interval_seconds=0.05, shutdown_drain_seconds=5)
 
@@ -97,7 +99,7 @@ class Rig:
     async def run_to_end(self, pipeline: Pipeline[Any, Any], **options: Any) -> Service:
         """Run until all that is there is worked on."""
         service = self.service(pipeline, **options)
-        async with asyncio.timeout(4 * PATIENCE_SECONDS):
+        async with within(4 * PATIENCE_SECONDS, "the end of bounded work", lambda: service.metrics):
             await service.run(until_end=True)
         return service
 
@@ -110,7 +112,7 @@ class Rig:
             yield service
         finally:
             service.stop()
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with within(PATIENCE_SECONDS, "the service to stop", lambda: service.metrics):
                 await task
 
     async def read(self, topic: str) -> list[Record]:
@@ -121,7 +123,8 @@ class Rig:
             ends = await admin.end_offsets(names)
         config = ConsumerConfig(group=unique_name("reader"), topics=(topic,))
         found: dict[TopicPartition, list[Record]] = {name: [] for name in names}
-        async with self.subject.member(config) as consumer, asyncio.timeout(PATIENCE_SECONDS):
+        whole = within(PATIENCE_SECONDS, f"all of {topic}, up to {ends}", lambda: found)
+        async with self.subject.member(config) as consumer, whole:
             while True:
                 held = consumer.assignment()
                 batches = await consumer.fetch(held, max_records=10_000, timeout_seconds=0.2)
@@ -154,14 +157,7 @@ def error_headers(record: Record) -> dict[str, str]:
 
 async def eventually(condition: Any, *, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until the condition holds; its awaited form as well."""
-    async with asyncio.timeout(seconds):
-        while True:
-            holds = condition()
-            if asyncio.iscoroutine(holds):
-                holds = await holds
-            if holds:
-                return
-            await asyncio.sleep(0.01)
+    await patience.eventually(condition, seconds=seconds)
 
 
 def numbers(records: Sequence[Record]) -> list[int]:

@@ -20,6 +20,7 @@ from tests.contract.harness import (
     read_values,
     until,
 )
+from tests.patience import within
 
 
 async def test_a_fetch_of_named_partitions_leaves_the_others_for_later(subject: Subject) -> None:
@@ -42,7 +43,7 @@ async def test_a_fetch_gives_no_more_records_than_it_was_asked_for(subject: Subj
     async with subject.member(group_of(topic)) as consumer:
         await assigned(consumer, places(topic, 2))
         total = 0
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with within(PATIENCE_SECONDS, "100 records", lambda: total):
             while total < 100:
                 fetched = await consumer.fetch(
                     consumer.assignment(), max_records=7, timeout_seconds=0.2
@@ -73,7 +74,8 @@ async def test_a_fetch_waits_for_records_and_returns_when_they_come(subject: Sub
             consumer.fetch(places(topic, 1), max_records=9, timeout_seconds=PATIENCE_SECONDS)
         )
         await subject.write(topic, [b"late"])
-        (records,) = (await asyncio.wait_for(fetching, PATIENCE_SECONDS)).values()
+        async with within(PATIENCE_SECONDS, "the record that was written while it waited"):
+            (records,) = (await fetching).values()
         assert [record.value for record in records] == [b"late"]
 
 
@@ -240,7 +242,8 @@ async def test_records_come_before_the_assignment_callback_has_ended(subject: Su
     read_it = asyncio.Event()
 
     async def hold(_partitions: frozenset[TopicPartition]) -> None:
-        await asyncio.wait_for(read_it.wait(), PATIENCE_SECONDS)
+        async with within(PATIENCE_SECONDS, "a fetch during the assignment"):
+            await read_it.wait()
 
     listener = Listener(assigning=hold)
     async with subject.member(group_of(topic), listener) as consumer:

@@ -20,6 +20,7 @@ from tests.contract.harness import (
     read_values,
     until,
 )
+from tests.patience import within
 
 
 def share(one: Consumer, other: Consumer, partitions: frozenset[TopicPartition]) -> bool:
@@ -172,7 +173,7 @@ async def test_offsets_can_be_committed_while_partitions_are_revoked(subject: Su
         async with subject.member(config) as two, subject.admin() as admin:
             await until(lambda: len(one.assignment() | two.assignment()) == 1, one, two)
             committed: dict[TopicPartition, CommittedOffset] = {}
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with within(PATIENCE_SECONDS, "a commit"):
                 while not committed:
                     await asyncio.sleep(0.01)
                     committed = dict(await admin.committed_offsets(config.group))
@@ -201,7 +202,8 @@ async def test_a_member_that_gives_nothing_back_in_time_is_evicted_and_cannot_co
 
     async def dawdle(partitions: frozenset[TopicPartition]) -> None:
         if partitions and not refusals:
-            await asyncio.wait_for(taken_over.wait(), PATIENCE_SECONDS)
+            async with within(PATIENCE_SECONDS, "another member to take over"):
+                await taken_over.wait()
             try:
                 await slow.commit({place: CommittedOffset(9)})
             except CommitRefusedError as error:
@@ -260,13 +262,14 @@ async def test_a_fetch_ends_in_time_while_the_group_rebalances(subject: Subject)
     async def dawdle(partitions: frozenset[TopicPartition]) -> None:
         if partitions:
             revoking.set()
-            await asyncio.wait_for(go_on.wait(), PATIENCE_SECONDS)
+            async with within(PATIENCE_SECONDS, "the fetch that goes on beside a callback"):
+                await go_on.wait()
 
     async with subject.member(config, Listener(revoking=dawdle)) as one:
         await assigned(one, places(topic, 1))
         async with subject.member(config):
             await until(revoking.is_set, one)
-            async with asyncio.timeout(5):
+            async with within(5, "a fetch during a rebalance"):
                 fetched = await one.fetch(one.assignment(), max_records=1, timeout_seconds=0.1)
             assert fetched == {}
             go_on.set()

@@ -10,6 +10,7 @@ from streamapp.clock import SystemClock
 from streamapp.errors import BrokerError, TopicError
 from streamapp.record import TopicPartition
 from tests.contract.harness import Subject, group_of, numbered, places, read, read_values, send
+from tests.patience import within
 
 
 async def test_records_of_a_partition_come_in_the_order_they_were_written(
@@ -215,7 +216,7 @@ async def test_offsets_have_gaps_and_reading_goes_over_them(subject: Subject) ->
         ]
         # With nothing left to deliver, the position passes the gap at the end.
         await read(consumer, 0)
-        async with asyncio.timeout(10):
+        async with within(10, "position 10"):
             while await consumer.position(place) != 10:
                 assert not await consumer.fetch([place], max_records=9, timeout_seconds=0.2)
         assert await consumer.end_offsets([place]) == {place: 10}

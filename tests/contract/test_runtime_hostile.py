@@ -15,6 +15,7 @@ from streamapp.topics.topic import Topic
 from tests.contract.harness import Subject
 from tests.contract.pipelines import QUICK, Item, Rig, error_headers, eventually, numbers
 from tests.kafka import unique_name
+from tests.patience import within
 
 
 @pytest.fixture
@@ -230,7 +231,7 @@ async def test_a_stop_does_not_wait_for_an_agent_that_hangs_in_its_open(rig: Rig
     running = asyncio.create_task(service.run())
     await eventually(lambda: service._opening is not None)
     service.stop()
-    async with asyncio.timeout(10):
+    async with within(10, "the service to end"):
         await running
 
 

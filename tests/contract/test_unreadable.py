@@ -1,7 +1,5 @@
 """Records that cannot be read: told with their place, and after all that stands before them."""
 
-import asyncio
-
 import aiokafka.codec
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -23,6 +21,7 @@ from tests.contract.harness import (
     read,
 )
 from tests.kafka import Kafka
+from tests.patience import within
 
 
 class Latin(str):
@@ -58,7 +57,7 @@ async def write_unreadable(kafka: Kafka, place: TopicPartition) -> None:
 
 async def read_on(consumer: Consumer, found: dict[TopicPartition, list[bytes | None]]) -> None:
     """Read these partitions until the consumer raises."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with within(PATIENCE_SECONDS, "an unreadable record", lambda: found):
         while True:
             fetched = await consumer.fetch(found, max_records=99, timeout_seconds=0.2)
             for place, records in fetched.items():

@@ -21,6 +21,7 @@ from streamapp.local_kafka.broker import DevBroker
 from streamapp.local_kafka.config import BrokerOptions
 from streamapp.local_kafka.errors import PortInUseError, StartError
 from tests.kafka import Kafka, running_kafka
+from tests.patience import within
 
 pytestmark = pytest.mark.kafka
 
@@ -215,7 +216,7 @@ async def test_three_nodes_hold_three_copies(folder: Path) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
         await admin.start()
         try:
-            async with asyncio.timeout(30):
+            async with within(30, f"the node to hear of {topic}"):
                 # A node that was not asked to create it hears of it a little later.
                 while not (  # noqa: ASYNC110 - no broker tells when
                     partitions := (await admin.describe_topics([topic]))[0]["partitions"]

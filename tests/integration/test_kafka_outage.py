@@ -20,6 +20,7 @@ from tests.contract.harness import (
     send,
 )
 from tests.kafka import Kafka, running_kafka
+from tests.patience import within
 
 pytestmark = pytest.mark.kafka
 
@@ -56,7 +57,7 @@ async def test_clients_end_in_time_and_leave_nothing_running(fragile: Kafka) -> 
         await consumer.commit({place: CommittedOffset(1)})
     assert await consumer.fetch([place], max_records=9, timeout_seconds=0.1) == {}
 
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with within(PATIENCE_SECONDS, "clients to stop in an outage"):
         await producer.stop()
         await consumer.stop()
         await admin.stop()

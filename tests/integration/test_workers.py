@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli import ROOT
 from tests.kafka import Kafka
+from tests.patience import eventually
 from tests.playback import STAGES, Playback, Worker
 from tests.prometheus import Prometheus
 from tests.verifier.checks import Terms
@@ -67,12 +68,7 @@ async def until(
     holds: Callable[[], bool | Awaitable[bool]], *, seconds: float = PATIENCE_SECONDS
 ) -> None:
     """Wait until it is so; what happens is in other processes."""
-    async with asyncio.timeout(seconds):
-        while True:
-            answer = holds()
-            if answer if isinstance(answer, bool) else await answer:
-                return
-            await asyncio.sleep(0.05)
+    await eventually(holds, seconds=seconds, pause_seconds=0.05)
 
 
 def gone(processes: Sequence[psutil.Process]) -> bool:

@@ -14,6 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from tests.patience import within
+
 _POLL_SECONDS = 0.2
 _ASK_SECONDS = 8.0
 
@@ -48,7 +50,7 @@ class Watch:
     async def ends(self, topic: str) -> dict[int, int]:
         """End offset of each partition of a topic."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap_servers)
-        async with asyncio.timeout(_ASK_SECONDS):
+        async with within(_ASK_SECONDS, f"the ends of {topic}"):
             await consumer.start()
             try:
                 places = [TopicPartition(topic, number) for number in range(self.partitions)]
@@ -128,7 +130,7 @@ class Watch:
 async def answered(condition: Callable[[], Awaitable[bool]]) -> bool:
     """What the broker says; no when it says nothing."""
     try:
-        async with asyncio.timeout(_ASK_SECONDS):
+        async with within(_ASK_SECONDS, "an answer of the broker"):
             return await condition()
     except (KafkaError, OSError, TimeoutError):
         return False

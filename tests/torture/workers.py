@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.patience import within
 from tests.torture.pipeline import NAME_VARIABLE, ORDERING_VARIABLE, WAIT_VARIABLE
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +78,7 @@ class Worker:
 
     async def ended(self) -> int:
         """Wait for its end; its exit code."""
-        async with asyncio.timeout(_END_SECONDS):
+        async with within(_END_SECONDS, "a worker to end"):
             return await self.process.wait()
 
 
@@ -206,7 +207,7 @@ class Supervised:
 
     async def ended(self) -> None:
         """Wait until the supervisor has nothing more to do."""
-        async with asyncio.timeout(_END_SECONDS):
+        async with within(_END_SECONDS, "the supervisor to end"):
             await self._task
 
     async def cancel(self) -> None:

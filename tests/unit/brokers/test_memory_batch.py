@@ -1,6 +1,6 @@
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.brokers.memory.batch import MemoryBatch
@@ -32,7 +32,6 @@ def kafka_builder(max_bytes: int) -> DefaultRecordBatchBuilder:
     )
 
 
-@settings(deadline=None)
 @given(st.lists(records, max_size=80))
 def test_the_counted_size_is_what_kafka_encodes(
     batch: list[tuple[int, bytes | None, bytes | None, Headers]],
@@ -45,7 +44,6 @@ def test_the_counted_size_is_what_kafka_encodes(
     assert ours.record_count() == len(batch)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 300), max_size=40), st.integers(61, 1000))
 def test_a_batch_is_full_exactly_when_kafka_says_so(sizes: list[int], max_bytes: int) -> None:
     ours, kafka = MemoryBatch(max_bytes, lambda: 0.0), kafka_builder(max_bytes)

@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.brokers.memory.log import PartitionLog
@@ -33,7 +33,6 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(steps, st.integers(1, 400))
 def test_whatever_happens_to_a_log_what_is_left_is_read_once_in_order(
     actions: list[tuple[str, int]], max_records: int

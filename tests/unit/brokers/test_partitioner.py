@@ -1,6 +1,6 @@
 import pytest
 from aiokafka.partitioner import murmur2 as aiokafka_murmur2
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.brokers.partitioner import murmur2, partition_for
@@ -25,13 +25,11 @@ def test_partition_drops_the_sign_bit_before_the_remainder() -> None:
     assert partition_for(b"21", 7) == (-973932308 & 0x7FFFFFFF) % 7
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_hash_agrees_with_the_kafka_client_for_every_key(key: bytes) -> None:
     assert murmur2(key) == aiokafka_murmur2(key)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=20), st.integers(1, 1000))
 def test_partition_is_in_range(key: bytes, partitions: int) -> None:
     assert 0 <= partition_for(key, partitions) < partitions

@@ -21,6 +21,7 @@ from streamapp.clock import Clock, SystemClock
 from streamapp.errors import BrokerError
 from streamapp.record import Headers, Record, TopicPartition
 from streamapp.service import Service
+from tests.patience import eventually, within
 
 PATIENCE_SECONDS = 10.0
 
@@ -152,14 +153,14 @@ class _FaultyProducer:
 
 async def until(condition: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait for it with a deadline."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - nobody tells when a record is written
-            await asyncio.sleep(0.005)
+    await eventually(condition, seconds=seconds, pause_seconds=0.005)
 
 
 async def until_committed(broker: FaultyBroker, group: str, offset: int) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await broker.committed(group) != offset:  # noqa: ASYNC110 - nobody tells
+    found: list[int] = []
+    async with within(PATIENCE_SECONDS, f"{group} to commit {offset}", lambda: found[-1:]):
+        while (committed := await broker.committed(group)) != offset:
+            found.append(committed)
             await asyncio.sleep(0.005)
 
 
@@ -170,7 +171,7 @@ async def running(service: Service) -> AsyncIterator["asyncio.Task[None]"]:
     try:
         yield task
         service.stop()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with within(PATIENCE_SECONDS, "the service to stop", lambda: service.metrics):
             await task
     finally:
         task.cancel()

@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.brokers.protocols import MAX_COMMIT_METADATA_BYTES
@@ -21,7 +21,6 @@ def test_what_was_written_is_read(base: int, ahead: frozenset[int]) -> None:
     assert len(text.encode()) <= MAX_COMMIT_METADATA_BYTES
 
 
-@settings(deadline=None)  # sets of tens of thousands, and a machine that may be busy
 @given(
     base=BASES,
     ahead=st.frozensets(st.integers(1, 10**6), min_size=1),

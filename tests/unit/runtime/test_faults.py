@@ -29,6 +29,7 @@ from streamapp.runtime.partition import Partition
 from streamapp.runtime.ready import ReadyQueue
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
+from tests.patience import within
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
 
 
@@ -186,7 +187,7 @@ async def test_an_admin_call_that_fails_does_not_break_off_a_run_until_the_end(
         return await committed_offsets(admin, group)
 
     monkeypatch.setattr(MemoryAdmin, "committed_offsets", fail_once)
-    async with asyncio.timeout(10):
+    async with within(10, "the end of bounded work"):
         await Service(broker, [topology("a")]).run(until_end=True)
 
     assert calls > 2
@@ -334,7 +335,7 @@ async def test_nothing_of_a_partition_is_begun_after_the_record_that_said_stop()
 
     await broker.write("a-in", *((b"%d" % n, b"%d" % n) for n in range(200)))
     service = Service(broker, [topology("a", halt, stop())])
-    async with asyncio.timeout(10):
+    async with within(10, "the stage to stop", lambda: service.metrics):
         with pytest.raises(StageStoppedError):
             await service.run()
 

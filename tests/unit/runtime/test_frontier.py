@@ -10,7 +10,7 @@ from streamapp.runtime.commit_metadata import decode, encode
 from streamapp.runtime.frontier import Frontier
 
 
-@settings(max_examples=1000, deadline=None)  # as many orders as the fault test asks for
+@settings(max_examples=1000)  # as many orders as the fault test asks for
 @given(
     gaps=st.lists(st.integers(1, 5), min_size=1, max_size=60),
     seed=st.integers(),

@@ -8,6 +8,7 @@ from streamapp.errors import Permanent, StageStoppedError
 from streamapp.pipeline.agent import agent
 from streamapp.policies.policy import stop
 from streamapp.service import Service
+from tests.patience import within
 from tests.unit.runtime.faults import PATIENCE_SECONDS
 from tests.unit.runtime.test_faults import broker_for, topology
 
@@ -31,6 +32,6 @@ async def test_lanes_that_wait_in_the_middle_of_a_chunk_take_no_more_of_it_after
     service = Service(broker, [topology("a", refuses_one, stop(), concurrency=LANES)])
     await broker.write("a-in", *((b"k%d" % n, b"%d" % n) for n in range(2000)))
     with pytest.raises(StageStoppedError):
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with within(PATIENCE_SECONDS, "the service to stop", lambda: service.metrics):
             await service.run()
     assert 0 < started_at_stop <= started <= started_at_stop + LANES

@@ -7,6 +7,7 @@ import pytest
 from streamapp.pipeline.agent import agent
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
+from tests.patience import within
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
 
 NO_COMMIT_SOON = RuntimeConfig(commit_interval_seconds=3600)
@@ -28,7 +29,7 @@ async def test_it_ends_when_retention_has_emptied_a_partition_that_was_never_com
     await broker.admin().delete_records(
         {TopicPartition("p-in", 0): 5 - left, TopicPartition("p-in", 1): 5}
     )
-    async with asyncio.timeout(60):
+    async with within(60, "the end of bounded work"):
         await service(broker, one_stage(same), config=config).run(until_end=True)
     assert len(broker.values("p-out", 0)) + len(broker.values("p-out", 1)) == left
 

@@ -11,6 +11,7 @@ from streamapp.supervisor.restarts import RestartPolicy
 from streamapp.supervisor.slot import SlotState
 from streamapp.supervisor.supervisor import Ending, Supervisor
 from tests.hand_clock import HandClock
+from tests.patience import eventually, within
 
 STOPPED = 5
 DRAIN_SECONDS = 30.0
@@ -103,9 +104,7 @@ class Stage:
         return self.started[-1]
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not holds():  # noqa: ASYNC110 - tasks of this very loop make it so
-                await asyncio.sleep(0)
+        await eventually(holds, seconds=10, pause_seconds=0)
 
     async def all_up(self) -> None:
         for n in range(len(self.supervisor.slots)):
@@ -120,7 +119,7 @@ async def staged(count: int, *, ends_by_itself: bool = False) -> AsyncIterator[S
     stage.ending = asyncio.create_task(stage.supervisor.run())
     try:
         yield stage
-        async with asyncio.timeout(10):
+        async with within(10, "the supervisor to end"):
             await stage.ending
     finally:
         stage.ending.cancel()
