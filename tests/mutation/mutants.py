@@ -245,6 +245,8 @@ def _told(before: ast.AST, after: ast.AST) -> str:
 def _text(node: ast.AST) -> str:
     if isinstance(node, ast.Slice) and not (node.lower or node.upper):
         return ":"
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        return f"raise {_text(node.exc.func)}(…)"  # without its words, which may change
     text = " ".join(ast.unparse(node).split())
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
 
