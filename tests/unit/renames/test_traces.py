@@ -144,6 +144,18 @@ async def test_an_orphan_is_told_by_its_offsets_or_by_dead_letters_that_were_wri
     assert orphans["old"].group == "p.old"
 
 
+async def test_an_old_name_that_has_dead_letters_but_no_offsets_is_not_taken_over(
+    before: Before,
+) -> None:
+    await before.create("p.told.dlq")
+    await before.write("p.told.dlq", 1)
+    topology = build(pipeline("new", renamed_from="told"))
+    renames = await find_renames(before.admin, topology, topology.segments)
+    assert renames.taken_over == ()
+    assert [segment.name for segment in renames.unexplained] == ["new"]
+    assert any("renamed_from='told' is none of these" in text for text in renames.refusals)
+
+
 async def test_what_starts_anew_starts_at_what_retention_has_left(before: Before) -> None:
     await before.write("raw", 9, partition=1)
     await before.admin.delete_records({TopicPartition("raw", 1): 4})

@@ -126,6 +126,17 @@ def test_all_faults_of_all_files_come_at_once_with_their_lines(tmp_path: Path) -
             "t.yaml:4: topics[0].config: retention.ms has a field of its own: use retention",
         ),
         (
+            "topics:\n- name: a\n  partitions: 1\n  config:\n    cleanup.policy: compact\n",
+            "t.yaml:4: topics[0].config: cleanup.policy has a field of its own: use cleanup_policy",
+        ),
+        (
+            "topics:\n- name: a\n  partitions: 1\n  config:\n    max.message.bytes: 5\n",
+            (
+                "t.yaml:4: topics[0].config: max.message.bytes has a field of its own: use"
+                " max_message_bytes"
+            ),
+        ),
+        (
             "topics:\n- name: a\n  partitions: 1\n  config:\n    segment.ms:\n",
             "t.yaml:5: topics[0].config.segment.ms: should be a valid string, not None",
         ),
