@@ -26,11 +26,13 @@ def main() -> int:
         if options.only in mutant.name
     ]
     results: list[Result] = []
+    reasons = {name: why for name, why in read_reasons().items() if options.only in name}
     start = time.monotonic()
 
     def told(result: Result) -> None:
         results.append(result)
-        report.progress(len(results), len(planted), result, time.monotonic() - start)
+        if result.killer or result.mutant.name not in reasons:
+            report.progress(len(results), len(planted), result, time.monotonic() - start)
 
     def choose(mutant: Mutant, trace: Trace) -> Sequence[str]:
         return trace.tests_of(mutant, room_of[mutant.file].tests)
@@ -43,7 +45,7 @@ def main() -> int:
     if len(results) < len(planted) or not planted:
         sys.stdout.write("nothing was planted\n")
         return 1
-    scores = report.scores(rooms, room_of, results, read_reasons())
+    scores = report.scores(rooms, room_of, results, reasons)
     sys.stdout.writelines(f"{line}\n" for line in report.told(scores))
     if options.write and not (options.only or options.tests):
         report.write(scores, results)

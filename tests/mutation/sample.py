@@ -30,7 +30,7 @@ def main() -> int:
 
     def choose(mutant: Mutant, trace: Trace) -> Sequence[str]:
         """The test that killed it before, then the others of its room."""
-        killer = killers[mutant.name]
+        killer = killers.get(mutant.name, "")
         own = [name for name in trace.seconds if name.startswith(tests_of[mutant.file])]
         return [*({killer} & trace.seconds.keys()), *(name for name in own if name != killer)]
 

@@ -85,9 +85,30 @@ class Mutation:
             self.trace = fork.wait()
         else:
             self.trace = Trace(seconds=dict.fromkeys(items, 0.0))
+        self._check_imports()
         functions = planting.functions_by_place(str(ROOT / "streamapp"))
         _side_by_side(self._plan(mutant, items, functions) for mutant in self._mutants)
         return True
+
+    def _check_imports(self) -> None:
+        """Import everything anew without a change: else every mutant would seem to be found.
+
+        Raises:
+            pytest.UsageError: the tests fail then.
+        """
+        file = self._mutants[0].file
+        source = (ROOT / file).read_text()
+        unchanged = Mutant(
+            file,
+            "unchanged",
+            0,
+            None,
+            lambda: compile(source, str(ROOT / file), "exec", dont_inherit=True),
+        )
+        names = self._choose(unchanged, self.trace)[:20]
+        failed = _Fork(lambda: planting.run_imported_anew(unchanged, names), 120.0).wait()
+        if failed is not None:
+            raise pytest.UsageError(f"imported a second time, without a mutant, {failed} fails")
 
     def _plan(
         self,

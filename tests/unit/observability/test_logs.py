@@ -192,3 +192,12 @@ def test_causes_in_a_circle_are_told_once() -> None:
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
     assert describe_exception(first) == "ValueError: second\nValueError: first"
+
+
+def test_lines_that_take_turns_are_repetitions_all_the_same() -> None:
+    repeats = RepeatFilter()
+    passed = [
+        repeats.filter(logging.makeLogRecord({"name": "kafka", "msg": text, "created": 100.0}))
+        for text in ("one", "two", "one", "two")
+    ]
+    assert passed == [True, True, False, False]
