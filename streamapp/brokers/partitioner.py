@@ -20,12 +20,13 @@ class Partitioner:
         keyed: partitions by key; read it first and call `place` for a key that is not in it.
     """
 
-    __slots__ = ("_keyless", "keyed", "partitions")
+    __slots__ = ("_is_keyless_used", "_keyless", "keyed", "partitions")
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
         self.keyed: dict[bytes | None, int] = {}  # never holds None, which goes in turns
         self._keyless = 0
+        self._is_keyless_used = False
 
     def place(self, key: bytes | None) -> int:
         """Partition of a key that is not in `keyed`.
@@ -33,6 +34,7 @@ class Partitioner:
         Records without a key stay together until `turn`, so that they make whole batches.
         """
         if key is None:
+            self._is_keyless_used = True
             return self._keyless
         if len(self.keyed) >= MAX_CACHED_KEYS:
             self.keyed.clear()
@@ -41,7 +43,9 @@ class Partitioner:
 
     def turn(self) -> None:
         """Send the next records without a key to the next partition."""
-        self._keyless = (self._keyless + 1) % self.partitions
+        if self._is_keyless_used:  # else flushes with and without keys in turns would use only some
+            self._is_keyless_used = False
+            self._keyless = (self._keyless + 1) % self.partitions
 
 
 def partition_for(key: bytes, partitions: int) -> int:

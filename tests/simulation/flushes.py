@@ -180,6 +180,9 @@ class Flushes:
         if seen.is_lost:
             return
         seen.is_lost = True
+        for life, topic in list(self._keyless):
+            if life is producer.life:  # a flush that was lost had its turn as well
+                del self._keyless[life, topic]
         losses = self._losses[producer.life, part.group]
         emptied_at = self._ended_empty_at.get((producer.process, part.first), -1.0)
         if losses and emptied_at >= losses[-1]:

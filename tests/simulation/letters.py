@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers, Record
-from tests.simulation.outcomes import Part, text
+from tests.simulation.outcomes import text
 from tests.simulation.scenario import Fault
 from tests.simulation.workload import Agents
 
@@ -52,7 +52,7 @@ class Letters:
         if named not in [tuple(map(str, (*o.partition, o.offset))) for o in origins]:
             self._complain(f"{told} names {named} as its source")
         if facts["reason"] == "backlog":
-            self._check_backlog(told, record, origins[0].part, facts)
+            self._check_backlog(told, record, origins[0], facts)
         value = text(record.value)
         self._check_times(told, value, facts)
         if value is None:
@@ -85,15 +85,15 @@ class Letters:
             )
 
     def _check_backlog(
-        self, told: str, record: Record, part: Part, facts: Mapping[str, str]
+        self, told: str, record: Record, origin: "Origin", facts: Mapping[str, str]
     ) -> None:
         """A record may be given up because of others of its key, if the stage says so."""
-        head = self._agents.scenario.stages[part.first]
+        head = self._agents.scenario.stages[origin.part.first]
         self._agents.fired[Fault.BACKLOG] += 1
         if (
             head.ordering != "key"
             or head.stops_on_backlog
-            or self._waiting_for(record.key) <= head.max_key_backlog_records
+            or self._waiting_for(origin.key) <= head.max_key_backlog_records
         ):
             self._complain(f"{told} was given up because of others")
         if (value := text(record.value)) is not None:

@@ -203,6 +203,8 @@ class Run:
         self.world.down_until = self.loop.time() + self.checker.stops.longest_seconds + 1.0
         await self._stop_all()
         self.is_ending = False
+        # Batches of workers that have ended arrive when the outage is over, and not behind the end.
+        await asyncio.sleep(max(0.0, self.world.down_until - self.loop.time()))
 
     async def _wait_for_the_end(self) -> None:
         """Everything has to be finished and committed."""

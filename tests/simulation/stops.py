@@ -24,6 +24,9 @@ _IDLE_SECONDS = 1.5
 _COMMITS_AFTER_DEADLINE = 4
 """Commits that a member may begin when the deadline for one that succeeds is over."""
 
+_LONGEST_CALL_SECONDS = 8.0
+"""A member that has something to commit asks again sooner than that, even without an answer."""
+
 
 class Stops:
     """Follows what workers do when they are to give partitions back, or to end.
@@ -55,6 +58,7 @@ class Stops:
         )
         self._busy_at: dict[str, float] = {}
         self._failing_since: dict[object, float] = {}
+        self._asked_at: dict[object, float] = {}
         self._late_commits: Counter[object] = Counter()
 
     @property
@@ -89,6 +93,11 @@ class Stops:
 
     def committing(self, member: "SimulatedConsumer") -> None:
         """A member asks for a commit."""
+        now, last = self._loop.time(), self._asked_at.get(member)
+        self._asked_at[member] = now
+        if last is not None and now - last > _LONGEST_CALL_SECONDS:
+            self.joined(member)  # it had nothing to commit in between
+            return
         if self._may_end or member.process in self._told:
             return
         since = self._failing_since.get(member)
