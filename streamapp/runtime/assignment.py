@@ -30,13 +30,15 @@ class Assignment:
         """Partitions that wait for `resume`."""
         return [name for name, p in self.partitions.items() if p.phase is Phase.SUSPENDED]
 
-    def open(self, names: Iterable[TopicPartition], put_back: Mapping[TopicPartition, int]) -> None:
+    def open(
+        self, names: Iterable[TopicPartition], refetch_from: Mapping[TopicPartition, int]
+    ) -> None:
         """Take over newly assigned partitions, from where the group has committed.
 
         Records that were delivered before this call were put back; they are asked for again.
         """
         for name in names:
-            if (offset := put_back.get(name)) is not None:
+            if (offset := refetch_from.get(name)) is not None:
                 self.consumer.seek(name, offset)
             committed = self.consumer.committed(name)
             if committed is None:
@@ -63,28 +65,31 @@ class Assignment:
         """Close the open partitions; `resume` reads them again from their frontier."""
         for name, partition in self.partitions.items():
             if partition.phase is not Phase.SUSPENDED:
-                self.partitions[name] = partition.successor()
+                self.partitions[name] = partition.close_for_replay()
 
     def resume(
-        self, put_back: Mapping[TopicPartition, int], *, but: Collection[TopicPartition] = ()
+        self,
+        refetch_from: Mapping[TopicPartition, int],
+        *,
+        except_for: Collection[TopicPartition] = (),
     ) -> None:
         """Open what was suspended, at its frontier.
 
         Args:
-            put_back: where partitions start of which nothing was delivered while they were open.
-            but: partitions that stay suspended for now.
+            refetch_from: where to start partitions of which nothing was delivered while open.
+            except_for: partitions that stay suspended for now.
         """
         for name in self.suspended:
-            if name in but:
+            if name in except_for:
                 continue
             partition = self.partitions[name]
             position = partition.frontier.position
-            start = put_back.get(name) if position is None else position
+            start = refetch_from.get(name) if position is None else position
             if start is not None:
                 self.consumer.seek(name, start)
             partition.phase = Phase.OPEN
 
-    def move(self, name: TopicPartition, offset: int) -> None:
+    def restart_at(self, name: TopicPartition, offset: int) -> None:
         """Go on reading a partition at another offset.
 
         Records in flight stay, unless they are from there on: then they will be delivered again.

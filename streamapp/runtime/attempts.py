@@ -7,7 +7,7 @@ from streamapp.clock import Clock
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.failures import FailureHandler
 from streamapp.runtime.lane import Interruption, Lane
-from streamapp.runtime.ready import ReadyQueue, wait_behind
+from streamapp.runtime.ready import ReadyQueue, make_wait_behind
 from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
@@ -50,11 +50,11 @@ class Attempts:
         self._clock = clock
         self._metrics = steps[0].metrics
 
-    def wait_behind(self, holder: Work, work: Work) -> None:
+    def make_wait_behind(self, holder: Work, work: Work) -> None:
         """Let a record wait for the one that holds its key."""
-        waiting = wait_behind(holder, work)
+        waiting = make_wait_behind(holder, work)
         if holder.failures:
-            self._failures.backlog(holder, waiting)
+            self._failures.check_backlog(holder, waiting)
 
     async def run(self, work: Work, lane: Lane, started: float) -> None:
         """Try a record that waited for its key or is to be tried again.
@@ -63,12 +63,12 @@ class Attempts:
             AbandonedError: it will be delivered again.
         """
         step = self._step_of(work)
-        result, error = None, work.condemned
+        result, error = None, work.give_up_error
         if error is None:
             result, error = await self._attempt(work, lane, step, started)
-        await self.conclude(work, lane, step, started, result, error)
+        await self.handle_result(work, lane, step, started, result, error)
 
-    async def conclude(
+    async def handle_result(
         self,
         work: Work,
         lane: Lane,
@@ -85,7 +85,7 @@ class Attempts:
         while True:
             lane.deadline = None
             if lane.task is not None and lane.task.cancelling():
-                await self._settle(lane)  # the agent gave a result in spite of a cancel
+                await self._absorb_late_cancel(lane)  # the agent gave a result in spite of a cancel
             lane.cancels, lane.interruption = 0, None
             error = error or _accepted(step, work, result)
             ended = self._clock.monotonic()
@@ -94,26 +94,26 @@ class Attempts:
             if error is not None and not self._failures.handle(work, step, error):
                 return
             if not work.pending:
-                self.end(work)
+                self.pass_to_outbox(work)
                 return
-            self._go_on(work, work.pending.pop())
+            self._start_item(work, work.pending.pop())
             if started >= self._slice.end:
-                started = await self._slice.give_way()
+                started = await self._slice.yield_to_event_loop()
                 if work.partition.closed:
                     return
             step = self._step_of(work)
             result, error = await self._attempt(work, lane, step, started)
 
-    def end(self, work: Work) -> None:
+    def pass_to_outbox(self, work: Work) -> None:
         """A record's way is over: its outputs may leave, and its key is free."""
         timestamp = work.record.timestamp
         if timestamp >= 0:  # -1 is a record without one
             self._metrics.age.observe(int(self._clock.time() * 1000) - timestamp)
         if not work.partition.closed:
             self._delivery.outbox(work.partition).add(work)
-            self._ready.release(work)
+            self._ready.release_key(work)
 
-    def interrupted(self, lane: Lane, step: StepRunner) -> Exception:
+    def error_of_interruption(self, lane: Lane, step: StepRunner) -> Exception:
         """What a cancelled attempt failed with.
 
         Raises:
@@ -124,7 +124,7 @@ class Attempts:
         lane.deadline = None
         if self.ending:
             raise asyncio.CancelledError
-        lane.forgive()
+        lane.clear_cancels()
         if reason is Interruption.ABANDONED:
             raise AbandonedError
         if reason is Interruption.TIMEOUT:
@@ -152,32 +152,32 @@ class Attempts:
                 lane.deadline = started + step.timeout_seconds
                 result = await result
         except asyncio.CancelledError:
-            return None, self.interrupted(lane, step)
+            return None, self.error_of_interruption(lane, step)
         except NOT_OF_THE_AGENT:
             raise
         except BaseException as raised:  # noqa: BLE001 - an agent's may be any
             return None, self.as_failure(raised)
         return result, None
 
-    def _go_on(self, work: Work, item: Item) -> None:
+    def _start_item(self, work: Work, item: Item) -> None:
         work.item = item
         work.failures = 0
-        work.quarantined = False
+        work.on_last_attempt = False
         self._steps[item.step].metrics.records_in += 1
 
-    async def _settle(self, lane: Lane) -> None:
+    async def _absorb_late_cancel(self, lane: Lane) -> None:
         """Take up a cancel that was asked for and has not come yet; it was the attempt's."""
-        self._forgive(lane)
+        self._clear_cancels(lane)
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
             if self.ending:
                 raise
-            self._forgive(lane)
+            self._clear_cancels(lane)
 
-    def _forgive(self, lane: Lane) -> None:
+    def _clear_cancels(self, lane: Lane) -> None:
         if not self.ending:
-            lane.forgive()
+            lane.clear_cancels()
 
 
 def _accepted(step: StepRunner, work: Work, result: Any) -> Exception | None:

@@ -35,9 +35,9 @@ Append = Callable[[bytes | None, bytes | None, Headers, int], None]
 class Burst:
     """Works through chunks; one of the `FirstAttempts`.
 
-    While an attempt runs, nobody else does, unless it suspends: so a record holds its key only
-    from then on. `register` is called by whoever runs next, makes that record known, and books
-    those that the lane has finished before it.
+    In one thread, no other code runs during an attempt until that attempt suspends, so a record
+    needs to hold its key only from then on. The code that runs next calls `make_current_known`: it
+    makes a `Work` of the suspended record and books the records that the lane finished before it.
 
     Args:
         steps: the steps of the segment; plain ones that follow the first are part of the burst.
@@ -72,7 +72,7 @@ class Burst:
         self._clock = clock
         self._current: Lane | None = None
 
-    def register(self) -> None:
+    def make_current_known(self) -> None:
         """Book what the current lane has finished, and make known which attempt has suspended."""
         lane, self._current = self._current, None
         if lane is None or lane.chunk is None or lane.record is None:
@@ -80,7 +80,7 @@ class Burst:
         self._book(lane, lane.place)
         lane.work = self._work_on(lane.record, lane.chunk)
         lane.deadline = lane.marks[-1] + self._steps[0].timeout_seconds
-        self._ready.hold(lane.work)
+        self._ready.hold_key(lane.work)
 
     async def run(  # noqa: C901, PLR0912, PLR0915 - hot path: no further call for each record
         self, lane: Lane, chunk: Chunk, started: float
@@ -105,7 +105,7 @@ class Burst:
         monotonic, slice_end = self._clock.monotonic, self._slice.end
         task = lane.task
         assert task is not None  # noqa: S101 - this runs in it
-        self.register()
+        self.make_current_known()
         lane.begin(chunk, started)
         marks, mark = lane.marks, lane.marks.append
         append: Append | None = None
@@ -121,7 +121,7 @@ class Burst:
                 order_key = key if by_key else self._whole
                 if order_key is not None and (holder := holders.get(order_key)) is not None:
                     self._book(lane, place)
-                    self._attempts.wait_behind(holder, Work(record, partition, order_key))
+                    self._attempts.make_wait_behind(holder, Work(record, partition, order_key))
                     continue
             try:
                 value = decode(record.value)  # type: ignore[arg-type]  # None raises, and is told apart
@@ -188,7 +188,7 @@ class Burst:
                 lane.filtered += 1
             elif type(result) is Out and not fused:
                 try:
-                    output = step.made(agent.output(result), key, record.headers)
+                    output = step.make_output(agent.output(result), key, record.headers)
                 except RecordError as raised:
                     result, error = None, raised
                     break
@@ -204,18 +204,18 @@ class Burst:
                 step, plain = self._steps[0], agent.plain
             if work is not None:
                 self._book(lane, place + 1)
-                ready.release(work)
+                ready.release_key(work)
                 lane.work = lane.deadline = work = None
-                self.register()  # another may have begun and suspended meanwhile
+                self.make_current_known()  # another may have begun and suspended meanwhile
                 slice_end = self._slice.end  # others have had their turns
-                if ready.first or ready.chunk() is not chunk:  # a drain may have dropped it
+                if ready.first or ready.next_chunk() is not chunk:  # a drain may have dropped it
                     leaves = False
                     break
             if ended >= slice_end:
                 leaves = False
                 break
         else:
-            ready.used_up(chunk)
+            ready.mark_used_up(chunk)
             leaves = False
         if self._current is lane:  # else it has suspended, and another one is current now
             self._current = None
@@ -227,9 +227,9 @@ class Burst:
             return
         if work is None:
             work = lane.work = self._work_on(record, chunk)
-            ready.hold(work)  # what follows may wait, as a fused step does
+            ready.hold_key(work)  # what follows may wait, as a fused step does
         work.item = item
-        await self._attempts.conclude(work, lane, step, started, result, error)
+        await self._attempts.handle_result(work, lane, step, started, result, error)
 
     def _book(self, lane: Lane, until: int) -> None:
         """Account for the records that the lane has finished in a row, up to a place in its chunk.
@@ -280,7 +280,7 @@ class Burst:
         if issubclass(type(raised), NOT_OF_THE_AGENT):
             raise raised
         if issubclass(type(raised), asyncio.CancelledError):
-            return self._attempts.interrupted(lane, step)
+            return self._attempts.error_of_interruption(lane, step)
         return self._attempts.as_failure(raised)
 
     def _undecodable(self, step: StepRunner, record: Record, raised: BaseException) -> Exception:

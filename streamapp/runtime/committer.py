@@ -62,9 +62,9 @@ class Committer:
     async def run(self) -> None:
         """Commit until cancelled."""
         while True:
-            await self._wait()
+            await self._wait_until_due()
             if not await self.commit():
-                self._give_up_in_time()
+                self._report_lost_if_overdue()
 
     async def commit(self) -> bool:
         """Commit what has moved since the last time; whether nothing is left to commit."""
@@ -99,7 +99,7 @@ class Committer:
         self._metrics.last_commit_at = self._clock.monotonic()
         return True
 
-    async def _wait(self) -> None:
+    async def _wait_until_due(self) -> None:
         """Until the interval is over or enough records are finished."""
         sleeping = asyncio.ensure_future(self._clock.sleep(self._config.commit_interval_seconds))
         waiting = asyncio.ensure_future(self._due.wait())
@@ -109,7 +109,7 @@ class Committer:
             sleeping.cancel()
             waiting.cancel()
 
-    def _give_up_in_time(self) -> None:
+    def _report_lost_if_overdue(self) -> None:
         since, deadline = self._failing_since, self._config.commit_deadline_seconds
         if since is not None and self._clock.monotonic() - since >= deadline:
             self._failing_since = None
@@ -122,7 +122,7 @@ def _to_commit(partition: Partition) -> CommittedOffset | None:
     if position is None:
         return None
     metadata, complete = encode(position, partition.frontier.finished_ahead)
-    partition.narrowed = not complete
+    partition.metadata_full = not complete
     return CommittedOffset(position, metadata)
 
 

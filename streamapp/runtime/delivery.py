@@ -30,7 +30,7 @@ class Delivery(Protocol):
     def outbox(self, partition: Partition) -> Outbox:
         """Where the outputs of this partition's records go."""
 
-    def before_cut(self, book: Callable[[], None]) -> None:
+    def before_flush_closes(self, book: Callable[[], None]) -> None:
         """Call `book` before any open flush is closed."""
 
     def flush_if_full(self) -> None:
@@ -93,9 +93,9 @@ class AtLeastOnce:
         """Where the outputs of this partition's records go: the same for all."""
         return self._outbox
 
-    def before_cut(self, book: Callable[[], None]) -> None:
+    def before_flush_closes(self, book: Callable[[], None]) -> None:
         """Call `book` before an open flush is closed."""
-        self._outbox.before_cut = book
+        self._outbox.before_flush_closes = book
 
     async def run(self) -> None:
         """Send and commit until cancelled."""

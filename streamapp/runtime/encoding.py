@@ -30,7 +30,7 @@ def encoder_for(codec: Codec[Any], target: OutputTopic) -> Encode:
         except Exception as error:
             raise EncodeError(f"an output cannot be written: {describe(error)}") from error
         # A record of half the limit is small enough with whatever Kafka adds to it.
-        if headers or key is None or len(encoded) + len(key) > target.roomy_bytes:
+        if headers or key is None or len(encoded) + len(key) > target.safe_bytes:
             target.check(key, encoded, headers)
         return encoded
 

@@ -18,7 +18,7 @@ from streamapp.runtime.work import Item, Work
 
 log = logging.getLogger(__name__)
 
-MAX_CAUSES_TOLD = 100
+MAX_LOGGED_CAUSES = 100
 """Causes of dead letters that are logged in one run."""
 
 
@@ -47,7 +47,7 @@ class FailureHandler:
         self._bounds_backlog = config.ordering is Ordering.KEY
         self._stops_on_backlog = config.on_key_backlog is KeyBacklog.STOP
         self._retries = retries
-        self._told: set[str] = set()
+        self._logged_causes: set[str] = set()
         self._on_stop = on_stop
 
     def handle(  # noqa: C901, PLR0911 - one branch for each policy, in one place
@@ -65,12 +65,12 @@ class FailureHandler:
             step.metrics.timeouts += 1
         decision = decide(step.policy, error, work.failures, self._rng)
         match decision.action:
-            case ErrorPolicy.RETRY if work.quarantined:
+            case ErrorPolicy.RETRY if work.on_last_attempt:
                 return self._give_up_key(work, step, error)
             case ErrorPolicy.RETRY:
                 step.metrics.retries += 1
                 self._retries.add(work, decision.delay_seconds)
-                self.backlog(work, len(work.behind or ()))  # they may have come while it ran
+                self.check_backlog(work, len(work.behind or ()))  # they may have come while it ran
                 return False
             case ErrorPolicy.SKIP:
                 return self._skip(work, step)
@@ -83,12 +83,12 @@ class FailureHandler:
                 self._stop(work, step, error, "its policy says stop")
                 return False
 
-    def backlog(self, work: Work, waiting: int) -> None:
+    def check_backlog(self, work: Work, waiting: int) -> None:
         """So many records wait behind this one, which has failed and is tried again."""
-        if not self._bounds_backlog or work.quarantined or waiting < self._max_backlog:
+        if not self._bounds_backlog or work.on_last_attempt or waiting < self._max_backlog:
             return
-        work.quarantined = True
-        self._retries.hasten(work)
+        work.on_last_attempt = True
+        self._retries.retry_now(work)
 
     def _give_up_key(self, work: Work, step: StepRunner, error: Exception) -> bool:
         """The last attempt of a record failed behind which too many wait."""
@@ -99,7 +99,7 @@ class FailureHandler:
             return False
         record = work.record
         for waiting in behind:
-            waiting.condemned = KeyGivenUpError(
+            waiting.give_up_error = KeyGivenUpError(
                 f"offset {record.offset} of its key kept failing until {why}; this was not tried"
             )
         return self._dead_letter(work, step, error, DeadLetterReason.BACKLOG)
@@ -140,15 +140,15 @@ class FailureHandler:
         work.outputs = [letter] if work.outputs is None else [*work.outputs, letter]
         work.dead_letters = [*(work.dead_letters or ()), (step.metrics, reason)]
         step.metrics.dead_lettered += 1
-        self._tell_once(failure, target.name)
+        self._log_first_of_cause(failure, target.name)
         return True
 
-    def _tell_once(self, failure: Failure, topic: str) -> None:
+    def _log_first_of_cause(self, failure: Failure, topic: str) -> None:
         """Log the first dead letter of each cause; the others are counted."""
         cause = fingerprint(failure.stage, failure.error)
-        if cause in self._told or len(self._told) >= MAX_CAUSES_TOLD:
+        if cause in self._logged_causes or len(self._logged_causes) >= MAX_LOGGED_CAUSES:
             return
-        self._told.add(cause)
+        self._logged_causes.add(cause)
         log.warning(
             "stage %s of %s: a first dead letter of this cause (%s, %s) goes to %s: %s at %s",
             failure.stage,

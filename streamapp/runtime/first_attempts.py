@@ -21,7 +21,7 @@ class FirstAttempts(Protocol):
             AbandonedError: the record in the lane's hands will be delivered again.
         """
 
-    def register(self) -> None:
+    def make_current_known(self) -> None:
         """Make everything known that `run` has begun or finished and not told of yet.
 
         Whoever looks at lanes, keys or open flushes calls it first.

@@ -10,13 +10,13 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.lanes import Lanes
-from streamapp.runtime.ready import Keep, ReadyQueue, keep_nothing
+from streamapp.runtime.ready import ReadyQueue, ShouldKeep, keep_nothing
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.work import Work
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 """Between two looks at attempts that do not end."""
 
 
@@ -52,35 +52,35 @@ class InFlight:
         self._metrics = metrics
         self._changed = changed
         self._reported: set[Work] = set()
-        self._keep: Keep = keep_nothing
+        self._should_keep: ShouldKeep = keep_nothing
 
-    def drop_waiting(self) -> None:
+    def drop_not_running(self) -> None:
         """Forget what is not running: it will be delivered again."""
-        self._ready.drop(self._keep)
-        self._retries.drop(self._keep)
+        self._ready.drop(self._should_keep)
+        self._retries.drop(self._should_keep)
         self._changed.set()  # another drain may wait for what was dropped
 
-    def stop_at(self, stopped: StageStoppedError) -> None:
+    def drop_all_but_before(self, stopped: StageStoppedError) -> None:
         """Start nothing more, but for what stands before this record: the next run begins there."""
 
         def stands_before(work: Work) -> bool:
             return work.partition.name == stopped.partition and work.record.offset < stopped.offset
 
-        self._keep = stands_before
-        self.drop_waiting()
+        self._should_keep = stands_before
+        self.drop_not_running()
 
     def forget(self) -> None:
         """Forget all work of closed partitions, of which there are only those."""
         self._ready.drop()
         self._retries.drop()
-        self._lanes.abandon()
+        self._lanes.cancel_closed()
         self._delivery.discard()
         self._changed.set()  # a drain may wait for what was forgotten
 
     async def drain(self, deadline_seconds: float, given_up: asyncio.Event) -> bool:
         """Finish what runs; whether that was done in time, and before it was given up."""
         deadline = self._clock.monotonic() + deadline_seconds
-        self.drop_waiting()
+        self.drop_not_running()
         try:
             async with asyncio.timeout(deadline_seconds):
                 while self._unfinished(deadline) and not given_up.is_set():
@@ -97,7 +97,7 @@ class InFlight:
         running = lanes.busy or bool(self._ready) or not self._delivery.empty
         return running or self._retries.due_by(deadline)
 
-    async def wait_for_abandoned(self, seconds: float) -> Collection[TopicPartition]:
+    async def wait_for_cancelled_attempts(self, seconds: float) -> Collection[TopicPartition]:
         """Wait until abandoned attempts have ended, so that no key is worked on twice at once.
 
         Returns:
@@ -105,13 +105,13 @@ class InFlight:
         """
         give_up_at = self._clock.monotonic() + seconds
         while True:
-            self._lanes.abandon()
-            left = {partition.name for partition in self._lanes.in_hands_of_closed()}
+            self._lanes.cancel_closed()
+            left = {partition.name for partition in self._lanes.closed_partitions_at_work()}
             if not left or self._clock.monotonic() >= give_up_at:
                 return left
             self._changed.clear()
             try:
-                async with asyncio.timeout(min(LOOK_SECONDS, seconds)):
+                async with asyncio.timeout(min(CHECK_SECONDS, seconds)):
                     await self._changed.wait()
             except TimeoutError:
                 self.sweep()
@@ -119,7 +119,7 @@ class InFlight:
     def sweep(self) -> None:
         """Cancel attempts that take too long or are nobody's, and tell of those that go on."""
         self._lanes.expire(self._clock.monotonic())
-        self._lanes.abandon()
+        self._lanes.cancel_closed()
         stuck = self._lanes.stuck()
         self._metrics.stuck_attempts = len(stuck)
         for work in stuck:

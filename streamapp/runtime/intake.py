@@ -25,7 +25,7 @@ FETCH_TIMEOUT_SECONDS = 0.25
 ERROR_PAUSE_SECONDS = 1.0
 """Wait after a fetch that failed."""
 
-NOTE_POSITIONS_SECONDS = 0.1
+GAP_CHECK_SECONDS = 0.1
 """Between two looks at whether a quiet partition ends in a gap."""
 
 FRONTIER_FACTOR = 8
@@ -67,12 +67,12 @@ class Intake:
         self._on_lost_position = config.on_lost_position
         self._clock = clock
         self._ready = ready
-        self._put_back: dict[TopicPartition, int] = {}
+        self._refetch_from: dict[TopicPartition, int] = {}
         self._capacity = asyncio.Event()
         self._halts: set[Halt] = set()
         self._attached = asyncio.Event()
         self._attached.set()
-        self._note_at = 0.0
+        self._next_gap_check = 0.0
 
     def on_capacity(self) -> None:
         """Look again: records have finished, or partitions have been opened."""
@@ -101,13 +101,13 @@ class Intake:
         self.lift(Halt.JOINING)
         self._attached.set()
 
-    def take_put_back(self, names: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+    def take_refetch_offsets(self, names: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """First offsets of these that were delivered while their partition was not open; once."""
-        return {n: self._put_back.pop(n) for n in list(self._put_back) if n in names}
+        return {n: self._refetch_from.pop(n) for n in list(self._refetch_from) if n in names}
 
-    def forget_put_back(self) -> None:
+    def forget_refetch_offsets(self) -> None:
         """Nothing was delivered that anybody here will ask for again."""
-        self._put_back.clear()
+        self._refetch_from.clear()
 
     async def run(self) -> None:
         """Fetch until cancelled."""
@@ -123,9 +123,9 @@ class Intake:
                 )
                 for name, records in batches.items():
                     self._admit(name, records)
-                await self._note_positions([name for name in ready if name not in batches])
+                await self._pass_end_gaps([name for name in ready if name not in batches])
             except OffsetOutOfRangeError as error:
-                await self._find_again(error)
+                await self._recover_position(error)
             except UnreadableRecordError:
                 raise  # no other try would mend it
             except BrokerError as error:
@@ -153,7 +153,7 @@ class Intake:
     def _is_ready(self, partition: Partition, most: int) -> bool:
         # Finished offsets behind an unfinished one are held too, so they are bounded as well; and
         # what is finished there is to fit into a commit.
-        blocked = partition.narrowed or len(partition.frontier) >= most
+        blocked = partition.metadata_full or len(partition.frontier) >= most
         if metrics := self._metrics.partitions.get(partition.name):
             metrics.blocked = blocked
         if partition.phase is not Phase.OPEN:
@@ -176,7 +176,7 @@ class Intake:
         partition = self._partitions.get(name)
         if partition is None or partition.phase is not Phase.OPEN or self._halts:
             # Delivered before the partition is open: it will be asked for again from here.
-            self._put_back.setdefault(name, records.offsets[0])
+            self._refetch_from.setdefault(name, records.offsets[0])
             return
         if partition.until is not None and records.offsets[-1] >= partition.until:
             partition.exhausted = True
@@ -193,7 +193,7 @@ class Intake:
         self._metrics.bytes_in += value_bytes
         self._ready.put(Chunk(partition, records))
 
-    async def _find_again(self, error: OffsetOutOfRangeError) -> None:
+    async def _recover_position(self, error: OffsetOutOfRangeError) -> None:
         """Follow the declared policy for positions that are no longer in the log.
 
         Raises:
@@ -210,13 +210,13 @@ class Intake:
             for name, lost in error.offsets.items():
                 # Else it was closed meanwhile, and opens where it is committed or unfinished.
                 if lost_by[name] is not None and self._partitions.get(name) is lost_by[name]:
-                    self._move(name, lost, starts[name])
+                    self._restart_at(name, lost, starts[name])
         except (BrokerError, TimeoutError) as failed:
             log.warning("a lost position could not be found again yet: %r", failed)
             await self._clock.sleep(ERROR_PAUSE_SECONDS)
 
-    def _move(self, name: TopicPartition, lost: int, start: int) -> None:
-        self._assignment.move(name, start)
+    def _restart_at(self, name: TopicPartition, lost: int, start: int) -> None:
+        self._assignment.restart_at(name, start)
         self._metrics.position_resets += 1
         self._metrics.passed_over_offsets += max(0, start - lost)
         log.error(
@@ -232,16 +232,16 @@ class Intake:
             max(0, start - lost),
         )
 
-    async def _note_positions(self, names: Iterable[TopicPartition]) -> None:
+    async def _pass_end_gaps(self, names: Iterable[TopicPartition]) -> None:
         """Pass over gaps at the end of the log, such as transaction markers.
 
         Only from here, between two fetches: while one runs, the position can be ahead of what
         was handed over.
         """
         now = self._clock.monotonic()
-        if now < self._note_at:
+        if now < self._next_gap_check:
             return
-        self._note_at = now + NOTE_POSITIONS_SECONDS
+        self._next_gap_check = now + GAP_CHECK_SECONDS
         for name in names:
             partition = self._partitions.get(name)
             if partition is None or not _is_quiet(partition):

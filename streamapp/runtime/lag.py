@@ -76,7 +76,7 @@ class LagWatch:
                 position = starts.get(name)
             if partition is None or measured_partition is None or position is None:
                 continue  # revoked meanwhile
-            self._note(partition, measured_partition, max(0, end - position))
+            self._update(partition, measured_partition, max(0, end - position))
         if self._partitions:
             self._metrics.cut_off_since = None
         self._on_measured()
@@ -89,7 +89,7 @@ class LagWatch:
         partition = self._partitions.get(name)
         return partition is not None and partition.phase is Phase.OPEN
 
-    def _note(self, partition: Partition, measured: PartitionMetrics, lag: int) -> None:
+    def _update(self, partition: Partition, measured: PartitionMetrics, lag: int) -> None:
         measured.lag_records = lag
         if not lag:
             measured.oldest_timestamp_seconds = None

@@ -87,7 +87,7 @@ class Lane:
         if self.task is not None:
             self.task.cancel()
 
-    def forgive(self) -> None:
+    def clear_cancels(self) -> None:
         """Let the cancels of an attempt that has ended count no more, whoever they came from.
 
         Ours of a timeout, or those of an agent that cancels its own task and swallows it, as

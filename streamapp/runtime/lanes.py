@@ -61,7 +61,7 @@ class Lanes:
         self._slice = time_slice
         self._changed = changed
         ready.on_put = self._wake
-        delivery.before_cut(first.register)
+        delivery.before_flush_closes(first.make_current_known)
         self._clock = clock
         self._metrics = metrics
         self._lanes = tuple(Lane() for _ in range(concurrency))
@@ -103,29 +103,29 @@ class Lanes:
     @property
     def busy(self) -> bool:
         """Whether a lane has a record in its hands."""
-        self._first.register()
+        self._first.make_current_known()
         return any(lane.work is not None for lane in self._lanes)
 
     def stuck(self) -> Collection[Work]:
         """Records of attempts that go on although they were cancelled a while ago."""
         return [lane.work for lane in self._lanes if lane.work is not None and lane.stuck]
 
-    def in_hands_of_closed(self) -> set[Partition]:
+    def closed_partitions_at_work(self) -> set[Partition]:
         """Partitions that were closed, and of which an attempt still runs."""
-        self._first.register()
+        self._first.make_current_known()
         works = [lane.work for lane in self._lanes if lane.work is not None]
         return {work.partition for work in works if work.partition.closed}
 
     def expire(self, now: float) -> None:
         """Cancel attempts that have taken too long; to be called now and then."""
-        self._first.register()
+        self._first.make_current_known()
         for lane in self._lanes:
             if lane.deadline is not None and now >= lane.deadline:
                 lane.interrupt(lane.interruption or Interruption.TIMEOUT, now)
 
-    def abandon(self) -> None:
+    def cancel_closed(self) -> None:
         """Cancel running attempts on closed partitions; their records will be delivered again."""
-        self._first.register()
+        self._first.make_current_known()
         now = self._clock.monotonic()
         for lane in self._lanes:
             if lane.deadline is None or lane.work is None or not lane.work.partition.closed:
@@ -160,9 +160,9 @@ class Lanes:
         while True:
             now = monotonic()
             if now >= time_slice.end:
-                now = await time_slice.give_way()
+                now = await time_slice.yield_to_event_loop()
             work = ready.take_first()
-            chunk = None if work is not None else ready.chunk()
+            chunk = None if work is not None else ready.next_chunk()
             if work is None and chunk is None:
                 await self._park(lane)
                 continue

@@ -35,7 +35,7 @@ class Membership:
         progress: told of each assignment.
 
     Attributes:
-        answered: whether the commit of `leave` was taken; else nobody may be listening.
+        last_commit_succeeded: whether the broker took the commit of `leave`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Membership:
         self._progress = progress
         self._env = environment
         self._lost = asyncio.Event()
-        self.answered = True
+        self.last_commit_succeeded = True
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
         """Start on newly assigned partitions."""
@@ -69,7 +69,7 @@ class Membership:
             metrics.rebalances += 1
             metrics.cut_off_since = None
         self._progress.assigned(partitions)
-        self._assignment.open(partitions, self._intake.take_put_back(partitions))
+        self._assignment.open(partitions, self._intake.take_refetch_offsets(partitions))
         if self._replay.needed.is_set():
             self._assignment.suspend()  # there is no producer now; they open with the others
         self._intake.lift(Halt.REBALANCE)
@@ -77,7 +77,7 @@ class Membership:
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Finish what is in flight within the deadline, commit, and let go of everything."""
-        self._cut_off()
+        self._halt_intake()
         try:
             if self._assignment.partitions:
                 seconds = self._env.config.revoke_drain_seconds
@@ -86,17 +86,17 @@ class Membership:
                 how = "" if drained else ", with work in flight that will be delivered again"
                 log.info("%s: gave back %s%s", self._group, _listed(partitions), how)
         finally:
-            self._let_go()
+            self._close_partitions()
         # What comes back must not meet its own last attempt; a stuck one is not waited for.
-        await self._in_flight.wait_for_abandoned(self._env.config.stop_timeout_seconds)
+        await self._in_flight.wait_for_cancelled_attempts(self._env.config.stop_timeout_seconds)
 
     async def leave(self) -> bool:
         """Drain, commit and let go of everything for good; whether all in flight was finished."""
         self._intake.halt(Halt.ENDING)
         seconds = self._env.config.shutdown_drain_seconds
         drained = await self._in_flight.drain(seconds, self._replay.needed)
-        self.answered = await self._delivery.commit()
-        self._let_go()
+        self.last_commit_succeeded = await self._delivery.commit()
+        self._close_partitions()
         return drained
 
     def rejoin(self) -> None:
@@ -121,12 +121,12 @@ class Membership:
             self._env.config.commit_deadline_seconds,
         )
         head.assignments_given_up += 1
-        self._cut_off()
+        self._halt_intake()
         self._intake.detach()
-        self._let_go()
-        await self._in_flight.wait_for_abandoned(self._env.config.stop_timeout_seconds)
+        self._close_partitions()
+        await self._in_flight.wait_for_cancelled_attempts(self._env.config.stop_timeout_seconds)
         await self._assignment.consumer.stop()
-        self._intake.forget_put_back()  # of a fetch that was still under way
+        self._intake.forget_refetch_offsets()  # of a fetch that was still under way
         attempt = 0
         while True:
             try:
@@ -139,15 +139,15 @@ class Membership:
                 self._intake.attach()
                 return
 
-    def _cut_off(self) -> None:
+    def _halt_intake(self) -> None:
         self._intake.halt(Halt.REBALANCE)
         for metrics in self._metrics:
             if metrics.cut_off_since is None:
                 metrics.cut_off_since = self._env.clock.monotonic()
 
-    def _let_go(self) -> None:
+    def _close_partitions(self) -> None:
         self._assignment.close()
-        self._intake.forget_put_back()
+        self._intake.forget_refetch_offsets()
         self._in_flight.forget()
 
 

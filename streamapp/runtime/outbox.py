@@ -23,7 +23,7 @@ from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.work import Work
 
 MAX_UNACKNOWLEDGED_FLUSHES = 2
-"""One on the wire and one behind it; more would only make smaller batches."""
+"""One is on the wire and one waits behind it; more would only make batches smaller."""
 
 
 @dataclass(slots=True)
@@ -83,7 +83,8 @@ class Outbox:
 
     Attributes:
         open: the flush that takes outputs now; `None` until there are some.
-        before_cut: called before the open flush is closed, so that nobody keeps what belongs to it.
+        before_flush_closes: called before the open flush is closed, so that a lane books the
+            records that it has finished into the flush that has their outputs.
 
     Args:
         environment: the shared producer, the clock, and the bounds of a flush.
@@ -101,7 +102,7 @@ class Outbox:
     ) -> None:
         config = environment.config
         self._shared = environment.producer
-        self.before_cut: Callable[[], None] = _nothing_to_book
+        self.before_flush_closes: Callable[[], None] = _nothing_to_book
         self._on_finished = on_finished
         self._on_failed = on_failed
         self._max_records = config.flush_records
@@ -153,13 +154,13 @@ class Outbox:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._due():
-                await self._send(self._cut())
+            while self._may_send():
+                await self._send(self._close_open())
 
     def discard(self) -> None:
         """Forget what is open or unacknowledged: its records will be delivered again."""
         if self.open is not None:
-            self._cut()
+            self._close_open()
         for timer in self._outstanding.values():
             timer.cancel()
         self._outstanding.clear()
@@ -170,15 +171,15 @@ class Outbox:
         if flush is self.open:
             self.flush_now()
 
-    def _due(self) -> bool:
+    def _may_send(self) -> bool:
         flush = self.open
         if flush is None or self._failed or len(self._outstanding) >= MAX_UNACKNOWLEDGED_FLUSHES:
             return False
         return self._hurry or flush.records >= self._max_records
 
-    def _cut(self) -> Flush:
+    def _close_open(self) -> Flush:
         """Close the open flush: its batches take no more."""
-        self.before_cut()
+        self.before_flush_closes()
         flush = self.open
         assert flush is not None  # noqa: S101 - the callers have looked
         self.open = None

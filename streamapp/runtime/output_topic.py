@@ -21,7 +21,7 @@ class OutputTopic:
         name: the topic.
         needs_keys: whether a record without a key is refused, and its whole batch with it.
         max_message_bytes: largest batch it takes, and so the largest record.
-        roomy_bytes: size of key and value up to which only headers could be too much.
+        safe_bytes: size of key and value up to which only headers could be too much.
         partitioner: places records in its partitions.
     """
 
@@ -31,7 +31,7 @@ class OutputTopic:
         "name",
         "needs_keys",
         "partitioner",
-        "roomy_bytes",
+        "safe_bytes",
     )
 
     def __init__(self, topic: TopicDescription, metrics: StageMetrics) -> None:
@@ -45,7 +45,7 @@ class OutputTopic:
         """Set what the topic takes now."""
         self.needs_keys = topic.needs_keys
         self.max_message_bytes = topic.max_message_bytes
-        self.roomy_bytes = topic.max_message_bytes // 2
+        self.safe_bytes = topic.max_message_bytes // 2
 
     def check(self, key: bytes | None, value: bytes, headers: Headers) -> None:
         """Refuse an output that the broker would not take.

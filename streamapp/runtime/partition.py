@@ -38,7 +38,7 @@ class Partition:
         in_flight_records, in_flight_bytes: delivered and not finished.
         stamps: offset and timestamp (ms) of the first record of each chunk that is not finished.
         exhausted: all records below `until` are delivered.
-        narrowed: more is finished beyond the frontier than a commit can store.
+        metadata_full: more is finished beyond the frontier than a commit can store.
         phase: what may be done with it.
     """
 
@@ -48,8 +48,8 @@ class Partition:
         "frontier",
         "in_flight_bytes",
         "in_flight_records",
+        "metadata_full",
         "name",
-        "narrowed",
         "phase",
         "stamps",
         "until",
@@ -73,7 +73,7 @@ class Partition:
         self.stamps: deque[tuple[int, int]] = deque()
         self.until = until
         self.exhausted = False
-        self.narrowed = False
+        self.metadata_full = False
         self.phase = phase
 
     @property
@@ -81,7 +81,7 @@ class Partition:
         """Whether nothing of it may be sent or committed any more."""
         return self.phase is Phase.CLOSED
 
-    def successor(self) -> "Partition":
+    def close_for_replay(self) -> "Partition":
         """Close this one; what takes its place begins at its frontier, suspended."""
         self.phase = Phase.CLOSED
         return Partition(

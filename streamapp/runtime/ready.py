@@ -13,7 +13,7 @@ from streamapp.record import Record
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.work import Work
 
-Keep: TypeAlias = Callable[[Work], bool]
+ShouldKeep: TypeAlias = Callable[[Work], bool]
 """Whether a record that waits is to be finished all the same."""
 
 
@@ -83,8 +83,8 @@ class ReadyQueue:
                 return work
         return None
 
-    def chunk(self) -> Chunk | None:
-        """The chunk to take records from now; the same until `used_up`."""
+    def next_chunk(self) -> Chunk | None:
+        """The chunk to take records from now; the same until `mark_used_up`."""
         chunks = self._chunks
         while chunks:
             if not chunks[0].partition.closed:
@@ -92,7 +92,7 @@ class ReadyQueue:
             chunks.popleft()
         return None
 
-    def used_up(self, chunk: Chunk) -> None:
+    def mark_used_up(self, chunk: Chunk) -> None:
         """All of its records are taken."""
         if self._chunks and self._chunks[0] is chunk:
             self._chunks.popleft()
@@ -101,17 +101,17 @@ class ReadyQueue:
         """Records that hold their keys, by key; the same dictionary while the partition is open."""
         return self._holders.setdefault(partition, {})
 
-    def hold(self, work: Work) -> None:
+    def hold_key(self, work: Work) -> None:
         """Let later records of its key wait until this one is released."""
         if work.partition.closed:
             return  # its records are delivered again, and nothing of it is ever released
-        if work.order_key is not None and not work.owns_key:
+        if work.order_key is not None and not work.holds_key:
             self.holders(work.partition)[work.order_key] = work
-            work.owns_key = True
+            work.holds_key = True
 
-    def release(self, work: Work) -> None:
+    def release_key(self, work: Work) -> None:
         """Give back the key of a record that has ended; the next that waits for it goes first."""
-        if not work.owns_key or work.order_key is None:
+        if not work.holds_key or work.order_key is None:
             return
         holders = self._holders.get(work.partition)
         if holders is None:
@@ -119,16 +119,16 @@ class ReadyQueue:
         behind = work.behind
         if behind:
             following = behind.popleft()
-            following.owns_key = True
+            following.holds_key = True
             following.behind = behind
             holders[work.order_key] = following
             self.first.appendleft(following)
         else:
             holders.pop(work.order_key, None)
-        work.owns_key = False
+        work.holds_key = False
         work.behind = None
 
-    def drop(self, keep: Keep = keep_nothing) -> None:
+    def drop(self, keep: ShouldKeep = keep_nothing) -> None:
         """Forget what has not been started, but for what is kept; it will be delivered again."""
         self._chunks.clear()  # all of it comes after what has been started
         self.first = deque(work for work in self.first if keep(work))
@@ -140,7 +140,7 @@ class ReadyQueue:
                     holder.behind = deque(work for work in holder.behind if keep(work))
 
 
-def wait_behind(holder: Work, work: Work) -> int:
+def make_wait_behind(holder: Work, work: Work) -> int:
     """Let a record wait for the one that holds its key; how many wait now."""
     if holder.behind is None:
         holder.behind = deque()

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 REPLAY_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
 """Waits before further replays when no batch in between was acknowledged."""
 
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 """Between two looks at partitions that wait for an attempt which does not end."""
 
 
@@ -85,29 +85,29 @@ class Replay:
                 delay = REPLAY_BACKOFF.delay_seconds(self._failed_batches - 1, self._env.rng)
                 await self._env.clock.sleep(delay)
             producer, usable = self._env.producer, False
-            held: Collection[TopicPartition] = ()
+            still_running: Collection[TopicPartition] = ()
             while not usable:  # while lanes become quiet, another segment can lose the next one
                 await producer.replace(self._generation)
                 self._generation = producer.generation
                 await self._refresh_limits()
-                held = await self._in_flight.wait_for_abandoned(
+                still_running = await self._in_flight.wait_for_cancelled_attempts(
                     self._env.config.stop_timeout_seconds
                 )
                 usable = producer.is_current(self._generation)
             self.needed.clear()
-            self._open(held)
+            self._open(still_running)
             while self._assignment.suspended and not self.needed.is_set():
-                held = await self._in_flight.wait_for_abandoned(LOOK_SECONDS)
+                still_running = await self._in_flight.wait_for_cancelled_attempts(CHECK_SECONDS)
                 if not self.needed.is_set():
-                    self._open(held)
+                    self._open(still_running)
 
-    def _open(self, held: Collection[TopicPartition]) -> None:
+    def _open(self, still_running: Collection[TopicPartition]) -> None:
         """Open what no attempt is in the way of: a stuck one holds its own partition only.
 
         What was put back of other partitions is left to their assignment, which may just be due.
         """
-        names = [name for name in self._assignment.suspended if name not in held]
-        self._assignment.resume(self._intake.take_put_back(names), but=held)
+        names = [name for name in self._assignment.suspended if name not in still_running]
+        self._assignment.resume(self._intake.take_refetch_offsets(names), except_for=still_running)
         self._intake.on_capacity()
 
     async def _refresh_limits(self) -> None:

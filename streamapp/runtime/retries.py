@@ -5,7 +5,7 @@ import heapq
 from itertools import count
 
 from streamapp.clock import Clock
-from streamapp.runtime.ready import Keep, ReadyQueue, keep_nothing
+from streamapp.runtime.ready import ReadyQueue, ShouldKeep, keep_nothing
 from streamapp.runtime.work import Work
 
 
@@ -26,13 +26,13 @@ class RetryQueue:
 
     def add(self, work: Work, delay_seconds: float) -> None:
         """Give this record back after `delay_seconds`; it keeps its key meanwhile."""
-        self._ready.hold(work)
+        self._ready.hold_key(work)
         due = self._clock.monotonic() + delay_seconds
         heapq.heappush(self._heap, (due, next(self._sequence), work))
         if self._heap[0][2] is work:
             self._schedule()
 
-    def hasten(self, work: Work) -> None:
+    def retry_now(self, work: Work) -> None:
         """Give this record back now, if it waits."""
         others = [entry for entry in self._heap if entry[2] is not work]
         if len(others) < len(self._heap):
@@ -44,7 +44,7 @@ class RetryQueue:
         """Whether a wait is over by then, in monotonic seconds."""
         return bool(self._heap) and self._heap[0][0] <= deadline
 
-    def drop(self, keep: Keep = keep_nothing) -> None:
+    def drop(self, keep: ShouldKeep = keep_nothing) -> None:
         """Forget those that wait, but for what is kept."""
         self._heap = [entry for entry in self._heap if keep(entry[2])]
         heapq.heapify(self._heap)

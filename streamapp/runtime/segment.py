@@ -32,7 +32,7 @@ from streamapp.runtime.steps import StepRunner
 
 log = logging.getLogger(__name__)
 
-UNHEARD_STOP_SECONDS = 1.0
+UNANSWERED_STOP_SECONDS = 1.0
 """Longest wait for the end of a consumer whose last commit was not answered."""
 
 
@@ -238,7 +238,7 @@ class SegmentRunner:
         if self._error is None:
             self._error = error
             self._intake.halt(Halt.STOPPED)
-            self._in_flight.stop_at(error)  # now: lanes go on before the drain begins
+            self._in_flight.drop_all_but_before(error)  # now: lanes go on before the drain begins
             self._stopping.set()
 
     def _state(self, state: StageState) -> None:
@@ -249,8 +249,8 @@ class SegmentRunner:
         # A coordinator that did not answer the last commit will not answer the request to leave
         # the group either, and the stop as a whole has to end within the sum of its deadlines.
         seconds = self._env.config.stop_timeout_seconds
-        if not self._membership.answered:
-            seconds = min(seconds, UNHEARD_STOP_SECONDS)
+        if not self._membership.last_commit_succeeded:
+            seconds = min(seconds, UNANSWERED_STOP_SECONDS)
         try:
             async with asyncio.timeout(seconds):
                 await self._consumer.stop()

@@ -21,7 +21,7 @@ class TimeSlice:
         self._clock = clock
         self.end = 0.0
 
-    async def give_way(self) -> float:
+    async def yield_to_event_loop(self) -> float:
         """Let the rest of the process have a turn: fetching, sending, heartbeats.
 
         Returns:

@@ -109,13 +109,13 @@ class StepRunner:
         outputs = self.agent.outputs(result, len(work.outputs or ()) + len(work.pending or ()))
         origin = work.record if work.item is None else work.item
         # All are made before the first is placed: a failed attempt leaves nothing behind.
-        made = [self.made(one, origin.key, origin.headers) for one in outputs]
+        made = [self.make_output(one, origin.key, origin.headers) for one in outputs]
         for one in made:
             if type(one) is tuple:
-                _place(work, one)
+                _keep_output(work, one)
         for one in reversed(made):  # the next item stands last
             if type(one) is Item:
-                _place(work, one)
+                _keep_output(work, one)
         return len(made)
 
     def pass_on(self, work: Work) -> None:
@@ -124,11 +124,13 @@ class StepRunner:
         if self.index == 0 and None in self.outlets:
             target, _ = self.outlets[None]
             target.check(record.key, record.value or b"", record.headers)
-            _place(work, (target, record.key, record.value, record.headers))
+            _keep_output(work, (target, record.key, record.value, record.headers))
         else:
             value = self._load(work) if item is None else item.value
             origin = record if item is None else item
-            _place(work, self.made(self.agent.output(value), origin.key, origin.headers))
+            _keep_output(
+                work, self.make_output(self.agent.output(value), origin.key, origin.headers)
+            )
 
     def encode_input(self, item: Item) -> bytes:
         """Bytes that a topic in front of this step would hold for the item."""
@@ -156,7 +158,9 @@ class StepRunner:
         failure.__cause__ = error
         return failure
 
-    def made(self, output: agent_call.Output, key: bytes | None, headers: Headers) -> Output | Item:
+    def make_output(
+        self, output: agent_call.Output, key: bytes | None, headers: Headers
+    ) -> Output | Item:
         """An output on its way to a topic, or as an item of the next step.
 
         Raises:
@@ -173,7 +177,7 @@ class StepRunner:
         return topic, key, encode(value, key, headers), headers
 
 
-def _place(work: Work, one: Output | Item) -> None:
+def _keep_output(work: Work, one: Output | Item) -> None:
     if isinstance(one, tuple):
         if work.outputs is None:
             work.outputs = [one]

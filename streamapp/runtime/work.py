@@ -46,11 +46,11 @@ class Work:
         partition: where it came from; closed when the assignment is lost.
         order_key: records of the partition with this key wait for one another; `None` waits for
             nothing.
-        owns_key: whether later records of its key wait for it.
+        holds_key: whether later records of its key wait for it.
         behind: those that wait, in their order; `None` without any.
-        quarantined: whether too many wait behind it, so that it has one last attempt.
-        condemned: why it is not to be tried at all; `None` for all but those that waited behind a
-            record which was given up.
+        on_last_attempt: whether too many wait behind it, so that it has one last attempt.
+        give_up_error: why it is not tried at all, because it waited behind a record that was
+            given up; `None` for all others.
         item: what the next attempt works on; `None` is the record itself.
         pending: further values of fused steps, the next one last.
         outputs: held until the record ends.
@@ -61,17 +61,17 @@ class Work:
 
     __slots__ = (
         "behind",
-        "condemned",
         "dead_letters",
         "failures",
         "first_failure_at",
+        "give_up_error",
+        "holds_key",
         "item",
+        "on_last_attempt",
         "order_key",
         "outputs",
-        "owns_key",
         "partition",
         "pending",
-        "quarantined",
         "record",
     )
 
@@ -79,10 +79,10 @@ class Work:
         self.record = record
         self.partition = partition
         self.order_key = order_key
-        self.owns_key = False
+        self.holds_key = False
         self.behind: deque[Work] | None = None
-        self.quarantined = False
-        self.condemned: Exception | None = None
+        self.on_last_attempt = False
+        self.give_up_error: Exception | None = None
         self.item: Item | None = None
         self.pending: list[Item] | None = None
         self.outputs: list[Output] | None = None

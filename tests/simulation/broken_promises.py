@@ -127,7 +127,7 @@ def until_end_waits_for_an_emptied_partition() -> AbstractContextManager[None]:
 
 def passed_over_in_silence() -> AbstractContextManager[None]:
     def move(intake: Intake, name: Any, _lost: int, start: int) -> None:
-        intake._assignment.move(name, start)
+        intake._assignment.restart_at(name, start)
 
     return replaced(Intake, "_move", move)
 

@@ -89,7 +89,7 @@ def order_lost_on_retry() -> AbstractContextManager[None]:
 
     def add(retries: RetryQueue, work: Work, delay_seconds: float) -> None:
         original(retries, work, delay_seconds)
-        retries._ready.release(work)
+        retries._ready.release_key(work)
 
     return replaced(RetryQueue, "add", add)
 
@@ -116,19 +116,19 @@ def drain_forgets_a_lane() -> AbstractContextManager[None]:
 
 
 def put_back_forgotten() -> AbstractContextManager[None]:
-    def take_put_back(intake: Intake, _names: object) -> dict[object, int]:
-        intake._put_back = {}
+    def take_refetch_offsets(intake: Intake, _names: object) -> dict[object, int]:
+        intake._refetch_from = {}
         return {}
 
-    return replaced(Intake, "take_put_back", take_put_back)
+    return replaced(Intake, "take_refetch_offsets", take_refetch_offsets)
 
 
 def replay_takes_what_belongs_to_an_assignment() -> AbstractContextManager[None]:
-    def take_put_back(intake: Intake, _names: object) -> dict[Any, int]:
-        taken, intake._put_back = intake._put_back, {}
+    def take_refetch_offsets(intake: Intake, _names: object) -> dict[Any, int]:
+        taken, intake._refetch_from = intake._refetch_from, {}
         return taken
 
-    return replaced(Intake, "take_put_back", take_put_back)
+    return replaced(Intake, "take_refetch_offsets", take_refetch_offsets)
 
 
 def replay_goes_on_where_it_was() -> AbstractContextManager[None]:
@@ -211,52 +211,52 @@ def work_in_flight_is_said_to_be_finished() -> AbstractContextManager[None]:
 
 
 def attempt_that_waits_leaves_its_key() -> AbstractContextManager[None]:
-    def register(burst: Burst) -> None:
+    def make_current_known(burst: Burst) -> None:
         lane, burst._current = burst._current, None
         if lane is not None and lane.record is not None and lane.chunk is not None:
             burst._book(lane, lane.place)
             lane.work = burst._work_on(lane.record, lane.chunk)
             lane.deadline = lane.marks[-1] + burst._steps[0].timeout_seconds
 
-    return replaced(Burst, "register", register)
+    return replaced(Burst, "make_current_known", make_current_known)
 
 
 @contextmanager
 def drain_is_not_told_of_what_is_dropped() -> Iterator[None]:
-    def drop_waiting(in_flight: InFlight) -> None:
-        in_flight._ready.drop(in_flight._keep)
-        in_flight._retries.drop(in_flight._keep)
+    def drop_not_running(in_flight: InFlight) -> None:
+        in_flight._ready.drop(in_flight._should_keep)
+        in_flight._retries.drop(in_flight._should_keep)
 
     def forget(in_flight: InFlight) -> None:
         in_flight._ready.drop()
         in_flight._retries.drop()
-        in_flight._lanes.abandon()
+        in_flight._lanes.cancel_closed()
         in_flight._delivery.discard()
 
     with (
-        replaced(InFlight, "drop_waiting", drop_waiting),
+        replaced(InFlight, "drop_not_running", drop_not_running),
         replaced(InFlight, "forget", forget),
     ):
         yield
 
 
 def replay_meets_its_own_attempts() -> AbstractContextManager[None]:
-    async def wait_for_abandoned(in_flight: InFlight, _seconds: float) -> frozenset[Any]:
-        in_flight._lanes.abandon()
+    async def wait_for_cancelled_attempts(in_flight: InFlight, _seconds: float) -> frozenset[Any]:
+        in_flight._lanes.cancel_closed()
         return frozenset()
 
-    return replaced(InFlight, "wait_for_abandoned", wait_for_abandoned)
+    return replaced(InFlight, "wait_for_cancelled_attempts", wait_for_cancelled_attempts)
 
 
 def last_that_waits_goes_first() -> AbstractContextManager[None]:
-    original = ReadyQueue.release
+    original = ReadyQueue.release_key
 
-    def release(queue: ReadyQueue, work: Work) -> None:
+    def release_key(queue: ReadyQueue, work: Work) -> None:
         if work.behind:
             work.behind.rotate(1)
         original(queue, work)
 
-    return replaced(ReadyQueue, "release", release)
+    return replaced(ReadyQueue, "release_key", release_key)
 
 
 def dead_letter_in_place_of_outputs() -> AbstractContextManager[None]:
@@ -270,11 +270,11 @@ def dead_letter_in_place_of_outputs() -> AbstractContextManager[None]:
 
 
 def failures_of_one_value_count_for_the_next() -> AbstractContextManager[None]:
-    def go_on(attempts: Attempts, work: Work, item: Any) -> None:
+    def start_item(attempts: Attempts, work: Work, item: Any) -> None:
         work.item = item
         attempts._steps[item.step].metrics.records_in += 1
 
-    return replaced(Attempts, "_go_on", go_on)
+    return replaced(Attempts, "_start_item", start_item)
 
 
 def producer_kept_after_a_failure() -> AbstractContextManager[None]:

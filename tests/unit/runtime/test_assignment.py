@@ -31,7 +31,7 @@ async def test_a_move_keeps_what_stands_before_it_and_nothing_from_there_on(
     for done in ([0, 1, 2, 3, 4], [7], [9]):
         before.finish(done, 0)
 
-    assignment.move(PLACE, offset)
+    assignment.restart_at(PLACE, offset)
 
     after = assignment.partitions[PLACE]
     assert before.closed == (offset < 10)

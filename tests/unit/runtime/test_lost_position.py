@@ -38,7 +38,7 @@ async def test_a_partition_that_was_assigned_anew_meanwhile_is_not_moved() -> No
     config = StageConfig(on_lost_position=LostPosition.LATEST)
     intake = Intake(assignment, config, SystemClock(), ReadyQueue())
 
-    await intake._find_again(OffsetOutOfRangeError("lost", offsets={PLACE: 99}))
+    await intake._recover_position(OffsetOutOfRangeError("lost", offsets={PLACE: 99}))
 
     assert await consumer.position(PLACE) == 3
     assert assignment.metrics.position_resets == 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from streamapp.brokers.fetched import FetchedList
 from streamapp.record import StoredRecord, TopicPartition
 from streamapp.runtime.partition import Partition, Phase
-from streamapp.runtime.ready import Chunk, ReadyQueue, wait_behind
+from streamapp.runtime.ready import Chunk, ReadyQueue, make_wait_behind
 from streamapp.runtime.work import Work
 
 PLACE = TopicPartition("t", 0)
@@ -24,16 +24,16 @@ def take(queue: ReadyQueue) -> Work | None:
     """The next record that may be started, which holds its key from then on: what a lane does."""
     if (first := queue.take_first()) is not None:
         return first
-    while (current := queue.chunk()) is not None:
+    while (current := queue.next_chunk()) is not None:
         holders = queue.holders(current.partition)
         for _, record in current.untaken:
             work = Work(record, current.partition, record.key)
             if record.key is not None and (holder := holders.get(record.key)) is not None:
-                wait_behind(holder, work)
+                make_wait_behind(holder, work)
                 continue
-            queue.hold(work)
+            queue.hold_key(work)
             return work
-        queue.used_up(current)
+        queue.mark_used_up(current)
     return None
 
 
@@ -63,10 +63,10 @@ def test_every_record_ends_once_and_in_the_order_of_its_key(
         elif running:
             one = running.pop(rng.randrange(len(running)))
             if rng.random() < failing:
-                queue.hold(one)
+                queue.hold_key(one)
                 waiting.append(one)
             else:
-                queue.release(one)
+                queue.release_key(one)
                 ended.append(one)
     for key in (b"a", b"b", b"c"):
         offsets = [w.record.offset for w in ended if w.order_key == key]
@@ -93,7 +93,7 @@ def test_what_is_dropped_is_not_handed_out() -> None:
     assert first is not None
     assert take(queue) is None  # the second waits behind its key
     queue.drop()
-    queue.release(first)
+    queue.release_key(first)
     assert take(queue) is None
     assert not queue
 
@@ -105,9 +105,9 @@ def test_what_is_kept_goes_on_when_the_rest_is_dropped() -> None:
     assert first is not None
     assert take(queue) is None
     queue.drop(lambda work: work.record.offset == 1)
-    queue.release(first)
+    queue.release_key(first)
     kept = take(queue)
     assert kept is not None
     assert kept.record.offset == 1
-    queue.release(kept)
+    queue.release_key(kept)
     assert take(queue) is None
