@@ -123,7 +123,8 @@ class Crew:
 
 @pytest.fixture
 async def crew(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crew]:
-    monkeypatch.setattr(view, "ANSWER_SECONDS", 0.3)  # a test that waits for it is quicker
+    # Workers that answer share this process: on a loaded machine they need more than the usual.
+    monkeypatch.setattr(view, "ANSWER_SECONDS", 1.5)
     async with started() as crew:
         yield crew
 
