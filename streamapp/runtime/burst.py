@@ -168,10 +168,6 @@ class Burst:
                     except BaseException as raised:  # noqa: BLE001 - the same
                         result, error = None, self._failure(lane, later, raised)
                 if error is not None or step is not last or (fused and type(result) is not plain):
-                    started = marks[-1]
-                    if step.index:
-                        item = Item(step.index, value, key, record.headers)
-                        self._book_fused(lane, step.index)
                     break
             if type(result) is written and outlet is not None:
                 headers = record.headers
@@ -189,8 +185,8 @@ class Burst:
             elif type(result) is Out and not fused:
                 try:
                     output = step.make_output(agent.output(result), key, record.headers)
-                except RecordError as raised:
-                    result, error = None, raised
+                except Exception as raised:  # noqa: BLE001 - what is in it may be anything
+                    result, error = None, self._attempts.as_failure(raised)
                     break
                 if isinstance(output, Item):
                     break
@@ -219,8 +215,11 @@ class Burst:
             leaves = False
         if self._current is lane:  # else it has suspended, and another one is current now
             self._current = None
-        if item is None:
+        if leaves:
             started = marks[-1]
+            if step.index:
+                item = Item(step.index, value, key, record.headers)
+                self._book_fused(lane, step.index)
         self._book(lane, place if leaves else place + 1)
         lane.chunk = lane.record = None  # a parked lane keeps no records in memory
         if not leaves:
