@@ -64,7 +64,7 @@ class Assignment:
     def suspend(self) -> None:
         """Close the open partitions; `resume` reads them again from their frontier."""
         for name, partition in self.partitions.items():
-            if partition.phase is not Phase.SUSPENDED:
+            if partition.phase is Phase.OPEN:
                 self.partitions[name] = partition.close_for_replay()
 
     def resume(

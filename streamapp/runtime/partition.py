@@ -12,7 +12,9 @@ from streamapp.runtime.frontier import Frontier
 class Phase(Enum):
     """What may be done with an assigned partition."""
 
-    OPENING = auto()  # assigned; whatever it needs before it is read is not ready yet
+    OPENING = (
+        auto()
+    )  # assigned and not read yet, while what it needs, such as its state, is prepared
     OPEN = auto()  # read, worked on, committed
     SUSPENDED = auto()  # not read until it opens again at its frontier
     CLOSED = auto()  # for good: given back, or another object has taken its place

@@ -42,3 +42,11 @@ async def test_only_open_partitions_are_read(phase: Phase) -> None:
     intake, assignment = await intake_with_a_partition()
     assignment.partitions[PLACE].phase = phase
     assert intake._demand()[0] == []
+
+
+async def test_a_replay_does_not_open_a_partition_that_is_still_opening() -> None:
+    _, assignment = await intake_with_a_partition()
+    assignment.partitions[PLACE].phase = Phase.OPENING
+    assignment.suspend()
+    assignment.resume({})
+    assert assignment.partitions[PLACE].phase is Phase.OPENING
