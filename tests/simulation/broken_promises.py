@@ -129,7 +129,7 @@ def passed_over_in_silence() -> AbstractContextManager[None]:
     def move(intake: Intake, name: Any, _lost: int, start: int) -> None:
         intake._assignment.restart_at(name, start)
 
-    return replaced(Intake, "_move", move)
+    return replaced(Intake, "_restart_at", move)
 
 
 def lost_position_never_stops() -> AbstractContextManager[None]:
@@ -137,7 +137,7 @@ def lost_position_never_stops() -> AbstractContextManager[None]:
 
 
 def commits_that_fail_never_end_an_assignment() -> AbstractContextManager[None]:
-    return replaced(Committer, "_give_up_in_time", lambda _committer: None)
+    return replaced(Committer, "_report_lost_if_overdue", lambda _committer: None)
 
 
 def last_commit_waits_for_the_broker() -> AbstractContextManager[None]:
