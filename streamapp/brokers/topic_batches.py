@@ -47,7 +47,8 @@ class TopicBatches:
         append, place = filling = self._filling[partition]
         if append(place, timestamp, key, value, headers) is None:
             append, place = filling = self._begin(partition)
-            append(place, timestamp, key, value, headers)
+            if append(place, timestamp, key, value, headers) is None:
+                raise RuntimeError("an empty batch has refused a record")
         filling[1] = place + 1
 
     def take(self) -> Sequence[tuple[int, BatchBuilder]]:

@@ -73,6 +73,7 @@ class Intake:
         self._attached = asyncio.Event()
         self._attached.set()
         self._next_gap_check = 0.0
+        self._polled_at = 0.0
 
     def on_capacity(self) -> None:
         """Look again: records have finished, or partitions have been opened."""
@@ -118,6 +119,7 @@ class Intake:
                 if not ready:
                     await self._wait_for_capacity()
                     continue
+                self._polled_at = self._clock.monotonic()
                 batches = await self._consumer.fetch(
                     ready, max_records=free, timeout_seconds=FETCH_TIMEOUT_SECONDS
                 )
@@ -166,10 +168,13 @@ class Intake:
     async def _wait_for_capacity(self) -> None:
         """Wait until something changes; poll in between, or the group thinks us dead."""
         self._capacity.clear()
+        # Counted from the last poll: records that finish all the time do not count as one.
+        left = self._polled_at + FETCH_TIMEOUT_SECONDS - self._clock.monotonic()
         try:
-            async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
+            async with asyncio.timeout(left):
                 await self._capacity.wait()
         except TimeoutError:
+            self._polled_at = self._clock.monotonic()
             await self._consumer.fetch((), max_records=1, timeout_seconds=0)
 
     def _admit(self, name: TopicPartition, records: FetchedRecords) -> None:

@@ -175,6 +175,6 @@ class Lanes:
                     self._wake()
                     await self._first.run(lane, chunk, now)
             except AbandonedError:
-                pass
+                lane.chunk = lane.record = None  # a parked lane keeps no records in memory
             lane.work = None
             self._delivery.flush_if_full()

@@ -139,10 +139,8 @@ class KafkaConsumer:
                     f"{doing} failed: {reason(error)}; install cramjam, which reads snappy, lz4 "
                     "and zstd"
                 ) from error
-        following = self._positions.following
         found: dict[TopicPartition, FetchedRecords] = {}
         for partition, records in taken.items():
-            following[partition] = records[-1].offset + 1
             found[TopicPartition(*partition)] = FetchedList(records)
         return found
 
@@ -199,7 +197,7 @@ class KafkaConsumer:
         self._check_held(partition)
         with reported(f"seeking in {partition}", self._connection.address):
             client.seek(kafka_partition(partition), offset)
-        self._positions.sought(partition, offset)
+        self._positions.sought(partition)
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Stop fetching these; what was prefetched of them is thrown away."""

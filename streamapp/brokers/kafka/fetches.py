@@ -61,6 +61,11 @@ class UnpackedRecords:
         left = self._taken < len(self._parsed) or self._error is not None
         return not left and not self._packed._records.has_next()  # noqa: SLF001 - see the module
 
+    @property
+    def unparsed_offset(self) -> int:
+        """Offset of the record that cannot be parsed, or that its batch begins at."""
+        return self._parsed[-1].offset + 1 if self._parsed else self._parsed_until
+
     def take(self, max_records: int) -> list[Record]:
         """The next records, as many as there are up to `max_records`.
 
@@ -204,7 +209,7 @@ def _take_of(result: Any, partition: TopicPartition, max_records: int) -> list[R
     try:
         records = unpacked.take(max_records)
     except UNPARSED as error:
-        raise UnparsedError(partition, unpacked.next_fetch_offset) from error
+        raise UnparsedError(partition, unpacked.unparsed_offset) from error
     result._update_position()  # noqa: SLF001 - see the module
     if unpacked.exhausted:
         result._partition_records = None  # noqa: SLF001 - see the module

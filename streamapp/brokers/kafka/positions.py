@@ -7,8 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from aiokafka.structs import TopicPartition as KafkaTopicPartition
-
 from streamapp.brokers.kafka.connection import Connection, kafka_partition
 from streamapp.brokers.kafka.failures import reported
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
@@ -29,7 +27,6 @@ class Positions:
 
     Attributes:
         unplaced: assigned partitions that have no position yet.
-        following: offset after what was handed out of each partition.
         committed: what the group had committed when partitions were placed.
     """
 
@@ -39,18 +36,15 @@ class Positions:
         self._placed = asyncio.Event()
         self._error: BrokerError | None = None
         self.unplaced: set[TopicPartition] = set()
-        self.following: dict[KafkaTopicPartition, int] = {}
         self.committed: dict[TopicPartition, CommittedOffset] = {}
 
     def forget(self) -> None:
         """The partitions are given back."""
         self.unplaced.clear()
-        self.following.clear()
         self.committed.clear()
 
-    def sought(self, partition: TopicPartition, offset: int) -> None:
-        """Somebody has set the position."""
-        self.following[kafka_partition(partition)] = offset
+    def sought(self, partition: TopicPartition) -> None:
+        """The position was set with `seek`."""
         self.unplaced.discard(partition)
 
     async def placed(self, partition: TopicPartition) -> None:
@@ -119,4 +113,4 @@ class Positions:
             for partition, offset in start.items():
                 if partition in self.unplaced:  # nobody sought in the meantime
                     client.seek(partition, offset)
-                    self.sought(TopicPartition(*partition), offset)
+                    self.sought(TopicPartition(*partition))
