@@ -36,6 +36,8 @@ class FaultyBroker(MemoryBroker):
     stops_unanswered: the ends of consumers wait for ever while it is set.
     ends_refused, ends_unanswered: the same for questions of consumers about the ends of partitions.
     held: batches for a topic wait for its event before they are written.
+    unanswered: acknowledgements of batches for these topics never come.
+    answers: those acknowledgements that do not come.
     fired: faults that happened, by what they hit.
     """
 
@@ -51,6 +53,8 @@ class FaultyBroker(MemoryBroker):
         self.ends_refused = False
         self.ends_unanswered = False
         self.held: dict[str, asyncio.Event] = {}
+        self.unanswered: set[str] = set()
+        self.answers: list[asyncio.Future[object]] = []
         self.fired: Counter[str] = Counter()
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> MemoryConsumer:
@@ -148,7 +152,12 @@ class _FaultyProducer:
             failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
             failed.set_exception(BrokerError("this batch was made to fail"))
             return failed
-        return await self._inner.send_batch(batch, topic, partition)
+        answer = await self._inner.send_batch(batch, topic, partition)
+        if topic not in self._broker.unanswered:
+            return answer
+        await answer
+        self._broker.answers.append(asyncio.get_running_loop().create_future())
+        return self._broker.answers[-1]
 
 
 async def until(condition: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
