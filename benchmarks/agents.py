@@ -10,6 +10,9 @@ from typing import Any, cast
 
 from pydantic import BaseModel, Field
 
+from streamapp.pipeline.context import Context
+from streamapp.pipeline.out import Out
+
 LARGE_CENTS = 50_000
 
 
@@ -45,6 +48,18 @@ def price(purchase: Purchase) -> PricedPurchase:
     return PricedPurchase(
         **purchase.__dict__, total_cents=total_cents, is_large=total_cents >= LARGE_CENTS
     )
+
+
+def price_out(purchase: Purchase) -> Out[PricedPurchase]:
+    """Do the same and give the output a key of its own: the customer, as text."""
+    return Out(price(purchase), key=purchase.customer_id)
+
+
+def price_context(purchase: Purchase, context: Context) -> PricedPurchase:
+    """Do the same and look at the context."""
+    if context.attempt > 1:
+        raise ValueError(f"attempt {context.attempt} of stage {context.stage_id}")
+    return price(purchase)
 
 
 async def price_async(purchase: Purchase) -> PricedPurchase:

@@ -87,6 +87,10 @@ CONTENDERS = (
     Contender(
         name="streamapp.dict", beside="hand_loop.dict", module="streamapp_stage", mode="dict"
     ),
+    *(
+        Contender(name=f"streamapp.{mode}", beside=OURS, module="streamapp_stage", mode=mode)
+        for mode in ("out", "context", "fused")
+    ),
     Contender(name="hand_loop.1_partition", beside=None, module="hand_loop", partitions=1),
     Contender(
         name="streamapp.1_partition",

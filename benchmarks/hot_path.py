@@ -1,6 +1,6 @@
 """What the runtime costs for each record, without a broker: microseconds of one core.
 
-`python -m benchmarks.hot_path [sync async dict]` runs a segment as a worker does, on bytes as a
+`python -m benchmarks.hot_path [sync async dict …]` runs a segment as a worker does, on bytes as a
 broker sends them and with real batches; only the sockets are missing. Beside it stands the
 hand-written loop on the same records. The least of several rounds is shown, because noise only
 ever adds.
@@ -205,7 +205,7 @@ async def run_hand_loop(log: Log, mode: str) -> None:
     outputs = OutputBatches(LocalProducer(), "out", PARTITIONS)
     while not consumer.done.is_set():
         fetched = await consumer.fetch(list(log), max_records=BATCH_RECORDS, timeout_seconds=0)
-        await HANDLERS[mode](fetched, outputs)
+        await HANDLERS.get(mode, HANDLERS["sync"])(fetched, outputs)
         await outputs.send()
         await consumer.commit(
             {name: CommittedOffset(records[-1].offset + 1) for name, records in fetched.items()}
@@ -225,7 +225,7 @@ async def run_segment(log: Log, mode: str, clock: Clock | None = None) -> None:
             name: TopicDescription(name, PARTITIONS, 1, {"max.message.bytes": "1000000"})
             for name in segment.written_topics()
         },
-        (StageMetrics("bench", "price", "source"),),
+        tuple(StageMetrics("bench", step.stage.stage_id, "source") for step in segment.steps),
         Environment(
             cast("Broker", broker), cast("Admin", None), producer, clock, rng, config, "bench"
         ),

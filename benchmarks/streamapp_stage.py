@@ -19,16 +19,20 @@ AGENTS: dict[str, Agent[Any, Any]] = {
     "sync": agent(name="price")(agents.price),
     "async": agent(name="price")(agents.price_async),
     "dict": agent(name="price", input_type=dict, output_type=dict)(agents.price_dict),
+    "out": agent(name="price")(agents.price_out),
+    "context": agent(name="price")(agents.price_context),
+    "fused": agent(name="price")(agents.price),
 }
 
 
 def pipeline_of(job: Job) -> Pipeline[Any, Any]:
-    used = AGENTS[job.mode]
-    return (
-        Pipeline(job.group, source=Topic(job.source, used.input_type))
-        .stage(used, dead_letters=f"{job.output}.dlq")
-        .sink(Topic(job.output, used.output_type))
-    )
+    used, letters = AGENTS[job.mode], f"{job.output}.dlq"
+    pipeline: Pipeline[Any, Any] = Pipeline(job.group, source=Topic(job.source, used.input_type))
+    pipeline = pipeline.stage(used, dead_letters=letters)
+    if job.mode == "fused":
+        confirm = agent(name="confirm")(agents.pass_on)
+        pipeline = pipeline.stage(confirm, fused=True, dead_letters=letters)
+    return pipeline.sink(Topic(job.output, used.output_type))
 
 
 async def run(job: Job, meter: Meter) -> None:
