@@ -74,8 +74,8 @@ class Run:
 def summary(runs: Sequence[Run]) -> Summary:
     """Medians with spread; ratios are taken within each round, then their median.
 
-    `ratio_to_hand_loop` is by CPU second, for the playback pipeline to its unfused form;
-    `ahead_by_wall` and `ahead_by_cpu` are how many times a peer's throughput ours is.
+    `ratio_by_cpu` and `ratio_by_wall` are to the contender that it is `beside`; `ahead_by_wall` and
+    `ahead_by_cpu` are how many times a peer's throughput ours is.
     """
     by_name: dict[str, list[Run]] = {}
     for run in runs:
@@ -93,8 +93,6 @@ def summary(runs: Sequence[Run]) -> Summary:
         if (beside := own[0].beside) is not None:
             by_wall, by_cpu = _ratios(own, by_name[beside])
             found[name] |= {"beside": beside, "ratio_by_cpu": by_cpu, "ratio_by_wall": by_wall}
-            key = "ratio_to_hand_loop" if beside.startswith("hand_loop") else "ratio_to_unfused"
-            found[name][key] = by_cpu["median"]
         if name in AHEAD_OF and OURS in by_name:
             by_wall, by_cpu = _ratios(by_name[OURS], own)
             found[name] |= {"ahead_by_wall": by_wall, "ahead_by_cpu": by_cpu}
