@@ -141,15 +141,22 @@ async def test_a_static_worker_that_is_killed_comes_back_and_the_other_notices_n
 
 
 async def rebalances_of_worker_0(web: str) -> dict[str, float]:
-    """Assignments of worker 0, by stage."""
-    async with aiohttp.ClientSession() as session, session.get(f"{web}metrics") as response:
-        families = text_string_to_metric_families(await response.text())
-    return {
-        sample.labels["stage"]: sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name == "streamapp_rebalances_total" and sample.labels["worker"] == "0"
-    }
+    """Assignments of worker 0, by stage; a worker at work may be too busy to answer at once."""
+    found: dict[str, float] = {}
+
+    async def is_answered() -> bool:
+        async with aiohttp.ClientSession() as session, session.get(f"{web}metrics") as response:
+            families = text_string_to_metric_families(await response.text())
+        found.update(
+            (sample.labels["stage"], sample.value)
+            for family in families
+            for sample in family.samples
+            if sample.name == "streamapp_rebalances_total" and sample.labels["worker"] == "0"
+        )
+        return bool(found)
+
+    await until(is_answered)
+    return found
 
 
 async def test_bounded_work_is_shared_and_ends_with_zero(kafka: Kafka, tmp_path: Path) -> None:
