@@ -6,8 +6,8 @@ import socket
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from streamapp.brokers.kafka.abandon import abandon
 from streamapp.brokers.kafka.broker import KafkaBroker
+from streamapp.brokers.kafka.forced_close import force_close
 from streamapp.brokers.memory.broker import MemoryBroker
 from streamapp.clock import SystemClock
 from streamapp.record import TopicPartition
@@ -58,7 +58,7 @@ def kafka_subject(kafka: Kafka) -> Subject:
                     await asyncio.sleep(0.01)
         finally:
             await producer.stop()
-            await abandon(producer)  # its sender may have connected once more meanwhile
+            await force_close(producer)  # its sender may have connected once more meanwhile
             await admin.stop()
 
     with socket.socket() as probe:

@@ -16,7 +16,7 @@ from streamapp.brokers.kafka import groups
 from streamapp.brokers.kafka.alter_configs import IncrementalAlterConfigsRequest
 from streamapp.brokers.kafka.connection import Connection
 from streamapp.brokers.kafka.failures import topic_error
-from streamapp.brokers.kafka.link import EARLIEST, LATEST, Link, raise_for
+from streamapp.brokers.kafka.request_client import EARLIEST, LATEST, RequestClient, raise_for
 from streamapp.brokers.protocols import CommittedOffset, TopicDescription, TopicSpec
 from streamapp.errors import OffsetOutOfRangeError as OutOfRangeError
 from streamapp.record import TopicPartition
@@ -29,7 +29,7 @@ class KafkaAdmin:
     """Admin client of a Kafka cluster."""
 
     def __init__(self, connection: Connection) -> None:
-        self._link = Link(connection)
+        self._requests = RequestClient(connection)
 
     async def start(self) -> None:
         """Connect.
@@ -37,22 +37,22 @@ class KafkaAdmin:
         Raises:
             BrokerError: Kafka cannot be reached.
         """
-        await self._link.start()
+        await self._requests.start()
 
     async def stop(self) -> None:
         """Close the connections."""
-        await self._link.stop()
+        await self._requests.stop()
 
     async def list_topics(self) -> frozenset[str]:
         """Names of all topics but Kafka's own."""
-        async with self._link.operation("listing topics"):
-            found = await self._link.topics(None)
+        async with self._requests.operation("listing topics"):
+            found = await self._requests.topics(None)
         return frozenset(name for name, topic in found.items() if not topic["is_internal"])
 
     async def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
         """Those of the named topics that exist."""
-        async with self._link.operation("describing topics"):
-            found = await self._link.topics(names) if names else {}
+        async with self._requests.operation("describing topics"):
+            found = await self._requests.topics(names) if names else {}
             configs = await self._configs(list(found))
         return {
             name: TopicDescription(
@@ -77,7 +77,7 @@ class KafkaAdmin:
             (spec.name, spec.partitions, spec.replication_factor, [], list(spec.config.items()))
             for spec in topics
         ]
-        async with self._link.operation("creating topics"):
+        async with self._requests.operation("creating topics"):
             request = CreateTopicsRequest(specs, _TIMEOUT_MS, validate_only=False)
             await self._change_topics(request, "topic_errors")
             await self._wait_for({spec.name: spec.partitions for spec in topics})
@@ -90,7 +90,7 @@ class KafkaAdmin:
         """
         if not names:
             return
-        async with self._link.operation("deleting topics"):
+        async with self._requests.operation("deleting topics"):
             request = DeleteTopicsRequest(list(names), _TIMEOUT_MS)
             await self._change_topics(request, "topic_error_codes")
             await self._wait_for(dict.fromkeys(names, 0))
@@ -101,7 +101,7 @@ class KafkaAdmin:
         Raises:
             TopicError: the topic does not exist or has as many already.
         """
-        async with self._link.operation(f"topic {topic!r}: adding partitions"):
+        async with self._requests.operation(f"topic {topic!r}: adding partitions"):
             request = CreatePartitionsRequest([(topic, (total, None))], _TIMEOUT_MS, False)  # noqa: FBT003 - not only validate
             await self._change_topics(request, "topic_errors")
             await self._wait_for({topic: total})
@@ -117,13 +117,13 @@ class KafkaAdmin:
             now = (await self._configs([topic])).get(topic, {})
             return all(now.get(name) == value for name, value in config.items())
 
-        async with self._link.operation(f"topic {topic!r}: changing its configuration"):
+        async with self._requests.operation(f"topic {topic!r}: changing its configuration"):
             request = IncrementalAlterConfigsRequest(topic, config)
-            answer = await self._link.send_to_controller(request)
+            answer = await self._requests.send_to_controller(request)
             for code, message, _, name in answer.resources:
                 if code:
                     raise topic_error(name, for_code(code)(), message)
-            await self._link.until(applied)
+            await self._requests.wait_until(applied)
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
         """Move the log start of each partition to this offset.
@@ -131,11 +131,11 @@ class KafkaAdmin:
         Raises:
             OffsetOutOfRangeError: an offset is past the end of its log.
         """
-        async with self._link.operation("deleting records"):
-            for leader, led in (await self._link.by_leader(before)).items():
+        async with self._requests.operation("deleting records"):
+            for leader, led in (await self._requests.by_leader(before)).items():
                 asked = [(p.topic, [(p.partition, before[p])]) for p in led]
                 request = DeleteRecordsRequest(asked, _TIMEOUT_MS)
-                answer = await self._link.send(request, node_id=leader)
+                answer = await self._requests.send(request, node_id=leader)
                 for topic, partitions, *_topic_tags in answer.topics:
                     for number, _low_watermark, code, *_tags in partitions:
                         partition = TopicPartition(topic, number)
@@ -149,15 +149,15 @@ class KafkaAdmin:
 
     async def committed_offsets(self, group: str) -> Mapping[TopicPartition, CommittedOffset]:
         """What the group has committed, with metadata; empty for an unknown group."""
-        return await groups.committed_offsets(self._link, group)
+        return await groups.committed_offsets(self._requests, group)
 
     async def list_groups(self) -> frozenset[str]:
         """Names of all consumer groups that have members or committed offsets."""
-        return await groups.list_groups(self._link)
+        return await groups.list_groups(self._requests)
 
     async def member_count(self, group: str) -> int:
         """How many members a group has; none if it is unknown."""
-        return await groups.member_count(self._link, group)
+        return await groups.member_count(self._requests, group)
 
     async def set_offsets(
         self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
@@ -167,26 +167,26 @@ class KafkaAdmin:
         Raises:
             CommitRefusedError: the group has members.
         """
-        await groups.set_offsets(self._link, group, offsets)
+        await groups.set_offsets(self._requests, group, offsets)
 
     async def end_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
         """Last stable offset of each partition."""
-        return await self._link.list_offsets(partitions, LATEST)
+        return await self._requests.list_offsets(partitions, LATEST)
 
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
         """First offset still in each log."""
-        return await self._link.list_offsets(partitions, EARLIEST)
+        return await self._requests.list_offsets(partitions, EARLIEST)
 
     async def _configs(self, names: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """Effective configuration of the topics; a topic deleted meanwhile is left out."""
         if not names:
             return {}
         request = DescribeConfigsRequest([(_TOPIC, name, None) for name in names])
-        answer = await self._link.send(request)
+        answer = await self._requests.send(request)
         return {
             name: {entry[0]: entry[1] for entry in entries}
             for code, _, _, name, entries in answer.resources
@@ -197,13 +197,13 @@ class KafkaAdmin:
         """Send to the controller, and raise the first of its errors."""
 
         async def ask() -> Any:
-            errors = getattr(await self._link.send_to_controller(request), field)
+            errors = getattr(await self._requests.send_to_controller(request), field)
             for _, code, *_ in errors:
                 if for_code(code) is NotControllerError:
                     raise NotControllerError
             return errors
 
-        for topic, code, *message in await self._link.retried(ask):
+        for topic, code, *message in await self._requests.retry(ask):
             error = for_code(code)
             if error is not NoError:
                 raise topic_error(topic, error(), message[0] if message else None)
@@ -212,12 +212,12 @@ class KafkaAdmin:
         """Until every broker sees so many partitions with leaders; none is a topic that is gone."""
 
         async def all_know() -> bool:
-            for node_id in self._link.node_ids():
-                found = await self._link.topics(list(partitions), node_id=node_id)
+            for node_id in self._requests.node_ids():
+                found = await self._requests.topics(list(partitions), node_id=node_id)
                 for name, count in partitions.items():
                     entries = found[name]["partitions"] if name in found else []
                     if sum(entry["leader"] >= 0 for entry in entries) != count:
                         return False
             return True
 
-        await self._link.until(all_know)
+        await self._requests.wait_until(all_know)

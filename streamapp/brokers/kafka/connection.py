@@ -10,8 +10,8 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.helpers import create_ssl_context
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
-from streamapp.brokers.kafka.abandon import abandon
 from streamapp.brokers.kafka.failures import CLIENT_ERRORS, reason
+from streamapp.brokers.kafka.forced_close import force_close
 from streamapp.errors import BrokerError, ConfigurationError
 from streamapp.record import TopicPartition
 from streamapp.settings import KafkaSettings
@@ -86,7 +86,7 @@ class Connection:
         finally:
             stopping.cancel()
             await asyncio.wait({stopping}, timeout=_CANCEL_SECONDS)
-            await abandon(*owners)
+            await force_close(*owners)
 
     async def _diagnose(self) -> str | None:
         """Why a connection fails; the client itself only says that it does."""

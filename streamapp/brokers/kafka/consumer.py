@@ -17,7 +17,6 @@ from aiokafka.errors import UnsupportedCodecError
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
 from streamapp.brokers.fetched import FetchedList
-from streamapp.brokers.kafka.abandon import let_go
 from streamapp.brokers.kafka.connection import Connection, kafka_partition
 from streamapp.brokers.kafka.failures import (
     LOST_MEMBERSHIP,
@@ -27,8 +26,9 @@ from streamapp.brokers.kafka.failures import (
     unreadable,
 )
 from streamapp.brokers.kafka.fetches import UnparsedError, take
-from streamapp.brokers.kafka.link import Link
-from streamapp.brokers.kafka.positions import CALL_TIMEOUT_SECONDS, Positions
+from streamapp.brokers.kafka.forced_close import retrieve_errors
+from streamapp.brokers.kafka.position_tracker import CALL_TIMEOUT_SECONDS, PositionTracker
+from streamapp.brokers.kafka.request_client import RequestClient
 from streamapp.brokers.protocols import (
     CommittedOffset,
     ConsumerConfig,
@@ -71,7 +71,7 @@ class KafkaConsumer:
         self._connection = connection
         self._client: Any = None
         self._held: frozenset[TopicPartition] = frozenset()
-        self._positions = Positions(config, connection)
+        self._positions = PositionTracker(config, connection)
 
     async def start(self) -> None:
         """Connect and begin to join the group; the assignment comes through the listener.
@@ -80,12 +80,12 @@ class KafkaConsumer:
             BrokerError: Kafka cannot be reached.
             TopicError: a topic does not exist.
         """
-        link = Link(self._connection)
-        await link.start()
+        requests = RequestClient(self._connection)
+        await requests.start()
         try:
-            counts = await link.partition_counts(self._config.topics)
+            counts = await requests.partition_counts(self._config.topics)
         finally:
-            await link.stop()
+            await requests.stop()
         client = self._make_client(sum(counts.values()))
         await self._connection.start(client.start, client.stop, (client,))
         self._client = client
@@ -98,7 +98,7 @@ class KafkaConsumer:
         if client is not None:
             await self._connection.stop(client.stop, (client,))
         self._held = frozenset()
-        self._positions.forget()
+        self._positions.clear()
 
     def assignment(self) -> frozenset[TopicPartition]:
         """Partitions this member holds now: none between revocation and assignment."""
@@ -121,8 +121,8 @@ class KafkaConsumer:
         client = self._running()
         self._positions.raise_error()
         named = self._fetchable(partitions)
-        if partitions and not named and self._positions.unplaced:
-            timeout_seconds = await self._positions.wait_until_placed(timeout_seconds)
+        if partitions and not named and self._positions.without_position:
+            timeout_seconds = await self._positions.wait_for_all(timeout_seconds)
             named = self._fetchable(partitions)
         doing = f"group {self._config.group!r}: fetching"
         with reported(doing, self._connection.address):
@@ -145,8 +145,8 @@ class KafkaConsumer:
         return found
 
     def _fetchable(self, partitions: Collection[TopicPartition]) -> list[KafkaTopicPartition]:
-        held, unplaced = self._held, self._positions.unplaced
-        return [kafka_partition(p) for p in partitions if p in held and p not in unplaced]
+        held, missing = self._held, self._positions.without_position
+        return [kafka_partition(p) for p in partitions if p in held and p not in missing]
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Store where the group goes on; ends after the session timeout at the latest.
@@ -174,7 +174,7 @@ class KafkaConsumer:
             except LOST_MEMBERSHIP as error:
                 raise commit_refused(error, self._config.group) from error
             except (TimeoutError, asyncio.CancelledError):
-                let_go(client._coordinator, "_do_commit_offsets")  # noqa: SLF001 - shielded there
+                retrieve_errors(client._coordinator, "_do_commit_offsets")  # noqa: SLF001 - shielded there
                 raise
 
     def committed(self, partition: TopicPartition) -> CommittedOffset | None:
@@ -187,7 +187,7 @@ class KafkaConsumer:
         self._check_held(partition)
         with reported(f"position of {partition}", self._connection.address):
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
-                await self._positions.placed(partition)
+                await self._positions.wait_for(partition)
                 position: int = await client.position(kafka_partition(partition))
         return position
 
@@ -197,7 +197,7 @@ class KafkaConsumer:
         self._check_held(partition)
         with reported(f"seeking in {partition}", self._connection.address):
             client.seek(kafka_partition(partition), offset)
-        self._positions.sought(partition)
+        self._positions.note_seek(partition)
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Stop fetching these; what was prefetched of them is thrown away."""
@@ -224,11 +224,11 @@ class KafkaConsumer:
             await self._listener.on_partitions_revoked(self._held)
         finally:
             self._held = frozenset()
-            self._positions.forget()
+            self._positions.clear()
 
     async def _assign(self, partitions: Collection[KafkaTopicPartition]) -> None:
         self._held = frozenset(TopicPartition(*partition) for partition in partitions)
-        await self._positions.place(self._held, lambda: self._client)
+        await self._positions.set_all(self._held, lambda: self._client)
         await self._listener.on_partitions_assigned(self._held)
 
     def _flow(self, action: str, partitions: Collection[TopicPartition]) -> None:

@@ -10,7 +10,7 @@ from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 
 from streamapp.brokers.kafka.failures import LOST_MEMBERSHIP
-from streamapp.brokers.kafka.link import Link, by_topic, raise_for
+from streamapp.brokers.kafka.request_client import RequestClient, by_topic, raise_for
 from streamapp.brokers.protocols import CommittedOffset
 from streamapp.errors import CommitRefusedError
 from streamapp.record import TopicPartition
@@ -18,44 +18,46 @@ from streamapp.record import TopicPartition
 _NO_MEMBER = ""
 
 
-async def list_groups(link: Link) -> frozenset[str]:
+async def list_groups(requests: RequestClient) -> frozenset[str]:
     """Names of all groups; each broker knows those that it coordinates."""
 
     async def ask() -> frozenset[str]:
         names: set[str] = set()
-        for node_id in link.node_ids():
-            answer = await link.send(ListGroupsRequest(), node_id=node_id)
+        for node_id in requests.node_ids():
+            answer = await requests.send(ListGroupsRequest(), node_id=node_id)
             raise_for(answer.error_code, f"node {node_id}")
             names.update(name for name, *_ in answer.groups)
         return frozenset(names)
 
-    async with link.operation("listing groups"):
-        return await link.retried(ask)
+    async with requests.operation("listing groups"):
+        return await requests.retry(ask)
 
 
-async def member_count(link: Link, group: str) -> int:
+async def member_count(requests: RequestClient, group: str) -> int:
     """How many members a group has."""
 
     async def ask() -> int:
-        answer = await _ask_coordinator(link, group, DescribeGroupsRequest([group]))
+        answer = await _ask_coordinator(requests, group, DescribeGroupsRequest([group]))
         code, _, _, _, _, members, *_ = answer.groups[0]
         raise_for(code, group)
         return len(members)
 
-    async with link.operation(f"group {group!r}: asking for its members"):
-        return await link.retried(ask)
+    async with requests.operation(f"group {group!r}: asking for its members"):
+        return await requests.retry(ask)
 
 
-async def committed_offsets(link: Link, group: str) -> Mapping[TopicPartition, CommittedOffset]:
+async def committed_offsets(
+    requests: RequestClient, group: str
+) -> Mapping[TopicPartition, CommittedOffset]:
     """What a group has committed, with metadata; empty for an unknown group."""
 
     async def ask() -> Any:
-        answer = await _ask_coordinator(link, group, OffsetFetchRequest(group, None))
+        answer = await _ask_coordinator(requests, group, OffsetFetchRequest(group, None))
         raise_for(answer.error_code, group)
         return answer.topics
 
-    async with link.operation(f"group {group!r}: reading its offsets"):
-        topics = await link.retried(ask)
+    async with requests.operation(f"group {group!r}: reading its offsets"):
+        topics = await requests.retry(ask)
     return {
         TopicPartition(topic, partition): CommittedOffset(offset, metadata or "")
         for topic, partitions in topics
@@ -65,7 +67,7 @@ async def committed_offsets(link: Link, group: str) -> Mapping[TopicPartition, C
 
 
 async def set_offsets(
-    link: Link, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
+    requests: RequestClient, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
 ) -> None:
     """Store where a group without members goes on, as a consumer that assigns itself does.
 
@@ -85,7 +87,7 @@ async def set_offsets(
             OffsetCommitRequest.DEFAULT_RETENTION_TIME,
             asked,
         )
-        answer = await _ask_coordinator(link, group, request)
+        answer = await _ask_coordinator(requests, group, request)
         for topic, partitions in answer.topics:
             for partition, code in partitions:
                 if code and issubclass(for_code(code), LOST_MEMBERSHIP):
@@ -97,16 +99,16 @@ async def set_offsets(
 
     if not offsets:
         return
-    async with link.operation(f"group {group!r}: setting its offsets"):
-        await link.retried(ask)
+    async with requests.operation(f"group {group!r}: setting its offsets"):
+        await requests.retry(ask)
 
 
 def _stored(committed: CommittedOffset) -> tuple[int, str]:
     return committed.offset, committed.metadata
 
 
-async def _ask_coordinator(link: Link, group: str, request: Any) -> Any:
+async def _ask_coordinator(requests: RequestClient, group: str, request: Any) -> Any:
     """Send to the broker that coordinates the group."""
-    found = await link.send(FindCoordinatorRequest(group, CoordinationType.GROUP))
+    found = await requests.send(FindCoordinatorRequest(group, CoordinationType.GROUP))
     raise_for(found.error_code, group)
-    return await link.send(request, node_id=found.coordinator_id)
+    return await requests.send(request, node_id=found.coordinator_id)

@@ -10,10 +10,10 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.protocol.metadata import MetadataRequest
 
-from streamapp.brokers.kafka.abandon import abandon
 from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.kafka.connection import Connection
 from streamapp.brokers.kafka.failures import broker_error, reported
+from streamapp.brokers.kafka.forced_close import force_close
 from streamapp.brokers.protocols import BatchBuilder, ProducerConfig
 from streamapp.errors import BrokerError, TopicError
 
@@ -59,7 +59,7 @@ class KafkaProducer:
         await asyncio.sleep(0)
         closing.cancel()
         await asyncio.wait({closing}, timeout=1)
-        await abandon(client)
+        await force_close(client)
         for acknowledgement in list(self._outstanding):
             self._fail_stopped(acknowledgement)
 

@@ -19,45 +19,45 @@ CALL_TIMEOUT_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
 
 
-class Positions:
+class PositionTracker:
     """Places newly assigned partitions: at what is committed, or as `offset_reset` says.
 
     The client would do it, but only with a policy that also moves silently when a position is out
     of range, so it is told to have none.
 
     Attributes:
-        unplaced: assigned partitions that have no position yet.
+        without_position: assigned partitions that have no position yet.
         committed: what the group had committed when partitions were placed.
     """
 
     def __init__(self, config: ConsumerConfig, connection: Connection) -> None:
         self._config = config
         self._connection = connection
-        self._placed = asyncio.Event()
+        self._all_set = asyncio.Event()
         self._error: BrokerError | None = None
-        self.unplaced: set[TopicPartition] = set()
+        self.without_position: set[TopicPartition] = set()
         self.committed: dict[TopicPartition, CommittedOffset] = {}
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """The partitions are given back."""
-        self.unplaced.clear()
+        self.without_position.clear()
         self.committed.clear()
 
-    def sought(self, partition: TopicPartition) -> None:
+    def note_seek(self, partition: TopicPartition) -> None:
         """The position was set with `seek`."""
-        self.unplaced.discard(partition)
+        self.without_position.discard(partition)
 
-    async def placed(self, partition: TopicPartition) -> None:
+    async def wait_for(self, partition: TopicPartition) -> None:
         """Wait until the partition has a position."""
-        if partition in self.unplaced:
-            await self._placed.wait()
+        if partition in self.without_position:
+            await self._all_set.wait()
 
-    async def wait_until_placed(self, timeout_seconds: float) -> float:
+    async def wait_for_all(self, timeout_seconds: float) -> float:
         """Wait until all partitions have a position, or the time is over; what is left of it."""
         deadline = time.monotonic() + timeout_seconds
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                await self._placed.wait()
+                await self._all_set.wait()
         return max(0.0, deadline - time.monotonic())
 
     def raise_error(self) -> None:
@@ -70,7 +70,7 @@ class Positions:
         if error is not None:
             raise error
 
-    async def place(
+    async def set_all(
         self, partitions: frozenset[TopicPartition], client: Callable[[], Any | None]
     ) -> None:
         """Set the positions of these partitions; in an outage this tries until the end of it.
@@ -79,20 +79,20 @@ class Positions:
             partitions: all that are assigned.
             client: the client that runs now; `None` when it was stopped.
         """
-        self.unplaced = set(partitions)
-        self._placed.clear()
-        while self.unplaced and (running := client()) is not None:
+        self.without_position = set(partitions)
+        self._all_set.clear()
+        while self.without_position and (running := client()) is not None:
             try:
-                await self._place(running)
+                await self._set_positions(running)
             except BrokerError as error:
                 _logger.warning("%s; trying again", error)
                 if not isinstance(error.__cause__, TimeoutError):
                     self._error = error  # the next fetch raises it
                 await asyncio.sleep(_RETRY_SECONDS)
-        self._placed.set()
+        self._all_set.set()
 
-    async def _place(self, client: Any) -> None:
-        waiting = [kafka_partition(partition) for partition in self.unplaced]
+    async def _set_positions(self, client: Any) -> None:
+        waiting = [kafka_partition(partition) for partition in self.without_position]
         doing = f"group {self._config.group!r}: reading committed offsets"
         with reported(doing, self._connection.address):
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
@@ -111,6 +111,6 @@ class Positions:
                 start |= await ask(fresh)
             self.committed |= committed
             for partition, offset in start.items():
-                if partition in self.unplaced:  # nobody sought in the meantime
+                if partition in self.without_position:  # nobody sought in the meantime
                     client.seek(partition, offset)
-                    self.sought(TopicPartition(*partition))
+                    self.note_seek(TopicPartition(*partition))

@@ -23,7 +23,7 @@ def parts(client: object) -> tuple[object, ...]:
     return (client, *(part for part in found if part is not None))
 
 
-async def abandon(*clients: object) -> None:
+async def force_close(*clients: object) -> None:
     """Cancel the tasks of these clients and close their connections."""
     owners = {id(part): part for client in clients for part in parts(client)}
     for _ in range(_ROUNDS):  # some tasks catch the first cancellation to wait for another
@@ -40,7 +40,7 @@ async def abandon(*clients: object) -> None:
                     await part.close()
 
 
-def let_go(owner: object, method: str) -> None:
+def retrieve_errors(owner: object, method: str) -> None:
     """Take the errors of calls of this method that run on in tasks: nobody waits for them now.
 
     The client shields some calls from cancellation, and asyncio reports an error that nobody took.
@@ -48,10 +48,10 @@ def let_go(owner: object, method: str) -> None:
     for task in asyncio.all_tasks():
         coroutine = task.get_coro()
         if _owner(task) == id(owner) and getattr(coroutine, "__name__", "") == method:
-            task.add_done_callback(_take_error)
+            task.add_done_callback(_retrieve_error)
 
 
-def _take_error(task: "asyncio.Task[Any]") -> None:
+def _retrieve_error(task: "asyncio.Task[Any]") -> None:
     if not task.cancelled():
         task.exception()
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from typing import Any
 
-from streamapp.brokers.kafka.abandon import let_go
+from streamapp.brokers.kafka.forced_close import retrieve_errors
 
 
 class Client:
@@ -21,7 +21,7 @@ class Client:
         raise OSError("nobody is there")
 
 
-async def reports(*, letting_go: bool) -> list[dict[str, Any]]:
+async def reports(*, retrieving: bool) -> list[dict[str, Any]]:
     """What asyncio reports when a call that was given up fails later."""
     client, told = Client(), list[dict[str, Any]]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
@@ -29,8 +29,8 @@ async def reports(*, letting_go: bool) -> list[dict[str, Any]]:
         async with asyncio.timeout(0):
             await client.commit()
     except TimeoutError:
-        if letting_go:
-            let_go(client, "_do_commit")
+        if retrieving:
+            retrieve_errors(client, "_do_commit")
     client.answer.set()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     await asyncio.wait(others)
@@ -40,7 +40,7 @@ async def reports(*, letting_go: bool) -> list[dict[str, Any]]:
 
 
 async def test_an_error_that_nobody_waits_for_is_not_reported() -> None:
-    assert await reports(letting_go=True) == []
-    assert [r["message"] for r in await reports(letting_go=False)] == [
+    assert await reports(retrieving=True) == []
+    assert [r["message"] for r in await reports(retrieving=False)] == [
         "Task exception was never retrieved"
     ]

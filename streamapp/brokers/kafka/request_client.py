@@ -26,7 +26,7 @@ EARLIEST = -2
 LATEST = -1
 
 
-class Link:
+class RequestClient:
     """A client that only sends requests."""
 
     def __init__(self, connection: Connection) -> None:
@@ -139,9 +139,9 @@ class Link:
         if not partitions:
             return {}
         async with self.operation("asking for offsets"):
-            return await self.retried(ask)
+            return await self.retry(ask)
 
-    async def retried(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until it is no passing error; `operation` bounds how long."""
         while True:
             try:
@@ -151,9 +151,9 @@ class Link:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+    async def wait_until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         """Ask until it is so; `operation` bounds how long."""
-        while not await self.retried(condition):  # noqa: ASYNC110 - no broker tells when
+        while not await self.retry(condition):  # noqa: ASYNC110 - no broker tells when
             await asyncio.sleep(_RETRY_SECONDS)
 
     def _running(self) -> Any:
