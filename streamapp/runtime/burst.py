@@ -8,19 +8,21 @@ durations, ages, outcomes) is counted for a whole run of records at once, by `_b
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from streamapp.clock import Clock
 from streamapp.errors import RecordError
 from streamapp.observability.meter import observe_ages, observe_durations
 from streamapp.pipeline.context import Context
-from streamapp.pipeline.out import Out
+from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.stage import Ordering
 from streamapp.record import Headers, Record
 from streamapp.runtime.attempts import NOT_OF_THE_AGENT, Attempts
 from streamapp.runtime.delivery import Delivery
+from streamapp.runtime.encoding import Encode
 from streamapp.runtime.lane import Lane
-from streamapp.runtime.partition import Phase
+from streamapp.runtime.output_topic import OutputTopic
+from streamapp.runtime.partition import Partition, Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue
 from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.steps import StepRunner
@@ -99,6 +101,8 @@ class Burst:
         last = self._steps[len(fused)]
         outlet = last.outlets.get(None)
         written = last.agent.plain if outlet is not None else None  # class of what is written
+        # Without an outlet nothing is of that class, and these two are not asked.
+        topic, encode = cast("tuple[OutputTopic, Encode]", outlet or (None, None))
         pipeline_id, stage_id = step.pipeline, step.stage_id
         source, number = partition.name
         holders, ready, by_key = self._ready.holders(partition), self._ready, self._by_key
@@ -169,29 +173,42 @@ class Burst:
                         result, error = None, self._failure(lane, later, raised)
                 if error is not None or step is not last or (fused and type(result) is not plain):
                     break
-            if type(result) is written and outlet is not None:
+            if type(result) is written:
                 headers = record.headers
                 try:
-                    encoded = outlet[1](result, key, headers)
+                    encoded = encode(result, key, headers)
                 except RecordError as raised:
                     result, error = None, raised
                     break
                 if append is None:
-                    flush = self._delivery.outbox(partition).flush()
-                    append = flush.batches_for(outlet[0]).append
+                    append = self._append_to(partition, topic)
                 append(key, encoded, headers, record.timestamp)
             elif result is None:
                 lane.filtered += 1
             elif type(result) is Out and not fused:
+                own_key: Any = result.key
+                headers = record.headers
                 try:
-                    output = step.make_output(agent.output(result), key, record.headers)
+                    if (
+                        type(result.value) is written
+                        and (type(own_key) is str or type(own_key) is bytes)
+                        and result.headers is KEEP
+                        and result.to is None
+                    ):
+                        if type(own_key) is str:
+                            own_key = own_key.encode()
+                        encoded = encode(result.value, own_key, headers)
+                        if append is None:
+                            append = self._append_to(partition, topic)
+                        append(own_key, encoded, headers, record.timestamp)
+                    else:
+                        output = step.make_output(agent.output(result), key, headers)
+                        if isinstance(output, Item):
+                            break
+                        self._append_to(partition, output[0])(*output[1:], record.timestamp)
                 except Exception as raised:  # noqa: BLE001 - what is in it may be anything
                     result, error = None, self._attempts.as_failure(raised)
                     break
-                if isinstance(output, Item):
-                    break
-                batches = self._delivery.outbox(partition).flush().batches_for(output[0])
-                batches.append(*output[1:], record.timestamp)
             else:
                 break
             ended = monotonic()
@@ -269,6 +286,10 @@ class Burst:
             metrics.processed += 1
             observe_durations(metrics.attempt_duration, marks[i : i + 1], marks[i + 1 : i + 2])
             self._steps[i + 1].metrics.records_in += 1
+
+    def _append_to(self, partition: Partition, topic: OutputTopic) -> Append:
+        """What adds an output to the open batches of a topic; until the lane gives way."""
+        return self._delivery.outbox(partition).flush().batches_for(topic).append
 
     def _work_on(self, record: Record, chunk: Chunk) -> Work:
         return Work(record, chunk.partition, record.key if self._by_key else self._whole)
