@@ -13,13 +13,18 @@ from collections.abc import Collection
 from typing import Any
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
+    UnsupportedCodecError,
+)
 from aiokafka.structs import TopicPartition
 
 from streamapp.record import Record
 
-UNPARSED = (ValueError, CorruptRecordException)
-"""What parsing raises: a header name that is not UTF-8, a record not as long as it says."""
+NOT_OF_THE_BYTES = (UnsupportedCodecError, MemoryError)
+"""What parsing raises though the record may be whole. All else is the record's fault: a header
+name that is not UTF-8, a record not as long as it says, whatever a codec says of broken bytes."""
 
 
 class UnparsedError(Exception):
@@ -197,6 +202,7 @@ def _take_of(result: Any, partition: TopicPartition, max_records: int) -> list[R
 
     Raises:
         UnparsedError: the next record cannot be parsed.
+        UnsupportedCodecError: it cannot be decompressed here.
         KafkaError: the partition could not be fetched.
     """
     if type(result) is not FetchResult:
@@ -208,7 +214,9 @@ def _take_of(result: Any, partition: TopicPartition, max_records: int) -> list[R
         unpacked = result._partition_records = UnpackedRecords(unpacked)  # noqa: SLF001 - see the module
     try:
         records = unpacked.take(max_records)
-    except UNPARSED as error:
+    except NOT_OF_THE_BYTES:
+        raise
+    except Exception as error:
         raise UnparsedError(partition, unpacked.unparsed_offset) from error
     result._update_position()  # noqa: SLF001 - see the module
     if unpacked.exhausted:
