@@ -40,7 +40,7 @@ def test_no_service_shares_the_network_of_the_machine() -> None:
     assert modes == {None, "service:prometheus"}
 
 
-@pytest.mark.parametrize("name", set(SERVICES) - ONE_SHOT)
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT))
 def test_what_keeps_running_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
 

@@ -63,7 +63,7 @@ def test_a_running_stage_is_ready_after_its_first_assignment_even_an_empty_one()
     assert stage_readiness(_stage(rebalances=1), 0.0).ok
 
 
-@pytest.mark.parametrize("state", set(StageState) - {StageState.RUNNING})
+@pytest.mark.parametrize("state", [s for s in StageState if s is not StageState.RUNNING])
 def test_only_a_running_stage_is_ready(state: StageState) -> None:
     answer = stage_readiness(_stage(0, state=state), 0.0)
     assert (answer.ok, answer.reason) == (False, state)
