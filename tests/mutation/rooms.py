@@ -77,5 +77,15 @@ ROOMS = (
         USUAL,
         ("tests/unit/test_serialisation.py", "tests/unit/test_plain_json.py"),
     ),
-    Room("runtime", ("streamapp/runtime/retries.py",), USUAL, ("tests/unit/runtime",)),
+    Room(
+        "runtime",
+        (
+            "streamapp/runtime/encoding.py",
+            "streamapp/runtime/output_topic.py",
+            "streamapp/runtime/producer.py",
+            "streamapp/runtime/retries.py",
+        ),
+        USUAL,
+        ("tests/unit/runtime",),
+    ),
 )

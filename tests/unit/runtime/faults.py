@@ -32,6 +32,9 @@ class FaultyBroker(MemoryBroker):
     failed_at: monotonic seconds of each batch that failed.
     producers_made: how many producers the service asked for.
     producers_refused: producers cannot start while it is set.
+    refused_at: monotonic seconds of each start of a producer that was refused.
+    producers_running: producers that were started and not stopped.
+    producers_stop: whether producers end when they are asked to; else that waits for ever.
     commits_refused: commits fail while it is set.
     stops_unanswered: the ends of consumers wait for ever while it is set.
     ends_refused, ends_unanswered: the same for questions of consumers about the ends of partitions.
@@ -48,6 +51,9 @@ class FaultyBroker(MemoryBroker):
         self.failed_at: list[float] = []
         self.producers_made = 0
         self.producers_refused = False
+        self.refused_at: list[float] = []
+        self.producers_running = 0
+        self.producers_stop = True
         self.commits_refused = False
         self.stops_unanswered = False
         self.ends_refused = False
@@ -131,13 +137,21 @@ class _FaultyProducer:
         self._broker = broker
         self.create_batch = inner.create_batch
         self.partition_count = inner.partition_count
-        self.stop = inner.stop
 
     async def start(self) -> None:
         if self._broker.producers_refused:
             self._broker.fired["start"] += 1
+            self._broker.refused_at.append(self._broker.clock.monotonic())
             raise BrokerError("no producer for now")
         await self._inner.start()
+        self._broker.producers_running += 1
+
+    async def stop(self) -> None:
+        if not self._broker.producers_stop:
+            self._broker.fired["producer stop"] += 1
+            await asyncio.Event().wait()
+        await self._inner.stop()
+        self._broker.producers_running -= 1
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int
