@@ -1,6 +1,7 @@
 """How long to wait before the next attempt."""
 
 import random
+import sys
 from dataclasses import dataclass
 
 
@@ -34,6 +35,8 @@ class Backoff:
 
     def delay_seconds(self, retry: int, rng: random.Random) -> float:
         """Wait before the `retry`-th retry, counted from 1."""
-        # The exponent is bounded: 2.0 ** 1024 does not fit a float.
-        ceiling = min(self.max_seconds, self.base_seconds * self.factor ** min(retry - 1, 64))
-        return rng.uniform(0.0, ceiling)
+        try:
+            growth = float(self.factor) ** (retry - 1)
+        except OverflowError:  # 2.0 ** 1024 does not fit a float
+            growth = sys.float_info.max
+        return rng.uniform(0.0, min(self.max_seconds, self.base_seconds * growth))

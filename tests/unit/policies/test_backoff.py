@@ -36,9 +36,13 @@ def test_a_factor_of_one_keeps_the_wait() -> None:
     assert longest_waits(Backoff(base_seconds=2.0, factor=1.0), 3) == [2.0, 2.0, 2.0]
 
 
-def test_the_wait_before_a_late_retry_is_still_a_number() -> None:
-    backoff = Backoff(max_seconds=math.inf)
-    assert math.isfinite(backoff.delay_seconds(100_000, Longest()))
+@pytest.mark.parametrize("factor", [2.0, 2, 1e5])
+def test_the_wait_before_a_late_retry_is_still_a_number(factor: float) -> None:
+    for retry_number in (65, 66, 100_000):
+        waits = Backoff(factor=factor, max_seconds=math.inf)
+        assert math.isfinite(waits.delay_seconds(retry_number, Longest()))
+        assert Backoff(factor=factor).delay_seconds(retry_number, Longest()) == 30.0
+        assert Backoff(base_seconds=0.0, factor=factor).delay_seconds(retry_number, Longest()) == 0
 
 
 def test_no_wait_at_all_can_be_asked_for() -> None:
