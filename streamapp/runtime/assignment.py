@@ -17,6 +17,7 @@ class Assignment:
         metrics: counters of the segment.
         partitions: the assigned ones that are not closed, by name; the same dictionary for good.
         until: last offsets to deliver, one past; empty is without end.
+        is_revoked: whether they are being given back, or were; until the next `open`.
     """
 
     def __init__(self, consumer: Consumer, metrics: StageMetrics) -> None:
@@ -24,6 +25,7 @@ class Assignment:
         self.metrics = metrics
         self.partitions: dict[TopicPartition, Partition] = {}
         self.until: Mapping[TopicPartition, int] = {}
+        self.is_revoked = False
 
     @property
     def suspended(self) -> Collection[TopicPartition]:
@@ -37,6 +39,7 @@ class Assignment:
 
         Records that were delivered before this call were put back; they are asked for again.
         """
+        self.is_revoked = False
         for name in names:
             if (offset := refetch_from.get(name)) is not None:
                 self.consumer.seek(name, offset)

@@ -34,6 +34,7 @@ class LagWatch:
         on_measured: Callable[[], None],
         interval_seconds: float = 1.0,
     ) -> None:
+        self._assignment = assignment
         self._consumer = assignment.consumer
         self._partitions = assignment.partitions
         self._metrics = assignment.metrics
@@ -77,7 +78,7 @@ class LagWatch:
             if partition is None or measured_partition is None or position is None:
                 continue  # revoked meanwhile
             self._update(partition, measured_partition, max(0, end - position))
-        if self._partitions:
+        if not self._assignment.is_revoked:  # else it is cut off until it is assigned anew
             self._metrics.cut_off_since = None
         self._on_measured()
 

@@ -141,6 +141,7 @@ class Membership:
 
     def _halt_intake(self) -> None:
         self._intake.halt(Halt.REBALANCE)
+        self._assignment.is_revoked = True
         for metrics in self._metrics:
             if metrics.cut_off_since is None:
                 metrics.cut_off_since = self._env.clock.monotonic()
