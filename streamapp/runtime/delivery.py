@@ -45,6 +45,9 @@ class Delivery(Protocol):
     async def run(self) -> None:
         """Send and commit until cancelled."""
 
+    def commit_soon(self) -> None:
+        """Commit what has moved without waiting for the interval."""
+
     async def commit(self) -> bool:
         """Commit what has moved; whether nothing is left to commit."""
 
@@ -83,6 +86,7 @@ class AtLeastOnce:
         self.flush_now = self._outbox.flush_now
         self.discard = self._outbox.discard
         self.commit = self._committer.commit
+        self.commit_soon = self._committer.commit_soon
 
     @property
     def empty(self) -> bool:
@@ -112,8 +116,6 @@ class AtLeastOnce:
             partition.finish(share.offsets, share.value_bytes)
             self._progress.finished(partition.name)
             finished += len(share.offsets)
-            if partition.exhausted and partition.frontier.idle:
-                self._committer.commit_soon()  # somebody waits for the end of bounded work
         for target, count in flush.outputs.items():
             target.metrics.records_out[target.name] += count
         for metrics, reason in flush.dead_letters:

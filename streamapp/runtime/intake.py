@@ -5,7 +5,7 @@ Hot path: `_admit` takes whole chunks.
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum, auto
 
 from streamapp.brokers.protocols import FetchedRecords
@@ -49,6 +49,9 @@ class Intake:
         config: bounds of the stage, and what happens when a position is lost.
         clock: waits after errors.
         ready: where the records go.
+
+    Attributes:
+        on_end: called while the end of bounded work is reached in a partition, and not committed.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Intake:
         self._attached.set()
         self._next_gap_check = 0.0
         self._polled_at = 0.0
+        self.on_end: Callable[[], None] = lambda: None
 
     def on_capacity(self) -> None:
         """Look again: records have finished, or partitions have been opened."""
@@ -162,6 +166,8 @@ class Intake:
             return False
         if partition.exhausted and partition.until is not None:
             partition.frontier.skip_to(partition.until)
+            if partition.is_uncommitted_at(partition.until):
+                self.on_end()
             return False
         return not blocked
 

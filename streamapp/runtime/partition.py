@@ -83,6 +83,12 @@ class Partition:
         """Whether nothing of it may be sent or committed any more."""
         return self.phase is Phase.CLOSED
 
+    def is_uncommitted_at(self, end: int) -> bool:
+        """Whether all below this offset is finished, and its commit is still to come."""
+        position = self.frontier.position
+        stored = self.committed
+        return position is not None and position >= end and (stored is None or stored.offset < end)
+
     def close_for_replay(self) -> "Partition":
         """Close this one; what takes its place begins at its frontier, suspended."""
         self.phase = Phase.CLOSED

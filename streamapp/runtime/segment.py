@@ -91,6 +91,7 @@ class SegmentRunner:
             changed=self._changed,
         )
         self._intake = Intake(self._assignment, stage, clock, ready)
+        self._intake.on_end = self._delivery.commit_soon
         self._replay = Replay(
             self._assignment, self._intake, self._in_flight, targets, environment, self._changed
         )

@@ -1,9 +1,12 @@
 """Bounded work ends at the end of every partition, whatever is left of it."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from streamapp.brokers.memory.admin import MemoryAdmin
 from streamapp.pipeline.agent import agent
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
@@ -32,6 +35,25 @@ async def test_it_ends_when_retention_has_emptied_a_partition_that_was_never_com
     async with within(60, "the end of bounded work"):
         await service(broker, one_stage(same), config=config).run(until_end=True)
     assert len(broker.values("p-out", 0)) + len(broker.values("p-out", 1)) == left
+
+
+@in_virtual_time
+async def test_the_end_is_committed_at_once_though_it_is_known_after_the_last_record_finished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker = await broker_for("p")
+    await broker.write("p-in", (b"a", b"1"), (b"b", b"2"))
+    end_offsets = MemoryAdmin.end_offsets
+
+    async def late(admin: MemoryAdmin, names: Sequence[TopicPartition]) -> Any:
+        await asyncio.sleep(10)
+        assert broker.values("p-out") == [b"1", b"2"]
+        return await end_offsets(admin, names)
+
+    monkeypatch.setattr(MemoryAdmin, "end_offsets", late)
+    async with within(20, "the end of bounded work"):
+        await service(broker, one_stage(same), config=NO_COMMIT_SOON).run(until_end=True)
+    assert await broker.committed("p.stage") == 2
 
 
 @in_virtual_time
