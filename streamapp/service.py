@@ -110,8 +110,8 @@ class Service:
             await producer.start()
             stack.push_async_callback(producer.stop)
             for stage_id, lifecycle in self._lifecycles():
-                await self._open(lifecycle, stage_id)
-                stack.push_async_callback(self._close, lifecycle, stage_id)
+                if await self._open(lifecycle, stage_id):
+                    stack.push_async_callback(self._close, lifecycle, stage_id)
             environment = Environment(
                 broker=self._broker,
                 admin=admin,
@@ -211,21 +211,22 @@ class Service:
                     found.setdefault(id(lifecycle), (step.stage.stage_id, lifecycle))
         return found.values()
 
-    async def _open(self, lifecycle: Lifecycle, stage_id: str) -> None:
-        """Open an agent's clients; `stop` cancels this.
+    async def _open(self, lifecycle: Lifecycle, stage_id: str) -> bool:
+        """Open an agent's clients; whether that was done, since `stop` cancels it.
 
         Raises:
             StageError: the agent failed to open, or took longer than the deadline.
         """
         if self._stopping:
-            return
+            return False
         seconds = self._config.open_timeout_seconds
         self._opening = asyncio.create_task(lifecycle.open())
         try:
             async with asyncio.timeout(seconds):
                 await asyncio.wait({self._opening})
-            if not self._opening.cancelled():
-                self._opening.result()
+            if self._opening.cancelled():
+                return False
+            self._opening.result()
         except TimeoutError as error:
             raise StageError(
                 f"the agent of stage {stage_id!r} did not open within {seconds:g} s",
@@ -242,6 +243,7 @@ class Service:
         finally:
             self._opening.cancel()
             self._opening = None
+        return True
 
     async def _close(self, lifecycle: Lifecycle, stage_id: str) -> None:
         """Close an agent's clients; a failure is logged and does not fail the service."""
