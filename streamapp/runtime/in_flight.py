@@ -56,6 +56,7 @@ class InFlight:
 
     def drop_not_running(self) -> None:
         """Forget what is not running: it will be delivered again."""
+        self._lanes.make_current_known()  # else it takes more of its chunk
         self._ready.drop(self._should_keep)
         self._retries.drop(self._should_keep)
         self._changed.set()  # another drain may wait for what was dropped

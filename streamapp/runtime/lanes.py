@@ -60,6 +60,7 @@ class Lanes:
         self._delivery = delivery
         self._slice = time_slice
         self._changed = changed
+        self.make_current_known = first.make_current_known
         ready.on_put = self._wake
         delivery.before_flush_closes(first.make_current_known)
         self._clock = clock
@@ -103,7 +104,7 @@ class Lanes:
     @property
     def busy(self) -> bool:
         """Whether a lane has a record in its hands."""
-        self._first.make_current_known()
+        self.make_current_known()
         return any(lane.work is not None for lane in self._lanes)
 
     def stuck(self) -> Collection[Work]:
@@ -112,20 +113,20 @@ class Lanes:
 
     def closed_partitions_at_work(self) -> set[Partition]:
         """Partitions that were closed, and of which an attempt still runs."""
-        self._first.make_current_known()
+        self.make_current_known()
         works = [lane.work for lane in self._lanes if lane.work is not None]
         return {work.partition for work in works if work.partition.closed}
 
     def expire(self, now: float) -> None:
         """Cancel attempts that have taken too long; to be called now and then."""
-        self._first.make_current_known()
+        self.make_current_known()
         for lane in self._lanes:
             if lane.deadline is not None and now >= lane.deadline:
                 lane.interrupt(lane.interruption or Interruption.TIMEOUT, now)
 
     def cancel_closed(self) -> None:
         """Cancel running attempts on closed partitions; their records will be delivered again."""
-        self._first.make_current_known()
+        self.make_current_known()
         now = self._clock.monotonic()
         for lane in self._lanes:
             if lane.deadline is None or lane.work is None or not lane.work.partition.closed:
