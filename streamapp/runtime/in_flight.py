@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 
 from streamapp.clock import Clock
 from streamapp.errors import StageStoppedError
@@ -106,16 +107,14 @@ class InFlight:
         """
         give_up_at = self._clock.monotonic() + seconds
         while True:
-            self._lanes.cancel_closed()
             left = {partition.name for partition in self._lanes.closed_partitions_at_work()}
-            if not left or self._clock.monotonic() >= give_up_at:
+            seconds_left = give_up_at - self._clock.monotonic()
+            if not left or seconds_left <= 0:
                 return left
             self._changed.clear()
-            try:
-                async with asyncio.timeout(min(CHECK_SECONDS, seconds)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(CHECK_SECONDS, seconds_left)):
                     await self._changed.wait()
-            except TimeoutError:
-                self.sweep()
 
     def sweep(self) -> None:
         """Cancel attempts that take too long or are nobody's, and tell of those that go on."""

@@ -34,7 +34,6 @@ class Lane:
             outside an attempt that can be interrupted.
         interruption: why its attempt is being cancelled.
         cancels: how often this attempt was cancelled.
-        wake: set while it is parked.
     """
 
     __slots__ = (
@@ -47,7 +46,6 @@ class Lane:
         "place",
         "record",
         "task",
-        "wake",
         "work",
     )
 
@@ -62,12 +60,10 @@ class Lane:
         self.deadline: float | None = None
         self.interruption: Interruption | None = None
         self.cancels = 0
-        self.wake: asyncio.Future[None] | None = None
 
     def begin(self, chunk: Chunk, started: float) -> None:
         """Take records from this chunk, from now on, in monotonic seconds."""
         self.chunk = chunk
-        self.record = None
         self.marks = [started]
 
     @property

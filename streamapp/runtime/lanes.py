@@ -66,7 +66,7 @@ class Lanes:
         self._clock = clock
         self._metrics = metrics
         self._lanes = tuple(Lane() for _ in range(concurrency))
-        self._parked: list[Lane] = []
+        self._parked: list[asyncio.Future[None]] = []
         self._waking = 0
 
     async def run(self, name: str) -> None:
@@ -129,31 +129,31 @@ class Lanes:
         self.make_current_known()
         now = self._clock.monotonic()
         for lane in self._lanes:
-            if lane.deadline is None or lane.work is None or not lane.work.partition.closed:
+            work = lane.work
+            if work is None or not work.partition.closed or lane.deadline is None:
                 continue
-            if lane.interruption is not Interruption.ABANDONED or now >= lane.deadline:
+            if lane.interruption is not Interruption.ABANDONED:  # else `expire` cancels it again
                 lane.interrupt(Interruption.ABANDONED, now)
 
     def _wake(self) -> None:
         """Let parked lanes go on; each wakes others when there is more to do."""
         while self._parked and self._waking < WOKEN_AT_ONCE and self._ready:
-            wake = self._parked.pop().wake
-            if wake is not None and not wake.done():
+            wake = self._parked.pop()
+            if not wake.done():  # else its lane has ended
                 self._waking += 1
                 wake.set_result(None)
 
-    async def _park(self, lane: Lane) -> None:
+    async def _park(self) -> None:
         self._delivery.flush_now()
         self._changed.set()
         if self._attempts.ending:
             raise asyncio.CancelledError  # an agent has swallowed it
-        lane.wake = asyncio.get_running_loop().create_future()
-        self._parked.append(lane)
+        wake = asyncio.get_running_loop().create_future()
+        self._parked.append(wake)
         self._metrics.busy_lanes -= 1
-        await lane.wake
+        await wake
         self._waking -= 1
         self._metrics.busy_lanes += 1
-        lane.wake = None
 
     async def _run(self, lane: Lane) -> None:
         monotonic, ready, time_slice = self._clock.monotonic, self._ready, self._slice
@@ -162,19 +162,16 @@ class Lanes:
             now = monotonic()
             if now >= time_slice.end:
                 now = await time_slice.yield_to_event_loop()
-            work = ready.take_first()
-            chunk = None if work is not None else ready.next_chunk()
-            if work is None and chunk is None:
-                await self._park(lane)
-                continue
             try:
-                if work is not None:
+                if (work := ready.take_first()) is not None:
                     lane.work = work
                     self._wake()
                     await self._attempts.run(work, lane, now)
-                elif chunk is not None:
+                elif (chunk := ready.next_chunk()) is not None:
                     self._wake()
                     await self._first.run(lane, chunk, now)
+                else:
+                    await self._park()
             except AbandonedError:
                 lane.chunk = lane.record = None  # a parked lane keeps no records in memory
             lane.work = None

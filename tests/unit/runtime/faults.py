@@ -36,6 +36,9 @@ class FaultyBroker(MemoryBroker):
     producers_running: producers that were started and not stopped.
     producers_stop: whether producers end when they are asked to; else that waits for ever.
     commits_refused: commits fail while it is set.
+    consumers_asked: what the service asked of each consumer that it made.
+    starts_refused: consumers cannot start while it is set.
+    started_at: monotonic seconds of each time that a consumer was started, or could not.
     stops_unanswered: the ends of consumers wait for ever while it is set.
     ends_refused, ends_unanswered: the same for questions of consumers about the ends of partitions.
     held: batches for a topic wait for its event before they are written.
@@ -55,6 +58,9 @@ class FaultyBroker(MemoryBroker):
         self.producers_running = 0
         self.producers_stop = True
         self.commits_refused = False
+        self.consumers_asked: list[ConsumerConfig] = []
+        self.starts_refused = False
+        self.started_at: list[float] = []
         self.stops_unanswered = False
         self.ends_refused = False
         self.ends_unanswered = False
@@ -65,7 +71,15 @@ class FaultyBroker(MemoryBroker):
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> MemoryConsumer:
         consumer = super().consumer(config, listener)
-        stored, ended, asked = consumer.commit, consumer.stop, consumer.end_offsets
+        self.consumers_asked.append(config)
+        joined, stored, ended = consumer.start, consumer.commit, consumer.stop
+        asked = consumer.end_offsets
+
+        async def start() -> None:
+            self.started_at.append(self.clock.monotonic())
+            if self.starts_refused:
+                raise BrokerError("no group for now")
+            await joined()
 
         async def commit(offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
             if self.commits_refused:
@@ -89,6 +103,7 @@ class FaultyBroker(MemoryBroker):
             return await asked(partitions)
 
         consumer.end_offsets = end_offsets  # type: ignore[method-assign]  # a fault of this one member
+        consumer.start = start  # type: ignore[method-assign]  # a fault of this one member
         consumer.stop = stop  # type: ignore[method-assign]  # a fault of this one member
         consumer.commit = commit  # type: ignore[method-assign]  # a fault of this one member
         return consumer
@@ -125,6 +140,11 @@ class FaultyBroker(MemoryBroker):
 
     def values(self, topic: str, partition: int = 0) -> list[bytes | None]:
         return [record.value for record in self.records(topic, partition)]
+
+    def members(self, group: str) -> int:
+        """How many members a group has."""
+        found = self._groups.find(group)
+        return 0 if found is None else found.member_count
 
     async def committed(self, group: str) -> int:
         offsets = await self.admin().committed_offsets(group)
