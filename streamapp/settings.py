@@ -30,7 +30,7 @@ class KafkaSettings(BaseSettings):
             that require one.
         allow_plain_without_tls: allow SASL PLAIN without TLS, which sends the password in clear.
         connect_timeout_seconds: deadline for a client to start.
-        stop_timeout_seconds: deadline for a client to stop; after it the client is abandoned.
+        stop_timeout_seconds: deadline for a client to stop; after it the client is closed by force.
 
     Raises:
         ConfigurationError: a value is wrong or values do not fit together.

@@ -1,1 +1,1 @@
-"""Brokers: the protocols that the runtime speaks, and the brokers that speak them."""
+"""Brokers: the protocols that the runtime uses, and two implementations, memory and kafka."""

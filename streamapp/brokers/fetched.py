@@ -1,6 +1,6 @@
 """Records of one partition that were fetched together, as a list of record objects.
 
-Hot path: what is asked of many records is answered for a whole slice at once.
+Hot path: sizes, offsets and timestamps are returned for a whole slice of records in one call.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -14,7 +14,7 @@ _timestamp_of = attrgetter("timestamp")
 
 
 class FetchedList:
-    """The set of records of a fetch, made of a list; see `protocols.FetchedRecords`."""
+    """`protocols.FetchedRecords`, made of a list of records."""
 
     __slots__ = ("_records", "_sizes", "offsets")
 
@@ -39,21 +39,21 @@ class FetchedList:
         return self._records[index]
 
     def value_bytes(self, first: int, last: int) -> int:
-        """Bytes of the values of records `first` to `last`, the last one left out."""
+        """Total bytes of the values of records `first` to `last - 1`."""
         if self._sizes is None:
             self._sizes = [0, *accumulate(_sizes(self._records))]
         return self._sizes[last] - self._sizes[first]
 
     def timestamps(self, first: int, last: int) -> Sequence[int]:
-        """Timestamps of records `first` to `last`, the last one left out."""
+        """Timestamps of records `first` to `last - 1`."""
         return list(map(_timestamp_of, self._records[first:last]))
 
     def before(self, offset: int) -> "FetchedList":
-        """Those below this offset."""
+        """The records below this offset."""
         return FetchedList([record for record in self._records if record.offset < offset])
 
     def without(self, offsets: Collection[int]) -> "FetchedList":
-        """Those with other offsets."""
+        """The records with none of these offsets."""
         return FetchedList([record for record in self._records if record.offset not in offsets])
 
 

@@ -1,11 +1,11 @@
-"""Which partition a key goes to: the same one that Kafka's Java producer picks.
+"""Chooses the partition of a key: the same that Kafka's Java producer chooses.
 
-Hot path note: this is pure Python and costs microseconds for each key, so callers remember the
-partition of a key in a bounded cache and come here for new keys only.
+Hot path: computing a partition takes microseconds in Python, so it is done for new keys only.
+`Partitioner.keyed` is a bounded cache of the others.
 """
 
 MAX_CACHED_KEYS = 65_536
-"""Keys whose partition is remembered for each topic; then the cache starts anew."""
+"""Most keys that the cache of a topic holds; at that size it is emptied."""
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIER = 0x5BD1E995
@@ -13,25 +13,26 @@ _SEED = 0x9747B28C
 
 
 class Partitioner:
-    """Places the records of one topic, and remembers the partitions of the latest keys.
+    """Chooses partitions for the records of one topic, and caches those of keys.
 
     Attributes:
-        partitions: how many the topic has.
-        keyed: partitions by key; read it first and call `place` for a key that is not in it.
+        partitions: number of partitions of the topic.
+        keyed: cached partitions by key; look a key up here before calling `choose`.
     """
 
     __slots__ = ("_is_keyless_used", "_keyless", "keyed", "partitions")
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
-        self.keyed: dict[bytes | None, int] = {}  # never holds None, which goes in turns
+        self.keyed: dict[bytes | None, int] = {}  # never holds `None`: see `rotate_keyless`
         self._keyless = 0
         self._is_keyless_used = False
 
-    def place(self, key: bytes | None) -> int:
-        """Partition of a key that is not in `keyed`.
+    def choose(self, key: bytes | None) -> int:
+        """Choose the partition of a key that is not in `keyed`, and cache it there.
 
-        Records without a key stay together until `turn`, so that they make whole batches.
+        Records without a key all get the same partition until `rotate_keyless` is called, so that
+        they fill one batch instead of a small one for each partition.
         """
         if key is None:
             self._is_keyless_used = True
@@ -41,9 +42,13 @@ class Partitioner:
         partition = self.keyed[key] = partition_for(key, self.partitions)
         return partition
 
-    def turn(self) -> None:
-        """Send the next records without a key to the next partition."""
-        if self._is_keyless_used:  # else flushes with and without keys in turns would use only some
+    def rotate_keyless(self) -> None:
+        """Choose the next partition for the next records without a key.
+
+        Does nothing if there were none since the last call: otherwise, if only every second flush
+        had such records, they would reach only every second partition.
+        """
+        if self._is_keyless_used:
             self._is_keyless_used = False
             self._keyless = (self._keyless + 1) % self.partitions
 

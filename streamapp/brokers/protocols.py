@@ -1,7 +1,7 @@
-"""What the runtime asks of a broker: consumer, producer, admin.
+"""What the runtime needs of a broker: consumer, producer, admin.
 
-Two brokers implement it, `memory` and `kafka`, held to one contract suite (tests/contract).
-Every call may raise `streamapp.errors.BrokerError`; a call that waits takes its own deadline.
+Two brokers implement these protocols, `memory` and `kafka`; both pass the tests in tests/contract.
+Every call may raise `streamapp.errors.BrokerError`. A call that may wait long takes a timeout.
 """
 
 import asyncio
@@ -12,16 +12,16 @@ from typing import Literal, Protocol, TypeAlias
 from streamapp.record import Headers, Record, TopicPartition
 
 MAX_COMMIT_METADATA_BYTES = 4096
-"""Kafka's `offset.metadata.max.bytes` default; one byte more and the commit fails."""
+"""Default of Kafka's `offset.metadata.max.bytes`; a commit with a longer text fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedOffset:
-    """Where a group goes on in a partition.
+    """What a group has committed for a partition.
 
     Attributes:
-        offset: the next offset to deliver.
-        metadata: a string of ours kept beside it, at most 4,096 bytes.
+        offset: where the group resumes reading.
+        metadata: a text of our own that Kafka stores with the offset, at most 4,096 bytes.
     """
 
     offset: int
@@ -33,9 +33,9 @@ class TopicSpec:
     """A topic to create.
 
     Attributes:
-        name: its name.
-        partitions: how many.
-        replication_factor: copies of each partition.
+        name: name of the topic.
+        partitions: number of partitions.
+        replication_factor: number of copies of each partition.
         config: topic configuration by Kafka's names, such as `max.message.bytes`.
     """
 
@@ -56,12 +56,12 @@ class TopicDescription:
 
     @property
     def max_message_bytes(self) -> int:
-        """Largest record batch, in bytes, that the topic takes."""
+        """Largest batch, in bytes, that the topic accepts."""
         return int(self.config["max.message.bytes"])
 
     @property
     def needs_keys(self) -> bool:
-        """Whether a record without a key is refused: the topic is compacted."""
+        """Whether the topic refuses records without a key, because it is compacted."""
         return "compact" in self.config.get("cleanup.policy", "")
 
 
@@ -70,15 +70,15 @@ class ConsumerConfig:
     """How a group member reads.
 
     Attributes:
-        group: consumer group.
+        group: name of the consumer group.
         topics: topics to subscribe to; they must exist.
-        max_prefetch_bytes: bound on bytes fetched ahead of what was asked for.
-        session_timeout_seconds: a member not heard of for so long is evicted.
-        rebalance_timeout_seconds: how long a rebalance waits for this member's revocation;
-            above the drain deadline.
+        max_prefetch_bytes: most bytes that the client may buffer before they are asked for.
+        session_timeout_seconds: a member that sends no heartbeat for so long is evicted.
+        rebalance_timeout_seconds: how long a rebalance waits for this member to give its
+            partitions back; must be longer than the drain deadline.
         max_poll_interval_seconds: a member that does not fetch for so long leaves the group.
-        offset_reset: where a partition without a committed offset starts.
-        group_instance_id: static membership; `None` is dynamic.
+        offset_reset: where reading starts in a partition without a committed offset.
+        group_instance_id: id of a static member; `None` means dynamic membership.
     """
 
     group: str
@@ -93,11 +93,11 @@ class ConsumerConfig:
 
 @dataclass(frozen=True, slots=True)
 class ProducerConfig:
-    """How batches are written: always idempotent, always acknowledged by all replicas.
+    """How batches are written: always idempotent, always acknowledged by all in-sync replicas.
 
     Attributes:
-        max_batch_bytes: size at which a batch is full; an empty batch takes one record of any
-            size, so the caller checks sizes first.
+        max_batch_bytes: size at which a batch is full; an empty batch accepts one record of any
+            size, so the caller must check sizes before it appends.
         request_timeout_seconds: deadline of one request to the broker.
     """
 
@@ -106,30 +106,30 @@ class ProducerConfig:
 
 
 class RebalanceListener(Protocol):
-    """Called by the consumer around a rebalance.
+    """The consumer calls this before and after a rebalance.
 
-    Rebalances are eager: everything is revoked, then the new assignment is given. An exception
-    raised here is logged by the consumer and otherwise swallowed, and records may be delivered
-    before `on_partitions_assigned` has returned.
+    Rebalances are eager: all partitions are revoked, then the new ones are assigned. The consumer
+    logs an exception that is raised here, and the rebalance goes on. `fetch` may return records of
+    new partitions before `on_partitions_assigned` has returned.
     """
 
     async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """These partitions are about to be taken away; offsets can still be committed."""
+        """Give these partitions back; their offsets can be committed until this returns."""
 
     async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
-        """These partitions are now read by this member."""
+        """Take these partitions over."""
 
 
 class FetchedRecords(Protocol):
     """Records of one partition that were fetched together, in the order of their offsets.
 
-    What the runtime asks of many records it asks of a slice: `first` to `last`, the last left out,
-    are places in this set.
+    `first` and `last` are indexes into these records, and bound a slice as in Python: `last`
+    itself is not part of it.
     """
 
     @property
     def offsets(self) -> Sequence[int]:
-        """Their offsets, rising."""
+        """Offsets of the records, in rising order."""
 
     def __len__(self) -> int: ...
 
@@ -138,29 +138,29 @@ class FetchedRecords(Protocol):
     def __getitem__(self, index: int) -> Record: ...
 
     def value_bytes(self, first: int, last: int) -> int:
-        """Bytes of their values."""
+        """Total bytes of the values of records `first` to `last - 1`."""
 
     def timestamps(self, first: int, last: int) -> Sequence[int]:
-        """Their timestamps, in milliseconds since the epoch."""
+        """Timestamps of records `first` to `last - 1`, in milliseconds since the epoch."""
 
     def before(self, offset: int) -> "FetchedRecords":
-        """Those below this offset."""
+        """The records below this offset."""
 
     def without(self, offsets: Collection[int]) -> "FetchedRecords":
-        """Those with other offsets."""
+        """The records with none of these offsets."""
 
 
 class Consumer(Protocol):
-    """A member of a consumer group, reading committed records only."""
+    """A member of a consumer group. It reads records of committed transactions only."""
 
     async def start(self) -> None:
-        """Connect and join the group; the assignment comes through the listener."""
+        """Connect and begin to join the group; the listener is told of the assignment."""
 
     async def stop(self) -> None:
         """Leave the group and close the connections."""
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """Partitions this member holds now."""
+        """Partitions that are assigned to this member now."""
 
     async def fetch(
         self,
@@ -169,68 +169,76 @@ class Consumer(Protocol):
         max_records: int,
         timeout_seconds: float,
     ) -> Mapping[TopicPartition, FetchedRecords]:
-        """Records of these partitions only; what is prefetched of the others stays.
+        """Return records of these partitions, and move their positions behind them.
 
-        With no partitions it waits for the timeout and still counts as a poll, so that a member
-        which is not ready for more is not evicted. The position moves past what is returned.
+        Prefetched records of other partitions stay buffered. Every call counts as a poll. With no
+        partitions it waits for the timeout, so that a member that takes no records for a while is
+        not evicted.
 
         Raises:
-            OffsetOutOfRangeError: the position is no longer in the log.
+            OffsetOutOfRangeError: a position is no longer in the log.
         """
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
-        """Store where the group goes on.
+        """Store the offsets at which the group resumes.
 
         Raises:
             CommitRefusedError: this member is no longer part of the group's generation.
         """
 
     def committed(self, partition: TopicPartition) -> CommittedOffset | None:
-        """What the group had committed here when this member got it; `None` without a commit."""
+        """What the group had committed when the partition was assigned; `None` without a commit."""
 
     async def position(self, partition: TopicPartition) -> int:
-        """Offset that the next fetch of this partition starts at."""
+        """Offset at which the next fetch of this partition starts."""
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Go on at this offset; what was prefetched is thrown away."""
+        """Read on from this offset; discards what was prefetched of the partition."""
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Stop fetching these; what was prefetched of them is thrown away."""
+        """Stop fetching these partitions; discards what was prefetched of them."""
 
     def resume(self, *partitions: TopicPartition) -> None:
-        """Fetch these again."""
+        """Fetch these partitions again."""
 
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """First offset still in each log."""
+        """First offset that each log still has."""
 
     async def end_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """Last stable offset of each partition: one past the last committed record."""
+        """Last stable offset of each partition: all records before it can be read."""
 
 
-Append: TypeAlias = Callable[[int, int, bytes | None, bytes | None, Headers], object | None]
-"""Adds a record to a batch: its place in the batch, timestamp, key, value, headers.
+BatchAppend: TypeAlias = Callable[[int, int, bytes | None, bytes | None, Headers], object | None]
+"""Adds a record to a batch. Takes its index in the batch, timestamp, key, value, headers.
 
-`None` means that the batch is full and the record is not in it.
+`None` means that the batch is full and the record was not added.
 """
 
 
 class BatchBuilder(Protocol):
-    """Records on their way into one partition, encoded as they are appended.
+    """A batch of records for one partition, each encoded when it is appended.
 
-    Either all records go through `append`, or all go through `appender`, which costs less, and
-    `seal` ends them.
+    There are two ways to fill a batch, which must not be mixed: `append`, or `appender` followed
+    by `seal`, which costs less.
     """
 
     @property
-    def appender(self) -> Append:
-        """Adds records whose places the caller counts from 0; Kafka takes headers as a list."""
+    def appender(self) -> BatchAppend:
+        """A function that adds a record; the caller counts the index from 0.
+
+        For the Kafka broker, headers must be a list.
+        """
 
     def seal(self, records: int) -> None:
-        """Take no more records; so many went through `appender`."""
+        """Accept no more records.
+
+        Args:
+            records: how many were appended with `appender`.
+        """
 
     def append(
         self,
@@ -240,7 +248,7 @@ class BatchBuilder(Protocol):
         value: bytes | None,
         headers: Headers = ...,
     ) -> object | None:
-        """Append a record; `None` means that the batch is full and the record is not in it."""
+        """Append a record; `None` means that the batch is full and the record was not added."""
 
     def record_count(self) -> int:
         """Records in the batch."""
@@ -250,38 +258,38 @@ class BatchBuilder(Protocol):
 
 
 class Producer(Protocol):
-    """An idempotent producer of whole batches.
+    """An idempotent producer that sends whole batches.
 
-    After a batch failed, the producer is done for: stop it and make a new one.
+    After a failed batch a producer cannot be used any more: stop it and make a new one.
     """
 
     async def start(self) -> None:
         """Connect and get a producer id."""
 
     async def stop(self) -> None:
-        """Close; waits for nothing that is unsent. The caller awaits its acknowledgements."""
+        """Close at once, without sending what is unsent: await the acknowledgements before."""
 
     async def partition_count(self, topic: str) -> int:
-        """How many partitions the topic has.
+        """Number of partitions of the topic.
 
         Raises:
             TopicError: there is no such topic.
         """
 
     def create_batch(self, max_bytes: int | None = None) -> BatchBuilder:
-        """An empty batch that is full at `max_batch_bytes`, or at `max_bytes` if that is less."""
+        """Make an empty batch, full at `max_batch_bytes`, or at `max_bytes` if that is less."""
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int
     ) -> "asyncio.Future[object]":
-        """Hand over a batch, which is closed by that; the future is its acknowledgement.
+        """Close a batch and send it. The future ends when the batch is acknowledged or has failed.
 
         Batches for one partition are written in the order of these calls.
         """
 
 
 class Admin(Protocol):
-    """Topics and group offsets."""
+    """Reads and changes topics and the committed offsets of groups."""
 
     async def start(self) -> None:
         """Connect."""
@@ -290,16 +298,16 @@ class Admin(Protocol):
         """Close the connections."""
 
     async def list_topics(self) -> frozenset[str]:
-        """Names of all topics."""
+        """Names of all topics except internal ones."""
 
     async def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
-        """Those of the named topics that exist."""
+        """Descriptions of the named topics that exist."""
 
     async def create_topics(self, topics: Collection[TopicSpec]) -> None:
         """Create topics and wait until they can be used.
 
         Raises:
-            TopicError: one exists already or its declaration is refused.
+            TopicError: a topic exists already, or its name or configuration is refused.
         """
 
     async def delete_topics(self, names: Collection[str]) -> None:
@@ -309,24 +317,24 @@ class Admin(Protocol):
         """Raise the number of partitions to `total`."""
 
     async def alter_topic_config(self, topic: str, config: Mapping[str, str]) -> None:
-        """Set these configuration values of a topic and leave the others."""
+        """Set these configuration values of a topic; other values stay."""
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
-        """Move the log start of each partition to this offset."""
+        """Delete the records of each partition before the given offset."""
 
     async def committed_offsets(self, group: str) -> Mapping[TopicPartition, CommittedOffset]:
-        """What the group has committed, with metadata; empty for an unknown group."""
+        """Committed offsets of the group, with their metadata; empty for an unknown group."""
 
     async def list_groups(self) -> frozenset[str]:
         """Names of all consumer groups that have members or committed offsets."""
 
     async def member_count(self, group: str) -> int:
-        """How many members a group has; none if it is unknown."""
+        """Number of members of a group; 0 for an unknown group."""
 
     async def set_offsets(
         self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
     ) -> None:
-        """Store where a group without members goes on.
+        """Set the committed offsets of a group that has no members.
 
         Raises:
             CommitRefusedError: the group has members.
@@ -340,17 +348,17 @@ class Admin(Protocol):
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """First offset still in each log."""
+        """First offset that each log still has."""
 
 
 class Broker(Protocol):
-    """Where clients come from; nothing connects before a client's `start`."""
+    """Makes clients; a client connects when its `start` is called."""
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> Consumer:
-        """A new member of a group."""
+        """Make a consumer, which joins its group when it starts."""
 
     def producer(self, config: ProducerConfig) -> Producer:
-        """A new producer."""
+        """Make a producer."""
 
     def admin(self) -> Admin:
-        """A new admin client."""
+        """Make an admin client."""

@@ -1,4 +1,4 @@
-"""The output batches of one topic: each record goes to the open batch of its key's partition.
+"""The output batches of one topic: each record is added to the open batch of its partition.
 
 Hot path: `append` is called once for each output.
 """
@@ -12,10 +12,10 @@ from streamapp.record import Headers
 
 
 class TopicBatches:
-    """Batches of one topic that are filled together and taken together.
+    """Batches of one topic for one flush.
 
     Args:
-        partitioner: places keys in partitions; shared by all batches of the topic.
+        partitioner: chooses partitions; all flushes share it.
         create: makes an empty batch.
     """
 
@@ -25,7 +25,8 @@ class TopicBatches:
         self._partitioner = partitioner
         self._keyed = partitioner.keyed
         self._create = create
-        # For each partition what appends to its open batch, and the place of the next record in it.
+        # For each partition: the function that appends to its open batch, and the index of the next
+        # record in that batch. A list of two, because reading it costs less than an object.
         self._filling: list[list[Any]] = [[_no_batch, 0] for _ in range(partitioner.partitions)]
         self._batches: list[BatchBuilder | None] = [None] * partitioner.partitions
         self._full: list[tuple[int, BatchBuilder]] = []
@@ -33,17 +34,17 @@ class TopicBatches:
     def append(
         self, key: bytes | None, value: bytes | None, headers: Headers, timestamp: int
     ) -> None:
-        """Add a record; it has been checked against the limits of the topic.
+        """Add a record, which the caller has checked against the limits of the topic.
 
         Args:
-            key: its bytes, or `None`.
-            value: its bytes, or `None` for a tombstone.
-            headers: a list where the broker is Kafka: its compiled builder takes nothing else.
+            key: key bytes, or `None`.
+            value: value bytes, or `None` for a tombstone.
+            headers: a list, if the broker is Kafka: its compiled builder accepts nothing else.
             timestamp: milliseconds since the epoch.
         """
         partition = self._keyed.get(key)
         if partition is None:
-            partition = self._partitioner.place(key)
+            partition = self._partitioner.choose(key)
         append, place = filling = self._filling[partition]
         if append(place, timestamp, key, value, headers) is None:
             append, place = filling = self._begin(partition)
@@ -52,24 +53,25 @@ class TopicBatches:
         filling[1] = place + 1
 
     def take(self) -> Sequence[tuple[int, BatchBuilder]]:
-        """All batches with their partitions, those of one partition in the order they were filled.
+        """Close and return all batches with their partitions.
 
-        Nothing may be appended afterwards.
+        Batches of one partition are in the order in which they were filled. Nothing may be appended
+        afterwards.
         """
         for partition in range(len(self._batches)):
             self._seal(partition)
-        self._partitioner.turn()
+        self._partitioner.rotate_keyless()
         return self._full
 
     def _begin(self, partition: int) -> list[Any]:
-        """Begin a new batch, and keep the one that is full."""
+        """Open a new batch for a partition, whose current one is full."""
         self._seal(partition)
         batch = self._batches[partition] = self._create()
         filling = self._filling[partition] = [batch.appender, 0]
         return filling
 
     def _seal(self, partition: int) -> None:
-        """Keep the open batch of a partition, if there is one, to be taken."""
+        """Close the open batch of a partition, if there is one, and keep it for `take`."""
         batch, self._batches[partition] = self._batches[partition], None
         if batch is not None:
             batch.seal(self._filling[partition][1])
@@ -77,4 +79,4 @@ class TopicBatches:
 
 
 def _no_batch(*_record: object) -> None:
-    """Stands for the batch of a partition until there is one: it is full."""
+    """Stands for the open batch of a partition that has none: answers that it is full."""

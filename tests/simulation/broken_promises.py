@@ -112,7 +112,7 @@ def skip_drops_headers() -> AbstractContextManager[None]:
 
 
 def keyless_outputs_all_to_one_partition() -> AbstractContextManager[None]:
-    return replaced(Partitioner, "turn", lambda _partitioner: None)
+    return replaced(Partitioner, "rotate_keyless", lambda _partitioner: None)
 
 
 def until_end_waits_for_an_emptied_partition() -> AbstractContextManager[None]:

@@ -93,4 +93,4 @@ class Chaos:
             group = self._run.broker.group(part.group)
             for member in group._members.values():
                 # The coordinator is away as well: nobody's session ends meanwhile.
-                member.heard_at = world.down_until
+                member.last_heartbeat_at = world.down_until

@@ -1,1 +1,1 @@
-"""Kafka broker: aiokafka, driven so that nothing is silent and every wait has an end."""
+"""Kafka broker: aiokafka, used so that every error is reported and every wait has a deadline."""

@@ -21,8 +21,8 @@ from streamapp.brokers.protocols import CommittedOffset, TopicDescription, Topic
 from streamapp.errors import OffsetOutOfRangeError as OutOfRangeError
 from streamapp.record import TopicPartition
 
-_TIMEOUT_MS = 30_000
-_TOPIC = 2
+_TIMEOUT_MS = 30_000  # for the controller's own work; `RequestClient.operation` waits as long
+_TOPIC = 2  # the resource type of topics in Kafka's protocol
 
 
 class KafkaAdmin:
@@ -44,13 +44,13 @@ class KafkaAdmin:
         await self._requests.stop()
 
     async def list_topics(self) -> frozenset[str]:
-        """Names of all topics but Kafka's own."""
+        """Names of all topics except Kafka's internal ones."""
         async with self._requests.operation("listing topics"):
             found = await self._requests.topics(None)
         return frozenset(name for name, topic in found.items() if not topic["is_internal"])
 
     async def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
-        """Those of the named topics that exist."""
+        """Descriptions of the named topics that exist."""
         async with self._requests.operation("describing topics"):
             found = await self._requests.topics(names) if names else {}
             configs = await self._configs(list(found))
@@ -66,10 +66,12 @@ class KafkaAdmin:
         }
 
     async def create_topics(self, topics: Collection[TopicSpec]) -> None:
-        """Create topics and wait until every broker knows them; one refused leaves the others.
+        """Create topics and wait until every broker knows them.
+
+        When one is refused, the others are created all the same.
 
         Raises:
-            TopicError: one exists already or its declaration is refused.
+            TopicError: a topic exists already, or Kafka refuses its name or configuration.
         """
         if not topics:
             return
@@ -83,10 +85,10 @@ class KafkaAdmin:
             await self._wait_for({spec.name: spec.partitions for spec in topics})
 
     async def delete_topics(self, names: Collection[str]) -> None:
-        """Delete topics with all their records, and wait until they are gone.
+        """Delete topics with all their records, and wait until no broker lists them.
 
         Raises:
-            TopicError: one does not exist.
+            TopicError: a topic does not exist.
         """
         if not names:
             return
@@ -99,7 +101,7 @@ class KafkaAdmin:
         """Raise the number of partitions to `total`, and wait until every broker knows them.
 
         Raises:
-            TopicError: the topic does not exist or has as many already.
+            TopicError: the topic does not exist or has `total` or more partitions already.
         """
         async with self._requests.operation(f"topic {topic!r}: adding partitions"):
             request = CreatePartitionsRequest([(topic, (total, None))], _TIMEOUT_MS, False)  # noqa: FBT003 - not only validate
@@ -107,7 +109,7 @@ class KafkaAdmin:
             await self._wait_for({topic: total})
 
     async def alter_topic_config(self, topic: str, config: Mapping[str, str]) -> None:
-        """Set these configuration values of a topic and leave the others.
+        """Set these configuration values of a topic; other values stay.
 
         Raises:
             TopicError: the topic does not exist or a value is refused.
@@ -126,7 +128,7 @@ class KafkaAdmin:
             await self._requests.wait_until(applied)
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
-        """Move the log start of each partition to this offset.
+        """Delete the records of each partition before the given offset.
 
         Raises:
             OffsetOutOfRangeError: an offset is past the end of its log.
@@ -148,7 +150,7 @@ class KafkaAdmin:
                         raise_for(code, str(partition))
 
     async def committed_offsets(self, group: str) -> Mapping[TopicPartition, CommittedOffset]:
-        """What the group has committed, with metadata; empty for an unknown group."""
+        """Committed offsets of the group, with their metadata; empty for an unknown group."""
         return await groups.committed_offsets(self._requests, group)
 
     async def list_groups(self) -> frozenset[str]:
@@ -156,13 +158,13 @@ class KafkaAdmin:
         return await groups.list_groups(self._requests)
 
     async def member_count(self, group: str) -> int:
-        """How many members a group has; none if it is unknown."""
+        """Number of members of a group; 0 for an unknown group."""
         return await groups.member_count(self._requests, group)
 
     async def set_offsets(
         self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
     ) -> None:
-        """Store where a group without members goes on.
+        """Set the committed offsets of a group that has no members.
 
         Raises:
             CommitRefusedError: the group has members.
@@ -178,11 +180,11 @@ class KafkaAdmin:
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """First offset still in each log."""
+        """First offset that each log still has."""
         return await self._requests.list_offsets(partitions, EARLIEST)
 
     async def _configs(self, names: Collection[str]) -> Mapping[str, Mapping[str, str]]:
-        """Effective configuration of the topics; a topic deleted meanwhile is left out."""
+        """Effective configuration of the topics; topics deleted meanwhile are left out."""
         if not names:
             return {}
         request = DescribeConfigsRequest([(_TOPIC, name, None) for name in names])
@@ -194,7 +196,7 @@ class KafkaAdmin:
         }
 
     async def _change_topics(self, request: Any, field: str) -> None:
-        """Send to the controller, and raise the first of its errors."""
+        """Send a request about topics to the controller, and raise the first error it returns."""
 
         async def ask() -> Any:
             errors = getattr(await self._requests.send_to_controller(request), field)
@@ -209,7 +211,10 @@ class KafkaAdmin:
                 raise topic_error(topic, error(), message[0] if message else None)
 
     async def _wait_for(self, partitions: Mapping[str, int]) -> None:
-        """Until every broker sees so many partitions with leaders; none is a topic that is gone."""
+        """Wait until every broker knows the topics with these numbers of partitions.
+
+        Only partitions with a leader count. 0 partitions means that the topic is deleted.
+        """
 
         async def all_know() -> bool:
             for node_id in self._requests.node_ids():

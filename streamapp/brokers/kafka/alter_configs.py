@@ -1,4 +1,4 @@
-"""IncrementalAlterConfigs (KIP-339), which aiokafka lacks: set some values, leave the others."""
+"""IncrementalAlterConfigs (KIP-339), which aiokafka lacks: sets the named values and no others."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,20 +7,21 @@ from aiokafka.protocol.admin import AlterConfigsResponse_v0
 from aiokafka.protocol.api import Request, RequestStruct
 from aiokafka.protocol.types import Array, Boolean, Int8, Schema, String
 
+# Numbers of Kafka's protocol: the request, the resource type of topics, the operation "set".
 _API_KEY = 44
 _TOPIC = 2
 _SET = 0
 
 
 class IncrementalAlterConfigsResponse(AlterConfigsResponse_v0):  # type: ignore[misc]  # untyped base
-    """The answer, laid out as that of AlterConfigs."""
+    """The response; its layout is that of AlterConfigs."""
 
     API_KEY = _API_KEY
     API_VERSION = 0
 
 
 class IncrementalAlterConfigsStruct(RequestStruct):  # type: ignore[misc]  # untyped base
-    """Version 0 on the wire."""
+    """Version 0 of the request, as it is encoded."""
 
     API_KEY = _API_KEY
     API_VERSION = 0

@@ -1,4 +1,4 @@
-"""The Kafka broker: where its clients come from."""
+"""The Kafka broker: makes the clients of one Kafka cluster."""
 
 from streamapp.brokers.kafka.admin import KafkaAdmin
 from streamapp.brokers.kafka.connection import Connection, cap_client_logging
@@ -9,7 +9,7 @@ from streamapp.settings import KafkaSettings
 
 
 class KafkaBroker:
-    """Clients of one Kafka cluster; nothing connects before a client's `start`.
+    """Makes clients of one Kafka cluster; a client connects when its `start` is called.
 
     Raises:
         ConfigurationError: a certificate or key of the settings cannot be used.

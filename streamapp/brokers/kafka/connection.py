@@ -1,4 +1,4 @@
-"""How the clients of one broker connect: their options, and the deadlines of start and stop."""
+"""How Kafka clients connect: their common options, and the deadlines of their start and stop."""
 
 import asyncio
 import logging
@@ -18,17 +18,20 @@ from streamapp.settings import KafkaSettings
 
 _logger = logging.getLogger(__name__)
 
+# Clients learn of new partitions within this time; Kafka's default is five minutes.
 _METADATA_MAX_AGE_MS = 60_000
+# The connection has failed already: this only looks for the reason, at each server in turn.
 _DIAGNOSIS_TIMEOUT_SECONDS = 3.0
+# A cancelled `stop` that does not end by then is left to `force_close`.
 _CANCEL_SECONDS = 1.0
 
 
 class Connection:
-    """Options for every client of one broker, and their start and stop.
+    """Options of all clients of one cluster; starts and stops them within deadlines.
 
     Attributes:
-        settings: how Kafka is reached.
-        address: the bootstrap servers, for errors.
+        settings: servers, security and deadlines.
+        address: the bootstrap servers, for error messages.
 
     Raises:
         ConfigurationError: a certificate or key cannot be used.
@@ -40,7 +43,7 @@ class Connection:
         self._ssl_context = _ssl_context(settings) if settings.uses_tls else None
 
     def options(self) -> dict[str, Any]:
-        """Keywords that every aiokafka client takes."""
+        """Keyword arguments that every aiokafka client takes."""
         return {
             **self._security(),
             "bootstrap_servers": self.settings.servers,
@@ -53,10 +56,15 @@ class Connection:
         stop: Callable[[], Awaitable[object]],
         owners: tuple[object, ...],
     ) -> None:
-        """Start a client within the deadline; one that fails is stopped again.
+        """Start a client within the deadline; if that fails, stop it.
+
+        Args:
+            start: starts the client.
+            stop: stops it.
+            owners: the client objects, for a close by force.
 
         Raises:
-            BrokerError: Kafka cannot be reached or refuses, and why.
+            BrokerError: Kafka cannot be reached or refuses the connection; says why.
         """
         timeout_seconds = self.settings.connect_timeout_seconds
         try:
@@ -71,14 +79,15 @@ class Connection:
             raise
 
     async def stop(self, stop: Callable[[], Awaitable[object]], owners: tuple[object, ...]) -> None:
-        """Stop a client within the deadline; then cancel what it runs and close its sockets."""
-        # In a task: the client's `stop` can end as cancelled when one of its own tasks was.
+        """Stop a client within the deadline; after that, close what is left of it by force."""
+        # In a task of its own, because the client's `stop` raises `CancelledError` when one of the
+        # client's background tasks was cancelled.
         stopping = asyncio.ensure_future(stop())
         try:
             await asyncio.wait({stopping}, timeout=self.settings.stop_timeout_seconds)
             if not stopping.done():
                 _logger.warning(
-                    "a Kafka client did not stop within %s seconds and is abandoned",
+                    "a Kafka client did not stop within %s seconds and is closed by force",
                     self.settings.stop_timeout_seconds,
                 )
             elif not stopping.cancelled() and (error := stopping.exception()) is not None:
@@ -89,7 +98,7 @@ class Connection:
             await force_close(*owners)
 
     async def _diagnose(self) -> str | None:
-        """Why a connection fails; the client itself only says that it does."""
+        """Find out why the connection fails; the client itself only reports that it does."""
         causes = []
         for host, port, _ in collect_hosts(self.settings.servers):
             try:
@@ -113,12 +122,12 @@ class Connection:
 
 
 def kafka_partition(partition: TopicPartition) -> KafkaTopicPartition:
-    """The client's own tuple: it asserts its type."""
+    """A partition as the client's own type, which the client insists on."""
     return KafkaTopicPartition(partition.topic, partition.partition)
 
 
 def cap_client_logging() -> None:
-    """Keep the client from logging keys, values and credentials, as it does at DEBUG."""
+    """Keep the client's loggers above DEBUG, where it logs keys, values and credentials."""
     for name in ["aiokafka", *logging.root.manager.loggerDict]:
         if name == "aiokafka" or name.startswith("aiokafka."):
             logger = logging.getLogger(name)
@@ -144,5 +153,5 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    """Without it OpenSSL asks for the password of an encrypted key on the terminal."""
+    """An empty password: without any, OpenSSL asks for one on the terminal."""
     return ""

@@ -1,7 +1,7 @@
-"""A group member on aiokafka.
+"""A group member that uses aiokafka.
 
-Hot path: records are handed out as the client's compiled parser made them; a fetch costs a tuple
-for each named partition.
+Hot path: records are returned as the client's compiled parser made them; a fetch makes one tuple
+for each partition that is asked for.
 """
 
 import asyncio
@@ -45,22 +45,25 @@ from streamapp.record import TopicPartition
 
 _logger = logging.getLogger(__name__)
 
-# Named when nothing else is: the client takes no partitions for all partitions.
+# Asked for when no partition is ready: the client reads an empty list as all partitions.
 _NEVER_ASSIGNED = KafkaTopicPartition("", -1)
+# Smaller fetches cost a request for a few records. Larger ones only take memory: 1 MiB is also
+# Kafka's default.
 _MIN_PARTITION_FETCH_BYTES = 16 * 1024
 _MAX_PARTITION_FETCH_BYTES = 1024 * 1024
-# While a fetch of idle partitions waits at a broker, busy ones of that broker wait with it.
+# A broker answers a fetch of idle partitions after this time at the latest. Until then, busy
+# partitions of the same broker cannot be fetched, so it is shorter than Kafka's default of 500 ms.
 _FETCH_MAX_WAIT_MS = 200
 
 
 class KafkaConsumer:
-    """A member of a consumer group, reading committed records only.
+    """A member of a consumer group. It reads records of committed transactions only.
 
-    Prefetch: the client buffers one response for each partition, so the bound is split among all
-    partitions of the topics, 16 KiB at least and 1 MiB at most: larger ones only take memory. A
-    broker sends one batch even if it is larger.
+    Prefetch: the client buffers one response for each partition. So `max_prefetch_bytes` is divided
+    among all partitions of the topics, with at least 16 KiB and at most 1 MiB for each. A batch
+    that is larger than this is sent by the broker all the same.
 
-    One fetch runs at a time.
+    `fetch` must not be called while another `fetch` runs.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class KafkaConsumer:
         self._positions = PositionTracker(config, connection)
 
     async def start(self) -> None:
-        """Connect and begin to join the group; the assignment comes through the listener.
+        """Connect and begin to join the group; the listener is told of the assignment.
 
         Raises:
             BrokerError: Kafka cannot be reached.
@@ -89,7 +92,7 @@ class KafkaConsumer:
         client = self._make_client(sum(counts.values()))
         await self._connection.start(client.start, client.stop, (client,))
         self._client = client
-        # Subscribed only now: `start` of a subscribed client waits for the group's rebalance.
+        # Subscribed after the start, because `start` of a subscribed client waits for a rebalance.
         client.subscribe(list(self._config.topics), listener=_Listener(self))
 
     async def stop(self) -> None:
@@ -101,7 +104,7 @@ class KafkaConsumer:
         self._positions.clear()
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """Partitions this member holds now: none between revocation and assignment."""
+        """Partitions that are assigned to this member now: none during a rebalance."""
         return self._held
 
     async def fetch(
@@ -111,11 +114,14 @@ class KafkaConsumer:
         max_records: int,
         timeout_seconds: float,
     ) -> Mapping[TopicPartition, FetchedRecords]:
-        """Records of these partitions only; with none it waits, and counts as a poll.
+        """Return records of these partitions, and move their positions behind them.
+
+        With no partitions it waits for the timeout and counts as a poll.
 
         Raises:
             OffsetOutOfRangeError: a position is no longer in the log.
-            UnreadableRecordError: a record cannot be parsed; those before it were handed out.
+            UnreadableRecordError: the next record cannot be parsed; earlier calls have returned all
+                records before it.
             ConfigurationError: the library of a compression codec is not installed.
         """
         client = self._running()
@@ -149,11 +155,12 @@ class KafkaConsumer:
         return [kafka_partition(p) for p in partitions if p in held and p not in missing]
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
-        """Store where the group goes on; ends after the session timeout at the latest.
+        """Store the offsets at which the group resumes, within the session timeout.
 
         Raises:
-            CommitRefusedError: a partition is not held, or the generation is over.
-            BrokerError: it was not stored, such as for metadata of more than 4,096 bytes.
+            CommitRefusedError: a partition is not assigned to this member, or a rebalance has begun
+                a new generation of the group.
+            BrokerError: nothing was stored, for example because metadata exceeds 4,096 bytes.
         """
         client = self._running()
         if not offsets:
@@ -167,22 +174,23 @@ class KafkaConsumer:
         payload = {kafka_partition(p): (c.offset, c.metadata) for p, c in offsets.items()}
         with reported(f"group {self._config.group!r}: committing", self._connection.address):
             try:
-                # The client retries for ever; a member that cannot commit for the length of a
-                # session is out of the group anyway.
+                # The client would retry for ever. A member that gets no answer for the length of a
+                # session has been evicted from the group anyway.
                 async with asyncio.timeout(self._config.session_timeout_seconds):
                     await client.commit(payload)
             except LOST_MEMBERSHIP as error:
                 raise commit_refused(error, self._config.group) from error
             except (TimeoutError, asyncio.CancelledError):
-                retrieve_errors(client._coordinator, "_do_commit_offsets")  # noqa: SLF001 - shielded there
+                # The client shields this call from cancellation.
+                retrieve_errors(client._coordinator, "_do_commit_offsets")  # noqa: SLF001 - the shielded call
                 raise
 
     def committed(self, partition: TopicPartition) -> CommittedOffset | None:
-        """What the group had committed here when this member got it; `None` without a commit."""
+        """What the group had committed when the partition was assigned; `None` without a commit."""
         return self._positions.committed.get(partition)
 
     async def position(self, partition: TopicPartition) -> int:
-        """Offset that the next fetch of this partition starts at."""
+        """Offset at which the next fetch of this partition starts."""
         client = self._running()
         self._check_held(partition)
         with reported(f"position of {partition}", self._connection.address):
@@ -192,7 +200,7 @@ class KafkaConsumer:
         return position
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Go on at this offset; what was prefetched is thrown away."""
+        """Read on from this offset; discards what was prefetched of the partition."""
         client = self._running()
         self._check_held(partition)
         with reported(f"seeking in {partition}", self._connection.address):
@@ -200,17 +208,17 @@ class KafkaConsumer:
         self._positions.note_seek(partition)
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Stop fetching these; what was prefetched of them is thrown away."""
-        self._flow("pause", partitions)
+        """Stop fetching these partitions; discards what was prefetched of them."""
+        self._call_for("pause", partitions)
 
     def resume(self, *partitions: TopicPartition) -> None:
-        """Fetch these again."""
-        self._flow("resume", partitions)
+        """Fetch these partitions again."""
+        self._call_for("resume", partitions)
 
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """First offset still in each log."""
+        """First offset that each log still has."""
         return await self._offsets(self._running().beginning_offsets, partitions)
 
     async def end_offsets(
@@ -231,7 +239,8 @@ class KafkaConsumer:
         await self._positions.set_all(self._held, lambda: self._client)
         await self._listener.on_partitions_assigned(self._held)
 
-    def _flow(self, action: str, partitions: Collection[TopicPartition]) -> None:
+    def _call_for(self, action: str, partitions: Collection[TopicPartition]) -> None:
+        """Call `pause` or `resume` of the client."""
         client = self._running()
         for partition in partitions:
             self._check_held(partition)
@@ -255,7 +264,7 @@ class KafkaConsumer:
         partition, offset = next(iter(offsets.items()))
         return OffsetOutOfRangeError(
             f"offset {offset} of topic {partition.topic!r} partition {partition.partition} is not "
-            f"in the log at {self._connection.address}: seek to where reading shall go on",
+            f"in the log at {self._connection.address}: seek to an offset that is",
             offsets=offsets,
         )
 
@@ -297,13 +306,13 @@ class KafkaConsumer:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped base
-    """Passes the client's callbacks on; the client logs and swallows what they raise."""
+    """Passes the client's callbacks to the consumer; the client logs errors that they raise."""
 
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
 
     async def on_partitions_revoked(self, _revoked: set[KafkaTopicPartition]) -> None:
-        await self._consumer._revoke()  # noqa: SLF001 - the two are one object to the client
+        await self._consumer._revoke()  # noqa: SLF001 - this class is part of the consumer
 
     async def on_partitions_assigned(self, assigned: set[KafkaTopicPartition]) -> None:
-        await self._consumer._assign(assigned)  # noqa: SLF001 - the same
+        await self._consumer._assign(assigned)  # noqa: SLF001 - this class is part of the consumer

@@ -1,4 +1,4 @@
-"""What the Kafka client raises, as errors of ours: one sentence with the place and what to do."""
+"""Translates errors of the Kafka client into ours: what failed, where, why, and what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ CLIENT_ERRORS: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
 )
-"""Whatever aiokafka and its sockets raise; `ssl.SSLError` is an `OSError`."""
+"""All errors that aiokafka and its sockets raise; `ssl.SSLError` is an `OSError`."""
 
 LOST_MEMBERSHIP: tuple[type[Exception], ...] = (
     kafka_errors.CommitFailedError,
@@ -75,10 +75,10 @@ _ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 
 @contextmanager
 def reported(doing: str, address: str) -> Iterator[None]:
-    """Raise what the client raises inside as `BrokerError`.
+    """Turn errors of the client that are raised inside into `BrokerError`.
 
     Args:
-        doing: what was tried, such as `group 'a': committing`.
+        doing: what is being done, such as `group 'a': committing`.
         address: the bootstrap servers.
     """
     try:
@@ -88,12 +88,12 @@ def reported(doing: str, address: str) -> Iterator[None]:
 
 
 def broker_error(error: BaseException, doing: str, address: str) -> BrokerError:
-    """One error of the client as one of ours."""
+    """The `BrokerError` for an error of the client."""
     return BrokerError(f"{doing} failed at {address}: {reason(error)}")
 
 
 def commit_refused(error: Exception, group: str) -> CommitRefusedError:
-    """A commit of somebody who is no member (any more)."""
+    """The error for a commit of a consumer that is not, or no longer, a member of the group."""
     return CommitRefusedError(
         f"group {group!r} refused a commit: this member is not in its generation; its partitions "
         f"went to others, who will read them again ({type(error).__name__})"
@@ -103,11 +103,11 @@ def commit_refused(error: Exception, group: str) -> CommitRefusedError:
 def unreadable(
     partition: tuple[str, int], offset: int, group: str, error: BaseException
 ) -> UnreadableRecordError:
-    """What parsing raised about the record at this offset."""
+    """The error for a record that the client cannot parse."""
     topic, number = partition
     return UnreadableRecordError(
         f"the record at offset {offset} of topic {topic!r} partition {number} cannot be read "
-        f"({reason(error)}): to pass it, stop the workers of group {group!r} and set its offset "
+        f"({reason(error)}): to skip it, stop the workers of group {group!r} and set its offset "
         f"to {offset + 1} with kafka-consumer-groups --reset-offsets",
         partition=TopicPartition(topic, number),
         offset=offset,
@@ -115,13 +115,13 @@ def unreadable(
 
 
 def topic_error(topic: str, error: Exception, message: str | None) -> TopicError | BrokerError:
-    """An answer about one topic, by whether the topic or the broker is at fault."""
+    """The error that the broker returned for a topic: `TopicError` if the topic is at fault."""
     sentence = f"topic {topic!r}: {message or reason(error)}"
     return TopicError(sentence) if isinstance(error, TOPIC_ERRORS) else BrokerError(sentence)
 
 
 def reason(error: BaseException) -> str:
-    """Why it failed, and what to do about it."""
+    """Why it failed, and what to do about it, if that is known."""
     text = str(error) or getattr(error, "description", None) or ""
     name = type(error).__name__
     why = text if name in text else f"{name}: {text}" if text else name

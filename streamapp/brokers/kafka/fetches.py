@@ -1,10 +1,11 @@
-"""What the Kafka client has fetched, handed out in whole batches.
+"""Takes what the Kafka client has fetched, in whole batches.
 
-The client's own `getmany` makes an object in Python for each record. This takes what its compiled
-parser makes, and minds the same things in the same order: checksums, aborted transactions, control
-batches, records before the position, positions after batches. It knows aiokafka 0.14 from inside.
+The client's own `getmany` makes a Python object for each record. This module uses the objects of
+its compiled parser instead, and does the same checks in the same order: checksums, aborted
+transactions, control batches, records before the position, the position after each batch. It uses
+internals of aiokafka 0.14, which is why its private attributes are read everywhere here.
 
-Hot path: a record costs a call of the compiled parser and nothing of Python.
+Hot path: for each record the compiled parser is called, and no Python code runs.
 """
 
 import asyncio
@@ -23,16 +24,16 @@ from aiokafka.structs import TopicPartition
 from streamapp.record import Record
 
 NOT_OF_THE_BYTES = (UnsupportedCodecError, MemoryError)
-"""What parsing raises though the record may be whole. All else is the record's fault: a header
-name that is not UTF-8, a record not as long as it says, whatever a codec says of broken bytes."""
+"""Errors of the parser that do not mean that the record is broken. All others do: a header name
+that is not UTF-8, a record of a wrong length, or what a codec raises about broken bytes."""
 
 
 class UnparsedError(Exception):
-    """The record at an offset cannot be parsed; those before it were handed out.
+    """The record at an offset cannot be parsed; all records before it were returned already.
 
     Attributes:
-        partition: where it stands.
-        offset: its offset, or that of its batch.
+        partition: the partition of the record.
+        offset: offset of the record, or of its batch if that cannot be parsed.
     """
 
     def __init__(self, partition: TopicPartition, offset: int) -> None:
@@ -42,14 +43,14 @@ class UnparsedError(Exception):
 
 
 class UnpackedRecords:
-    """Records of one response for one partition: in the place of the client's `PartitionRecords`.
+    """Records of one response for one partition; replaces the client's `PartitionRecords`.
 
     Attributes:
-        next_fetch_offset: offset after what was handed out; the client compares it with its
-            position, and drops the response if somebody has sought in between.
+        next_fetch_offset: offset after the records that were taken. The client compares it with its
+            position, and drops the response if `seek` has changed that.
 
     Args:
-        packed: the client's object; none of its records was taken.
+        packed: the client's object, of which no record was taken yet.
     """
 
     def __init__(self, packed: Any) -> None:
@@ -61,21 +62,21 @@ class UnpackedRecords:
         self._error: Exception | None = None
 
     @property
-    def exhausted(self) -> bool:
-        """Whether nothing is left of it."""
+    def is_empty(self) -> bool:
+        """Whether all records were taken and no error is left to raise."""
         left = self._taken < len(self._parsed) or self._error is not None
         return not left and not self._packed._records.has_next()  # noqa: SLF001 - see the module
 
     @property
     def unparsed_offset(self) -> int:
-        """Offset of the record that cannot be parsed, or that its batch begins at."""
+        """Offset of the record that cannot be parsed, or the first offset of its batch."""
         return self._parsed[-1].offset + 1 if self._parsed else self._parsed_until
 
     def take(self, max_records: int) -> list[Record]:
-        """The next records, as many as there are up to `max_records`.
+        """Take the next records, at most `max_records`.
 
         Raises:
-            Exception: the next one cannot be parsed, or not decompressed.
+            Exception: the next record cannot be parsed, or its batch cannot be decompressed.
         """
         found: list[Record] = []
         while len(found) < max_records:
@@ -91,11 +92,11 @@ class UnpackedRecords:
         else:
             self.next_fetch_offset = self._parsed_until
         if self._error is not None and not found:
-            raise self._error  # again and again: what follows it must not be handed out
+            raise self._error  # in each later call too: records behind it must not be returned
         return found
 
     def _parse(self) -> bool:
-        """Parse the next batch that has records to hand out; whether there was one."""
+        """Parse the next batch that has records to return; false if there is none."""
         packed = self._packed
         if self._error is not None:
             return False
@@ -106,8 +107,8 @@ class UnpackedRecords:
                 if packed._check_crcs and not batch.validate_crc():  # noqa: SLF001 - see the module
                     raise CorruptRecordException(f"Invalid CRC - {packed._tp}")  # noqa: SLF001, TRY301
                 if not self._is_hidden(batch):
-                    self._parsed.extend(batch)  # keeps what stands before one that raises
-            except Exception as error:  # noqa: BLE001 - raised once those before it are taken
+                    self._parsed.extend(batch)  # keeps the records before one that raises
+            except Exception as error:  # noqa: BLE001 - raised when the records before it are taken
                 self._error = error
             self._skip_before(self._parsed_until)
             if self._error is not None:
@@ -118,7 +119,7 @@ class UnpackedRecords:
         return False
 
     def _is_hidden(self, batch: Any) -> bool:
-        """Whether nobody is shown this batch: it is of the broker, or of an aborted transaction."""
+        """Whether consumers do not see this batch: a control batch, or an aborted transaction."""
         packed = self._packed
         if packed._isolation_level == READ_COMMITTED and batch.producer_id is not None:  # noqa: SLF001 - see the module
             packed._consume_aborted_up_to(batch.base_offset)  # noqa: SLF001 - see the module
@@ -130,7 +131,7 @@ class UnpackedRecords:
         return bool(batch.is_control_batch)
 
     def _skip_before(self, position: int) -> None:
-        """A compressed batch comes whole, even if reading begins in the middle of it."""
+        """Drop records before the position: a batch comes whole, even if reading begins inside."""
         if self._parsed and self._parsed[0].offset < position:
             self._parsed = [record for record in self._parsed if record.offset >= position]
 
@@ -138,9 +139,9 @@ class UnpackedRecords:
 async def take(
     client: Any, partitions: Collection[TopicPartition], max_records: int, timeout_seconds: float
 ) -> dict[TopicPartition, list[Record]]:
-    """Records of these partitions, as `getmany` gives them; also counts as a poll.
+    """Return records of these partitions, as the client's `getmany` does; counts as a poll.
 
-    Unlike `getmany` it waits no longer than it is told to, a rebalance included.
+    Unlike `getmany`, it never waits longer than `timeout_seconds`, not even during a rebalance.
 
     Raises:
         UnparsedError: a record cannot be parsed.
@@ -163,7 +164,7 @@ async def take(
             if not done or fetcher._closed:  # noqa: SLF001 - see the module
                 waiter.cancel()
                 return {}
-            waiter.result()  # raises when the client is not allowed to read
+            waiter.result()  # raises if the client lacks the permission to read
     finally:
         subscription._fetch_count -= 1  # noqa: SLF001 - see the module
         subscription._last_fetch_ended = time.monotonic()  # noqa: SLF001 - see the module
@@ -172,7 +173,7 @@ async def take(
 def _take_now(
     fetcher: Any, subscription: Any, partitions: Collection[TopicPartition], max_records: int
 ) -> dict[TopicPartition, list[Record]]:
-    """What there is without waiting."""
+    """Take what the client has buffered, without waiting."""
     taken: dict[TopicPartition, list[Record]] = {}
     buffered = fetcher._records  # noqa: SLF001 - see the module
     for partition in list(buffered):
@@ -184,11 +185,11 @@ def _take_now(
             records = _take_of(buffered[partition], partition, max_records)
         except Exception:
             if taken:
-                break  # the next call raises it; these records are not lost
-            _forget(fetcher, partition)  # what follows is fetched anew from the position
+                break  # returns these records; the next call raises the error
+            _drop_response(fetcher, partition)  # the client fetches again from its position
             raise
         if not buffered[partition].has_more():
-            _forget(fetcher, partition)
+            _drop_response(fetcher, partition)
         if records:
             taken[partition] = records
             max_records -= len(records)
@@ -198,7 +199,7 @@ def _take_now(
 
 
 def _take_of(result: Any, partition: TopicPartition, max_records: int) -> list[Record]:
-    """Take from one response; when nothing is left of it, its `has_more` says so.
+    """Take records of one response; afterwards its `has_more` says whether any are left.
 
     Raises:
         UnparsedError: the next record cannot be parsed.
@@ -219,12 +220,12 @@ def _take_of(result: Any, partition: TopicPartition, max_records: int) -> list[R
     except Exception as error:
         raise UnparsedError(partition, unpacked.unparsed_offset) from error
     result._update_position()  # noqa: SLF001 - see the module
-    if unpacked.exhausted:
+    if unpacked.is_empty:
         result._partition_records = None  # noqa: SLF001 - see the module
     return records
 
 
-def _forget(fetcher: Any, partition: TopicPartition) -> None:
-    """Let the client fetch the partition again."""
+def _drop_response(fetcher: Any, partition: TopicPartition) -> None:
+    """Drop the buffered response of a partition, and let the client fetch the partition again."""
     del fetcher._records[partition]  # noqa: SLF001 - see the module
     fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - see the module

@@ -1,7 +1,8 @@
-"""Leave a Kafka client that does not stop by itself.
+"""Close a Kafka client by force, when its own `stop` hangs.
 
-This knows aiokafka 0.14 from inside: `stop` waits for requests that may never be answered, so in
-an outage it hangs. Its background tasks are methods of its parts; they are found by that.
+`stop` waits for requests that may never be answered, so it hangs in an outage. This uses internals
+of aiokafka 0.14: the client and its parts run their methods as background tasks, so a task belongs
+to a client if the object whose method it runs is one of its parts.
 """
 
 import asyncio
@@ -12,21 +13,23 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+# Some tasks catch a cancellation to wait for another task, so they are cancelled several times.
+# Cancelled tasks end within milliseconds; half a second also covers a busy event loop.
 _ROUNDS = 5
 _ROUND_SECONDS = 0.5
 _PARTS = ("_client", "client", "_coordinator", "_fetcher", "_sender", "_message_accumulator")
 
 
 def parts(client: object) -> tuple[object, ...]:
-    """A client of aiokafka and those of its parts that run tasks."""
+    """An aiokafka client and those of its parts that run background tasks."""
     found = (getattr(client, name, None) for name in _PARTS)
     return (client, *(part for part in found if part is not None))
 
 
 async def force_close(*clients: object) -> None:
-    """Cancel the tasks of these clients and close their connections."""
+    """Cancel the background tasks of these clients and close their connections."""
     owners = {id(part): part for client in clients for part in parts(client)}
-    for _ in range(_ROUNDS):  # some tasks catch the first cancellation to wait for another
+    for _ in range(_ROUNDS):
         running = [task for task in asyncio.all_tasks() if _owner(task) in owners]
         if not running:
             break
@@ -41,9 +44,10 @@ async def force_close(*clients: object) -> None:
 
 
 def retrieve_errors(owner: object, method: str) -> None:
-    """Take the errors of calls of this method that run on in tasks: nobody waits for them now.
+    """Retrieve the errors of background calls of this method when they end.
 
-    The client shields some calls from cancellation, and asyncio reports an error that nobody took.
+    The client shields some calls from cancellation, so they continue after their caller has given
+    up. Asyncio logs "Task exception was never retrieved" for an error that nobody retrieves.
     """
     for task in asyncio.all_tasks():
         coroutine = task.get_coro()

@@ -1,4 +1,4 @@
-"""Consumer groups of a Kafka cluster, from outside of them."""
+"""Reads and sets committed offsets of consumer groups, without being a member of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ _NO_MEMBER = ""
 
 
 async def list_groups(requests: RequestClient) -> frozenset[str]:
-    """Names of all groups; each broker knows those that it coordinates."""
+    """Names of all groups. Every broker is asked, as each knows only the groups it coordinates."""
 
     async def ask() -> frozenset[str]:
         names: set[str] = set()
@@ -34,7 +34,7 @@ async def list_groups(requests: RequestClient) -> frozenset[str]:
 
 
 async def member_count(requests: RequestClient, group: str) -> int:
-    """How many members a group has."""
+    """Number of members of a group."""
 
     async def ask() -> int:
         answer = await _ask_coordinator(requests, group, DescribeGroupsRequest([group]))
@@ -49,7 +49,7 @@ async def member_count(requests: RequestClient, group: str) -> int:
 async def committed_offsets(
     requests: RequestClient, group: str
 ) -> Mapping[TopicPartition, CommittedOffset]:
-    """What a group has committed, with metadata; empty for an unknown group."""
+    """Committed offsets of a group, with their metadata; empty for an unknown group."""
 
     async def ask() -> Any:
         answer = await _ask_coordinator(requests, group, OffsetFetchRequest(group, None))
@@ -69,7 +69,9 @@ async def committed_offsets(
 async def set_offsets(
     requests: RequestClient, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
 ) -> None:
-    """Store where a group without members goes on, as a consumer that assigns itself does.
+    """Set the committed offsets of a group that has no members.
+
+    The request is the one of a consumer that chooses its partitions itself.
 
     Raises:
         CommitRefusedError: the group has members.
@@ -108,7 +110,7 @@ def _stored(committed: CommittedOffset) -> tuple[int, str]:
 
 
 async def _ask_coordinator(requests: RequestClient, group: str, request: Any) -> Any:
-    """Send to the broker that coordinates the group."""
+    """Send a request to the broker that coordinates the group."""
     found = await requests.send(FindCoordinatorRequest(group, CoordinationType.GROUP))
     raise_for(found.error_code, group)
     return await requests.send(request, node_id=found.coordinator_id)

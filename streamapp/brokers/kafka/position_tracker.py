@@ -1,4 +1,4 @@
-"""Where a member goes on reading: set when partitions are assigned, and kept as it reads."""
+"""Sets the positions of newly assigned partitions, and tracks which have none yet."""
 
 import asyncio
 import logging
@@ -15,19 +15,19 @@ from streamapp.record import TopicPartition
 
 _logger = logging.getLogger(__name__)
 
-CALL_TIMEOUT_SECONDS = 10.0
+CALL_TIMEOUT_SECONDS = 10.0  # a broker answers within milliseconds; longer means an outage
 _RETRY_SECONDS = 0.5
 
 
 class PositionTracker:
-    """Places newly assigned partitions: at what is committed, or as `offset_reset` says.
+    """Sets each newly assigned partition to its committed offset, or as `offset_reset` says.
 
-    The client would do it, but only with a policy that also moves silently when a position is out
-    of range, so it is told to have none.
+    The client could do this itself, but its `auto_offset_reset` would also move positions silently
+    that retention has overtaken. So that is switched off, and this is done here.
 
     Attributes:
         without_position: assigned partitions that have no position yet.
-        committed: what the group had committed when partitions were placed.
+        committed: what the group had committed when the positions were set.
     """
 
     def __init__(self, config: ConsumerConfig, connection: Connection) -> None:
@@ -39,12 +39,12 @@ class PositionTracker:
         self.committed: dict[TopicPartition, CommittedOffset] = {}
 
     def clear(self) -> None:
-        """The partitions are given back."""
+        """Forget all partitions, because they were given back."""
         self.without_position.clear()
         self.committed.clear()
 
     def note_seek(self, partition: TopicPartition) -> None:
-        """The position was set with `seek`."""
+        """Note that the partition has a position now, set with `seek`."""
         self.without_position.discard(partition)
 
     async def wait_for(self, partition: TopicPartition) -> None:
@@ -53,7 +53,11 @@ class PositionTracker:
             await self._all_set.wait()
 
     async def wait_for_all(self, timeout_seconds: float) -> float:
-        """Wait until all partitions have a position, or the time is over; what is left of it."""
+        """Wait until all partitions have a position or the time is over.
+
+        Returns:
+            Seconds that are left of the time.
+        """
         deadline = time.monotonic() + timeout_seconds
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
@@ -61,10 +65,10 @@ class PositionTracker:
         return max(0.0, deadline - time.monotonic())
 
     def raise_error(self) -> None:
-        """Raise, once, what another try would not mend.
+        """Raise the error because of which positions could not be set, once.
 
         Raises:
-            BrokerError: such as a missing ACL.
+            BrokerError: such as a missing ACL; timeouts are not raised, as retrying can help there.
         """
         error, self._error = self._error, None
         if error is not None:
@@ -73,11 +77,11 @@ class PositionTracker:
     async def set_all(
         self, partitions: frozenset[TopicPartition], client: Callable[[], Any | None]
     ) -> None:
-        """Set the positions of these partitions; in an outage this tries until the end of it.
+        """Set the positions of these partitions, trying again until that succeeds.
 
         Args:
-            partitions: all that are assigned.
-            client: the client that runs now; `None` when it was stopped.
+            partitions: all assigned partitions.
+            client: returns the running client, or `None` once it was stopped.
         """
         self.without_position = set(partitions)
         self._all_set.clear()
@@ -96,7 +100,8 @@ class PositionTracker:
         doing = f"group {self._config.group!r}: reading committed offsets"
         with reported(doing, self._connection.address):
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
-                # The client's own `committed` gives no metadata, and asks for one at a time.
+                # The client's own `committed` returns no metadata, and asks for each partition in
+                # a request of its own.
                 coordinator = client._coordinator  # noqa: SLF001 - there is no public way
                 found = await coordinator.fetch_committed_offsets(waiting)
                 committed = {
@@ -111,6 +116,6 @@ class PositionTracker:
                 start |= await ask(fresh)
             self.committed |= committed
             for partition, offset in start.items():
-                if partition in self.without_position:  # nobody sought in the meantime
+                if partition in self.without_position:  # no `seek` in the meantime
                     client.seek(partition, offset)
                     self.note_seek(TopicPartition(*partition))

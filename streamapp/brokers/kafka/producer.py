@@ -1,7 +1,7 @@
-"""An idempotent producer of whole batches on aiokafka.
+"""An idempotent producer of whole batches that uses aiokafka.
 
-Hot path: batches are aiokafka's own, so a record costs its encoding and nothing else; a batch costs
-one future more.
+Hot path: batches are aiokafka's own, so a record costs only its encoding; each batch costs one
+further future.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ _METADATA_TIMEOUT_SECONDS = 10.0
 class KafkaProducer:
     """Writes batches with `acks=all` and idempotence.
 
-    Its acknowledgements end with aiokafka's `RecordMetadata` or with `BrokerError`, whose cause is
-    the client's error. `stop` fails those that are outstanding.
+    The future of a batch gets aiokafka's `RecordMetadata` as its result, or a `BrokerError` whose
+    cause is the client's error. `stop` lets the futures of unacknowledged batches fail.
     """
 
     def __init__(self, config: ProducerConfig, connection: Connection) -> None:
@@ -45,7 +45,7 @@ class KafkaProducer:
         self._client = client
 
     async def stop(self) -> None:
-        """Close; what is not acknowledged is given up and fails."""
+        """Close at once; batches that are not acknowledged fail."""
         client, self._client = self._client, None
         if client is None:
             return
@@ -55,7 +55,9 @@ class KafkaProducer:
         loop = asyncio.get_running_loop()
         for scope in self._sending:
             scope.reschedule(loop.time())
-        closing = asyncio.create_task(client.stop())  # would wait for every batch
+        # The client's `stop` would wait for every batch: it is only begun, so that the client
+        # accepts no more, and then cancelled.
+        closing = asyncio.create_task(client.stop())
         await asyncio.sleep(0)
         closing.cancel()
         await asyncio.wait({closing}, timeout=1)
@@ -64,7 +66,7 @@ class KafkaProducer:
             self._fail_stopped(acknowledgement)
 
     async def partition_count(self, topic: str) -> int:
-        """How many partitions the topic has.
+        """Number of partitions of the topic.
 
         Raises:
             TopicError: there is no such topic.
@@ -83,7 +85,7 @@ class KafkaProducer:
         return len(partitions)
 
     def create_batch(self, max_bytes: int | None = None) -> KafkaBatch:
-        """An empty batch."""
+        """Make an empty batch."""
         limit = self._config.max_batch_bytes
         limit = limit if max_bytes is None else min(limit, max_bytes)
         return KafkaBatch(limit)
@@ -91,11 +93,11 @@ class KafkaProducer:
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int
     ) -> "asyncio.Future[object]":
-        """Hand over a batch; waits while an earlier one of the partition is not on its way.
+        """Give a batch to the client; waits while it has another unsent one of the partition.
 
         Raises:
             TopicError: there is no such topic or partition.
-            BrokerError: the batch could not be handed over, or the producer was stopped.
+            BrokerError: the client did not accept the batch, or the producer was stopped.
         """
         client = self._running()
         count = await self.partition_count(topic)
@@ -129,7 +131,7 @@ class KafkaProducer:
     async def _hand_over(
         self, client: Any, batch: BatchBuilder, topic: str, partition: int
     ) -> "asyncio.Future[object]":
-        """Let the client queue the batch; `stop` ends the waiting."""
+        """Let the client queue the batch; `stop` ends this wait with an error."""
         scope = asyncio.timeout(None)
         self._sending.add(scope)
         try:
@@ -161,7 +163,8 @@ class KafkaProducer:
     def _fail_stopped(acknowledgement: "asyncio.Future[object]") -> None:
         if not acknowledgement.done():
             acknowledgement.set_exception(_stopped())
-            acknowledgement.exception()  # seen: whoever stopped the producer may not wait for it
+            # Retrieved, or asyncio would log it: whoever stopped the producer may not await it.
+            acknowledgement.exception()
 
 
 def _stopped() -> BrokerError:

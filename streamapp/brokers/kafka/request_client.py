@@ -1,4 +1,4 @@
-"""A bare connection, for requests that aiokafka's own clients do not offer."""
+"""A client that sends single requests, for what aiokafka's own clients do not offer."""
 
 import asyncio
 from collections import defaultdict
@@ -19,15 +19,16 @@ from streamapp.record import TopicPartition
 
 T = TypeVar("T")
 
-_REQUEST_TIMEOUT_SECONDS = 30.0
-_RETRY_SECONDS = 0.1
+_REQUEST_TIMEOUT_SECONDS = 30.0  # Kafka's own default for one request
+_RETRY_SECONDS = 0.1  # what is waited for, such as a new leader, mostly takes less than a second
+# Numbers of Kafka's protocol.
 _READ_COMMITTED = 1
 EARLIEST = -2
 LATEST = -1
 
 
 class RequestClient:
-    """A client that only sends requests."""
+    """Sends requests to brokers of the cluster, with retries and deadlines."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -51,18 +52,22 @@ class RequestClient:
 
     @asynccontextmanager
     async def operation(self, doing: str) -> AsyncIterator[None]:
-        """Bound what is done inside by a deadline, and raise its errors as `BrokerError`."""
+        """Set a deadline for what is done inside, and turn its errors into `BrokerError`.
+
+        Args:
+            doing: what is being done, for the error message.
+        """
         with reported(doing, self._connection.address):
             async with asyncio.timeout(_REQUEST_TIMEOUT_SECONDS):
                 yield
 
     async def send(self, request: Request[Any], *, node_id: int | None = None) -> Any:
-        """Send to one node, or to any."""
+        """Send a request to this broker, or to any broker."""
         client = self._running()
         return await client.send(client.get_random_node() if node_id is None else node_id, request)
 
     async def send_to_controller(self, request: Request[Any]) -> Any:
-        """Send to the controller; with KRaft any broker hands it on."""
+        """Send a request to the controller; with KRaft, any broker forwards it there."""
         controller = self._running().cluster.controller
         return await self.send(request, node_id=controller.nodeId if controller else None)
 
@@ -73,17 +78,17 @@ class RequestClient:
     async def topics(
         self, names: Collection[str] | None, *, node_id: int | None = None
     ) -> Mapping[str, Mapping[str, Any]]:
-        """Metadata of those of the named topics that exist, or of all; creates none."""
+        """Metadata of the named topics that exist, or of all topics; creates no topic."""
         asked = None if names is None else sorted(names)
         request = MetadataRequest(asked, allow_auto_topic_creation=False)
         answer = (await self.send(request, node_id=node_id)).to_object()
         return {topic["topic"]: topic for topic in answer["topics"] if topic["partitions"]}
 
     async def partition_counts(self, names: Collection[str]) -> Mapping[str, int]:
-        """Partitions of each topic.
+        """Number of partitions of each topic.
 
         Raises:
-            TopicError: one does not exist.
+            TopicError: a topic does not exist.
         """
         async with self.operation("asking for topics"):
             found = await self.topics(names)
@@ -98,10 +103,10 @@ class RequestClient:
     async def by_leader(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[int, list[TopicPartition]]:
-        """Partitions by the broker that leads them.
+        """Group partitions by the broker that is their leader.
 
         Raises:
-            TopicError: one does not exist.
+            TopicError: a partition does not exist.
         """
         found = await self.topics({partition.topic for partition in partitions})
         leaders = {
@@ -122,7 +127,12 @@ class RequestClient:
     async def list_offsets(
         self, partitions: Collection[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:
-        """`EARLIEST` or `LATEST` offset of each partition, as `read_committed` sees it."""
+        """First or last offset of each partition that a `read_committed` consumer can read.
+
+        Args:
+            partitions: partitions to ask for.
+            timestamp: `EARLIEST` or `LATEST`.
+        """
 
         async def ask() -> Mapping[TopicPartition, int]:
             offsets: dict[TopicPartition, int] = {}
@@ -142,7 +152,7 @@ class RequestClient:
             return await self.retry(ask)
 
     async def retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Try until it is no passing error; `operation` bounds how long."""
+        """Repeat an attempt while it fails with a retriable error; `operation` has the deadline."""
         while True:
             try:
                 return await attempt()
@@ -152,18 +162,18 @@ class RequestClient:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def wait_until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Ask until it is so; `operation` bounds how long."""
-        while not await self.retry(condition):  # noqa: ASYNC110 - no broker tells when
+        """Ask again and again until the condition holds; `operation` has the deadline."""
+        while not await self.retry(condition):  # noqa: ASYNC110 - brokers send no notification
             await asyncio.sleep(_RETRY_SECONDS)
 
     def _running(self) -> Any:
         if self._client is None:
-            raise BrokerError("this admin client is not running: start it first")
+            raise BrokerError("this client is not running: start it first")
         return self._client
 
 
 def by_topic(partitions: Collection[TopicPartition]) -> list[tuple[str, list[int]]]:
-    """Partition numbers by topic, as requests want them."""
+    """Partition numbers by topic, as requests need them."""
     grouped: defaultdict[str, list[int]] = defaultdict(list)
     for topic, partition in partitions:
         grouped[topic].append(partition)
@@ -171,6 +181,6 @@ def by_topic(partitions: Collection[TopicPartition]) -> list[tuple[str, list[int
 
 
 def raise_for(code: int, where: str) -> None:
-    """Raise the client's error of a protocol error code."""
+    """Raise the client's exception for an error code of the protocol; 0 is no error."""
     if code:
         raise for_code(code)(where)

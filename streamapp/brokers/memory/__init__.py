@@ -1,1 +1,1 @@
-"""Memory broker: Kafka's behaviour in one process, for the demo, tests and simulation."""
+"""Memory broker: imitates Kafka inside one process, for the demo, tests and simulation."""

@@ -24,24 +24,24 @@ class MemoryAdmin:
         self._network.connect()
 
     async def stop(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no connection."""
 
     async def list_topics(self) -> frozenset[str]:
         """Names of all topics."""
         return frozenset(self._topics)
 
     async def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
-        """Those of the named topics that exist."""
+        """Descriptions of the named topics that exist."""
         found = ((name, self._topics.find(name)) for name in names)
         return {name: topic.describe() for name, topic in found if topic is not None}
 
     async def create_topics(self, topics: Collection[TopicSpec]) -> None:
-        """Create topics; one refused leaves the others.
+        """Create topics. When one is refused, the others are created all the same.
 
-        Any replication factor is accepted: there is one copy.
+        Every replication factor is accepted, though there is only one copy.
 
         Raises:
-            TopicError: one exists already or its declaration is refused.
+            TopicError: a topic exists already, or its name or configuration is refused.
         """
         refusals = []
         for spec in topics:
@@ -56,7 +56,7 @@ class MemoryAdmin:
         """Delete topics with all their records and committed offsets.
 
         Raises:
-            TopicError: one does not exist.
+            TopicError: a topic does not exist.
         """
         for name in names:
             self._topics.delete(name)
@@ -69,18 +69,19 @@ class MemoryAdmin:
         """Raise the number of partitions to `total`.
 
         Raises:
-            TopicError: the topic does not exist or has as many already.
+            TopicError: the topic does not exist or has `total` or more partitions already.
         """
         existing = self._topics.get(topic)
         if total <= len(existing.logs):
             raise TopicError(
-                f"topic {topic!r} has {len(existing.logs)} partitions; their number only goes up"
+                f"topic {topic!r} has {len(existing.logs)} partitions already, and partitions can "
+                "only be added"
             )
         existing.grow(total)
         self._rebalance_readers(topic)
 
     async def alter_topic_config(self, topic: str, config: Mapping[str, str]) -> None:
-        """Set these configuration values of a topic and leave the others.
+        """Set these configuration values of a topic; other values stay.
 
         Raises:
             TopicError: the topic does not exist or a value is refused.
@@ -90,7 +91,7 @@ class MemoryAdmin:
         existing.configure(config)
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
-        """Move the log start of each partition to this offset.
+        """Delete the records of each partition before the given offset.
 
         Raises:
             OffsetOutOfRangeError: an offset is past the end of its log.
@@ -106,8 +107,8 @@ class MemoryAdmin:
             log.delete_before(offset)
 
     async def committed_offsets(self, group: str) -> Mapping[TopicPartition, CommittedOffset]:
-        """What the group has committed, with metadata; empty for an unknown group."""
-        await asyncio.sleep(0)  # whoever asks again and again lets others run
+        """Committed offsets of the group, with their metadata; empty for an unknown group."""
+        await asyncio.sleep(0)  # so that a caller that asks in a loop lets other tasks run
         found = self._groups.find(group)
         return dict(found.commits) if found is not None else {}
 
@@ -116,14 +117,14 @@ class MemoryAdmin:
         return frozenset(g.name for g in self._groups if g.commits or g.member_count)
 
     async def member_count(self, group: str) -> int:
-        """How many members a group has; none if it is unknown."""
+        """Number of members of a group; 0 for an unknown group."""
         found = self._groups.find(group)
         return found.member_count if found is not None else 0
 
     async def set_offsets(
         self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
     ) -> None:
-        """Store where a group without members goes on.
+        """Set the committed offsets of a group that has no members.
 
         Raises:
             CommitRefusedError: the group has members.
@@ -134,14 +135,14 @@ class MemoryAdmin:
     async def end_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """One past the last record of each log."""
+        """End offset of each log: the offset that its next record gets."""
         await asyncio.sleep(0)
         return {partition: self._topics.log(partition).end_offset for partition in partitions}
 
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """First offset still in each log."""
+        """First offset that each log still has."""
         return {partition: self._topics.log(partition).start_offset for partition in partitions}
 
     def _rebalance_readers(self, topic: str) -> None:

@@ -1,7 +1,8 @@
-"""A batch on its way into one partition, sized as Kafka's v2 format encodes it.
+"""A batch of records for one partition, with the size that it would have on Kafka.
 
-Hot path: `MemoryBatch.appender` runs for each record. Nothing is encoded; the size is counted, so
-that limits bite exactly where they would on Kafka (https://kafka.apache.org/documentation/#recordbatch).
+Hot path: `MemoryBatch.appender` runs for each record. Nothing is encoded. The size in Kafka's v2
+format is computed, so that a batch is full, or too large for its topic, exactly when it would be on
+Kafka (https://kafka.apache.org/documentation/#recordbatch).
 """
 
 from collections.abc import Callable
@@ -14,8 +15,8 @@ BATCH_HEADER_BYTES = 61
 Entry: TypeAlias = tuple[int, bytes | None, bytes | None, Headers]
 """Timestamp in milliseconds, key, value and headers."""
 
-# Attributes, and one byte for each of: length, timestamp delta, offset delta, key length,
-# value length, header count. Variable-length integers over 63 take more.
+# A byte of attributes, and one byte for each of: length, timestamp delta, offset delta, key length,
+# value length, header count. These are variable-length integers: above 63 they take more bytes.
 _RECORD_BYTES = 7
 _ONE_BYTE_MAX = 63
 
@@ -24,8 +25,8 @@ class MemoryBatch:
     """Records of one batch, and the bytes they would take on Kafka.
 
     Args:
-        max_bytes: size at which the batch is full; the first record always fits, any other only
-            if the batch stays smaller than this.
+        max_bytes: the batch stays smaller than this, unless its first record alone is larger, which
+            is accepted whatever its size.
         now: seconds since the epoch, for records without a timestamp.
     """
 
@@ -47,11 +48,15 @@ class MemoryBatch:
         value: bytes | None,
         headers: Headers = (),
     ) -> object | None:
-        """Append a record; `None` means that the batch is full and the record is not in it."""
+        """Append a record; `None` means that the batch is full and the record was not added."""
         return self.appender(len(self.entries), timestamp, key, value, headers)
 
     def seal(self, records: int) -> None:
-        """Take no more records; so many went through `appender`."""
+        """Accept no more records.
+
+        Args:
+            records: how many were appended with `appender`.
+        """
         if records != len(self.entries):
             raise ValueError(f"{len(self.entries)} records were appended, not {records}")
         self.close()
@@ -64,7 +69,7 @@ class MemoryBatch:
         value: bytes | None,
         headers: Headers,
     ) -> object | None:
-        """Append a record at its place; `None` means that the batch is full."""
+        """Append a record; `None` means that the batch is full and the record was not added."""
         if self._closed:
             return None
         entries = self.entries
@@ -85,7 +90,7 @@ class MemoryBatch:
             headers = tuple(headers)
             size += _headers_size(headers)
         size += (size - 1).bit_length() // 7
-        if self._size + size >= self._max_bytes and entries:  # as aiokafka's compiled builder
+        if self._size + size >= self._max_bytes and entries:  # the rule of aiokafka's builder
             self._closed = True
             return None
         if not entries:
@@ -96,7 +101,7 @@ class MemoryBatch:
         return entry
 
     def close(self) -> None:
-        """Take no more records."""
+        """Accept no more records."""
         self._closed = True
 
     def record_count(self) -> int:
@@ -119,12 +124,12 @@ def _headers_size(headers: Headers) -> int:
     for header in headers:
         if type(header) is not tuple:
             raise TypeError(f"headers are tuples of name and value, not {type(header).__name__}")
-        name, value = cast("tuple[str, bytes | None]", header)  # others write headers without one
+        name, value = cast("tuple[str, bytes | None]", header)  # on Kafka, a value may be null
         if type(name) is not str:
             raise TypeError(f"header names are str, not {type(name).__name__}")
         name_bytes = len(name.encode())
         size += name_bytes + name_bytes.bit_length() // 7 + 1
-        if value is None:  # no length and no bytes
+        if value is None:  # one byte, which stands for null
             size += 1
         elif type(value) is bytes:
             size += len(value) + len(value).bit_length() // 7 + 1

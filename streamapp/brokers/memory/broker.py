@@ -1,4 +1,4 @@
-"""The memory broker."""
+"""The memory broker: makes clients that share topics and groups in this process."""
 
 from random import Random
 
@@ -19,18 +19,19 @@ _MAX_GAP_OFFSETS = 3
 class MemoryBroker:
     """Topics, groups and logs in one process and one event loop.
 
-    Everything that happens is decided by the order of calls, the clock and the seed.
+    It is deterministic: the same calls in the same order, with the same clock and seed, give the
+    same results.
 
     Args:
-        clock: where sessions, deadlines and timestamps take their time from.
+        clock: time of sessions, deadlines and timestamps.
         seed: seed of the offset gaps.
-        gap_probability: share of batches after which one to three offsets are left out, as
-            transaction markers and compaction do on Kafka.
-        retention_records: the newest records to keep in each partition; older ones go as soon as
-            every group that reads the topic has committed past them. `None` keeps everything.
+        gap_probability: share of batches that are followed by a gap of one to three offsets, as
+            transaction markers and compaction leave on Kafka.
+        retention_records: how many of the newest records each partition keeps. Older ones are
+            deleted when every group that reads the topic has committed past them. `None` keeps all.
 
     Attributes:
-        network: take it down, and clients cannot connect.
+        network: while it is down, clients cannot connect.
     """
 
     def __init__(
@@ -43,14 +44,14 @@ class MemoryBroker:
     ) -> None:
         self.network = Network()
         self._clock = clock
-        self._random = Random(seed)  # noqa: S311 - a simulation has to repeat itself
+        self._random = Random(seed)  # noqa: S311 - must be repeatable, not secret
         self._gap_probability = gap_probability
         self._retention_records = retention_records
         self._topics = TopicStore()
         self._groups = Groups(self._topics, clock)
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> MemoryConsumer:
-        """A new member of a group."""
+        """Make a consumer, which joins its group when it starts."""
         return MemoryConsumer(
             config,
             listener,
@@ -61,7 +62,7 @@ class MemoryBroker:
         )
 
     def producer(self, config: ProducerConfig) -> MemoryProducer:
-        """A new producer."""
+        """Make a producer."""
         return MemoryProducer(
             config,
             topics=self._topics,
@@ -71,17 +72,17 @@ class MemoryBroker:
         )
 
     def admin(self) -> MemoryAdmin:
-        """A new admin client."""
+        """Make an admin client."""
         return MemoryAdmin(self._topics, self._groups, self.network)
 
     def skip_offsets(self, partition: TopicPartition, count: int) -> None:
-        """Leave a gap in a log, as an aborted transaction of `count` offsets does."""
+        """Leave a gap of `count` offsets at the end of a log, as an aborted transaction does."""
         self._topics.log(partition).skip_offsets(count)
 
     def _after_append(self, log: PartitionLog) -> None:
         if self._gap_probability and self._random.random() < self._gap_probability:
             log.skip_offsets(self._random.randint(1, _MAX_GAP_OFFSETS))
         keep = self._retention_records
-        # Twice as many before anything is deleted: the groups are asked seldom.
+        # Deleting begins at twice as many records, so that groups are rarely asked what they need.
         if keep is not None and len(log) > 2 * keep:
             log.trim(keep, self._groups.needed_from(log.partition, log.end_offset))

@@ -1,6 +1,6 @@
-"""A group member that reads the memory broker.
+"""A group member that reads from the memory broker.
 
-Hot path: `fetch` costs a slice for each partition and nothing for each record.
+Hot path: `fetch` takes one slice of a list for each partition; no code runs for each record.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class MemoryConsumer:
         self._positions: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, CommittedOffset] = {}
         self._paused: set[TopicPartition] = set()
-        self._cold: set[TopicPartition] = set()
+        self._without_prefetch: set[TopicPartition] = set()
         self._rebalancing = True
         self._fetches = 0
         self._fetched_at = clock.monotonic()
@@ -63,7 +63,7 @@ class MemoryConsumer:
         self._turn = 0
 
     async def start(self) -> None:
-        """Join the group; the assignment comes through the listener.
+        """Begin to join the group; the listener is told of the assignment.
 
         Raises:
             TopicError: a topic does not exist.
@@ -74,19 +74,19 @@ class MemoryConsumer:
         self._fetched_at = self._clock.monotonic()
         self._stopped.clear()
         self._tasks = [
-            asyncio.create_task(self._stay_a_member()),
+            asyncio.create_task(self._keep_membership()),
             asyncio.create_task(self._send_heartbeats()),
         ]
 
     async def stop(self) -> None:
-        """Leave the group; a static member does not, and comes back to what it had."""
+        """Leave the group. A static member stays in it, and gets its partitions back later."""
         await self.kill()
         if self._membership is not None and self._config.group_instance_id is None:
             self._group.leave(self._membership.member_id)
         self._membership = None
 
     async def kill(self) -> None:
-        """End as a process that died does: nobody leaves the group, the session has to expire."""
+        """End as a killed process does: the group notices only when the session expires."""
         tasks, self._tasks = self._tasks, []
         self._stopped.set()
         self._rejoin.set()
@@ -96,7 +96,7 @@ class MemoryConsumer:
         self._give_up_partitions()
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """Partitions this member holds now."""
+        """Partitions that are assigned to this member now."""
         return frozenset(self._logs)
 
     async def fetch(
@@ -106,7 +106,9 @@ class MemoryConsumer:
         max_records: int,
         timeout_seconds: float,
     ) -> Mapping[TopicPartition, FetchedRecords]:
-        """Records of these partitions only; with none it waits, and counts as a poll.
+        """Return records of these partitions, and move their positions behind them.
+
+        With no partitions it waits for the timeout and counts as a poll.
 
         Raises:
             OffsetOutOfRangeError: a position is no longer in the log.
@@ -116,8 +118,8 @@ class MemoryConsumer:
         self._fetches += 1
         self._polled.set()
         try:
-            # A real client turns to the socket between responses: without this, a consumer that
-            # is behind would never let anything else run.
+            # A real client waits for its socket between responses. Without this, a consumer with a
+            # long lag would never let other tasks run.
             await asyncio.sleep(0)
             return await self._take_or_wait(partitions, max_records, timeout_seconds)
         finally:
@@ -125,13 +127,14 @@ class MemoryConsumer:
             self._fetched_at = self._clock.monotonic()
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
-        """Store where the group goes on.
+        """Store the offsets at which the group resumes.
 
         Raises:
-            CommitRefusedError: a partition is not held, or the generation is over.
+            CommitRefusedError: a partition is not assigned to this member, or a rebalance has begun
+                a new generation of the group.
             BrokerError: metadata is longer than 4,096 bytes.
         """
-        await asyncio.sleep(0)  # a request and its response
+        await asyncio.sleep(0)  # other tasks run, as they do while a real request is under way
         lost = [partition for partition in offsets if partition not in self._logs]
         if lost:
             raise CommitRefusedError(
@@ -141,30 +144,30 @@ class MemoryConsumer:
         self._group.commit(self._membership, offsets)
 
     def committed(self, partition: TopicPartition) -> CommittedOffset | None:
-        """What the group had committed here when this member got it; `None` without a commit."""
+        """What the group had committed when the partition was assigned; `None` without a commit."""
         return self._committed.get(partition)
 
     async def position(self, partition: TopicPartition) -> int:
-        """Offset that the next fetch of this partition starts at."""
+        """Offset at which the next fetch of this partition starts."""
         self._check_held(partition)
         return self._positions[partition]
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Go on at this offset; what was prefetched is thrown away."""
+        """Read on from this offset; discards what was prefetched of the partition."""
         self._check_held(partition)
         self._positions[partition] = offset
-        self._cold.add(partition)
+        self._without_prefetch.add(partition)
         self.wake(partition)
 
     def pause(self, *partitions: TopicPartition) -> None:
-        """Stop fetching these; what was prefetched of them is thrown away."""
+        """Stop fetching these partitions; discards what was prefetched of them."""
         for partition in partitions:
             self._check_held(partition)
             self._paused.add(partition)
-            self._cold.add(partition)
+            self._without_prefetch.add(partition)
 
     def resume(self, *partitions: TopicPartition) -> None:
-        """Fetch these again."""
+        """Fetch these partitions again."""
         for partition in partitions:
             self._check_held(partition)
             self._paused.discard(partition)
@@ -173,17 +176,17 @@ class MemoryConsumer:
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """First offset still in each log."""
+        """First offset that each log still has."""
         return {partition: self._topics.log(partition).start_offset for partition in partitions}
 
     async def end_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        """One past the last record of each log."""
+        """End offset of each log: the offset that its next record gets."""
         return {partition: self._topics.log(partition).end_offset for partition in partitions}
 
     def wake(self, partition: TopicPartition) -> None:
-        """End the waiting of a fetch that asked for this partition."""
+        """Wake a fetch that waits for records of this partition."""
         if self._waiter is not None and partition in self._waiting_for and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -204,10 +207,10 @@ class MemoryConsumer:
     def _take(
         self, partitions: Collection[TopicPartition], max_records: int
     ) -> tuple[dict[TopicPartition, FetchedRecords], bool]:
-        """What is there now, and whether a partition had to be fetched afresh.
+        """Take the records that are there now, and tell whether a partition was left out.
 
-        A partition that was paused or sought has nothing prefetched: it is left out once, so that
-        its records come later than those of the others, as they do from a real broker.
+        After `pause` or `seek`, a real client has nothing prefetched of a partition. So such a
+        partition is left out once, and its records come later than those of the others.
         """
         taken: dict[TopicPartition, FetchedRecords] = {}
         refetched = False
@@ -215,15 +218,15 @@ class MemoryConsumer:
             return taken, refetched
         room = max_records
         for partition in self._in_turn(partitions):
-            if partition in self._cold:
-                self._cold.discard(partition)
+            if partition in self._without_prefetch:
+                self._without_prefetch.discard(partition)
                 refetched = True
                 continue
             position = self._positions[partition]
             log = self._logs[partition]
             if not log.holds(position):
                 if taken:
-                    break  # raised by the next fetch; these records are not lost
+                    break  # returns these records; the next fetch raises the error
                 raise _out_of_range(log, position)
             records, self._positions[partition] = log.read(position, room)
             if records:
@@ -234,7 +237,7 @@ class MemoryConsumer:
         return taken, refetched
 
     def _in_turn(self, partitions: Collection[TopicPartition]) -> Sequence[TopicPartition]:
-        """The fetchable ones; each call starts with another, so that none starves."""
+        """The fetchable partitions, each time starting with another one, so that none starves."""
         ready = [p for p in partitions if p in self._logs and p not in self._paused]
         if len(ready) > 1:
             self._turn += 1
@@ -243,7 +246,7 @@ class MemoryConsumer:
         return ready
 
     async def _wait(self, partitions: Collection[TopicPartition], seconds: float) -> None:
-        """Until one of the partitions has something new or the time is over."""
+        """Wait until one of the partitions has new records or the time is over."""
         self._waiting_for = partitions
         self._waiter = asyncio.get_running_loop().create_future()
         sleep = asyncio.create_task(self._sleep(seconds))
@@ -256,14 +259,14 @@ class MemoryConsumer:
     async def _sleep(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
 
-    async def _stay_a_member(self) -> None:
-        """Join, and join again whenever the group rebalances."""
+    async def _keep_membership(self) -> None:
+        """Join the group, and join again whenever it rebalances."""
         while not self._stopped.is_set():
             self._rejoin.clear()
             self._rebalancing = True
-            await self._tell(self._listener.on_partitions_revoked, self.assignment())
+            await self._call_listener(self._listener.on_partitions_revoked, self.assignment())
             if self._stopped.is_set():
-                return  # the listener swallowed the cancellation
+                return  # the listener has suppressed the cancellation
             self._give_up_partitions()
             while self._idle_seconds() >= self._config.max_poll_interval_seconds:
                 self._polled.clear()
@@ -272,11 +275,11 @@ class MemoryConsumer:
             self._membership = await self._group.join(member_id, self._config, self._rejoin.set)
             self._take_partitions(self._membership.partitions)
             self._rebalancing = False
-            await self._tell(self._listener.on_partitions_assigned, self.assignment())
+            await self._call_listener(self._listener.on_partitions_assigned, self.assignment())
             await self._rejoin.wait()
 
     async def _send_heartbeats(self) -> None:
-        """Tell the coordinator that this process lives, and leave when nobody fetches."""
+        """Send heartbeats to the group, and leave it when `fetch` was not called for too long."""
         while True:
             await self._clock.sleep(self._config.session_timeout_seconds / 3)
             if self._membership is None:
@@ -284,17 +287,17 @@ class MemoryConsumer:
             if self._idle_seconds() >= self._config.max_poll_interval_seconds:
                 self._group.leave(self._membership.member_id)
             if not self._group.heartbeat(self._membership.member_id) and not self._rebalancing:
-                _logger.warning("group %s evicted this member; it joins again", self._group.name)
+                _logger.warning("group %s evicted this member, which joins again", self._group.name)
                 self._rejoin.set()
 
-    async def _tell(
+    async def _call_listener(
         self,
         callback: Callable[[frozenset[TopicPartition]], Awaitable[None]],
         partitions: frozenset[TopicPartition],
     ) -> None:
         try:
             await callback(partitions)
-        except Exception:  # the contract of RebalanceListener: logged, and the rebalance goes on
+        except Exception:  # as RebalanceListener says: it is logged, and the rebalance goes on
             _logger.exception("a rebalance listener of group %s failed", self._group.name)
 
     def _take_partitions(self, partitions: Collection[TopicPartition]) -> None:
@@ -320,7 +323,7 @@ class MemoryConsumer:
         self._positions = {}
         self._committed = {}
         self._paused.clear()
-        self._cold.clear()
+        self._without_prefetch.clear()
 
     def _idle_seconds(self) -> float:
         return 0.0 if self._fetches else self._clock.monotonic() - self._fetched_at
@@ -337,6 +340,6 @@ def _out_of_range(log: PartitionLog, position: int) -> OffsetOutOfRangeError:
     return OffsetOutOfRangeError(
         f"offset {position} of topic {log.partition.topic!r} partition {log.partition.partition} "
         f"is not in the log, which holds {log.start_offset} to {log.end_offset}: seek to where "
-        "reading shall go on",
+        "reading is to continue",
         offsets={log.partition: position},
     )

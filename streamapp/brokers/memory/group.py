@@ -1,8 +1,8 @@
 """A consumer group and its coordinator: members, generations, rebalances, committed offsets.
 
-The states are those of Kafka's classic protocol: a rebalance begins when a member joins, leaves or
-is evicted; everybody gives up everything and joins again; whoever has not joined within the
-rebalance timeout is evicted; then the generation rises and partitions are dealt out.
+It follows Kafka's classic protocol. A rebalance begins when a member joins, leaves or is evicted.
+All members give up all their partitions and join again; a member that has not joined within the
+rebalance timeout is evicted. Then a new generation begins, and the partitions are assigned.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ class _Member:
     member_id: str
     config: ConsumerConfig
     ask_to_rejoin: Callable[[], None]
-    heard_at: float
+    last_heartbeat_at: float
     partitions: frozenset[TopicPartition] = frozenset()
     joined: "asyncio.Future[Membership] | None" = None
 
 
 @dataclass(slots=True)
 class _Timers:
-    """Tasks of the coordinator; each ends by itself when there is nothing to watch."""
+    """Tasks of the coordinator; each ends when it has nothing left to wait for."""
 
     sessions: "asyncio.Task[None] | None" = None
     rebalance: "asyncio.Task[None] | None" = None
@@ -49,7 +49,7 @@ class Group:
 
     Attributes:
         name: the group's name.
-        commits: committed offsets; they stay when the members are gone.
+        commits: committed offsets; they are kept when all members have left.
     """
 
     def __init__(self, name: str, topics: TopicStore, clock: Clock) -> None:
@@ -65,24 +65,30 @@ class Group:
 
     @property
     def member_count(self) -> int:
-        """How many members it has."""
+        """Number of members."""
         return len(self._members)
 
     def subscribes_to(self, topic: str) -> bool:
-        """Whether a member reads this topic."""
+        """Whether any member subscribes to this topic."""
         return any(topic in member.config.topics for member in self._members.values())
 
     async def join(
         self, member_id: str | None, config: ConsumerConfig, ask_to_rejoin: Callable[[], None]
     ) -> Membership:
-        """Join, or join again, and wait until the rebalance is over."""
+        """Join, or join again, and wait until the rebalance has ended.
+
+        Args:
+            member_id: id from an earlier join; `None` for a new member.
+            config: topics and timeouts of the member.
+            ask_to_rejoin: called when a rebalance begins, so that the member joins again.
+        """
         member = self._members.get(member_id) if member_id else None
         if member is None:
             known = self._static_member(config)
             member = self._admit(config, ask_to_rejoin)
             if known is not None:
                 return self._replace(known, member)
-        member.heard_at = self._clock.monotonic()
+        member.last_heartbeat_at = self._clock.monotonic()
         joined: asyncio.Future[Membership] = asyncio.get_running_loop().create_future()
         member.joined = joined
         self._begin_rebalance()
@@ -90,7 +96,7 @@ class Group:
         return await joined
 
     def leave(self, member_id: str) -> None:
-        """Remove a member; its partitions go to the others. Unknown members have left already."""
+        """Remove a member and rebalance the others; does nothing if it has left already."""
         if self._members.pop(member_id, None) is None:
             return
         if self._members:
@@ -101,15 +107,16 @@ class Group:
             self._stop_timers()
 
     def heartbeat(self, member_id: str) -> bool:
-        """Note that a member lives; false when it is not one (any more)."""
+        """Note that a member is alive; false if it is not, or no longer, a member."""
         member = self._members.get(member_id)
         if member is None:
             return False
         now = self._clock.monotonic()
-        if now - member.heard_at > member.config.session_timeout_seconds:
-            self.leave(member_id)  # the event loop was blocked for longer than a session
+        if now - member.last_heartbeat_at > member.config.session_timeout_seconds:
+            # The session has expired, but the blocked event loop could not run its timer.
+            self.leave(member_id)
             return False
-        member.heard_at = now
+        member.last_heartbeat_at = now
         return True
 
     def commit(
@@ -118,7 +125,7 @@ class Group:
         """Store offsets of a member of the current generation.
 
         Raises:
-            CommitRefusedError: the member or its generation is not current.
+            CommitRefusedError: it is no member, or is in an older generation.
             BrokerError: metadata is too long.
         """
         current = (
@@ -134,7 +141,7 @@ class Group:
         self._store(offsets)
 
     def set_offsets(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
-        """Store offsets from outside.
+        """Store offsets without being a member.
 
         Raises:
             CommitRefusedError: the group has members.
@@ -157,7 +164,7 @@ class Group:
         self.commits.update(offsets)
 
     def rebalance(self) -> None:
-        """Deal partitions out anew, because there are more or fewer of them."""
+        """Assign the partitions anew, because their number has changed."""
         if self._members:
             self._begin_rebalance()
 
@@ -171,7 +178,7 @@ class Group:
         return member
 
     def _static_member(self, config: ConsumerConfig) -> _Member | None:
-        """The member with this instance id that a restarted one takes the place of."""
+        """The static member that a restarted one replaces: it has the same instance id."""
         if config.group_instance_id is None:
             return None
         for member in self._members.values():
@@ -180,7 +187,7 @@ class Group:
         return None
 
     def _replace(self, old: _Member, new: _Member) -> Membership:
-        """Give a restarted static member the partitions it had, without a rebalance."""
+        """Give a restarted static member its earlier partitions, without a rebalance."""
         del self._members[old.member_id]
         new.partitions = old.partitions
         if self._rebalancing or old.config.topics != new.config.topics:
@@ -203,17 +210,17 @@ class Group:
         self._rebalancing = False
         self._generation += 1
         self._cancel_rebalance_timer()
-        dealt = _deal(list(members), self._topics)
+        assigned = _assign_round_robin(list(members), self._topics)
         now = self._clock.monotonic()
         for member in members:
-            member.partitions = frozenset(dealt[member.member_id])
-            member.heard_at = now
+            member.partitions = frozenset(assigned[member.member_id])
+            member.last_heartbeat_at = now
             joined, member.joined = member.joined, None
             if joined is not None and not joined.done():
                 joined.set_result(Membership(member.member_id, self._generation, member.partitions))
 
     async def _expire_rebalance(self) -> None:
-        """Evict members that gave no partitions back within the rebalance timeout."""
+        """Evict members that have not joined again within the rebalance timeout."""
         timeout = max(m.config.rebalance_timeout_seconds for m in self._members.values())
         await self._clock.sleep(timeout)
         for member in list(self._members.values()):
@@ -223,21 +230,24 @@ class Group:
         self._complete_when_all_joined()
 
     async def _expire_sessions(self) -> None:
-        """Evict members that were not heard of for their session timeout."""
+        """Evict members that sent no heartbeat for their session timeout."""
         while self._members:
             now = self._clock.monotonic()
             for member in list(self._members.values()):
-                waits = member.joined is not None  # a join counts as a sign of life
-                if not waits and now - member.heard_at > member.config.session_timeout_seconds:
+                waits = member.joined is not None  # for the rebalance: needs no heartbeat
+                if (
+                    not waits
+                    and now - member.last_heartbeat_at > member.config.session_timeout_seconds
+                ):
                     self.leave(member.member_id)
             await self._clock.sleep(max(self._next_expiry() - now, 0.001))
 
     def _next_expiry(self) -> float:
-        """When the next session ends if nothing is heard, just after the full timeout."""
+        """When the next session expires without a heartbeat; a millisecond more, to be past it."""
         now = self._clock.monotonic()
         return 0.001 + min(
             (
-                (now if m.joined else m.heard_at) + m.config.session_timeout_seconds
+                (now if m.joined else m.last_heartbeat_at) + m.config.session_timeout_seconds
                 for m in self._members.values()
             ),
             default=now,
@@ -257,7 +267,7 @@ class Group:
 
 @dataclass(slots=True)
 class Groups:
-    """The groups of a broker by name."""
+    """All consumer groups of a broker, by name."""
 
     topics: TopicStore
     clock: Clock
@@ -267,17 +277,17 @@ class Groups:
         return iter(self._groups.values())
 
     def find(self, name: str) -> Group | None:
-        """The group, or `None` when nobody has joined it."""
+        """The group, or `None` if it does not exist."""
         return self._groups.get(name)
 
     def get(self, name: str) -> Group:
-        """The group, new when nobody has joined it."""
+        """The group; it is created if it does not exist."""
         if name not in self._groups:
             self._groups[name] = Group(name, self.topics, self.clock)
         return self._groups[name]
 
     def needed_from(self, partition: TopicPartition, end_offset: int) -> int:
-        """First offset that some group has yet to finish; the end when no group reads it."""
+        """First offset that a group may still read; the end if no group reads the partition."""
         needed = end_offset
         for group in self._groups.values():
             committed = group.commits.get(partition)
@@ -288,14 +298,16 @@ class Groups:
         return needed
 
 
-def _deal(members: list[_Member], topics: TopicStore) -> dict[str, list[TopicPartition]]:
-    """Round-robin over the members that subscribe, as Kafka's `RoundRobinAssignor`."""
+def _assign_round_robin(
+    members: list[_Member], topics: TopicStore
+) -> dict[str, list[TopicPartition]]:
+    """Assign partitions to the members that subscribe, as Kafka's `RoundRobinAssignor` does."""
     members = sorted(members, key=lambda member: member.member_id)
-    dealt: dict[str, list[TopicPartition]] = {member.member_id: [] for member in members}
+    assigned: dict[str, list[TopicPartition]] = {member.member_id: [] for member in members}
     turn = cycle(members)
     for name in sorted({topic for member in members for topic in member.config.topics}):
         topic = topics.find(name)
         for log in topic.logs if topic else []:
             taker = next(member for member in turn if name in member.config.topics)
-            dealt[taker.member_id].append(log.partition)
-    return dealt
+            assigned[taker.member_id].append(log.partition)
+    return assigned

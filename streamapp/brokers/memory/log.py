@@ -1,6 +1,6 @@
-"""The log of one partition: records in offset order, with gaps, and a start that moves.
+"""The log of one partition: its records by offset, with gaps; its start moves up.
 
-Hot path: `append` and `read` cost a list operation for each record and the rest for each batch.
+Hot path: for each record, `append` and `read` do one list operation; all else is once a batch.
 """
 
 from bisect import bisect_left
@@ -12,14 +12,14 @@ from streamapp.brokers.memory.batch import Entry
 from streamapp.record import StoredRecord, TopicPartition
 
 _offset_of = attrgetter("offset")
-_MIN_COMPACTION_RECORDS = 1024
+_MIN_COMPACTION_RECORDS = 1024  # fewer deleted records are not worth moving the others
 
 
 class Reader(Protocol):
-    """Somebody who waits for records."""
+    """A consumer that waits for records."""
 
     def wake(self, partition: TopicPartition) -> None:
-        """There is something new in this partition."""
+        """Look for new records in this partition."""
 
 
 class PartitionLog:
@@ -27,9 +27,9 @@ class PartitionLog:
 
     Attributes:
         partition: topic and partition.
-        start_offset: first offset that can be read; moves up as records are deleted.
+        start_offset: first offset that can be read; it rises when records are deleted.
         end_offset: offset that the next record gets.
-        readers: told about every append.
+        readers: woken by every append.
     """
 
     __slots__ = ("_head", "_records", "end_offset", "partition", "readers", "start_offset")
@@ -46,7 +46,7 @@ class PartitionLog:
         return len(self._records) - self._head
 
     def append(self, entries: Iterable[Entry]) -> int:
-        """Add a batch; returns the offset of its first record."""
+        """Append a batch, and return the offset of its first record."""
         base = self.end_offset
         records = self._records
         records.extend(
@@ -62,17 +62,17 @@ class PartitionLog:
         return base
 
     def skip_offsets(self, count: int) -> None:
-        """Leave a gap, as a transaction marker or an aborted batch does."""
+        """Leave a gap of `count` offsets, as a transaction marker or an aborted batch does."""
         self.end_offset += count
 
     def holds(self, offset: int) -> bool:
-        """Whether reading can start at this offset; the end is a valid place."""
+        """Whether reading can start at this offset, which may also be the end of the log."""
         return self.start_offset <= offset <= self.end_offset
 
     def read(self, offset: int, max_records: int) -> tuple[Sequence[StoredRecord], int]:
-        """Up to `max_records` from `offset` on, and the offset to go on at.
+        """Records from `offset` on, at most `max_records`, and the offset behind them.
 
-        The caller has checked that the log holds the offset.
+        The caller must have checked with `holds` that reading can start there.
         """
         records = self._records
         first = self._index(offset)
@@ -83,13 +83,13 @@ class PartitionLog:
         return taken, taken[-1].offset + 1 if taken else offset
 
     def delete_before(self, offset: int) -> None:
-        """Move the start of the log up to this offset."""
+        """Delete the records before this offset, which becomes the start of the log."""
         self._head = self._index(offset)
         self.start_offset = max(self.start_offset, offset)
         self._compact()
 
     def trim(self, keep_records: int, needed_from: int) -> None:
-        """Delete all but the newest `keep_records`, and nothing from `needed_from` on."""
+        """Delete all but the newest `keep_records`; records from `needed_from` on are kept too."""
         surplus = len(self) - keep_records
         if surplus > 0:
             last_surplus = self._records[self._head + surplus - 1].offset
@@ -102,13 +102,13 @@ class PartitionLog:
         records, head = self._records, self._head
         if head == len(records):
             return head
-        guess = head + offset - records[head].offset  # right when there are no gaps
+        guess = head + offset - records[head].offset  # correct if there are no gaps before it
         if head <= guess < len(records) and records[guess].offset == offset:
             return guess
         return bisect_left(records, offset, lo=head, key=_offset_of)
 
     def _compact(self) -> None:
-        """Free deleted records once they are half of the list: constant cost for each record."""
+        """Free deleted records once they are half of the list, which keeps the cost linear."""
         if self._head >= _MIN_COMPACTION_RECORDS and self._head * 2 >= len(self._records):
             del self._records[: self._head]
             self._head = 0

@@ -1,4 +1,4 @@
-"""The connection to the memory broker: there, unless a test or a simulation takes it away."""
+"""The network of the memory broker, which a test or a simulation can take down."""
 
 from streamapp.errors import BrokerError
 
@@ -6,10 +6,10 @@ ADDRESS = "memory:0"
 
 
 class Network:
-    """Whether clients can connect.
+    """Decides whether clients can connect.
 
     Attributes:
-        is_up: clients that start while it is false fail as with an unreachable broker.
+        is_up: while this is false, a client that starts fails as if the broker were unreachable.
     """
 
     def __init__(self) -> None:

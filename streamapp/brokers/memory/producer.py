@@ -1,6 +1,6 @@
 """An idempotent producer for the memory broker.
 
-Hot path: `send_batch` costs one list operation for each record and one future for each batch.
+Hot path: `send_batch` does one list operation for each record, and makes a future for each batch.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from streamapp.record import TopicPartition
 
 
 class MemoryProducer:
-    """Appends batches, and fails as an idempotent producer on Kafka does.
+    """Appends batches to logs, and fails when an idempotent producer on Kafka would.
 
-    Its acknowledgements end with the first offset of the batch or with `BrokerError`.
+    The future of a batch gets the offset of its first record as its result, or a `BrokerError`.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class MemoryProducer:
         self._running = True
 
     async def stop(self) -> None:
-        """Close; there is never anything unsent."""
+        """Close; every batch was appended when it was sent."""
         self._running = False
 
     async def partition_count(self, topic: str) -> int:
-        """How many partitions the topic has.
+        """Number of partitions of the topic.
 
         Raises:
             TopicError: there is no such topic.
@@ -58,14 +58,14 @@ class MemoryProducer:
         return len(self._topics.get(topic).logs)
 
     def create_batch(self, max_bytes: int | None = None) -> MemoryBatch:
-        """An empty batch."""
+        """Make an empty batch."""
         limit = self._config.max_batch_bytes
         return MemoryBatch(limit if max_bytes is None else min(limit, max_bytes), self._clock.time)
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int
     ) -> "asyncio.Future[object]":
-        """Append a batch; the future is done one turn of the loop later.
+        """Append a batch to its log; the future ends in the next turn of the event loop.
 
         Raises:
             TopicError: there is no such topic or partition.
@@ -74,7 +74,7 @@ class MemoryProducer:
         if not self._running:
             raise BrokerError("this producer is not running: start a new one")
         if not isinstance(batch, MemoryBatch):
-            raise TypeError("a batch goes to the producer that created it")
+            raise TypeError("a batch must be sent by the broker that created it")
         target = TopicPartition(topic, partition)
         log = self._topics.log(target)
         batch.close()
@@ -95,7 +95,7 @@ class MemoryProducer:
         where = f"topic {target.topic!r} partition {target.partition}"
         if target in self._broken and target in self._written:
             return BrokerError(
-                f"{where} refused a batch: an earlier one of this producer failed, so its "
+                f"{where} refused a batch: an earlier batch of this producer failed, so its "
                 "sequence numbers have a gap; stop it and start a new one"
             )
         limit = self._topics.get(target.topic).max_message_bytes

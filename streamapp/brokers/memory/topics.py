@@ -10,8 +10,8 @@ from streamapp.record import TopicPartition
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
-# What Kafka 4 knows and what it takes when nothing is said; -1 and the largest long are its
-# "without limit". See https://kafka.apache.org/documentation/#topicconfigs
+# The settings of a topic in Kafka 4 and their defaults; -1 and the largest long mean "no limit".
+# See https://kafka.apache.org/documentation/#topicconfigs
 _FOREVER = str(2**63 - 1)
 DEFAULT_CONFIG: Mapping[str, str] = {
     "cleanup.policy": "delete",
@@ -47,9 +47,9 @@ class MemoryTopic:
     """One topic.
 
     Attributes:
-        name: its name.
+        name: name of the topic.
         logs: one log for each partition.
-        max_message_bytes: largest batch that it takes.
+        max_message_bytes: largest batch that the topic accepts.
     """
 
     def __init__(self, spec: TopicSpec) -> None:
@@ -61,12 +61,12 @@ class MemoryTopic:
         self._read_limit()
 
     def grow(self, total: int) -> None:
-        """Add partitions up to `total`."""
+        """Add partitions until there are `total`."""
         for partition in range(len(self.logs), total):
             self.logs.append(PartitionLog(TopicPartition(self.name, partition)))
 
     def configure(self, config: Mapping[str, str]) -> None:
-        """Set some values and leave the others."""
+        """Set these configuration values; other values stay."""
         self._config |= config
         self._read_limit()
 
@@ -84,7 +84,7 @@ class MemoryTopic:
 
 
 class TopicStore:
-    """All topics of a broker by name."""
+    """All topics of a broker, by name."""
 
     def __init__(self) -> None:
         self._topics: dict[str, MemoryTopic] = {}
@@ -93,14 +93,14 @@ class TopicStore:
         return iter(self._topics)
 
     def find(self, name: str) -> MemoryTopic | None:
-        """The topic, or `None`."""
+        """The topic, or `None` if it does not exist."""
         return self._topics.get(name)
 
     def get(self, name: str) -> MemoryTopic:
         """The topic.
 
         Raises:
-            TopicError: there is none of this name.
+            TopicError: it does not exist.
         """
         try:
             return self._topics[name]
@@ -130,24 +130,27 @@ class TopicStore:
         if spec.name in self._topics:
             raise TopicError(f"topic {spec.name!r} exists already")
         if not _LEGAL_NAME.fullmatch(spec.name) or spec.name in (".", ".."):
-            raise TopicError(f"{spec.name!r} is not a name that a topic can have")
+            raise TopicError(
+                f"{spec.name!r} is not a valid topic name: use at most 249 ASCII letters, digits, "
+                "'.', '_' and '-'"
+            )
         if spec.partitions < 1:
             raise TopicError(f"topic {spec.name!r} needs at least one partition")
         check_config(spec.name, spec.config)
         self._topics[spec.name] = MemoryTopic(spec)
 
     def delete(self, name: str) -> MemoryTopic:
-        """Delete a topic with its records, and return what it was."""
+        """Delete a topic with its records, and return it."""
         topic = self.get(name)
         del self._topics[name]
         return topic
 
 
 def check_config(topic: str, config: Mapping[str, str]) -> None:
-    """Refuse what Kafka would refuse.
+    """Refuse configuration that Kafka would refuse.
 
     Raises:
-        TopicError: a name is unknown or a size is not a number.
+        TopicError: a name is unknown, or a value that must be a number is not one.
     """
     for name, value in config.items():
         default = DEFAULT_CONFIG.get(name)

@@ -155,7 +155,7 @@ def test_whole_batches_hold_what_the_clients_iterator_gives(
     subject = UnpackedRecords(packed(data, position, aborted))
     found: list[tuple[Any, ...]] = []
     rounds = 0
-    while not subject.exhausted:
+    while not subject.is_empty:
         wanted = takes[rounds % len(takes)]
         rounds += 1
         taken = subject.take(wanted)
@@ -206,7 +206,7 @@ def test_what_stands_before_a_broken_record_is_handed_out_and_nothing_behind_it(
         with pytest.raises((CorruptRecordException, ValueError)):
             subject.take(10)
         assert subject.unparsed_offset == offset
-        assert not subject.exhausted
+        assert not subject.is_empty
 
 
 def test_a_batch_whose_codec_has_no_library_is_not_passed_over(

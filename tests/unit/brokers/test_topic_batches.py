@@ -74,5 +74,5 @@ def test_the_partitions_of_a_bounded_number_of_keys_are_remembered(
     partitioner = Partitioner(4)
     for i in range(35):
         key = b"%d" % i
-        assert partitioner.place(key) == partition_for(key, 4)
+        assert partitioner.choose(key) == partition_for(key, 4)
         assert len(partitioner.keyed) <= 10
