@@ -86,7 +86,7 @@ class Assignment:
             if name in except_for:
                 continue
             partition = self.partitions[name]
-            position = partition.frontier.position
+            position = partition.frontier.offset
             start = refetch_from.get(name) if position is None else position
             if start is not None:
                 self.consumer.seek(name, start)
@@ -98,13 +98,13 @@ class Assignment:
         Records in flight stay, unless they are from there on: then they will be delivered again.
         """
         partition = self.partitions.get(name)
-        if partition is None or offset >= partition.frontier.delivered_until:
+        if partition is None or offset >= partition.frontier.admitted_until:
             self.consumer.seek(name, offset)
             return
         frontier = partition.frontier
         # What stands from there on now is not what was delivered from there; what stands before
         # it is the same, and is delivered again where it is not finished.
-        start = offset if frontier.position is None else min(offset, frontier.position)
+        start = offset if frontier.offset is None else min(offset, frontier.offset)
         self.consumer.seek(name, start)
         partition.phase = Phase.CLOSED
         self.partitions[name] = Partition(

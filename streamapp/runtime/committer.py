@@ -118,7 +118,7 @@ class Committer:
 
 def _to_commit(partition: Partition) -> CommittedOffset | None:
     """Where the partition stands; intake is narrowed while not all of that can be stored."""
-    position = partition.frontier.position
+    position = partition.frontier.offset
     if position is None:
         return None
     metadata, complete = encode(position, partition.frontier.finished_ahead)

@@ -164,7 +164,7 @@ class Intake:
             metrics.blocked = blocked
         if partition.phase is not Phase.OPEN:
             return False
-        if partition.exhausted and partition.until is not None:
+        if partition.reached_end and partition.until is not None:
             partition.frontier.skip_to(partition.until)
             if partition.is_uncommitted_at(partition.until):
                 self.on_end()
@@ -190,11 +190,11 @@ class Intake:
             self._refetch_from.setdefault(name, records.offsets[0])
             return
         if partition.until is not None and records.offsets[-1] >= partition.until:
-            partition.exhausted = True
+            partition.reached_end = True
             records = records.before(partition.until)
             if not len(records):
                 return
-        already = partition.delivered(records.offsets, records[0].timestamp)
+        already = partition.admit(records.offsets, records[0].timestamp)
         if already:
             records = records.without(already)
         value_bytes = records.value_bytes(0, len(records))
@@ -260,7 +260,7 @@ class Intake:
             position = await self._consumer.position(name)
             if _is_quiet(partition):
                 partition.frontier.skip_to(position)
-                partition.exhausted = partition.until is not None and position >= partition.until
+                partition.reached_end = partition.until is not None and position >= partition.until
 
 
 def _is_quiet(partition: Partition) -> bool:

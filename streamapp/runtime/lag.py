@@ -84,7 +84,7 @@ class LagWatch:
 
     def _position(self, name: TopicPartition) -> int | None:
         partition = self._partitions.get(name)
-        return None if partition is None else partition.frontier.position
+        return None if partition is None else partition.frontier.offset
 
     def _is_read(self, name: TopicPartition) -> bool:
         partition = self._partitions.get(name)

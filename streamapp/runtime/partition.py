@@ -1,4 +1,4 @@
-"""An assigned partition: one object for each assignment, so that identity is its epoch."""
+"""An assigned partition: each assignment gets an object of its own, which serves as its epoch."""
 
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
@@ -12,47 +12,46 @@ from streamapp.runtime.frontier import Frontier
 class Phase(Enum):
     """What may be done with an assigned partition."""
 
-    OPENING = (
-        auto()
-    )  # assigned and not read yet, while what it needs, such as its state, is prepared
-    OPEN = auto()  # read, worked on, committed
-    SUSPENDED = auto()  # not read until it opens again at its frontier
-    CLOSED = auto()  # for good: given back, or another object has taken its place
+    OPENING = auto()  # not read yet: what it needs first, such as its state, is being prepared
+    OPEN = auto()  # read, worked on and committed
+    SUSPENDED = auto()  # not read until it opens again, which is at its frontier
+    CLOSED = auto()  # never used again: given back, or replaced by another object
 
 
 class Partition:
-    """State of a partition from one opening to its end.
+    """State of a partition from its opening until it is given back or replayed.
 
-    When the partition is given back or replayed, this object is closed, and in a replay another
-    takes its place: work that refers to a closed one can finish, but nothing of it is sent or
-    committed.
+    Then this object is closed; a replay puts a new one in its place. An attempt that still has a
+    closed object can end, but its outputs are not sent and its record is not committed.
 
     Args:
         name: topic and partition.
-        position: where reading goes on, if that is known.
+        position: offset of the next record that will be read, if it is known.
         finished: offsets from there on that are finished already.
         committed: what is committed now; `None` before the first commit.
-        until: deliver records below this offset only; `None` is without end.
-        phase: where it stands when it is made.
+        until: admit only records below this offset; `None` means no limit.
+        phase: the phase in which it begins.
 
     Attributes:
-        frontier: delivered and finished offsets.
-        in_flight_records, in_flight_bytes: delivered and not finished.
+        frontier: which offsets are admitted, and which of them finished.
+        in_flight_records, in_flight_bytes: records that are admitted and not finished, and the
+            bytes of their values.
         stamps: offset and timestamp (ms) of the first record of each chunk that is not finished.
-        exhausted: all records below `until` are delivered.
-        metadata_full: more is finished beyond the frontier than a commit can store.
+        reached_end: whether all records below `until` are admitted.
+        metadata_full: whether more offsets are finished beyond the frontier than the metadata of a
+            commit can hold.
         phase: what may be done with it.
     """
 
     __slots__ = (
         "committed",
-        "exhausted",
         "frontier",
         "in_flight_bytes",
         "in_flight_records",
         "metadata_full",
         "name",
         "phase",
+        "reached_end",
         "stamps",
         "until",
     )
@@ -74,57 +73,70 @@ class Partition:
         self.in_flight_bytes = 0
         self.stamps: deque[tuple[int, int]] = deque()
         self.until = until
-        self.exhausted = False
+        self.reached_end = False
         self.metadata_full = False
         self.phase = phase
 
     @property
     def closed(self) -> bool:
-        """Whether nothing of it may be sent or committed any more."""
+        """Whether its outputs and offsets may no longer be sent and committed."""
         return self.phase is Phase.CLOSED
 
     def is_uncommitted_at(self, end: int) -> bool:
         """Whether all below this offset is finished, and its commit is still to come."""
-        position = self.frontier.position
+        offset = self.frontier.offset
         stored = self.committed
-        return position is not None and position >= end and (stored is None or stored.offset < end)
+        return offset is not None and offset >= end and (stored is None or stored.offset < end)
 
     def close_for_replay(self) -> "Partition":
-        """Close this one; what takes its place begins at its frontier, suspended."""
+        """Close this object, and return a suspended one that begins at the same frontier."""
         self.phase = Phase.CLOSED
         return Partition(
             self.name,
-            position=self.frontier.position,
+            position=self.frontier.offset,
             finished=self.frontier.finished_ahead,
             committed=self.committed,
             until=self.until,
             phase=Phase.SUSPENDED,
         )
 
-    def delivered(self, offsets: Sequence[int], timestamp_ms: int) -> Collection[int]:
-        """Take note of a chunk of records, and of the timestamp of its first.
+    def admit(self, offsets: Sequence[int], timestamp_ms: int) -> Collection[int]:
+        """Add the offsets of a chunk of records.
+
+        Args:
+            offsets: offsets of the records, in rising order.
+            timestamp_ms: timestamp of the first record.
 
         Returns:
-            Offsets of those that are finished already.
+            Offsets that an earlier owner has finished: their records need no work.
         """
         self._forget_finished()
-        already = self.frontier.deliver(offsets)
+        already = self.frontier.admit(offsets)
         self.stamps.append((offsets[0], timestamp_ms))
         return already
 
     def finish(self, offsets: Sequence[int], value_bytes: int) -> None:
-        """Records in flight are finished."""
+        """Mark records as finished.
+
+        Args:
+            offsets: their offsets.
+            value_bytes: total bytes of their values.
+        """
         self.in_flight_records -= len(offsets)
         self.in_flight_bytes -= value_bytes
         self.frontier.finish(offsets)
 
     def oldest_timestamp_ms(self) -> int | None:
-        """Timestamp of the first unfinished record, to the chunk; `None` with none in flight."""
+        """Timestamp of the first record of the first unfinished chunk; `None` without any.
+
+        The first unfinished record itself may be a later one of that chunk: keeping a timestamp for
+        each chunk costs less than one for each record.
+        """
         self._forget_finished()
         return self.stamps[0][1] if self.stamps else None
 
     def _forget_finished(self) -> None:
-        position, stamps = self.frontier.position, self.stamps
+        position, stamps = self.frontier.offset, self.stamps
         if position is None or self.frontier.idle:
             stamps.clear()
             return

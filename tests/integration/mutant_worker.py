@@ -1,4 +1,4 @@
-"""A worker with a planted bug: it commits what was delivered, finished or not.
+"""A worker with a planted bug: it commits what was admitted, finished or not.
 
 Run as `python -m tests.integration.mutant_worker SERVERS`.
 """
@@ -20,7 +20,7 @@ COMMIT_INTERVAL_SECONDS = 0.02
 
 def plant() -> None:
     """Commit before the acknowledgement."""
-    Frontier.position = property(lambda frontier: frontier._next)  # type: ignore[method-assign, assignment]  # the bug
+    Frontier.offset = property(lambda frontier: frontier._next)  # type: ignore[method-assign, assignment]  # the bug
 
 
 if __name__ == "__main__":

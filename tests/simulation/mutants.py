@@ -54,10 +54,10 @@ def ignored_revocation() -> AbstractContextManager[None]:
 
 
 def frontier_off_by_one() -> AbstractContextManager[None]:
-    def position(frontier: Frontier) -> int | None:
+    def offset(frontier: Frontier) -> int | None:
         return frontier._pending[0] + 1 if frontier._pending else frontier._next
 
-    return replaced(Frontier, "position", property(position))
+    return replaced(Frontier, "offset", property(offset))
 
 
 def late_work_of_a_lost_assignment_commits() -> AbstractContextManager[None]:

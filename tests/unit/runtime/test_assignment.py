@@ -27,7 +27,7 @@ async def test_a_move_keeps_what_stands_before_it_and_nothing_from_there_on(
     await until(lambda: consumer.assignment() == {PLACE})
     assignment = Assignment(consumer, StageMetrics("a", "stage", "a-in"))
     before = assignment.partitions[PLACE] = Partition(PLACE)
-    before.delivered(range(10), 0)
+    before.admit(range(10), 0)
     for done in ([0, 1, 2, 3, 4], [7], [9]):
         before.finish(done, 0)
 
@@ -36,6 +36,6 @@ async def test_a_move_keeps_what_stands_before_it_and_nothing_from_there_on(
     after = assignment.partitions[PLACE]
     assert before.closed == (offset < 10)
     assert await consumer.position(PLACE) == start
-    assert after.frontier.position == (5 if offset >= 10 else start)
+    assert after.frontier.offset == (5 if offset >= 10 else start)
     assert set(after.frontier.finished_ahead) == finished
     await consumer.stop()

@@ -43,7 +43,7 @@ def uncommitted(consumer: MemoryConsumer) -> Assignment:
     """With something to commit."""
     assignment = Assignment(consumer, StageMetrics("a", "stage", "a-in"))
     assignment.open([PLACE], {})
-    assignment.partitions[PLACE].frontier.deliver([0])
+    assignment.partitions[PLACE].frontier.admit([0])
     return assignment
 
 
@@ -98,7 +98,7 @@ async def test_a_replay_in_between_does_not_put_the_deadline_off() -> None:
 async def test_what_is_finished_is_committed_while_a_replay_lasts() -> None:
     _, consumer = await member()
     assignment = uncommitted(consumer)
-    positions = {name: p.frontier.position for name, p in assignment.partitions.items()}
+    positions = {name: p.frontier.offset for name, p in assignment.partitions.items()}
     assignment.suspend()
     committer = Committer(assignment, TickingClock(), CONFIG, on_lost=lambda: None)
 

@@ -68,7 +68,7 @@ async def test_records_of_a_closed_partition_are_not_finished_and_those_of_other
     )
     partitions = [Partition(TopicPartition("p-in", i), position=0) for i in range(3)]
     for partition in partitions:
-        partition.delivered([0], 0)
+        partition.admit([0], 0)
         partition.in_flight_records = 1
         record = StoredRecord(0, 0, b"k", b"1")
         delivery.outbox(partition).add(Work(record, partition, b"k"))
@@ -78,4 +78,4 @@ async def test_records_of_a_closed_partition_are_not_finished_and_those_of_other
     await until(finished.is_set)
     sending.cancel()
     assert [partition.in_flight_records for partition in partitions] == [0, 1, 0]
-    assert [partition.frontier.position for partition in partitions] == [1, 0, 1]
+    assert [partition.frontier.offset for partition in partitions] == [1, 0, 1]

@@ -104,7 +104,7 @@ async def test_what_was_finished_before_a_replay_and_not_committed_is_committed_
     assignment = Assignment(consumer, metrics)
     committer = Committer(assignment, SystemClock(), RuntimeConfig(), on_lost=lambda: None)
     assignment.open([name], {})
-    assignment.partitions[name].frontier.deliver([0, 1])
+    assignment.partitions[name].frontier.admit([0, 1])
     assignment.partitions[name].frontier.finish([0, 1])
 
     assignment.suspend()
