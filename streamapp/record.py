@@ -1,26 +1,27 @@
-"""Record, headers and partition: the values that every layer speaks of."""
+"""Record, headers and partition: values that all layers use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
 Headers: TypeAlias = Sequence[tuple[str, bytes]]
-"""Header names and values in the order of the record; a name may occur more than once."""
+"""Names and values of a record's headers, in their order; a name may occur more than once."""
 
 
 class TopicPartition(NamedTuple):
-    """One partition of one topic; equal and hash-equal to the Kafka client's own tuple."""
+    """One partition of one topic. It is equal to the Kafka client's tuple, with the same hash."""
 
     topic: str
     partition: int
 
 
 class Record(Protocol):
-    """What a consumer hands out: read-only for everybody.
+    """A record as a consumer returns it. Nobody may change it.
 
-    A protocol, so that what the Kafka client's compiled parser made is used as it comes: copying
-    every record into a class of our own would cost as much as reading it from the socket. Where a
-    record was read is known of the set that it was fetched in, once for all of them.
+    This is a protocol, so that the objects of the Kafka client's compiled parser can be used as
+    they are: to copy each record into a class of our own would cost as much as to read it from the
+    socket. A record does not have its topic and partition, since they are the same for all records
+    that were fetched together.
     """
 
     @property
@@ -29,24 +30,24 @@ class Record(Protocol):
 
     @property
     def timestamp(self) -> int:
-        """Milliseconds since the epoch, as the producer or the broker set it; -1 without one."""
+        """Milliseconds since the epoch, set by the producer or the broker; -1 if there is none."""
 
     @property
     def key(self) -> bytes | None:
-        """Key bytes; `None` is a record without a key."""
+        """Key bytes; `None` if the record has no key."""
 
     @property
     def value(self) -> bytes | None:
-        """Value bytes; `None` is a tombstone."""
+        """Value bytes; `None` for a tombstone."""
 
     @property
     def headers(self) -> Headers:
-        """Headers in their order."""
+        """Names and values of the headers, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record as a value of our own: what the memory broker stores and tests build."""
+    """A record in a class of our own: the memory broker stores these, and tests make them."""
 
     offset: int
     timestamp: int

@@ -1,4 +1,4 @@
-"""The partitions that a segment holds now."""
+"""The partitions that are assigned to a segment now."""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -13,11 +13,13 @@ class Assignment:
     """Opens and closes partitions; each opening makes a new `Partition`.
 
     Attributes:
-        consumer: the member of the group that holds them.
+        consumer: the member of the group to which they are assigned.
         metrics: counters of the segment.
-        partitions: the assigned ones that are not closed, by name; the same dictionary for good.
-        until: last offsets to deliver, one past; empty is without end.
-        is_revoked: whether they are being given back, or were; until the next `open`.
+        partitions: assigned partitions that are not closed, by name. The dictionary is never
+            replaced, so others may keep it.
+        until: for each partition, the offset before which reading ends; empty means no end.
+        is_revoked: whether the partitions are being given back, or have been; false again from the
+            next `open` on.
     """
 
     def __init__(self, consumer: Consumer, metrics: StageMetrics) -> None:
@@ -35,9 +37,12 @@ class Assignment:
     def open(
         self, names: Iterable[TopicPartition], refetch_from: Mapping[TopicPartition, int]
     ) -> None:
-        """Take over newly assigned partitions, from where the group has committed.
+        """Open newly assigned partitions at their committed offsets.
 
-        Records that were delivered before this call were put back; they are asked for again.
+        Args:
+            names: the partitions.
+            refetch_from: where to fetch again, for partitions whose records the consumer returned
+                before this call: the intake could not take those records then.
         """
         self.is_revoked = False
         for name in names:
@@ -58,14 +63,14 @@ class Assignment:
             self.metrics.partitions[name] = PartitionMetrics()
 
     def close(self) -> None:
-        """Give up all partitions."""
+        """Close all partitions, because they are given back."""
         for partition in self.partitions.values():
             partition.phase = Phase.CLOSED
         self.partitions.clear()
         self.metrics.partitions.clear()
 
     def suspend(self) -> None:
-        """Close the open partitions; `resume` reads them again from their frontier."""
+        """Stop reading open partitions; `resume` will read them again from their frontiers."""
         for name, partition in self.partitions.items():
             if partition.phase is Phase.OPEN:
                 self.partitions[name] = partition.close_for_replay()
@@ -76,10 +81,11 @@ class Assignment:
         *,
         except_for: Collection[TopicPartition] = (),
     ) -> None:
-        """Open what was suspended, at its frontier.
+        """Open suspended partitions at their frontiers.
 
         Args:
-            refetch_from: where to start partitions of which nothing was delivered while open.
+            refetch_from: where to fetch again, for partitions that have no frontier yet because
+                the intake has admitted none of their records.
             except_for: partitions that stay suspended for now.
         """
         for name in self.suspended:
@@ -93,17 +99,18 @@ class Assignment:
             partition.phase = Phase.OPEN
 
     def restart_at(self, name: TopicPartition, offset: int) -> None:
-        """Go on reading a partition at another offset.
+        """Read on from another offset, because the position is no longer in the log.
 
-        Records in flight stay, unless they are from there on: then they will be delivered again.
+        Records in flight stay in flight if they are below that offset. If any are not, all that are
+        unfinished are read again.
         """
         partition = self.partitions.get(name)
         if partition is None or offset >= partition.frontier.admitted_until:
             self.consumer.seek(name, offset)
             return
         frontier = partition.frontier
-        # What stands from there on now is not what was delivered from there; what stands before
-        # it is the same, and is delivered again where it is not finished.
+        # From that offset on, the log now has other records than those that were admitted. Below
+        # it, the records are the same: unfinished ones are read again, finished ones are not.
         start = offset if frontier.offset is None else min(offset, frontier.offset)
         self.consumer.seek(name, start)
         partition.phase = Phase.CLOSED
@@ -115,7 +122,7 @@ class Assignment:
         )
 
     def end_at(self, until: Mapping[TopicPartition, int]) -> None:
-        """Deliver no record at or past these offsets."""
+        """Admit no record at or past these offsets."""
         self.until = dict(until)
         for name, partition in self.partitions.items():
             partition.until = until.get(name)

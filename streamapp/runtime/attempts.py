@@ -1,4 +1,4 @@
-"""Attempts on one record: from the first that left the burst to the end of the record."""
+"""Attempts on one record, from when it leaves the burst until it is done."""
 
 import asyncio
 from typing import Any
@@ -13,23 +13,26 @@ from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
 
 NOT_OF_THE_AGENT = (KeyboardInterrupt, GeneratorExit)
-"""What ends the process or the coroutine, whatever runs in it; all else is the attempt's."""
+"""Exceptions that end the process or the coroutine; all others are failures of the attempt."""
 
 
 class AbandonedError(Exception):
-    """The record of a cancelled attempt will be delivered again; never leaves the lanes."""
+    """An attempt was cancelled, and its record will be read again; the lanes catch this."""
 
 
 class Attempts:
-    """Runs attempts on a record until it ends, fails for now, or is abandoned.
+    """Runs attempts on a record until it is done, has to wait for a retry, or is abandoned.
 
     Args:
         steps: steps of the segment.
-        ready: where its key is held.
-        delivery: where its outputs go when it has ended.
+        ready: knows which record holds a key.
+        delivery: takes the outputs of a record that is done.
         failures: decides about a failed attempt.
-        time_slice: how long attempts may go on before others have a turn.
+        time_slice: how long attempts may run before other tasks get a turn.
         clock: measures attempts.
+
+    Attributes:
+        ending: whether the lanes are being cancelled because the segment ends.
     """
 
     def __init__(
@@ -57,10 +60,10 @@ class Attempts:
             self._failures.check_backlog(holder, waiting)
 
     async def run(self, work: Work, lane: Lane, started: float) -> None:
-        """Try a record that waited for its key or is to be tried again.
+        """Make an attempt on a record that has waited for its key or for a retry.
 
         Raises:
-            AbandonedError: it will be delivered again.
+            AbandonedError: the attempt was cancelled, and the record will be read again.
         """
         step = self._step_of(work)
         result, error = None, work.give_up_error
@@ -77,15 +80,23 @@ class Attempts:
         result: Any,
         error: Exception | None,
     ) -> None:
-        """Take over what an attempt gave, and go on until the record is done with for now.
+        """Handle the result of an attempt, and make the attempts of the fused steps that follow.
+
+        Args:
+            work: the record.
+            lane: runs this.
+            step: step of the attempt.
+            started: when the attempt began, in monotonic seconds.
+            result: what the agent returned; not used if there is an error.
+            error: why the attempt failed; `None` if it did not.
 
         Raises:
-            AbandonedError: it will be delivered again.
+            AbandonedError: an attempt was cancelled, and the record will be read again.
         """
         while True:
             lane.deadline = None
             if lane.task is not None and lane.task.cancelling():
-                await self._absorb_late_cancel(lane)  # the agent gave a result in spite of a cancel
+                await self._absorb_late_cancel(lane)  # the agent returned a result all the same
             lane.cancels, lane.interruption = 0, None
             error = error or _accepted(step, work, result)
             ended = self._clock.monotonic()
@@ -105,7 +116,7 @@ class Attempts:
             result, error = await self._attempt(work, lane, step, started)
 
     def pass_to_outbox(self, work: Work) -> None:
-        """A record's way is over: its outputs may leave, and its key is free."""
+        """Give the outputs of a record that is done to the outbox, and release its key."""
         timestamp = work.record.timestamp
         if timestamp >= 0:  # -1 is a record without one
             self._metrics.age.observe(int(self._clock.time() * 1000) - timestamp)
@@ -114,10 +125,10 @@ class Attempts:
             self._ready.release_key(work)
 
     def error_of_interruption(self, lane: Lane, step: StepRunner) -> Exception:
-        """What a cancelled attempt failed with.
+        """The error with which a cancelled attempt failed.
 
         Raises:
-            AbandonedError: it was abandoned.
+            AbandonedError: its partition was closed, so the record will be read again.
             asyncio.CancelledError: the segment ends.
         """
         reason = lane.interruption
@@ -133,7 +144,7 @@ class Attempts:
 
     @staticmethod
     def as_failure(raised: BaseException) -> Exception:
-        """What an agent raised, as an error that a policy can decide about."""
+        """Turn what an agent raised into an `Exception`, which a policy can decide about."""
         if _tells_its_class(raised) and isinstance(raised, Exception):
             return raised
         error = RuntimeError(f"the agent raised {type(raised).__name__}")
@@ -155,7 +166,7 @@ class Attempts:
             return None, self.error_of_interruption(lane, step)
         except NOT_OF_THE_AGENT:
             raise
-        except BaseException as raised:  # noqa: BLE001 - an agent's may be any
+        except BaseException as raised:  # noqa: BLE001 - an agent may raise anything
             return None, self.as_failure(raised)
         return result, None
 
@@ -166,7 +177,7 @@ class Attempts:
         self._steps[item.step].metrics.records_in += 1
 
     async def _absorb_late_cancel(self, lane: Lane) -> None:
-        """Take up a cancel that was asked for and has not come yet; it was the attempt's."""
+        """Let a cancellation arrive that was requested during an attempt which has now ended."""
         self._clear_cancels(lane)
         try:
             await asyncio.sleep(0)
@@ -181,10 +192,10 @@ class Attempts:
 
 
 def _accepted(step: StepRunner, work: Work, result: Any) -> Exception | None:
-    """Take over an attempt's outputs and count it; or the error that speaks against them."""
+    """Accept the outputs of an attempt and count it; returns an error if they are not valid."""
     try:
         count = step.accept(work, result)
-    except Exception as raised:  # noqa: BLE001 - a user's own type, asked for its class
+    except Exception as raised:  # noqa: BLE001 - checking an output may run code of the user
         return Attempts.as_failure(raised)
     if count:
         step.metrics.processed += 1
@@ -194,8 +205,8 @@ def _accepted(step: StepRunner, work: Work, result: Any) -> Exception | None:
 
 
 def _tells_its_class(raised: BaseException) -> bool:
-    """Whether policies can ask of what type it is; a user's own `__class__` may raise."""
+    """Whether `isinstance` works on it, which policies use; a user's `__class__` may raise."""
     try:
         return raised.__class__ is not None
-    except Exception:  # noqa: BLE001 - the same
+    except Exception:  # noqa: BLE001 - the user's `__class__` may raise anything
         return False

@@ -1,9 +1,9 @@
-"""Finished offsets above the frontier, as text beside a committed offset.
+"""Encodes finished offsets above the frontier as a text that is committed with an offset.
 
-A restart skips what this says is finished. The text is ASCII: version, form, the committed offset
-that the rest counts from, and the offsets in base64, either as a bitset or as runs, whichever is
-shorter. The form was suggested by Confluent's Parallel Consumer, which keeps the same in the same
-place.
+A restart does not work on these records again. The text is ASCII and has four parts: the version,
+the encoding, the committed offset (the base), and the finished offsets in base64, relative to the
+base. They are encoded as a bitset or as runs, whichever is shorter. Confluent's Parallel Consumer
+stores the same information in the same place.
 """
 
 import base64
@@ -21,19 +21,20 @@ _LOW_BITS: Final = 0x7F
 _MORE: Final = 0x80
 
 MAX_OFFSETS: Final = 1 << 20
-"""More than this in one text is not ours: no stage holds so many."""
+"""A text with more offsets was not written by us: no stage holds so many."""
 
 
 def encode(base: int, finished: Collection[int]) -> tuple[str, bool]:
-    """Text for finished offsets from `base` on, and whether all of them fit.
+    """Encode finished offsets from `base` on.
 
     Args:
         base: offset that is committed with the text.
-        finished: finished offsets, none below it, in any order; it is one of them itself while
-            what an earlier owner has finished there is not delivered again.
+        finished: finished offsets in any order, none below `base`. `base` itself may be one of
+            them: an earlier owner finished it, and its record was not read again yet.
 
     Returns:
-        At most 4,096 bytes, empty for no offsets; when not all fit, the lowest are kept.
+        A text of at most 4,096 bytes, empty for no offsets, and whether all offsets are in it.
+        When not all fit, it has the lowest.
     """
     if not finished:
         return "", True
@@ -42,7 +43,7 @@ def encode(base: int, finished: Collection[int]) -> tuple[str, bool]:
     room = (MAX_COMMIT_METADATA_BYTES - len(head)) // 4 * 3
     bitset, in_bitset = _as_bitset(base, ordered, room)
     runs, in_runs = _as_runs(base, ordered, room)
-    # First what holds more, then what is shorter.
+    # The one that holds more offsets; if they hold the same, the shorter one.
     use_runs = (in_runs, -len(runs)) > (in_bitset, -len(bitset))
     form, data, kept = (_RUNS, runs, in_runs) if use_runs else (_BITSET, bitset, in_bitset)
     text = base64.b64encode(data).decode()
@@ -50,10 +51,10 @@ def encode(base: int, finished: Collection[int]) -> tuple[str, bool]:
 
 
 def decode(text: str, base: int) -> frozenset[int]:
-    """Finished offsets from `base` on.
+    """Decode finished offsets from `base` on.
 
-    Text of another version, for another offset, or that nobody here has written, is ignored: then
-    records are worked on again, which loses nothing.
+    A text of another version, with another base, or that was not written by `encode`, is ignored.
+    Its records are then worked on again, so nothing is lost.
     """
     parts = text.split(_SEPARATOR)
     if len(parts) != 4 or parts[0] != VERSION or parts[2] != str(base):  # noqa: PLR2004 - as encoded
@@ -67,7 +68,7 @@ def decode(text: str, base: int) -> frozenset[int]:
 
 
 def _as_bitset(base: int, ordered: Sequence[int], room: int) -> tuple[bytes, int]:
-    """One bit for each offset after `base`; as many as fit."""
+    """One bit for each offset from `base` on, as many as fit; and how many offsets that covers."""
     bits = bytearray(min(room, (ordered[-1] - base) // 8 + 1))
     kept = 0
     for offset in ordered:
@@ -90,7 +91,11 @@ def _from_bitset(base: int, data: bytes) -> frozenset[int]:
 
 
 def _as_runs(base: int, ordered: Sequence[int], room: int) -> tuple[bytes, int]:
-    """Pairs of varints: offsets left out, offsets in a row; as many pairs as fit."""
+    """For each run of offsets two varints: offsets left out before it, and its length.
+
+    Returns:
+        As many runs as fit, and how many offsets they cover.
+    """
     data = bytearray()
     after, kept = base, 0
     for first, count in _runs(ordered):
@@ -117,7 +122,7 @@ def _from_runs(base: int, data: bytes) -> frozenset[int]:
 
 
 def _runs(ordered: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First offset and length of each row of offsets without a hole."""
+    """First offset and length of each run of consecutive offsets."""
     first = last = ordered[0]
     for offset in ordered[1:]:
         if offset != last + 1:
@@ -128,7 +133,7 @@ def _runs(ordered: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first, as protocol buffers write it."""
+    """Encode a number with seven bits in each byte, lowest first, as Protocol Buffers do."""
     out = bytearray()
     while number > _LOW_BITS:
         out.append(number & _LOW_BITS | _MORE)

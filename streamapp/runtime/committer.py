@@ -1,4 +1,4 @@
-"""Commits the frontier of every open partition and what is finished beyond it."""
+"""Commits the frontier of every open partition, and which offsets beyond it are finished."""
 
 import asyncio
 import logging
@@ -16,20 +16,25 @@ from streamapp.runtime.partition import Partition
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_SECONDS = 5.0
-"""Longest wait for one commit."""
+"""Longest wait for one commit.
+
+Kafka answers within milliseconds. Longer waits would delay the next commit, which stores more; and
+a stop waits for its last commit.
+"""
 
 
 class Committer:
-    """Stores how far the segment has come: by time, and after so many records.
+    """Commits at regular intervals, and earlier when many records are finished.
 
-    A commit that failed is made good by the next. When none has succeeded for the deadline, the
-    member is as good as out of its group: then `on_lost` is called, so that it can join anew.
+    A failed commit is not repeated: the next one stores its offsets too. When no commit has
+    succeeded for `commit_deadline_seconds`, the group has most likely evicted this member. Then
+    `on_lost` is called, so that it can join again.
 
     Args:
         assignment: the open partitions and their consumer.
-        clock: when to commit.
-        config: intervals and the deadline.
-        on_lost: called when the deadline is over.
+        clock: waits between commits.
+        config: the interval, the number of records and the deadline.
+        on_lost: called when no commit has succeeded for the deadline.
     """
 
     def __init__(
@@ -50,13 +55,17 @@ class Committer:
         self._due = asyncio.Event()
 
     def finished(self, records: int) -> None:
-        """So many more records are finished."""
+        """Count finished records, and commit soon if they are many.
+
+        Args:
+            records: how many more are finished.
+        """
         self._uncommitted += records
         if self._uncommitted >= self._config.commit_records:
             self._due.set()
 
     def commit_soon(self) -> None:
-        """Commit as soon as can be."""
+        """Commit as soon as possible, without waiting for the interval."""
         self._due.set()
 
     async def run(self) -> None:
@@ -67,7 +76,7 @@ class Committer:
                 self._report_lost_if_overdue()
 
     async def commit(self) -> bool:
-        """Commit what has moved since the last time; whether nothing is left to commit."""
+        """Commit what has changed since the last commit; false if that failed."""
         self._uncommitted = 0
         self._due.clear()
         moved = {
@@ -76,7 +85,9 @@ class Committer:
             if (offset := _to_commit(partition)) is not None and offset != partition.committed
         }
         if not moved:
-            self._failing_since = None  # what could not be committed is not ours any more
+            self._failing_since = (
+                None  # the partitions of a failed commit are not assigned any more
+            )
             return True
         try:
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
@@ -86,7 +97,7 @@ class Committer:
             if self._failing_since is None:
                 self._failing_since = self._clock.monotonic()
             log.warning(
-                "stage %s of %s could not commit, the next commit will make it good: %r",
+                "stage %s of %s: a commit failed; the next one will store its offsets too: %r",
                 self._metrics.stage,
                 self._metrics.pipeline,
                 error,
@@ -100,7 +111,7 @@ class Committer:
         return True
 
     async def _wait_until_due(self) -> None:
-        """Until the interval is over or enough records are finished."""
+        """Wait until the interval is over or enough records are finished."""
         sleeping = asyncio.ensure_future(self._clock.sleep(self._config.commit_interval_seconds))
         waiting = asyncio.ensure_future(self._due.wait())
         try:
@@ -117,13 +128,17 @@ class Committer:
 
 
 def _to_commit(partition: Partition) -> CommittedOffset | None:
-    """Where the partition stands; intake is narrowed while not all of that can be stored."""
-    position = partition.frontier.offset
-    if position is None:
+    """The frontier of the partition, with the finished offsets beyond it; `None` without any.
+
+    If the metadata has no space for all of these, `metadata_full` stops the intake from reading
+    more of the partition, until the frontier moves on.
+    """
+    offset = partition.frontier.offset
+    if offset is None:
         return None
-    metadata, complete = encode(position, partition.frontier.finished_ahead)
+    metadata, complete = encode(offset, partition.frontier.finished_ahead)
     partition.metadata_full = not complete
-    return CommittedOffset(position, metadata)
+    return CommittedOffset(offset, metadata)
 
 
 def _by_name(

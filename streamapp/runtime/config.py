@@ -1,4 +1,4 @@
-"""Deadlines and intervals of a worker, and what its segments share."""
+"""Deadlines and intervals of a worker, and the objects that its segments share."""
 
 import random
 from dataclasses import dataclass
@@ -13,20 +13,23 @@ class RuntimeConfig:
     """Deadlines and intervals, in seconds unless the name says otherwise.
 
     Attributes:
-        commit_interval_seconds: between commits.
-        commit_records: finished records after which is committed at once.
-        commit_deadline_seconds: after so long without a commit that succeeded, the assignment is
-            given up and the group joined anew.
-        linger_seconds: longest wait of an output for company.
-        flush_records: records after which outputs are sent at once.
-        delivery_timeout_seconds: a batch without acknowledgement for so long has failed.
-        revoke_drain_seconds: how long work in flight may take to finish when partitions go.
-        shutdown_drain_seconds: the same on shutdown.
+        commit_interval_seconds: time between two commits. After a kill, the work of about this
+            time is repeated.
+        commit_records: number of finished records that causes a commit before the interval is over.
+        commit_deadline_seconds: when commits have failed for so long, the worker gives its
+            partitions up and joins the group again.
+        linger_seconds: longest time that an output waits until others fill its batch.
+        flush_records: number of finished input records whose outputs are sent without waiting
+            longer.
+        delivery_timeout_seconds: a batch that is not acknowledged for so long has failed.
+        revoke_drain_seconds: time for work in flight to finish when a rebalance takes partitions
+            away.
+        shutdown_drain_seconds: time for work in flight to finish when the worker stops.
         open_timeout_seconds: longest wait for an agent to open its clients.
         stop_timeout_seconds: longest wait for a client to close.
-        instance_id: name under which this worker is a static member of its groups, one that no
-            other worker has; none is dynamic membership.
-        session_timeout_seconds: a worker that is not heard of for so long loses its partitions.
+        instance_id: makes this worker a static member of its groups, under this name, which no
+            other worker may have; `None` means dynamic membership.
+        session_timeout_seconds: a worker that sends no heartbeat for so long loses its partitions.
     """
 
     commit_interval_seconds: float = 1.0
@@ -48,13 +51,13 @@ class Environment:
     """What the segments of a worker share.
 
     Attributes:
-        broker: where consumers come from.
-        admin: tells the limits of topics.
-        producer: writes for all of them.
-        clock: time.
-        rng: jitter of the backoff.
+        broker: makes consumers.
+        admin: reads the limits of topics.
+        producer: writes the outputs of all segments.
+        clock: the time.
+        rng: random numbers for backoff.
         config: deadlines and intervals.
-        execution_id: this run of the worker, for dead letters.
+        execution_id: id of this run of the worker, which dead letters have in a header.
     """
 
     broker: Broker

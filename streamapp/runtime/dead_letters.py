@@ -12,7 +12,7 @@ from streamapp.version import VERSION
 
 PREFIX: Final = "streamapp.error."
 
-_MAX_CAUSES = 10
+_MAX_CAUSES = 10  # a chain of causes can be a circle; ten tell enough of any failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class Failure:
     """Why and when a record failed for good.
 
     Attributes:
-        pipeline, stage: where.
+        pipeline, stage: where it failed.
         error: the last error.
-        reason: its class among the reasons for dead letters.
-        attempts: how often it was tried.
+        reason: why it became a dead letter.
+        attempts: number of attempts.
         first_failure_at, last_failure_at: seconds since the epoch.
-        execution_id: the run of the worker.
+        execution_id: id of the run of the worker.
     """
 
     pipeline: str
@@ -43,8 +43,8 @@ def error_headers(
 ) -> Headers:
     """Headers of a dead letter: those of the failed value, then `streamapp.error.*`.
 
-    `topic`, `partition`, `offset` and `timestamp` (milliseconds) name the record that was read;
-    times are milliseconds since the epoch; all values are text.
+    `topic`, `partition`, `offset` and `timestamp` are those of the record that was read. Times are
+    milliseconds since the epoch. All header values are text.
     """
     facts = {
         "pipeline": failure.pipeline,
@@ -67,14 +67,14 @@ def error_headers(
 
 
 def fingerprint(stage: str, error: Exception) -> str:
-    """Twelve hex digits that are the same for failures of one kind at one place.
+    """Twelve hex digits that are equal for failures of the same kind in the same place.
 
-    Made of the stage, the classes of the error and its causes, and the function that raised it;
-    not of the message, which holds values.
+    They are a hash of the stage, the classes of the error and its causes, and the functions that
+    raised these. Messages are left out, since they contain values.
     """
     digest = hashlib.sha256(stage.encode())
     cause: BaseException | None = error
-    for _ in range(_MAX_CAUSES):  # a chain of causes can be a circle
+    for _ in range(_MAX_CAUSES):
         if cause is None:
             break
         digest.update(f"|{type(cause).__qualname__}@{place_of(cause)}".encode())
@@ -83,10 +83,13 @@ def fingerprint(stage: str, error: Exception) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """File and function that raised it; by hand, because `traceback` reads source files."""
+    """File and function that raised an error; empty if it was not raised.
+
+    The module `traceback` is not used, because it reads source files.
+    """
     raised_in = error.__traceback__
     if raised_in is None and error.__cause__ is not None:
-        raised_in = error.__cause__.__traceback__  # one that was made and not raised
+        raised_in = error.__cause__.__traceback__  # the error was made here for a cause
     if raised_in is None:
         return ""
     while raised_in.tb_next is not None:

@@ -1,9 +1,9 @@
-"""The one place where outputs, dead letters and offsets leave a segment, for each input partition.
+"""Delivery: the one place where outputs, dead letters and offsets leave a segment.
 
-Lanes know no more of it than this. What is here delivers at least once: the partitions share one
-outbox and the worker's producer, and offsets are committed on their own, behind it. Delivery in
-transactions takes its place with an outbox and a transactional producer for each input partition,
-whose transaction carries the offsets too.
+The rest of the runtime uses only the protocol `Delivery`. `AtLeastOnce` implements it: all input
+partitions share one outbox and the producer of the worker, and offsets are committed separately,
+after the outputs are acknowledged. Exactly-once delivery would be another implementation, with an
+outbox and a transactional producer for each input partition; its transactions include offsets.
 """
 
 import asyncio
@@ -21,46 +21,46 @@ from streamapp.runtime.partition import Partition
 
 
 class Delivery(Protocol):
-    """How what was made of records leaves, and how far that has come."""
+    """Sends outputs and dead letters, and commits the offsets of their records."""
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits to be sent or acknowledged."""
+        """Whether no output waits to be sent or acknowledged."""
 
     def outbox(self, partition: Partition) -> Outbox:
-        """Where the outputs of this partition's records go."""
+        """The outbox for the outputs of this partition's records."""
 
     def before_flush_closes(self, book: Callable[[], None]) -> None:
-        """Call `book` before any open flush is closed."""
+        """Have `book` called before an open flush is closed."""
 
     def flush_if_full(self) -> None:
-        """Send what is full."""
+        """Send outputs if there are enough for a flush."""
 
     def flush_now(self) -> None:
-        """Send what there is without waiting for more."""
+        """Send the outputs that are there, without waiting for more."""
 
     def discard(self) -> None:
-        """Forget what is not acknowledged: its records will be delivered again."""
+        """Forget all outputs that are not acknowledged; their records will be read again."""
 
     async def run(self) -> None:
         """Send and commit until cancelled."""
 
     def commit_soon(self) -> None:
-        """Commit what has moved without waiting for the interval."""
+        """Commit as soon as possible, without waiting for the interval."""
 
     async def commit(self) -> bool:
-        """Commit what has moved; whether nothing is left to commit."""
+        """Commit what has changed since the last commit; false if that failed."""
 
 
 class AtLeastOnce:
-    """Outputs first, offsets when they are acknowledged.
+    """Sends outputs first, and commits offsets after the acknowledgements.
 
     Args:
         assignment: the open partitions.
         environment: the shared producer, the clock, deadlines and bounds.
         progress: told when records are finished.
         on_finished: called when records are finished.
-        on_failed: called when a batch failed: nothing is sent until `discard`.
+        on_failed: called when a batch has failed; nothing is sent after that until `discard`.
         on_lost: called when commits have failed for longer than their deadline.
     """
 
@@ -90,15 +90,15 @@ class AtLeastOnce:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits to be sent or acknowledged."""
+        """Whether no output waits to be sent or acknowledged."""
         return self._outbox.empty
 
     def outbox(self, _partition: Partition) -> Outbox:
-        """Where the outputs of this partition's records go: the same for all."""
+        """The outbox for the outputs of this partition's records, which is the same for all."""
         return self._outbox
 
     def before_flush_closes(self, book: Callable[[], None]) -> None:
-        """Call `book` before an open flush is closed."""
+        """Have `book` called before an open flush is closed."""
         self._outbox.before_flush_closes = book
 
     async def run(self) -> None:
@@ -108,7 +108,7 @@ class AtLeastOnce:
             group.create_task(self._committer.run())
 
     def _finished(self, flush: Flush) -> None:
-        """All outputs of these records are acknowledged."""
+        """Mark the records of a flush as finished, since all its batches are acknowledged."""
         finished = 0
         for partition, share in flush.shares.items():
             if partition.closed:

@@ -1,6 +1,8 @@
-"""Encode an output and check it against its topic: one function for every path of a record.
+"""Encodes an output and checks it against the limits of its topic.
 
-Hot path: what `encoder_for` returns is called once for each output.
+The burst and the attempts use the same function, so both refuse the same outputs.
+
+Hot path: the function that `encoder_for` returns is called once for each output.
 """
 
 from collections.abc import Callable
@@ -13,14 +15,14 @@ from streamapp.runtime.output_topic import OutputTopic
 from streamapp.serialisation import Codec
 
 Encode: TypeAlias = Callable[[Any, bytes | None, Headers], bytes]
-"""Value, key and headers of an output to the bytes of its value."""
+"""Takes value, key and headers of an output, and returns the bytes of the value."""
 
 
 def encoder_for(codec: Codec[Any], target: OutputTopic) -> Encode:
-    """What encodes the outputs for one topic and refuses those that the topic would not take.
+    """Make a function that encodes outputs for a topic, and refuses what the topic would refuse.
 
-    The function raises `RecordError`: the value cannot be written, the topic needs a key and there
-    is none, or the record is larger than the topic's limit.
+    The function raises `RecordError` if the value cannot be encoded, if the topic needs a key and
+    there is none, or if the record is larger than the limit of the topic.
     """
     encode = codec.encode
 
@@ -29,7 +31,7 @@ def encoder_for(codec: Codec[Any], target: OutputTopic) -> Encode:
             encoded = encode(value)
         except Exception as error:
             raise EncodeError(f"an output cannot be written: {describe(error)}") from error
-        # A record of half the limit is small enough with whatever Kafka adds to it.
+        # Below half of the limit no exact check is needed, whatever Kafka adds to the record.
         if headers or key is None or len(encoded) + len(key) > target.safe_bytes:
             target.check(key, encoded, headers)
         return encoded

@@ -1,4 +1,4 @@
-"""What becomes of a failed attempt: the policy decides, this carries it out."""
+"""Handles failed attempts: asks the policy of the stage, and does what it decides."""
 
 import logging
 from collections.abc import Callable
@@ -19,17 +19,21 @@ from streamapp.runtime.work import Item, Work
 log = logging.getLogger(__name__)
 
 MAX_LOGGED_CAUSES = 100
-"""Causes of dead letters that are logged in one run."""
+"""At most this many different causes of dead letters are logged in one run of a segment.
+
+A run seldom has more than a few; without a bound, errors that differ each time would fill the log.
+"""
 
 
 class FailureHandler:
-    """Carries out the error policies of a segment.
+    """Applies the error policies of a segment.
 
     Args:
-        environment: the clock, the jitter, and the run of the worker.
-        config: what the segment does when too many records wait behind one that fails.
+        environment: the clock, random numbers for backoff, and the id of this run of the worker.
+        config: says what happens when too many records wait behind one that fails.
         retries: where records wait for their next attempt.
-        on_stop: called with the error when a policy says stop; that record is held.
+        on_stop: called with the error when a policy says stop. The record is not finished then, so
+            the next run begins with it.
     """
 
     def __init__(
@@ -53,7 +57,12 @@ class FailureHandler:
     def handle(  # noqa: C901, PLR0911 - one branch for each policy, in one place
         self, work: Work, step: StepRunner, error: Exception
     ) -> bool:
-        """Decide about a failed attempt; whether the record goes on with what it has left."""
+        """Apply the policy to a failed attempt.
+
+        Returns:
+            Whether this value is done with: the record continues with its other values, if it has
+            any. False if it waits for a retry, or nothing more is done with it.
+        """
         if work.partition.closed:
             return False
         if work.failures == 0:
@@ -70,7 +79,8 @@ class FailureHandler:
             case ErrorPolicy.RETRY:
                 step.metrics.retries += 1
                 self._retries.add(work, decision.delay_seconds)
-                self.check_backlog(work, len(work.behind or ()))  # they may have come while it ran
+                # Records may have come to wait behind this one while the attempt ran.
+                self.check_backlog(work, len(work.behind or ()))
                 return False
             case ErrorPolicy.SKIP:
                 return self._skip(work, step)
@@ -84,14 +94,19 @@ class FailureHandler:
                 return False
 
     def check_backlog(self, work: Work, waiting: int) -> None:
-        """So many records wait behind this one, which has failed and is tried again."""
+        """Give a failing record one last attempt, now, if too many records wait behind it.
+
+        Args:
+            work: the record, which waits for a retry.
+            waiting: how many records of its key wait behind it.
+        """
         if not self._bounds_backlog or work.on_last_attempt or waiting < self._max_backlog:
             return
         work.on_last_attempt = True
         self._retries.retry_now(work)
 
     def _give_up_key(self, work: Work, step: StepRunner, error: Exception) -> bool:
-        """The last attempt of a record failed behind which too many wait."""
+        """Stop, or dead-letter a record and all that wait behind it: its last attempt failed."""
         behind = work.behind or ()
         why = f"{len(behind)} records of its key wait behind it"
         if self._stops_on_backlog:
@@ -107,8 +122,8 @@ class FailureHandler:
     def _skip(self, work: Work, step: StepRunner) -> bool:
         try:
             step.pass_on(work)
-        except Exception as error:  # noqa: BLE001 - a user's validator may raise any
-            # The unchanged record does not fit where it should go.
+        except Exception as error:  # noqa: BLE001 - a user's validator may raise anything
+            # The next step or the output topic does not accept the unchanged record.
             return self._dead_letter(work, step, error, DeadLetterReason.OUTPUT)
         step.metrics.skipped += 1
         return True
@@ -129,8 +144,8 @@ class FailureHandler:
         )
         key, value, headers = record.key, record.value, record.headers
         if item is not None and step.index > 0:
-            # A fused step: what the topic in front of it would hold.
-            key, value, headers = _what_a_topic_would_hold(step, item, record)
+            # For a fused step, the record that a topic before it would have held.
+            key, value, headers = _input_as_record(step, item, record)
         headers = error_headers(headers, work.partition.name, record, failure)
         target = step.dead_letters
         if not target.takes(key, value, headers):
@@ -144,13 +159,13 @@ class FailureHandler:
         return True
 
     def _log_first_of_cause(self, failure: Failure, topic: str) -> None:
-        """Log the first dead letter of each cause; the others are counted."""
+        """Log the first dead letter of each cause; metrics count all of them."""
         cause = fingerprint(failure.stage, failure.error)
         if cause in self._logged_causes or len(self._logged_causes) >= MAX_LOGGED_CAUSES:
             return
         self._logged_causes.add(cause)
         log.warning(
-            "stage %s of %s: a first dead letter of this cause (%s, %s) goes to %s: %s at %s",
+            "stage %s of %s: first dead letter with this cause (%s, %s) goes to %s: %s at %s",
             failure.stage,
             failure.pipeline,
             failure.reason,
@@ -175,11 +190,14 @@ class FailureHandler:
         self._on_stop(stopped)
 
 
-def _what_a_topic_would_hold(
+def _input_as_record(
     step: StepRunner, item: Item, record: Record
 ) -> tuple[bytes | None, bytes | None, Headers]:
-    """The input of a fused step as a topic in front of it would; as it was read, if it cannot."""
+    """Key, value and headers that a topic before a fused step would hold for its input.
+
+    If the input cannot be encoded, those of the record that was read.
+    """
     try:
         return item.key, step.encode_input(item), item.headers
-    except Exception:  # noqa: BLE001 - a value that no topic could have held
+    except Exception:  # noqa: BLE001 - encoding may run code of the user, which may raise anything
         return record.key, record.value, record.headers

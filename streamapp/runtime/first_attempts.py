@@ -1,4 +1,8 @@
-"""What makes the first attempts on records: one by one, or in its place in batches or a fold."""
+"""The protocol of what makes the first attempts on records.
+
+`Burst` makes them one record at a time. Calls with a batch of records, or a fold over them, would
+be other implementations.
+"""
 
 from typing import Protocol
 
@@ -7,22 +11,23 @@ from streamapp.runtime.ready import Chunk
 
 
 class FirstAttempts(Protocol):
-    """Works through chunks of records, from their first attempt on."""
+    """Makes the first attempts on the records of chunks."""
 
     async def run(self, lane: Lane, chunk: Chunk, started: float) -> None:
-        """Take records of the chunk, for one time slice at the most, and account for each.
+        """Take records of the chunk for at most one time slice, and count each in the metrics.
 
         Args:
-            lane: runs this.
+            lane: the lane that runs this.
             chunk: where records are taken from.
             started: monotonic seconds now.
 
         Raises:
-            AbandonedError: the record in the lane's hands will be delivered again.
+            AbandonedError: an attempt was cancelled, and its record will be read again.
         """
 
     def make_current_known(self) -> None:
-        """Make everything known that `run` has begun or finished and not told of yet.
+        """Bring lane, keys and open flush up to date with what `run` has done so far.
 
-        Whoever looks at lanes, keys or open flushes calls it first.
+        For speed, `run` does this once for many records. So whoever looks at lanes, keys or open
+        flushes has to call this first.
         """

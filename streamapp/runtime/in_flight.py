@@ -1,4 +1,4 @@
-"""All that is in flight in a segment: in lanes, waiting for another attempt, on its way out."""
+"""All records in flight in a segment: ready, in lanes, waiting for a retry, or being sent."""
 
 import asyncio
 import logging
@@ -18,20 +18,23 @@ from streamapp.runtime.work import Work
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
-"""Between two looks at attempts that do not end."""
+"""Time between two checks whether cancelled attempts have ended.
+
+An attempt that ends is noticed at once; these checks cancel again, and report, those that do not.
+"""
 
 
 class InFlight:
-    """Finishes or forgets what is in flight.
+    """Finishes the records in flight, or forgets them, so that they are read again.
 
     Args:
-        ready: records that nobody has started.
+        ready: records whose attempts have not begun.
         lanes: run attempts.
-        retries: wait for the next one.
-        delivery: sends what came of them.
+        retries: records that wait for their next attempt.
+        delivery: sends outputs.
         clock: measures deadlines.
         metrics: counters of the segment.
-        changed: set whenever something ended, was sent or was dropped.
+        changed: set whenever an attempt has ended, or outputs or records were sent or dropped.
     """
 
     def __init__(
@@ -56,14 +59,17 @@ class InFlight:
         self._should_keep: ShouldKeep = keep_nothing
 
     def drop_not_running(self) -> None:
-        """Forget what is not running: it will be delivered again."""
-        self._lanes.make_current_known()  # else it takes more of its chunk
+        """Forget records whose attempt is not running; they will be read again."""
+        self._lanes.make_current_known()  # else a lane would take more records of its chunk
         self._ready.drop(self._should_keep)
         self._retries.drop(self._should_keep)
-        self._changed.set()  # another drain may wait for what was dropped
+        self._changed.set()  # a drain may be waiting for these records
 
     def drop_all_but_before(self, stopped: StageStoppedError) -> None:
-        """Start nothing more, but for what stands before this record: the next run begins there."""
+        """Start no further records, except those before the one at which the stage stopped.
+
+        The next run begins at that record, so all records before it have to be finished.
+        """
 
         def stands_before(work: Work) -> bool:
             return work.partition.name == stopped.partition and work.record.offset < stopped.offset
@@ -72,15 +78,23 @@ class InFlight:
         self.drop_not_running()
 
     def forget(self) -> None:
-        """Forget all work of closed partitions, of which there are only those."""
+        """Forget all records in flight, whose partitions are all closed."""
         self._ready.drop()
         self._retries.drop()
         self._lanes.cancel_closed()
         self._delivery.discard()
-        self._changed.set()  # a drain may wait for what was forgotten
+        self._changed.set()  # a drain may be waiting for these records
 
     async def drain(self, deadline_seconds: float, given_up: asyncio.Event) -> bool:
-        """Finish what runs; whether that was done in time, and before it was given up."""
+        """Finish running attempts and send their outputs.
+
+        Args:
+            deadline_seconds: how long that may take.
+            given_up: set when it is of no use any more, because the producer is lost.
+
+        Returns:
+            Whether everything was finished in time.
+        """
         deadline = self._clock.monotonic() + deadline_seconds
         self.drop_not_running()
         try:
@@ -94,16 +108,19 @@ class InFlight:
         return not given_up.is_set()
 
     def _unfinished(self, deadline: float) -> bool:
-        """Whether anything is under way that can end before then, in monotonic seconds."""
+        """Whether anything is in flight that may end before the deadline, in monotonic seconds."""
         lanes = self._lanes
         running = lanes.busy or bool(self._ready) or not self._delivery.empty
         return running or self._retries.due_by(deadline)
 
     async def wait_for_cancelled_attempts(self, seconds: float) -> Collection[TopicPartition]:
-        """Wait until abandoned attempts have ended, so that no key is worked on twice at once.
+        """Wait until attempts on closed partitions have ended.
+
+        Their records will be read again. If the old attempt still ran then, two attempts would work
+        on one key at the same time.
 
         Returns:
-            Partitions whose attempts have not ended by then.
+            Partitions with attempts that have not ended after `seconds`.
         """
         give_up_at = self._clock.monotonic() + seconds
         while True:
@@ -117,7 +134,7 @@ class InFlight:
                     await self._changed.wait()
 
     def sweep(self) -> None:
-        """Cancel attempts that take too long or are nobody's, and tell of those that go on."""
+        """Cancel attempts that take too long or whose partition is closed, and log stuck ones."""
         self._lanes.expire(self._clock.monotonic())
         self._lanes.cancel_closed()
         stuck = self._lanes.stuck()
@@ -125,8 +142,8 @@ class InFlight:
         for work in stuck:
             if work not in self._reported:
                 log.warning(
-                    "stage %s of %s: the attempt on %s[%d] at offset %d goes on although it was"
-                    " cancelled; its key waits for it, other records go on",
+                    "stage %s of %s: the attempt on %s[%d] at offset %d does not end although it"
+                    " was cancelled; records of its key wait for it, others do not",
                     self._metrics.stage,
                     self._metrics.pipeline,
                     work.partition.name.topic,

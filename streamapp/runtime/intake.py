@@ -1,6 +1,6 @@
-"""Intake: fetches records of partitions that are ready for more, within the memory bound.
+"""Intake: fetches records of the partitions that may take more, and admits them.
 
-Hot path: `_admit` takes whole chunks.
+Hot path: `_admit` runs once for each chunk, not for each record.
 """
 
 import asyncio
@@ -20,20 +20,32 @@ from streamapp.runtime.ready import Chunk, ReadyQueue
 log = logging.getLogger(__name__)
 
 FETCH_TIMEOUT_SECONDS = 0.25
-"""Longest wait of one fetch; a drain waits for it at most once."""
+"""Longest wait of one fetch.
+
+It is short, because a partition that becomes ready during a fetch is read only after it. New
+records end the wait at once.
+"""
 
 ERROR_PAUSE_SECONDS = 1.0
-"""Wait after a fetch that failed."""
+"""Wait after a failed fetch, so that an outage is not met with requests without a pause."""
 
 GAP_CHECK_SECONDS = 0.1
-"""Between two looks at whether a quiet partition ends in a gap."""
+"""Time between two checks whether a partition with nothing in flight ends in a gap.
+
+Finding out costs a call for each partition; ten a second keep the lag current at little cost.
+"""
 
 FRONTIER_FACTOR = 8
-"""Offsets held for a frontier, finished ones included, for each record that may be in flight."""
+"""A segment holds at most this many offsets for each record that may be in flight.
+
+While an early record is unfinished, later ones go on, and the offsets of those that are finished
+have to be kept. Eight lets the others work on for a while, and costs little: an offset takes some
+tens of bytes, a record often a thousand.
+"""
 
 
 class Halt(Enum):
-    """Why no records are taken; several may hold at a time, and each is lifted by itself."""
+    """Why the intake takes no records. Several reasons may hold at once; each is lifted alone."""
 
     REBALANCE = auto()  # from the revocation to the next assignment
     JOINING = auto()  # the consumer is being replaced
@@ -42,16 +54,17 @@ class Halt(Enum):
 
 
 class Intake:
-    """Moves records from the consumer to those that are ready to be worked on.
+    """Fetches records and adds them to the queue of ready records.
 
     Args:
         assignment: the assigned partitions and their consumer.
         config: bounds of the stage, and what happens when a position is lost.
         clock: waits after errors.
-        ready: where the records go.
+        ready: the queue.
 
     Attributes:
-        on_end: called while the end of bounded work is reached in a partition, and not committed.
+        on_end: called while a partition has reached the end of bounded work and that is not
+            committed yet.
     """
 
     def __init__(
@@ -80,24 +93,24 @@ class Intake:
         self.on_end: Callable[[], None] = lambda: None
 
     def on_capacity(self) -> None:
-        """Look again: records have finished, or partitions have been opened."""
+        """Check again what can be fetched: records have finished, or partitions have opened."""
         self._capacity.set()
 
     def halt(self, why: Halt) -> None:
-        """Take no more records until this is lifted; the consumer is still polled."""
+        """Take no records until this reason is lifted; the consumer is still polled."""
         self._halts.add(why)
 
     def lift(self, why: Halt) -> None:
-        """This holds no longer; records are taken again when nothing else holds."""
+        """Remove a reason; records are taken again when no other is left."""
         self._halts.discard(why)
         self._capacity.set()
 
     def is_halted_for(self, why: Halt) -> bool:
-        """Whether this is among the reasons for which no records are taken."""
+        """Whether this is one of the reasons for which no records are taken."""
         return why in self._halts
 
     def detach(self) -> None:
-        """Leave the consumer alone until `attach`: it is being replaced."""
+        """Do not call the consumer until `attach`, because it is being restarted."""
         self.halt(Halt.JOINING)
         self._attached.clear()
 
@@ -107,11 +120,14 @@ class Intake:
         self._attached.set()
 
     def take_refetch_offsets(self, names: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """First offsets of these that were delivered while their partition was not open; once."""
+        """Return, and forget, where to fetch again in these partitions.
+
+        These are the first offsets of records that came while their partition was not open.
+        """
         return {n: self._refetch_from.pop(n) for n in list(self._refetch_from) if n in names}
 
     def forget_refetch_offsets(self) -> None:
-        """Nothing was delivered that anybody here will ask for again."""
+        """Forget where to fetch again, because the partitions are given back."""
         self._refetch_from.clear()
 
     async def run(self) -> None:
@@ -124,23 +140,23 @@ class Intake:
                     await self._wait_for_capacity()
                     continue
                 self._polled_at = self._clock.monotonic()
-                batches = await self._consumer.fetch(
+                fetched = await self._consumer.fetch(
                     ready, max_records=free, timeout_seconds=FETCH_TIMEOUT_SECONDS
                 )
-                for name, records in batches.items():
+                for name, records in fetched.items():
                     self._admit(name, records)
-                await self._pass_end_gaps([name for name in ready if name not in batches])
+                await self._pass_end_gaps([name for name in ready if name not in fetched])
             except OffsetOutOfRangeError as error:
                 await self._recover_position(error)
             except UnreadableRecordError:
-                raise  # no other try would mend it
+                raise  # the next fetch would fail in the same way
             except BrokerError as error:
                 if self._attached.is_set():
                     log.warning("fetching failed, trying again: %s", error)
                     await self._clock.sleep(ERROR_PAUSE_SECONDS)
 
     def _demand(self) -> tuple[Sequence[TopicPartition], int]:
-        """Partitions that are ready for more, and how many records there is room for."""
+        """Partitions that may take more records, and how many records may be fetched."""
         if self._halts:
             return (), 0
         records = value_bytes = 0
@@ -149,7 +165,8 @@ class Intake:
             value_bytes += partition.in_flight_bytes
         self._metrics.in_flight_records = records
         self._metrics.in_flight_bytes = value_bytes
-        # Fetching for half the bound at least keeps chunks large when work is slower than reading.
+        # Waiting until half of the bound is free keeps chunks large when agents are slower than
+        # fetching; else each finished record would be replaced by a fetch of one record.
         if records > self._max_records // 2 or value_bytes >= self._max_bytes:
             return (), 0
         most = FRONTIER_FACTOR * self._max_records // max(1, len(self._partitions))
@@ -157,8 +174,8 @@ class Intake:
         return ready, self._max_records - records
 
     def _is_ready(self, partition: Partition, most: int) -> bool:
-        # Finished offsets behind an unfinished one are held too, so they are bounded as well; and
-        # what is finished there is to fit into a commit.
+        # Offsets that are finished behind an unfinished one are in memory too, so there is a bound
+        # for them; and they must fit into the metadata of a commit.
         blocked = partition.metadata_full or len(partition.frontier) >= most
         if metrics := self._metrics.partitions.get(partition.name):
             metrics.blocked = blocked
@@ -172,9 +189,9 @@ class Intake:
         return not blocked
 
     async def _wait_for_capacity(self) -> None:
-        """Wait until something changes; poll in between, or the group thinks us dead."""
+        """Wait until more may be taken. Poll when that takes long, or the group evicts us."""
         self._capacity.clear()
-        # Counted from the last poll: records that finish all the time do not count as one.
+        # Counted from the last poll: records that finish end this wait, but are no poll.
         left = self._polled_at + FETCH_TIMEOUT_SECONDS - self._clock.monotonic()
         try:
             async with asyncio.timeout(left):
@@ -186,7 +203,7 @@ class Intake:
     def _admit(self, name: TopicPartition, records: FetchedRecords) -> None:
         partition = self._partitions.get(name)
         if partition is None or partition.phase is not Phase.OPEN or self._halts:
-            # Delivered before the partition is open: it will be asked for again from here.
+            # The partition is not open: these records are dropped, and fetched again when it is.
             self._refetch_from.setdefault(name, records.offsets[0])
             return
         if partition.until is not None and records.offsets[-1] >= partition.until:
@@ -205,7 +222,7 @@ class Intake:
         self._ready.put(Chunk(partition, records))
 
     async def _recover_position(self, error: OffsetOutOfRangeError) -> None:
-        """Follow the declared policy for positions that are no longer in the log.
+        """Do what `on_lost_position` says about positions that are no longer in the log.
 
         Raises:
             OffsetOutOfRangeError: it says stop.
@@ -219,11 +236,13 @@ class Intake:
             if self._on_lost_position is LostPosition.LATEST:
                 starts = await self._consumer.end_offsets(names)
             for name, lost in error.offsets.items():
-                # Else it was closed meanwhile, and opens where it is committed or unfinished.
+                # A partition that was closed meanwhile opens at its committed offset or frontier.
                 if lost_by[name] is not None and self._partitions.get(name) is lost_by[name]:
                     self._restart_at(name, lost, starts[name])
         except (BrokerError, TimeoutError) as failed:
-            log.warning("a lost position could not be found again yet: %r", failed)
+            log.warning(
+                "the offsets of a lost position could not be read, trying again: %r", failed
+            )
             await self._clock.sleep(ERROR_PAUSE_SECONDS)
 
     def _restart_at(self, name: TopicPartition, lost: int, start: int) -> None:
@@ -231,8 +250,8 @@ class Intake:
         self._metrics.position_resets += 1
         self._metrics.passed_over_offsets += max(0, start - lost)
         log.error(
-            "stage %s of %s: offset %d of %s[%d] is no longer in the log; reading goes on at %s,"
-            " %d, as on_lost_position says, and %d offsets are passed over",
+            "stage %s of %s: offset %d of %s[%d] is no longer in the log; reading continues at %s,"
+            " %d, as on_lost_position says, and %d offsets are skipped",
             self._metrics.stage,
             self._metrics.pipeline,
             lost,
@@ -244,10 +263,10 @@ class Intake:
         )
 
     async def _pass_end_gaps(self, names: Iterable[TopicPartition]) -> None:
-        """Pass over gaps at the end of the log, such as transaction markers.
+        """Move the frontier over gaps at the end of the log, such as transaction markers.
 
-        Only from here, between two fetches: while one runs, the position can be ahead of what
-        was handed over.
+        This may be called between two fetches only: during a fetch, the consumer's position can
+        already be past records that the fetch has not returned yet.
         """
         now = self._clock.monotonic()
         if now < self._next_gap_check:
@@ -264,5 +283,5 @@ class Intake:
 
 
 def _is_quiet(partition: Partition) -> bool:
-    """Whether it is read, and nothing of it is in flight."""
+    """Whether it is open, and no record of it is in flight."""
     return partition.phase is Phase.OPEN and partition.frontier.idle

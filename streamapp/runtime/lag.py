@@ -1,4 +1,4 @@
-"""How far a segment is behind: measured against the end offsets, every second."""
+"""Measures the lag of a segment: how far its frontiers are behind the end offsets."""
 
 import asyncio
 import logging
@@ -14,16 +14,17 @@ from streamapp.runtime.partition import Partition, Phase
 log = logging.getLogger(__name__)
 
 MEASURE_TIMEOUT_SECONDS = 5.0
+"""Without an answer for so long, the lag is unknown, and the segment counts as cut off."""
 
 
 class LagWatch:
-    """Keeps the lag of the open partitions in the counters.
+    """Measures the lag of the open partitions at regular intervals, and sets it in the metrics.
 
     Args:
         assignment: the open partitions and their consumer.
-        clock: when to look.
-        on_measured: called after each look that had an answer.
-        interval_seconds: between looks.
+        clock: waits between measurements.
+        on_measured: called after each measurement that succeeded.
+        interval_seconds: time between two measurements.
     """
 
     def __init__(
@@ -49,14 +50,14 @@ class LagWatch:
             await self._clock.sleep(self._interval_seconds)
 
     async def measure(self) -> None:
-        """Look once; without an answer the lag is unknown rather than old."""
+        """Measure once. If Kafka does not answer, the lag is set to unknown, not left as it was."""
         names = list(self._partitions)
         if not names:
             return
         try:
             async with asyncio.timeout(MEASURE_TIMEOUT_SECONDS):
                 ends = await self._consumer.end_offsets(names)
-                # A partition of which nothing was delivered yet has no frontier.
+                # Without a frontier yet, the lag is counted from the consumer's position.
                 starts = {
                     name: await self._consumer.position(name)
                     for name in names
@@ -76,7 +77,7 @@ class LagWatch:
             if position is None:
                 position = starts.get(name)
             if partition is None or measured_partition is None or position is None:
-                continue  # revoked meanwhile
+                continue  # it was given back during the measurement
             self._update(partition, measured_partition, max(0, end - position))
         if not self._assignment.is_revoked:  # else it is cut off until it is assigned anew
             self._metrics.cut_off_since = None
@@ -99,5 +100,5 @@ class LagWatch:
         if oldest_ms is not None and oldest_ms >= 0:  # -1 is a record without a timestamp
             measured.oldest_timestamp_seconds = oldest_ms / 1000
         elif measured.oldest_timestamp_seconds is None:
-            # Nothing of it is read yet; the wait is counted from when it was seen.
+            # No record was read yet: the age of the oldest one is counted from this measurement.
             measured.oldest_timestamp_seconds = self._clock.time()

@@ -1,4 +1,4 @@
-"""A lane: one coroutine that runs attempts, and the ways to interrupt it."""
+"""A lane: one coroutine that runs attempts, and how attempts are cancelled."""
 
 import asyncio
 from enum import Enum, auto
@@ -8,31 +8,38 @@ from streamapp.runtime.ready import Chunk
 from streamapp.runtime.work import Work
 
 CANCEL_AGAIN_SECONDS = 5.0
-"""How long an agent may clean up after it was cancelled, before it is cancelled again."""
+"""How long an agent may clean up after it was cancelled, before it is cancelled again.
+
+The same time that a client may take to close (`RuntimeConfig.stop_timeout_seconds`).
+"""
 
 
 class Interruption(Enum):
     """Why a running attempt was cancelled."""
 
-    TIMEOUT = auto()
-    ABANDONED = auto()
+    TIMEOUT = auto()  # it took longer than the stage allows
+    ABANDONED = auto()  # its partition was closed
 
 
 class Lane:
     """One coroutine and what it works on.
 
+    A burst counts records in the metrics, and adds them to the flush, for many at once; until then
+    they are "not booked". `chunk` to `filtered` are about a burst.
+
     Attributes:
-        task: runs it.
-        work: record in its hands, once others have to know of it; `None` when it is parked.
-        chunk: where it takes records from in a burst.
-        record, place: the record that it has just begun and its place in the chunk; made into
-            `work` when the attempt suspends.
-        marks: monotonic seconds: when the first record that is not booked began, and when each
-            step of each of them ended.
-        filtered: how many of these gave no output.
+        task: the task of the coroutine.
+        work: the record of its attempt, once the attempt has suspended or left the burst; `None`
+            while it is parked.
+        chunk: where it takes records from.
+        record, place: the record that it has just begun, and its index in the chunk. If the attempt
+            suspends, they are made into `work`.
+        marks: monotonic seconds: when the first record that is not booked began, and then when each
+            step of each such record ended.
+        filtered: how many of these records had no output.
         deadline: monotonic seconds at which the attempt on `work` has taken too long; `None`
-            outside an attempt that can be interrupted.
-        interruption: why its attempt is being cancelled.
+            outside an attempt that can be cancelled.
+        interruption: why its attempt is being cancelled; `None` if it is not.
         cancels: how often this attempt was cancelled.
     """
 
@@ -62,20 +69,20 @@ class Lane:
         self.cancels = 0
 
     def begin(self, chunk: Chunk, started: float) -> None:
-        """Take records from this chunk, from now on, in monotonic seconds."""
+        """Begin to take records from a chunk, at a time in monotonic seconds."""
         self.chunk = chunk
         self.marks = [started]
 
     @property
     def stuck(self) -> bool:
-        """Whether its agent goes on although it was cancelled a while ago."""
+        """Whether its attempt has not ended although it was cancelled some seconds ago."""
         return self.cancels > 1
 
     def interrupt(self, reason: Interruption, now: float) -> None:
-        """Cancel the attempt, and again after a while if it has not ended by then.
+        """Cancel the attempt, and set a deadline for the next cancel if it does not end.
 
-        A single cancel can get lost in Python 3.11; one that comes too soon cuts the agent's own
-        clean-up short.
+        It is repeated because Python 3.11 can lose a single cancellation, and not at once because a
+        second one would interrupt the agent's clean-up.
         """
         self.interruption = reason
         self.deadline = now + CANCEL_AGAIN_SECONDS
@@ -84,10 +91,10 @@ class Lane:
             self.task.cancel()
 
     def clear_cancels(self) -> None:
-        """Let the cancels of an attempt that has ended count no more, whoever they came from.
+        """Take back the cancellations of an attempt that has ended, so that the lane goes on.
 
-        Ours of a timeout, or those of an agent that cancels its own task and swallows it, as
-        timeouts written by hand do.
+        They may come from `interrupt`, or from an agent that cancels its own task and catches that,
+        as timeouts written by hand do.
         """
         self.interruption = None
         self.cancels = 0

@@ -1,7 +1,7 @@
-"""Lanes: a fixed set of coroutines that run agents on ready records.
+"""Lanes: a fixed number of coroutines that call agents for ready records.
 
-An agent that does not suspend costs no turn of the event loop; as many as `concurrency` that do
-suspend run side by side.
+An agent that does not suspend costs no turn of the event loop. Of agents that suspend, as many as
+`concurrency` run side by side.
 """
 
 import asyncio
@@ -20,25 +20,29 @@ from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.work import Work
 
 WOKEN_AT_ONCE = 2
-"""Lanes on their way to work: twice as many after each turn of the event loop."""
+"""How many parked lanes may be waking up at the same time.
+
+Each lane that has taken a record wakes others if more records are ready, so their number doubles
+with each turn of the event loop. To wake all at once would be in vain where few records are ready.
+"""
 
 STOP_TIMEOUT_SECONDS = 5.0
-"""How long cancelled attempts may take to end."""
+"""How long cancelled attempts may take to end when the segment ends."""
 
 
 class Lanes:
-    """The lanes of a segment, and the ready records that they take.
+    """The lanes of a segment.
 
     Args:
-        first: makes the first attempts, chunk by chunk.
-        attempts: makes the others.
-        concurrency: how many lanes; agents that never suspend need one.
+        first: makes first attempts, chunk by chunk.
+        attempts: makes all other attempts.
+        concurrency: number of lanes; agents that never suspend need only one.
         clock: measures attempts.
         metrics: counters of the segment.
-        ready: records that can be started.
-        delivery: sends what came of them.
-        time_slice: how long lanes may go on before others have a turn.
-        changed: set when a lane has nothing left to start.
+        ready: records whose attempts can begin.
+        delivery: sends outputs.
+        time_slice: how long lanes may run before other tasks get a turn.
+        changed: set when a lane finds nothing to do.
     """
 
     def __init__(
@@ -73,8 +77,8 @@ class Lanes:
         """Run the lanes until cancelled.
 
         Raises:
-            DrainTimeoutError: an agent does not end although it was cancelled; its task is left
-                behind, and only the end of the process ends it.
+            DrainTimeoutError: an agent does not end although it was cancelled. Its task is left
+                running until the process ends.
         """
         tasks = [
             asyncio.create_task(self._run(lane), name=f"{name} lane {i}")
@@ -84,9 +88,9 @@ class Lanes:
             lane.task = task
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:  # a lane ends by a fault of ours only
+            for task in done:  # a lane ends by itself only through a fault of the runtime
                 if task.cancelled():
-                    raise RuntimeError(f"{task.get_name()} was cancelled by nobody")
+                    raise RuntimeError(f"{task.get_name()} was cancelled for an unknown reason")
                 task.result()
         finally:
             self._attempts.ending = True
@@ -103,29 +107,29 @@ class Lanes:
 
     @property
     def busy(self) -> bool:
-        """Whether a lane has a record in its hands."""
+        """Whether an attempt is running in any lane."""
         self.make_current_known()
         return any(lane.work is not None for lane in self._lanes)
 
     def stuck(self) -> Collection[Work]:
-        """Records of attempts that go on although they were cancelled a while ago."""
+        """Records of attempts that have not ended although they were cancelled seconds ago."""
         return [lane.work for lane in self._lanes if lane.work is not None and lane.stuck]
 
     def closed_partitions_at_work(self) -> set[Partition]:
-        """Partitions that were closed, and of which an attempt still runs."""
+        """Closed partitions of which an attempt still runs."""
         self.make_current_known()
         works = [lane.work for lane in self._lanes if lane.work is not None]
         return {work.partition for work in works if work.partition.closed}
 
     def expire(self, now: float) -> None:
-        """Cancel attempts that have taken too long; to be called now and then."""
+        """Cancel attempts that have taken too long; called at regular intervals."""
         self.make_current_known()
         for lane in self._lanes:
             if lane.deadline is not None and now >= lane.deadline:
                 lane.interrupt(lane.interruption or Interruption.TIMEOUT, now)
 
     def cancel_closed(self) -> None:
-        """Cancel running attempts on closed partitions; their records will be delivered again."""
+        """Cancel running attempts on closed partitions; their records will be read again."""
         self.make_current_known()
         now = self._clock.monotonic()
         for lane in self._lanes:
@@ -136,7 +140,7 @@ class Lanes:
                 lane.interrupt(Interruption.ABANDONED, now)
 
     def _wake(self) -> None:
-        """Let parked lanes go on; each wakes others when there is more to do."""
+        """Wake parked lanes; each of them wakes others if more records are ready."""
         while self._parked and self._waking < WOKEN_AT_ONCE and self._ready:
             wake = self._parked.pop()
             if not wake.done():  # else its lane has ended
@@ -147,7 +151,7 @@ class Lanes:
         self._delivery.flush_now()
         self._changed.set()
         if self._attempts.ending:
-            raise asyncio.CancelledError  # an agent has swallowed it
+            raise asyncio.CancelledError  # an agent has caught and dropped the cancellation
         wake = asyncio.get_running_loop().create_future()
         self._parked.append(wake)
         self._metrics.busy_lanes -= 1

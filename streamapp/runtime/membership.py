@@ -1,4 +1,4 @@
-"""Membership of a segment in its group: what a rebalance does, and joining anew."""
+"""Membership of a segment in its consumer group: handles rebalances, and joins again."""
 
 import asyncio
 import logging
@@ -19,23 +19,23 @@ from streamapp.runtime.replay import Replay
 log = logging.getLogger(__name__)
 
 JOIN_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
-"""Waits between tries to join the group anew."""
+"""Waits between attempts to join the group again: short at first, for a broker that restarts."""
 
 
 class Membership:
-    """Listens to the rebalances of the consumer.
+    """Does what a rebalance asks for, and joins the group again when membership is lost.
 
-    Rebalances are eager: everything is given back, then the new assignment is taken.
+    Rebalances are eager: all partitions are given back, then new ones are assigned.
 
     Args:
         group: name of the group.
         metrics: counters of each stage of the segment.
-        environment: the clock, the jitter and deadlines.
+        environment: the clock, random numbers for backoff, and deadlines.
         assignment, intake, in_flight, delivery, replay: the parts of the segment.
         progress: told of each assignment.
 
     Attributes:
-        last_commit_succeeded: whether the broker took the commit of `leave`.
+        last_commit_succeeded: whether the commit of `leave` succeeded.
     """
 
     def __init__(
@@ -64,34 +64,39 @@ class Membership:
         self.last_commit_succeeded = True
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
-        """Start on newly assigned partitions."""
+        """Open newly assigned partitions."""
         for metrics in self._metrics:
             metrics.rebalances += 1
             metrics.cut_off_since = None
         self._progress.assigned(partitions)
         self._assignment.open(partitions, self._intake.take_refetch_offsets(partitions))
         if self._replay.needed.is_set():
-            self._assignment.suspend()  # there is no producer now; they open with the others
+            self._assignment.suspend()  # there is no producer now; the replay will open them
         self._intake.lift(Halt.REBALANCE)
         log.info("%s: assigned %s", self._group, _listed(partitions))
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """Finish what is in flight within the deadline, commit, and let go of everything."""
+        """Finish what is in flight within the deadline, commit, and give all partitions back."""
         self._halt_intake()
         try:
             if self._assignment.partitions:
                 seconds = self._env.config.revoke_drain_seconds
                 drained = await self._in_flight.drain(seconds, self._replay.needed)
                 await self._delivery.commit()
-                how = "" if drained else ", with work in flight that will be delivered again"
+                how = "" if drained else ", with records in flight that will be read again"
                 log.info("%s: gave back %s%s", self._group, _listed(partitions), how)
         finally:
             self._close_partitions()
-        # What comes back must not meet its own last attempt; a stuck one is not waited for.
+        # If a record comes back to this worker, its old attempt must have ended. A stuck attempt is
+        # not waited for.
         await self._in_flight.wait_for_cancelled_attempts(self._env.config.stop_timeout_seconds)
 
     async def leave(self) -> bool:
-        """Drain, commit and let go of everything for good; whether all in flight was finished."""
+        """Finish what is in flight, commit, and close all partitions, because the segment ends.
+
+        Returns:
+            Whether everything in flight was finished within the deadline.
+        """
         self._intake.halt(Halt.ENDING)
         seconds = self._env.config.shutdown_drain_seconds
         drained = await self._in_flight.drain(seconds, self._replay.needed)
@@ -100,23 +105,23 @@ class Membership:
         return drained
 
     def rejoin(self) -> None:
-        """Join the group anew: it no longer takes commits of this member."""
+        """Join the group again, because it no longer accepts commits of this member."""
         self._lost.set()
 
     async def run(self) -> None:
-        """Join the group anew whenever membership is lost, until cancelled."""
+        """Join the group again whenever membership is lost, until cancelled."""
         while True:
             await self._lost.wait()
             self._lost.clear()
             if not self._intake.is_halted_for(Halt.ENDING):
-                await self._join_anew()
+                await self._join_again()
 
-    async def _join_anew(self) -> None:
-        """Give the assignment up rather than keep it without being able to commit."""
+    async def _join_again(self) -> None:
+        """Give up all partitions, whose work cannot be committed, and restart the consumer."""
         head = self._metrics[0]
         log.warning(
-            "%s: no commit has succeeded for %g s; the assignment is given up and the group joined"
-            " anew, what is not committed will be delivered again",
+            "%s: no commit has succeeded for %g s; this worker gives its partitions up and joins"
+            " the group again; records that are not committed will be read again",
             self._group,
             self._env.config.commit_deadline_seconds,
         )
@@ -126,7 +131,7 @@ class Membership:
         self._close_partitions()
         await self._in_flight.wait_for_cancelled_attempts(self._env.config.stop_timeout_seconds)
         await self._assignment.consumer.stop()
-        self._intake.forget_refetch_offsets()  # of a fetch that was still under way
+        self._intake.forget_refetch_offsets()  # a fetch was still running and has added some
         attempt = 0
         while True:
             try:
@@ -153,7 +158,7 @@ class Membership:
 
 
 def _listed(partitions: Iterable[TopicPartition]) -> str:
-    """Partitions in a line: `playback.raw[0,1,2]`."""
+    """Partitions on one line, such as `playback.raw[0,1,2]`."""
     by_topic: dict[str, list[int]] = {}
     for topic, partition in sorted(partitions):
         by_topic.setdefault(topic, []).append(partition)

@@ -7,10 +7,11 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import Headers
 
 _BATCH_OVERHEAD_BYTES = 61 + 36
-"""Header of a version 2 batch, and the longest frame of its first record."""
+"""The header of a batch in Kafka's v2 format takes 61 bytes. The fields of a record other than its
+key, value and headers take 36 at most."""
 
 _HEADER_OVERHEAD_BYTES = 10
-"""Longest length fields of one record header."""
+"""The lengths of name and value of a record header take five bytes each at most."""
 
 
 class OutputTopic:
@@ -18,11 +19,12 @@ class OutputTopic:
 
     Attributes:
         metrics: counters of the stage.
-        name: the topic.
-        needs_keys: whether a record without a key is refused, and its whole batch with it.
-        max_message_bytes: largest batch it takes, and so the largest record.
-        safe_bytes: size of key and value up to which only headers could be too much.
-        partitioner: places records in its partitions.
+        name: name of the topic.
+        needs_keys: whether the broker refuses a record without a key, together with its batch.
+        max_message_bytes: largest batch, and so the largest record, that the topic accepts.
+        safe_bytes: without headers, a record whose key and value are not larger than this is
+            accepted for certain, so its exact size need not be computed.
+        partitioner: chooses the partitions of records.
     """
 
     __slots__ = (
@@ -42,30 +44,31 @@ class OutputTopic:
         self.describe(topic)
 
     def describe(self, topic: TopicDescription) -> None:
-        """Set what the topic takes now."""
+        """Set the limits of the topic, which may have changed."""
         self.needs_keys = topic.needs_keys
         self.max_message_bytes = topic.max_message_bytes
         self.safe_bytes = topic.max_message_bytes // 2
 
     def check(self, key: bytes | None, value: bytes, headers: Headers) -> None:
-        """Refuse an output that the broker would not take.
+        """Refuse an output that the broker would refuse.
 
         Raises:
-            EncodeError: the topic needs keys, and it has none.
-            RecordTooLargeError: it is larger than the topic's limit.
+            EncodeError: the topic needs keys, and the output has none.
+            RecordTooLargeError: the output is larger than the limit of the topic.
         """
         if key is None and self.needs_keys:
             raise EncodeError(
-                f"an output without a key for topic {self.name!r}, which is compacted and needs one"
+                f"an output for topic {self.name!r} has no key, but the topic is compacted and "
+                "needs one"
             )
         if not self.takes(key, value, headers):
             raise RecordTooLargeError(
-                f"an output of {len(value)} bytes for topic {self.name!r}, which takes batches of"
-                f" {self.max_message_bytes}"
+                f"an output of {len(value)} bytes is too large for topic {self.name!r}, whose"
+                f" max.message.bytes is {self.max_message_bytes}"
             )
 
     def takes(self, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
-        """Whether the broker would take this record, in a batch of its own."""
+        """Whether the broker would accept this record in a batch of its own."""
         if key is None and self.needs_keys:
             return False
         size = _BATCH_OVERHEAD_BYTES + len(value or b"") + len(key or b"")

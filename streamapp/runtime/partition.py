@@ -83,7 +83,7 @@ class Partition:
         return self.phase is Phase.CLOSED
 
     def is_uncommitted_at(self, end: int) -> bool:
-        """Whether all below this offset is finished, and its commit is still to come."""
+        """Whether all records below this offset are finished, but no commit says so yet."""
         offset = self.frontier.offset
         stored = self.committed
         return offset is not None and offset >= end and (stored is None or stored.offset < end)

@@ -1,4 +1,4 @@
-"""The producer that the stages of a worker share, and its replacement after a failure."""
+"""The producer that all stages of a worker share, and how it is replaced after a failed batch."""
 
 import asyncio
 import logging
@@ -13,16 +13,18 @@ from streamapp.policies.backoff import Backoff
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_SECONDS = 5.0
+"""Longest wait for a producer to close. Its unsent batches are lost in either case."""
 
 
 class SharedProducer:
-    """One at-least-once producer for all stages of a worker.
+    """One idempotent producer for all stages of a worker.
 
-    After a failed batch an idempotent producer is done for: every later batch would fail or
-    leave a hole. It is replaced, and everybody who uses it delivers again from its frontier.
+    After a failed batch such a producer cannot be used any more: later batches would fail, or be
+    written although an earlier one is missing. So it is replaced, and every segment that uses it
+    reads its partitions again from their frontiers.
 
     Attributes:
-        generation: counts the producers; 1 is the first.
+        generation: number of the current producer; the first is 1.
     """
 
     def __init__(
@@ -43,18 +45,18 @@ class SharedProducer:
         """The producer to use now.
 
         Raises:
-            BrokerError: there is none just now.
+            BrokerError: it is being replaced.
         """
         if self._producer is None:
             raise BrokerError("the producer is being replaced")
         return self._producer
 
     def is_current(self, generation: int) -> bool:
-        """Whether the producer of this generation is there, and not being replaced."""
+        """Whether the producer of this generation can be used, and was not replaced."""
         return self._producer is not None and generation == self.generation
 
     def on_replaced(self, user: Callable[[], None]) -> None:
-        """Have `user` called whenever the producer is given up: its batches are lost."""
+        """Have `user` called whenever a producer is given up: its unsent batches are lost."""
         self._users.append(user)
 
     async def start(self) -> None:
@@ -62,14 +64,14 @@ class SharedProducer:
         await self._start_one()
 
     async def replace(self, generation: int) -> None:
-        """Replace the producer of this generation, unless that has been done.
+        """Replace the producer of this generation, unless another caller has done so.
 
-        Tries until it works; cancel it to give up.
+        It is tried until it succeeds; to give up, cancel this.
         """
         async with self._replacing:
             if generation != self.generation:
                 return
-            for user in self._users:  # before anything is awaited: nobody may use it any more
+            for user in self._users:  # before the first `await`, so that nobody uses it meanwhile
                 user()
             await self._give_up_current()
             attempt = 0
@@ -78,13 +80,13 @@ class SharedProducer:
                     await self._start_one()
                 except BrokerError as error:
                     attempt += 1
-                    log.warning("no new producer yet, trying again: %s", error)
+                    log.warning("a new producer could not be started, trying again: %s", error)
                     await self._clock.sleep(self._backoff.delay_seconds(attempt, self._rng))
                 else:
                     return
 
     async def stop(self) -> None:
-        """Close the producer; what is unsent is lost, so flush first."""
+        """Close the producer. Unsent batches are lost, so outputs must be flushed before."""
         await self._give_up_current()
 
     async def _start_one(self) -> None:
@@ -101,4 +103,4 @@ class SharedProducer:
             async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
                 await producer.stop()
         except (BrokerError, TimeoutError) as error:
-            log.warning("the producer was abandoned without a clean end: %r", error)
+            log.warning("the producer did not close properly: %r", error)

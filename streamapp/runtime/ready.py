@@ -1,7 +1,7 @@
-"""Records that can be started, in the order that the stage promises.
+"""Records that are ready to be worked on, in the order that the stage promises.
 
-Hot path: a chunk is iterated record by record where it is worked on; what happens to a record
-alone, here, is rare or costs a dictionary operation.
+Hot path: the burst iterates over a chunk without calling this module. What is done here for a
+single record is rare, or is one dictionary operation.
 """
 
 from collections import deque
@@ -14,25 +14,25 @@ from streamapp.runtime.partition import Partition
 from streamapp.runtime.work import Work
 
 ShouldKeep: TypeAlias = Callable[[Work], bool]
-"""Whether a record that waits is to be finished all the same."""
+"""Says of a waiting record whether it is kept when the others are dropped."""
 
 
 def keep_nothing(_work: Work) -> bool:
-    """Keep nothing."""
+    """Let all waiting records be dropped."""
     return False
 
 
 def _nobody_waits() -> None:
-    """Stands for the lanes until there are some."""
+    """Stands for the lanes until they are created."""
 
 
 class Chunk:
-    """Records of one partition that were fetched together, and how far they are taken.
+    """Records of one partition that were fetched together, and which of them no lane has taken.
 
     Attributes:
-        partition: where they come from.
-        records: all of them.
-        untaken: those that nobody has taken, each with its place among them.
+        partition: the partition of the records.
+        records: all records.
+        untaken: records that no lane has taken yet, each with its index in `records`.
     """
 
     __slots__ = ("partition", "records", "untaken")
@@ -44,13 +44,13 @@ class Chunk:
 
 
 class ReadyQueue:
-    """Hands out records so that those of one order key follow one another.
+    """Gives records to lanes so that two records of one order key are never worked on at once.
 
-    A record whose key is held waits behind its holder; when that ends, the one that waited longest
-    goes first. A record that is to be tried again keeps its key meanwhile.
+    A record whose key is held waits behind the holder. When the holder is done, the record that has
+    waited longest gets the key. A record that waits for a retry keeps its key.
 
     Attributes:
-        first: records that have waited for their key, or are tried again.
+        first: records that come before all chunks: they have waited for their key or for a retry.
         on_put: called when there is something to take.
     """
 
@@ -65,17 +65,17 @@ class ReadyQueue:
         return bool(self.first or self._chunks)
 
     def put(self, chunk: Chunk) -> None:
-        """Add records at the end."""
+        """Add a chunk behind the others."""
         self._chunks.append(chunk)
         self.on_put()
 
     def put_first(self, works: Iterable[Work]) -> None:
-        """Add records that go on before those that have not been started."""
+        """Add records that come before all chunks."""
         self.first.extend(works)
         self.on_put()
 
     def take_first(self) -> Work | None:
-        """A record that waited for its key or is tried again; `None` without any."""
+        """Take a record that has waited for its key or for a retry; `None` without any."""
         first = self.first
         while first:
             work = first.popleft()
@@ -84,7 +84,7 @@ class ReadyQueue:
         return None
 
     def next_chunk(self) -> Chunk | None:
-        """The chunk to take records from now; the same until `mark_used_up`."""
+        """The chunk to take records from; the same one until `mark_used_up`. `None` without any."""
         chunks = self._chunks
         while chunks:
             if not chunks[0].partition.closed:
@@ -93,24 +93,24 @@ class ReadyQueue:
         return None
 
     def mark_used_up(self, chunk: Chunk) -> None:
-        """All of its records are taken."""
+        """Go on to the next chunk, because all records of this one are taken."""
         if self._chunks and self._chunks[0] is chunk:
             self._chunks.popleft()
 
     def holders(self, partition: Partition) -> dict[bytes, Work]:
-        """Records that hold their keys, by key; the same dictionary while the partition is open."""
+        """Records that hold a key, by key; the same dictionary while the partition is open."""
         return self._holders.setdefault(partition, {})
 
     def hold_key(self, work: Work) -> None:
-        """Let later records of its key wait until this one is released."""
+        """Let later records of its key wait until this record releases the key."""
         if work.partition.closed:
-            return  # its records are delivered again, and nothing of it is ever released
+            return  # its records are read again, and no key of it would ever be released
         if work.order_key is not None and not work.holds_key:
             self.holders(work.partition)[work.order_key] = work
             work.holds_key = True
 
     def release_key(self, work: Work) -> None:
-        """Give back the key of a record that has ended; the next that waits for it goes first."""
+        """Release the key of a record that is done, and give it to the next one that waits."""
         if not work.holds_key or work.order_key is None:
             return
         holders = self._holders.get(work.partition)
@@ -129,8 +129,12 @@ class ReadyQueue:
         work.behind = None
 
     def drop(self, keep: ShouldKeep = keep_nothing) -> None:
-        """Forget what has not been started, but for what is kept; it will be delivered again."""
-        self._chunks.clear()  # all of it comes after what has been started
+        """Forget records whose attempts have not begun; they will be read again.
+
+        Args:
+            keep: says which waiting records are kept all the same.
+        """
+        self._chunks.clear()  # these records come after all that have begun, so none is kept
         self.first = deque(work for work in self.first if keep(work))
         for partition, holders in list(self._holders.items()):
             if partition.closed:
@@ -141,7 +145,7 @@ class ReadyQueue:
 
 
 def make_wait_behind(holder: Work, work: Work) -> int:
-    """Let a record wait for the one that holds its key; how many wait now."""
+    """Let a record wait for the one that holds its key; returns how many wait now."""
     if holder.behind is None:
         holder.behind = deque()
     holder.behind.append(work)

@@ -1,4 +1,4 @@
-"""Delivering again: after a failed batch, a lost producer, or commits that no longer succeed."""
+"""Replay: everything above the frontiers is read again, because the producer was lost."""
 
 import asyncio
 import logging
@@ -16,25 +16,25 @@ from streamapp.runtime.output_topic import OutputTopic
 log = logging.getLogger(__name__)
 
 REPLAY_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
-"""Waits before further replays when no batch in between was acknowledged."""
+"""Waits before the second and later replays while no batch was acknowledged in between."""
 
 CHECK_SECONDS = 1.0
-"""Between two looks at partitions that wait for an attempt which does not end."""
+"""Time between two checks of partitions that stay closed until a stuck attempt has ended."""
 
 
 class Replay:
-    """Closes the open partitions when their outputs are lost, and opens them at their frontier.
+    """Suspends the partitions when the producer is lost, and opens them with a new producer.
 
     Args:
         assignment: the partitions.
-        intake: where records are put back.
-        in_flight: what is forgotten.
-        targets: topics whose limits are read again.
-        environment: the shared producer, the clock, the jitter.
+        intake: told when partitions are open again.
+        in_flight: records that are forgotten.
+        targets: output topics, whose limits are read again.
+        environment: the shared producer, the clock, random numbers for backoff.
         changed: set when a replay begins.
 
     Attributes:
-        needed: set while there is no producer to use.
+        needed: set from the loss of a producer until another can be used.
     """
 
     def __init__(
@@ -58,20 +58,20 @@ class Replay:
         environment.producer.on_replaced(self.suspend)
 
     def start(self) -> None:
-        """Take the producer that is there now for the first one."""
+        """Remember the producer with which the segment begins."""
         self._generation = self._env.producer.generation
 
     def batch_failed(self) -> None:
-        """The producer is done for: replace it, later each time, and deliver again."""
+        """Begin a replay, because a batch has failed; each waits longer than the previous one."""
         self._failed_batches += 1
         self.suspend()
 
     def batches_acknowledged(self) -> None:
-        """The next replay need not wait longer than a first one."""
+        """Let the next replay begin without a wait, because batches are acknowledged again."""
         self._failed_batches = 0
 
     def suspend(self) -> None:
-        """The producer is lost: nothing may use it from now on."""
+        """Suspend all partitions and forget what is in flight, because the producer is lost."""
         self._assignment.suspend()
         self._in_flight.forget()
         self.needed.set()
@@ -86,7 +86,7 @@ class Replay:
                 await self._env.clock.sleep(delay)
             producer, usable = self._env.producer, False
             still_running: Collection[TopicPartition] = ()
-            while not usable:  # while lanes become quiet, another segment can lose the next one
+            while not usable:  # another segment can lose the new producer while this one waits
                 await producer.replace(self._generation)
                 self._generation = producer.generation
                 await self._refresh_limits()
@@ -102,21 +102,22 @@ class Replay:
                     self._open(still_running)
 
     def _open(self, still_running: Collection[TopicPartition]) -> None:
-        """Open what no attempt is in the way of: a stuck one holds its own partition only.
+        """Open suspended partitions, except those with an attempt that still runs.
 
-        What was put back of other partitions is left to their assignment, which may just be due.
+        Refetch offsets are taken for these partitions only. Those of others are left for
+        `Membership.assigned`, which may be about to open them.
         """
         names = [name for name in self._assignment.suspended if name not in still_running]
         self._assignment.resume(self._intake.take_refetch_offsets(names), except_for=still_running)
         self._intake.on_capacity()
 
     async def _refresh_limits(self) -> None:
-        """Read the topics' limits again: a batch may have failed because one was lowered."""
+        """Read the limits of topics again: the batch may have failed because one was lowered."""
         try:
             async with asyncio.timeout(self._env.config.stop_timeout_seconds):
                 topics = await self._env.admin.describe_topics({t.name for t in self._targets})
         except (BrokerError, TimeoutError) as error:
-            log.warning("the limits of topics could not be read, the old ones stand: %r", error)
+            log.warning("the limits of topics could not be read; the old ones are used: %r", error)
             return
         for target in self._targets:
             if target.name in topics:

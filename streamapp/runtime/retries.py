@@ -10,11 +10,13 @@ from streamapp.runtime.work import Work
 
 
 class RetryQueue:
-    """Gives records back when their wait is over; they stay in flight meanwhile.
+    """Keeps records until their next attempt is due, then gives them to the ready queue.
+
+    Meanwhile they stay in flight and keep their keys.
 
     Args:
-        clock: monotonic seconds.
-        ready: where records go whose wait is over, in the order in which it ended.
+        clock: tells when an attempt is due.
+        ready: takes records in the order in which they become due.
     """
 
     def __init__(self, clock: Clock, ready: ReadyQueue) -> None:
@@ -25,7 +27,7 @@ class RetryQueue:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, work: Work, delay_seconds: float) -> None:
-        """Give this record back after `delay_seconds`; it keeps its key meanwhile."""
+        """Let this record wait for `delay_seconds`; it keeps its key meanwhile."""
         self._ready.hold_key(work)
         due = self._clock.monotonic() + delay_seconds
         heapq.heappush(self._heap, (due, next(self._sequence), work))
@@ -33,7 +35,7 @@ class RetryQueue:
             self._schedule()
 
     def retry_now(self, work: Work) -> None:
-        """Give this record back now, if it waits."""
+        """End the wait of this record now, if it waits."""
         others = [entry for entry in self._heap if entry[2] is not work]
         if len(others) < len(self._heap):
             self._heap = others
@@ -41,11 +43,11 @@ class RetryQueue:
             self.add(work, 0.0)
 
     def due_by(self, deadline: float) -> bool:
-        """Whether a wait is over by then, in monotonic seconds."""
+        """Whether a record is due before this deadline, in monotonic seconds."""
         return bool(self._heap) and self._heap[0][0] <= deadline
 
     def drop(self, keep: ShouldKeep = keep_nothing) -> None:
-        """Forget those that wait, but for what is kept."""
+        """Forget waiting records, except those that `keep` says; they will be read again."""
         self._heap = [entry for entry in self._heap if keep(entry[2])]
         heapq.heapify(self._heap)
         self._schedule()

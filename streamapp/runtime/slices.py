@@ -1,18 +1,21 @@
-"""Time slices: agents that never suspend must not keep the rest of the process waiting."""
+"""Time slices: agents that never suspend must still let the rest of the process run."""
 
 import asyncio
 
 from streamapp.clock import Clock
 
 SLICE_SECONDS = 0.01
-"""Longest time that agents which never suspend hold the event loop; one call is not cut short."""
+"""How long agents that never suspend may hold the event loop; a call in progress is not cut short.
+
+Much shorter than a heartbeat interval or a linger, and long enough that the switch costs little.
+"""
 
 
 class TimeSlice:
-    """The time until which the lanes of a segment may go on.
+    """The time until which the lanes of a segment may run without a pause.
 
     Attributes:
-        end: monotonic seconds.
+        end: that time, in monotonic seconds.
     """
 
     __slots__ = ("_clock", "end")
@@ -22,13 +25,13 @@ class TimeSlice:
         self.end = 0.0
 
     async def yield_to_event_loop(self) -> float:
-        """Let the rest of the process have a turn: fetching, sending, heartbeats.
+        """Let the rest of the process run once: fetching, sending, heartbeats.
 
         Returns:
-            Monotonic seconds after it.
+            The time afterwards, in monotonic seconds.
         """
         await asyncio.sleep(0)
         now = self._clock.monotonic()
-        # From now on, not from before: the others' turns are not to shorten this one.
+        # Counted from now, so that the time that others took does not shorten this slice.
         self.end = now + SLICE_SECONDS
         return now

@@ -1,4 +1,4 @@
-"""Bounded work: up to the offsets that stand at the start, stage after stage."""
+"""Runs a pipeline up to the current end of its source, one segment after the other."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,25 +16,27 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 POLL_SECONDS = 0.2
+"""Time between two questions how far the group has committed."""
 
 RETRY_SECONDS = 1.0
-"""Wait after a question without an answer: the segments sit an outage out as well."""
+"""Wait after a question that failed. The segments survive an outage, so this does too."""
 
 
 async def run_until_end(
     admin: Admin, runners: Sequence[SegmentRunner], partitions: Mapping[str, int], clock: Clock
 ) -> None:
-    """Stop each segment of a pipeline when its group has reached the end.
+    """Stop each running segment of a pipeline when its group has reached the end of its source.
 
-    The end of the first segment is where its source ends now. Once its group has committed that,
-    all it writes is written, and the end of the next segment is where its own source ends then.
-    Several workers can do this together: what counts is the group.
+    The end for the first segment is the current end of its source. When its group has committed
+    these offsets, all its outputs are written. Then the end for the next segment is the end that
+    its own source has at that time. Several workers can do this together, because what counts are
+    the offsets that the group has committed.
 
     Args:
-        admin: tells offsets.
-        runners: the segments of one pipeline, in order, running.
+        admin: reads offsets.
+        runners: the running segments of one pipeline, in order.
         partitions: number of partitions of every source.
-        clock: waits between looks.
+        clock: waits between questions.
     """
     for runner in runners:
         names = [
@@ -52,12 +54,12 @@ async def run_until_end(
 
 
 async def _answer(ask: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """Ask until there is an answer; cancel it to give up."""
+    """Ask until there is an answer; to give up, cancel this."""
     while True:
         try:
             return await ask()
         except BrokerError as error:
-            log.warning("asking how far it is to the end failed, trying again: %s", error)
+            log.warning("offsets could not be read, trying again: %s", error)
             await clock.sleep(RETRY_SECONDS)
 
 

@@ -1,7 +1,7 @@
-"""One record on its way through the steps of a segment.
+"""A record on its way through the steps of a segment, with what has become of it so far.
 
-One object for each record that has to be remembered: its attempt suspended, failed, or gave more
-than one plain output. The others pass without one.
+A record gets a `Work` only if its attempt suspends, fails or has more than one plain output. The
+burst finishes all others without one.
 """
 
 from collections import deque
@@ -14,12 +14,12 @@ from streamapp.runtime.partition import Partition
 
 
 class Item:
-    """A value that waits for a fused step.
+    """An output that is the input of a fused step.
 
     Attributes:
-        step: index of the step.
-        value: what its agent takes.
-        key, headers: those of the outputs, if the agent gives no others.
+        step: index of the step in the segment.
+        value: the input of its agent.
+        key, headers: key and headers of its outputs, unless the agent gives others.
     """
 
     __slots__ = ("headers", "key", "step", "value")
@@ -32,9 +32,9 @@ class Item:
 
 
 Output: TypeAlias = tuple[OutputTopic, bytes | None, bytes | None, Headers]
-"""An encoded record on its way to a topic: target, key, value, headers.
+"""An encoded output: the topic that it goes to, key, value, headers.
 
-A bare tuple, because a named one takes five times as long to make.
+A plain tuple, because a named tuple takes five times as long to make.
 """
 
 
@@ -43,20 +43,20 @@ class Work:
 
     Attributes:
         record: the record as it was read.
-        partition: where it came from; closed when the assignment is lost.
-        order_key: records of the partition with this key wait for one another; `None` waits for
-            nothing.
-        holds_key: whether later records of its key wait for it.
-        behind: those that wait, in their order; `None` without any.
-        on_last_attempt: whether too many wait behind it, so that it has one last attempt.
-        give_up_error: why it is not tried at all, because it waited behind a record that was
-            given up; `None` for all others.
-        item: what the next attempt works on; `None` is the record itself.
-        pending: further values of fused steps, the next one last.
-        outputs: held until the record ends.
-        dead_letters: which stages' dead letters are among them, and why.
-        failures: failed attempts on this item.
-        first_failure_at: seconds since the epoch of the first of them.
+        partition: the partition that it was read from; closed when the assignment is lost.
+        order_key: of records of the partition with the same order key, one at a time is worked on;
+            with `None` a record waits for no other.
+        holds_key: whether it holds its order key, so that later records wait for it.
+        behind: the records that wait for it, in their order; `None` without any.
+        on_last_attempt: whether it has only one attempt left, because too many wait behind it.
+        give_up_error: why it becomes a dead letter without an attempt: it waited behind a record
+            that was given up. `None` for all others.
+        item: the input of the next attempt; `None` means the record itself.
+        pending: further inputs of fused steps, the next one last.
+        outputs: its outputs so far, kept back until the record is done.
+        dead_letters: for each dead letter among the outputs, the counters of its stage, and why.
+        failures: number of failed attempts on the current input.
+        first_failure_at: when the first of these failed, in seconds since the epoch.
     """
 
     __slots__ = (

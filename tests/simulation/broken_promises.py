@@ -81,13 +81,13 @@ def metadata_of_a_commit_not_read() -> AbstractContextManager[None]:
 
 
 def fused_dead_letter_with_the_headers_of_the_record() -> AbstractContextManager[None]:
-    original = failures_module._what_a_topic_would_hold
+    original = failures_module._input_as_record
 
     def held(step: Any, item: Any, record: Any) -> Any:
         key, value, _ = original(step, item, record)
         return key, value, record.headers
 
-    return replaced(failures_module, "_what_a_topic_would_hold", held)
+    return replaced(failures_module, "_input_as_record", held)
 
 
 def first_failure_overwritten() -> AbstractContextManager[None]:

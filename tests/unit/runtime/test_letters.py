@@ -222,7 +222,7 @@ async def test_the_log_names_the_function_of_the_agent_that_raised_it(
     await broker.write("p-in", (b"k", b"1"))
     with caplog.at_level(logging.WARNING, "streamapp.runtime.failures"):
         await service(broker, one_stage(step, policy)).run(until_end=True)
-    [line] = [text for text in caplog.messages if "a first dead letter of this cause" in text]
+    [line] = [text for text in caplog.messages if "first dead letter with this cause" in text]
     assert line.endswith(f" at test_letters.py:{step.function.__name__}")
     assert f", {error_headers(broker.records('p.stage.dlq')[0])['fingerprint']}) goes to" in line
 

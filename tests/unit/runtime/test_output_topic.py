@@ -46,7 +46,7 @@ def test_an_output_may_be_as_large_as_its_topic_takes_and_no_byte_larger(
     assert out.takes(key, largest, headers)
     assert encode(largest, key, headers) == largest
     assert not out.takes(key, largest + b"x", headers)
-    with pytest.raises(RecordTooLargeError, match=f"batches of {LIMIT}"):
+    with pytest.raises(RecordTooLargeError, match=f"max.message.bytes is {LIMIT}"):
         encode(largest + b"x", key, headers)
 
 
