@@ -1,4 +1,4 @@
-"""Run seeds, or replay one: `python -m tests.simulation --seeds 10000`, `--seed 7`."""
+"""Runs many seeds, or repeats one: `python -m tests.simulation --seeds 10000`, `--seed 7`."""
 
 import argparse
 import signal
@@ -12,7 +12,7 @@ from tests.simulation.simulate import simulate
 
 
 def main() -> int:
-    """Whether everything held: 0, or 1 with what did not."""
+    """Run the seeds and print what failed; returns 0, or 1 if a promise was broken."""
     arguments = _arguments()
     if arguments.seed is not None:
         return _replay(arguments.seed, arguments.mutant)

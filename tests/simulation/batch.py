@@ -1,4 +1,4 @@
-"""Many seeds: what failed, which faults happened, how often each rule was looked at."""
+"""Runs many seeds, and adds up failures, faults that happened and checks that were made."""
 
 import gc
 import signal
@@ -15,16 +15,16 @@ CHUNK = 25
 
 @dataclass(slots=True)
 class Batch:
-    """What came of some seeds.
+    """The results of some seeds.
 
     Attributes:
-        seeds: how many.
+        seeds: number of seeds.
         failed: the first complaint of each seed that failed.
         fired: faults that happened.
-        checks: how often each rule was looked at.
-        repeated: outputs that were written again, because of a fault.
-        clean: seeds without a fault after which something may be repeated.
-        virtual_seconds: how long the runs took on their own clocks.
+        checks: how often each promise was checked.
+        repeated: outputs that were written again because of a fault.
+        clean: seeds without any fault that allows repetitions.
+        virtual_seconds: total virtual time of the runs.
     """
 
     seeds: int = 0
@@ -36,7 +36,7 @@ class Batch:
     virtual_seconds: float = 0.0
 
     def add(self, other: "Batch") -> None:
-        """Take over what another part found."""
+        """Add the results of another part."""
         self.seeds += other.seeds
         self.failed |= other.failed
         self.fired += other.fired
@@ -79,7 +79,7 @@ def run_parallel(
 
 
 def first_found(seeds: Iterable[int]) -> tuple[int, str] | None:
-    """The first seed that fails, with its complaint."""
+    """The first seed that fails, and its complaint."""
     for seed in seeds:
         if complaints := simulate(seed).complaints:
             return seed, complaints[0]
@@ -87,7 +87,7 @@ def first_found(seeds: Iterable[int]) -> tuple[int, str] | None:
 
 
 def _start() -> None:
-    """The one that started this process ends it, after the seeds that it has begun."""
+    """Ignore the interrupt in a child process: its parent ends it after the seeds in progress."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()

@@ -1,6 +1,7 @@
-"""Bugs to plant that break sentences of the promise which the simulator had not checked.
+"""Bugs to plant, each of which breaks a promise that the simulator did not check before.
 
-Each changes one named place of the runtime. When that is not there any more, it says so: move it.
+Each changes one named place of the runtime. If that place no longer exists, planting fails with an
+error that says so; then the bug has to be moved.
 """
 
 from collections.abc import Mapping

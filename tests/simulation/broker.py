@@ -1,4 +1,4 @@
-"""The memory broker, reached over lines that fail."""
+"""The memory broker behind connections that fail."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -32,10 +32,10 @@ _MAX_GAP_OFFSETS = 3
 
 
 class SimulatedBroker(MemoryBroker):
-    """Logs and groups of the memory broker; every change of them goes past the checker.
+    """Logs and groups of the memory broker; the checker is told of every change.
 
     Attributes:
-        checker: sees every write, commit and delivery.
+        checker: told of every write, commit and fetch.
     """
 
     checker: "Checker"
@@ -47,11 +47,11 @@ class SimulatedBroker(MemoryBroker):
         self.trace = trace
 
     def append(self, target: TopicPartition, batch: MemoryBatch) -> int:
-        """Write a batch of a producer."""
+        """Append a batch of a producer to its log."""
         return self.put(target, batch.entries)
 
     def put(self, target: TopicPartition, entries: Sequence[Entry]) -> int:
-        """Write records, and leave a gap behind them now and then."""
+        """Write input records, sometimes with a gap behind them."""
         log = self._topics.log(target)
         base = log.append(entries)
         self.trace(f"write {target.topic}[{target.partition}] {base}+{len(entries)}")
@@ -67,7 +67,7 @@ class SimulatedBroker(MemoryBroker):
         return self._groups.get(name)
 
     def refuses(self, topic: str) -> bool:
-        """Whether this topic takes nothing just now."""
+        """Whether this topic refuses all records now."""
         world = self.world
         return topic.endswith(".dlq") and world.loop.time() < world.letters_refused_until
 
@@ -78,11 +78,11 @@ class SimulatedBroker(MemoryBroker):
 
 
 class ProcessBroker:
-    """The broker as one process sees it, from one start of its service to the end.
+    """The broker as one process sees it, from a start of its service to the end of it.
 
     Attributes:
         line: the connections of the process.
-        may_stop_on_loss: whether a stage of it may stop because it has lost its position.
+        may_stop_on_loss: whether one of its stages may stop because its position was lost.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class ProcessBroker:
 
 
 class SimulatedAdmin(MemoryAdmin):
-    """An admin client behind a line that fails."""
+    """An admin client behind a connection that fails."""
 
     def __init__(self, topics: object, groups: object, network: object, line: Line) -> None:
         super().__init__(topics, groups, network)  # type: ignore[arg-type]  # passed on as they are

@@ -1,4 +1,4 @@
-"""Faults that happen at a moment: processes come, go, die and freeze; the broker is away."""
+"""Faults at drawn moments: processes start, stop, crash and freeze; the broker is down."""
 
 import asyncio
 import random
@@ -18,14 +18,14 @@ _ALL = 0.3
 
 
 class Chaos:
-    """Plays the events of a scenario."""
+    """Causes the drawn events of a scenario."""
 
     def __init__(self, run: "Run") -> None:
         self._run = run
         self._rng = random.Random(f"chaos {run.scenario.seed}")
 
     async def run(self) -> None:
-        """Until the time of the scenario is over."""
+        """Cause events until the time of the scenario is over."""
         loop = self._run.loop
         for at, fault in self._run.scenario.events:
             await asyncio.sleep(max(0.0, at - loop.time()))
@@ -71,7 +71,7 @@ class Chaos:
             worker.line.muted_until = run.loop.time() + rng.uniform(1.0, 12.0)
 
     def _delete_records(self) -> None:
-        """Delete the older part of a source partition, whoever has read it."""
+        """Delete the older part of a source partition, even if nobody has read it."""
         run, rng = self._run, self._rng
         name = TopicPartition(SOURCE, rng.randrange(run.scenario.partitions))
         log = run.broker.log(name)
@@ -82,7 +82,7 @@ class Chaos:
         run.checker.deleted(name, before)
 
     def _replace(self) -> None:
-        """What a platform does when a process is gone."""
+        """Start a process in the place of one that is gone, as a platform does."""
         if not self._run.is_ending and len(self._run.alive()) < self._run.scenario.workers:
             self._run.start_worker()
 
@@ -92,5 +92,5 @@ class Chaos:
         for part in self._run.checker.parts:
             group = self._run.broker.group(part.group)
             for member in group._members.values():
-                # The coordinator is away as well: nobody's session ends meanwhile.
+                # The coordinator is down as well, so no session expires meanwhile.
                 member.last_heartbeat_at = world.down_until

@@ -1,7 +1,7 @@
-"""What must always hold, checked at every write, commit and delivery.
+"""Checks the promises at every write, commit and fetch.
 
-The checker sees the logs and commits of the broker, and the ledger of what was put in. It asks the
-runtime nothing and shares no code with it.
+The checker knows the logs and commits of the broker, and the list of records that were put in. It
+calls nothing of the runtime and shares no code with it.
 """
 
 from bisect import bisect_left
@@ -35,11 +35,11 @@ _offset_of = attrgetter("offset")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The record that an output comes from, and its place among that record's outputs.
+    """The input record of an output, and which of that record's outputs it is.
 
     Attributes:
-        out_key, headers: of the output.
-        way: the stages that it went through, and the value that each was given.
+        out_key, headers: key and headers of the output.
+        way: the stages that it went through, and the input of each.
     """
 
     part: Part
@@ -53,17 +53,17 @@ class Origin:
 
 
 class Checker:
-    """Follows the logs.
+    """Follows the logs, and complains when a promise is broken.
 
     Attributes:
-        complaints: what did not hold.
-        on_complaint: called with each.
-        checks: how often each rule was looked at.
-        outcomes: what has to be written, and what is.
-        holdings: what members hold.
-        finished: what members know to be finished.
+        complaints: broken promises.
+        on_complaint: called with each complaint.
+        checks: how often each promise was checked.
+        outcomes: what has to be written, and what was.
+        holdings: what each member has in flight.
+        finished: what each member knows to be finished.
         flushes: what producers send.
-        positions: what retention has taken before it was read.
+        positions: what retention has deleted before it was read.
         stops: how long drains and stops take.
     """
 
@@ -75,8 +75,8 @@ class Checker:
         self.checks: Counter[str] = Counter()
         self.outcomes = Outcomes(agents)
         self.parts = self.outcomes.parts
-        # A partition of which an attempt does not end stays closed: its records are forgotten, but
-        # that is seen only when they are asked for again.
+        # A partition whose attempt does not end stays closed. Its records are forgotten, but from
+        # outside that is seen only when they are fetched again.
         stuck = {Fault.STUBBORN, Fault.SLOW_THREAD} & agents.scenario.shares.keys()
         self.holdings = Holdings(self.outcomes, self.complain, is_exact=not stuck)
         self._agents = agents
@@ -87,7 +87,7 @@ class Checker:
         self._verified: Counter[tuple[str, TopicPartition]] = Counter()
         self._commits: dict[tuple[str, TopicPartition], int] = {}
         self._generations: Counter[str] = Counter()
-        self._deliveries: Counter[tuple[str, TopicPartition, int]] = Counter()
+        self._fetches: Counter[tuple[str, TopicPartition, int]] = Counter()
         self._latest: dict[tuple[object, ...], tuple[int, int]] = {}
         self._lost: set[tuple[str, bytes]] = set()
         self._starts: Counter[TopicPartition] = Counter()
@@ -114,7 +114,7 @@ class Checker:
         self.on_complaint(about)
 
     def written(self, target: TopicPartition, records: Sequence[Record]) -> None:
-        """Records stand in a log now."""
+        """Records were written to a log."""
         for record in records:
             if target.topic != SOURCE:
                 self._check_output(target, record)
@@ -123,11 +123,11 @@ class Checker:
                 self._expect(part, target, record)
 
     def not_written(self, target: TopicPartition, batch: MemoryBatch) -> None:
-        """A batch was lost on its way: what is in it may come behind its successors."""
+        """A batch was lost, so its records may be written behind later ones."""
         self._lost.update((target.topic, value or b"") for _, _, value, _ in batch.entries)
 
     def deleted(self, partition: TopicPartition, before: int) -> None:
-        """Retention has taken records: nobody can be asked for them any more."""
+        """Retention has deleted records, so they need not be worked on."""
         self._starts[partition] = max(self._starts[partition], before)
 
     def joined(self, group: str, membership: Membership) -> None:
@@ -139,7 +139,7 @@ class Checker:
         membership: Membership,
         offsets: Mapping[TopicPartition, CommittedOffset],
     ) -> None:
-        """The coordinator has stored a commit."""
+        """The group has stored a commit."""
         if membership.generation != self._generations[group]:
             self.complain(f"{group}: a commit of generation {membership.generation} was stored")
         for partition, commit in offsets.items():
@@ -154,14 +154,14 @@ class Checker:
             self._check_frontier(part, partition, commit.offset)
             self._check_ahead(part, partition, commit)
 
-    def delivered(
+    def fetched(
         self, consumer: "SimulatedConsumer", partition: TopicPartition, records: Iterable[Record]
     ) -> None:
-        """A member was handed records."""
+        """A fetch has returned records to a member."""
         for record in records:
-            self._deliveries[consumer.group, partition, record.offset] += 1
+            self._fetches[consumer.group, partition, record.offset] += 1
         self.checks["in flight"] += 1
-        self.holdings.delivered(self._by_group[consumer.group], consumer, partition, records)
+        self.holdings.fetched(self._by_group[consumer.group], consumer, partition, records)
 
     def requested(
         self, consumer: "SimulatedConsumer", partitions: Collection[TopicPartition]
@@ -171,25 +171,25 @@ class Checker:
         self.holdings.requested(self._by_group[consumer.group], consumer, partitions)
 
     def stops_on_loss(self, group: str) -> bool:
-        """Whether a stage is declared to stop when it has lost its position."""
+        """Whether a stage is declared to stop when its position is lost."""
         stages = self._agents.scenario.stages
         return stages[self._by_group[group].first].stops_on_loss
 
     def unfinished(self, ends: Mapping[TopicPartition, int]) -> list[str]:
-        """What is not at its end yet: records without an end, commits before their log's end."""
+        """Records without all their outputs, and commits before the end of their log."""
         found = []
         for part in self.parts:
             for partition, end in ends.items():
                 if partition.topic != part.source:
                     continue
-                # What retention has emptied is at its end without a commit.
+                # A partition that retention has emptied has reached its end without a commit.
                 at = self._commits.get((part.group, partition), self._starts[partition])
                 if at != end:
                     found.append(f"{part.group}: {partition} is at {at} of {end}")
         return found
 
     def check_end(self, *, clean: bool) -> None:
-        """Everything that was put in has ended; without a fault, once."""
+        """Complain unless every input record is finished; without a fault, exactly once."""
         for part in self.parts:
             for partition, records in self._inputs.items():
                 if partition.topic != part.source:
@@ -207,11 +207,11 @@ class Checker:
                     self.complain(f"{value!r} is {count} times in {topic}, without a fault")
 
     def repeated(self) -> int:
-        """Records that were written more than once."""
+        """Outputs that were written more than once."""
         return sum(count - 1 for count in self.outcomes.written.values())
 
     def _expect(self, part: Part, partition: TopicPartition, record: Record) -> None:
-        """Note what may come of a record that was put in."""
+        """Note which outputs an input record may have."""
         for place, leaf in enumerate(self.outcomes.leaves(part, record)):
             origin = Origin(
                 part,
@@ -226,7 +226,7 @@ class Checker:
             self._origins[leaf.topic, leaf.value].append(origin)
 
     def _of_key(self, key: bytes | None) -> int:
-        """How many records have this key."""
+        """How many input records have this key."""
         return sum(record.key == key for records in self._inputs.values() for record in records)
 
     def _check_output(self, target: TopicPartition, record: Record) -> None:
@@ -240,19 +240,19 @@ class Checker:
         headers = without_facts(record.headers)
         if (record.key, headers) not in [(o.out_key, o.headers) for o in origins]:
             self.complain(f"{_told(target, record)} has the key {record.key!r} and {headers}")
-        delivered = sum(map(self._times_delivered, origins))
-        if count > delivered:
-            self.complain(f"{_told(target, record)} is there {count} times of {delivered}")
+        fetched = sum(map(self._times_fetched, origins))
+        if count > fetched:
+            self.complain(f"{_told(target, record)} is there {count} times of {fetched}")
         if target.topic.endswith(".dlq"):
             self._letters.check(_told(target, record), record, origins)
         elif count == 1 and len({origin.partition for origin in origins}) == 1:
             self._check_order(target, record, origins[0])
 
-    def _times_delivered(self, origin: Origin) -> int:
-        return self._deliveries[origin.part.group, origin.partition, origin.offset]
+    def _times_fetched(self, origin: Origin) -> int:
+        return self._fetches[origin.part.group, origin.partition, origin.offset]
 
     def _check_order(self, target: TopicPartition, record: Record, origin: Origin) -> None:
-        """First occurrences of a key's outputs stand in the order of their inputs."""
+        """The first occurrences of a key's outputs must have the order of their inputs."""
         ordering = origin.part.ordering
         if ordering == "unordered" or (ordering == "key" and origin.key is None):
             return
@@ -269,24 +269,24 @@ class Checker:
         self._latest[lane] = max(before, here)
 
     def _may_be_late(self, target: TopicPartition, record: Record, origin: Origin) -> bool:
-        """Whether a later one may stand before it: its batch was lost, or it had been given up.
+        """Whether a later record may come first: its batch was lost, or it had been given up.
 
-        A record that failed for good in one delivery can succeed in the next; and nobody works
-        again on what retention has taken.
+        A record that failed for good can succeed when it is read again; and a record that retention
+        has deleted is not worked on again.
         """
         agents = self._agents
         if (target.topic, record.value or b"") in self._lost:
             return True
         if origin.offset < self._starts[origin.partition]:
             return True
-        if origin.out_key is None and self._times_delivered(origin) > 1:
+        if origin.out_key is None and self._times_fetched(origin) > 1:
             return True  # each time it goes to a partition of its own
         if agents.scenario.stages[origin.part.first].gives_keys_up:
             return True
         return any(agents.plan(*step).may_fail or step in agents.tainted for step in origin.way)
 
     def _check_ahead(self, part: Part, partition: TopicPartition, commit: CommittedOffset) -> None:
-        """What a commit says is finished beyond it is finished."""
+        """Offsets that a commit calls finished, beyond the committed one, must be finished."""
         if not commit.metadata:
             return
         for offset in finished_ahead(commit):
@@ -305,7 +305,7 @@ class Checker:
         return found if found is not None and found.offset == offset else None
 
     def _check_frontier(self, part: Part, partition: TopicPartition, offset: int) -> None:
-        """Everything before a committed offset is finished."""
+        """All records before a committed offset must be finished."""
         records, place = self._inputs[partition], (part.group, partition)
         at = self._verified[place]
         while at < len(records) and records[at].offset < offset:

@@ -1,4 +1,4 @@
-"""A group member whose requests fail, come late, and are answered wrongly."""
+"""A group member whose requests fail, are late, or get wrong answers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
@@ -26,7 +26,7 @@ _LATE_SECONDS = 1.0
 
 
 class SortedPartitions(frozenset[TopicPartition]):
-    """A set whose order is not that of its hashes, which differ from process to process."""
+    """A set in sorted order: the order of hashes differs between processes."""
 
     __slots__ = ()
 
@@ -35,10 +35,9 @@ class SortedPartitions(frozenset[TopicPartition]):
 
 
 class CoordinatorLink:
-    """The group as a member sees it: requests that take time, in the place of calls.
+    """The group as a member sees it: through requests that take time.
 
-    Whatever the coordinator does runs in the broker's context, so that a frozen member does not
-    stop it.
+    What the coordinator does runs in the broker's context, so a frozen member does not stop it.
     """
 
     def __init__(self, broker: "SimulatedBroker", group: Group, line: Line) -> None:
@@ -93,7 +92,7 @@ class CoordinatorLink:
 
 
 class Listener:
-    """Passes rebalances on to the runtime, and tells of them."""
+    """Tells the checker of rebalances, and passes them on to the runtime."""
 
     def __init__(self, consumer: "SimulatedConsumer", inner: RebalanceListener) -> None:
         self._consumer = consumer
@@ -114,10 +113,10 @@ class Listener:
         broker, ordered = self._consumer.broker, SortedPartitions(partitions)
         broker.trace(f"{what} {[f'{p.topic}[{p.partition}]' for p in ordered]}")
         if what == "revoked":
-            # Whoever asks it to join again from now on is answered by the join that follows.
+            # The join that follows answers all requests to join again that come from now on.
             self._consumer.link.is_joining = True
         else:
-            # Records are delivered before the callback is through, as they are on Kafka.
+            # As on Kafka, records can be fetched before the callback has returned.
             world = self._consumer.line.world
             late = world.dice.strikes(Fault.ASSIGNMENT_LATE)
             longest = _LATE_SECONDS if late else world.latency_seconds
@@ -128,7 +127,7 @@ class Listener:
         try:
             await callback(ordered)
         except Exception as error:
-            # The contract swallows it; here it is a fault of the runtime, whatever it is.
+            # A consumer logs such an error and goes on; here it counts as a fault of the runtime.
             broker.checker.complain(f"a rebalance callback raised {error!r}")
             raise
         if what == "revoked":
@@ -137,7 +136,7 @@ class Listener:
 
 
 class SimulatedConsumer:
-    """The memory broker's member, behind a line that fails."""
+    """A member of the memory broker, behind a connection that fails."""
 
     def __init__(
         self,
@@ -175,14 +174,14 @@ class SimulatedConsumer:
         self.gave_back()
 
     def gave_back(self) -> None:
-        """Nothing of what it had is in its hands any more."""
+        """The member has given its partitions back: it has nothing in flight any more."""
         self.broker.checker.holdings.revoked(self)
         self.broker.checker.finished.revoked(self)
         self.broker.checker.stops.joined(self)
 
     @property
     def stops_on_loss(self) -> bool:
-        """Whether its stage is to stop when it has lost its position."""
+        """Whether its stage is declared to stop when its position is lost."""
         return self.broker.checker.stops_on_loss(self.group)
 
     def assignment(self) -> frozenset[TopicPartition]:
@@ -213,11 +212,12 @@ class SimulatedConsumer:
         if self.line.is_cut:
             raise BrokerError("this process is gone")
         for partition, records in fetched.items():
-            self.broker.checker.delivered(self, partition, records)
+            self.broker.checker.fetched(self, partition, records)
         return fetched
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
-        # As on Kafka, nobody asks whether the partitions are this member's; the checker does.
+        # As on Kafka, it is not checked here whether the partitions are assigned to this member;
+        # the checker does that.
         dice, checker = self.line.world.dice, self.broker.checker
         checker.finished.committing(self.process, self.group, offsets)
         checker.stops.committing(self)
@@ -225,7 +225,7 @@ class SimulatedConsumer:
             Fault.COMMIT_FAILED, Fault.COMMIT_LIED, Fault.COMMIT_REFUSED, Fault.COMMIT_SILENT
         )
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Who asks is fixed now: the request carries the member's id and generation.
+        # Read now, because the request has the member's id and generation of this moment.
         membership = self._inner._membership
         self._wire.send(self._store, membership, dict(offsets), ending, answer)
         well = False
@@ -273,7 +273,7 @@ class SimulatedConsumer:
         ending: Fault | None,
         answer: "asyncio.Future[None]",
     ) -> None:
-        """What the coordinator does with a commit when it arrives."""
+        """Store a commit when its request arrives at the coordinator."""
         world = self.line.world
         error: BrokerError | None = None
         if ending is Fault.COMMIT_FAILED or world.loop.time() < world.commits_refused_until:

@@ -1,4 +1,4 @@
-"""Faults: drawn from the seed, counted, and written into the trace."""
+"""Draws faults from the seed, counts them, and writes them into the trace."""
 
 import hashlib
 import random
@@ -24,11 +24,11 @@ class Trace:
 
 
 class Dice:
-    """Decides what goes wrong.
+    """Decides which faults happen.
 
     Attributes:
         fired: faults that happened.
-        quiet: nothing goes wrong any more.
+        quiet: whether no further faults happen.
     """
 
     def __init__(self, rng: random.Random, rates: Mapping[Fault, float], trace: Trace) -> None:
@@ -39,7 +39,7 @@ class Dice:
         self._trace = trace
 
     def strikes(self, fault: Fault) -> bool:
-        """Whether this fault happens here and now."""
+        """Decide whether this fault happens here and now."""
         rate = self._rates.get(fault)
         if rate is None or self.quiet or self._rng.random() >= rate:
             return False
@@ -52,9 +52,9 @@ class Dice:
         self._trace(f"fault: {fault} {of}")
 
     def one_of(self, *faults: Fault) -> Fault | None:
-        """The first of these that happens."""
+        """The first of these faults that happens here and now, if any."""
         return next((fault for fault in faults if self.strikes(fault)), None)
 
     def seconds(self, most: float) -> float:
-        """A duration up to `most`."""
+        """Draw a duration of at most `most`."""
         return self._rng.uniform(0.0, most)

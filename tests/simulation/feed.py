@@ -1,4 +1,4 @@
-"""Puts the records of a scenario into its source topic, over the time of the run."""
+"""Writes the records of a scenario to its source topic while it runs."""
 
 import random
 
@@ -14,7 +14,7 @@ _HEADERS = 0.8
 
 
 async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock) -> None:
-    """Write all records; half of them are there at the start in some runs."""
+    """Write all records; in some runs half of them at the start."""
     rng = random.Random(f"feed {scenario.seed}")
     numbers = list(range(scenario.records))
     at_once = len(numbers) // 2 if rng.random() < 0.5 else 0
@@ -28,7 +28,8 @@ async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock)
             partition = rng.randrange(scenario.partitions)
             if key is not None:
                 partition = hash_of(key) % scenario.partitions
-            # Blanks behind it are not part of the text: only what keeps the bytes keeps them.
+            # Blanks behind the value show whether its bytes are passed on unchanged: decoding and
+            # encoding it would remove them.
             value = b'"%d"' % number + b" " * rng.choice((0, 0, 10, 60))
             headers = (("id", b"%d" % number), ("of", b"feed")) if rng.random() < _HEADERS else ()
             if rng.random() < broken:
@@ -42,5 +43,5 @@ async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock)
 
 
 def hash_of(key: bytes) -> int:
-    """Spreads keys; the source may be partitioned in any way."""
+    """A hash to choose a partition: a source may be partitioned in any way."""
     return sum(key)

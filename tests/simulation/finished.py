@@ -1,7 +1,8 @@
-"""Finished is finished: what a commit or an acknowledgement says is done is not done again.
+"""Checks that nothing is done again that a commit or an acknowledgement says is finished.
 
-A member knows from the commit that its assignment began at, and from acknowledgements since. While
-it holds the assignment, no attempt may be made on any of that, and its commits may not forget it.
+A member knows of finished records from the commit at which its assignment began, and from later
+acknowledgements. While it has the assignment, it must not work on them again, and its commits must
+not leave them out.
 """
 
 from collections import Counter, defaultdict
@@ -24,13 +25,13 @@ _Member: TypeAlias = tuple[str, str]
 
 @dataclass(slots=True)
 class Known:
-    """What a member knows of one partition that it holds.
+    """What a member knows about one of its partitions.
 
     Attributes:
         since: when the assignment began.
-        start: where the assignment began; everything before is finished.
-        ahead: finished beyond that, as the commit said that the assignment began at.
-        acknowledged: finished since, as whole flushes that were acknowledged say.
+        start: committed offset at which the assignment began; everything before it is finished.
+        ahead: finished offsets beyond it, according to that commit.
+        acknowledged: offsets finished since, according to flushes that are acknowledged.
     """
 
     since: float
@@ -40,13 +41,13 @@ class Known:
 
 
 class Finished:
-    """Follows what each member knows.
+    """Follows what each member knows to be finished.
 
     Args:
         parts: the segments.
-        first_kept: first offset that retention has left in a partition.
-        complain: called when something is done again, or forgotten.
-        checks: how often each rule was looked at.
+        first_kept: first offset of a partition that retention has not deleted.
+        complain: called when a finished record is worked on again, or missing in a commit.
+        checks: how often each promise was checked.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Finished:
     def assigned(
         self, consumer: "SimulatedConsumer", names: Collection[TopicPartition], now: float
     ) -> None:
-        """A member was given these partitions, and read where to begin."""
+        """Partitions were assigned to a member, which has read their commits."""
         known = self._known[consumer.process, consumer.group]
         for name in names:
             commit = consumer.committed(name)
@@ -76,13 +77,13 @@ class Finished:
                 known[name] = Known(now, commit.offset, frozenset(ahead))
 
     def revoked(self, consumer: "SimulatedConsumer") -> None:
-        """A member has given everything back."""
+        """A member has given all its partitions back."""
         self._known.pop((consumer.process, consumer.group), None)
 
     def acknowledged(
         self, process: str, group: str, name: TopicPartition, offset: int, *, sent_at: float
     ) -> None:
-        """All that came of a record is acknowledged, with its whole flush."""
+        """All outputs of a record are acknowledged, and so is the flush that has them."""
         known = self._known[process, group].get(name)
         if known is not None and sent_at >= known.since:
             known.acknowledged.add(offset)

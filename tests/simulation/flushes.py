@@ -1,4 +1,4 @@
-"""What the producers of a worker send, seen from outside: flushes, failures, replacements."""
+"""Follows what the producers of a worker send: flushes, failures, replacements."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
@@ -31,10 +31,10 @@ class Flush:
 
     Attributes:
         part: the segment.
-        turn: of the loop.
-        sent_at: when.
+        turn: number of the turn.
+        sent_at: time of the turn.
         left: batches that are not acknowledged.
-        values: what is in them, by topic.
+        values: values in these batches, by topic.
     """
 
     part: Part
@@ -46,10 +46,10 @@ class Flush:
 
 @dataclass(slots=True)
 class Seen:
-    """What was seen of one producer.
+    """What is known of one producer.
 
     Attributes:
-        is_lost: whether a batch failed or was given up.
+        is_lost: whether one of its batches has failed.
         open: flushes that are not acknowledged.
     """
 
@@ -61,15 +61,16 @@ class Flushes:
     """Follows the producers of all workers.
 
     Args:
-        scenario: says which outputs have no key, and the deadline of a batch.
+        scenario: says which outputs have no key, and how long a batch may take.
         parts: the segments.
-        loop: time.
-        origins_of: the records that a value in a topic can come from, by segment and place.
-        ended_empty_at: when attempts ended that leave nothing, by process and first stage.
+        loop: tells the time.
+        origins_of: finds the records from which a value in a topic can come, by segment and
+            partition.
+        ended_empty_at: when attempts without an output ended, by process and first stage.
         finished: told what is acknowledged.
         busy: called with the process when something is sent or acknowledged.
-        complain: called when something does not hold.
-        checks: how often each rule was looked at.
+        complain: called when a promise is broken.
+        checks: how often each promise was checked.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Flushes:
         self._keyless_topics = {part.output for part in parts if self._is_keyless(part)}
 
     def started(self, producer: "SimulatedProducer") -> None:
-        """A worker has a new producer: the one before must have failed."""
+        """A worker has a new producer, so the previous one must have failed."""
         life = producer.life
         previous = self._latest.get(life)
         self._latest[life] = producer
@@ -122,7 +123,7 @@ class Flushes:
         batch: MemoryBatch,
         acknowledgement: Any,
     ) -> None:
-        """A batch is on its way."""
+        """A batch was sent."""
         part = self._part_of[target.topic]
         seen, turn = self._seen[producer], self._loop.turns
         flush = next((f for f in seen.open if f.turn == turn and f.part is part), None)
@@ -137,7 +138,7 @@ class Flushes:
         acknowledgement.add_done_callback(partial(self._answered, producer, flush))
 
     def refused(self, producer: "SimulatedProducer", topic: str) -> None:
-        """A batch was not taken over by the client."""
+        """The client has refused a batch."""
         self._lose(producer, self._part_of[topic])
 
     def _answered(self, producer: "SimulatedProducer", flush: Flush, answer: Any) -> None:
@@ -169,7 +170,7 @@ class Flushes:
                 )
 
     def _expire(self, producer: "SimulatedProducer") -> None:
-        """A batch that was not acknowledged in time has failed."""
+        """A batch was not acknowledged in time, so it has failed."""
         deadline = self._scenario.config.delivery_timeout_seconds - _TICK_SECONDS
         for flush in self._seen[producer].open:
             if self._loop.time() - flush.sent_at >= deadline:
@@ -195,7 +196,7 @@ class Flushes:
                 self._complain(f"{part.group}: replays at {losses}, sooner each time than promised")
 
     def _note_keyless(self, producer: "SimulatedProducer", target: TopicPartition) -> None:
-        """Outputs without a key go to the next partition with each flush."""
+        """Outputs without a key must go to another partition with each flush."""
         turns, partitions = self._keyless[producer.life, target.topic]
         turns.add(self._loop.turns)
         partitions.add(target.partition)

@@ -1,4 +1,4 @@
-"""What each member holds, and that it is no more than it may."""
+"""Checks that no member has more records in flight than it may."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ _HELD_BEHIND = 8
 
 @dataclass(slots=True)
 class Holding:
-    """What a member was given of one partition and, as far as one can see, has not finished."""
+    """Records of one partition that a member has fetched and, seen from outside, not finished."""
 
-    delivered: list[int] = field(default_factory=list)
+    fetched: list[int] = field(default_factory=list)
     open: dict[int, Record] = field(default_factory=dict)
 
 
 class Holdings:
-    """Follows deliveries: what is delivered is in flight until it stands in the logs.
+    """Follows fetches: a fetched record is in flight until all its outputs are in the logs.
 
     Args:
-        outcomes: tells what stands there.
-        complain: called when a bound is broken.
-        is_exact: whether a member forgets records only when it says so.
+        outcomes: says whether they are.
+        complain: called when a bound is exceeded.
+        is_exact: whether a member forgets records only when that can be seen from outside.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class Holdings:
         self._is_exact = is_exact
         self._held: dict[object, dict[TopicPartition, Holding]] = {}
 
-    def delivered(
+    def fetched(
         self,
         part: Part,
         consumer: "SimulatedConsumer",
         partition: TopicPartition,
         records: Iterable[Record],
     ) -> None:
-        """A member was handed records."""
+        """A fetch has returned records to a member."""
         holdings = self._held.setdefault(consumer, {})
         holding = holdings.setdefault(partition, Holding())
         for record in records:
-            holding.delivered.append(record.offset)
+            holding.fetched.append(record.offset)
             holding.open[record.offset] = record
         in_flight = 0
         for held in holdings.values():
@@ -62,7 +62,7 @@ class Holdings:
     def requested(
         self, part: Part, consumer: "SimulatedConsumer", partitions: Collection[TopicPartition]
     ) -> None:
-        """A member asks for more: it must not have enough."""
+        """A member asks for more records, so it must have fewer in flight than it may."""
         holdings = self._held.get(consumer, {})
         value_bytes = 0
         for held in holdings.values():
@@ -75,19 +75,19 @@ class Holdings:
             )
         share = _HELD_BEHIND * part.bound // (len(consumer.assignment()) if self._is_exact else 1)
         for name in partitions:
-            kept = len(holdings[name].delivered) if name in holdings else 0
+            kept = len(holdings[name].fetched) if name in holdings else 0
             if kept >= max(1, share):
                 self._complain(f"{part.group}: asks for more with {kept} offsets held of {name}")
 
     def sought(self, consumer: "SimulatedConsumer", partition: TopicPartition, offset: int) -> None:
-        """A member asks for records again from here."""
+        """A member will read again from this offset."""
         holding = self._held.get(consumer, {}).get(partition)
         if holding is not None:
-            holding.delivered = [o for o in holding.delivered if o < offset]
+            holding.fetched = [o for o in holding.fetched if o < offset]
             holding.open = {o: r for o, r in holding.open.items() if o < offset}
 
     def revoked(self, consumer: "SimulatedConsumer") -> None:
-        """A member has given everything back."""
+        """A member has given all its partitions back."""
         self._held.pop(consumer, None)
 
     def _forget_finished(self, part: Part, held: Holding) -> None:
@@ -95,5 +95,5 @@ class Holdings:
         for offset in ended:
             del held.open[offset]
         first = min(held.open, default=None)
-        while held.delivered and (first is None or held.delivered[0] < first):
-            held.delivered.pop(0)
+        while held.fetched and (first is None or held.fetched[0] < first):
+            held.fetched.pop(0)

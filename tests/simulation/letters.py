@@ -1,4 +1,4 @@
-"""Dead letters: of records that may fail, with their places and the times of their failures."""
+"""Checks dead letters: which records may become one, what it says, and when they failed."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +22,13 @@ class Letters:
     """Checks each dead letter.
 
     Args:
-        agents: tell what may fail, and when it has failed.
+        agents: know what may fail, and when it has failed.
         waiting_for: how many records have this key.
-        complain: called when something does not hold.
-        checks: how often each rule was looked at.
+        complain: called when a promise is broken.
+        checks: how often each promise was checked.
 
     Attributes:
-        given_up: stages and values that became dead letters because of others of their key.
+        given_up: stages and values that became dead letters because of other records of their key.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Letters:
         self._checks = checks
 
     def check(self, told: str, record: Record, origins: Sequence["Origin"]) -> None:
-        """A dead letter was written."""
+        """Check a dead letter that was written."""
         self._checks["letter"] += 1
         facts = facts_of(record.headers)
         named = (facts["topic"], facts["partition"], facts["offset"])
@@ -65,7 +65,7 @@ class Letters:
             self._complain(f"{told} is no dead letter")
 
     def _check_times(self, told: str, value: str | None, facts: Mapping[str, str]) -> None:
-        """From the first failed attempt to the last: as many as it says have failed."""
+        """The number and the times of failed attempts must be those that it says."""
         first, last = int(facts["first_failure"]) / 1000, int(facts["last_failure"]) / 1000
         if first > last:
             self._complain(f"{told} failed first at {first} and last at {last}")
@@ -87,7 +87,7 @@ class Letters:
     def _check_backlog(
         self, told: str, record: Record, origin: "Origin", facts: Mapping[str, str]
     ) -> None:
-        """A record may be given up because of others of its key, if the stage says so."""
+        """A record may be given up because of others of its key, if its stage allows that."""
         head = self._agents.scenario.stages[origin.part.first]
         self._agents.fired[Fault.BACKLOG] += 1
         if (
@@ -103,11 +103,11 @@ class Letters:
 
 
 def facts_of(headers: Headers) -> Mapping[str, str]:
-    """What a dead letter says about its failure, by the last word of each header's name."""
+    """The error headers of a dead letter, by the last word of each name."""
     own = [(name, content) for name, content in headers if name.startswith(PREFIX)]
     return {name.removeprefix(PREFIX): content.decode() for name, content in own}
 
 
 def without_facts(headers: Headers) -> Headers:
-    """The headers of what failed."""
+    """The headers of a dead letter except its error headers."""
     return tuple((name, content) for name, content in headers if not name.startswith(PREFIX))

@@ -1,9 +1,9 @@
-"""An event loop whose time is virtual and whose scheduling is drawn from a seed.
+"""An event loop with virtual time, whose scheduling is drawn from a seed.
 
-Nothing sleeps: when nothing is ready, time jumps to the next timer. Steps of different tasks that
-are ready at one moment are run in an order that the seed decides; plain callbacks keep their
-places, because asyncio promises their order. A process is a context: everything that is started
-in it can be frozen and thawed together, as SIGSTOP and SIGCONT do.
+Nothing sleeps: when nothing is ready, the time jumps to the next timer. Steps of different tasks
+that are ready at the same moment run in an order that is drawn. Plain callbacks keep their order,
+because asyncio guarantees it. A process is a context: all that is started in it can be frozen and
+thawed together, as with SIGSTOP and SIGCONT.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ MAX_CANCELLED_TIMERS = 200
 
 
 class StalledError(Exception):
-    """Nothing is ready and no timer is set: the run would hang for ever."""
+    """Nothing is ready and no timer is set, so the run would never end."""
 
 
 class LivelockError(Exception):
-    """The loop goes round and round while the run does not end."""
+    """The loop has made very many turns and the run has not ended."""
 
 
 class NumberedTask(asyncio.Task[Any]):
-    """A task whose place in a set does not depend on its address in memory.
+    """A task whose order in a set does not depend on its address in memory.
 
     Attributes:
-        process: which process it belongs to.
+        process: name of its process.
     """
 
     def __init__(self, number: int, process: str, coroutine: Any, **options: Any) -> None:
@@ -51,11 +51,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """Runs everything of one simulation.
 
     Args:
-        rng: decides the order.
-        disorder: share of turns in which the order of task steps is drawn anew.
+        rng: draws the order.
+        disorder: share of turns in which the order of task steps is drawn.
 
     Attributes:
-        turns: rounds so far.
+        turns: number of turns so far.
         thread_seconds: how long a call in a thread takes, by the arguments of the call.
     """
 
@@ -77,7 +77,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._now
 
     def burn(self, seconds: float) -> None:
-        """Let time pass for everybody, as code that computes does."""
+        """Let time pass without running anything, as code that computes does."""
         self._now += seconds
 
     def freeze(self, process: str) -> None:
@@ -85,7 +85,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._frozen.setdefault(process, [])
 
     def thaw(self, process: str) -> None:
-        """Let it go on: what became due in the meantime is due at once."""
+        """Continue a frozen process: what became due in the meantime is due at once."""
         self._ready.extend(self._frozen.pop(process, ()))
 
     def is_frozen(self, process: str) -> bool:
@@ -100,7 +100,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_in_executor(  # type: ignore[override]  # the original ties the arguments together
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> "asyncio.Future[Any]":
-        """Run a blocking function as a thread would: it ends some time later."""
+        """Run a blocking function as a thread does: its result comes some time later."""
         del executor  # it stands for any
         future: asyncio.Future[Any] = self.create_future()
         context = copy_context()
@@ -120,7 +120,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._cancelled_timers += 1
 
     def _write_to_self(self) -> None:
-        """Nothing waits in a selector."""
+        """Do nothing: there is no selector to wake."""
 
     def _run_once(self) -> None:
         self.turns += 1
@@ -151,7 +151,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             handle._run()
 
     def _shuffle(self, turn: list[asyncio.Handle]) -> None:
-        """Draw the order of task steps; everything else keeps its place."""
+        """Draw the order of task steps; all other handles keep their places."""
         places = [i for i, handle in enumerate(turn) if _is_step(handle)]
         if len(places) > 1:
             steps = [turn[i] for i in places]
@@ -160,7 +160,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 turn[i] = step
 
     def _keep(self, handle: asyncio.Handle) -> bool:
-        """Put aside what belongs to a frozen process."""
+        """Put handles of a frozen process aside."""
         held = self._frozen.get(_inside(handle)._context.get(PROCESS, ""))
         if held is None:
             return False
@@ -194,17 +194,17 @@ class VirtualClock:
 
 
 def process_context(name: str) -> Context:
-    """A context in which a process of this name runs."""
+    """The context of a process of this name."""
     context = copy_context()
     context.run(PROCESS.set, name)
     return context
 
 
 def _inside(handle: asyncio.Handle) -> Any:
-    """A handle with what only event loops see of it."""
+    """A handle, typed with the attributes that event loops use."""
     return handle
 
 
 def _is_step(handle: asyncio.Handle) -> bool:
-    """Whether it starts or goes on with a task."""
+    """Whether it begins or continues a task."""
     return isinstance(getattr(_inside(handle)._callback, "__self__", None), asyncio.Task)

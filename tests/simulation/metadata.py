@@ -1,8 +1,8 @@
-"""Reads the finished offsets in a commit's metadata, with no code of the runtime's.
+"""Decodes the finished offsets in a commit's metadata, without code of the runtime.
 
 The text is `1:form:base:data`: the form is `b` or `r`, the base is the committed offset, and the
-data is base64. A bitset has one bit for each offset from the base on, the lowest first in each
-byte. Runs are pairs of varints: offsets left out, offsets in a row.
+data is base64. A bitset (`b`) has one bit for each offset from the base on, the lowest first in
+each byte. Runs (`r`) are pairs of varints: the number of offsets left out, the number in a row.
 """
 
 import base64
@@ -14,10 +14,10 @@ _HIGH_BIT = 0x80
 
 
 def finished_ahead(commit: CommittedOffset) -> list[int]:
-    """Offsets that the commit says are finished beyond it.
+    """Offsets beyond the committed one that the commit says are finished.
 
     Raises:
-        ValueError: it is not written as said above.
+        ValueError: the text does not have the format above.
     """
     version, form, base, data = commit.metadata.split(":")
     if version != "1" or int(base) != commit.offset or form not in ("b", "r"):

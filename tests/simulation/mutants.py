@@ -1,10 +1,11 @@
-"""Bugs to plant into the runtime, one at a time: the simulator has to find each of them.
+"""Bugs to plant in the runtime, one at a time: the simulator has to find each of them.
 
 A mutant is a context manager that changes one behaviour of a production class. `FIRST` are the
-bugs that the simulator was built for; `SECOND` were chosen when it was finished, by reading the
-runtime for what it might miss; `THIRD` break sentences of the promise that it had not checked.
+bugs for which the simulator was built. `SECOND` were chosen when it was finished, by reading the
+runtime for what it might miss. `THIRD` break promises that it did not check until then.
 
-Each changes one named place. When that is not there any more, it says so: move it.
+Each changes one named place. If that place no longer exists, planting fails with an error that
+says so; then the bug has to be moved.
 """
 
 from collections.abc import Iterator, Mapping
@@ -288,7 +289,7 @@ def producer_kept_after_a_failure() -> AbstractContextManager[None]:
 
 
 def outputs_of_a_replay_are_kept() -> AbstractContextManager[None]:
-    """What was open when the producer was lost leaves with the next flush."""
+    """Outputs that were open when the producer was lost go into the next flush."""
 
     def discard(outbox: Outbox) -> None:
         for timer in outbox._outstanding.values():

@@ -1,4 +1,4 @@
-"""The way between a process and the broker: it takes time, and it can be cut."""
+"""The connection between a process and the broker: it takes time, and can be cut."""
 
 import asyncio
 from collections import deque
@@ -17,13 +17,13 @@ class World:
     """What all processes of a run share.
 
     Attributes:
-        loop: where everything runs.
-        dice: what goes wrong.
-        outside: context of the broker; what runs in it no frozen process holds up.
-        latency_seconds: longest ordinary way.
-        down_until: the broker answers nobody before that.
-        letters_refused_until: dead-letter topics take nothing before that.
-        commits_refused_until: the coordinator stores no commit before that.
+        loop: runs everything.
+        dice: decides which faults happen.
+        outside: context of the broker; a frozen process does not hold up what runs in it.
+        latency_seconds: longest time that a request takes without a fault.
+        down_until: until then, the broker answers nobody.
+        letters_refused_until: until then, dead-letter topics refuse all records.
+        commits_refused_until: until then, groups refuse all commits.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class World:
         return self.loop.time() < self.down_until
 
     def later(self, seconds: float, happens: Callable[..., object], *args: Any) -> None:
-        """Let something happen on the broker's side."""
+        """Run this on the broker's side, after the time that a request takes."""
         self.loop.call_later(seconds, happens, *args, context=self.outside)
 
 
@@ -50,8 +50,8 @@ class Line:
     """The connections of one process.
 
     Attributes:
-        is_cut: the process has crashed; nothing of it reaches the broker any more.
-        is_mute: its heartbeats get lost.
+        is_cut: whether the process has crashed; then nothing of it reaches the broker any more.
+        is_mute: whether its heartbeats are lost.
     """
 
     def __init__(self, world: World, process: str) -> None:
@@ -65,10 +65,10 @@ class Line:
         return self.world.loop.time() < self.muted_until
 
     async def pass_over(self) -> None:
-        """The way of a request.
+        """Wait for the time that a request takes.
 
         Raises:
-            BrokerError: the broker is down, or this process is not there any more.
+            BrokerError: the broker is down, or this process has ended.
         """
         latency = self.world.latency_seconds
         await asyncio.sleep(self.world.dice.seconds(latency))
@@ -77,7 +77,7 @@ class Line:
 
 
 class Wire:
-    """Requests of one connection: they arrive one after the other, or from some point on not."""
+    """Requests of one connection: they arrive in order, or, from some moment on, not at all."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -86,7 +86,7 @@ class Wire:
         self._is_torn = False
 
     def send(self, happens: Callable[..., object], *args: Any, delay: float = 0.0) -> None:
-        """Let the broker do this when the request has arrived."""
+        """Have the broker run this when the request has arrived."""
         world = self._line.world
         arrives_at = world.loop.time() + world.dice.seconds(world.latency_seconds) + delay
         self._last_at = max(self._last_at, arrives_at)

@@ -1,4 +1,4 @@
-"""What has to come of each record, and whether it stands in the logs."""
+"""Which outputs each record must have, and whether they are in the logs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ Way: TypeAlias = tuple[tuple[int, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """An output that may come of a record: where it goes, what it holds, and its way there."""
+    """An output that a record may have: its topic, its content, and the stages on its way."""
 
     topic: str
     value: bytes
@@ -25,13 +25,13 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What a stage is given.
+    """The input of a stage.
 
     Attributes:
-        stage: its number.
-        value: as its agent sees it.
-        content: as it is written when the stage hands it on unchanged, or gives it up.
-        key, headers: those of its outputs, if the agent gives no others.
+        stage: number of the stage.
+        value: the value as its agent gets it.
+        content: the bytes that are written when the stage skips it or gives it up.
+        key, headers: key and headers of its outputs, unless the agent gives others.
     """
 
     stage: int
@@ -47,8 +47,8 @@ class Part:
 
     Attributes:
         group, source: its consumer group, and the topic that it reads.
-        first, last: the stages that it runs.
-        output: the topic that the last of them writes to.
+        first, last: its first and last stage.
+        output: the topic that the last stage writes to.
         bound, bytes_bound: records that it may have in flight, and bytes of their values.
         ordering: which records wait for one another.
     """
@@ -64,11 +64,11 @@ class Part:
 
 
 class Outcomes:
-    """Compares what was written with what the agents' plans say.
+    """Compares what was written with what the plans of the agents say.
 
     Attributes:
         parts: the segments, in order.
-        written: how often each value stands in each topic.
+        written: how often each value is in each topic.
     """
 
     def __init__(self, agents: Agents) -> None:
@@ -77,7 +77,7 @@ class Outcomes:
         self._agents = agents
 
     def is_finished(self, part: Part, record: Record) -> bool:
-        """Whether all that has to come of a record is in the logs."""
+        """Whether all outputs that a record must have are in the logs."""
         given = _input(part, record)
         if given is not None:
             return self._has_ended(part, given)
@@ -86,7 +86,7 @@ class Outcomes:
         return letter or last_word is ErrorPolicy.DROP
 
     def leaves(self, part: Part, record: Record) -> Iterator[Leaf]:
-        """All that may come of a record, in the order in which it leaves."""
+        """All outputs that a record may have, in the order in which they are written."""
         given = _input(part, record)
         if given is None:
             content = record.value or b""
@@ -140,7 +140,7 @@ class Outcomes:
 
 
 def _input(part: Part, record: Record) -> Input | None:
-    """What the first stage is given; `None` for bytes that do not decode."""
+    """The input of the first stage; `None` for bytes that do not decode."""
     value = text(record.value)
     if value is None:
         return None
@@ -149,7 +149,7 @@ def _input(part: Part, record: Record) -> Input | None:
 
 
 def _handed_on(part: Part, given: Input) -> Input:
-    """What follows the policy `skip`: a record as it was read, or a value between fused stages."""
+    """The input of the next stage after `skip`: the record as read, or the fused value."""
     content = given.content if part.first == part.last else as_bytes(given.value)
     return replace(given, stage=given.stage + 1, content=content)
 
@@ -160,7 +160,7 @@ def letters(stage: int) -> str:
 
 
 def as_bytes(value: str) -> bytes:
-    """A value as it stands in a topic."""
+    """A value as it is written to a topic."""
     return f'"{value}"'.encode()
 
 

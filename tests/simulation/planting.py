@@ -1,4 +1,4 @@
-"""How a bug is planted: one attribute of a class or module is another one for a while."""
+"""Plants a bug: replaces one attribute of a class or module for a while."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,15 +8,15 @@ Mutant = Callable[[], AbstractContextManager[None]]
 
 
 class DoesNotFitError(AttributeError):
-    """A bug cannot be planted any more: the code that it changes is not there."""
+    """The code that a bug changes no longer exists, so it cannot be planted."""
 
 
 @contextmanager
 def replaced(owner: object, name: str, replacement: Any) -> Iterator[None]:
-    """Let an attribute of a class or module be another one in the block.
+    """Replace an attribute of a class or module within the block.
 
     Raises:
-        DoesNotFitError: there is none.
+        DoesNotFitError: there is no such attribute.
     """
     if name not in vars(owner):
         raise DoesNotFitError(f"{getattr(owner, '__name__', owner)} has no {name} to replace")

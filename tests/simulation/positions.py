@@ -1,4 +1,4 @@
-"""Positions that retention has overtaken: the stage stops, or counts what it passes over."""
+"""Checks positions that retention has overtaken: the stage stops, or counts what it skips."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -15,9 +15,9 @@ class Positions:
     """Counts offsets that were deleted before a member had read them.
 
     Args:
-        first_kept: first offset that retention has left in a partition.
-        complain: called when records are passed over that are there, or in silence.
-        checks: how often each rule was looked at.
+        first_kept: first offset of a partition that retention has not deleted.
+        complain: called when records are skipped that still exist, or that are not counted.
+        checks: how often each promise was checked.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class Positions:
         self._passed: defaultdict[tuple[object, str], int] = defaultdict(int)
 
     def lost(self, consumer: "SimulatedConsumer", offsets: Mapping[TopicPartition, int]) -> None:
-        """A member was told that its positions are not in the log."""
+        """A member was told that its positions are no longer in the log."""
         for name, offset in offsets.items():
             self._lost[consumer, name] = offset
 
     def sought(self, consumer: "SimulatedConsumer", name: TopicPartition, offset: int) -> None:
-        """A member goes on reading here."""
+        """A member reads on from this offset."""
         lost = self._lost.pop((consumer, name), None)
         if lost is None or offset <= lost:
             return
@@ -50,7 +50,7 @@ class Positions:
             self._complain(f"{consumer.group}: {name} passes over records from {lost} to {offset}")
 
     def ended(self, life: "ProcessBroker", group: str, counted: int) -> None:
-        """A service has ended, which counted so many offsets that it passed over."""
+        """A service has ended; compare how many skipped offsets it has counted."""
         passed = self._passed.pop((life, group), 0)
         if passed != counted:
             self._complain(f"{group}: {passed} offsets were passed over, and {counted} counted")

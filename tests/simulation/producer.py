@@ -1,4 +1,4 @@
-"""A producer whose batches get lost, and whose acknowledgements lie."""
+"""A producer whose batches get lost, and whose acknowledgements can be wrong."""
 
 import asyncio
 from collections import defaultdict
@@ -26,10 +26,10 @@ _ENDINGS = (
 
 
 class SimulatedProducer:
-    """Batches go to the memory broker's logs by way of a wire for each partition.
+    """Sends batches to the logs of the memory broker, over a wire for each partition.
 
-    Idempotent as on Kafka: when a batch was not written, later ones of this producer leave a gap
-    in the sequence and are refused, unless none was written before.
+    It is idempotent as on Kafka: when a batch was not written, later batches of this producer leave
+    a gap in the sequence numbers and are refused, unless none was written before.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SimulatedProducer:
         self._broker.checker.flushes.started(self)
 
     async def stop(self) -> None:
-        """Close; what is on the wire arrives all the same."""
+        """Close; batches that are on the wire still arrive."""
         self._running = False
         await self._line.pass_over()
 

@@ -1,4 +1,4 @@
-"""What a seed stands for: the pipeline, its records, its settings and its faults."""
+"""What a seed stands for: a pipeline, its records, its settings and its faults."""
 
 import random
 from collections.abc import Collection, Mapping
@@ -120,22 +120,22 @@ _IN_AGENTS = (
 
 @dataclass(frozen=True, slots=True)
 class StageDraw:
-    """One stage.
+    """One stage, as drawn.
 
     Attributes:
         shape: `plain`, `list` or `iterator`.
-        is_async: whether its agent is.
+        is_async: whether its agent is async.
         is_blocking: whether its agent, which is not async, runs in a thread.
-        fused: whether it runs in the segment of the stage before.
+        fused: whether it is fused with the stage before it.
         ordering, concurrency, timeout_seconds, max_in_flight_records, max_in_flight_bytes:
             settings of the stage.
-        action, retries, then, backoff_seconds: its error policy, and the longest wait of a retry.
+        action, retries, then, backoff_seconds: its error policy, and the longest wait for a retry.
         fan_out: most outputs of one value.
         is_keyless: whether its outputs have no key.
         gives_headers: whether its outputs have headers of their own.
         stops_on_loss: whether it stops when records were deleted that it had not read.
         max_key_backlog_records: records that may wait behind one that fails.
-        stops_on_backlog: whether it stops when there are as many.
+        stops_on_backlog: whether it stops when so many wait.
     """
 
     shape: str
@@ -170,7 +170,7 @@ class StageDraw:
 
     @property
     def last_word(self) -> ErrorPolicy:
-        """What becomes of a record that fails for good."""
+        """What happens to a record that fails for good."""
         return self.then if self.action is ErrorPolicy.RETRY else self.action
 
 
@@ -179,24 +179,24 @@ class Scenario:
     """A run before it has started.
 
     Attributes:
-        seed: where it comes from.
-        partitions: of every topic.
-        records: written to the source.
-        keys: different ones.
-        workers: processes at the start.
+        seed: the seed from which it was drawn.
+        partitions: number of partitions of every topic.
+        records: number of records written to the source.
+        keys: number of different keys.
+        workers: number of processes at the start.
         stages: the pipeline.
-        seconds: how long faults go on.
-        latency_seconds: longest ordinary way of a request or an answer.
-        disorder: share of turns of the loop in which the order of steps is drawn.
-        rates: probability of each fault that happens now and then.
-        shares: share of values that an agent fails on, by kind.
-        events: times and kinds of the faults that happen at a moment.
+        seconds: how long faults happen.
+        latency_seconds: longest time that a request or an answer takes without a fault.
+        disorder: share of turns of the loop in which the order of task steps is drawn.
+        rates: probability of each fault that can happen at any request.
+        shares: share of values that an agent fails on, by kind of failure.
+        events: times and kinds of the faults that happen at one moment.
         config: settings of the workers.
-        session_seconds: after which an unheard member is evicted.
-        after_seconds: how long requests go on failing when nothing else happens any more.
-        until_end: whether the rest is done by a last worker that ends by itself.
-        waits_long: whether no wait between two tries is shorter than half of the longest.
-        stops_in_outage: whether all workers are told to stop while the broker is away.
+        session_seconds: a member that sends no heartbeat for so long is evicted.
+        after_seconds: how long requests still fail when no other faults happen any more.
+        until_end: whether a last worker does the rest and ends by itself.
+        waits_long: whether every backoff is at least half of the longest one.
+        stops_in_outage: whether all workers are told to stop while the broker is down.
     """
 
     seed: int
@@ -220,14 +220,14 @@ class Scenario:
 
     @property
     def is_calm(self) -> bool:
-        """Whether nothing happens that can hold a drain up."""
+        """Whether no fault happens that can delay a drain."""
         happening = {*self.rates, *self.shares, *(fault for _, fault in self.events)}
         return happening <= CLEAN and not self.stops_in_outage
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing happens after which a record may be repeated."""
-        # What a policy's `stop` holds back is delivered again, with what was finished behind it.
+        """Whether no fault happens that allows repetitions."""
+        # The record at which a policy said stop is read again, with records finished behind it.
         stops = any(stage.last_word is ErrorPolicy.STOP for stage in self.stages)
         return (
             self.is_calm and not stops and self.config.revoke_drain_seconds > LONGEST_DRAIN_SECONDS
@@ -235,9 +235,9 @@ class Scenario:
 
 
 def draw(seed: int) -> Scenario:
-    """The scenario of a seed: the same one everywhere and always."""
+    """Draw the scenario of a seed, which is always the same."""
     rng = random.Random(f"scenario {seed}")
-    # Not everything at once: with some faults left out, the others come to their effects.
+    # Some faults are left out in each run, because one fault can hide the effects of another.
     wanted = [fault for fault in Fault if rng.random() < rng.choice((0.15, 0.4, 0.7))]
     calm = rng.random() < 0.2
     clean = calm and rng.random() < 0.6
@@ -276,7 +276,7 @@ def draw(seed: int) -> Scenario:
             linger_seconds=rng.choice((0.001, 0.05, 0.3)),
             flush_records=rng.choice((1, 4, 16, 2048)),
             delivery_timeout_seconds=rng.choice((2.0, 6.0)),
-            # Without a fault, and with time enough, nothing is repeated.
+            # With a long deadline, and without a fault, nothing is repeated.
             revoke_drain_seconds=300.0 if clean else rng.choice((1.0, 5.0)),
             shutdown_drain_seconds=300.0 if clean else rng.choice((3.0, 10.0)),
         ),
@@ -301,7 +301,7 @@ def _stages(rng: random.Random, wanted: Collection[Fault]) -> tuple[StageDraw, .
 def _stage(rng: random.Random, wanted: Collection[Fault], *, fused: bool) -> StageDraw:
     ends = (ErrorPolicy.DEAD_LETTER,) * 3 + (ErrorPolicy.DROP, ErrorPolicy.SKIP, ErrorPolicy.STOP)
     is_async = rng.random() < 0.6
-    hopeless = Fault.HOPELESS in wanted  # it would stop at such a record for ever
+    hopeless = Fault.HOPELESS in wanted  # then a stage that stops would never get past a record
     backlog = Fault.BACKLOG in wanted
     return StageDraw(
         shape=rng.choice(("plain", "list", "iterator")),

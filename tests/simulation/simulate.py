@@ -1,4 +1,4 @@
-"""One run: a scenario played from its first record to the last commit."""
+"""One run: a scenario from its first record to its last commit."""
 
 import asyncio
 import contextvars
@@ -34,16 +34,16 @@ WIRE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        scenario: what was played.
-        complaints: what did not hold; empty is well.
+        scenario: the scenario.
+        complaints: broken promises; empty if all were kept.
         fired: faults that happened.
-        checks: how often each rule was looked at.
+        checks: how often each promise was checked.
         repeated: outputs that were written again.
-        seconds: virtual seconds it took.
-        trace: its lines.
+        seconds: virtual seconds that it took.
+        trace: lines of the trace.
         digest: hash of the trace.
     """
 
@@ -58,7 +58,7 @@ class Result:
 
 
 def simulate(seed: int) -> Result:
-    """Play the scenario of a seed."""
+    """Run the scenario of a seed."""
     scenario = draw(seed)
     loop = VirtualLoop(random.Random(f"order {seed}"), scenario.disorder)
     with _undisturbed():
@@ -103,7 +103,7 @@ class Run:
         return topology_of(self.agents, may_stop_on_loss=self.may_stop_on_loss)
 
     async def play(self) -> None:
-        """From the first worker to the last commit, or to the first complaint."""
+        """Run from the first worker to the last commit, or to the first complaint."""
         violated = self.loop.create_task(self._violated.wait())
         playing = self.loop.create_task(self._play())
         await asyncio.wait({violated, playing}, return_when=asyncio.FIRST_COMPLETED)
@@ -154,18 +154,18 @@ class Run:
         self.checker.check_end(clean=scenario.is_clean)
 
     def start_worker(self, *, until_end: bool = False) -> Worker:
-        """One more process."""
+        """Start one more process."""
         worker = Worker(self, f"w{len(self.workers)}", until_end=until_end)
         self.workers.append(worker)
         worker.start()
         return worker
 
     def alive(self) -> list[Worker]:
-        """Processes that run, or are started again when they end."""
+        """Processes that run, or will be started again."""
         return [worker for worker in self.workers if worker.is_wanted]
 
     def on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """What nobody awaited, or a callback raised: never right."""
+        """Complain of an error that nobody awaited or that a callback raised."""
         error = context.get("exception")
         if isinstance(error, StreamappError):
             return  # an answer that nobody waited for any more
@@ -184,7 +184,7 @@ class Run:
         )
 
     def _end_faults(self) -> None:
-        """From now on nothing new goes wrong."""
+        """Let no further faults happen."""
         self.trace("quiet")
         self.dice.quiet = True
         self.world.letters_refused_until = self.world.commits_refused_until = 0.0
@@ -195,19 +195,19 @@ class Run:
             self.start_worker()
 
     async def _stop_in_an_outage(self) -> None:
-        """Everything has to end while nobody answers."""
+        """Stop all workers while nobody answers them: each must end."""
         self.trace("fault: outage for as long as it takes")
         for worker in self.workers:
             worker.heal()
-        # What is on its way comes when the outage is over.
+        # Requests that were sent before arrive when the outage is over.
         self.world.down_until = self.loop.time() + self.checker.stops.longest_seconds + 1.0
         await self._stop_all()
         self.is_ending = False
-        # Batches of workers that have ended arrive when the outage is over, and not behind the end.
+        # So do batches of workers that have ended; they must arrive before the run ends.
         await asyncio.sleep(max(0.0, self.world.down_until - self.loop.time()))
 
     async def _wait_for_the_end(self) -> None:
-        """Everything has to be finished and committed."""
+        """Wait until everything is finished and committed."""
         before, since = [""], self.loop.time()
         while unfinished := self.checker.unfinished(self._ends()):
             if unfinished != before:
@@ -218,7 +218,7 @@ class Run:
             await asyncio.sleep(0.5)
 
     async def _run_to_the_end(self) -> None:
-        """A last worker does what is left, and ends by itself."""
+        """Start a last worker, which does the rest and ends by itself."""
         worker = self.start_worker(until_end=True)
         assert worker.task is not None
         before, ended = [""], False
@@ -253,7 +253,7 @@ class Run:
                 self.checker.complain(f"{worker.name} does not end")
 
     def _check_nothing_left(self) -> None:
-        """No task of a worker outlives it, but that of an agent which does not end."""
+        """Complain of tasks that outlive their worker, except agents that do not end."""
         stubborn = Fault.STUBBORN in self.scenario.shares
         ended = {worker.name for worker in self.workers if not worker.is_crashed}
         left = [
@@ -271,7 +271,7 @@ class Run:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """No log lines, no garbage collection in the middle, sets in the order of the seed."""
+    """Without log lines or garbage collection, and with sets in an order that the seed decides."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     gc.disable()

@@ -1,4 +1,4 @@
-"""Drains and stops end: when nothing is left to wait for, and within their deadlines."""
+"""Checks that drains and stops end within their deadlines, and as soon as nothing is left."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -29,13 +29,13 @@ _LONGEST_CALL_SECONDS = 8.0
 
 
 class Stops:
-    """Follows what workers do when they are to give partitions back, or to end.
+    """Follows what workers do when they have to give partitions back, or to end.
 
     Args:
         scenario: the deadlines.
-        loop: time.
-        complain: called when something goes on for too long.
-        checks: how often each rule was looked at.
+        loop: tells the time.
+        complain: called when something takes too long.
+        checks: how often each promise was checked.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Stops:
         self._complain = complain
         self._checks = checks
         self._told: set[str] = set()
-        # They end by themselves, and do not join anew when they are about to.
+        # Such workers may end by themselves; one that is about to end does not join again.
         self._may_end = any(
             stage.last_word is ErrorPolicy.STOP
             or (stage.stops_on_backlog and stage.max_key_backlog_records < NO_BACKLOG)
@@ -63,7 +63,7 @@ class Stops:
 
     @property
     def longest_seconds(self) -> float:
-        """Within so long a worker that was told to stop has to end, whatever happens."""
+        """Within this time a worker that was told to stop has to end, whatever happens."""
         shares, config = self._scenario.shares, self._scenario.config
         stuck = {Fault.STUBBORN, Fault.SLOW_THREAD} & shares.keys()
         return config.shutdown_drain_seconds + _CALLS_SECONDS + (_STUCK_SECONDS if stuck else 0.0)
@@ -73,9 +73,9 @@ class Stops:
         self._busy_at[process] = self._loop.time()
 
     def drained(self, process: str, since: float, *, to_end: bool = False) -> None:
-        """A drain is over that has begun then: it must not have waited for nothing.
+        """A drain has ended: it must not have waited while nothing was under way.
 
-        One on a rebalance may wait for an attempt that is due in time, and be cut short by a stop.
+        A drain on a rebalance may wait for a retry that is due in time, or be cut short by a stop.
         """
         is_cut_short = self._may_end or (process in self._told and not to_end)
         if is_cut_short or not self._scenario.is_calm:
@@ -87,7 +87,7 @@ class Stops:
             self._complain(f"{process}: a drain went on for {idle:.1f} s with nothing under way")
 
     def told_to_stop(self, worker: "Worker") -> None:
-        """A worker was told to stop; frozen ones cannot hear it."""
+        """A worker was told to stop; a frozen worker cannot notice that."""
         self._told.add(worker.name)
         self._loop.call_later(self.longest_seconds, self._look_at, worker, worker.freezes)
 
@@ -117,7 +117,7 @@ class Stops:
             self._failing_since.setdefault(member, self._loop.time())
 
     def joined(self, member: object) -> None:
-        """A member begins afresh."""
+        """A member joins again."""
         self._failing_since.pop(member, None)
         self._late_commits.pop(member, None)
 

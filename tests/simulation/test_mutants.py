@@ -116,7 +116,7 @@ def test_a_planted_bug_is_found(name: str) -> None:
         pytest.fail(f"{name} cannot be planted: {error}; plant it where that is done now")
     assert found is not None, f"{name} is not found on {MOST_SEEDS} seeds"
     seed, complaint = found
-    # By a broken promise, and not because the mutant does not fit the code any more.
+    # Found by a broken promise, not because the mutant no longer fits the code.
     assert not re.search(r"(Attribute|Type|Name|Key|Index)Error", complaint), f"{name}: {complaint}"
     assert first_found([seed]) is None, "without the bug this seed is well"
 

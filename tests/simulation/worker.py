@@ -23,7 +23,7 @@ RESTART_SECONDS = 1.0
 
 
 class LongWaits(random.Random):
-    """Jitter from the upper half only, so that waits have a least length."""
+    """Random numbers from the upper half only, so that backoff has a least length."""
 
     def uniform(self, a: float, b: float) -> float:
         return super().uniform((a + b) / 2, b)
@@ -33,10 +33,10 @@ class Worker:
     """One process and its supervisor.
 
     Attributes:
-        name: of the process.
+        name: name of the process.
         task: the supervised service.
         is_wanted: whether it is to run.
-        is_crashed: whether it ended without a word.
+        is_crashed: whether it was killed.
         is_cleared: whether the run is over.
         freezes: how often it was frozen.
     """
@@ -72,7 +72,7 @@ class Worker:
             process_context(self.name).run(self._service.stop)
 
     def crash(self) -> None:
-        """SIGKILL: nothing of it runs any more, and nobody is told."""
+        """SIGKILL: nothing of it runs any more, and the broker is not told."""
         self._run.trace(f"crash {self.name}")
         self.is_wanted = False
         self.is_crashed = True
@@ -94,12 +94,12 @@ class Worker:
             self._run.loop.thaw(self.name)
 
     def heal(self) -> None:
-        """The end of all faults."""
+        """End all faults of this process."""
         self.line.muted_until = 0.0
         self.thaw()
 
     def clear_away(self) -> None:
-        """After the run: let it end, without effect."""
+        """End it after the run, without any effect."""
         self.is_cleared = True
         self.line.is_cut = True
         self.is_wanted = False
@@ -131,7 +131,7 @@ class Worker:
                 await asyncio.sleep(RESTART_SECONDS)
 
     def _failed(self, error: Exception) -> None:
-        """A service may end with the broker's errors and a policy's word, and no others."""
+        """A service may fail because of the broker or because a policy says stop, but not else."""
         run = self._run
         run.trace(f"ended with {type(error).__name__}")
         if isinstance(error, OffsetOutOfRangeError):
@@ -146,7 +146,7 @@ class Worker:
             run.checker.complain(f"{self.name} ended with {error!r}")
 
     def _ended(self) -> None:
-        """A service ends by itself only when it was told to, or at the end."""
+        """A service may end by itself only when it was told to, or at the end."""
         self._run.trace("ended")
         if self._told_at is not None and not self._until_end:
             self._run.checker.stops.drained(self.name, self._told_at, to_end=True)
@@ -156,7 +156,7 @@ class Worker:
             self._run.checker.complain(f"{self.name} ended, and nobody had told it to")
 
     def _compare_counts(self) -> None:
-        """What a service counts as passed over is what was."""
+        """A service must have counted exactly the offsets that it skipped."""
         if self._service is None or self._life is None or self.is_cleared:
             return
         for metrics in self._service.metrics:

@@ -1,8 +1,8 @@
-"""The pipeline of a scenario: agents whose every outcome is known beforehand.
+"""The pipeline of a scenario: agents of which every outcome is known beforehand.
 
 A value is a JSON string such as `"17.a0.b2"`: the number of a record, and for each stage which of
 its outputs it is. What an agent does with a value follows from the seed and the value alone, so
-that the checker can say what has to become of it without asking the runtime.
+the checker knows what must become of it without asking the runtime.
 """
 
 import asyncio
@@ -50,13 +50,13 @@ class Plan:
 
     Attributes:
         fault: how it fails; `None` if it never does.
-        times: how often, counted over all workers.
+        times: how many attempts fail, over all workers.
         seconds: how long an attempt waits.
-        lingers: how long it goes on after it was cancelled.
-        fails_late: whether an attempt waits before it fails, and not behind that.
-        outputs: what it gives in the end.
-        may_fail: whether the policy's last word can be the end of it.
-        must_fail: whether nothing else can.
+        lingers: how long it continues after it was cancelled.
+        fails_late: whether an attempt waits before it fails; otherwise it fails before it waits.
+        outputs: its outputs in the end.
+        may_fail: whether it can end as a failure for good.
+        must_fail: whether it cannot end otherwise.
     """
 
     fault: Fault | None
@@ -74,14 +74,14 @@ class Agents:
 
     Attributes:
         returned, failed: attempts that ended, by stage and value.
-        tainted: attempts that a fault of the world has made too long: their record may fail.
-        complaints: promises to agents that were broken.
+        tainted: attempts that took too long because of an outside fault, so their record may fail.
+        complaints: broken promises to agents.
         fired: faults of agents that happened.
-        overlaps_checked: attempts that had to be alone with their key.
+        overlaps_checked: attempts that had to be the only one on their key.
         failed_at: when attempts failed, by stage and value, in seconds since the epoch.
-        ended_empty_at: when an attempt of a process ended that leaves nothing, by its segment.
+        ended_empty_at: when an attempt without an output ended, by process and segment.
         on_attempt: called with the process, the stage and the context of each attempt.
-        on_change: called with the process whenever an attempt starts or ends.
+        on_change: called with the process whenever an attempt begins or ends.
     """
 
     def __init__(self, scenario: Scenario, loop: VirtualLoop) -> None:
@@ -109,15 +109,15 @@ class Agents:
         loop.thread_seconds = self._thread_seconds
 
     def running(self, process: str) -> list[tuple[int, str]]:
-        """Values in the hands of agents of this process."""
+        """Values on which agents of this process are working."""
         now = self._loop.time()
-        # One that has just ended may not have been taken note of by its lane.
+        # Its lane may not have noticed yet that an attempt has ended.
         in_threads = [v for until, v in self._threads[process] if until >= now - _JUST_SECONDS]
         in_tasks = [value for value, count in self._attempts.get(process, {}).items() if count]
         return in_tasks + [(i, v) for i in range(len(self.scenario.stages)) for v in in_threads]
 
     def _thread_seconds(self, arguments: tuple[Any, ...]) -> float:
-        """How long a blocking attempt takes; one that takes too long may fail for good."""
+        """How long a blocking attempt takes; if that is too long, it may fail for good."""
         value = arguments[-1][0]
         seconds = self._rng.uniform(0.0, 0.02)
         if self._rng.random() < self.scenario.shares.get(Fault.SLOW_THREAD, 0.0):
@@ -171,7 +171,7 @@ class Agents:
 
     @contextmanager
     def _attempt(self, index: int, value: str, context: Context, plan: Plan) -> Iterator[None]:
-        """Note the attempt, and that it has its key for itself."""
+        """Note the attempt, and check that it is the only one on its key."""
         process = PROCESS.get()
         head = self.head(index)
         if not self.scenario.stages[index].is_blocking:  # the others ended long ago in fact
@@ -252,7 +252,7 @@ class Agents:
                 raise OSError(value) from None
 
     async def _linger(self, seconds: float) -> None:
-        """Go on for so long, whatever is asked."""
+        """Continue for so long, even if cancelled."""
         end = self._loop.time() + seconds
         while (left := end - self._loop.time()) > 0:
             try:
@@ -271,7 +271,7 @@ class Agents:
             ("list", True): self._async_list,
             ("iterator", True): self._async_iterator,
         }
-        # One output at most can be given as a plain value.
+        # A plain value can be one output at most.
         shape = "list" if draw.shape == "plain" and draw.fan_out > 1 else draw.shape
         made: Agent[str, str] = makers[shape, draw.is_async](index)
         return made
@@ -300,7 +300,7 @@ class Agents:
         return (("by", b"s%d" % index), ("of", output.encode()))
 
     def _given(self, index: int, output: str) -> Any:
-        """An output as the agent gives it."""
+        """An output in the form in which the agent returns it."""
         draw = self.scenario.stages[index]
         if not draw.rewrites:
             return output
@@ -385,7 +385,7 @@ def _policy(draw: StageDraw) -> Policy:
     backoff = Backoff(base_seconds=min(longest, 0.05 * longest**2), max_seconds=longest)
     policy = Policy(draw.action, retries, backoff, draw.then)
     if draw.last_word is ErrorPolicy.STOP:
-        # Nothing would ever get past such a record.
+        # Otherwise the stage would stop at such a record again and again.
         policy = policy.on({DecodeError: dead_letter()})
     return policy
 

@@ -1,8 +1,8 @@
 """`python -m tests.torture`: runs the fault tests in full and writes their results to a page.
 
-`--only NAME` plays one scenario, `--short` the short forms, `--mutant NAME` plants one bug; without
-it every scenario is played as it is, and then in short with each bug that it has to find. Exits
-with 1 when a record was lost, a bug was not found, or anything else is not as it should be.
+`--only NAME` runs one scenario, `--short` the short forms, `--mutant NAME` plants one bug. Without
+these, every scenario is run as it is, and then in short with each bug that it has to find. It exits
+with 1 if a record was lost, a bug was not found, or any other check failed.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tests.torture.runner import SCENARIOS, ground, play
 
 
 def main() -> int:
-    """Play what was asked for; returns the exit code."""
+    """Run what the arguments say; returns the exit code."""
     args = _arguments()
     for number in (signal.SIGTERM, signal.SIGINT):  # else workers would be left behind
         signal.signal(number, signal.default_int_handler)
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _play(name: str, args: argparse.Namespace) -> tuple[list[Outcome], list[Outcome]]:
-    """The runs of a scenario as it is, and those with planted bugs."""
+    """Run a scenario as it is, and then with each planted bug."""
     honest = [] if args.mutant else [_one(name, None, short=args.short)]
     planted: Sequence[str] = args.mutant or SCENARIOS[name].mutants
     mutants = [] if args.no_mutants else [_one(name, bug, short=True) for bug in planted]
@@ -55,7 +55,7 @@ def _play(name: str, args: argparse.Namespace) -> tuple[list[Outcome], list[Outc
 
 
 def _one(name: str, mutant: str | None, *, short: bool) -> Outcome:
-    """One run on a broker of its own; its files stay only if something was wrong."""
+    """One run on a broker of its own; its files are kept only if a check failed."""
     scenario = SCENARIOS[name]
     what = f"{name}{' with the bug ' + mutant if mutant else ''}{' (short)' if short else ''}"
     _say(f"{what}: {scenario.title} ...")

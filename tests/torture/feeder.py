@@ -1,4 +1,4 @@
-"""Writes the records of a scenario, and keeps the ledger of what became of each send."""
+"""Writes the records of a scenario, and keeps a ledger of what became of each send."""
 
 import asyncio
 import json
@@ -19,18 +19,18 @@ _BATCH_BYTES = 256 * 1024
 class Feeder:
     """A plain producer with a ledger.
 
-    A send that was not acknowledged is unknown and not failed: the record may be there or not.
+    A send that was not acknowledged counts as unknown, not as failed: its record may be written.
 
     Args:
         producer: a started client.
-        topic: where to.
-        keys: how many keys the records have; two neighbours share one, so that those of one key
-            are at work at the same time unless somebody keeps them apart.
+        topic: the topic to write to.
+        keys: number of different keys. Two neighbouring records share one, so that records of one
+            key are worked on at the same time if the runtime does not prevent it.
 
     Attributes:
-        acknowledged: ids that the broker said it has.
-        unknown: ids whose sending failed, or did not end.
-        sent: how many records were handed over.
+        acknowledged: ids of records that the broker has acknowledged.
+        unknown: ids of records whose send failed or did not end.
+        sent: number of records that were sent.
     """
 
     def __init__(self, producer: Any, topic: str, keys: int) -> None:
@@ -46,7 +46,7 @@ class Feeder:
     @classmethod
     @asynccontextmanager
     async def on(cls, bootstrap_servers: str, topic: str, *, keys: int) -> AsyncIterator["Feeder"]:
-        """A feeder that is ready; at the end it is stopped, whatever is still unacknowledged."""
+        """A started feeder; at the end of the block it is stopped, whatever is unacknowledged."""
         producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap_servers,
             acks="all",
@@ -67,7 +67,7 @@ class Feeder:
                     await producer.stop()
 
     async def load(self, records: int) -> None:
-        """Send so many as fast as it goes, and wait for their acknowledgements."""
+        """Send this number of records as fast as possible, and wait for their acknowledgements."""
         for _ in range(records):
             await self._send()
         await self.flush()
@@ -77,7 +77,7 @@ class Feeder:
         self._feeding = asyncio.create_task(self._feed(records_per_second))
 
     async def stop(self) -> None:
-        """Send no more, and wait for what is under way."""
+        """Send no more, and wait for the sends in progress."""
         if self._feeding is not None:
             self._feeding.cancel()
             with suppress(asyncio.CancelledError):
@@ -86,7 +86,7 @@ class Feeder:
         await self.flush()
 
     async def flush(self) -> None:
-        """Wait for the acknowledgements; what has none in time is unknown."""
+        """Wait for the acknowledgements; sends without one in time count as unknown."""
         if self._pending:
             await asyncio.wait(list(self._pending), timeout=_FLUSH_SECONDS)
         await asyncio.sleep(0)  # the last callbacks

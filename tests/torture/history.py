@@ -1,4 +1,4 @@
-"""Every commit of a group, as Kafka keeps them: read from `__consumer_offsets`."""
+"""Reads every commit of a group from Kafka's topic `__consumer_offsets`."""
 
 import struct
 from collections import defaultdict
@@ -11,7 +11,7 @@ _OFFSET_KEYS = (0, 1)
 async def commits(bootstrap_servers: str, group: str) -> dict[int, list[int]]:
     """Offsets that the group has committed, in order, by partition of its one topic.
 
-    Keys and values are laid out as OffsetCommitKey and OffsetCommitValue in Kafka's
+    Keys and values have the formats OffsetCommitKey and OffsetCommitValue of Kafka's
     group-coordinator: a version, then group, topic and partition; a version, then the offset.
     """
     found: dict[int, list[int]] = defaultdict(list)
@@ -31,7 +31,7 @@ async def commits(bootstrap_servers: str, group: str) -> dict[int, list[int]]:
 
 
 def moved_back(history: dict[int, list[int]]) -> int:
-    """Commits below an earlier one of their partition: only one who no longer owns it does that."""
+    """Commits below an earlier one of their partition; only an earlier owner makes such."""
     back = 0
     for offsets in history.values():
         highest = -1

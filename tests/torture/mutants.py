@@ -1,7 +1,7 @@
 """Workers with a planted bug: `python -m tests.torture.mutants MUTANT run ...`.
 
-Each is planted where the runtime meets its Kafka client, so that it does not depend on how the
-runtime is built.
+Each bug is planted where the runtime calls its Kafka client, so that it does not depend on the
+inner structure of the runtime.
 """
 
 import sys
@@ -22,7 +22,7 @@ _CLAIMED = 50
 
 
 def commit_early() -> None:
-    """What was fetched is committed at once, before it is worked on."""
+    """Commit records as soon as they are fetched, before they are worked on."""
     fetch = KafkaConsumer.fetch
 
     async def fetch_and_commit(self: KafkaConsumer, *args: Any, **options: Any) -> Any:
@@ -41,7 +41,7 @@ def commit_early() -> None:
 
 
 def no_ack() -> None:
-    """Outputs count as written when they are sent: no acknowledgement is waited for."""
+    """Take outputs for written when they are sent, without waiting for the acknowledgement."""
 
     def make_hasty(self: KafkaProducer) -> Any:
         return AIOKafkaProducer(
@@ -55,7 +55,7 @@ def no_ack() -> None:
 
 
 def skip_unfinished() -> None:
-    """What a commit says of finished records beyond its offset is wrong: none of them is."""
+    """Commit metadata that says of unfinished records that they are finished."""
     commit = KafkaConsumer.commit
 
     async def commit_too_much(
@@ -73,7 +73,7 @@ def skip_unfinished() -> None:
 
 
 def unordered() -> None:
-    """Records of one key side by side; the pipeline reads it from its environment."""
+    """Work on records of one key side by side; the pipeline reads this from its environment."""
 
 
 MUTANTS: Mapping[str, Callable[[], None]] = {

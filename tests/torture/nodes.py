@@ -1,4 +1,4 @@
-"""The nodes of a cluster: which one leads what, and their ends and starts one by one."""
+"""The nodes of a cluster: finds leaders, and stops and starts nodes one by one."""
 
 import asyncio
 import struct
@@ -17,7 +17,7 @@ _DESCRIBE_QUORUM = 55
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """The nodes of a broker that runs.
+    """The nodes of a running broker.
 
     Attributes:
         kafka: the broker.
@@ -26,13 +26,13 @@ class Nodes:
     kafka: Kafka
 
     def ids(self) -> Sequence[int]:
-        """Their numbers."""
+        """Ids of the nodes."""
         state = read_state(self.kafka.broker.folder)
         assert state is not None
         return [node.node_id for node in state.nodes]
 
     async def end(self, node_id: int, *, gracefully: bool) -> None:
-        """Stop one cleanly, or kill it, and wait until it is gone."""
+        """Stop a node cleanly, or kill it, and wait until it has ended."""
         node = Node(self.kafka.broker.folder / f"node-{node_id}")
         assert node.is_running(), f"node {node_id} does not run"
         node.ask_to_end(gracefully=gracefully)
@@ -44,7 +44,7 @@ class Nodes:
             await self.end(node_id, gracefully=False)
 
     async def start(self) -> None:
-        """Start those that do not run, and wait until all are ready."""
+        """Start the nodes that do not run, and wait until all are ready."""
         await asyncio.to_thread(self.kafka.broker.up, timeout_seconds=_START_SECONDS)
 
     async def leader(self, topic: str, partition: int = 0) -> int:
@@ -61,7 +61,7 @@ class Nodes:
         return node_id
 
     async def in_sync(self, *topics: str) -> bool:
-        """Whether every replica of these topics, and of the group offsets, has caught up."""
+        """Whether every replica of these topics, and of the group offsets, is in sync."""
         async with admin(self.kafka.bootstrap_servers) as client:
             answers = await client.describe_topics([*topics, "__consumer_offsets"])
         return all(
@@ -71,9 +71,9 @@ class Nodes:
         )
 
     async def controller(self) -> int:
-        """The node that leads the controllers; the metadata names any broker in its place.
+        """The active controller. The metadata cannot tell: it names any broker.
 
-        By DescribeQuorum, version 0, which the client lacks:
+        It is asked for with DescribeQuorum, version 0, which the client lacks:
         https://kafka.apache.org/protocol#The_Messages_DescribeQuorum
         """
         host, _, port = self.kafka.bootstrap_servers.partition(",")[0].partition(":")

@@ -1,4 +1,4 @@
-"""What a scenario found."""
+"""The outcome of a scenario."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,17 +8,17 @@ from tests.torture.verdict import Counts
 
 @dataclass(slots=True)
 class Outcome:
-    """The record of one run of a scenario.
+    """The outcome of one run of a scenario.
 
     Attributes:
         scenario: its name.
-        asked: the numbers that it was to run with, as text by what they are.
-        faults: faults that were seen to fire, by kind.
-        figures: what was measured, as text by what it is.
+        asked: the sizes with which it was run, as text, by their names.
+        faults: faults that happened, by kind.
+        figures: what was measured, as text, by its name.
         recovery_seconds: longest time from the end of a fault to an output in every partition.
         counts: what the verifier counted.
-        violations: what is not as it should be; none is a pass.
-        mutant: the bug that was planted, if any.
+        violations: failed checks; a run without any has passed.
+        mutant: the planted bug, if any.
         seconds: how long the run took.
     """
 
@@ -34,16 +34,16 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether no check has failed."""
         return not self.violations
 
     def check(self, holds: bool, sentence: str) -> None:
-        """Note what does not hold."""
+        """Note a violation if the condition does not hold."""
         if not holds:
             self.violations.append(sentence)
 
     def recovered(self, seconds: float | None, *, within: float, after: str) -> None:
-        """Note how long a recovery took, and whether that was too long."""
+        """Note how long a recovery took, and a violation if that was too long."""
         if seconds is None:
             self.violations.append(f"a partition had no output after {after}")
             return
@@ -51,7 +51,7 @@ class Outcome:
         self.check(seconds <= within, f"{seconds:.1f} s to recover after {after}, not {within:g}")
 
     def counted(self, counts: Counts, *, min_records: int, max_duplicates: int) -> None:
-        """Hold the verifier's counts against what must always be so."""
+        """Note the verifier's counts, and a violation for each that may not be."""
         self.counts = counts
         self.check(counts.acknowledged >= min_records, f"{counts.acknowledged} records sent only")
         self.check(not counts.forgotten, f"the broker lost {counts.forgotten} acknowledged records")
@@ -69,6 +69,6 @@ class Outcome:
 
     @property
     def caught(self) -> bool:
-        """Whether the verifier's counts, and not only a deadline, give the run away."""
+        """Whether the verifier's counts, and not only a deadline, show that a bug was planted."""
         counts = self.counts
         return counts is not None and bool(counts.lost or counts.inversions)

@@ -1,4 +1,4 @@
-"""The pipeline that is tortured: one stage that waits a little and passes its record on.
+"""The pipeline under test: one stage that waits a little and passes its record on.
 
 `streamapp run tests.torture.pipeline:pipeline` runs it under the name in `TORTURE_NAME`.
 """
@@ -28,7 +28,7 @@ class Item(BaseModel):
 
 
 class Done(BaseModel):
-    """The same record worked on, and by which process."""
+    """The same record after the stage, with the id of the process."""
 
     id: int
     pid: int
@@ -36,14 +36,14 @@ class Done(BaseModel):
 
 @agent
 async def work(item: Item) -> Done:
-    """Wait between half and one and a half of `TORTURE_WAIT_MS`: neighbours overtake each other."""
+    """Wait for 0.5 to 1.5 of `TORTURE_WAIT_MS`, so that records overtake their neighbours."""
     wait_seconds = float(os.environ.get(WAIT_VARIABLE, "5")) / 1000
     await asyncio.sleep(wait_seconds * (0.5 + (item.id * 7919 % 101) / 100))
     return Done(id=item.id, pid=os.getpid())
 
 
 def pipeline() -> Pipeline[Any, Any]:
-    """The pipeline under the name that the environment gives."""
+    """The pipeline, under the name that is in the environment."""
     name = os.environ[NAME_VARIABLE]
     ordering = Ordering(os.environ.get(ORDERING_VARIABLE, "key"))
     return (

@@ -1,4 +1,4 @@
-"""TCP proxies between workers and broker: one for each node, all in the same weather."""
+"""TCP proxies between workers and broker: one for each node, all with the same weather."""
 
 import asyncio
 import socket
@@ -25,16 +25,16 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close sends a reset
 
 
 class Proxy:
-    """Passes connections on to one node.
+    """Forwards connections to one node.
 
     Args:
-        weather: what happens to them.
-        wiretap: listens to them.
+        weather: the faults that happen to connections.
+        wiretap: reads what is sent.
 
     Attributes:
-        port: where it listens; what the broker advertises.
+        port: the port on which it listens, and that the broker advertises.
         target: the port of the node.
-        connections: how many it has taken.
+        connections: number of connections that were made through it.
     """
 
     def __init__(self, weather: Weather, wiretap: Wiretap) -> None:
@@ -48,12 +48,12 @@ class Proxy:
         self.connections = 0
 
     async def listen(self) -> None:
-        """Take a free port."""
+        """Listen on a free port."""
         self._server = await asyncio.start_server(self._handle, HOST, 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Take no more connections and end those that are open."""
+        """Accept no more connections, and close those that are open."""
         if self._server is not None:
             self._server.close()
         self.reset()
@@ -63,7 +63,7 @@ class Proxy:
             await asyncio.wait(self._handling)
 
     def reset(self) -> int:
-        """Reset every connection, on both sides; how many were hit."""
+        """Reset every connection, on both sides; returns how many."""
         hit = len(self._open)
         for writer in list(self._open):
             _reset(writer)
@@ -99,7 +99,7 @@ class Proxy:
         far: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         tap: Tap,
     ) -> None:
-        """Pass on until either side ends."""
+        """Forward in both directions until either side ends."""
         ways = [
             asyncio.create_task(self._one_way(near[0], far[1], tap.request)),
             asyncio.create_task(self._one_way(far[0], near[1], tap.response)),
@@ -117,7 +117,7 @@ class Proxy:
         writer: asyncio.StreamWriter,
         tap: Callable[[bytes], None],
     ) -> None:
-        """Read, and let another task write: a delay holds up no later chunk."""
+        """Read here and write in another task, so that a delay does not hold up later chunks."""
         loop = asyncio.get_running_loop()
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=1000)
         writing = asyncio.create_task(self._write(under_way, writer, tap))
@@ -160,8 +160,8 @@ class Proxies:
     """The proxies of all nodes of a broker.
 
     Attributes:
-        weather: what the network is like.
-        wiretap: what was said on it.
+        weather: the faults that happen to connections.
+        wiretap: what was sent over the connections.
         servers: addresses for workers.
     """
 
@@ -177,7 +177,7 @@ class Proxies:
         return sum(proxy.connections for proxy in self._proxies)
 
     def reset(self) -> None:
-        """Reset every connection that is open."""
+        """Reset every open connection."""
         self.weather.fired["connections reset"] += sum(proxy.reset() for proxy in self._proxies)
 
     def around(self, pids: Sequence[int]) -> list[str]:
@@ -192,7 +192,7 @@ class Proxies:
 
 
 def remote_ports(pid: int) -> list[int]:
-    """Ports that a process is connected to."""
+    """Ports to which a process is connected."""
     try:
         return [one.raddr.port for one in _connections(pid)]
     except psutil.NoSuchProcess:
@@ -200,7 +200,7 @@ def remote_ports(pid: int) -> list[int]:
 
 
 def local_ports(pid: int) -> set[int]:
-    """Its own ends of these connections."""
+    """The process's own ports of these connections."""
     return {one.laddr.port for one in _connections(pid)}
 
 
@@ -216,7 +216,7 @@ def _connections(pid: int) -> list[Any]:
 async def proxied_kafka(
     folder: Path, options: BrokerOptions, weather: Weather
 ) -> AsyncIterator[tuple[Kafka, Proxies]]:
-    """A broker whose listener for workers is reached through proxies only."""
+    """A broker that workers can reach through proxies only."""
     wiretap = Wiretap()
     proxies = [Proxy(weather, wiretap) for _ in range(options.nodes)]
     async with AsyncExitStack() as stack:

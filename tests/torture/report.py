@@ -1,4 +1,4 @@
-"""Tells what scenarios found: a table for the terminal, and Markdown for the page."""
+"""Reports outcomes: a table for the terminal, and Markdown for the page."""
 
 import os
 import platform
@@ -26,12 +26,12 @@ def table(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def violations(outcome: Outcome) -> Iterator[str]:
-    """What was not as it should be."""
+    """The violations of all runs."""
     yield from (f"  {outcome.scenario}: {sentence}" for sentence in outcome.violations)
 
 
 def record(outcome: Outcome, found: Sequence[Outcome]) -> str:
-    """The record of one scenario in Markdown; `found` are its runs with planted bugs."""
+    """The outcome of one scenario in Markdown; `found` are its runs with planted bugs."""
     counts = outcome.counts
     lines = ["| | |", "| --- | --- |"]
     lines += [f"| asked: {name} | {text} |" for name, text in outcome.asked.items()]
@@ -63,7 +63,7 @@ def row(outcome: Outcome) -> str:
 
 
 def put_row(name: str, text: str, page: Path = PAGE) -> None:
-    """Put a line into the page's first table, in place of the last one of this scenario.
+    """Replace the line of this scenario in the page's first table.
 
     Raises:
         ValueError: the table has no such line.
@@ -77,7 +77,7 @@ def put_row(name: str, text: str, page: Path = PAGE) -> None:
 
 
 def put(name: str, text: str, page: Path = PAGE, *, target: str = "torture") -> None:
-    """Put the text between the markers of this name, which name the target that makes it.
+    """Replace the text between the markers of this name, which is the target that makes it.
 
     Raises:
         ValueError: the page does not have the markers.
@@ -91,7 +91,7 @@ def put(name: str, text: str, page: Path = PAGE, *, target: str = "torture") -> 
 
 
 def _conditions() -> str:
-    """When and with what."""
+    """The date, the versions and the machine."""
     return (
         f"{datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, Python"
         f" {platform.python_version()}, aiokafka {version('aiokafka')},"

@@ -1,4 +1,4 @@
-"""Runs scenarios, each on a broker of the kind that it asks for."""
+"""Runs scenarios, each on a broker of the kind that it needs."""
 
 import random
 import time
@@ -23,11 +23,11 @@ class Scenario:
     """A scenario and its sizes.
 
     Attributes:
-        run: plays it on a broker and fills in the outcome.
-        full, short: how much of it.
+        run: runs it on a broker and fills in the outcome.
+        full, short: its sizes in the full and in the short form.
         mutants: planted bugs that it has to find.
-        title: one line for progress.
-        nodes: how many the broker has.
+        title: one line about it, for progress.
+        nodes: number of nodes of the broker.
     """
 
     run: Callable[[Ground, Outcome, Any], Awaitable[None]]
@@ -75,7 +75,7 @@ SCENARIOS = {
 
 @asynccontextmanager
 async def ground(folder: Path, *, nodes: int) -> AsyncIterator[Ground]:
-    """A broker for scenarios, small: two cores have to do for all of it."""
+    """A small broker for scenarios: two cores have to be enough for everything."""
     weather = Weather(random.Random(1))
     options = BrokerOptions(nodes=nodes, heap_mb=320)
     async with proxied_kafka(folder / "broker", options, weather) as (kafka, proxies):
@@ -83,7 +83,7 @@ async def ground(folder: Path, *, nodes: int) -> AsyncIterator[Ground]:
 
 
 async def play(name: str, on: Ground, *, scale: Any, mutant: str | None = None) -> Outcome:
-    """Play a scenario; what goes wrong is in the outcome."""
+    """Run a scenario; failures are noted in the outcome."""
     outcome = Outcome(name, mutant)
     began = time.monotonic()
     try:

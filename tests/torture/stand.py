@@ -22,19 +22,19 @@ _DRAIN_SECONDS = 180.0
 
 
 def now_ms() -> int:
-    """The time, as brokers stamp records."""
+    """The time now, in the unit of record timestamps."""
     return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a scenario is played on.
+    """The broker on which a scenario is run.
 
     Attributes:
-        kafka: the broker, without anything between.
-        nodes: its nodes, one by one.
-        proxies: the way to it that workers may be sent.
-        folder: for files of the scenario.
+        kafka: the broker, without proxies.
+        nodes: its nodes.
+        proxies: the proxies through which workers may be sent.
+        folder: a folder for files of the scenario.
     """
 
     kafka: Kafka
@@ -48,12 +48,12 @@ class Stand:
     """Everything that a scenario works with.
 
     Attributes:
-        kafka: the broker, without anything between.
-        name: of the pipeline.
-        partitions: of source and sink.
+        kafka: the broker, without proxies.
+        name: name of the pipeline.
+        partitions: number of partitions of source and sink.
         feeder: writes to the source.
         fleet: the workers.
-        watch: how far they are.
+        watch: measures their progress.
         outcome: what is found.
     """
 
@@ -76,12 +76,12 @@ class Stand:
         wait_ms: float,
         through_proxies: bool = False,
     ) -> AsyncIterator["Stand"]:
-        """Create the topics; at the end of the block nothing of it runs.
+        """Create the topics; at the end of the block all its processes have ended.
 
         Args:
-            ground: where it is played.
+            ground: the broker on which it runs.
             outcome: filled in.
-            partitions: of source and sink.
+            partitions: number of partitions of source and sink.
             wait_ms: how long the agent waits with each record, on average.
             through_proxies: whether the workers reach the broker through proxies only.
         """
@@ -114,13 +114,13 @@ class Stand:
                 raise
 
     async def unfinished(self) -> int:
-        """Records that are not committed, at the moment of a fault; there have to be some."""
+        """Records that are not committed when a fault happens; there have to be some."""
         lag = await self.watch.lag()
         self.outcome.check(lag > 0, "the work was done before the fault")
         return lag
 
     async def settled(self) -> int:
-        """Records in the sink once the broker has worked off what killed workers had sent."""
+        """Records in the sink once the broker has written all that killed workers had sent."""
         before = await self.watch.written()
         while True:
             await asyncio.sleep(0.5)
@@ -130,7 +130,7 @@ class Stand:
             before = now
 
     async def finish(self, *, seconds: float = _DRAIN_SECONDS) -> None:
-        """Let the workers drain the source, then stop them; each has to end well."""
+        """Let the workers drain the source, then stop them; each has to end with code 0."""
         await self.feeder.stop()
         try:
             await self.watch.until_drained(seconds=seconds)
@@ -140,7 +140,7 @@ class Stand:
             self.outcome.check(code == 0, f"worker {worker.name} ended with {code}")
 
     async def verify(self, *, min_records: int, max_duplicates: int) -> list[Seen]:
-        """Drain the topics with a plain client and judge; the outputs, for further figures."""
+        """Read the topics with a plain client, check them, and return the outputs."""
         servers = self.kafka.bootstrap_servers
         source = await read(servers, self.watch.source)
         outputs = await read(servers, self.watch.sink)
@@ -152,7 +152,7 @@ class Stand:
         return outputs
 
     async def _count_all_the_same(self, ground: Ground) -> None:
-        """What came out by the time something was given up."""
+        """Count what was written until something took too long."""
         ground.proxies.weather.clear()
         await ground.nodes.start()
         for worker in self.fleet.running:
@@ -162,7 +162,7 @@ class Stand:
         await self.verify(min_records=0, max_duplicates=0)
 
     def check_ends(self) -> None:
-        """No worker has ended but by a signal, in good order, or because Kafka was away."""
+        """Check that workers ended only by a signal, properly, or because Kafka was down."""
         for worker in self.fleet.workers:
             code = worker.process.returncode
             self.outcome.check(

@@ -11,14 +11,14 @@ from tests.verifier.drain import drain
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A record that stands in a topic.
+    """A record that was read from a topic.
 
     Attributes:
-        id: which record of the feeder.
+        id: id that the feeder gave the record.
         key: its key.
-        partition: where it stands.
-        appended_ms: when the broker took it.
-        pid: the worker that wrote it; 0 in the source.
+        partition: its partition.
+        appended_ms: when the broker appended it.
+        pid: process id of the worker that wrote it; 0 in the source.
     """
 
     id: int
@@ -34,13 +34,13 @@ class Counts:
 
     Attributes:
         acknowledged: sends that the broker acknowledged.
-        unknown: sends of which nobody knows.
-        source: records that stand in the source.
-        outputs: records that stand in the sink.
+        unknown: sends whose result is unknown.
+        source: records in the source.
+        outputs: records in the sink.
         lost: records of the source without an output.
         forgotten: acknowledged records that are not in the source: the broker lost them.
         duplicates: outputs beyond one for each record of the source.
-        strangers: outputs that no record of the source asked for, or with another key.
+        strangers: outputs without a record in the source, or with another key.
         inversions: first outputs that come after one of a later record of their key.
         dead_letters: records in the dead-letter topic.
     """
@@ -59,7 +59,7 @@ class Counts:
 
 
 async def read(bootstrap_servers: str, topic: str) -> list[Seen]:
-    """All records of a topic; within a partition in their order."""
+    """All records of a topic; records of one partition are in their order."""
     found = []
     async for record in drain(bootstrap_servers, topic):
         value = json.loads(record.value)
@@ -82,7 +82,7 @@ def judge(
     outputs: Sequence[Seen],
     dead_letters: int,
 ) -> Counts:
-    """Compare; no allowance is made for anything."""
+    """Compare outputs with inputs; no difference is allowed for."""
     wanted, written = Counter(one.id for one in source), Counter(one.id for one in outputs)
     lost = wanted.keys() - written.keys()
     forgotten = set(acknowledged) - wanted.keys()
@@ -116,7 +116,7 @@ def judge(
 
 
 def _inverted(source: Iterable[Seen], outputs: Iterable[Seen]) -> list[int]:
-    """First outputs whose key had an output of a later record before."""
+    """First outputs that come after an output of a later record of their key."""
     place = {one.id: i for i, one in reversed(list(enumerate(source)))}
     latest: dict[bytes, int] = {}
     seen: set[int] = set()
@@ -149,7 +149,7 @@ def longest_gaps(
 
 
 def recovery_seconds(outputs: Iterable[Seen], partitions: int, *, since_ms: int) -> float | None:
-    """Time from a moment to when every partition has had an output; `None` if one never had."""
+    """Time from a moment until every partition had an output; `None` if one never had."""
     first: dict[int, int] = {}
     for one in outputs:
         if one.appended_ms >= since_ms:

@@ -1,7 +1,7 @@
 """Measures the progress of a group with plain clients.
 
-Every question has clients of its own: those of a broker that has gone would answer for a while
-with what was.
+Every question is asked with a new client: an old one would still answer from its memory for a
+while after its broker has gone.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ class TooSlowError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Looks at one pipeline on a broker.
+    """Measures the progress of one pipeline.
 
     Attributes:
-        bootstrap_servers: of the broker.
-        group: of its stage.
+        bootstrap_servers: addresses of the broker.
+        group: consumer group of its stage.
         source, sink: its topics.
-        partitions: of either.
+        partitions: number of partitions of each.
     """
 
     bootstrap_servers: str
@@ -60,16 +60,16 @@ class Watch:
         return {place.partition: end for place, end in ends.items()}
 
     async def written(self) -> int:
-        """Records in the sink."""
+        """Number of records in the sink."""
         return sum((await self.ends(self.sink)).values())
 
     async def lag(self) -> int:
-        """Records of the source that are not committed."""
+        """Number of records of the source that are not committed."""
         committed = await self.committed()  # first, or what comes in between would count as done
         return sum((await self.ends(self.source)).values()) - sum(committed.values())
 
     async def members(self) -> int:
-        """Members of the group when it is stable; 0 in a rebalance."""
+        """Number of members of the group when it is stable; 0 during a rebalance."""
         async with admin(self.bootstrap_servers) as client:
             (answer,) = await client.describe_consumer_groups([self.group])
         (_, _, state, _, _, members, *_) = answer.groups[0]
@@ -78,10 +78,10 @@ class Watch:
     async def until(
         self, condition: Callable[[], Awaitable[bool]], what: str, *, seconds: float
     ) -> None:
-        """Wait until it is so; a broker that does not answer says no.
+        """Wait until the condition holds; a broker that does not answer counts as no.
 
         Raises:
-            TooSlowError: it was not so in time.
+            TooSlowError: it did not hold in time.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -91,7 +91,7 @@ class Watch:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def until_written(self, records: int, *, seconds: float) -> None:
-        """Wait until the sink holds so many, or nothing is left that could be written."""
+        """Wait until the sink has this number of records, or everything is committed."""
 
         async def holds() -> bool:
             return await self.written() >= records or await self.lag() == 0
@@ -99,7 +99,7 @@ class Watch:
         await self.until(holds, f"{records} records in {self.sink}", seconds=seconds)
 
     async def until_joined(self, members: int, *, seconds: float = 60) -> None:
-        """Wait until the group is stable with so many members."""
+        """Wait until the group is stable with this number of members."""
 
         async def holds() -> bool:
             return await self.members() == members
@@ -128,7 +128,7 @@ class Watch:
 
 
 async def answered(condition: Callable[[], Awaitable[bool]]) -> bool:
-    """What the broker says; no when it says nothing."""
+    """What the condition says; false if the broker does not answer."""
     try:
         async with within(_ASK_SECONDS, "an answer of the broker"):
             return await condition()

@@ -1,4 +1,4 @@
-"""The state of the network between workers and broker, which scenarios change."""
+"""The weather: the state of the network between workers and broker, set by scenarios."""
 
 import asyncio
 import random
@@ -12,8 +12,8 @@ class Weather:
     """The state of a network, shared by all proxies of a broker.
 
     Attributes:
-        rng: jitter and sizes.
-        latency_seconds: mean and spread of the delay of each chunk; `None` is none.
+        rng: draws delays and sizes.
+        latency_seconds: mean and spread of the delay of each chunk; `None` means no delay.
         slice_bytes: chunks are cut into pieces of at most this size; 0 leaves them whole.
         fired: faults that hit a connection or a chunk, by kind.
     """
@@ -28,22 +28,22 @@ class Weather:
         self._clear.set()
 
     def blackhole(self) -> None:
-        """Let nothing through; what is sent is held, as by a network that drops packets."""
+        """Let nothing through; what is sent is kept, as in a network that drops packets."""
         self._clear.clear()
 
     def clear(self) -> None:
-        """Good weather again: what was held arrives."""
+        """End all faults: what was kept arrives."""
         self.latency_seconds, self.slice_bytes = None, 0
         self._clear.set()
 
     async def passage(self) -> None:
-        """Wait while nothing gets through."""
+        """Wait while nothing is let through."""
         if not self._clear.is_set():
             self.fired["chunks held"] += 1
             await self._clear.wait()
 
     def delay_seconds(self) -> float:
-        """How long the next chunk is under way."""
+        """Draw the delay of the next chunk."""
         if self.latency_seconds is None:
             return 0.0
         self.fired["chunks delayed"] += 1
@@ -51,7 +51,7 @@ class Weather:
         return self.rng.uniform(mean - spread, mean + spread)
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
-        """The chunk as it arrives."""
+        """The pieces in which a chunk arrives."""
         if not self.slice_bytes:
             yield chunk
             return

@@ -1,7 +1,7 @@
 """Reads joins and commits of group members from their connections.
 
-Written after the protocol (https://kafka.apache.org/protocol), with nothing of any client:
-JoinGroup from version 2 and OffsetCommit of versions 2 and 3, as aiokafka 0.14 speaks them.
+It is written after the protocol (https://kafka.apache.org/protocol), without code of any client:
+JoinGroup from version 2 and OffsetCommit of versions 2 and 3, which aiokafka 0.14 uses.
 """
 
 import struct
@@ -19,16 +19,16 @@ _INSTANCES_SINCE = 5
 
 @dataclass(slots=True)
 class Commit:
-    """An OffsetCommit that went over the wire.
+    """An OffsetCommit request that was seen.
 
     Attributes:
-        at: when it was passed on, in monotonic seconds.
-        port: of the member's side of the connection.
-        group: which group.
-        generation: that the member believed in.
-        newest: generation of the group that had been told to anybody by then.
-        offsets: by topic and partition.
-        accepted: whether the broker took it; `None` while it has not answered.
+        at: when it was forwarded, in monotonic seconds.
+        port: port of the member's side of the connection.
+        group: name of the group.
+        generation: generation in the request.
+        newest: newest generation of the group that any member had been told by then.
+        offsets: offsets by topic and partition.
+        accepted: whether the broker accepted it; `None` while it has not answered.
     """
 
     at: float
@@ -41,18 +41,18 @@ class Commit:
 
     @property
     def stale(self) -> bool:
-        """Whether a member of an older generation moved the group's offsets."""
+        """Whether a commit of an older generation was accepted."""
         return self.accepted is True and self.generation < self.newest
 
 
 @dataclass(slots=True)
 class Wiretap:
-    """Everything that was heard on all connections.
+    """All joins and commits that were seen on all connections.
 
     Attributes:
-        commits: in their order.
-        generations: newest generation that was told, by group.
-        joins: generations that were told, by group.
+        commits: commits in their order.
+        generations: newest generation that a member was told, by group.
+        joins: generations that members were told, by group.
         instances: ids of static members that asked to join, by group.
     """
 
@@ -62,21 +62,21 @@ class Wiretap:
     instances: dict[str, set[str]] = field(default_factory=dict)
 
     def connection(self, port: int) -> "Tap":
-        """Listen to one more connection."""
+        """Read one more connection."""
         return Tap(self, port)
 
     def joined(self, group: str, generation: int) -> None:
-        """A member was told the generation that it is in."""
+        """A member was told its generation."""
         self.generations[group] = max(generation, self.generations.get(group, -1))
         self.joins.setdefault(group, set()).add(generation)
 
 
 class Tap:
-    """Listens to one connection.
+    """Reads one connection.
 
     Args:
-        wiretap: told what is heard.
-        port: of the client's side.
+        wiretap: told what is seen.
+        port: port of the client's side.
     """
 
     def __init__(self, wiretap: Wiretap, port: int) -> None:
@@ -86,7 +86,7 @@ class Tap:
         self._waiting: dict[int, Callable[[bytes], None]] = {}
 
     def request(self, chunk: bytes) -> None:
-        """Bytes from the client."""
+        """Read bytes from the client."""
         for frame in self._requests.feed(chunk):
             api, version, correlation = struct.unpack_from(">hhi", frame)
             reader = _Reader(frame, _HEADER_BYTES)
@@ -107,7 +107,7 @@ class Tap:
                 self._waiting[correlation] = partial(self._joined, group)
 
     def response(self, chunk: bytes) -> None:
-        """Bytes from the broker."""
+        """Read bytes from the broker."""
         for frame in self._responses.feed(chunk):
             (correlation,) = struct.unpack_from(">i", frame)
             answered = self._waiting.pop(correlation, None)
@@ -155,7 +155,7 @@ class _Frames:
         self._held = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The frames that are complete with this chunk."""
+        """The frames that this chunk completes."""
         self._held += chunk
         while len(self._held) >= 4:
             end = 4 + struct.unpack_from(">i", self._held)[0]
@@ -174,13 +174,13 @@ class _Reader:
         self._at = at
 
     def number(self, kind: str) -> int:
-        """The next integer, of a kind of `struct`."""
+        """Read the next integer; the kind is a format of `struct`."""
         (value,) = struct.unpack_from(">" + kind, self._frame, self._at)
         self._at += struct.calcsize(">" + kind)
         return int(value)
 
     def text(self) -> str:
-        """The next string; empty for none."""
+        """Read the next string; empty for null."""
         size = self.number("h")
         begin = self._at
         self._at += max(size, 0)

@@ -1,4 +1,4 @@
-"""Workers as operators run them: processes of their own, killed, frozen and stopped by signals."""
+"""Workers as operators run them: separate processes, killed, frozen and stopped by signals."""
 
 import asyncio
 import os
@@ -29,9 +29,9 @@ class Worker:
     """A worker process.
 
     Attributes:
-        name: for reports.
-        process: it.
-        output: what it has said.
+        name: its name in reports.
+        process: the process.
+        output: what it has printed.
     """
 
     name: str
@@ -49,11 +49,11 @@ class Worker:
         return self.process.returncode is None
 
     def said(self) -> str:
-        """What it has written, its last lines."""
+        """The last lines that it has printed."""
         return "\n".join(self.output.read_text().splitlines()[-15:])
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal; it has to be there.
+        """Send it a signal.
 
         Raises:
             AssertionError: it has ended before, by itself.
@@ -65,19 +65,19 @@ class Worker:
         self.process.send_signal(number)
 
     async def kill(self) -> None:
-        """SIGKILL, and wait."""
+        """SIGKILL, and wait until it has ended."""
         self.send(signal.SIGKILL)
         await self.process.wait()
 
     async def terminate(self) -> float:
-        """SIGTERM; how long its end took, in seconds."""
+        """SIGTERM; returns how long it took to end, in seconds."""
         began = time.monotonic()
         self.send(signal.SIGTERM)
         await self.ended()
         return time.monotonic() - began
 
     async def ended(self) -> int:
-        """Wait for its end; its exit code."""
+        """Wait until it has ended, and return its exit code."""
         async with within(_END_SECONDS, "a worker to end"):
             return await self.process.wait()
 
@@ -87,13 +87,13 @@ class Fleet:
     """The workers of a scenario.
 
     Attributes:
-        pipeline: its name.
-        bootstrap_servers: as the workers get them.
-        folder: for what they say.
+        pipeline: name of the pipeline.
+        bootstrap_servers: addresses of the broker for the workers.
+        folder: folder for their output.
         mutant: the bug planted into each, if any.
         wait_ms: how long the agent waits, on average.
-        workers: all there ever were.
-        supervised: those that are started again.
+        workers: all workers that were ever started.
+        supervised: workers that are started again when they end.
     """
 
     pipeline: str
@@ -115,7 +115,7 @@ class Fleet:
         mutant: str | None,
         wait_ms: float,
     ) -> AsyncIterator["Fleet"]:
-        """No workers yet; none is left at the end of the block."""
+        """A fleet without workers; at the end of the block none is left."""
         fleet = cls(pipeline, bootstrap_servers, folder, mutant, wait_ms)
         try:
             yield fleet
@@ -129,11 +129,11 @@ class Fleet:
 
     @property
     def running(self) -> list[Worker]:
-        """Those that have not ended."""
+        """Workers that have not ended."""
         return [worker for worker in self.workers if worker.running]
 
     async def start(self, *options: str, instance: str | None = None) -> Worker:
-        """Start one more; with an instance it is a static member of its group."""
+        """Start one more worker; with an instance id it is a static member of its group."""
         name = f"w{len(self.workers)}"
         output = self.folder / f"{name}.log"
         how = ["tests.torture.mutants", self.mutant] if self.mutant else ["streamapp"]
@@ -157,13 +157,13 @@ class Fleet:
         return worker
 
     async def supervise(self) -> "Supervised":
-        """Start one that is started again whenever it says that Kafka cannot be reached."""
+        """Start a worker that is started again whenever it ends because it cannot reach Kafka."""
         supervised = Supervised(self, await self.start())
         self.supervised.append(supervised)
         return supervised
 
     async def stop_all(self) -> list[tuple[Worker, int]]:
-        """SIGTERM to all that run; each with its exit code."""
+        """SIGTERM to all running workers; returns their exit codes."""
         stopped = self.running
         for worker in stopped:
             worker.send(signal.SIGTERM)
@@ -185,11 +185,11 @@ class Fleet:
 
 
 class Supervised:
-    """A worker and its supervisor: what systemd or Kubernetes do with exit code 4.
+    """A worker and its supervisor: does what systemd or Kubernetes do after exit code 4.
 
     Args:
         fleet: starts workers.
-        first: the first one.
+        first: the first worker.
 
     Attributes:
         codes: exit codes so far.
@@ -206,12 +206,12 @@ class Supervised:
         return len(self.codes) + 1
 
     async def ended(self) -> None:
-        """Wait until the supervisor has nothing more to do."""
+        """Wait until the supervisor has ended."""
         async with within(_END_SECONDS, "the supervisor to end"):
             await self._task
 
     async def cancel(self) -> None:
-        """Start it no more."""
+        """Do not start it again."""
         self._task.cancel()
         await asyncio.wait({self._task})
 
