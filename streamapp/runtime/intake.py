@@ -36,11 +36,12 @@ Finding out costs a call for each partition; ten a second keep the lag current a
 """
 
 FRONTIER_FACTOR = 8
-"""A segment holds at most this many offsets for each record that may be in flight.
+"""Offsets that the partitions may have in memory, for each record that may be in flight.
 
-While an early record is unfinished, later ones go on, and the offsets of those that are finished
-have to be kept. Eight lets the others work on for a while, and costs little: an offset takes some
-tens of bytes, a record often a thousand.
+While an early record is unfinished, later ones are worked on, and the offsets of those that are
+finished have to be remembered. A partition that remembers its share is not fetched from; the last
+fetch before that may exceed the share. Eight allows a lot of work behind a slow record and costs
+little: an offset takes some tens of bytes, a record often a thousand.
 """
 
 
