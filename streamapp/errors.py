@@ -79,7 +79,7 @@ class UnreadableRecordError(BrokerError):
 
     Attributes:
         partition: topic and partition of the record.
-        offset: its offset; everything before it was delivered.
+        offset: its offset; all records before it were returned.
     """
 
     def __init__(self, message: str, *, partition: TopicPartition, offset: int) -> None:
@@ -151,7 +151,7 @@ class StageStoppedError(StageError):
 
 
 class DrainTimeoutError(StageError):
-    """Work in flight did not finish within the drain deadline; it will be delivered again."""
+    """Work in flight did not finish within the drain deadline; it will be read again."""
 
 
 class Permanent(Exception):  # noqa: N818 - a word of the user's: `raise Permanent("no such title")`

@@ -23,12 +23,12 @@ class ExitCode(IntEnum):
     """A record failed in a stage whose policy is `stop`."""
 
     DRAIN_TIMEOUT = 6
-    """Work in flight did not finish within the drain deadline; it will be delivered again."""
+    """Work in flight did not finish within the drain deadline; it will be read again."""
 
     PORT_IN_USE = 7
 
     ABANDONED = 8
-    """A second signal ended the command at once; what was in flight will be delivered again."""
+    """A second signal ended the command at once; what was in flight will be read again."""
 
     POSITION_LOST = 9
     """Retention has deleted records that the stage had not read."""

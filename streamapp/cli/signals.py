@@ -20,7 +20,7 @@ def stop_on_signal(
 ) -> Iterator[None]:
     """Call `stop` on the event loop at the first signal; end the process at the second.
 
-    The second signal loses nothing: what is not committed is delivered again. The handlers are the
+    The second signal loses nothing: what is not committed is read again. The handlers are the
     interpreter's and not the loop's: so the second signal works while an agent blocks the loop.
 
     Args:
@@ -36,7 +36,7 @@ def stop_on_signal(
         if asked:
             if at_once is not None:
                 at_once()
-            leave(ExitCode.ABANDONED, "ended at once; what was in flight will be delivered again")
+            leave(ExitCode.ABANDONED, "ended at once; what was in flight will be read again")
         asked = True
         loop.call_soon_threadsafe(_begin, stop, message)
 

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 1.0
 """Time between two checks whether cancelled attempts have ended.
 
-An attempt that ends is noticed at once; these checks cancel again, and report, those that do not.
+The wait ends earlier when a lane finds nothing more to do. A lane that goes on with other records
+after a cancelled attempt tells nobody, hence the checks.
 """
 
 

@@ -101,7 +101,7 @@ class Lanes:
                 raise DrainTimeoutError(
                     f"{len(stuck)} attempts of stage {self._metrics.stage!r} of pipeline"
                     f" {self._metrics.pipeline!r} did not end when they were cancelled; their"
-                    " records will be delivered again",
+                    " records will be read again",
                     stage_id=self._metrics.stage,
                 )
 

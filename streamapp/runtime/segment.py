@@ -33,7 +33,10 @@ from streamapp.runtime.steps import StepRunner
 log = logging.getLogger(__name__)
 
 UNANSWERED_STOP_SECONDS = 1.0
-"""Longest wait for the end of a consumer whose last commit was not answered."""
+"""Longest wait for a consumer to close when Kafka has not answered its last commit.
+
+Kafka will hardly answer its request to leave the group either, so a longer wait is of no use.
+"""
 
 
 class SegmentRunner:
@@ -181,11 +184,11 @@ class SegmentRunner:
         self._state(StageState.STOPPED)
 
     async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
-        """Start on newly assigned partitions."""
+        """Open newly assigned partitions."""
         await self._membership.assigned(partitions)
 
     async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
-        """Finish what is in flight within the deadline, commit, and let go of everything."""
+        """Finish what is in flight within the deadline, commit, and give all partitions back."""
         await self._membership.revoked(partitions)
 
     def _background(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
@@ -210,8 +213,8 @@ class SegmentRunner:
         self._state(StageState.DRAINING)
         if not await self._membership.leave():
             log.warning(
-                "stage %s of %s did not finish or could not write all its work in flight;"
-                " it will be delivered again",
+                "stage %s of %s could not finish or write all records in flight;"
+                " they will be read again",
                 self.segment.name,
                 self.segment.pipeline,
             )
@@ -223,7 +226,7 @@ class SegmentRunner:
 
     def _batch_failed(self, error: BaseException) -> None:
         log.warning(
-            "stage %s of %s: a batch failed, its records are delivered again: %s",
+            "stage %s of %s: a batch failed, so all unfinished records are read again: %s",
             self.segment.name,
             self.segment.pipeline,
             error,
@@ -256,7 +259,7 @@ class SegmentRunner:
             async with asyncio.timeout(seconds):
                 await self._consumer.stop()
         except (BrokerError, TimeoutError) as error:
-            log.warning("the consumer was abandoned without a clean end: %r", error)
+            log.warning("the consumer did not close properly: %r", error)
 
 
 def _consumer_config(segment: Segment, environment: Environment) -> ConsumerConfig:

@@ -27,7 +27,7 @@ class WorkerProcess(Protocol):
         """Ask it to finish what is in flight and end; may be called more than once."""
 
     def kill(self) -> None:
-        """Kill it; what it has not committed is delivered again."""
+        """Kill it; what it has not committed is read again."""
 
     async def ended(self) -> int:
         """Wait for its end; returns the exit code, negative for a signal."""
@@ -93,7 +93,7 @@ class SpawnedWorker:
             self._writer.write(DRAIN)
 
     def kill(self) -> None:
-        """Kill it; what it has not committed is delivered again."""
+        """Kill it; what it has not committed is read again."""
         with suppress(ProcessLookupError):
             self._process.kill()
 

@@ -74,7 +74,7 @@ class Supervisor:
         self._stopping.set()
 
     def kill(self) -> None:
-        """Kill all workers; what they have not committed is delivered again."""
+        """Kill all workers; what they have not committed is read again."""
         self._stopping.set()
         for slot in self.slots:
             if slot.process is not None:

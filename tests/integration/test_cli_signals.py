@@ -50,7 +50,7 @@ def test_the_first_signal_asks_and_the_second_ends() -> None:
     assert process.returncode == ExitCode.ABANDONED
     assert stderr.splitlines() == [
         "Stopping; a second signal ends at once",
-        "streamapp: ended at once; what was in flight will be delivered again",
+        "streamapp: ended at once; what was in flight will be read again",
     ]
 
 

@@ -47,7 +47,7 @@ async def test_a_second_signal_ends_at_once_beside_a_stuck_agent_and_loses_nothi
         run.wait_for_error("a second signal ends at once")
         run.send(signal.SIGTERM)
         assert run.exit_code() == ExitCode.ABANDONED
-        assert "ended at once; what was in flight will be delivered again" in run.stderr
+        assert "ended at once; what was in flight will be read again" in run.stderr
         assert not psutil.wait_procs(own, timeout=30)[1]
     done = project.streamapp("run", "mine:pipeline", "--until-end", "--no-web", FIXED="1")
     assert done.returncode == 0, done.stderr

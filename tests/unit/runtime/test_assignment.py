@@ -1,4 +1,4 @@
-"""Partitions that go on elsewhere: what is delivered again, and what is finished there."""
+"""Partitions that go on elsewhere: what is read again, and what is finished there."""
 
 import pytest
 
