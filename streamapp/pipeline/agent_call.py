@@ -127,10 +127,20 @@ def key_bytes(key: object) -> bytes | None:
         return key
     # Make a plain `bytes` of a subclass: it could hash and encode in its own way.
     if isinstance(key, str):
-        return str.encode(key)
+        try:
+            return str.encode(key)
+        except UnicodeError as error:
+            raise unwritable_key(error) from error
     if isinstance(key, bytes):
         return bytes(memoryview(key))
     raise EncodeError(f"the key of an output is {_kind(key)}; give bytes, text or None")
+
+
+def unwritable_key(error: UnicodeError) -> EncodeError:
+    """What it means that a key given as text does not encode."""
+    failure = EncodeError("the key of an output cannot be UTF-8")
+    failure.__cause__ = error
+    return failure
 
 
 def _collected(function: Callable[..., Any], shape: Shape, limit: int) -> Callable[..., Any]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from streamapp.record import Record
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)  # not frozen: that would cost a record as much as its whole bookkeeping
@@ -37,6 +39,15 @@ class Context:
         return dict(self.record.headers)
 
     @property
-    def timestamp(self) -> datetime:
-        """Timestamp of the record, in UTC."""
-        return datetime.fromtimestamp(self.record.timestamp / 1000, tz=UTC)
+    def timestamp(self) -> datetime | None:
+        """Timestamp of the record, in UTC; `None` without one, or if it is no time of a calendar.
+
+        Kafka checks no timestamp: one in microseconds is past the year 9999.
+        """
+        milliseconds = self.record.timestamp
+        if milliseconds < 0:
+            return None
+        try:
+            return _EPOCH + timedelta(milliseconds=milliseconds)
+        except OverflowError:
+            return None

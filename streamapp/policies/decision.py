@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from streamapp.errors import DecodeError, KeyGivenUpError, Permanent, RecordError
+from streamapp.errors import DecodeError, KeyGivenUpError, Permanent, RecordError, Transient
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.policy import ErrorPolicy, Policy
 
 RECORDS_FAULT = (RecordError, Permanent, ValidationError)
 """Failures that are the record's fault: a retry would fail in the same way."""
+
+WORLDS_FAULT = (TimeoutError, OSError, Transient)
+"""Failures of what an agent depends on: a retry may succeed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         text = _faults(error)
     else:
-        text = _message(error).partition("\n")[0].strip() or type(error).__name__
+        text = _first_line(_message(error)) or type(error).__name__
     return text.encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
 
 
@@ -25,6 +25,11 @@ def _message(error: BaseException) -> str:
         return str(error)
     except Exception:  # noqa: BLE001 - a user's own `__str__`, which must not end the worker
         return ""
+
+
+def _first_line(text: str) -> str:
+    """The first line that is not blank."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def _faults(error: ValidationError) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from streamapp.clock import Clock
+from streamapp.policies.gravest import as_failure
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.failures import FailureHandler
 from streamapp.runtime.lane import Interruption, Lane
@@ -142,15 +143,6 @@ class Attempts:
             return TimeoutError(f"the attempt took longer than {step.timeout_seconds:g} s")
         return RuntimeError(f"the agent of stage {step.stage_id!r} cancelled itself")
 
-    @staticmethod
-    def as_failure(raised: BaseException) -> Exception:
-        """Turn what an agent raised into an `Exception`, which a policy can decide about."""
-        if _tells_its_class(raised) and isinstance(raised, Exception):
-            return raised
-        error = RuntimeError(f"the agent raised {type(raised).__name__}")
-        error.__cause__ = raised
-        return error
-
     def _step_of(self, work: Work) -> StepRunner:
         return self._steps[0 if work.item is None else work.item.step]
 
@@ -167,7 +159,7 @@ class Attempts:
         except NOT_OF_THE_AGENT:
             raise
         except BaseException as raised:  # noqa: BLE001 - an agent may raise anything
-            return None, self.as_failure(raised)
+            return None, as_failure(raised)
         return result, None
 
     def _start_item(self, work: Work, item: Item) -> None:
@@ -196,17 +188,9 @@ def _accepted(step: StepRunner, work: Work, result: Any) -> Exception | None:
     try:
         count = step.accept(work, result)
     except Exception as raised:  # noqa: BLE001 - checking an output may run code of the user
-        return Attempts.as_failure(raised)
+        return as_failure(raised)
     if count:
         step.metrics.processed += 1
     else:
         step.metrics.filtered += 1
     return None
-
-
-def _tells_its_class(raised: BaseException) -> bool:
-    """Whether `isinstance` works on it, which policies use; a user's `__class__` may raise."""
-    try:
-        return raised.__class__ is not None
-    except Exception:  # noqa: BLE001 - the user's `__class__` may raise anything
-        return False

@@ -13,11 +13,14 @@ from typing import Any, cast
 from streamapp.clock import Clock
 from streamapp.errors import RecordError
 from streamapp.observability.meter import observe_ages, observe_durations
+from streamapp.pipeline.agent_call import unwritable_key
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.stage import Ordering
+from streamapp.policies.gravest import as_failure
 from streamapp.record import Headers, Record
 from streamapp.runtime.attempts import NOT_OF_THE_AGENT, Attempts
+from streamapp.runtime.dead_letters import without_error_headers
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.encoding import Encode
 from streamapp.runtime.lane import Lane
@@ -175,6 +178,8 @@ class Burst:
                     break
             if type(result) is written:
                 headers = record.headers
+                if headers:
+                    headers = without_error_headers(headers)
                 try:
                     encoded = encode(result, key, headers)
                 except RecordError as raised:
@@ -188,6 +193,8 @@ class Burst:
             elif type(result) is Out and not fused:
                 own_key: Any = result.key
                 headers = record.headers
+                if headers:
+                    headers = without_error_headers(headers)
                 try:
                     if (
                         type(result.value) is written
@@ -206,8 +213,11 @@ class Burst:
                         if isinstance(output, Item):
                             break
                         self._append_to(partition, output[0])(*output[1:], record.timestamp)
+                except UnicodeError as raised:
+                    result, error = None, unwritable_key(raised)
+                    break
                 except Exception as raised:  # noqa: BLE001 - what is in it may be anything
-                    result, error = None, self._attempts.as_failure(raised)
+                    result, error = None, as_failure(raised)
                     break
             else:
                 break
@@ -235,7 +245,7 @@ class Burst:
         if leaves:
             started = marks[-1]
             if step.index:
-                item = Item(step.index, value, key, record.headers)
+                item = Item(step.index, value, key, without_error_headers(record.headers))
                 self._book_fused(lane, step.index)
         self._book(lane, place if leaves else place + 1)
         lane.chunk = lane.record = None  # a parked lane keeps no records in memory
@@ -301,9 +311,9 @@ class Burst:
             raise raised
         if issubclass(type(raised), asyncio.CancelledError):
             return self._attempts.error_of_interruption(lane, step)
-        return self._attempts.as_failure(raised)
+        return as_failure(raised)
 
     def _undecodable(self, step: StepRunner, record: Record, raised: BaseException) -> Exception:
         if issubclass(type(raised), NOT_OF_THE_AGENT):
             raise raised
-        return step.undecodable(record.value, self._attempts.as_failure(raised))
+        return step.undecodable(record.value, as_failure(raised))

@@ -2,13 +2,21 @@
 
 import hashlib
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import PurePath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from pydantic import ValidationError
+
+from streamapp.errors import DecodeError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.describe import describe
+from streamapp.policies.gravest import tells_its_class
 from streamapp.record import Headers, Record, TopicPartition
 from streamapp.version import VERSION
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PREFIX: Final = "streamapp.error."
 
@@ -41,7 +49,7 @@ class Failure:
 def error_headers(
     headers: Headers, source: TopicPartition, record: Record, failure: Failure
 ) -> Headers:
-    """Headers of a dead letter: those of the failed value, then `streamapp.error.*`.
+    """Headers of a dead letter: those of the failed value, then new `streamapp.error.*`.
 
     `topic`, `partition`, `offset` and `timestamp` are those of the record that was read. Times are
     milliseconds since the epoch. All header values are text.
@@ -63,23 +71,56 @@ def error_headers(
         "execution_id": failure.execution_id,
         "version": VERSION,
     }
-    return [*headers, *[(PREFIX + name, str(value).encode()) for name, value in facts.items()]]
+    return [
+        *without_error_headers(headers),
+        *[(PREFIX + name, str(value).encode()) for name, value in facts.items()],
+    ]
+
+
+def without_error_headers(headers: Headers) -> Headers:
+    """Headers less those of an earlier dead letter, which was sent again."""
+    if any(name.startswith(PREFIX) for name, _ in headers):
+        return [(name, content) for name, content in headers if not name.startswith(PREFIX)]
+    return headers
 
 
 def fingerprint(stage: str, error: Exception) -> str:
     """Twelve hex digits that are equal for failures of the same kind in the same place.
 
-    They are a hash of the stage, the classes of the error and its causes, and the functions that
-    raised these. Messages are left out, since they contain values.
+    They are a hash of the stage and, for the error and its causes, of the class and of what tells
+    it from others of its class: the function that raised it, or which field has which fault.
+    Messages are left out, since they contain values.
     """
     digest = hashlib.sha256(stage.encode())
     cause: BaseException | None = error
     for _ in range(_MAX_CAUSES):
         if cause is None:
             break
-        digest.update(f"|{type(cause).__qualname__}@{place_of(cause)}".encode())
+        digest.update(f"|{type(cause).__qualname__}{_kind_of(cause)}".encode())
         cause = cause.__cause__
     return digest.hexdigest()[:12]
+
+
+def _kind_of(error: BaseException) -> str:
+    """What tells it from other errors of its class."""
+    if not tells_its_class(error):
+        return ""
+    if isinstance(error, DecodeError):  # made by us, whatever the bytes are
+        return "" if error.__cause__ else str(error)
+    if isinstance(error, ValidationError):
+        return " ".join(
+            sorted(set(map(_fault, error.errors(include_url=False, include_input=False))))
+        )
+    if isinstance(error, JSONDecodeError):
+        return error.msg
+    return f"@{place_of(error)}"
+
+
+def _fault(fault: "ErrorDetails") -> str:
+    """Kind and path of one fault of a value; of an item of a list, whichever it is."""
+    path = ".".join("*" if isinstance(part, int) else part for part in fault["loc"])
+    why = str(fault.get("ctx", {}).get("error", "")) if fault["type"] == "json_invalid" else ""
+    return f"{path}:{fault['type']} {why.partition(' at line ')[0]}"
 
 
 def place_of(error: BaseException) -> str:

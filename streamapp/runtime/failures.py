@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Callable
 
-from streamapp.errors import KeyGivenUpError, StageStoppedError
+from streamapp.errors import DecodeError, KeyGivenUpError, StageStoppedError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
 from streamapp.policies.decision import decide
 from streamapp.policies.describe import describe
+from streamapp.policies.gravest import gravest
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers, Record
 from streamapp.runtime.config import Environment
@@ -65,6 +66,7 @@ class FailureHandler:
         """
         if work.partition.closed:
             return False
+        error = gravest(error, step.policy)
         if work.failures == 0:
             work.first_failure_at = self._clock.time()
         if isinstance(error, KeyGivenUpError):
@@ -164,15 +166,17 @@ class FailureHandler:
         if cause in self._logged_causes or len(self._logged_causes) >= MAX_LOGGED_CAUSES:
             return
         self._logged_causes.add(cause)
+        # Bytes that do not decode are refused in code of ours, which is not where to look.
+        place = "" if isinstance(failure.error, DecodeError) else place_of(failure.error)
         log.warning(
-            "stage %s of %s: first dead letter with this cause (%s, %s) goes to %s: %s at %s",
+            "stage %s of %s: a first dead letter of this cause (%s, %s) goes to %s: %s%s",
             failure.stage,
             failure.pipeline,
             failure.reason,
             cause,
             topic,
             type(failure.error).__name__,
-            place_of(failure.error) or "an unknown place",
+            f" at {place}" if place else "",
         )
 
     def _stop(self, work: Work, step: StepRunner, error: Exception, why: str) -> None:

@@ -16,6 +16,7 @@ from streamapp.pipeline.out import KEEP
 from streamapp.pipeline.topology import Segment
 from streamapp.policies.describe import describe
 from streamapp.record import Headers
+from streamapp.runtime.dead_letters import without_error_headers
 from streamapp.runtime.encoding import encoder_for
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.work import Item, Output, Work
@@ -109,7 +110,8 @@ class StepRunner:
         outputs = self.agent.outputs(result, len(work.outputs or ()) + len(work.pending or ()))
         origin = work.record if work.item is None else work.item
         # All are made before the first is placed: a failed attempt leaves nothing behind.
-        made = [self.make_output(one, origin.key, origin.headers) for one in outputs]
+        headers = without_error_headers(origin.headers)
+        made = [self.make_output(one, origin.key, headers) for one in outputs]
         for one in made:
             if type(one) is tuple:
                 _keep_output(work, one)
@@ -123,14 +125,14 @@ class StepRunner:
         record, item = work.record, work.item
         if self.index == 0 and None in self.outlets:
             target, _ = self.outlets[None]
-            target.check(record.key, record.value or b"", record.headers)
-            _keep_output(work, (target, record.key, record.value, record.headers))
+            headers = without_error_headers(record.headers)
+            target.check(record.key, record.value or b"", headers)
+            _keep_output(work, (target, record.key, record.value, headers))
         else:
             value = self._load(work) if item is None else item.value
             origin = record if item is None else item
-            _keep_output(
-                work, self.make_output(self.agent.output(value), origin.key, origin.headers)
-            )
+            headers = without_error_headers(origin.headers)
+            _keep_output(work, self.make_output(self.agent.output(value), origin.key, headers))
 
     def encode_input(self, item: Item) -> bytes:
         """Bytes that a topic in front of this step would hold for the item."""

@@ -19,11 +19,12 @@ class Unspeakable(Exception):  # noqa: N818 - not an error of ours
         raise RuntimeError("no words")
 
 
-def test_only_the_first_line_is_told() -> None:
-    assert describe(ValueError("  first  \nsecond")) == "first"
+@pytest.mark.parametrize("text", ["  first  \nsecond", "\n  first\nsecond", "\r\n\t\nfirst"])
+def test_only_the_first_line_with_text_is_told(text: str) -> None:
+    assert describe(ValueError(text)) == "first"
 
 
-@pytest.mark.parametrize("error", [ValueError(), ValueError("   "), ValueError("\nsecond")])
+@pytest.mark.parametrize("error", [ValueError(), ValueError("   "), ValueError("\n \n")])
 def test_an_error_without_words_is_told_by_its_class(error: ValueError) -> None:
     assert describe(error) == "ValueError"
 

@@ -195,7 +195,8 @@ def test_of_many_faults_five_are_told_and_the_others_counted(
         ("first\nsecond", "first"),
         (" one \n", "one"),
         ("", "ArithmeticError"),
-        ("\nsecond", "ArithmeticError"),
+        ("\nsecond", "second"),
+        ("\n \n", "ArithmeticError"),
     ],
 )
 def test_an_error_is_told_by_the_first_line_of_its_message_or_by_its_class(
