@@ -161,7 +161,9 @@ class Checker:
         for record in records:
             self._fetches[consumer.group, partition, record.offset] += 1
         self.checks["in flight"] += 1
-        self.holdings.fetched(self._by_group[consumer.group], consumer, partition, records)
+        part = self._by_group[consumer.group]
+        self.holdings.fetched(part, consumer, partition, records)
+        self.flushes.fetched(consumer.process, part, records)
 
     def requested(
         self, consumer: "SimulatedConsumer", partitions: Collection[TopicPartition]

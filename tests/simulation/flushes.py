@@ -1,16 +1,16 @@
 """Follows what the producers of a worker send: flushes, failures, replacements."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.policies.policy import ErrorPolicy
-from streamapp.record import TopicPartition
+from streamapp.record import Record, TopicPartition
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.outcomes import Part, letters
+from tests.simulation.outcomes import Part, letters, text
 from tests.simulation.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Flushes:
         loop: tells the time.
         origins_of: finds the records from which a value in a topic can come, by segment and
             partition.
-        ended_empty_at: when attempts without an output ended, by process and first stage.
+        ended_empty_at: when records without an output ended, by process and first stage.
         finished: told what is acknowledged.
         busy: called with the process when something is sent or acknowledged.
         complain: called when a promise is broken.
@@ -136,6 +136,12 @@ class Flushes:
         if target.topic in self._keyless_topics:
             self._note_keyless(producer, target)
         acknowledgement.add_done_callback(partial(self._answered, producer, flush))
+
+    def fetched(self, process: str, part: Part, records: Iterable[Record]) -> None:
+        """Note bytes that do not decode and are dropped: they finish without an attempt."""
+        drops = self._scenario.stages[part.first].last_word is ErrorPolicy.DROP
+        if drops and any(text(record.value) is None for record in records):
+            self._ended_empty_at[process, part.first] = self._loop.time()
 
     def refused(self, producer: "SimulatedProducer", topic: str) -> None:
         """The client has refused a batch."""
