@@ -107,7 +107,7 @@ def unreadable(
     topic, number = partition
     return UnreadableRecordError(
         f"the record at offset {offset} of topic {topic!r} partition {number} cannot be read "
-        f"({reason(error)}): to skip it, stop the workers of group {group!r} and set its offset "
+        f"({_why(error)}): to skip it, stop the workers of group {group!r} and set its offset "
         f"to {offset + 1} with kafka-consumer-groups --reset-offsets",
         partition=TopicPartition(topic, number),
         offset=offset,
@@ -122,10 +122,14 @@ def topic_error(topic: str, error: Exception, message: str | None) -> TopicError
 
 def reason(error: BaseException) -> str:
     """Why it failed, and what to do about it, if that is known."""
-    text = str(error) or getattr(error, "description", None) or ""
-    name = type(error).__name__
-    why = text if name in text else f"{name}: {text}" if text else name
+    why = _why(error)
     for kinds, advice in _ADVICE:
         if isinstance(error, kinds):
             return f"{why.rstrip('.')}; {advice}"
     return why
+
+
+def _why(error: BaseException) -> str:
+    text = str(error) or getattr(error, "description", None) or ""
+    name = type(error).__name__
+    return text if name in text else f"{name}: {text}" if text else name
