@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 SEEDS = range(300)
 REPLAYED = (3, 58, 211)
 
+pytestmark = pytest.mark.xdist_group("seeds")  # or each process would run all of them
+
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
