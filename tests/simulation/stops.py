@@ -24,8 +24,8 @@ _IDLE_SECONDS = 1.5
 _COMMITS_AFTER_DEADLINE = 4
 """Commits that a member may begin when the deadline for one that succeeds is over."""
 
-_LONGEST_CALL_SECONDS = 8.0
-"""A member that has something to commit asks again sooner than that, even without an answer."""
+_LONGEST_PAUSE = 1.5
+"""A member that has something to commit asks again sooner after an answer, in intervals."""
 
 
 class Stops:
@@ -58,7 +58,7 @@ class Stops:
         )
         self._busy_at: dict[str, float] = {}
         self._failing_since: dict[object, float] = {}
-        self._asked_at: dict[object, float] = {}
+        self._answered_at: dict[object, float] = {}
         self._late_commits: Counter[object] = Counter()
 
     @property
@@ -93,9 +93,8 @@ class Stops:
 
     def committing(self, member: "SimulatedConsumer") -> None:
         """A member asks for a commit."""
-        now, last = self._loop.time(), self._asked_at.get(member)
-        self._asked_at[member] = now
-        if last is not None and now - last > _LONGEST_CALL_SECONDS:
+        pause = self._loop.time() - self._answered_at.get(member, self._loop.time())
+        if pause > _LONGEST_PAUSE * self._scenario.config.commit_interval_seconds:
             self.joined(member)  # it had nothing to commit in between
             return
         if self._may_end or member.process in self._told:
@@ -111,6 +110,7 @@ class Stops:
 
     def committed(self, member: object, *, well: bool) -> None:
         """A commit was answered, or given up."""
+        self._answered_at[member] = self._loop.time()
         if well:
             self.joined(member)
         else:
