@@ -169,7 +169,7 @@ class FailureHandler:
         # Bytes that do not decode are refused in code of ours, which is not where to look.
         place = "" if isinstance(failure.error, DecodeError) else place_of(failure.error)
         log.warning(
-            "stage %s of %s: a first dead letter of this cause (%s, %s) goes to %s: %s%s",
+            "stage %s of %s: first dead letter with this cause (%s, %s) goes to %s: %s%s",
             failure.stage,
             failure.pipeline,
             failure.reason,
