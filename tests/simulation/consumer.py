@@ -132,6 +132,7 @@ class Listener:
             raise
         if what == "revoked":
             self._consumer.gave_back()
+            broker.checker.positions.revoked(self._consumer)
             broker.checker.stops.drained(self._consumer.process, began)
 
 

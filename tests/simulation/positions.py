@@ -37,6 +37,11 @@ class Positions:
         for name, offset in offsets.items():
             self._lost[consumer, name] = offset
 
+    def revoked(self, consumer: "SimulatedConsumer") -> None:
+        """A member has given its partitions back: the next assignment has positions of its own."""
+        for lost in [lost for lost in self._lost if lost[0] is consumer]:
+            del self._lost[lost]
+
     def sought(self, consumer: "SimulatedConsumer", name: TopicPartition, offset: int) -> None:
         """A member reads on from this offset."""
         lost = self._lost.pop((consumer, name), None)
