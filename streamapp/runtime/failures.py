@@ -61,8 +61,9 @@ class FailureHandler:
         """Apply the policy to a failed attempt.
 
         Returns:
-            Whether this value is done with: the record continues with its other values, if it has
-            any. False if it waits for a retry, or nothing more is done with it.
+            True if this value needs no further attempt, so that the record continues with its other
+            values, if any. False if it waits for a retry, the stage stops, or its partition is
+            closed.
         """
         if work.partition.closed:
             return False

@@ -28,6 +28,6 @@ class FirstAttempts(Protocol):
     def make_current_known(self) -> None:
         """Bring lane, keys and open flush up to date with what `run` has done so far.
 
-        For speed, `run` does this once for many records. So whoever looks at lanes, keys or open
-        flushes has to call this first.
+        For speed, `run` does this once for many records. So this has to be called before lanes,
+        keys or open flushes are read.
         """

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 1.0
 """Time between two checks whether cancelled attempts have ended.
 
-The wait ends earlier when a lane finds nothing more to do. A lane that goes on with other records
-after a cancelled attempt tells nobody, hence the checks.
+The wait ends earlier when a lane finds nothing more to do. But a lane whose cancelled attempt has
+ended may have other records to work on, and then only a check notices that.
 """
 
 

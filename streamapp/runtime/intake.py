@@ -275,14 +275,14 @@ class Intake:
         self._next_gap_check = now + GAP_CHECK_SECONDS
         for name in names:
             partition = self._partitions.get(name)
-            if partition is None or not _is_quiet(partition):
+            if partition is None or not _has_nothing_in_flight(partition):
                 continue
             position = await self._consumer.position(name)
-            if _is_quiet(partition):
+            if _has_nothing_in_flight(partition):
                 partition.frontier.skip_to(position)
                 partition.reached_end = partition.until is not None and position >= partition.until
 
 
-def _is_quiet(partition: Partition) -> bool:
+def _has_nothing_in_flight(partition: Partition) -> bool:
     """Whether it is open, and no record of it is in flight."""
     return partition.phase is Phase.OPEN and partition.frontier.idle

@@ -79,7 +79,7 @@ class LagWatch:
             if partition is None or measured_partition is None or position is None:
                 continue  # it was given back during the measurement
             self._update(partition, measured_partition, max(0, end - position))
-        if not self._assignment.is_revoked:  # else it is cut off until it is assigned anew
+        if not self._assignment.is_revoked:  # else it stays cut off until its next assignment
             self._metrics.cut_off_since = None
         self._on_measured()
 

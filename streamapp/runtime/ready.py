@@ -22,7 +22,7 @@ def keep_nothing(_work: Work) -> bool:
     return False
 
 
-def _nobody_waits() -> None:
+def _no_lanes_yet() -> None:
     """Stands for the lanes until they are created."""
 
 
@@ -56,7 +56,7 @@ class ReadyQueue:
 
     def __init__(self) -> None:
         self.first: deque[Work] = deque()
-        self.on_put: Callable[[], None] = _nobody_waits
+        self.on_put: Callable[[], None] = _no_lanes_yet
         self._chunks: deque[Chunk] = deque()
         self._holders: dict[Partition, dict[bytes, Work]] = {}
 

@@ -169,8 +169,7 @@ class SegmentRunner:
                     task.cancel()
         except ExceptionGroup as errors:
             self._state(StageState.FAILED)
-            # The policy's word counts for more than what came of it; else the first one ended
-            # the others.
+            # If a policy said stop, that is the cause of all others; else the first error is.
             raise self._error or _first(errors) from None
         except BaseException:
             self._state(StageState.FAILED)
@@ -204,6 +203,7 @@ class SegmentRunner:
     async def _sweep(self) -> None:
         """Cancel attempts that take too long: one timer for all lanes."""
         shortest = min(step.timeout_seconds for step in self._steps if step.agent.is_async)
+        # A tenth of the shortest timeout: attempts are cancelled at most that much too late.
         interval_seconds = max(0.01, min(1.0, shortest / 10))
         while True:
             await self._env.clock.sleep(interval_seconds)
@@ -263,6 +263,8 @@ class SegmentRunner:
 
 
 def _consumer_config(segment: Segment, environment: Environment) -> ConsumerConfig:
+    # A revocation takes the drain, the last commit and the wait for cancelled attempts (5 s each by
+    # default); a member that needs longer than the rebalance timeout would be evicted.
     return ConsumerConfig(
         group=segment.group,
         topics=segment.source_topics,
@@ -290,7 +292,7 @@ def _compiled(
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended the others, however deep it stands."""
+    """The first error of nested groups, which has ended the tasks of the others."""
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -298,7 +300,7 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def _lane_count(segment: Segment, steps: tuple[StepRunner, ...]) -> int:
-    """Agents that never suspend keep one lane busy; more would only wait for it."""
+    """One lane, if no agent ever suspends: others could only wait for it. Else `concurrency`."""
     if not any(step.agent.is_async for step in steps):
         return 1
     return segment.steps[0].stage.config.concurrency

@@ -169,7 +169,7 @@ class KafkaConsumer:
         if lost:
             raise CommitRefusedError(
                 f"group {self._config.group!r}: cannot commit {lost[0]}, which this member does "
-                "not hold; its new owner goes on from the last commit"
+                "not hold; its new owner resumes at the last commit"
             )
         payload = {kafka_partition(p): (c.offset, c.metadata) for p, c in offsets.items()}
         with reported(f"group {self._config.group!r}: committing", self._connection.address):
@@ -284,6 +284,8 @@ class KafkaConsumer:
         config = self._config
         session_ms = int(config.session_timeout_seconds * 1000)
         rebalance_ms = int(config.rebalance_timeout_seconds * 1000)
+        # A heartbeat a fifth of the session: several can be lost before the member is evicted. A
+        # join request is answered when the rebalance ends, so requests may take longer than one.
         share = max(config.max_prefetch_bytes // partitions, _MIN_PARTITION_FETCH_BYTES)
         share = min(share, _MAX_PARTITION_FETCH_BYTES)
         return AIOKafkaConsumer(

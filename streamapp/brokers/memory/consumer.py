@@ -139,7 +139,7 @@ class MemoryConsumer:
         if lost:
             raise CommitRefusedError(
                 f"group {self._config.group!r}: cannot commit {lost[0]}, which this member does "
-                "not hold; its new owner goes on from the last commit"
+                "not hold; its new owner resumes at the last commit"
             )
         self._group.commit(self._membership, offsets)
 
