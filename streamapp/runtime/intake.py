@@ -49,7 +49,6 @@ class Halt(Enum):
     """Why the intake takes no records. Several reasons may hold at once; each is lifted alone."""
 
     REBALANCE = auto()  # from the revocation to the next assignment
-    JOINING = auto()  # the consumer is being replaced
     STOPPED = auto()  # a policy said stop
     ENDING = auto()  # the segment is asked to end
 
@@ -112,12 +111,10 @@ class Intake:
 
     def detach(self) -> None:
         """Do not call the consumer until `attach`, because it is being restarted."""
-        self.halt(Halt.JOINING)
         self._attached.clear()
 
     def attach(self) -> None:
         """Poll the consumer again."""
-        self.lift(Halt.JOINING)
         self._attached.set()
 
     def take_refetch_offsets(self, names: Collection[TopicPartition]) -> dict[TopicPartition, int]:

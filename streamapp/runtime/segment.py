@@ -144,7 +144,6 @@ class SegmentRunner:
     def end_at(self, until: Mapping[TopicPartition, int]) -> None:
         """Work on no record at or past these offsets."""
         self._assignment.end_at(until)
-        self._intake.on_capacity()
 
     async def run(self) -> None:
         """Work until stopped.

@@ -12,6 +12,7 @@ from streamapp.brokers.protocols import (
     BatchBuilder,
     CommittedOffset,
     ConsumerConfig,
+    FetchedRecords,
     Producer,
     ProducerConfig,
     RebalanceListener,
@@ -39,6 +40,9 @@ class FaultyBroker(MemoryBroker):
     consumers_asked: what the service asked of each consumer that it made.
     starts_refused: consumers cannot start while it is set.
     started_at: monotonic seconds of each time that a consumer was started, or could not.
+    assign_seconds: how long consumers have an assignment before they tell of it.
+    fetch_errors: what the next fetches raise.
+    fetched_at: monotonic seconds of each fetch and poll.
     stops_unanswered: the ends of consumers wait for ever while it is set.
     ends_refused, ends_unanswered: the same for questions of consumers about the ends of partitions.
     held: batches for a topic wait for its event before they are written.
@@ -61,6 +65,9 @@ class FaultyBroker(MemoryBroker):
         self.consumers_asked: list[ConsumerConfig] = []
         self.starts_refused = False
         self.started_at: list[float] = []
+        self.assign_seconds = 0.0
+        self.fetch_errors: list[BrokerError] = []
+        self.fetched_at: list[float] = []
         self.stops_unanswered = False
         self.ends_refused = False
         self.ends_unanswered = False
@@ -70,16 +77,10 @@ class FaultyBroker(MemoryBroker):
         self.fired: Counter[str] = Counter()
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> MemoryConsumer:
-        consumer = super().consumer(config, listener)
+        consumer = super().consumer(config, _LateListener(listener, self))
         self.consumers_asked.append(config)
-        joined, stored, ended = consumer.start, consumer.commit, consumer.stop
-        asked = consumer.end_offsets
-
-        async def start() -> None:
-            self.started_at.append(self.clock.monotonic())
-            if self.starts_refused:
-                raise BrokerError("no group for now")
-            await joined()
+        self._let_joins_and_fetches_fail(consumer)
+        stored, ended, asked = consumer.commit, consumer.stop, consumer.end_offsets
 
         async def commit(offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
             if self.commits_refused:
@@ -103,10 +104,31 @@ class FaultyBroker(MemoryBroker):
             return await asked(partitions)
 
         consumer.end_offsets = end_offsets  # type: ignore[method-assign]  # a fault of this one member
-        consumer.start = start  # type: ignore[method-assign]  # a fault of this one member
         consumer.stop = stop  # type: ignore[method-assign]  # a fault of this one member
         consumer.commit = commit  # type: ignore[method-assign]  # a fault of this one member
         return consumer
+
+    def _let_joins_and_fetches_fail(self, consumer: MemoryConsumer) -> None:
+        joined, fetched = consumer.start, consumer.fetch
+
+        async def start() -> None:
+            self.started_at.append(self.clock.monotonic())
+            if self.starts_refused:
+                raise BrokerError("no group for now")
+            await joined()
+
+        async def fetch(
+            partitions: Collection[TopicPartition], *, max_records: int, timeout_seconds: float
+        ) -> Mapping[TopicPartition, FetchedRecords]:
+            self.fetched_at.append(self.clock.monotonic())
+            if partitions and self.fetch_errors:
+                raise self.fetch_errors.pop(0)
+            return await fetched(
+                partitions, max_records=max_records, timeout_seconds=timeout_seconds
+            )
+
+        consumer.fetch = fetch  # type: ignore[method-assign]  # a fault of this one member
+        consumer.start = start  # type: ignore[method-assign]  # a fault of this one member
 
     def producer(self, config: ProducerConfig) -> MemoryProducer:
         self.producers_made += 1
@@ -134,6 +156,10 @@ class FaultyBroker(MemoryBroker):
         await (await producer.send_batch(batch, topic, partition))
         await producer.stop()
 
+    def leave_gap(self, topic: str, offsets: int, partition: int = 0) -> None:
+        """Leave so many offsets without a record, as a transaction does."""
+        self._topics.log(TopicPartition(topic, partition)).skip_offsets(offsets)
+
     def records(self, topic: str, partition: int = 0) -> Sequence[Record]:
         log = self._topics.log(TopicPartition(topic, partition))
         return log.read(log.start_offset, len(log))[0]
@@ -149,6 +175,20 @@ class FaultyBroker(MemoryBroker):
     async def committed(self, group: str) -> int:
         offsets = await self.admin().committed_offsets(group)
         return sum(offset.offset for offset in offsets.values())
+
+
+class _LateListener:
+    """Hears of an assignment some time after the consumer has it."""
+
+    def __init__(self, listener: RebalanceListener, broker: FaultyBroker) -> None:
+        self._broker = broker
+        self._listener = listener
+        self.on_partitions_revoked = listener.on_partitions_revoked
+
+    async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        if self._broker.assign_seconds:
+            await asyncio.sleep(self._broker.assign_seconds)
+        await self._listener.on_partitions_assigned(partitions)
 
 
 class _FaultyProducer:
