@@ -111,3 +111,45 @@ def test_what_is_kept_goes_on_when_the_rest_is_dropped() -> None:
     assert kept.record.offset == 1
     queue.release_key(kept)
     assert take(queue) is None
+
+
+def test_keys_of_closed_partitions_are_neither_held_nor_kept_when_the_rest_is_dropped() -> None:
+    gone, open_ = Partition(PLACE), Partition(PLACE)
+    queue = ReadyQueue()
+    for partition in (gone, open_):
+        queue.put(chunk(partition, [b"a"]))
+    of_gone, of_open = take(queue), take(queue)
+    assert of_gone is not None
+    gone.phase = Phase.CLOSED
+    queue.drop()
+    assert queue.holders(gone) == {}
+    assert queue.holders(open_) == {b"a": of_open}
+    of_gone.holds_key = False
+    queue.hold_key(of_gone)
+    assert queue.holders(gone) == {}
+
+
+def test_a_chunk_that_was_dropped_meanwhile_takes_no_other_with_it_when_it_is_used_up() -> None:
+    queue, partition = ReadyQueue(), Partition(PLACE)
+    queue.put(chunk(partition, [b"a"]))
+    used_up = queue.next_chunk()
+    assert used_up is not None
+    queue.drop()
+    queue.mark_used_up(used_up)
+    assert not queue
+    following = chunk(partition, [b"b"])
+    queue.put(following)
+    queue.mark_used_up(used_up)
+    assert queue.next_chunk() is following
+
+
+def test_somebody_is_told_of_what_can_be_taken() -> None:
+    queue, told = ReadyQueue(), list[bool]()
+    queue.on_put = lambda: told.append(bool(queue))
+    queue.put(chunk(Partition(PLACE), [b"a"]))
+    assert told == [True]
+    work = take(queue)
+    assert work is not None
+    queue.put_first([work])
+    assert told == [True, True]
+    assert queue.take_first() is work
