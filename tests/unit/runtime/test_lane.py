@@ -22,13 +22,14 @@ class Deaf:
     """An agent that goes on with the record called deaf until it was cancelled so often.
 
     Attributes:
+        ends_at: how often.
         cancelled_at: monotonic seconds of each cancel.
     """
 
     def __init__(self, ends_at: int) -> None:
         self.cancelled_at: list[float] = []
         self.calls: list[bytes] = []
-        self._ends_at = ends_at
+        self.ends_at = ends_at
 
     def agent(self) -> Agent[bytes, bytes]:
         @agent(name="stage")
@@ -41,7 +42,7 @@ class Deaf:
                     await asyncio.Event().wait()
                 except asyncio.CancelledError:
                     self.cancelled_at.append(loop().time())
-                    if len(self.cancelled_at) == self._ends_at:
+                    if len(self.cancelled_at) == self.ends_at:
                         raise
             return value
 
@@ -110,7 +111,7 @@ async def test_a_replay_cancels_an_attempt_at_once_and_again_after_five_seconds(
         await until(lambda: len(deaf.cancelled_at) == 3, seconds=20)
         assert deaf.cancelled_at == pytest.approx(cancelled_at, abs=0.05)
         await until(lambda: deaf.calls.count(b"deaf") == 2)
-        deaf.cancelled_at = deaf.cancelled_at[:2]  # let it end at its next cancel
+        deaf.ends_at = len(deaf.cancelled_at) + 1
         await until(lambda: len(broker.values("p.stage.dlq")) == 1, seconds=20)
     assert stage.metrics[0].timeouts == 1, "an attempt that is delivered again has not timed out"
 
@@ -126,7 +127,7 @@ async def test_a_stop_waits_five_seconds_for_an_attempt_that_goes_on_and_tells_o
     with pytest.raises(DrainTimeoutError, match="1 attempts of stage 'stage' of pipeline 'p'"):
         await task
     assert loop().time() == pytest.approx(1 + 2 + 5, abs=0.05)
-    deaf._ends_at = len(deaf.cancelled_at) + 1
+    deaf.ends_at = len(deaf.cancelled_at) + 1  # of the task that was left behind
 
 
 def ended_by(error: BaseException) -> list[str]:
