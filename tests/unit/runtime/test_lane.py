@@ -111,7 +111,10 @@ async def test_a_replay_cancels_an_attempt_at_once_and_again_after_five_seconds(
         await until(lambda: len(deaf.cancelled_at) == 3, seconds=20)
         assert deaf.cancelled_at == pytest.approx(cancelled_at, abs=0.05)
         await until(lambda: deaf.calls.count(b"deaf") == 2)
-        deaf.ends_at = len(deaf.cancelled_at) + 1
+        deaf.ends_at = len(deaf.cancelled_at) + 2
+        await until(lambda: len(deaf.cancelled_at) == deaf.ends_at - 1, seconds=20)
+        await asyncio.sleep(3)
+        assert stage.metrics[0].stuck_attempts == 0, "this one was cancelled once"
         await until(lambda: len(broker.values("p.stage.dlq")) == 1, seconds=20)
     assert stage.metrics[0].timeouts == 1, "an attempt that is delivered again has not timed out"
 
