@@ -81,6 +81,7 @@ ROOMS = (
         "runtime",
         (
             "streamapp/runtime/encoding.py",
+            "streamapp/runtime/in_flight.py",
             "streamapp/runtime/lane.py",
             "streamapp/runtime/output_topic.py",
             "streamapp/runtime/producer.py",
