@@ -64,6 +64,7 @@ class InFlight:
         self._lanes.make_current_known()  # else a lane would take more records of its chunk
         self._ready.drop(self._should_keep)
         self._retries.drop(self._should_keep)
+        self._changed.set()  # a drain may be waiting for these records
 
     def drop_all_but_before(self, stopped: StageStoppedError) -> None:
         """Start no further records, except those before the one at which the stage stopped.
