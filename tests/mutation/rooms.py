@@ -80,12 +80,16 @@ ROOMS = (
     Room(
         "runtime",
         (
+            "streamapp/runtime/committer.py",
+            "streamapp/runtime/delivery.py",
             "streamapp/runtime/encoding.py",
             "streamapp/runtime/in_flight.py",
             "streamapp/runtime/lane.py",
+            "streamapp/runtime/lag.py",
             "streamapp/runtime/output_topic.py",
             "streamapp/runtime/producer.py",
             "streamapp/runtime/retries.py",
+            "streamapp/runtime/until_end.py",
         ),
         USUAL,
         ("tests/unit/runtime",),

@@ -36,7 +36,7 @@ class FaultyBroker(MemoryBroker):
     refused_at: monotonic seconds of each start of a producer that was refused.
     producers_running: producers that were started and not stopped.
     producers_stop: whether producers end when they are asked to; else that waits for ever.
-    commits_refused: commits fail while it is set.
+    commits_refused, commits_unanswered: commits fail, or wait for ever, while it is set.
     consumers_asked: what the service asked of each consumer that it made.
     starts_refused: consumers cannot start while it is set.
     started_at: monotonic seconds of each time that a consumer was started, or could not.
@@ -62,6 +62,7 @@ class FaultyBroker(MemoryBroker):
         self.producers_running = 0
         self.producers_stop = True
         self.commits_refused = False
+        self.commits_unanswered = False
         self.consumers_asked: list[ConsumerConfig] = []
         self.starts_refused = False
         self.started_at: list[float] = []
@@ -86,6 +87,7 @@ class FaultyBroker(MemoryBroker):
             if self.commits_refused:
                 self.fired["commit"] += 1
                 raise BrokerError("no commits for now")
+            await _never_if(self.commits_unanswered)
             await stored(offsets)
 
         async def stop() -> None:
@@ -99,8 +101,7 @@ class FaultyBroker(MemoryBroker):
         ) -> Mapping[TopicPartition, int]:
             if self.ends_refused:
                 raise BrokerError("no offsets for now")
-            if self.ends_unanswered:
-                await asyncio.Event().wait()
+            await _never_if(self.ends_unanswered)
             return await asked(partitions)
 
         consumer.end_offsets = end_offsets  # type: ignore[method-assign]  # a fault of this one member
@@ -189,6 +190,12 @@ class _LateListener:
         if self._broker.assign_seconds:
             await asyncio.sleep(self._broker.assign_seconds)
         await self._listener.on_partitions_assigned(partitions)
+
+
+async def _never_if(unanswered: bool) -> None:
+    """Wait for ever where there is no answer."""
+    if unanswered:
+        await asyncio.Event().wait()
 
 
 class _FaultyProducer:

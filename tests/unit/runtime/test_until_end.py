@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from streamapp.brokers.memory.admin import MemoryAdmin
+from streamapp.errors import BrokerError
 from streamapp.pipeline.agent import agent
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
 from tests.patience import within
-from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
+from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
 
 NO_COMMIT_SOON = RuntimeConfig(commit_interval_seconds=3600)
 
@@ -70,3 +72,39 @@ async def test_it_does_not_end_before_what_is_left_of_such_a_partition_is_commit
     await service(broker, one_stage(slow)).run(until_end=True)
     assert broker.values("p-out") == [b"3", b"4"]
     assert await broker.committed("p.stage") == 5
+
+
+@in_virtual_time
+async def test_the_end_is_noticed_within_a_fifth_of_a_second() -> None:
+    broker = await broker_for("p")
+    await broker.write("p-in", (b"k", b"1"))
+
+    @agent
+    async def slow(value: bytes) -> bytes:
+        await asyncio.sleep(2.5)
+        return value
+
+    await service(broker, one_stage(slow)).run(until_end=True)
+    assert 2.5 < loop().time() < 3
+
+
+@in_virtual_time
+async def test_a_question_without_an_answer_is_asked_again_after_a_second(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = await broker_for("p")
+    await broker.write("p-in", (b"k", b"1"))
+    end_offsets, asked_at = MemoryAdmin.end_offsets, list[float]()
+
+    async def silent(admin: MemoryAdmin, names: Sequence[TopicPartition]) -> Any:
+        asked_at.append(loop().time())
+        if len(asked_at) < 4:
+            raise BrokerError("the coordinator moved")
+        return await end_offsets(admin, names)
+
+    monkeypatch.setattr(MemoryAdmin, "end_offsets", silent)
+    await service(broker, one_stage(same)).run(until_end=True)
+    assert [later - earlier for earlier, later in pairwise(asked_at)] == pytest.approx([1, 1, 1])
+    told = [text for text in caplog.messages if "offsets could not be read" in text]
+    assert len(told) == 3
+    assert broker.values("p-out") == [b"1"]
