@@ -3,13 +3,17 @@
 import asyncio
 from collections import Counter
 
+import pytest
+
 from streamapp.pipeline.agent import agent
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import retry
 from streamapp.record import TopicPartition
 from streamapp.service import Service
+from tests.unit.runtime import virtual
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.test_faults import broker_for, topology
+from tests.unit.runtime.virtual import in_virtual_time, one_stage, service
 
 
 async def wait_and_take_the_cancel_back() -> None:
@@ -59,13 +63,40 @@ async def test_a_lane_takes_no_more_of_a_partition_that_was_closed_while_it_wait
         return value
 
     values = [b"%d" % n for n in range(6)]
-    service = Service(broker, [topology("a", waits_once, concurrency=1)])
-    async with running(service):
+    stage = Service(broker, [topology("a", waits_once, concurrency=1)])
+    async with running(stage):
         await broker.write("a-in", *((value, value) for value in values))
         await until(lambda: calls[b"2"] == 1)
         # As when a position is lost because the log was cut off and written anew.
-        service._runners[0]._assignment.restart_at(TopicPartition("a-in", 0), 0)
+        stage._runners[0]._assignment.restart_at(TopicPartition("a-in", 0), 0)
         gate.set()
         await until(lambda: calls[b"5"] > 0)
         await until(lambda: broker.values("a-out")[-6:] == values)
     assert [calls[value] for value in values] == [2, 2, 2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("retried", [False, True], ids=["first attempt", "retry"])
+@in_virtual_time
+async def test_a_cancel_that_an_agent_outran_does_not_meet_the_next_record(retried: bool) -> None:
+    broker = await virtual.broker_for("p")
+    calls: Counter[bytes] = Counter()
+
+    @agent
+    async def cancels_itself(value: bytes) -> bytes:
+        calls[value] += 1
+        await asyncio.sleep(1)
+        if retried and calls[value] == 1:
+            raise OSError
+        if value.startswith(b"cancels"):
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()  # it would come at the next wait, and there is none
+        return value
+
+    values = [b"cancels 1", b"2", b"cancels 3", b"4"]
+    await broker.write("p-in", *((b"k", value) for value in values))
+    policy = retry(1, backoff=Backoff(base_seconds=1))
+    await service(broker, one_stage(cancels_itself, policy, concurrency=1)).run(until_end=True)
+    assert broker.values("p-out") == values
+    assert broker.values("p.stage.dlq") == []
+    assert set(calls.values()) == {2 if retried else 1}
