@@ -31,7 +31,6 @@ class Replay:
         in_flight: records that are forgotten.
         targets: output topics, whose limits are read again.
         environment: the shared producer, the clock, random numbers for backoff.
-        changed: set when a replay begins.
 
     Attributes:
         needed: set from the loss of a producer until another can be used.
@@ -44,22 +43,16 @@ class Replay:
         in_flight: InFlight,
         targets: Collection[OutputTopic],
         environment: Environment,
-        changed: asyncio.Event,
     ) -> None:
         self._assignment = assignment
         self._intake = intake
         self._in_flight = in_flight
         self._targets = targets
         self._env = environment
-        self._generation = 0
-        self._changed = changed
+        self._generation = environment.producer.generation
         self._failed_batches = 0  # since the last one that was acknowledged
         self.needed = asyncio.Event()
         environment.producer.on_replaced(self.suspend)
-
-    def start(self) -> None:
-        """Remember the producer with which the segment begins."""
-        self._generation = self._env.producer.generation
 
     def batch_failed(self) -> None:
         """Begin a replay, because a batch has failed; each waits longer than the previous one."""
@@ -73,9 +66,8 @@ class Replay:
     def suspend(self) -> None:
         """Suspend all partitions and forget what is in flight, because the producer is lost."""
         self._assignment.suspend()
+        self.needed.set()  # before a drain is told that its work was forgotten
         self._in_flight.forget()
-        self.needed.set()
-        self._changed.set()
 
     async def run(self) -> None:
         """Replay whenever it is needed, until cancelled."""

@@ -95,9 +95,7 @@ class SegmentRunner:
         )
         self._intake = Intake(self._assignment, stage, clock, ready)
         self._intake.on_end = self._delivery.commit_soon
-        self._replay = Replay(
-            self._assignment, self._intake, self._in_flight, targets, environment, self._changed
-        )
+        self._replay = Replay(self._assignment, self._intake, self._in_flight, targets, environment)
         self._membership = Membership(
             segment.group,
             metrics,
@@ -153,7 +151,6 @@ class SegmentRunner:
             BrokerError: the consumer could not start, or its position is out of the log.
         """
         self._state(StageState.STARTING)
-        self._replay.start()
         try:
             await self._consumer.start()
             self._state(StageState.RUNNING)

@@ -3,12 +3,15 @@
 import asyncio
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from streamapp.brokers.memory.admin import MemoryAdmin
+from streamapp.errors import BrokerError
 from streamapp.pipeline.agent import agent
 from tests.unit.runtime.faults import running, until
-from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
+from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
 
 pytestmark = pytest.mark.timeout(20)  # a replay that goes round without a pause never ends
 
@@ -60,6 +63,30 @@ async def test_two_stages_that_lose_one_producer_replace_it_once(failing: tuple[
 
 
 @in_virtual_time
+async def test_a_stage_works_again_on_what_it_had_in_hand_when_another_lost_the_producer() -> None:
+    broker, gate = await broker_for("a", "b"), asyncio.Event()
+    calls = Counter[bytes]()
+
+    @agent
+    async def gated(value: bytes) -> bytes:
+        calls[value] += 1
+        await gate.wait()
+        return value
+
+    both = service(broker, one_stage(same, name="a"), one_stage(gated, name="b"))
+    async with running(both):
+        await broker.write("b-in", (b"k", b"1"))
+        await until(lambda: calls[b"1"] == 1)
+        broker.fail_batches["a-out"] = 1
+        await broker.write("a-in", (b"k", b"2"))
+        await until(lambda: broker.values("a-out") == [b"2"])
+        await until(lambda: calls[b"1"] == 2)
+        gate.set()
+        await until(lambda: broker.values("b-out") == [b"1"])
+    assert await broker.committed("b.stage") == 1
+
+
+@in_virtual_time
 async def test_after_a_replay_what_was_finished_ahead_of_the_frontier_is_not_done_again() -> None:
     broker, gate = await broker_for("p"), asyncio.Event()
     calls: Counter[bytes] = Counter()
@@ -83,3 +110,42 @@ async def test_after_a_replay_what_was_finished_ahead_of_the_frontier_is_not_don
         await until(lambda: broker.values("p-out")[-1] == b"0")
     assert calls == {b"0": 2, **dict.fromkeys(values[1:], 1), b"5": 2}
     assert await broker.committed("p.stage") == 6
+
+
+@in_virtual_time
+async def test_a_limit_that_was_lowered_is_known_after_one_replay() -> None:
+    broker = await broker_for("p")
+    stage = service(broker, one_stage(same))
+    async with running(stage):
+        await broker.write("p-in", (b"k", b"1"))
+        await until(lambda: broker.values("p-out") == [b"1"])
+        await broker.admin().alter_topic_config("p-out", {"max.message.bytes": "1000"})
+        await broker.write("p-in", (b"k", b"x" * 2000), (b"k", b"2"))
+        await until(lambda: broker.values("p-out") == [b"1", b"2"])
+        assert broker.values("p.stage.dlq") == [b"x" * 2000]
+    assert stage.metrics[0].producer_replacements == 1
+
+
+async def refuse(_admin: MemoryAdmin, _names: object) -> Any:
+    raise BrokerError("not now")
+
+
+async def never_answer(_admin: MemoryAdmin, _names: object) -> Any:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("describe", "seconds"), [(refuse, 0), (never_answer, 5)])
+@in_virtual_time
+async def test_a_replay_goes_on_with_the_old_limits_where_they_cannot_be_read(
+    describe: Any, seconds: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = await broker_for("p")
+    async with running(service(broker, one_stage(same))):
+        await broker.write("p-in", (b"k", b"1"))
+        await until(lambda: broker.values("p-out") == [b"1"])
+        monkeypatch.setattr(MemoryAdmin, "describe_topics", describe)
+        broker.fail_batches["p-out"] = 1
+        await broker.write("p-in", (b"k", b"2"))
+        await until(lambda: broker.values("p-out") == [b"1", b"2"])
+        assert loop().time() - broker.failed_at[0] == pytest.approx(seconds, abs=0.5)
+    assert any("limits of topics could not be read" in text for text in caplog.messages)
