@@ -87,11 +87,11 @@ class Replay:
                 )
                 usable = producer.is_current(self._generation)
             self.needed.clear()
-            self._open(still_running)
-            while self._assignment.suspended and not self.needed.is_set():
+            while not self.needed.is_set():
+                self._open(still_running)
+                if not self._assignment.suspended:
+                    break
                 still_running = await self._in_flight.wait_for_cancelled_attempts(CHECK_SECONDS)
-                if not self.needed.is_set():
-                    self._open(still_running)
 
     def _open(self, still_running: Collection[TopicPartition]) -> None:
         """Open suspended partitions, except those with an attempt that still runs.

@@ -88,6 +88,7 @@ ROOMS = (
             "streamapp/runtime/lag.py",
             "streamapp/runtime/output_topic.py",
             "streamapp/runtime/producer.py",
+            "streamapp/runtime/replay.py",
             "streamapp/runtime/retries.py",
             "streamapp/runtime/until_end.py",
         ),
