@@ -42,10 +42,22 @@ class PricedPurchase(Purchase):
     is_large: bool
 
 
+class FrozenPricedPurchase(PricedPurchase, frozen=True):
+    """The same, which a fused stage takes as it is."""
+
+
 def price(purchase: Purchase) -> PricedPurchase:
     """Compute the cost of a purchase."""
     total_cents = purchase.quantity * purchase.unit_price_cents
     return PricedPurchase(
+        **purchase.__dict__, total_cents=total_cents, is_large=total_cents >= LARGE_CENTS
+    )
+
+
+def price_frozen(purchase: Purchase) -> FrozenPricedPurchase:
+    """Do the same and give an output that cannot be changed."""
+    total_cents = purchase.quantity * purchase.unit_price_cents
+    return FrozenPricedPurchase(
         **purchase.__dict__, total_cents=total_cents, is_large=total_cents >= LARGE_CENTS
     )
 
@@ -75,6 +87,11 @@ def price_dict(purchase: dict[str, Any]) -> dict[str, Any]:
 
 def pass_on(priced: PricedPurchase) -> PricedPurchase:
     """Pass the value on: the agent of further stages."""
+    return priced
+
+
+def pass_on_frozen(priced: FrozenPricedPurchase) -> FrozenPricedPurchase:
+    """Do the same with what cannot be changed."""
     return priced
 
 

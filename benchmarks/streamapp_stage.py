@@ -22,15 +22,20 @@ AGENTS: dict[str, Agent[Any, Any]] = {
     "out": agent(name="price")(agents.price_out),
     "context": agent(name="price")(agents.price_context),
     "fused": agent(name="price")(agents.price),
+    "fused_frozen": agent(name="price")(agents.price_frozen),
 }
+
+
+CONFIRMATIONS = {"fused": agents.pass_on, "fused_frozen": agents.pass_on_frozen}
+"""Agents of a second stage that is fused to the first, by mode."""
 
 
 def pipeline_of(job: Job) -> Pipeline[Any, Any]:
     used, letters = AGENTS[job.mode], f"{job.output}.dlq"
     pipeline: Pipeline[Any, Any] = Pipeline(job.group, source=Topic(job.source, used.input_type))
     pipeline = pipeline.stage(used, dead_letters=letters)
-    if job.mode == "fused":
-        confirm = agent(name="confirm")(agents.pass_on)
+    if job.mode in CONFIRMATIONS:
+        confirm = agent(name="confirm")(CONFIRMATIONS[job.mode])
         pipeline = pipeline.stage(confirm, fused=True, dead_letters=letters)
     return pipeline.sink(Topic(job.output, used.output_type))
 

@@ -14,6 +14,7 @@ import orjson
 from pydantic import TypeAdapter
 from typing_extensions import is_typeddict  # knows its own TypedDict, unlike that of typing
 
+from streamapp.immutable import is_immutable
 from streamapp.plain_json import dataclass_encoder_for, encoder_for
 
 T = TypeVar("T")
@@ -29,12 +30,14 @@ class Codec(Generic[T]):
             pydantic would write a value of another class without an error.
         decode: bytes to a value; raises `ValueError` (pydantic's or orjson's) on wrong bytes.
         encode: a value to bytes; raises `ValueError` or `TypeError` on a wrong value.
+        immutable: whether a value of exactly `instance_of` never changes, and is read back equal.
     """
 
     schema: Any
     instance_of: type[Any]
     decode: Callable[[bytes], T]
     encode: Callable[[T], bytes]
+    immutable: bool = False
 
 
 def codec_for(type_: Any) -> Codec[Any]:
@@ -56,14 +59,15 @@ def json_codec(type_: Any) -> Codec[Any]:
     if is_dataclass(type_):
         return Codec(type_, _as_class(type_), decode, dataclass_encoder_for(type_, adapter))
     if inspect.isclass(type_) and not is_typeddict(type_):
-        return Codec(type_, type_, decode, encoder_for(type_, adapter))
+        immutable = is_immutable(type_, adapter)
+        return Codec(type_, type_, decode, encoder_for(type_, adapter), immutable)
     # No class to check against: the serialiser itself has to mind.
     return Codec(type_, object, decode, partial(adapter.serializer.to_json, warnings="error"))
 
 
 def bytes_codec() -> Codec[bytes]:
     """Leave bytes as they are."""
-    return Codec(bytes, bytes, _same, _same)
+    return Codec(bytes, bytes, _same, _same, immutable=True)
 
 
 def _same(value: bytes | None) -> bytes:

@@ -16,7 +16,9 @@ from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.out import KEEP, Keep, Out
 from streamapp.pipeline.signature import Shape
 from streamapp.pipeline.threads import in_thread
+from streamapp.policies.describe import describe
 from streamapp.record import Headers
+from streamapp.serialisation import Codec
 
 Output: TypeAlias = tuple[Any, bytes | Keep | None, Headers | Keep, str | None]
 """One checked output of an attempt: value, key, headers, and the name of its route.
@@ -24,6 +26,22 @@ Output: TypeAlias = tuple[Any, bytes | Keep | None, Headers | Keep, str | None]
 Key and headers may be `KEEP`, which means those of the input. The route `None` is the stage's own
 output topic. A plain tuple, because a named tuple takes five times as long to make.
 """
+
+
+class EncodedValue:
+    """An output that is encoded already, in place of its value.
+
+    A generator may go on to change what it has yielded, so each output is encoded when it comes.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes | None) -> None:
+        self.data = data
+
+
+class CheckedOutputs(list[Output]):
+    """The outputs of a generator: each is checked, and its value encoded, when it comes."""
 
 
 class AgentCall:
@@ -39,7 +57,7 @@ class AgentCall:
     Args:
         agent: the agent.
         stage_id: name of the stage, for errors.
-        gives: class of which each output value must be an instance.
+        gives: codec of the outputs; each value must be an instance of its class.
         routes: names that `Out(to=…)` may use.
         max_outputs: an attempt with more outputs fails.
         threads: thread pool for a blocking agent.
@@ -50,19 +68,19 @@ class AgentCall:
         agent: Agent[Any, Any],
         *,
         stage_id: str,
-        gives: type[Any],
+        gives: Codec[Any],
         routes: Collection[str],
         max_outputs: int,
         threads: Executor,
     ) -> None:
+        self._gives = gives
         self.is_async = agent.blocking or agent.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR)
         self.takes_context = agent.takes_context
-        self.function = _collected(agent.function, agent.shape, max_outputs)
+        self.function = self._collected(agent.function, agent.shape, max_outputs)
         if agent.blocking:
             self.function = in_thread(self.function, threads)
         # A list or an `Out` is never plain, nor is what any class could be.
-        self.plain = None if gives in (object, list, Out) else gives
-        self._gives = gives
+        self.plain = None if gives.instance_of in (object, list, Out) else gives.instance_of
         self._stage_id = stage_id
         self._routes = routes
         self._max_outputs = max_outputs
@@ -80,14 +98,14 @@ class AgentCall:
         """
         if result is None:
             return ()
-        if type(result) is not list:
+        if type(result) is not list and type(result) is not CheckedOutputs:
             return (self.output(result),)
         count = len(result) + already
         if count > self._max_outputs:
             raise TooManyOutputsError(
                 f"{count} outputs of one record; max_outputs_per_record is {self._max_outputs}"
             )
-        return [self.output(one) for one in result]
+        return result if type(result) is CheckedOutputs else [self.output(one) for one in result]
 
     def output(self, value: Any) -> Output:
         """One output, given as a value or as an `Out`.
@@ -106,9 +124,46 @@ class AgentCall:
             if route is not None and route not in self._routes:
                 raise self._unknown_route(route)
             value = value.value
-        if not isinstance(value, self._gives):
+        if not isinstance(value, self._gives.instance_of):
             raise EncodeError(f"stage {self._stage_id!r} gave {_kind(value)}")
         return value, key, headers, route
+
+    def _collected(
+        self, function: Callable[..., Any], shape: Shape, limit: int
+    ) -> Callable[..., Any]:
+        """Make a generator function return its outputs, with at most one over the limit."""
+        if shape is Shape.ITERATOR:
+            return lambda *args: CheckedOutputs(
+                map(self._output_now, islice(function(*args), limit + 1))
+            )
+        if shape is Shape.ASYNC_ITERATOR:
+
+            async def collect(*args: Any) -> CheckedOutputs:
+                found = CheckedOutputs()
+                outputs = function(*args)
+                try:
+                    async for one in outputs:
+                        found.append(self._output_now(one))
+                        if len(found) > limit:
+                            break
+                finally:
+                    if isinstance(outputs, AsyncGenerator):
+                        await outputs.aclose()
+                return found
+
+            return collect
+        return function
+
+    def _output_now(self, value: Any) -> Output:
+        """An output as it is now, whatever becomes of its value later."""
+        output = self.output(value)
+        if self._gives.immutable and type(output[0]) is self._gives.instance_of:
+            return output
+        try:
+            encoded = self._gives.encode(output[0])
+        except Exception as error:
+            raise unwritable(error) from error
+        return EncodedValue(encoded), *output[1:]
 
     def _unknown_route(self, name: object) -> EncodeError:
         known = ", ".join(sorted(self._routes)) or "none"
@@ -136,34 +191,18 @@ def key_bytes(key: object) -> bytes | None:
     raise EncodeError(f"the key of an output is {_kind(key)}; give bytes, text or None")
 
 
+def unwritable(error: Exception) -> EncodeError:
+    """What it means that a value does not encode."""
+    failure = EncodeError(f"an output cannot be written: {describe(error)}")
+    failure.__cause__ = error
+    return failure
+
+
 def unwritable_key(error: UnicodeError) -> EncodeError:
     """What it means that a key given as text does not encode."""
     failure = EncodeError("the key of an output cannot be UTF-8")
     failure.__cause__ = error
     return failure
-
-
-def _collected(function: Callable[..., Any], shape: Shape, limit: int) -> Callable[..., Any]:
-    """Make a generator function return a list, with at most one output over the limit."""
-    if shape is Shape.ITERATOR:
-        return lambda *args: list(islice(function(*args), limit + 1))
-    if shape is Shape.ASYNC_ITERATOR:
-
-        async def collect(*args: Any) -> list[Any]:
-            found: list[Any] = []
-            outputs = function(*args)
-            try:
-                async for one in outputs:
-                    found.append(one)
-                    if len(found) > limit:
-                        break
-            finally:
-                if isinstance(outputs, AsyncGenerator):
-                    await outputs.aclose()
-            return found
-
-        return collect
-    return function
 
 
 def _checked_headers(headers: Headers) -> Headers:

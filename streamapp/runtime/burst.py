@@ -13,7 +13,7 @@ from typing import Any, cast
 from streamapp.clock import Clock
 from streamapp.errors import RecordError
 from streamapp.observability.meter import observe_ages, observe_durations
-from streamapp.pipeline.agent_call import unwritable_key
+from streamapp.pipeline.agent_call import AgentCall, unwritable, unwritable_key
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.stage import Ordering
@@ -66,7 +66,8 @@ class Burst:
         clock: Clock,
     ) -> None:
         self._steps = steps
-        self._fused = () if any(step.agent.is_async for step in steps[1:]) else steps[1:]
+        plain = not any(step.agent.is_async for step in steps[1:])
+        self._fused = tuple(map(_with_handover, steps[1:])) if plain else ()
         self._marks_each = 1 + len(self._fused)
         self._by_key = ordering is Ordering.KEY
         self._whole = WHOLE_PARTITION if ordering is Ordering.PARTITION else None
@@ -120,6 +121,7 @@ class Burst:
         item: Item | None = None
         error: Exception | None = None
         result: Any = None
+        packed: Any = None
         unusual, closed = is_async or fused, Phase.CLOSED
         place, leaves = -1, True
         for place, record in chunk.untaken:
@@ -133,7 +135,7 @@ class Burst:
             try:
                 value = decode(record.value)  # type: ignore[arg-type]  # None raises, and is told apart
             except BaseException as raised:  # noqa: BLE001 - what a user's validator raises
-                error = self._undecodable(step, record, raised)
+                error = self._undecodable(step, record.value, raised)
                 break
             try:
                 if with_context:
@@ -159,21 +161,34 @@ class Burst:
                         or lane.interruption is not None
                     ):
                         break
-                for later in fused:
-                    if error is not None or type(result) is not plain:
+                for later, later_agent, pack, unpack in fused:
+                    if type(result) is not plain:
                         break
+                    if pack is not None:
+                        try:
+                            result = pack(result)
+                        except Exception as raised:  # noqa: BLE001 - what a user's serialiser raises
+                            result, error = None, unwritable(raised)
+                            break
                     mark(monotonic())
-                    step, plain, value = later, later.agent.plain, result
+                    step, plain, packed = later, later_agent.plain, result
+                    if pack is not None:
+                        try:
+                            result = unpack(packed)
+                        except BaseException as raised:  # noqa: BLE001 - a user's validator
+                            result, error = None, self._undecodable(step, packed, raised)
+                            break
                     try:
-                        if later.agent.takes_context:
-                            result = later.agent.function(
-                                value,
-                                Context(pipeline_id, later.stage_id, source, number, record, 1),
+                        if later_agent.takes_context:
+                            context = Context(
+                                pipeline_id, later.stage_id, source, number, record, 1
                             )
+                            result = later_agent.function(result, context)
                         else:
-                            result = later.agent.function(value)
+                            result = later_agent.function(result)
                     except BaseException as raised:  # noqa: BLE001 - the same
                         result, error = None, self._failure(lane, later, raised)
+                        break
                 if error is not None or step is not last or (fused and type(result) is not plain):
                     break
             if type(result) is written:
@@ -245,7 +260,7 @@ class Burst:
         if leaves:
             started = marks[-1]
             if step.index:
-                item = Item(step.index, value, key, without_error_headers(record.headers))
+                item = Item(step.index, packed, key, without_error_headers(record.headers))
                 self._book_fused(lane, step.index)
         self._book(lane, place if leaves else place + 1)
         lane.chunk = lane.record = None  # a parked lane keeps no records in memory
@@ -313,7 +328,19 @@ class Burst:
             return self._attempts.error_of_interruption(lane, step)
         return as_failure(raised)
 
-    def _undecodable(self, step: StepRunner, record: Record, raised: BaseException) -> Exception:
+    def _undecodable(
+        self, step: StepRunner, value: bytes | None, raised: BaseException
+    ) -> Exception:
         if issubclass(type(raised), NOT_OF_THE_AGENT):
             raise raised
-        return step.undecodable(record.value, as_failure(raised))
+        return step.undecodable(value, as_failure(raised))
+
+
+def _with_handover(
+    step: StepRunner,
+) -> tuple[StepRunner, AgentCall, Callable[[Any], bytes] | None, Callable[[Any], Any]]:
+    """A fused step with its agent, what packs its input, if that has to be, and what unpacks it."""
+    handover = step.handover
+    assert handover is not None  # noqa: S101 - only the first step has none
+    pack = None if handover.by_reference else handover.encode
+    return step, step.agent, pack, handover.unpack

@@ -8,8 +8,7 @@ Hot path: the function that `encoder_for` returns is called once for each output
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from streamapp.errors import EncodeError
-from streamapp.policies.describe import describe
+from streamapp.pipeline.agent_call import unwritable
 from streamapp.record import Headers
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.serialisation import Codec
@@ -30,7 +29,7 @@ def encoder_for(codec: Codec[Any], target: OutputTopic) -> Encode:
         try:
             encoded = encode(value)
         except Exception as error:
-            raise EncodeError(f"an output cannot be written: {describe(error)}") from error
+            raise unwritable(error) from error
         # Below half of the limit no exact check is needed, whatever Kafka adds to the record.
         if headers or key is None or len(encoded) + len(key) > target.safe_bytes:
             target.check(key, encoded, headers)

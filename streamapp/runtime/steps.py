@@ -10,7 +10,7 @@ from typing import Any
 from streamapp.errors import DecodeError, EncodeError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline import agent_call
-from streamapp.pipeline.agent_call import AgentCall
+from streamapp.pipeline.agent_call import AgentCall, EncodedValue
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP
 from streamapp.pipeline.topology import Segment
@@ -18,6 +18,7 @@ from streamapp.policies.describe import describe
 from streamapp.record import Headers
 from streamapp.runtime.dead_letters import without_error_headers
 from streamapp.runtime.encoding import encoder_for
+from streamapp.runtime.handover import Handover
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.work import Item, Output, Work
 from streamapp.serialisation import Codec, codec_for
@@ -37,7 +38,7 @@ class StepRunner:
         stage_id: name of the stage.
         policy: its error policy.
         timeout_seconds: deadline of one attempt.
-        codec: codec of what it takes.
+        handover: how it gets the outputs of the step before it; `None` for the first step.
         dead_letters: its dead-letter topic.
         metrics: its counters.
     """
@@ -57,13 +58,14 @@ class StepRunner:
         self.stage_id = step.stage.stage_id
         self.policy = config.policy
         self.timeout_seconds = config.timeout_seconds
-        self.codec = step.codec
         sources = segment.sources if index == 0 else ()
         self.decoders = {source.topic: source.codec.decode for source in sources}
         self.metrics = metrics
         self.dead_letters = targets[step.dead_letters]
         self._is_last = index == len(segment.steps) - 1
         given: Codec[Any] = codec_for(step.stage.agent.output_type)
+        self.handover = _handover(segment, index)
+        self._next_handover = None if self._is_last else _handover(segment, index + 1)
         written: dict[str | None, Topic[Any]] = dict(step.routes.items())
         if step.output is not None:
             written[None] = step.output
@@ -74,7 +76,7 @@ class StepRunner:
         self.agent = AgentCall(
             step.stage.agent,
             stage_id=self.stage_id,
-            gives=given.instance_of,
+            gives=given,
             routes=step.routes,
             max_outputs=config.max_outputs_per_record,
             threads=threads,
@@ -83,14 +85,13 @@ class StepRunner:
     def call(self, work: Work) -> Any:
         """Call the agent; for an async one the result is to be awaited.
 
-        The first step decodes the record for each attempt anew, so that an agent which changed
-        its input and failed gets it unchanged.
+        Each attempt has a value of its own, so that an agent which changed its input and failed
+        gets it unchanged.
 
         Raises:
-            DecodeError: the record's bytes are not what the schema says.
+            DecodeError: the bytes are not what the schema says.
         """
-        item = work.item
-        value = self._load(work) if item is None else item.value
+        value = self._load(work)
         if self.agent.takes_context:
             name, attempt = work.partition.name, work.failures + 1
             context = Context(self.pipeline, self.stage_id, *name, work.record, attempt)
@@ -122,27 +123,31 @@ class StepRunner:
 
     def pass_on(self, work: Work) -> None:
         """Let the data flow on unchanged: the policy `skip`."""
-        record, item = work.record, work.item
-        if self.index == 0 and None in self.outlets:
+        item = work.item
+        origin = work.record if item is None else item
+        value = work.record.value if item is None else self.encode_input(item)
+        headers = without_error_headers(origin.headers)
+        if None in self.outlets:
             target, _ = self.outlets[None]
-            headers = without_error_headers(record.headers)
-            target.check(record.key, record.value or b"", headers)
-            _keep_output(work, (target, record.key, record.value, headers))
+            target.check(origin.key, value or b"", headers)
+            _keep_output(work, (target, origin.key, value, headers))
         else:
-            value = self._load(work) if item is None else item.value
-            origin = record if item is None else item
-            headers = without_error_headers(origin.headers)
-            _keep_output(work, self.make_output(self.agent.output(value), origin.key, headers))
+            output = EncodedValue(value), KEEP, KEEP, None
+            _keep_output(work, self.make_output(output, origin.key, headers))
 
-    def encode_input(self, item: Item) -> bytes:
+    def encode_input(self, item: Item) -> bytes | None:
         """Bytes that a topic in front of this step would hold for the item."""
-        return self.codec.encode(item.value)
+        assert self.handover is not None  # noqa: S101 - only the first step has none, and no items
+        return self.handover.packed_bytes(item.packed)
 
     def _load(self, work: Work) -> Any:
-        value = work.record.value
+        item, handover = work.item, self.handover
         try:
-            return self.decoders[work.partition.name.topic](value)  # type: ignore[arg-type]  # None raises, and is told apart
+            if item is not None and handover is not None:
+                return handover.unpack(item.packed)
+            return self.decoders[work.partition.name.topic](work.record.value)  # type: ignore[arg-type]  # None raises, and is told apart
         except Exception as error:
+            value = work.record.value if item is None else self.encode_input(item)
             failure = self.undecodable(value, error)
             if failure is error:
                 raise
@@ -172,11 +177,22 @@ class StepRunner:
         key = key if own_key is KEEP else own_key
         headers = headers if own_headers is KEEP else own_headers
         if route not in self.outlets:
-            if self._is_last:
+            if self._next_handover is None:
                 raise EncodeError(f"stage {self.stage_id!r} gave an output and has no topic for it")
-            return Item(self.index + 1, value, key, headers)
+            return Item(self.index + 1, self._next_handover.pack(value), key, headers)
         topic, encode = self.outlets[route]
+        if type(value) is EncodedValue:
+            topic.check(key, value.data or b"", headers)
+            return topic, key, value.data, headers
         return topic, key, encode(value, key, headers), headers
+
+
+def _handover(segment: Segment, index: int) -> Handover | None:
+    """How the step with this index gets the outputs of the one before it."""
+    if index == 0:
+        return None
+    before = codec_for(segment.steps[index - 1].stage.agent.output_type)
+    return Handover(before, segment.steps[index].codec)
 
 
 def _keep_output(work: Work, one: Output | Item) -> None:

@@ -18,15 +18,15 @@ class Item:
 
     Attributes:
         step: index of the step in the segment.
-        value: the input of its agent.
+        packed: its input, as the handover of the step keeps it.
         key, headers: key and headers of its outputs, unless the agent gives others.
     """
 
-    __slots__ = ("headers", "key", "step", "value")
+    __slots__ = ("headers", "key", "packed", "step")
 
-    def __init__(self, step: int, value: Any, key: bytes | None, headers: Headers) -> None:
+    def __init__(self, step: int, packed: Any, key: bytes | None, headers: Headers) -> None:
         self.step = step
-        self.value = value
+        self.packed = packed
         self.key = key
         self.headers = headers
 

@@ -73,9 +73,13 @@ ROOMS = (
     Room("pipeline", ("streamapp/pipeline",), USUAL, ("tests/unit/pipeline",)),
     Room(
         "serialisation",
-        ("streamapp/serialisation.py", "streamapp/plain_json.py"),
+        ("streamapp/serialisation.py", "streamapp/plain_json.py", "streamapp/immutable.py"),
         USUAL,
-        ("tests/unit/test_serialisation.py", "tests/unit/test_plain_json.py"),
+        (
+            "tests/unit/test_serialisation.py",
+            "tests/unit/test_plain_json.py",
+            "tests/unit/test_immutable.py",
+        ),
     ),
     Room(
         "runtime",

@@ -10,6 +10,7 @@ from streamapp import Out, agent
 from streamapp.errors import EncodeError, TooManyOutputsError
 from streamapp.pipeline.agent_call import AgentCall, key_bytes
 from streamapp.pipeline.out import KEEP
+from streamapp.serialisation import codec_for
 
 
 class Text(str):
@@ -46,15 +47,20 @@ async def letters_later(text: str) -> AsyncIterator[str]:
         CLOSED.append(text)
 
 
-def call(made: Any = same, *, gives: type[Any] = str, limit: int = 3) -> AgentCall:
+def call(made: Any = same, *, gives: Any = str, limit: int = 3) -> AgentCall:
     return AgentCall(
         made,
         stage_id="s",
-        gives=gives,
+        gives=codec_for(gives),
         routes={"late", "early"},
         max_outputs=limit,
         threads=ThreadPoolExecutor(1),
     )
+
+
+def written(outputs: Any) -> list[Any]:
+    """The bytes of what an agent has yielded."""
+    return [value.data for value, *_ in outputs]
 
 
 def test_nothing_one_or_several_outputs() -> None:
@@ -109,21 +115,22 @@ def test_a_key_is_bytes(key: object, as_bytes: bytes | None) -> None:
     assert type(made) in (bytes, type(None))
 
 
-@pytest.mark.parametrize("given", [object, list, Out])
+@pytest.mark.parametrize("given", [object, list, Out[str]])
 def test_no_result_is_plain_where_any_class_could_be(given: type[Any]) -> None:
     assert call(gives=given).plain is None
     assert call().plain is str
 
 
 def test_an_agent_that_yields_stops_one_beyond_the_limit() -> None:
-    assert call(letters).function("abc") == ["a", "b", "c"]
-    assert call(letters).function("abcdefg") == ["a", "b", "c", "d"]
+    assert written(call(letters).function("abc")) == [b'"a"', b'"b"', b'"c"']
+    assert written(call(letters).function("abcdefg")) == [b'"a"', b'"b"', b'"c"', b'"d"']
 
 
 async def test_an_async_agent_that_yields_stops_one_beyond_the_limit_and_is_closed() -> None:
-    assert await call(letters_later).function("abc") == ["a", "b", "c"]
+    assert written(await call(letters_later).function("abc")) == [b'"a"', b'"b"', b'"c"']
     CLOSED.clear()
-    assert await call(letters_later).function("abcdefg") == ["a", "b", "c", "d"]
+    found = await call(letters_later).function("abcdefg")
+    assert written(found) == [b'"a"', b'"b"', b'"c"', b'"d"']
     assert CLOSED == ["abcdefg"]
 
 
