@@ -9,7 +9,7 @@ StreamappError
 │   └── PortInUseError      another process listens on the port
 ├── BrokerError             the broker could not be reached, or refused a request
 │   ├── CommitRefusedError  the committing member is no longer in the group's generation
-│   ├── OffsetOutOfRangeError  the position is no longer in the log
+│   ├── OffsetOutOfRangeError  the position is not in the log
 │   └── UnreadableRecordError  a record of a source topic cannot be parsed
 ├── RecordError             one record failed, and a retry would fail too
 │   ├── DecodeError         its bytes do not fit the schema
@@ -63,7 +63,7 @@ class CommitRefusedError(BrokerError):
 
 
 class OffsetOutOfRangeError(BrokerError):
-    """The position of a partition is no longer in the log: retention has deleted its record.
+    """The position of a partition is not in the log: deleted by retention, or beyond its end.
 
     Attributes:
         offsets: the lost positions, by partition.

@@ -160,7 +160,7 @@ class Service:
             return
         async with asyncio.TaskGroup() as group:
             watches = [
-                group.create_task(run_until_end(until_end, runners, partitions, self._clock))
+                group.create_task(self._end_at_the_end(until_end, runners, partitions))
                 for runners in pipelines
                 if until_end is not None
             ]
@@ -168,6 +168,16 @@ class Service:
             await asyncio.wait(running)
             for watch in watches:
                 watch.cancel()
+
+    async def _end_at_the_end(
+        self, admin: Admin, runners: Sequence[SegmentRunner], partitions: Mapping[str, int]
+    ) -> None:
+        """End the segments of a pipeline at the end of its topics, or drain all if that fails."""
+        try:
+            await run_until_end(admin, runners, partitions, self._clock)
+        except StreamappError as error:
+            self._errors.append(error)
+            self.stop()
 
     async def _run_one(self, runner: SegmentRunner) -> None:
         """Run one segment; if it fails, drain and stop all others."""

@@ -177,6 +177,9 @@ class Consumer(Protocol):
 
         Raises:
             OffsetOutOfRangeError: a position is no longer in the log.
+            UnreadableRecordError: the next record cannot be parsed; earlier calls have returned all
+                records before it.
+            ConfigurationError: records cannot be decompressed, as a library is not installed.
         """
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:

@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
     """A second signal ended the command at once; what was in flight will be read again."""
 
     POSITION_LOST = 9
-    """Retention has deleted records that the stage had not read."""
+    """A position is not in its log: retention has deleted records, or it is beyond the end."""
 
     RECORD_UNREADABLE = 10
     """A record of a source topic cannot be parsed."""

@@ -168,7 +168,7 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     _counter(
         "streamapp_position_resets_total",
         "resets",
-        "Times the position was no longer in the log and the stage continued elsewhere.",
+        "Times the position was not in the log and the stage continued elsewhere.",
     ),
     _counter(
         "streamapp_passed_over_offsets_total",

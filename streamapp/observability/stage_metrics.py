@@ -91,7 +91,7 @@ class StageMetrics:
         cut_off_since: monotonic seconds at which the stage left its group or Kafka stopped
             answering; `None` while it is a member and Kafka answers.
         assignments_given_up: assignments given up because commits kept failing.
-        position_resets: times a position was no longer in the log and the stage continued
+        position_resets: times a position was not in the log and the stage continued
             elsewhere.
         passed_over_offsets: offsets skipped by these resets.
         producer_replacements: times the producer was replaced after a failed batch.

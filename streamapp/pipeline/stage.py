@@ -21,7 +21,12 @@ class Ordering(StrEnum):
 
 
 class LostPosition(StrEnum):
-    """What a stage does when retention has deleted the records at its position."""
+    """What a stage does when its position is not in the log.
+
+    Mostly retention has deleted the records there. The position can also be beyond the end, when a
+    topic was made anew or its log was truncated: then `earliest` ends the stage, as `stop` does,
+    because what the log holds may be new or may be finished.
+    """
 
     STOP = "stop"  # end; an operator decides
     EARLIEST = "earliest"  # continue at the oldest record; the deleted offsets are counted
@@ -53,7 +58,8 @@ class StageConfig(BaseModel):
         max_key_backlog_records: with order by key, largest number of records that wait behind a
             failing one; keep it below half of `max_in_flight_records`, or other keys wait as well.
         on_key_backlog: what the stage does when this number is reached.
-        on_lost_position: what the stage does when retention has deleted its next records.
+        on_lost_position: what the stage does when retention has deleted its next records; when its
+            position is beyond the end of the log, `earliest` means `stop`.
 
     Raises:
         pydantic.ValidationError: a value is out of its range.

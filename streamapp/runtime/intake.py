@@ -5,15 +5,22 @@ Hot path: `_admit` runs once for each chunk, not for each record.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
 
 from streamapp.brokers.protocols import FetchedRecords
 from streamapp.clock import Clock
-from streamapp.errors import BrokerError, OffsetOutOfRangeError, UnreadableRecordError
-from streamapp.pipeline.stage import LostPosition, StageConfig
+from streamapp.errors import (
+    BrokerError,
+    ConfigurationError,
+    OffsetOutOfRangeError,
+    StreamappError,
+    UnreadableRecordError,
+)
+from streamapp.pipeline.stage import StageConfig
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.lost_positions import LostPositions
 from streamapp.runtime.partition import Partition, Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue
 
@@ -49,7 +56,7 @@ class Halt(Enum):
     """Why the intake takes no records. Several reasons may hold at once; each is lifted alone."""
 
     REBALANCE = auto()  # from the revocation to the next assignment
-    STOPPED = auto()  # a policy said stop
+    STOPPED = auto()  # a policy said stop, or nothing more can be read
     ENDING = auto()  # the segment is asked to end
 
 
@@ -65,6 +72,8 @@ class Intake:
     Attributes:
         on_end: called while a partition has reached the end of bounded work and that is not
             committed yet.
+        on_dead_end: called with the reason, perhaps more than once, when nothing more can be read
+            and all records before are finished.
     """
 
     def __init__(
@@ -80,7 +89,7 @@ class Intake:
         self._metrics = assignment.metrics
         self._max_records = config.max_in_flight_records
         self._max_bytes = config.max_in_flight_bytes
-        self._on_lost_position = config.on_lost_position
+        self._lost_positions = LostPositions(assignment, config.on_lost_position, clock)
         self._clock = clock
         self._ready = ready
         self._refetch_from: dict[TopicPartition, int] = {}
@@ -91,6 +100,7 @@ class Intake:
         self._next_gap_check = 0.0
         self._polled_at = 0.0
         self.on_end: Callable[[], None] = lambda: None
+        self.on_dead_end: Callable[[StreamappError], None] = lambda _error: None
 
     def on_capacity(self) -> None:
         """Check again what can be fetched: records have finished, or partitions have opened."""
@@ -132,7 +142,9 @@ class Intake:
         """Fetch until cancelled."""
         while True:
             await self._attached.wait()
+            await self._lost_positions.settle()
             ready, free = self._demand()
+            asked = self._partitions.copy()
             try:
                 if not ready:
                     await self._wait_for_capacity()
@@ -145,9 +157,11 @@ class Intake:
                     self._admit(name, records)
                 await self._pass_end_gaps([name for name in ready if name not in fetched])
             except OffsetOutOfRangeError as error:
-                await self._recover_position(error)
-            except UnreadableRecordError:
-                raise  # the next fetch would fail in the same way
+                self._lost_positions.lost(error, asked)
+            except UnreadableRecordError as error:
+                self._hold(error, asked)
+            except ConfigurationError as error:  # the next fetch would fail in the same way
+                self.on_dead_end(error)
             except BrokerError as error:
                 if self._attached.is_set():
                     log.warning("fetching failed, trying again: %s", error)
@@ -175,6 +189,8 @@ class Intake:
         # Offsets that are finished behind an unfinished one are in memory too, so there is a bound
         # for them; and they must fit into the metadata of a commit.
         blocked = partition.metadata_full or len(partition.frontier) >= most
+        blocked = blocked or partition.dead_end is not None
+        blocked = blocked or self._lost_positions.is_unsettled(partition)
         if metrics := self._metrics.partitions.get(partition.name):
             metrics.blocked = blocked
         if partition.phase is not Phase.OPEN:
@@ -184,6 +200,8 @@ class Intake:
             if partition.is_uncommitted_at(partition.until):
                 self.on_end()
             return False
+        if partition.dead_end is not None and partition.frontier.idle:
+            self.on_dead_end(partition.dead_end)
         return not blocked
 
     async def _wait_for_capacity(self) -> None:
@@ -219,45 +237,27 @@ class Intake:
         self._metrics.bytes_in += value_bytes
         self._ready.put(Chunk(partition, records))
 
-    async def _recover_position(self, error: OffsetOutOfRangeError) -> None:
-        """Do what `on_lost_position` says about positions that are no longer in the log.
-
-        Raises:
-            OffsetOutOfRangeError: it says stop.
-        """
-        if self._on_lost_position is LostPosition.STOP:
-            raise error
-        names = list(error.offsets)
-        lost_by = {name: self._partitions.get(name) for name in names}
-        try:
-            starts = await self._consumer.beginning_offsets(names)
-            if self._on_lost_position is LostPosition.LATEST:
-                starts = await self._consumer.end_offsets(names)
-            for name, lost in error.offsets.items():
-                # A partition that was closed meanwhile opens at its committed offset or frontier.
-                if lost_by[name] is not None and self._partitions.get(name) is lost_by[name]:
-                    self._restart_at(name, lost, starts[name])
-        except (BrokerError, TimeoutError) as failed:
-            log.warning(
-                "the offsets of a lost position could not be read, trying again: %r", failed
-            )
-            await self._clock.sleep(ERROR_PAUSE_SECONDS)
-
-    def _restart_at(self, name: TopicPartition, lost: int, start: int) -> None:
-        self._assignment.restart_at(name, start)
-        self._metrics.position_resets += 1
-        self._metrics.passed_over_offsets += max(0, start - lost)
+    def _hold(
+        self, error: UnreadableRecordError, asked: Mapping[TopicPartition, Partition]
+    ) -> None:
+        """Read the partition no more: the stage ends when all records before are finished."""
+        partition = self._partitions.get(error.partition)
+        if partition is None or partition is not asked.get(error.partition):
+            return  # it was closed during the fetch; whoever reads it next meets the record again
+        if partition.until is not None and error.offset >= partition.until:
+            partition.reached_end = True
+            return
+        partition.dead_end = error
+        # What to do about it is told when that is safe, at the end.
         log.error(
-            "stage %s of %s: offset %d of %s[%d] is no longer in the log; reading continues at %s,"
-            " %d, as on_lost_position says, and %d offsets are skipped",
+            "stage %s of %s: the record at offset %d of %s[%d] cannot be read; the stage ends when"
+            " %d records in flight before it are finished",
             self._metrics.stage,
             self._metrics.pipeline,
-            lost,
-            name.topic,
-            name.partition,
-            "its beginning" if self._on_lost_position is LostPosition.EARLIEST else "its end",
-            start,
-            max(0, start - lost),
+            error.offset,
+            error.partition.topic,
+            error.partition.partition,
+            partition.in_flight_records,
         )
 
     async def _pass_end_gaps(self, names: Iterable[TopicPartition]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from enum import Enum, auto
 
 from streamapp.brokers.protocols import CommittedOffset
+from streamapp.errors import StreamappError
 from streamapp.record import TopicPartition
 from streamapp.runtime.frontier import Frontier
 
@@ -40,11 +41,14 @@ class Partition:
         reached_end: whether all records below `until` are admitted.
         metadata_full: whether more offsets are finished beyond the frontier than the metadata of a
             commit can hold.
+        dead_end: why nothing more can be read from it; the stage ends with this error when all
+            records before are finished. `None` as long as it can be read.
         phase: what may be done with it.
     """
 
     __slots__ = (
         "committed",
+        "dead_end",
         "frontier",
         "in_flight_bytes",
         "in_flight_records",
@@ -75,6 +79,7 @@ class Partition:
         self.until = until
         self.reached_end = False
         self.metadata_full = False
+        self.dead_end: StreamappError | None = None
         self.phase = phase
 
     @property

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from streamapp.brokers.protocols import ConsumerConfig, TopicDescription
-from streamapp.errors import BrokerError, StageStoppedError
+from streamapp.errors import BrokerError, StageStoppedError, StreamappError
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.topology import Segment
@@ -64,7 +64,7 @@ class SegmentRunner:
         self._env = environment
         self._head = metrics[0]
         self._stopping = asyncio.Event()
-        self._error: StageStoppedError | None = None
+        self._error: StreamappError | None = None
         clock, stage = environment.clock, segment.steps[0].stage.config
         self._progress = ProgressWatch(self._head, clock)
         self._consumer = environment.broker.consumer(_consumer_config(segment, environment), self)
@@ -95,6 +95,7 @@ class SegmentRunner:
         )
         self._intake = Intake(self._assignment, stage, clock, ready)
         self._intake.on_end = self._delivery.commit_soon
+        self._intake.on_dead_end = self._end_with
         self._replay = Replay(self._assignment, self._intake, self._in_flight, targets, environment)
         self._membership = Membership(
             segment.group,
@@ -148,7 +149,9 @@ class SegmentRunner:
 
         Raises:
             StageStoppedError: a policy said stop; all other work is drained and committed.
-            BrokerError: the consumer could not start, or its position is out of the log.
+            UnreadableRecordError, OffsetOutOfRangeError: nothing more can be read of a partition;
+                all records before are finished, and all other work is drained and committed.
+            BrokerError: the consumer could not start.
         """
         self._state(StageState.STARTING)
         try:
@@ -236,9 +239,14 @@ class SegmentRunner:
     def _stop_on(self, error: StageStoppedError) -> None:
         """Hold the record that said stop, and end."""
         if self._error is None:
+            self._in_flight.drop_all_but_before(error)  # now: lanes go on before the drain begins
+        self._end_with(error)
+
+    def _end_with(self, error: StreamappError) -> None:
+        """Take no more records, and end in good order; the first reason is told."""
+        if self._error is None:
             self._error = error
             self._intake.halt(Halt.STOPPED)
-            self._in_flight.drop_all_but_before(error)  # now: lanes go on before the drain begins
             self._stopping.set()
 
     def _state(self, state: StageState) -> None:

@@ -9,10 +9,12 @@ from aiokafka import AIOKafkaProducer
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.kafka.forced_close import force_close
 from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.brokers.protocols import ProducerConfig
 from streamapp.clock import SystemClock
 from streamapp.record import TopicPartition
 from streamapp.settings import KafkaSettings
-from tests.contract.harness import PATIENCE_SECONDS, Subject
+from tests.contract.harness import PATIENCE_SECONDS, Subject, send
+from tests.contract.unreadable import write_unreadable
 from tests.kafka import Kafka, unique_name
 from tests.patience import within
 
@@ -32,7 +34,15 @@ def memory_subject() -> Subject:
     async def open_gap(partition: TopicPartition) -> None:
         broker.skip_offsets(partition, 3)
 
-    return Subject(broker, unreachable, "memory:0", open_gap)
+    async def put_unreadable(partition: TopicPartition) -> None:
+        producer, admin = broker.producer(ProducerConfig()), broker.admin()
+        await producer.start()
+        end = (await admin.end_offsets([partition]))[partition]
+        broker.make_unreadable(partition, end)
+        await send(producer, partition.topic, [b"unreadable"], partition.partition)
+        await producer.stop()
+
+    return Subject(broker, unreachable, "memory:0", open_gap, put_unreadable)
 
 
 def kafka_subject(kafka: Kafka) -> Subject:
@@ -69,4 +79,5 @@ def kafka_subject(kafka: Kafka) -> Subject:
         KafkaBroker(KafkaSettings(bootstrap_servers=nowhere, connect_timeout_seconds=5)),
         nowhere,
         open_gap,
+        lambda partition: write_unreadable(kafka, partition, good=0),
     )

@@ -32,12 +32,14 @@ class Subject:
         unreachable: a broker of the same kind that refuses connections.
         unreachable_address: address that its errors must name.
         open_gap: leave offsets out at the end of a partition, as an aborted transaction does.
+        put_unreadable: write a record that no consumer can parse.
     """
 
     broker: Broker
     unreachable: Broker
     unreachable_address: str
     open_gap: Callable[[TopicPartition], Awaitable[None]]
+    put_unreadable: Callable[[TopicPartition], Awaitable[None]]
 
     async def topic(self, partitions: int = 1, **config: str) -> str:
         """A new topic; configuration by Kafka's names with underscores."""

@@ -5,12 +5,15 @@ from collections import Counter
 
 import pytest
 
+from streamapp.brokers.protocols import CommittedOffset
+from streamapp.errors import OffsetOutOfRangeError
 from streamapp.pipeline.agent import agent
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
-from tests.contract.harness import Subject
+from tests.contract.harness import PATIENCE_SECONDS, Subject
 from tests.contract.pipelines import Item, Rig, eventually
 from tests.kafka import unique_name
+from tests.patience import within
 
 
 @pytest.fixture
@@ -108,6 +111,31 @@ async def test_a_position_lost_to_retention_follows_its_policy(
     assert metrics.passed_over_offsets == (3 if policy == "earliest" else 5)
     assert await rig.read_numbers(rig.out) == [0, 1, 2, *came, 8]
     assert await rig.committed("same") == {TopicPartition(rig.source().name, 0): 9}
+
+
+@pytest.mark.parametrize("policy", ["stop", "earliest", "latest"])
+async def test_a_position_beyond_the_end_is_told_from_retention(rig: Rig, policy: str) -> None:
+    @agent
+    def same(item: Item) -> Item:
+        return item
+
+    pipeline = rig.pipeline().stage(same, on_lost_position=policy).sink(rig.out)
+    await rig.create(pipeline, partitions=1)
+    await rig.put_items(range(3))
+    async with rig.subject.admin() as admin:
+        await admin.set_offsets(f"{rig.name}.same", {rig.first_partition(): CommittedOffset(8)})
+    if policy != "latest":
+        with pytest.raises(OffsetOutOfRangeError, match="beyond the end of the log"):
+            async with within(PATIENCE_SECONDS, "the stage to end"):
+                await rig.service(pipeline).run()
+        assert await rig.read_numbers(rig.out) == []
+        return
+    async with rig.running(pipeline) as service:
+        await eventually(lambda: service.metrics[0].position_resets == 1)
+        await rig.put_items([3])
+        await eventually(lambda: service.metrics[0].records_out[rig.out] == 1)
+    assert await rig.read_numbers(rig.out) == [3]
+    assert service.metrics[0].passed_over_offsets == 3
 
 
 def _written(count: int, came: list[int]) -> list[int]:

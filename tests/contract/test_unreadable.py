@@ -2,12 +2,10 @@
 
 import struct
 from collections.abc import Callable, Collection
+from contextlib import suppress
 
 import aiokafka.codec
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.util import calc_crc32c
 
 from streamapp.brokers.protocols import Consumer, ConsumerConfig
@@ -26,42 +24,12 @@ from tests.contract.harness import (
     read_values,
     until,
 )
+from tests.contract.unreadable import write_unreadable
 from tests.kafka import Kafka, unique_name
 from tests.patience import within
 
 CRC_AT, ATTRIBUTES_AT, RECORDS_AT = 17, 21, 61
 """Where they stand in a batch."""
-
-
-class Latin(str):
-    """A header name as careless producers write it."""
-
-    __slots__ = ()
-
-    def encode(self, *_: object) -> bytes:
-        return super().encode("latin-1")
-
-
-class LooseBatch(BatchBuilder):  # type: ignore[misc]  # untyped base
-    """A batch of the encoder in Python, which takes such names."""
-
-    def __init__(self) -> None:
-        super().__init__(1 << 20, 0)
-        self._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, -1, 1 << 20)
-
-
-async def write_unreadable(kafka: Kafka, place: TopicPartition) -> None:
-    """Two records that can be read, and one that cannot, in one batch."""
-    batch = LooseBatch()
-    for number, name in enumerate(("a", "b", Latin("\u00fc"))):
-        headers = [(name, b"")]
-        assert batch.append(timestamp=1, key=None, value=b"%d" % number, headers=headers)
-    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
-    await producer.start()
-    try:
-        await (await producer.send_batch(batch, place.topic, partition=place.partition))
-    finally:
-        await producer.stop()
 
 
 async def read_on(consumer: Consumer, found: dict[TopicPartition, list[bytes | None]]) -> None:
@@ -203,6 +171,29 @@ async def test_corrupted_bytes_hold_their_partition_and_no_other(
         assert await read_values(consumer, 10, [bad]) == numbered(10, 20)
     assert (raised.value.partition, raised.value.offset) == (bad, 10)
     assert "check that Kafka runs" not in str(raised.value)  # gzip calls broken bytes an OSError
+
+
+async def test_after_a_fetch_that_could_not_be_parsed_fetches_are_whole_again(
+    kafka: Kafka, subject: Subject
+) -> None:
+    topic = await subject.topic()
+    place = TopicPartition(topic, 0)
+    for start in (0, 10, 20):
+        await subject.write(topic, numbered(10, start))
+    corrupt_second_batch(kafka, place, with_another_bit)
+    async with subject.member(group_of(topic)) as consumer:
+        await assigned(consumer, [place])
+        assert await read_values(consumer, 10) == numbered(10)
+        with pytest.raises(UnreadableRecordError):
+            await fetch_until_error(consumer, place)
+        corrupt_second_batch(kafka, place, with_another_bit)  # the same bit: it is whole again
+        sizes: list[int] = []
+        async with within(PATIENCE_SECONDS, "the other records", lambda: sizes):
+            while sum(sizes) < 20:
+                with suppress(UnreadableRecordError):  # of a response that was buffered before
+                    fetched = await consumer.fetch([place], max_records=99, timeout_seconds=0.2)
+                    sizes += map(len, fetched.values())
+        assert len(sizes) == 1
 
 
 async def test_a_codec_without_its_library_holds_its_partition_and_no_other(

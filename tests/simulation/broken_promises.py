@@ -6,7 +6,6 @@ error that says so; then the bug has to be moved.
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from enum import Enum
 from typing import Any
 
 from streamapp.brokers.partitioner import Partitioner
@@ -21,6 +20,8 @@ from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.committer import Committer
 from streamapp.runtime.dead_letters import Failure
 from streamapp.runtime.intake import Intake
+from streamapp.runtime.lost_positions import Lost, LostPositions
+from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
@@ -127,14 +128,17 @@ def until_end_waits_for_an_emptied_partition() -> AbstractContextManager[None]:
 
 
 def passed_over_in_silence() -> AbstractContextManager[None]:
-    def move(intake: Intake, name: Any, _lost: int, start: int) -> None:
-        intake._assignment.restart_at(name, start)
+    def read_on(positions: LostPositions, lost: Lost, offset: int, _place: str) -> None:
+        positions._assignment.restart_at(lost.name, offset)
 
-    return replaced(Intake, "_restart_at", move)
+    return replaced(LostPositions, "_read_on", read_on)
 
 
 def lost_position_never_stops() -> AbstractContextManager[None]:
-    return replaced(intake_module, "LostPosition", Enum("LostPosition", "STOP EARLIEST LATEST"))
+    def follow(positions: LostPositions, _partition: Partition, lost: Lost) -> None:
+        positions._read_on(lost, lost.start, "its beginning")
+
+    return replaced(LostPositions, "_follow", follow)
 
 
 def commits_that_fail_never_end_an_assignment() -> AbstractContextManager[None]:

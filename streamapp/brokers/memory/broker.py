@@ -79,6 +79,14 @@ class MemoryBroker:
         """Leave a gap of `count` offsets at the end of a log, as an aborted transaction does."""
         self._topics.log(partition).skip_offsets(count)
 
+    def truncate(self, partition: TopicPartition, end_offset: int) -> None:
+        """Lose the records of a log from this offset on, as a stale replica does."""
+        self._topics.log(partition).truncate(end_offset)
+
+    def make_unreadable(self, partition: TopicPartition, offset: int) -> None:
+        """Let no consumer parse this record from now on, as if its bytes were broken."""
+        self._topics.log(partition).unreadable.add(offset)
+
     def _after_append(self, log: PartitionLog) -> None:
         if self._gap_probability and self._random.random() < self._gap_probability:
             log.skip_offsets(self._random.randint(1, _MAX_GAP_OFFSETS))

@@ -19,8 +19,13 @@ from streamapp.brokers.protocols import (
     RebalanceListener,
 )
 from streamapp.clock import Clock
-from streamapp.errors import BrokerError, CommitRefusedError, OffsetOutOfRangeError
-from streamapp.record import TopicPartition
+from streamapp.errors import (
+    BrokerError,
+    CommitRefusedError,
+    OffsetOutOfRangeError,
+    UnreadableRecordError,
+)
+from streamapp.record import StoredRecord, TopicPartition
 
 _logger = logging.getLogger(__name__)
 
@@ -112,6 +117,8 @@ class MemoryConsumer:
 
         Raises:
             OffsetOutOfRangeError: a position is no longer in the log.
+            UnreadableRecordError: the next record cannot be parsed; earlier calls have returned all
+                records before it.
         """
         if self._stopped.is_set():
             raise BrokerError("this consumer is not running: start it before fetching")
@@ -228,7 +235,12 @@ class MemoryConsumer:
                 if taken:
                     break  # returns these records; the next fetch raises the error
                 raise _out_of_range(log, position)
-            records, self._positions[partition] = log.read(position, room)
+            records, behind = _readable(log, *log.read(position, room))
+            if not records and behind in log.unreadable:
+                if taken:
+                    break
+                raise _unreadable(log, behind, self._group.name)
+            self._positions[partition] = behind
             if records:
                 taken[partition] = FetchedList(records)
                 room -= len(records)
@@ -334,6 +346,28 @@ class MemoryConsumer:
                 f"group {self._config.group!r}: this member does not hold {partition}; wait for "
                 "its assignment"
             )
+
+
+def _readable(
+    log: PartitionLog, records: Sequence[StoredRecord], behind: int
+) -> tuple[Sequence[StoredRecord], int]:
+    """The records before the first that cannot be parsed, and the offset behind them."""
+    if not log.unreadable:
+        return records, behind
+    for i, record in enumerate(records):
+        if record.offset in log.unreadable:
+            return records[:i], record.offset
+    return records, behind
+
+
+def _unreadable(log: PartitionLog, offset: int, group: str) -> UnreadableRecordError:
+    topic, number = log.partition
+    return UnreadableRecordError(
+        f"the record at offset {offset} of topic {topic!r} partition {number} cannot be read: to "
+        f"skip it, stop the workers of group {group!r} and set its offset to {offset + 1}",
+        partition=log.partition,
+        offset=offset,
+    )
 
 
 def _out_of_range(log: PartitionLog, position: int) -> OffsetOutOfRangeError:

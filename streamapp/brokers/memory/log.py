@@ -30,15 +30,25 @@ class PartitionLog:
         start_offset: first offset that can be read; it rises when records are deleted.
         end_offset: offset that the next record gets.
         readers: woken by every append.
+        unreadable: offsets of records that no consumer can parse.
     """
 
-    __slots__ = ("_head", "_records", "end_offset", "partition", "readers", "start_offset")
+    __slots__ = (
+        "_head",
+        "_records",
+        "end_offset",
+        "partition",
+        "readers",
+        "start_offset",
+        "unreadable",
+    )
 
     def __init__(self, partition: TopicPartition) -> None:
         self.partition = partition
         self.start_offset = 0
         self.end_offset = 0
         self.readers: dict[Reader, None] = {}
+        self.unreadable: set[int] = set()
         self._records: list[StoredRecord] = []
         self._head = 0
 
@@ -87,6 +97,11 @@ class PartitionLog:
         self._head = self._index(offset)
         self.start_offset = max(self.start_offset, offset)
         self._compact()
+
+    def truncate(self, end_offset: int) -> None:
+        """Lose the records from this offset on, as after the election of a leader without them."""
+        del self._records[self._index(end_offset) :]
+        self.end_offset = end_offset
 
     def trim(self, keep_records: int, needed_from: int) -> None:
         """Delete all but the newest `keep_records`; records from `needed_from` on are kept too."""
