@@ -18,14 +18,15 @@ class Partitioner:
     Attributes:
         partitions: number of partitions of the topic.
         keyed: cached partitions by key; look a key up here before calling `choose`.
+        keyless: partition of records without a key, until `rotate_keyless`.
     """
 
-    __slots__ = ("_is_keyless_used", "_keyless", "keyed", "partitions")
+    __slots__ = ("_is_keyless_used", "keyed", "keyless", "partitions")
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
         self.keyed: dict[bytes | None, int] = {}  # never holds `None`: see `rotate_keyless`
-        self._keyless = 0
+        self.keyless = 0
         self._is_keyless_used = False
 
     def choose(self, key: bytes | None) -> int:
@@ -36,7 +37,7 @@ class Partitioner:
         """
         if key is None:
             self._is_keyless_used = True
-            return self._keyless
+            return self.keyless
         if len(self.keyed) >= MAX_CACHED_KEYS:
             self.keyed.clear()
         partition = self.keyed[key] = partition_for(key, self.partitions)
@@ -50,7 +51,7 @@ class Partitioner:
         """
         if self._is_keyless_used:
             self._is_keyless_used = False
-            self._keyless = (self._keyless + 1) % self.partitions
+            self.keyless = (self.keyless + 1) % self.partitions
 
 
 def partition_for(key: bytes, partitions: int) -> int:

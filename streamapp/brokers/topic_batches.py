@@ -33,7 +33,7 @@ class TopicBatches:
 
     def append(
         self, key: bytes | None, value: bytes | None, headers: Headers, timestamp: int
-    ) -> None:
+    ) -> int:
         """Add a record, which the caller has checked against the limits of the topic.
 
         Args:
@@ -41,6 +41,9 @@ class TopicBatches:
             value: value bytes, or `None` for a tombstone.
             headers: a list, if the broker is Kafka: its compiled builder accepts nothing else.
             timestamp: milliseconds since the epoch.
+
+        Returns:
+            The partition that it goes to.
         """
         partition = self._keyed.get(key)
         if partition is None:
@@ -51,6 +54,7 @@ class TopicBatches:
             if append(place, timestamp, key, value, headers) is None:
                 raise RuntimeError("an empty batch has refused a record")
         filling[1] = place + 1
+        return partition
 
     def take(self) -> Sequence[tuple[int, BatchBuilder]]:
         """Close and return all batches with their partitions.

@@ -23,6 +23,7 @@ from streamapp.runtime.attempts import NOT_OF_THE_AGENT, Attempts
 from streamapp.runtime.dead_letters import without_error_headers
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.encoding import Encode
+from streamapp.runtime.flush import Outlets
 from streamapp.runtime.lane import Lane
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Partition, Phase
@@ -34,7 +35,7 @@ from streamapp.runtime.work import Item, Work
 WHOLE_PARTITION = b""
 """The order key of all records where a partition is worked on in its order."""
 
-Append = Callable[[bytes | None, bytes | None, Headers, int], None]
+Append = Callable[[bytes | None, bytes | None, Headers, int], int]
 
 
 class Burst:
@@ -71,6 +72,9 @@ class Burst:
         self._marks_each = 1 + len(self._fused)
         self._by_key = ordering is Ordering.KEY
         self._whole = WHOLE_PARTITION if ordering is Ordering.PARTITION else None
+        topics = [topic for topic, _ in steps[len(self._fused)].outlets.values()]
+        self._outlets = Outlets(topics, keep_keys=True, order_key=self._order_key)
+        self._rekeyed = Outlets(topics, keep_keys=False, order_key=self._order_key)
         self._attempts = attempts
         self._ready = ready
         self._delivery = delivery
@@ -207,6 +211,7 @@ class Burst:
                 lane.filtered += 1
             elif type(result) is Out and not fused:
                 own_key: Any = result.key
+                lane.rekeys = True
                 headers = record.headers
                 if headers:
                     headers = without_error_headers(headers)
@@ -282,8 +287,9 @@ class Burst:
         if not count or chunk is None:
             return
         first, records = until - count, chunk.records
+        outlets = self._rekeyed if lane.rekeys else self._outlets
         self._delivery.outbox(chunk.partition).flush().book(
-            chunk.partition, records.offsets[first:until], records.value_bytes(first, until)
+            chunk.partition, records, first, until, outlets
         )
         for i, step in enumerate(self._steps[:each]):
             metrics = step.metrics
@@ -299,7 +305,7 @@ class Burst:
             marks[each::each],
             wall_less_monotonic,
         )
-        lane.filtered = 0
+        lane.filtered, lane.rekeys = 0, False
         del marks[:-1]
 
     def _book_fused(self, lane: Lane, done: int) -> None:
@@ -317,7 +323,10 @@ class Burst:
         return self._delivery.outbox(partition).flush().batches_for(topic).append
 
     def _work_on(self, record: Record, chunk: Chunk) -> Work:
-        return Work(record, chunk.partition, record.key if self._by_key else self._whole)
+        return Work(record, chunk.partition, self._order_key(record))
+
+    def _order_key(self, record: Record) -> bytes | None:
+        return record.key if self._by_key else self._whole
 
     def _failure(self, lane: Lane, step: StepRunner, raised: BaseException) -> Exception:
         """What an attempt failed with, as an error that a policy can decide about."""

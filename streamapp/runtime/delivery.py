@@ -16,7 +16,8 @@ from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.committer import Committer
 from streamapp.runtime.config import Environment
-from streamapp.runtime.outbox import Flush, Outbox
+from streamapp.runtime.flush import Flush
+from streamapp.runtime.outbox import Outbox
 from streamapp.runtime.partition import Partition
 
 
@@ -40,7 +41,10 @@ class Delivery(Protocol):
         """Send the outputs that are there, without waiting for more."""
 
     def discard(self) -> None:
-        """Forget all outputs that are not acknowledged; their records will be read again."""
+        """Give up all outputs that are not acknowledged; their records will be read again."""
+
+    def keep_acknowledged(self) -> None:
+        """Finish those records of what was given up whose outputs are all acknowledged."""
 
     async def run(self) -> None:
         """Send and commit until cancelled."""
@@ -106,6 +110,20 @@ class AtLeastOnce:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._outbox.run())
             group.create_task(self._committer.run())
+
+    def keep_acknowledged(self) -> None:
+        """Finish those records of what was given up whose outputs are all acknowledged.
+
+        Their partitions are suspended and open again later; those that were given back are not
+        ours any more.
+        """
+        for partition, finished in self._outbox.take_acknowledged().items():
+            suspended = partition.latest
+            if finished.offsets and suspended.finish_before_opening(finished.offsets):
+                self._progress.finished(suspended.name)
+                self._committer.finished(len(finished.offsets))
+                for metrics, reason in finished.dead_letters:
+                    metrics.dead_letters[reason] += 1
 
     def _finished(self, flush: Flush) -> None:
         """Mark the records of a flush as finished, since all its batches are acknowledged."""

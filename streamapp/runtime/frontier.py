@@ -100,6 +100,16 @@ class Frontier:
         self._finished.update(offsets)
         return self._advance()
 
+    def restore(self, offsets: Sequence[int]) -> None:
+        """Add finished offsets from the position on, before any offset is admitted."""
+        finished, position = self._finished, self._next or 0
+        finished.update(offsets)
+        while position in finished:
+            finished.remove(position)
+            position += 1
+        self._next = position
+        self._restored_until = max(finished, default=-1)
+
     def skip_to(self, position: int) -> bool:
         """Move over a gap, if nothing is unfinished; returns whether the frontier moved.
 

@@ -86,6 +86,10 @@ class InFlight:
         self._delivery.discard()
         self._changed.set()  # a drain may be waiting for these records
 
+    def keep_acknowledged(self) -> None:
+        """Finish what was forgotten although all its outputs are acknowledged."""
+        self._delivery.keep_acknowledged()
+
     async def drain(self, deadline_seconds: float, given_up: asyncio.Event) -> bool:
         """Finish running attempts and send their outputs.
 

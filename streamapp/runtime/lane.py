@@ -25,7 +25,7 @@ class Lane:
     """One coroutine and what it works on.
 
     A burst counts records in the metrics, and adds them to the flush, for many at once; until then
-    they are "not booked". `chunk` to `filtered` are about a burst.
+    they are "not booked". `chunk` to `rekeys` are about a burst.
 
     Attributes:
         task: the task of the coroutine.
@@ -37,6 +37,7 @@ class Lane:
         marks: monotonic seconds: when the first record that is not booked began, and then when each
             step of each such record ended.
         filtered: how many of these records had no output.
+        rekeys: whether one of their outputs may have another key than its record.
         deadline: monotonic seconds at which the attempt on `work` has taken too long; `None`
             outside an attempt that can be cancelled.
         interruption: why its attempt is being cancelled; `None` if it is not.
@@ -52,6 +53,7 @@ class Lane:
         "marks",
         "place",
         "record",
+        "rekeys",
         "task",
         "work",
     )
@@ -64,6 +66,7 @@ class Lane:
         self.place = 0
         self.marks: list[float] = []
         self.filtered = 0
+        self.rekeys = False
         self.deadline: float | None = None
         self.interruption: Interruption | None = None
         self.cancels = 0

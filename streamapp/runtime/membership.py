@@ -82,6 +82,7 @@ class Membership:
             if self._assignment.partitions:
                 seconds = self._env.config.revoke_drain_seconds
                 drained = await self._in_flight.drain(seconds, self._replay.needed)
+                self._delivery.keep_acknowledged()
                 await self._delivery.commit()
                 how = "" if drained else ", with records in flight that will be read again"
                 log.info("%s: gave back %s%s", self._group, _listed(partitions), how)
@@ -100,6 +101,7 @@ class Membership:
         self._intake.halt(Halt.ENDING)
         seconds = self._env.config.shutdown_drain_seconds
         drained = await self._in_flight.drain(seconds, self._replay.needed)
+        self._delivery.keep_acknowledged()
         self.last_commit_succeeded = await self._delivery.commit()
         self._close_partitions()
         return drained
@@ -155,6 +157,7 @@ class Membership:
         self._assignment.close()
         self._intake.forget_refetch_offsets()
         self._in_flight.forget()
+        self._delivery.keep_acknowledged()  # nothing of closed partitions, but it is forgotten
 
 
 def _listed(partitions: Iterable[TopicPartition]) -> str:

@@ -1,78 +1,25 @@
 """The outbox: the one place where outputs and dead letters leave a segment.
 
-Hot path: `Flush.batches_for` gives what outputs are appended to.
-
 Outputs are appended to one batch for each output partition; the batches that are open at one time
 make a flush, and a flush is sent whole. When all its batches are acknowledged, the records it was
-made of are finished. A record whose outputs go to several topics needs no counting of its own.
+made of are finished. A record whose outputs go to several topics needs no counting of its own. Only
+when a batch fails, it is looked up which records of its flush have all their outputs in others.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from streamapp.brokers.topic_batches import TopicBatches
+from streamapp.brokers.protocols import BatchBuilder
 from streamapp.errors import BrokerError, StreamappError
-from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
+from streamapp.runtime.acknowledged import Finished, finished_in
 from streamapp.runtime.config import Environment
-from streamapp.runtime.output_topic import OutputTopic
+from streamapp.runtime.flush import Flush, Place
 from streamapp.runtime.partition import Partition
-from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.work import Work
 
 MAX_UNACKNOWLEDGED_FLUSHES = 2
 """One is on the wire and one waits behind it; more would only make batches smaller."""
-
-
-@dataclass(slots=True)
-class Share:
-    """What a flush holds of one input partition."""
-
-    offsets: list[int] = field(default_factory=list)
-    value_bytes: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Flush:
-    """Batches that are sent together, and the records they were made of.
-
-    Attributes:
-        batches: the batches of each topic.
-        shares: the records, by input partition.
-        outputs: output records by where they go.
-        dead_letters: which stage's records went to its dead letters, and why.
-        unacknowledged: batches sent or to be sent, less those acknowledged.
-    """
-
-    producer: SharedProducer
-    batches: dict[OutputTopic, TopicBatches] = field(default_factory=dict)
-    shares: dict[Partition, Share] = field(default_factory=dict)
-    outputs: defaultdict[OutputTopic, int] = field(default_factory=lambda: defaultdict(int))
-    dead_letters: list[tuple[StageMetrics, DeadLetterReason]] = field(default_factory=list)
-    unacknowledged: int = 0
-
-    @property
-    def records(self) -> int:
-        """How many records it holds."""
-        return sum([len(share.offsets) for share in self.shares.values()])
-
-    def batches_for(self, topic: OutputTopic) -> TopicBatches:
-        """The batches of this topic."""
-        batches = self.batches.get(topic)
-        if batches is None:
-            create = partial(self.producer.current.create_batch, topic.max_message_bytes)
-            batches = self.batches[topic] = TopicBatches(topic.partitioner, create)
-        return batches
-
-    def book(self, partition: Partition, offsets: Sequence[int], value_bytes: int) -> None:
-        """Take over records of a partition whose outputs are in the batches, if they had any."""
-        share = self.shares.get(partition)
-        if share is None:
-            share = self.shares[partition] = Share()
-        share.offsets += offsets
-        share.value_bytes += value_bytes
 
 
 class Outbox:
@@ -110,6 +57,7 @@ class Outbox:
         self._delivery_timeout_seconds = config.delivery_timeout_seconds
         self.open: Flush | None = None
         self._outstanding: dict[Flush, asyncio.TimerHandle] = {}
+        self._given_up: list[Flush] = []
         self._hurry = False
         self._failed = False
         self._wake = asyncio.Event()
@@ -130,13 +78,7 @@ class Outbox:
 
     def add(self, work: Work) -> None:
         """Take over the outputs of a record that has ended."""
-        flush = self.flush()
-        record = work.record
-        for target, key, value, headers in work.outputs or ():
-            flush.batches_for(target).append(key, value, headers, record.timestamp)
-        flush.book(work.partition, (record.offset,), len(record.value or b""))
-        if work.dead_letters is not None:
-            flush.dead_letters += work.dead_letters
+        self.flush().add(work)
 
     def flush_if_full(self) -> None:
         """Send the open flush if it is full."""
@@ -158,13 +100,25 @@ class Outbox:
                 await self._send(self._close_open())
 
     def discard(self) -> None:
-        """Forget what is open or unacknowledged: its records will be delivered again."""
+        """Give up what is open or unacknowledged: its records will be delivered again.
+
+        Except those of which `take_acknowledged` says that they are finished.
+        """
         if self.open is not None:
             self._close_open()
         for timer in self._outstanding.values():
             timer.cancel()
+        self._given_up += self._outstanding
         self._outstanding.clear()
         self._failed = False
+
+    def take_acknowledged(self) -> Mapping[Partition, Finished]:
+        """Return the finished records of the flushes that were given up, and forget these flushes.
+
+        Acknowledgements that come later are too late.
+        """
+        given_up, self._given_up = self._given_up, []
+        return finished_in(given_up)
 
     def _linger_over(self, flush: Flush) -> None:
         """Send it now; not asked of the clock, which may be a tick behind its own timer."""
@@ -187,12 +141,7 @@ class Outbox:
         return flush
 
     async def _send(self, flush: Flush) -> None:
-        batches = [
-            (topic, partition, batch)
-            for topic, own in flush.batches.items()
-            for partition, batch in own.take()
-        ]
-        flush.batches = {}
+        batches = flush.take_batches()
         # One more than there are batches, so that the last acknowledgement cannot come before
         # the last batch is sent.
         flush.unacknowledged = len(batches) + 1
@@ -201,23 +150,42 @@ class Outbox:
         )
         try:
             async with asyncio.timeout(self._delivery_timeout_seconds):
-                for topic, partition, batch in batches:
-                    if flush not in self._outstanding:
-                        return  # given up meanwhile: its records are delivered again
-                    flush.outputs[topic] += batch.record_count()
-                    future = await self._shared.current.send_batch(batch, topic.name, partition)
-                    future.add_done_callback(partial(self._acknowledged, flush))
+                await self._hand_over(flush, batches)
         except (StreamappError, TimeoutError) as error:
             self._fail(flush, error)
         else:
             self._count_down(flush)
 
-    def _acknowledged(self, flush: Flush, future: "asyncio.Future[object]") -> None:
+    async def _hand_over(self, flush: Flush, batches: Sequence[tuple[Place, BatchBuilder]]) -> None:
+        """Give the batches to the producer, except those of places where it has refused one.
+
+        Raises:
+            StreamappError: the first refusal.
+        """
+        refused: dict[Place, StreamappError] = {}
+        for place, batch in batches:
+            if flush not in self._outstanding:
+                break  # given up meanwhile: its records are delivered again
+            if place in refused:
+                continue
+            topic, number = place
+            flush.outputs[topic] += batch.record_count()
+            try:
+                future = await self._shared.send_batch(batch, topic.name, number)
+            except StreamappError as error:
+                refused[place] = error
+            else:
+                future.add_done_callback(partial(self._acknowledged, flush, place))
+        for error in refused.values():
+            raise error
+
+    def _acknowledged(self, flush: Flush, place: Place, future: "asyncio.Future[object]") -> None:
         if future.cancelled():
             self._fail(flush, BrokerError("a batch was given up by the producer"))
         elif (error := future.exception()) is not None:
             self._fail(flush, error)
         else:
+            flush.acknowledge(place)
             self._count_down(flush)
 
     def _count_down(self, flush: Flush) -> None:

@@ -44,6 +44,7 @@ class Partition:
         dead_end: why nothing more can be read from it; the stage ends with this error when all
             records before are finished. `None` as long as it can be read.
         phase: what may be done with it.
+        successor: the object that a replay has put in its place; `None` if there is none.
     """
 
     __slots__ = (
@@ -57,6 +58,7 @@ class Partition:
         "phase",
         "reached_end",
         "stamps",
+        "successor",
         "until",
     )
 
@@ -81,6 +83,15 @@ class Partition:
         self.metadata_full = False
         self.dead_end: StreamappError | None = None
         self.phase = phase
+        self.successor: Partition | None = None
+
+    @property
+    def latest(self) -> "Partition":
+        """This object, or that which replays have put in its place."""
+        found = self
+        while found.successor is not None:
+            found = found.successor
+        return found
 
     @property
     def closed(self) -> bool:
@@ -96,7 +107,7 @@ class Partition:
     def close_for_replay(self) -> "Partition":
         """Close this object, and return a suspended one that begins at the same frontier."""
         self.phase = Phase.CLOSED
-        return Partition(
+        self.successor = Partition(
             self.name,
             position=self.frontier.offset,
             finished=self.frontier.finished_ahead,
@@ -104,6 +115,7 @@ class Partition:
             until=self.until,
             phase=Phase.SUSPENDED,
         )
+        return self.successor
 
     def admit(self, offsets: Sequence[int], timestamp_ms: int) -> Collection[int]:
         """Add the offsets of a chunk of records.
@@ -130,6 +142,18 @@ class Partition:
         self.in_flight_records -= len(offsets)
         self.in_flight_bytes -= value_bytes
         self.frontier.finish(offsets)
+
+    def finish_before_opening(self, offsets: Sequence[int]) -> bool:
+        """Mark records as finished that were in flight before this object took their place.
+
+        Returns:
+            Whether it is suspended still; otherwise nothing is done, since the records may be in
+            flight again, or belong to another member.
+        """
+        if self.phase is not Phase.SUSPENDED:
+            return False
+        self.frontier.restore(offsets)
+        return True
 
     def oldest_timestamp_ms(self) -> int | None:
         """Timestamp of the first record of the first unfinished chunk; `None` without any.

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Callable
 
-from streamapp.brokers.protocols import Broker, Producer, ProducerConfig
+from streamapp.brokers.protocols import BatchBuilder, Broker, Producer, ProducerConfig
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError
 from streamapp.policies.backoff import Backoff
@@ -14,6 +14,13 @@ log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_SECONDS = 5.0
 """Longest wait for a producer to close. Its unsent batches are lost in either case."""
+
+
+ANSWER_TIMEOUT_SECONDS = 2.0
+"""Longest wait, when a batch has failed, for the answers to those that were sent with it.
+
+Kafka answers within milliseconds. Whatever is acknowledged need not be written again.
+"""
 
 
 class SharedProducer:
@@ -38,6 +45,9 @@ class SharedProducer:
         self._producer: Producer | None = None
         self._replacing = asyncio.Lock()
         self._users: list[Callable[[], None]] = []
+        self._unanswered: set[asyncio.Future[object]] = set()
+        # Calls of `send_batch` that have not returned: what says that they have, and what ends them
+        self._handovers: dict[asyncio.Future[object], asyncio.Timeout] = {}
         self.generation = 0
 
     @property
@@ -63,6 +73,33 @@ class SharedProducer:
         """Connect the first producer."""
         await self._start_one()
 
+    async def send_batch(
+        self, batch: BatchBuilder, topic: str, partition: int
+    ) -> "asyncio.Future[object]":
+        """Send a batch with the current producer.
+
+        Raises:
+            BrokerError: the producer is or was replaced, or does not accept the batch.
+            TopicError: there is no such topic or partition.
+        """
+        loop = asyncio.get_running_loop()
+        taken: asyncio.Future[object] = loop.create_future()
+        scope = asyncio.timeout(None)
+        self._handovers[taken] = scope
+        try:
+            async with scope:
+                answer = await self.current.send_batch(batch, topic, partition)
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise BrokerError("the producer was replaced before it took this batch") from error
+        finally:
+            del self._handovers[taken]
+            taken.cancel()
+        self._unanswered.add(answer)
+        answer.add_done_callback(self._unanswered.discard)
+        return answer
+
     async def replace(self, generation: int) -> None:
         """Replace the producer of this generation, unless another caller has done so.
 
@@ -73,7 +110,9 @@ class SharedProducer:
                 return
             for user in self._users:  # before the first `await`, so that nobody uses it meanwhile
                 user()
-            await self._give_up_current()
+            producer, self._producer = self._producer, None
+            await self._wait_for_answers()
+            await self._give_up(producer)
             attempt = 0
             while True:
                 try:
@@ -87,7 +126,8 @@ class SharedProducer:
 
     async def stop(self) -> None:
         """Close the producer. Unsent batches are lost, so outputs must be flushed before."""
-        await self._give_up_current()
+        producer, self._producer = self._producer, None
+        await self._give_up(producer)
 
     async def _start_one(self) -> None:
         producer = self._broker.producer(self._config)
@@ -95,8 +135,19 @@ class SharedProducer:
         self._producer = producer
         self.generation += 1
 
-    async def _give_up_current(self) -> None:
-        producer, self._producer = self._producer, None
+    async def _wait_for_answers(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ANSWER_TIMEOUT_SECONDS
+        while waiting := {*self._handovers, *self._unanswered}:
+            left = until - loop.time()
+            if left <= 0:
+                return
+            await asyncio.wait(waiting, timeout=left)
+
+    async def _give_up(self, producer: Producer | None) -> None:
+        now = asyncio.get_running_loop().time()
+        for scope in self._handovers.values():  # or a closed producer could take a batch
+            scope.reschedule(now)
         if producer is None:
             return
         try:

@@ -86,6 +86,7 @@ class Replay:
                     self._env.config.stop_timeout_seconds
                 )
                 usable = producer.is_current(self._generation)
+            self._in_flight.keep_acknowledged()  # before these records are read again
             self.needed.clear()
             while not self.needed.is_set():
                 self._open(still_running)

@@ -32,12 +32,14 @@ class Known:
         start: committed offset at which the assignment began; everything before it is finished.
         ahead: finished offsets beyond it, according to that commit.
         acknowledged: offsets finished since, according to flushes that are acknowledged.
+        kept: offsets of records whose outputs are acknowledged, though their flush has failed.
     """
 
     since: float
     start: int = 0
     ahead: Collection[int] = ()
     acknowledged: set[int] = field(default_factory=set)
+    kept: set[int] = field(default_factory=set)
 
 
 class Finished:
@@ -88,6 +90,14 @@ class Finished:
         if known is not None and sent_at >= known.since:
             known.acknowledged.add(offset)
 
+    def kept(
+        self, process: str, group: str, name: TopicPartition, offset: int, *, sent_at: float
+    ) -> None:
+        """All outputs of a record are acknowledged, but not all of the flush that has them."""
+        known = self._known[process, group].get(name)
+        if known is not None and sent_at >= known.since:
+            known.kept.add(offset)
+
     def attempted(self, process: str, stage: int, context: Context) -> None:
         """An agent of this process is called."""
         part = self._part_of[stage]
@@ -97,7 +107,7 @@ class Finished:
         if known is None:
             return
         self._checks["done once"] += 1
-        if offset in known.acknowledged:
+        if offset in known.acknowledged or offset in known.kept:
             self._complain(f"{part.group}: {name}@{offset} is acknowledged, and worked on again")
         elif offset < known.start or offset in known.ahead:
             self._complain(f"{part.group}: {name}@{offset} was committed, and is worked on again")

@@ -11,9 +11,10 @@ from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Record, TopicPartition
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.outcomes import Part, letters, text
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import Fault, Scenario
 
 if TYPE_CHECKING:
+    from tests.simulation.checker import Origin
     from tests.simulation.finished import Finished
     from tests.simulation.producer import SimulatedProducer
 
@@ -35,6 +36,7 @@ class Flush:
         sent_at: time of the turn.
         left: batches that are not acknowledged.
         values: values in these batches, by topic.
+        acknowledged: those of batches that are acknowledged.
     """
 
     part: Part
@@ -42,6 +44,7 @@ class Flush:
     sent_at: float
     left: int = 0
     values: list[tuple[str, bytes]] = field(default_factory=list)
+    acknowledged: set[tuple[str, bytes]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -115,6 +118,7 @@ class Flushes:
             self._expire(previous)
             if not self._seen[previous].is_lost:
                 self._complain(f"{producer.process} replaced a producer that had not failed")
+            self._keep(producer.process, self._seen[previous].open)
 
     def sent(
         self,
@@ -132,10 +136,11 @@ class Flushes:
             seen.open.append(flush)
         flush.left += 1
         self._busy(producer.process)
-        flush.values += [(target.topic, value or b"") for _, _, value, _ in batch.entries]
+        values = [(target.topic, value or b"") for _, _, value, _ in batch.entries]
+        flush.values += values
         if target.topic in self._keyless_topics:
             self._note_keyless(producer, target)
-        acknowledgement.add_done_callback(partial(self._answered, producer, flush))
+        acknowledgement.add_done_callback(partial(self._answered, producer, flush, values))
 
     def fetched(self, process: str, part: Part, records: Iterable[Record]) -> None:
         """Note bytes that do not decode and are dropped: they finish without an attempt."""
@@ -147,7 +152,13 @@ class Flushes:
         """The client has refused a batch."""
         self._lose(producer, self._part_of[topic])
 
-    def _answered(self, producer: "SimulatedProducer", flush: Flush, answer: Any) -> None:
+    def _answered(
+        self,
+        producer: "SimulatedProducer",
+        flush: Flush,
+        values: Collection[tuple[str, bytes]],
+        answer: Any,
+    ) -> None:
         seen = self._seen[producer]
         if answer.cancelled():
             return
@@ -158,6 +169,7 @@ class Flushes:
         self._losses.pop((producer.life, flush.part.group), None)
         self._expire(producer)
         flush.left -= 1
+        flush.acknowledged.update(values)
         if flush.left == 0 and not seen.is_lost:
             seen.open.remove(flush)
             self._acknowledge(producer.process, flush)
@@ -174,6 +186,42 @@ class Flushes:
                     origin.offset,
                     sent_at=flush.sent_at,
                 )
+
+    def _keep(self, process: str, flushes: Iterable[Flush]) -> None:
+        """Note what is finished of the flushes of a lost producer.
+
+        These are records whose outputs are all acknowledged, unless an earlier record of their key
+        has to be worked on again. Outputs with other keys or headers than their records are left
+        out, since the runtime does not know then to which partitions they went.
+        """
+        if Fault.RETENTION in {fault for _, fault in self._scenario.events}:
+            return  # a lost position lets records be read again
+        sent: dict[Origin, float] = {}
+        repeated: set[object] = set()
+        for flush in flushes:
+            for place in flush.values:
+                origins = self._origins_of(*place)
+                for origin in origins:
+                    sent[origin] = flush.sent_at
+                    if place not in flush.acknowledged or len(origins) > 1:
+                        repeated.update(self._marks(origin))
+        for origin, sent_at in sent.items():
+            part = origin.part
+            stages = self._scenario.stages[part.first : part.last + 1]
+            if any(stage.rewrites for stage in stages):
+                continue
+            if repeated.isdisjoint(self._marks(origin)):
+                self._checks["kept"] += 1
+                self._finished.kept(
+                    process, part.group, origin.partition, origin.offset, sent_at=sent_at
+                )
+
+    @staticmethod
+    def _marks(origin: "Origin") -> Collection[object]:
+        """What says that a record is worked on again: itself, and what it waits behind."""
+        key = origin.key if origin.part.ordering == "key" else None
+        where = (origin.part.group, origin.partition)
+        return (*where, origin.offset), (*where, origin.part.ordering, key)
 
     def _expire(self, producer: "SimulatedProducer") -> None:
         """A batch was not acknowledged in time, so it has failed."""

@@ -20,13 +20,15 @@ from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.attempts import Attempts
 from streamapp.runtime.burst import Burst
 from streamapp.runtime.committer import Committer, _to_commit
+from streamapp.runtime.delivery import AtLeastOnce
 from streamapp.runtime.failures import FailureHandler
+from streamapp.runtime.flush import Flush
 from streamapp.runtime.frontier import Frontier
 from streamapp.runtime.in_flight import InFlight
 from streamapp.runtime.intake import Intake
 from streamapp.runtime.lanes import Lanes
 from streamapp.runtime.membership import Membership
-from streamapp.runtime.outbox import Flush, Outbox
+from streamapp.runtime.outbox import Outbox
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.ready import ReadyQueue
@@ -196,8 +198,9 @@ def first_acknowledgement_counts_for_all() -> AbstractContextManager[None]:
 
 
 def failed_acknowledgement_counts() -> AbstractContextManager[None]:
-    def acknowledged(outbox: Outbox, flush: Flush, future: Any) -> None:
+    def acknowledged(outbox: Outbox, flush: Flush, place: Any, future: Any) -> None:
         future.exception()
+        flush.acknowledge(place)
         outbox._count_down(flush)
 
     return replaced(Outbox, "_acknowledged", acknowledged)
@@ -300,6 +303,11 @@ def outputs_of_a_replay_are_kept() -> AbstractContextManager[None]:
     return replaced(Outbox, "discard", discard)
 
 
+def acknowledged_outputs_are_repeated() -> AbstractContextManager[None]:
+    """Of a flush that failed, what was acknowledged is worked on again."""
+    return replaced(AtLeastOnce, "keep_acknowledged", lambda _delivery: None)
+
+
 FIRST: Mapping[str, Mutant] = {
     mutant.__name__: mutant
     for mutant in (
@@ -335,6 +343,7 @@ SECOND: Mapping[str, Mutant] = {
         failures_of_one_value_count_for_the_next,
         producer_kept_after_a_failure,
         outputs_of_a_replay_are_kept,
+        acknowledged_outputs_are_repeated,
     )
 }
 

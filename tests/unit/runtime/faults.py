@@ -30,6 +30,7 @@ PATIENCE_SECONDS = 10.0
 class FaultyBroker(MemoryBroker):
     """Attributes:
     fail_batches: how many of the next batches for a topic fail; each fault that fires is counted.
+    failing: output partitions whose batches fail.
     failed_at: monotonic seconds of each batch that failed.
     producers_made: how many producers the service asked for.
     producers_refused: producers cannot start while it is set.
@@ -55,6 +56,7 @@ class FaultyBroker(MemoryBroker):
         self.clock = clock or SystemClock()
         super().__init__(self.clock)
         self.fail_batches: Counter[str] = Counter()
+        self.failing: set[TopicPartition] = set()
         self.failed_at: list[float] = []
         self.producers_made = 0
         self.producers_refused = False
@@ -226,8 +228,8 @@ class _FaultyProducer:
         if topic in self._broker.held:
             self._broker.fired["held"] += 1
             await self._broker.held[topic].wait()
-        if self._broker.fail_batches[topic]:
-            self._broker.fail_batches[topic] -= 1
+        if self._broker.fail_batches[topic] or (topic, partition) in self._broker.failing:
+            self._broker.fail_batches[topic] -= bool(self._broker.fail_batches[topic])
             self._broker.fired[topic] += 1
             self._broker.failed_at.append(self._broker.clock.monotonic())
             failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.protocols import ProducerConfig
 from streamapp.errors import BrokerError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import StoredRecord, TopicPartition
 from streamapp.runtime.config import Environment, RuntimeConfig
-from streamapp.runtime.outbox import Flush, Outbox
+from streamapp.runtime.flush import Flush, Outlets
+from streamapp.runtime.outbox import Outbox
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import SharedProducer
@@ -170,7 +172,11 @@ async def test_who_keeps_what_belongs_to_the_open_flush_books_it_before_the_flus
     None
 ):
     async with sending(PATIENT) as at:
-        at.outbox.before_flush_closes = lambda: at.outbox.flush().book(at.partition, [7], 1)
+        records = FetchedList([StoredRecord(7, 0, b"k", b"1")])
+        outlets = Outlets((), keep_keys=True, order_key=lambda record: record.key)
+        at.outbox.before_flush_closes = lambda: at.outbox.flush().book(
+            at.partition, records, 0, 1, outlets
+        )
         at.add(0)
         at.outbox.flush_now()
         await asyncio.sleep(1)
@@ -256,3 +262,35 @@ async def test_what_becomes_of_discarded_batches_is_nobodys_concern() -> None:
         refused.set_exception(BrokerError("too late"))
         await asyncio.sleep(200)  # beyond their deadlines
         assert (at.finished, at.failed) == ([], [])
+
+
+@in_virtual_time
+async def test_what_was_acknowledged_of_discarded_flushes_is_told_once() -> None:
+    async with sending(PATIENT) as at:
+        at.broker.unanswered.add("out")
+        for n in range(2):
+            at.add(n)
+            at.outbox.flush_now()
+            await asyncio.sleep(1)
+        at.outbox.discard()
+        at.broker.answers[0].set_result(None)
+        at.broker.answers[1].set_exception(BrokerError("too late"))
+        await asyncio.sleep(1)
+        assert [one.offsets for one in at.outbox.take_acknowledged().values()] == [[0]]
+        assert at.outbox.take_acknowledged() == {}
+
+
+@in_virtual_time
+async def test_what_was_acknowledged_behind_a_batch_that_failed_is_not_finished() -> None:
+    async with sending(PATIENT) as at:
+        at.broker.unanswered.add("out")
+        for n in range(2):
+            at.add(n)
+            at.outbox.flush_now()
+            await asyncio.sleep(1)
+        at.broker.answers[0].set_exception(BrokerError("refused"))
+        await asyncio.sleep(1)
+        at.outbox.discard()
+        at.broker.answers[1].set_result(None)
+        await asyncio.sleep(1)
+        assert [one.offsets for one in at.outbox.take_acknowledged().values()] == [[]]
