@@ -176,8 +176,8 @@ class Outbox:
                 refused[place] = error
             else:
                 future.add_done_callback(partial(self._acknowledged, flush, place))
-        for error in refused.values():
-            raise error
+        if refused:
+            raise next(iter(refused.values()))
 
     def _acknowledged(self, flush: Flush, place: Place, future: "asyncio.Future[object]") -> None:
         if future.cancelled():

@@ -181,3 +181,15 @@ def test_what_is_unfinished_is_kept_when_what_is_done_with_is_forgotten() -> Non
     assert (frontier.offset, len(frontier)) == (2000, 1000)
     frontier.finish([2000])
     assert (frontier.offset, len(frontier)) == (3000, 0)
+
+
+def test_restored_offsets_move_the_position_and_those_beyond_it_need_no_work() -> None:
+    frontier = Frontier(10, {13})
+    frontier.restore([10, 11, 15])
+    assert frontier.offset == 12
+    assert set(frontier.finished_ahead) == {13, 15}
+    assert frontier.admit([12, 13, 14, 15, 16]) == {13, 15}
+    frontier.finish([12])
+    assert frontier.offset == 14
+    frontier.finish([14])
+    assert frontier.offset == 16
