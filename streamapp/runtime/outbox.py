@@ -16,6 +16,7 @@ from streamapp.runtime.acknowledged import Finished, finished_in
 from streamapp.runtime.config import Environment
 from streamapp.runtime.flush import Flush, Place
 from streamapp.runtime.partition import Partition
+from streamapp.runtime.producer import ANSWER_TIMEOUT_SECONDS
 from streamapp.runtime.work import Work
 
 MAX_UNACKNOWLEDGED_FLUSHES = 2
@@ -58,6 +59,7 @@ class Outbox:
         self.open: Flush | None = None
         self._outstanding: dict[Flush, asyncio.TimerHandle] = {}
         self._given_up: list[Flush] = []
+        self._handing_over: asyncio.Timeout | None = None
         self._hurry = False
         self._failed = False
         self._wake = asyncio.Event()
@@ -108,6 +110,10 @@ class Outbox:
             self._close_open()
         for timer in self._outstanding.values():
             timer.cancel()
+        if self._handing_over is not None and self._outstanding:
+            # The client may take a batch of it never; later flushes do not wait for that.
+            until = asyncio.get_running_loop().time() + ANSWER_TIMEOUT_SECONDS
+            self._handing_over.reschedule(until)
         self._given_up += self._outstanding
         self._outstanding.clear()
         self._failed = False
@@ -149,8 +155,11 @@ class Outbox:
             self._delivery_timeout_seconds, self._expire, flush
         )
         try:
-            async with asyncio.timeout(self._delivery_timeout_seconds):
-                await self._hand_over(flush, batches)
+            async with asyncio.timeout(self._delivery_timeout_seconds) as self._handing_over:
+                try:
+                    await self._hand_over(flush, batches)
+                finally:
+                    self._handing_over = None
         except (StreamappError, TimeoutError) as error:
             self._fail(flush, error)
         else:

@@ -1,6 +1,8 @@
 """Clients whose broker goes away: every wait ends, and nothing runs on."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +69,25 @@ async def test_clients_end_in_time_and_leave_nothing_running(fragile: Kafka) -> 
         await (await blocked)
     await asyncio.sleep(0)  # connections that were closed say so one turn later
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_stop_ends_the_wait_of_a_batch_for_the_partitions_of_its_topic(
+    fragile: Kafka,
+) -> None:
+    topic = await fragile.create_topic()
+    settings = KafkaSettings(bootstrap_servers=fragile.bootstrap_servers, stop_timeout_seconds=1.0)
+    producer = KafkaBroker(settings).producer(ProducerConfig())
+    await producer.start()
+    batch = producer.create_batch()
+    batch.append(timestamp=None, key=None, value=b"1")
+    [process] = fragile.broker.status().pids
+    os.kill(process, signal.SIGSTOP)
+    try:
+        asking = asyncio.create_task(producer.send_batch(batch, topic, 0))
+        await asyncio.sleep(0)
+        async with within(PATIENCE_SECONDS, "the producer to stop"):
+            await producer.stop()
+    finally:
+        os.kill(process, signal.SIGCONT)
+    with pytest.raises(BrokerError, match="was stopped before"):
+        await (await asking)

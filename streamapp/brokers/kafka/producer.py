@@ -100,13 +100,7 @@ class KafkaProducer:
             BrokerError: the client did not accept the batch, or the producer was stopped.
         """
         client = self._running()
-        count = await self.partition_count(topic)
-        if not 0 <= partition < count:
-            raise TopicError(
-                f"topic {topic!r} has {count} partitions and none of the number {partition}"
-            )
-        with reported(f"topic {topic!r}: handing over a batch", self._connection.address):
-            sent = await self._hand_over(client, batch, topic, partition)
+        sent = await self._hand_over(client, batch, topic, partition)
         acknowledgement: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._outstanding.add(acknowledgement)
 
@@ -131,14 +125,24 @@ class KafkaProducer:
     async def _hand_over(
         self, client: Any, batch: BatchBuilder, topic: str, partition: int
     ) -> "asyncio.Future[object]":
-        """Let the client queue the batch; `stop` ends this wait with an error."""
+        """Let the client queue the batch; `stop` ends this wait with an error.
+
+        Whatever is awaited here is ended by `stop`: a client that was stopped would take the batch,
+        and nobody would ever say that it failed.
+        """
         scope = asyncio.timeout(None)
         self._sending.add(scope)
         try:
             async with scope:
-                sent: asyncio.Future[object] = await client.send_batch(
-                    batch, topic, partition=partition
-                )
+                count = await self.partition_count(topic)
+                if not 0 <= partition < count:
+                    raise TopicError(
+                        f"topic {topic!r} has {count} partitions and none of the number {partition}"
+                    )
+                with reported(f"topic {topic!r}: handing over a batch", self._connection.address):
+                    sent: asyncio.Future[object] = await client.send_batch(
+                        batch, topic, partition=partition
+                    )
                 return sent
         except TimeoutError:
             raise _stopped() from None

@@ -294,3 +294,19 @@ async def test_what_was_acknowledged_behind_a_batch_that_failed_is_not_finished(
         at.broker.answers[1].set_result(None)
         await asyncio.sleep(1)
         assert [one.offsets for one in at.outbox.take_acknowledged().values()] == [[]]
+
+
+@in_virtual_time
+async def test_later_flushes_do_not_wait_for_a_discarded_one_that_cannot_be_handed_over() -> None:
+    async with sending(PATIENT) as at:
+        at.broker.held["out"] = asyncio.Event()
+        at.add(0)
+        at.outbox.flush_now()
+        await asyncio.sleep(1)
+        at.outbox.discard()
+        at.broker.held.clear()
+        at.add(1)
+        at.outbox.flush_now()
+        await asyncio.sleep(3)
+        assert at.sent() == [b"1"]
+        assert (at.finished, at.failed) == ([[1]], [])

@@ -149,3 +149,19 @@ async def test_a_replay_goes_on_with_the_old_limits_where_they_cannot_be_read(
         await until(lambda: broker.values("p-out") == [b"1", b"2"])
         assert loop().time() - broker.failed_at[0] == pytest.approx(seconds, abs=0.5)
     assert any("limits of topics could not be read" in text for text in caplog.messages)
+
+
+@in_virtual_time
+async def test_a_stage_goes_on_though_a_lost_producer_never_takes_its_batch() -> None:
+    broker = await broker_for("a", "b")
+    both = service(broker, one_stage(same, name="a"), one_stage(same, name="b"))
+    async with running(both):
+        await until(lambda: all(metrics.rebalances for metrics in both.metrics))
+        broker.held["a-out"] = asyncio.Event()
+        await broker.write("a-in", (b"k", b"1"))
+        await until(lambda: broker.fired["held"] == 1)
+        broker.held.clear()  # the next producer takes it
+        broker.fail_batches["b-out"] = 1
+        await broker.write("b-in", (b"k", b"2"))
+        await until(lambda: broker.values("b-out") == [b"2"])
+        await until(lambda: broker.values("a-out") == [b"1"])
