@@ -74,10 +74,10 @@ async def test_clients_end_in_time_and_leave_nothing_running(fragile: Kafka) -> 
 async def test_a_stop_ends_the_wait_of_a_batch_for_the_partitions_of_its_topic(
     fragile: Kafka,
 ) -> None:
-    topic = await fragile.create_topic()
     settings = KafkaSettings(bootstrap_servers=fragile.bootstrap_servers, stop_timeout_seconds=1.0)
     producer = KafkaBroker(settings).producer(ProducerConfig())
     await producer.start()
+    topic = await fragile.create_topic()  # the producer has not heard of it
     batch = producer.create_batch()
     batch.append(timestamp=None, key=None, value=b"1")
     [process] = fragile.broker.status().pids
