@@ -155,7 +155,8 @@ class Outbox:
             self._delivery_timeout_seconds, self._expire, flush
         )
         try:
-            async with asyncio.timeout(self._delivery_timeout_seconds) as self._handing_over:
+            async with asyncio.timeout(self._delivery_timeout_seconds) as scope:
+                self._handing_over = scope
                 try:
                     await self._hand_over(flush, batches)
                 finally:
