@@ -80,7 +80,9 @@ async def test_a_stop_ends_the_wait_of_a_batch_for_the_partitions_of_its_topic(
     topic = await fragile.create_topic()  # the producer has not heard of it
     batch = producer.create_batch()
     batch.append(timestamp=None, key=None, value=b"1")
-    [process] = fragile.broker.status().pids
+    status = fragile.broker.status()
+    assert status is not None
+    [process] = status.pids
     os.kill(process, signal.SIGSTOP)
     try:
         asking = asyncio.create_task(producer.send_batch(batch, topic, 0))
