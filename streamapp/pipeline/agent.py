@@ -8,7 +8,7 @@ from streamapp.errors import PipelineError
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
-from streamapp.pipeline.signature import Shape, inspect_signature
+from streamapp.pipeline.signature import Shape, innermost, inspect_signature
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
@@ -215,9 +215,10 @@ agent = AgentDecorator()
 
 
 def _name_of(function: Callable[..., Any]) -> str:
-    name = getattr(function, "__name__", None) or type(function).__name__
+    inner = innermost(function)
+    name = getattr(inner, "__name__", None) or type(inner).__name__
     return str(name).lower().replace("_", "-")
 
 
 def _first_line(function: Callable[..., Any]) -> str:
-    return (function.__doc__ or "").strip().partition("\n")[0]
+    return (innermost(function).__doc__ or "").strip().partition("\n")[0]

@@ -11,14 +11,18 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Mapping,
 )
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial, reduce
+from operator import or_
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
 from streamapp.errors import PipelineError
 from streamapp.pipeline.context import Context
+from streamapp.pipeline.fits import bare
 from streamapp.pipeline.out import Out
 
 _ITERATORS = (Iterator, Generator)
@@ -57,12 +61,12 @@ def inspect_signature(
         PipelineError: a type is missing, the outputs mix `Out` and bare values, or the return
             annotation does not fit this kind of function.
     """
-    where = getattr(function, "__qualname__", None) or type(function).__qualname__
+    where = name_of(function)
     target = _target(function, where)
-    parameters = _positional_parameters(target, where)
     hints = _type_hints(target, where)
+    parameters = _positional_parameters(target, hints, where)
     takes_context = len(parameters) > 1
-    if takes_context and hints.get(parameters[1].name, Context) is not Context:
+    if takes_context and bare(hints.get(parameters[1].name, Context)) is not Context:
         raise PipelineError(
             f"agent {where}: its second parameter {parameters[1].name!r} must be a Context"
         )
@@ -90,36 +94,70 @@ def _target(function: Any, where: str) -> Callable[..., Any]:
         )
     if inspect.isclass(function):
         raise PipelineError(f"agent {where}: give an instance, agent({where}(…)), not the class")
-    if inspect.isfunction(function) or inspect.ismethod(function):
-        return function
+    if inspect.isroutine(function) or isinstance(function, partial) or _wrapped(function):
+        return cast("Callable[..., Any]", function)
     method: Callable[..., Any] = function.__call__
     return method
 
 
-def _positional_parameters(target: Callable[..., Any], where: str) -> list[inspect.Parameter]:
-    found = inspect.signature(target).parameters.values()
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = [p for p in found if p.kind in kinds]
-    required = [p for p in found if p.default is p.empty and p.kind not in _VARIADIC]
+def _wrapped(function: Any) -> Any:
+    """What `functools.wraps` says that a function wraps; `None` if it wraps nothing."""
+    return getattr(function, "__wrapped__", None)
+
+
+def innermost(function: Any) -> Any:
+    """The function that was written, without `partial` and what was wrapped around it."""
+    while True:
+        if isinstance(function, partial):
+            function = function.func
+        elif _wrapped(function) is not None:
+            function = _wrapped(function)
+        else:
+            return function
+
+
+def name_of(function: Any) -> str:
+    """Its name for errors: that of the innermost function, or of the class of an object."""
+    inner = innermost(function)
+    return getattr(inner, "__qualname__", None) or type(inner).__qualname__
+
+
+def _positional_parameters(
+    target: Callable[..., Any], hints: Mapping[str, Any], where: str
+) -> list[inspect.Parameter]:
+    try:
+        found = inspect.signature(target).parameters.values()
+    except ValueError as error:  # of a function that is not written in Python
+        raise PipelineError(f"agent {where}: its parameters are unknown; wrap it in def") from error
+    parameters = [p for p in found if p.kind in _POSITIONAL]
+    required = [p for p in parameters if p.default is p.empty]
     if not parameters or len(required) > 2:  # noqa: PLR2004 - value and context
         raise PipelineError(
             f"agent {where}: an agent takes a value, or a value and a Context;"
             f" this one takes {len(required)} parameters"
         )
+    for parameter in found:
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            raise PipelineError(
+                f"agent {where}: nobody gives its keyword {parameter.name!r}; give it a default, or"
+                f" give functools.partial({where}, {parameter.name}=…) to agent"
+            )
     # A second parameter with a default is no context, unless it is annotated as one.
-    return [p for i, p in enumerate(parameters[:2]) if i == 0 or _is_context(p)]
+    return [
+        p
+        for i, p in enumerate(parameters[:2])
+        if i == 0 or p.default is p.empty or bare(hints.get(p.name)) is Context
+    ]
 
 
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-
-def _is_context(parameter: inspect.Parameter) -> bool:
-    return parameter.default is parameter.empty or parameter.annotation in (Context, "Context")
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def _type_hints(target: Callable[..., Any], where: str) -> dict[str, Any]:
     try:
-        return get_type_hints(target)
+        inner = target if inspect.isroutine(target) else innermost(target)
+        inner = inner if inspect.isroutine(inner) else inner.__call__
+        return get_type_hints(inner, include_extras=True)
     except (NameError, TypeError) as error:
         raise PipelineError(
             f"agent {where}: its annotations cannot be resolved ({error});"
@@ -135,11 +173,23 @@ def _shape(target: Callable[..., Any], returns: Any, where: str) -> Shape:
     if inspect.iscoroutinefunction(target):
         _refuse_lazy(returns, where, "an async function")
         return Shape.ASYNC
-    return _shape_of_plain(returns, where)
+    shape = _shape_of_plain(returns, where)
+    inner = innermost(target)
+    if shape is Shape.PLAIN and (
+        inspect.iscoroutinefunction(inner)
+        or inspect.isasyncgenfunction(inner)
+        or inspect.isgeneratorfunction(inner)
+    ):
+        raise PipelineError(
+            f"agent {where}: what is wrapped around it is a plain function, but it is async or a"
+            " generator itself; make the wrapper the same, or put @agent directly above it"
+        )
+    return shape
 
 
 def _shape_of_plain(returns: Any, where: str) -> Shape:
     """The shape of a function that is neither async nor a generator."""
+    returns = bare(returns)
     origin = _origin(returns)
     if origin in _AWAITABLES:
         for awaited in get_args(returns)[-1:]:
@@ -155,6 +205,7 @@ def _shape_of_plain(returns: Any, where: str) -> Shape:
 
 def _refuse_lazy(returns: Any, where: str, kind: str) -> None:
     """Refuse iterators and awaitables that the runtime would not iterate or await."""
+    returns = bare(returns)
     is_union = get_origin(returns) in (Union, UnionType)
     for option in get_args(returns) if is_union else (returns,):
         if _origin(option) in _LAZY:
@@ -171,10 +222,12 @@ def _origin(annotation: Any) -> Any:
 
 def _unwrap(returns: Any, where: str) -> Any:
     """The type of one output, without list, iterator, awaitable, `Out` and `| None`."""
-    if returns is None:
-        return None
-    if returns is NoneType:
-        return NoneType
+    if returns in (None, NoneType):
+        return returns
+    if get_origin(returns) is Annotated:
+        inner = get_args(returns)[0]
+        unwrapped = _unwrap(inner, where)
+        return returns if unwrapped is inner else unwrapped
     options = [a for a in get_args(returns) if a is not NoneType]
     if get_origin(returns) in (Union, UnionType):
         outs = [get_origin(option) is Out for option in options]
@@ -182,9 +235,9 @@ def _unwrap(returns: Any, where: str) -> Any:
             raise PipelineError(
                 f"agent {where}: it returns Out or a bare value; return one or the other"
             )
-        if len(options) == 1:
-            return _unwrap(options[0], where)
-        return returns
+        if len(options) == 1 or all(outs):
+            return reduce(or_, [_unwrap(option, where) for option in options])
+        return returns if NoneType not in get_args(returns) else reduce(or_, options)
     if _origin(returns) in _LAZY or get_origin(returns) in (list, Out):
         arguments = get_args(returns)
         if not arguments:

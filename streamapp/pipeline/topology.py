@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, get_origin
+from typing import Any
 
 from streamapp.errors import PipelineError
+from streamapp.pipeline.fits import fits
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.stage import Stage, StageConfig
 from streamapp.policies.policy import ErrorPolicy
@@ -222,17 +223,17 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
     else:
         before = pipeline.declarations[i - 1]
         given, giver = before.stage.agent.output_type, f"stage {before.stage.stage_id!r}"
-    if not _fits(given, agent.input_type):
+    if not fits(given, agent.input_type):
         raise PipelineError(
             f"{where} takes {_name(agent.input_type)}, but {giver} gives {_name(given)}"
         )
-    if declared.output is not None and not _fits(agent.output_type, declared.output.schema):
+    if declared.output is not None and not fits(agent.output_type, declared.output.schema):
         raise PipelineError(
             f"{where} gives {_name(agent.output_type)}, but its topic {declared.output.name!r}"
             f" is declared with {_name(declared.output.schema)}"
         )
     for route, topic in declared.routes.items():
-        if not _fits(agent.output_type, topic.schema):
+        if not fits(agent.output_type, topic.schema):
             raise PipelineError(
                 f"{where} gives {_name(agent.output_type)}, but the topic {topic.name!r} of its"
                 f" route {route!r} is declared with {_name(topic.schema)}"
@@ -242,7 +243,7 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
             f"{where} is fused, so {', '.join(ignored)} would have no effect; set it at the stage"
             " that it is fused to"
         )
-    if declared.stage.config.policy.uses(ErrorPolicy.SKIP) and not _fits(
+    if declared.stage.config.policy.uses(ErrorPolicy.SKIP) and not fits(
         agent.input_type, agent.output_type
     ):
         raise PipelineError(
@@ -280,16 +281,6 @@ def _check_loops(topology: Topology) -> None:
                 f"pipeline {topology.pipeline!r}, stage {segment.name!r} writes to the topic"
                 f" {min(loop)!r} that the pipeline reads; name another output"
             )
-
-
-def _fits(given: Any, taken: Any) -> bool:
-    """Whether a value of type `given` can be passed where `taken` is expected."""
-    if Any in (given, taken) or object in (given, taken) or given == taken:
-        return True
-    if inspect.isclass(given) and inspect.isclass(taken):
-        return issubclass(given, taken)
-    # dict[str, Any] and dict: JSON without a schema on both sides.
-    return (get_origin(given) or given) is dict and (get_origin(taken) or taken) is dict
 
 
 def _name(type_: Any) -> str:

@@ -11,11 +11,14 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from typing import Any
+from functools import lru_cache, partial, wraps
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
 from streamapp.errors import PipelineError
+from streamapp.pipeline.agent import agent
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
 from streamapp.pipeline.signature import Shape, inspect_signature
@@ -241,6 +244,10 @@ def test_what_can_be_left_out_is_no_context() -> None:
     assert inspect_signature(with_context_and_rest).takes_context
 
 
+def perhaps(value: int) -> int | None:
+    raise NotImplementedError
+
+
 def plain(value: int) -> int | str | None:
     raise NotImplementedError
 
@@ -261,7 +268,7 @@ def test_the_shape_of_a_function_that_is_neither_async_nor_a_generator() -> None
 
 
 def test_outputs_of_several_types_keep_them_all() -> None:
-    assert inspect_signature(plain).output_type == (int | str | None)
+    assert inspect_signature(plain).output_type == (int | str)
 
 
 def outs(value: int) -> Out[int] | Out[str]:
@@ -269,4 +276,95 @@ def outs(value: int) -> Out[int] | Out[str]:
 
 
 def test_several_kinds_of_out_are_no_mixture() -> None:
-    assert inspect_signature(outs).output_type == Out[int] | Out[str]
+    assert inspect_signature(outs).output_type == int | str
+
+
+def with_keyword(value: int, *, client: str) -> int:
+    """Needs a client."""
+    raise NotImplementedError
+
+
+def with_first(client: str, value: int, context: Context) -> int:
+    raise NotImplementedError
+
+
+async def with_first_async(client: str, value: int) -> int:
+    raise NotImplementedError
+
+
+def test_a_keyword_that_nobody_gives_is_refused_with_the_remedy() -> None:
+    with pytest.raises(
+        PipelineError, match=r"nobody gives its keyword 'client'.*partial\(with_key"
+    ):
+        inspect_signature(with_keyword)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "takes_context"),
+    [
+        (partial(with_keyword, client="a"), Shape.PLAIN, False),
+        (partial(with_first, "a"), Shape.PLAIN, True),
+        (partial(with_first_async, "a"), Shape.ASYNC, False),
+        (partial(Doubles()), Shape.PLAIN, False),
+        (partial(partial(with_first, "a")), Shape.PLAIN, True),
+        (lru_cache(perhaps), Shape.PLAIN, False),
+    ],
+)
+def test_a_function_with_some_parameters_given_is_read_as_what_is_left(
+    function: Callable[..., Any], shape: Shape, *, takes_context: bool
+) -> None:
+    signature = inspect_signature(function)
+    assert (signature.shape, signature.takes_context) == (shape, takes_context)
+    assert (signature.input_type, signature.output_type) == (int, int)
+
+
+def test_a_partial_has_name_and_description_of_its_function() -> None:
+    made = agent(partial(with_keyword, client="a"))
+    assert (made.name, made.description) == ("with-keyword", "Needs a client.")
+
+
+def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function in a plain one, as decorators of other libraries do."""
+
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        return function(*args)
+
+    return call
+
+
+def test_a_plain_wrapper_is_read_as_what_it_wraps() -> None:
+    signature = inspect_signature(timed(perhaps))
+    assert (signature.shape, signature.input_type, signature.output_type) == (Shape.PLAIN, int, int)
+    assert inspect_signature(timed(awaitable)).shape is Shape.ASYNC
+    assert inspect_signature(timed(generator)).shape is Shape.ITERATOR
+
+
+@pytest.mark.parametrize("function", [double, async_iterable_generator])
+def test_a_plain_wrapper_around_what_is_not_plain_is_refused(function: Callable[..., Any]) -> None:
+    for wrapped in (timed(function), lru_cache(function)):
+        with pytest.raises(PipelineError, match="a plain function"):
+            inspect_signature(wrapped)
+
+
+def test_a_function_whose_parameters_are_unknown_is_refused() -> None:
+    with pytest.raises(PipelineError, match="agent"):
+        inspect_signature(max, int, int)
+
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+def annotated(value: Positive) -> Annotated[int | None, "why"]:
+    raise NotImplementedError
+
+
+def annotated_outs(value: int, context: Annotated[Context, "why"]) -> list[Out[Positive]] | None:
+    raise NotImplementedError
+
+
+def test_what_annotated_adds_to_a_type_is_kept_and_what_wraps_it_is_not() -> None:
+    assert inspect_signature(annotated).input_type == Positive
+    assert inspect_signature(annotated).output_type is int
+    signature = inspect_signature(annotated_outs)
+    assert (signature.output_type, signature.takes_context) == (Positive, True)

@@ -1,10 +1,10 @@
 """An output of the wrong type goes the way of its stage's policy, whatever its type is made of."""
 
 import warnings
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from streamapp.pipeline.agent import agent
@@ -26,6 +26,18 @@ class Stop(BaseModel):
 
 class Line(TypedDict):
     title: str
+
+
+class Started(BaseModel):
+    kind: Literal["start"] = "start"
+
+
+class Stopped(BaseModel):
+    kind: Literal["stop"] = "stop"
+
+
+Event = Annotated[Started | Stopped, Field(discriminator="kind")]
+Positive = Annotated[int, Field(gt=0)]
 
 
 @pytest.mark.parametrize(
@@ -73,3 +85,31 @@ async def test_the_policy_of_the_stage_decides_about_an_output_of_the_wrong_type
     await stage.run(until_end=True)
     assert stage.metrics[0].dropped == 1
     assert (broker.values("out"), broker.values("p.stage.dlq")) == ([], [])
+
+
+@in_virtual_time
+async def test_what_an_annotation_demands_of_a_value_is_checked_when_it_is_read() -> None:
+    @agent(name="stage")
+    def give(value: Positive) -> bytes:
+        return str(value).encode()
+
+    broker = await broker_with("in", "out", "p.stage.dlq")
+    await broker.write("in", (b"k", b"1"), (b"k", b"-5"))
+    pipeline = Pipeline("p", source=Topic("in", Positive)).stage(give).sink("out")
+    await service(broker, build(pipeline)).run(until_end=True)
+    assert broker.values("out") == [b"1"]
+    assert broker.values("p.stage.dlq") == [b"-5"]
+
+
+@in_virtual_time
+async def test_an_agent_takes_a_topic_of_one_alias_of_several_models() -> None:
+    @agent(name="stage")
+    def give(value: Event) -> Event | None:
+        return value if isinstance(value, Stopped) else None
+
+    broker = await broker_with("in", "out", "p.stage.dlq")
+    await broker.write("in", (b"k", b'{"kind":"start"}'), (b"k", b'{"kind":"stop"}'))
+    pipeline = Pipeline("p", source=Topic("in", Event)).stage(give).sink(Topic("out", Event))
+    await service(broker, build(pipeline)).run(until_end=True)
+    assert broker.values("out") == [b'{"kind":"stop"}']
+    assert broker.values("p.stage.dlq") == []
