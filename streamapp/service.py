@@ -18,6 +18,7 @@ from streamapp.renames.renames import Renames, find_renames, store_start_offsets
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.segment import SegmentRunner
+from streamapp.runtime.topic_watch import TopicWatch
 from streamapp.runtime.until_end import run_until_end
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class Service:
                 [self._runner(segment, topics, environment) for segment in segments]
                 for segments in self._pipelines
             ]
-            await self._run_all(pipelines, admin if until_end else None, topics)
+            await self._run_all(pipelines, admin, topics, until_end=until_end)
         if self._errors:
             raise self._errors[0]
 
@@ -151,19 +152,26 @@ class Service:
     async def _run_all(
         self,
         pipelines: Sequence[Sequence[SegmentRunner]],
-        until_end: Admin | None,
+        admin: Admin,
         topics: Mapping[str, TopicDescription],
+        *,
+        until_end: bool,
     ) -> None:
         partitions = {name: topic.partitions for name, topic in topics.items()}
         self._runners = [runner for runners in pipelines for runner in runners]
         if self._stopping:
             return
+        interval_seconds = self._config.topic_check_interval_seconds
+        topic_watch = TopicWatch(
+            admin, self._runners, self._clock, interval_seconds=interval_seconds
+        )
         async with asyncio.TaskGroup() as group:
             watches = [
-                group.create_task(self._end_at_the_end(until_end, runners, partitions))
+                group.create_task(self._end_at_the_end(admin, runners, partitions))
                 for runners in pipelines
-                if until_end is not None
+                if until_end
             ]
+            watches.append(group.create_task(topic_watch.run()))
             running = [group.create_task(self._run_one(runner)) for runner in self._runners]
             await asyncio.wait(running)
             for watch in watches:

@@ -198,6 +198,12 @@ class Consumer(Protocol):
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset; discards what was prefetched of the partition."""
 
+    async def request_rebalance(self) -> None:
+        """Have the group rebalance, if this member leads it; the others do nothing.
+
+        The partitions are assigned as the topics have them then.
+        """
+
     def pause(self, *partitions: TopicPartition) -> None:
         """Stop fetching these partitions; discards what was prefetched of them."""
 
@@ -305,6 +311,9 @@ class Admin(Protocol):
 
     async def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
         """Descriptions of the named topics that exist."""
+
+    async def partition_counts(self, names: Collection[str]) -> Mapping[str, int]:
+        """Number of partitions of those of the named topics that exist."""
 
     async def create_topics(self, topics: Collection[TopicSpec]) -> None:
         """Create topics and wait until they can be used.

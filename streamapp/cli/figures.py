@@ -100,8 +100,6 @@ def _finished(metrics: StageMetrics) -> int:
 
 
 def _figures(metrics: StageMetrics, finished_per_second: float) -> StageFigures:
-    lags = [partition.lag_records for partition in metrics.partitions.values()]
-    known = [lag for lag in lags if lag is not None]
     dead_letters = sum(metrics.dead_letters.values())
     records_out = sum(metrics.records_out.values()) - dead_letters
     return StageFigures(
@@ -111,7 +109,7 @@ def _figures(metrics: StageMetrics, finished_per_second: float) -> StageFigures:
         records_out=None if metrics.processed and not records_out else records_out,
         finished_per_second=finished_per_second,
         in_flight=metrics.in_flight_records,
-        lag=sum(known) if lags and len(known) == len(lags) else None,
+        lag=metrics.lag_records,
         retries=metrics.retries,
         dead_letters=dead_letters,
         reasons=tuple((reason, count) for reason, count in metrics.dead_letters.items() if count),

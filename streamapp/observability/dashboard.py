@@ -117,10 +117,12 @@ def panels() -> tuple[Panel, ...]:
             ),
         ),
         Panel(
-            "Seconds since the last commit, since progress, and since cut off from Kafka",
+            "Seconds since the last commit, since progress, cut off, lag unknown, a topic at fault",
             "s",
             (
                 (_by_stage("cut_off_seconds", "max")[0], "{{stage}} cut off"),
+                (_by_stage("lag_unknown_seconds", "max")[0], "{{stage}} lag unknown"),
+                (_by_stage("topic_fault_seconds", "max")[0], "{{stage}} topic at fault"),
                 (_by_stage("last_commit_age_seconds", "max")[0], "{{stage}} commit"),
                 (_by_stage("last_progress_age_seconds", "max")[0], "{{stage}} progress"),
             ),

@@ -153,12 +153,26 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     _gauge(
         "streamapp_cut_off_seconds",
         "seconds",
-        "Seconds since the stage left its group or Kafka stopped answering; else 0.",
+        "Seconds since the stage began to join its group or left it, or Kafka stopped answering;"
+        " else 0.",
+    ),
+    _gauge(
+        "streamapp_lag_unknown_seconds",
+        "seconds",
+        "Seconds since the lag of a partition is not known; else 0.",
+    ),
+    _gauge(
+        "streamapp_topic_fault_seconds",
+        "seconds",
+        "Seconds since a topic of the stage is gone, or has partitions that it does not use; else"
+        " absent.",
+        "topic",
     ),
     _partition_gauge(
         "streamapp_partition_progress_age_seconds",
         "seconds",
-        "Seconds since a record of the partition finished or lag appeared; 0 without lag.",
+        "Seconds since a record of the partition finished or lag appeared; 0 without lag, absent"
+        " until known.",
     ),
     _counter(
         "streamapp_given_up_assignments_total",

@@ -215,11 +215,24 @@ def _blocked(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
         yield (topic, str(partition)), int(state.blocked)
 
 
+def _lag_unknown(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    since = metrics.lag_unknown_since
+    yield (), 0.0 if since is None else max(0.0, now.monotonic - since)
+
+
+def _topic_faults(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    for topic, fault in metrics.topic_faults.items():
+        yield (topic,), max(0.0, now.monotonic - fault.since)
+
+
 def _progress_age(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    """Zero without lag; while lag is unknown, what it was, or nothing."""
     for (topic, partition), state in metrics.partitions.items():
         at = state.last_progress_at
-        age = max(0.0, now.monotonic - at) if at is not None and state.lag_records else 0.0
-        yield (topic, str(partition)), age
+        if state.lag_records == 0:
+            yield (topic, str(partition)), 0.0
+        elif at is not None:
+            yield (topic, str(partition)), max(0.0, now.monotonic - at)
 
 
 _READERS: dict[str, Reader] = {
@@ -249,6 +262,8 @@ _READERS: dict[str, Reader] = {
     "streamapp_last_commit_age_seconds": _age(lambda m: m.last_commit_at),
     "streamapp_last_progress_age_seconds": _age(lambda m: m.last_progress_at),
     "streamapp_cut_off_seconds": _cut_off,
+    "streamapp_lag_unknown_seconds": _lag_unknown,
+    "streamapp_topic_fault_seconds": _topic_faults,
     "streamapp_partition_progress_age_seconds": _progress_age,
     "streamapp_given_up_assignments_total": _value(lambda m: m.assignments_given_up),
     "streamapp_position_resets_total": _value(lambda m: m.position_resets),

@@ -1,23 +1,31 @@
 """Health and readiness of a stage, computed from its counters and the time.
 
+What is unknown is not healthy: a stage that waits for its first assignment, whose lag was not
+measured, or whose topic is gone, is unhealthy after the same time as one that makes no progress.
+
 The result is right only if the runtime keeps these rules:
 
 - write `StageMetrics.last_progress_at` when records finish, and when lag goes from zero
   to positive; a rebalance is neither. `progress.ProgressWatch` does exactly this;
 - write `PartitionMetrics.lag_records` at least once a second, so that a stall is seen within
-  that second, and set it to `None` while it cannot be measured;
+  that second, and set it to `None` while it cannot be measured; tell `progress.ProgressWatch`,
+  which writes `StageMetrics.lag_unknown_since`;
 - write `PartitionMetrics.last_progress_at` when records of the partition finish, and when lag
   appears;
 - remove the `PartitionMetrics` of revoked partitions, and count `rebalances` for each assignment,
   an empty one included;
-- set `StageMetrics.cut_off_since` when partitions are revoked and when the broker does not answer,
-  and clear it when they are assigned and when it answers;
+- set `StageMetrics.cut_off_since` when the stage starts, when partitions are revoked and when the
+  broker does not answer, and clear it when they are assigned and when it answers;
+- keep in `StageMetrics.topic_faults` which topics are gone, or have partitions that the stage does
+  not use;
 - set `StageMetrics.state` to `FAILED` before a failed stage ends.
 
 Each partition must make progress: some of its records must finish, in any order. If a single record
 keeps the frontier back, `streamapp_partition_blocked` and `streamapp_lag_seconds` show it.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streamapp.observability.stage_metrics import StageMetrics, StageState
@@ -40,24 +48,26 @@ class Health:
 
 
 def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) -> Health:
-    """Whether the stage is healthy: a stage with lag must make progress.
+    """Whether the stage is healthy: it must know its lag, and make progress if there is any.
 
     Args:
         metrics: the stage's counters.
         now: monotonic seconds of the clock that `last_progress_at` was written with.
-        stall_after_seconds: how long a stage with lag may go without progress.
+        stall_after_seconds: how long a stage may go without progress, or with an unknown lag.
     """
-    if metrics.state not in (StageState.RUNNING, StageState.DRAINING):
+    if metrics.state in (StageState.STOPPED, StageState.FAILED):
         return Health(ok=metrics.state is not StageState.FAILED, reason=metrics.state)
-    cut_off_seconds = _cut_off_seconds(metrics, now)
-    if cut_off_seconds >= stall_after_seconds:
-        return Health(ok=False, reason=_cut_off(cut_off_seconds))
+    doubts = list(_doubts(metrics, now))
+    for seconds, reason in doubts:
+        if seconds >= stall_after_seconds:
+            return Health(ok=False, reason=reason)
+    if metrics.state is StageState.STARTING:
+        return Health(ok=True, reason=metrics.state)
     lags = [partition.lag_records for partition in metrics.partitions.values()]
     lag = sum(known or 0 for known in lags)
     if not lag:
         held = "no lag" if lags else "no partitions assigned"
-        held = "lag not known" if None in lags else held
-        held = _cut_off(cut_off_seconds) if cut_off_seconds else held
+        held = doubts[0][1] if doubts else held
         return Health(ok=True, reason=f"{metrics.state}, {held}")
     stalled = _stage_stalled(metrics, now, stall_after_seconds) or _partition_stalled(
         metrics, now, stall_after_seconds
@@ -65,6 +75,22 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
     if stalled is not None:
         return Health(ok=False, reason=stalled)
     return Health(ok=True, reason=f"{metrics.state}, lag of {lag} records")
+
+
+def _doubts(metrics: StageMetrics, now: float) -> Iterator[tuple[float, str]]:
+    """For how long what is unknown or wrong, causes before their effects."""
+    for fault in sorted(metrics.topic_faults.values(), key=lambda fault: fault.since):
+        seconds = max(0.0, now - fault.since)
+        yield seconds, f"{fault.reason}, for {seconds:.0f} s"
+    if seconds := _cut_off_seconds(metrics, now):
+        yield seconds, _cut_off(metrics, seconds)
+    unknown = [name for name, own in metrics.partitions.items() if own.lag_records is None]
+    if unknown:
+        since = metrics.lag_unknown_since
+        # Never `None` if the runtime keeps the rules above; else it would stay healthy for ever.
+        seconds = math.inf if since is None else max(0.0, now - since)
+        topic, partition = min(unknown)
+        yield seconds, f"lag of {topic}[{partition}] not known for {seconds:.0f} s"
 
 
 def _stage_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
@@ -111,7 +137,7 @@ def stage_readiness(metrics: StageMetrics, now: float) -> Health:
         return Health(ok=False, reason="waiting for its first assignment")
     cut_off_seconds = _cut_off_seconds(metrics, now)
     if cut_off_seconds >= READY_AFTER_SECONDS:
-        return Health(ok=False, reason=_cut_off(cut_off_seconds))
+        return Health(ok=False, reason=_cut_off(metrics, cut_off_seconds))
     return Health(ok=True, reason="running")
 
 
@@ -120,5 +146,7 @@ def _cut_off_seconds(metrics: StageMetrics, now: float) -> float:
     return 0.0 if since is None else max(0.0, now - since)
 
 
-def _cut_off(seconds: float) -> str:
+def _cut_off(metrics: StageMetrics, seconds: float) -> str:
+    if not metrics.rebalances:
+        return f"no assignment from its group for {seconds:.0f} s"
     return f"out of its group, or Kafka does not answer, for {seconds:.0f} s"

@@ -36,9 +36,12 @@ class ProgressWatch:
         """Note that the lags in `metrics.partitions` were just written.
 
         When lag appears, the time without progress starts. While lag is unknown (`None`, after an
-        assignment or while the broker does not answer), the earlier state is kept.
+        assignment or while the broker does not answer), the earlier state is kept, and the time
+        with an unknown lag runs.
         """
         for partition in self._metrics.partitions.values():
+            if partition.lag_records is None:
+                continue
             if not partition.lag_records:
                 partition.last_progress_at = None
             elif partition.last_progress_at is None:
@@ -50,13 +53,22 @@ class ProgressWatch:
             self._had_lag = True
         elif lags and None not in lags:
             self._had_lag = False
+        self._note_unknown(is_unknown=None in lags)
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Note an assignment; call it before the first lag of its partitions is known.
 
         If the previous assignment was empty, the time without progress starts afresh. The
-        revocation between two assignments does not count as an empty one.
+        revocation between two assignments does not count as an empty one. The time with an unknown
+        lag goes on over assignments, until every lag is known.
         """
         if not self._held_partitions:
             self._had_lag = False
         self._held_partitions = bool(partitions)
+        self._note_unknown(is_unknown=self._held_partitions)
+
+    def _note_unknown(self, *, is_unknown: bool) -> None:
+        if not is_unknown:
+            self._metrics.lag_unknown_since = None
+        elif self._metrics.lag_unknown_since is None:
+            self._metrics.lag_unknown_since = self._clock.monotonic()

@@ -63,6 +63,21 @@ class PartitionMetrics:
     last_progress_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TopicFault:
+    """What is wrong with a topic that a stage reads or writes.
+
+    Attributes:
+        reason: one short clause for operators, which names the topic.
+        since: monotonic seconds when it was first seen.
+        hides_lag: whether the stage has lag in the topic that nobody measures.
+    """
+
+    reason: str
+    since: float
+    hides_lag: bool = False
+
+
 class StageMetrics:
     """Counters of one stage.
 
@@ -88,8 +103,12 @@ class StageMetrics:
         last_progress_at: monotonic seconds when records last finished or lag appeared; written
             through `progress.ProgressWatch`; `None` before it.
         rebalances: assignments received.
-        cut_off_since: monotonic seconds at which the stage left its group or Kafka stopped
-            answering; `None` while it is a member and Kafka answers.
+        cut_off_since: monotonic seconds at which the stage began to join its group or left it, or
+            Kafka stopped answering; `None` while it is a member and Kafka answers.
+        lag_unknown_since: monotonic seconds since when the lag of a partition is unknown; written
+            through `progress.ProgressWatch`; `None` while all are known.
+        topic_faults: topics of the stage that do not exist, or of which it does not use all
+            partitions, with what is wrong, by name.
         assignments_given_up: assignments given up because commits kept failing.
         position_resets: times a position was not in the log and the stage continued
             elsewhere.
@@ -129,12 +148,22 @@ class StageMetrics:
         self.last_progress_at: float | None = None
         self.rebalances = 0
         self.cut_off_since: float | None = None
+        self.lag_unknown_since: float | None = None
+        self.topic_faults: dict[str, TopicFault] = {}
         self.assignments_given_up = 0
         self.position_resets = 0
         self.passed_over_offsets = 0
         self.producer_replacements = 0
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING
+
+    @property
+    def lag_records(self) -> int | None:
+        """Lag of all assigned partitions; `None` without any, or while a part of it is unknown."""
+        lags = [partition.lag_records for partition in self.partitions.values()]
+        known = [lag for lag in lags if lag is not None]
+        hidden = any(fault.hides_lag for fault in self.topic_faults.values())
+        return sum(known) if lags and len(known) == len(lags) and not hidden else None
 
     @property
     def outcomes(self) -> dict[Outcome, int]:

@@ -30,6 +30,7 @@ class RuntimeConfig:
         instance_id: makes this worker a static member of its groups, under this name, which no
             other worker may have; `None` means dynamic membership.
         session_timeout_seconds: a worker that sends no heartbeat for so long loses its partitions.
+        topic_check_interval_seconds: time between two looks whether topics are gone or have grown.
     """
 
     commit_interval_seconds: float = 1.0
@@ -44,6 +45,7 @@ class RuntimeConfig:
     stop_timeout_seconds: float = 5.0
     instance_id: str | None = None
     session_timeout_seconds: float = 10.0
+    topic_check_interval_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

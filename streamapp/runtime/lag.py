@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from streamapp.clock import Clock
-from streamapp.errors import BrokerError
+from streamapp.errors import BrokerError, TopicError
 from streamapp.observability.stage_metrics import PartitionMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
@@ -23,7 +23,7 @@ class LagWatch:
     Args:
         assignment: the open partitions and their consumer.
         clock: waits between measurements.
-        on_measured: called after each measurement that succeeded.
+        on_measured: called after each measurement, also after one without an answer.
         interval_seconds: time between two measurements.
     """
 
@@ -50,10 +50,15 @@ class LagWatch:
             await self._clock.sleep(self._interval_seconds)
 
     async def measure(self) -> None:
-        """Measure once. If Kafka does not answer, the lag is set to unknown, not left as it was."""
+        """Measure once. If Kafka does not answer, the lag is set to unknown, not left as it was.
+
+        It is unknown as well while a partition ends before its frontier: the log was cut off, or
+        the topic was made anew.
+        """
         names = list(self._partitions)
         if not names:
             return
+        frontiers = {name: self._position(name) for name in names}
         try:
             async with asyncio.timeout(MEASURE_TIMEOUT_SECONDS):
                 ends = await self._consumer.end_offsets(names)
@@ -63,12 +68,13 @@ class LagWatch:
                     for name in names
                     if self._position(name) is None and self._is_read(name)
                 }
-        except (BrokerError, TimeoutError) as error:
+        except (BrokerError, TopicError, TimeoutError) as error:
             log.debug("lag could not be measured: %s", error)
             for measured in self._metrics.partitions.values():
                 measured.lag_records = None
             if self._metrics.cut_off_since is None:
                 self._metrics.cut_off_since = self._clock.monotonic()
+            self._on_measured()
             return
         for name, end in ends.items():
             partition = self._partitions.get(name)
@@ -78,7 +84,9 @@ class LagWatch:
                 position = starts.get(name)
             if partition is None or measured_partition is None or position is None:
                 continue  # it was given back during the measurement
-            self._update(partition, measured_partition, max(0, end - position))
+            # The frontier may have passed this end since: only the one before the question tells.
+            is_cut = end < (frontiers[name] or 0)
+            self._update(partition, measured_partition, None if is_cut else max(0, end - position))
         if not self._assignment.is_revoked:  # else it stays cut off until its next assignment
             self._metrics.cut_off_since = None
         self._on_measured()
@@ -91,7 +99,7 @@ class LagWatch:
         partition = self._partitions.get(name)
         return partition is not None and partition.phase is Phase.OPEN
 
-    def _update(self, partition: Partition, measured: PartitionMetrics, lag: int) -> None:
+    def _update(self, partition: Partition, measured: PartitionMetrics, lag: int | None) -> None:
         measured.lag_records = lag
         if not lag:
             measured.oldest_timestamp_seconds = None

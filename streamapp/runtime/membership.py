@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
-from streamapp.errors import BrokerError
+from streamapp.errors import BrokerError, TopicError
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.policies.backoff import Backoff
@@ -15,6 +15,7 @@ from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.in_flight import InFlight
 from streamapp.runtime.intake import Halt, Intake
 from streamapp.runtime.replay import Replay
+from streamapp.runtime.segment_topics import SegmentTopics
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Membership:
         group: name of the group.
         metrics: counters of each stage of the segment.
         environment: the clock, random numbers for backoff, and deadlines.
-        assignment, intake, in_flight, delivery, replay: the parts of the segment.
+        assignment, intake, in_flight, delivery, replay, topics: the parts of the segment.
         progress: told of each assignment.
 
     Attributes:
@@ -49,6 +50,7 @@ class Membership:
         in_flight: InFlight,
         delivery: Delivery,
         replay: Replay,
+        topics: SegmentTopics,
         progress: ProgressWatch,
     ) -> None:
         self._group = group
@@ -58,6 +60,7 @@ class Membership:
         self._in_flight = in_flight
         self._delivery = delivery
         self._replay = replay
+        self._topics = topics
         self._progress = progress
         self._env = environment
         self._lost = asyncio.Event()
@@ -65,6 +68,7 @@ class Membership:
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
         """Open newly assigned partitions."""
+        await self._topics.assigned()
         for metrics in self._metrics:
             metrics.rebalances += 1
             metrics.cut_off_since = None
@@ -138,7 +142,7 @@ class Membership:
         while True:
             try:
                 await self._assignment.consumer.start()
-            except BrokerError as error:
+            except (BrokerError, TopicError) as error:
                 attempt += 1
                 log.warning("%s: the group cannot be joined yet: %s", self._group, error)
                 await self._env.clock.sleep(JOIN_BACKOFF.delay_seconds(attempt, self._env.rng))

@@ -27,6 +27,7 @@ from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.ready import ReadyQueue
 from streamapp.runtime.replay import Replay
 from streamapp.runtime.retries import RetryQueue
+from streamapp.runtime.segment_topics import SegmentTopics
 from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.steps import StepRunner
 
@@ -47,9 +48,12 @@ class SegmentRunner:
 
     Args:
         segment: what to run.
-        topics: what every topic that it writes to is like.
+        topics: what every topic that it reads or writes is like.
         metrics: counters of each of its stages.
         environment: what it shares with the other segments of the worker.
+
+    Attributes:
+        topics: its topics as they are now.
     """
 
     def __init__(
@@ -97,6 +101,8 @@ class SegmentRunner:
         self._intake.on_end = self._delivery.commit_soon
         self._intake.on_dead_end = self._end_with
         self._replay = Replay(self._assignment, self._intake, self._in_flight, targets, environment)
+        sources = {name: topics[name].partitions for name in segment.source_topics}
+        self.topics = SegmentTopics(sources, targets, self._assignment, environment)
         self._membership = Membership(
             segment.group,
             metrics,
@@ -106,6 +112,7 @@ class SegmentRunner:
             in_flight=self._in_flight,
             delivery=self._delivery,
             replay=self._replay,
+            topics=self.topics,
             progress=self._progress,
         )
         self._lag = LagWatch(self._assignment, clock, on_measured=self._progress.lag_measured)
@@ -154,6 +161,8 @@ class SegmentRunner:
             BrokerError: the consumer could not start.
         """
         self._state(StageState.STARTING)
+        for metrics in self.metrics:  # until its first assignment
+            metrics.cut_off_since = self._env.clock.monotonic()
         try:
             await self._consumer.start()
             self._state(StageState.RUNNING)

@@ -230,16 +230,17 @@ def _records_out(view: StageView, _moment: Moment) -> str:
 
 
 def _lag(view: StageView, moment: Moment) -> str:
-    """Sum over the partitions and the age of the oldest; a question mark while none is known."""
+    """Sum over the partitions and the age of the oldest; at least that while a part is unknown."""
     if view.metrics.fused_to:
         return _NOTHING
     partitions = view.metrics.partitions.values()
     known = [p.lag_records for p in partitions if p.lag_records is not None]
-    if not known:
+    is_partial = view.metrics.lag_records is None
+    if is_partial and not sum(known):
         return '<span class="zero" title="no partition, or not measured yet">?</span>'
     stamps = [p.oldest_timestamp_seconds for p in partitions if p.oldest_timestamp_seconds]
     oldest = f"<small>{age(moment.wall - min(stamps))}</small>" if sum(known) and stamps else ""
-    return f"{_muted_zero(amount(sum(known)))}{oldest}"
+    return f"{'≥ ' if is_partial else ''}{_muted_zero(amount(sum(known)))}{oldest}"
 
 
 def _in_flight(view: StageView, _moment: Moment) -> str:

@@ -126,6 +126,10 @@ class SimulatedAdmin(MemoryAdmin):
         await self._ask()
         return await super().describe_topics(sorted(names))
 
+    async def partition_counts(self, names: Collection[str]) -> Mapping[str, int]:
+        await self._line.pass_over()
+        return await super().partition_counts(sorted(names))
+
     async def committed_offsets(self, group: str) -> Mapping[TopicPartition, CommittedOffset]:
         await self._ask()
         return await super().committed_offsets(group)

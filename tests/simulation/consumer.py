@@ -79,6 +79,10 @@ class CoordinatorLink:
         self.is_joining = False
         return await self.group.join(member_id, config, ask)
 
+    def rebalance_for(self, member_id: str) -> None:
+        if not self._line.is_cut and not self._line.world.is_down:
+            self._line.world.outside.run(self.group.rebalance_for, member_id)
+
     def leave(self, member_id: str) -> None:
         if not self._line.is_cut:
             self._line.world.outside.run(self.group.leave, member_id)
@@ -165,6 +169,7 @@ class SimulatedConsumer:
         )
         self.pause = self._inner.pause
         self.resume = self._inner.resume
+        self.request_rebalance = self._inner.request_rebalance
 
     async def start(self) -> None:
         await self.line.pass_over()

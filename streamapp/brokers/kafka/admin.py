@@ -65,6 +65,12 @@ class KafkaAdmin:
             if name in configs
         }
 
+    async def partition_counts(self, names: Collection[str]) -> Mapping[str, int]:
+        """Number of partitions of those of the named topics that exist."""
+        async with self._requests.operation("asking for topics"):
+            found = await self._requests.topics(names) if names else {}
+        return {name: len(topic["partitions"]) for name, topic in found.items()}
+
     async def create_topics(self, topics: Collection[TopicSpec]) -> None:
         """Create topics and wait until every broker knows them.
 

@@ -18,8 +18,9 @@ from streamapp.settings import KafkaSettings
 
 _logger = logging.getLogger(__name__)
 
-# Clients learn of new partitions within this time; Kafka's default is five minutes.
-_METADATA_MAX_AGE_MS = 60_000
+# Clients learn of new partitions within this time, and a rebalance follows; Kafka's default is five
+# minutes.
+_METADATA_MAX_AGE_MS = 20_000
 # The connection has failed already: this only looks for the reason, at each server in turn.
 _DIAGNOSIS_TIMEOUT_SECONDS = 3.0
 # A cancelled `stop` that does not end by then is left to `force_close`.

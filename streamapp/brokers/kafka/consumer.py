@@ -207,6 +207,23 @@ class KafkaConsumer:
             client.seek(kafka_partition(partition), offset)
         self._positions.note_seek(partition)
 
+    async def request_rebalance(self) -> None:
+        """Have the group rebalance, if this member leads it; the others do nothing.
+
+        Raises:
+            BrokerError: Kafka does not answer.
+        """
+        client = self._running()
+        doing = f"group {self._config.group!r}: asking for a rebalance"
+        with reported(doing, self._connection.address):
+            coordinator = client._coordinator  # noqa: SLF001 - there is no public way
+            # Only the leader assigns, and only when it joins again does a group rebalance.
+            if coordinator._group_subscription is None:  # noqa: SLF001 - set by the leader
+                return
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                await client._client.force_metadata_update()  # noqa: SLF001 - there is no public way
+            coordinator.request_rejoin()
+
     def pause(self, *partitions: TopicPartition) -> None:
         """Stop fetching these partitions; discards what was prefetched of them."""
         self._call_for("pause", partitions)

@@ -35,6 +35,11 @@ class MemoryAdmin:
         found = ((name, self._topics.find(name)) for name in names)
         return {name: topic.describe() for name, topic in found if topic is not None}
 
+    async def partition_counts(self, names: Collection[str]) -> Mapping[str, int]:
+        """Number of partitions of those of the named topics that exist."""
+        found = ((name, self._topics.find(name)) for name in names)
+        return {name: len(topic.logs) for name, topic in found if topic is not None}
+
     async def create_topics(self, topics: Collection[TopicSpec]) -> None:
         """Create topics. When one is refused, the others are created all the same.
 
@@ -49,6 +54,8 @@ class MemoryAdmin:
                 self._topics.create(spec)
             except TopicError as error:
                 refusals.append(error)
+            else:
+                self._rebalance_readers(spec.name)
         if refusals:
             raise refusals[0]
 
@@ -148,4 +155,4 @@ class MemoryAdmin:
     def _rebalance_readers(self, topic: str) -> None:
         for group in self._groups:
             if group.subscribes_to(topic):
-                group.rebalance()
+                self._groups.notice(group)

@@ -166,6 +166,11 @@ class MemoryConsumer:
         self._without_prefetch.add(partition)
         self.wake(partition)
 
+    async def request_rebalance(self) -> None:
+        """Have the group rebalance, if this member leads it; the others do nothing."""
+        if self._membership is not None and not self._rebalancing:
+            self._group.rebalance_for(self._membership.member_id)
+
     def pause(self, *partitions: TopicPartition) -> None:
         """Stop fetching these partitions; discards what was prefetched of them."""
         for partition in partitions:

@@ -168,6 +168,11 @@ class Group:
         if self._members:
             self._begin_rebalance()
 
+    def rebalance_for(self, member_id: str) -> None:
+        """Assign the partitions anew, if this member leads the group: it has joined first."""
+        if member_id == next(iter(self._members), None):
+            self._begin_rebalance()
+
     def _admit(self, config: ConsumerConfig, ask_to_rejoin: Callable[[], None]) -> _Member:
         prefix = config.group_instance_id or "member"
         member_id = f"{prefix}-{next(self._numbers):06d}"
@@ -267,10 +272,16 @@ class Group:
 
 @dataclass(slots=True)
 class Groups:
-    """All consumer groups of a broker, by name."""
+    """All consumer groups of a broker, by name.
+
+    Attributes:
+        notice_seconds: time until a group notices that a topic has come, gone or grown, as long as
+            a client keeps what it knows of topics.
+    """
 
     topics: TopicStore
     clock: Clock
+    notice_seconds: float = 0.0
     _groups: dict[str, Group] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Group]:
@@ -285,6 +296,13 @@ class Groups:
         if name not in self._groups:
             self._groups[name] = Group(name, self.topics, self.clock)
         return self._groups[name]
+
+    def notice(self, group: Group) -> None:
+        """Let a group rebalance when it notices that the partitions of a topic have changed."""
+        if not self.notice_seconds:
+            group.rebalance()
+            return
+        asyncio.get_running_loop().call_later(self.notice_seconds, group.rebalance)
 
     def needed_from(self, partition: TopicPartition, end_offset: int) -> int:
         """First offset that a group may still read; the end if no group reads the partition."""

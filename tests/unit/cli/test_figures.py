@@ -10,6 +10,7 @@ from streamapp.observability.stage_metrics import (
     PartitionMetrics,
     StageMetrics,
     StageState,
+    TopicFault,
 )
 from streamapp.record import TopicPartition
 from tests.hand_clock import HandClock
@@ -51,6 +52,12 @@ def test_lag_is_unknown_while_one_partition_is() -> None:
     metrics = busy_stage()
     metrics.partitions[TopicPartition("p.in", 2)] = PartitionMetrics(None)
     assert Figures([metrics], HandClock()).read()[0].lag is None
+    del metrics.partitions[TopicPartition("p.in", 2)]
+    metrics.topic_faults = {"p.out": TopicFault("topic p.out does not exist", 0.0)}
+    assert Figures([metrics], HandClock()).read()[0].lag == 400
+    metrics.topic_faults["p.in"] = TopicFault("new partitions", 0.0, hides_lag=True)
+    assert Figures([metrics], HandClock()).read()[0].lag is None
+    metrics.topic_faults.clear()
     metrics.partitions.clear()
     assert Figures([metrics], HandClock()).read()[0].lag is None
 

@@ -133,6 +133,47 @@ def test_a_spare_worker_that_takes_over_gets_the_full_time(stage: WatchedStage) 
     assert not stage.healthy()
 
 
+def test_the_time_with_an_unknown_lag_runs_from_the_assignment_until_every_lag_is_known(
+    stage: WatchedStage,
+) -> None:
+    stage.clock.advance(59)
+    stage.measure(0, None)
+    assert stage.healthy()
+    stage.clock.advance(1)
+    assert not stage.healthy()
+    stage.measure(0, 0)
+    assert stage.healthy()
+    assert stage.metrics.lag_unknown_since is None
+
+
+def test_rebalancing_for_ever_does_not_restart_the_time_with_an_unknown_lag(
+    stage: WatchedStage,
+) -> None:
+    for _ in range(6):
+        stage.clock.advance(10)
+        stage.assign(FIRST, SECOND)
+        stage.measure(0, None)
+    assert not stage.healthy()
+
+
+def test_a_spare_worker_has_no_unknown_lag(stage: WatchedStage) -> None:
+    stage.assign()
+    stage.clock.advance(7200)
+    assert stage.healthy()
+
+
+def test_a_partition_keeps_its_time_without_progress_while_its_lag_is_not_known(
+    stage: WatchedStage,
+) -> None:
+    stage.measure(500, 3)
+    for _ in range(3):
+        stage.clock.advance(20)
+        stage.watch.finished(FIRST)
+        stage.measure(500, None)
+    stage.measure(500, 3)
+    assert not stage.healthy()
+
+
 def test_lag_of_the_first_assignment_counts_from_when_it_is_seen() -> None:
     stage = WatchedStage()
     stage.assign(FIRST)

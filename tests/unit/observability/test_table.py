@@ -15,6 +15,7 @@ from streamapp.observability.stage_metrics import (
     PartitionMetrics,
     StageMetrics,
     StageState,
+    TopicFault,
 )
 from streamapp.record import TopicPartition
 from streamapp.supervisor.exposition import worker_families
@@ -51,7 +52,8 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.dead_letters = {reason: 120 + n for n, reason in enumerate(DeadLetterReason)}
     stage.commits, stage.commit_failures = 130, 131
     stage.last_commit_at, stage.last_progress_at = began_at + 98, began_at + 97
-    stage.cut_off_since = began_at + 96
+    stage.cut_off_since, stage.lag_unknown_since = began_at + 96, began_at + 95
+    stage.topic_faults = {"raw": TopicFault("topic raw does not exist", began_at + 94)}
     stage.assignments_given_up, stage.position_resets, stage.passed_over_offsets = 132, 133, 134
     stage.rebalances, stage.producer_replacements = 135, 136
     stage.state = StageState.DRAINING
@@ -138,8 +140,10 @@ EXPECTED: dict[str, list[str]] = {
     "streamapp_last_commit_age_seconds": [line("streamapp_last_commit_age_seconds", 2.0)],
     "streamapp_last_progress_age_seconds": [line("streamapp_last_progress_age_seconds", 3.0)],
     "streamapp_cut_off_seconds": [line("streamapp_cut_off_seconds", 4.0)],
+    "streamapp_lag_unknown_seconds": [line("streamapp_lag_unknown_seconds", 5.0)],
+    "streamapp_topic_fault_seconds": [line("streamapp_topic_fault_seconds", 6.0, topic="raw")],
     "streamapp_partition_progress_age_seconds": partitions(
-        "streamapp_partition_progress_age_seconds", 40.0, 0.0, 0.0
+        "streamapp_partition_progress_age_seconds", 40.0, 0.0, 100.0
     ),
     "streamapp_given_up_assignments_total": [line("streamapp_given_up_assignments_total", 132.0)],
     "streamapp_position_resets_total": [line("streamapp_position_resets_total", 133.0)],

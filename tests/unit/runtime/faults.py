@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from streamapp.brokers.memory.admin import MemoryAdmin
 from streamapp.brokers.memory.broker import MemoryBroker
 from streamapp.brokers.memory.consumer import MemoryConsumer
 from streamapp.brokers.memory.producer import MemoryProducer
@@ -40,12 +41,15 @@ class FaultyBroker(MemoryBroker):
     commits_refused, commits_unanswered: commits fail, or wait for ever, while it is set.
     consumers_asked: what the service asked of each consumer that it made.
     starts_refused: consumers cannot start while it is set.
+    joins_unanswered: the group does not answer a consumer that was started while it is set.
     started_at: monotonic seconds of each time that a consumer was started, or could not.
     assign_seconds: how long consumers have an assignment before they tell of it.
     fetch_errors: what the next fetches raise.
     fetched_at: monotonic seconds of each fetch and poll.
     stops_unanswered: the ends of consumers wait for ever while it is set.
     ends_refused, ends_unanswered: the same for questions of consumers about the ends of partitions.
+    counts_refused: questions about the partitions of topics fail while it is set.
+    counts_asked: how many such questions there were.
     held: batches for a topic wait for its event before they are written.
     unanswered: acknowledgements of batches for these topics never come.
     answers: those acknowledgements that do not come.
@@ -67,6 +71,7 @@ class FaultyBroker(MemoryBroker):
         self.commits_unanswered = False
         self.consumers_asked: list[ConsumerConfig] = []
         self.starts_refused = False
+        self.joins_unanswered = False
         self.started_at: list[float] = []
         self.assign_seconds = 0.0
         self.fetch_errors: list[BrokerError] = []
@@ -74,6 +79,8 @@ class FaultyBroker(MemoryBroker):
         self.stops_unanswered = False
         self.ends_refused = False
         self.ends_unanswered = False
+        self.counts_refused = False
+        self.counts_asked = 0
         self.held: dict[str, asyncio.Event] = {}
         self.unanswered: set[str] = set()
         self.answers: list[asyncio.Future[object]] = []
@@ -113,6 +120,11 @@ class FaultyBroker(MemoryBroker):
 
     def _let_joins_and_fetches_fail(self, consumer: MemoryConsumer) -> None:
         joined, fetched = consumer.start, consumer.fetch
+        kept = consumer._keep_membership
+
+        async def keep_membership() -> None:
+            await _never_if(self.joins_unanswered)
+            await kept()
 
         async def start() -> None:
             self.started_at.append(self.clock.monotonic())
@@ -131,11 +143,29 @@ class FaultyBroker(MemoryBroker):
             )
 
         consumer.fetch = fetch  # type: ignore[method-assign]  # a fault of this one member
+        consumer._keep_membership = keep_membership  # type: ignore[method-assign]  # the same
         consumer.start = start  # type: ignore[method-assign]  # a fault of this one member
 
     def producer(self, config: ProducerConfig) -> MemoryProducer:
         self.producers_made += 1
         return _FaultyProducer(super().producer(config), self)  # type: ignore[return-value]  # it wraps one
+
+    def admin(self) -> MemoryAdmin:
+        admin = super().admin()
+        counted = admin.partition_counts
+
+        async def partition_counts(names: Collection[str]) -> Mapping[str, int]:
+            self.counts_asked += 1
+            if self.counts_refused:
+                raise BrokerError("no topics for now")
+            return await counted(names)
+
+        admin.partition_counts = partition_counts  # type: ignore[method-assign]  # a fault of this one client
+        return admin
+
+    def notice_topics_after(self, seconds: float) -> None:
+        """Let groups notice only after so long that topics have come, gone or grown."""
+        self._groups.notice_seconds = seconds
 
     async def create(self, *names: str, **config: str) -> None:
         kafka_names = {key.replace("_", "."): value for key, value in config.items()}

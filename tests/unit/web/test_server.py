@@ -11,6 +11,7 @@ from streamapp.observability.stage_metrics import (
     PartitionMetrics,
     StageMetrics,
     StageState,
+    TopicFault,
 )
 from streamapp.record import TopicPartition
 from streamapp.web.server import WebServer, WorkerView
@@ -145,6 +146,20 @@ async def test_the_page_shows_each_stage_and_links_the_rest(
     for link in ("/metrics", "/healthz", "/readyz"):
         assert f'href="{link}"' in page
     assert 'http-equiv="refresh"' in page
+
+
+@pytest.mark.parametrize(("known", "shown"), [(0, ">?<"), (1234, ">≥ 1,234<")])
+@pytest.mark.parametrize("unknown", ["a partition", "a topic"])
+async def test_the_page_shows_no_lag_as_if_it_were_all_while_a_part_is_unknown(
+    client: aiohttp.ClientSession, worker: Worker, known: int, shown: str, unknown: str
+) -> None:
+    stage = worker.add("validate", lag=known)
+    if unknown == "a partition":
+        stage.partitions[TopicPartition("raw", 1)] = PartitionMetrics()
+    else:
+        stage.topic_faults = {"raw": TopicFault("new partitions", 0.0, hides_lag=True)}
+    async with client.get("/") as response:
+        assert shown in await response.text()
 
 
 async def test_the_page_says_which_stage_stalls_and_since_when(

@@ -1,0 +1,129 @@
+"""The topics of a segment as the broker has them now: gone, grown, or as they were."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping, Sequence
+
+from streamapp.errors import BrokerError
+from streamapp.observability.stage_metrics import StageMetrics, TopicFault
+from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.config import Environment
+from streamapp.runtime.output_topic import OutputTopic
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 5.0
+"""Longest wait for the broker during an assignment, in which the member sends no heartbeat."""
+
+
+class SegmentTopics:
+    """Compares the partitions that topics have with those that the group uses, and tells of both.
+
+    An assignment covers the partitions that its group knew of. Partitions that came later are read
+    by nobody until the group rebalances, so nobody measures their lag: that is a fault of the topic
+    until then. The member that leads the group has it rebalance.
+
+    Args:
+        sources: number of partitions of each topic that the segment reads.
+        targets: the topics that it writes to.
+        assignment: the member of the group, and the counters of the segment, which get the faults
+            of the sources; those of the targets go to the counters of their stages.
+        environment: asks the broker; the clock says since when.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, int],
+        targets: Sequence[OutputTopic],
+        assignment: Assignment,
+        environment: Environment,
+    ) -> None:
+        self._seen = dict(sources)
+        self._assigned = dict(sources)
+        self._targets = targets
+        self._assignment = assignment
+        self._metrics = assignment.metrics
+        self._admin = environment.admin
+        self._clock = environment.clock
+        self._silent_since: float | None = None
+
+    @property
+    def names(self) -> Collection[str]:
+        """Topics that the segment reads or writes."""
+        return {*self._seen, *(target.name for target in self._targets)}
+
+    async def look(self, partitions: Mapping[str, int]) -> None:
+        """Take note of how many partitions the topics have, and have the group use them all.
+
+        Args:
+            partitions: number of partitions of each topic that exists.
+        """
+        if self._silent_since is not None and self._metrics.cut_off_since == self._silent_since:
+            self._metrics.cut_off_since = None
+        self._silent_since = None
+        if self._note(partitions):
+            try:
+                await self._assignment.consumer.request_rebalance()
+            except BrokerError as error:
+                log.debug("the group could not be asked to rebalance: %s", error)
+
+    def note_silence(self) -> None:
+        """Take note that the broker does not answer.
+
+        Who has partitions learns that when it measures their lag; a spare worker learns it here.
+        """
+        metrics, revoked = self._metrics, self._assignment.is_revoked
+        if not self._assignment.partitions and not revoked and metrics.cut_off_since is None:
+            self._silent_since = metrics.cut_off_since = self._clock.monotonic()
+
+    async def assigned(self) -> None:
+        """Take note that the group has assigned all partitions that its topics have now.
+
+        They are counted anew, because they may have grown since the last look.
+        """
+        partitions: Mapping[str, int] | None = None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                partitions = await self._admin.partition_counts(self.names)
+        except (BrokerError, TimeoutError) as error:
+            log.debug("topics could not be looked at during an assignment: %r", error)
+        if partitions is not None:
+            self._seen = {name: partitions.get(name, 0) for name in self._seen}
+        self._assigned = dict(self._seen)
+        if partitions is not None:
+            self._note(partitions)
+
+    def _note(self, partitions: Mapping[str, int]) -> bool:
+        """Set the faults of all topics; whether a rebalance would mend one."""
+        mendable = False
+        for name in self._seen:
+            self._seen[name] = count = partitions.get(name, 0)
+            unread = count - self._assigned[name]
+            if not count:
+                self._set_fault(self._metrics, name, _gone(name), hides_lag=True)
+            elif unread > 0:
+                what = f"{unread} new partitions of topic {name} are not assigned yet"
+                self._set_fault(self._metrics, name, what, hides_lag=True)
+                mendable = True
+            else:
+                self._set_fault(self._metrics, name, None)
+        for target in self._targets:
+            exists = partitions.get(target.name)
+            self._set_fault(target.metrics, target.name, None if exists else _gone(target.name))
+        return mendable
+
+    def _set_fault(
+        self, metrics: StageMetrics, name: str, reason: str | None, *, hides_lag: bool = False
+    ) -> None:
+        known = metrics.topic_faults.get(name)
+        if reason is None:
+            if metrics.topic_faults.pop(name, None) is not None:
+                log.info("stage %s of %s: topic %s is well", metrics.stage, metrics.pipeline, name)
+        elif known is None or known.reason != reason:
+            log.warning("stage %s of %s: %s", metrics.stage, metrics.pipeline, reason)
+            now = self._clock.monotonic()
+            metrics.topic_faults[name] = TopicFault(reason, now, hides_lag=hides_lag)
+
+
+def _gone(name: str) -> str:
+    return f"topic {name} does not exist"
