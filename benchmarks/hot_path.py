@@ -164,6 +164,14 @@ class LocalBroker:
         return cast("Producer", LocalProducer())
 
 
+class LocalAdmin:
+    """Knows how many partitions every topic has."""
+
+    async def partition_counts(self, names: Collection[str]) -> Mapping[str, int]:
+        """The same number for each topic."""
+        return dict.fromkeys(names, PARTITIONS)
+
+
 def make_log(records: int, keys: int = load.KEYS) -> Log:
     """The bytes of `records` purchases, by partition."""
     own: dict[TopicPartition, list[tuple[bytes, bytes]]] = {
@@ -223,11 +231,17 @@ async def run_segment(log: Log, mode: str, clock: Clock | None = None) -> None:
         segment,
         {
             name: TopicDescription(name, PARTITIONS, 1, {"max.message.bytes": "1000000"})
-            for name in segment.written_topics()
+            for name in (*segment.source_topics, *segment.written_topics())
         },
         tuple(StageMetrics("bench", step.stage.stage_id, "source") for step in segment.steps),
         Environment(
-            cast("Broker", broker), cast("Admin", None), producer, clock, rng, config, "bench"
+            cast("Broker", broker),
+            cast("Admin", LocalAdmin()),
+            producer,
+            clock,
+            rng,
+            config,
+            "bench",
         ),
     )
     assert broker.latest is not None  # noqa: S101 - the runner has just made it
