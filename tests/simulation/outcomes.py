@@ -109,7 +109,7 @@ class Outcomes:
         if (letters(stage), given.content) in self.written:
             return True
         if draw.last_word is ErrorPolicy.SKIP:
-            return self._is_out(part, _handed_on(part, given))
+            return self._is_out(part, _handed_on(given))
         if draw.last_word is ErrorPolicy.DROP:
             return agents.failed[stage, value] > 0 or (tainted and agents.started[stage, value] > 0)
         return False
@@ -122,7 +122,7 @@ class Outcomes:
     def _leaves(self, part: Part, given: Input, way: Way) -> Iterator[Leaf]:
         passed_on = list(self._outputs(given))
         if self._agents.scenario.stages[given.stage].last_word is ErrorPolicy.SKIP:
-            passed_on.append(_handed_on(part, given))
+            passed_on.append(_handed_on(given))
         way = (*way, (given.stage, given.value))
         for output in passed_on:
             if output.stage > part.last:
@@ -148,10 +148,9 @@ def _input(part: Part, record: Record) -> Input | None:
     return Input(part.first, value, content, record.key, tuple(record.headers))
 
 
-def _handed_on(part: Part, given: Input) -> Input:
-    """The input of the next stage after `skip`: the record as read, or the fused value."""
-    content = given.content if part.first == part.last else as_bytes(given.value)
-    return replace(given, stage=given.stage + 1, content=content)
+def _handed_on(given: Input) -> Input:
+    """The input of the next stage after `skip`: the same bytes, whether a topic is between or not."""
+    return replace(given, stage=given.stage + 1)
 
 
 def letters(stage: int) -> str:
