@@ -149,7 +149,7 @@ def _input(part: Part, record: Record) -> Input | None:
 
 
 def _handed_on(given: Input) -> Input:
-    """The input of the next stage after `skip`: the same bytes, whether a topic is between or not."""
+    """The input of the next stage after `skip`: the same bytes, with a topic between or without."""
     return replace(given, stage=given.stage + 1)
 
 
