@@ -34,10 +34,11 @@ class LostPosition(StrEnum):
 
 
 class KeyBacklog(StrEnum):
-    """What a stage does when too many records wait behind a failing one of their key."""
+    """What gives way when failing records, and those that wait behind them, are too many."""
 
     DEAD_LETTER = "dead_letter"  # one last attempt; if it fails, they are all dead letters
     STOP = "stop"  # one last attempt; if it fails, the stage stops
+    WAIT = "wait"  # nothing; in the end, records of other keys wait as well
 
 
 class StageConfig(BaseModel):
@@ -56,8 +57,9 @@ class StageConfig(BaseModel):
         max_in_flight_records: largest number of records taken from the broker and not finished.
         max_in_flight_bytes: largest sum of the bytes of their values.
         max_key_backlog_records: with order by key, largest number of records that wait behind a
-            failing one; keep it below half of `max_in_flight_records`, or other keys wait as well.
-        on_key_backlog: what the stage does when this number is reached.
+            failing one.
+        on_key_backlog: what gives way when this number is reached, or when failing records of any
+            number of keys keep others from being read.
         on_lost_position: what the stage does when retention has deleted its next records; when its
             position is beyond the end of the log, `earliest` means `stop`.
 

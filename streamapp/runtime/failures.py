@@ -49,8 +49,10 @@ class FailureHandler:
         self._rng = environment.rng
         self._execution_id = environment.execution_id
         self._max_backlog = config.max_key_backlog_records
-        self._bounds_backlog = config.ordering is Ordering.KEY
-        self._stops_on_backlog = config.on_key_backlog is KeyBacklog.STOP
+        self._bounds_backlog = (
+            config.ordering is Ordering.KEY and config.on_key_backlog is not KeyBacklog.WAIT
+        )
+        self._on_backlog = config.on_key_backlog
         self._retries = retries
         self._logged_causes: set[str] = set()
         self._on_stop = on_stop
@@ -106,13 +108,15 @@ class FailureHandler:
         if not self._bounds_backlog or work.on_last_attempt or waiting < self._max_backlog:
             return
         work.on_last_attempt = True
-        self._retries.retry_now(work)
+        self._retries.retry_now((work,))
 
     def _give_up_key(self, work: Work, step: StepRunner, error: Exception) -> bool:
         """Stop, or dead-letter a record and all that wait behind it: its last attempt failed."""
-        behind = work.behind or ()
+        behind = (work.behind or ()) if self._bounds_backlog else ()
         why = f"{len(behind)} records of its key wait behind it"
-        if self._stops_on_backlog:
+        if len(behind) < self._max_backlog:
+            why = "failing records kept others from being read"
+        if self._on_backlog is KeyBacklog.STOP:
             self._stop(work, step, error, why)
             return False
         record = work.record

@@ -3,6 +3,7 @@
 Hot path: `admit` and `finish` take many offsets at once.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 
 MIN_FORGOTTEN = 1024
@@ -88,6 +89,15 @@ class Frontier:
             self._restored_until = -1
         self._advance()
         return already
+
+    def put_back(self, position: int) -> None:
+        """Forget that the offsets from this one on were admitted; they will be again.
+
+        Those of them that an earlier owner has finished stay finished.
+        """
+        del self._pending[bisect_left(self._pending, position, self._head) :]
+        self._next = position
+        self._restored_until = max(self._finished, default=-1)
 
     def finish(self, offsets: Sequence[int]) -> bool:
         """Mark offsets as finished; returns whether the frontier moved."""

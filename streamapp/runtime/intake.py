@@ -20,6 +20,7 @@ from streamapp.errors import (
 from streamapp.pipeline.stage import StageConfig
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.backlog import Backlog
 from streamapp.runtime.lost_positions import LostPositions
 from streamapp.runtime.partition import Partition, Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue
@@ -74,6 +75,7 @@ class Intake:
             committed yet.
         on_dead_end: called with the reason, perhaps more than once, when nothing more can be read
             and all records before are finished.
+        backlog: gives way when nothing more can be read; `None` means that nothing does.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Intake:
         self._polled_at = 0.0
         self.on_end: Callable[[], None] = lambda: None
         self.on_dead_end: Callable[[StreamappError], None] = lambda _error: None
+        self.backlog: Backlog | None = None
 
     def on_capacity(self) -> None:
         """Check again what can be fetched: records have finished, or partitions have opened."""
@@ -171,6 +174,20 @@ class Intake:
         """Partitions that may take more records, and how many records may be fetched."""
         if self._halts:
             return (), 0
+        while self._is_full():
+            if self.backlog is None or not self.backlog.make_room(
+                except_for=self._lost_positions.is_unsettled
+            ):
+                return (), 0
+        most = FRONTIER_FACTOR * self._max_records // max(1, len(self._partitions))
+        ready = [n for n, partition in self._partitions.items() if self._is_ready(partition, most)]
+        if self.backlog is not None and len(ready) < len(self._partitions):
+            partitions = self._partitions.values()
+            self.backlog.advance([p for p in partitions if self._is_blocked(p, most)])
+        return ready, self._max_records - self._metrics.in_flight_records
+
+    def _is_full(self) -> bool:
+        """Whether so much is in flight that no record is read."""
         records = value_bytes = 0
         for partition in self._partitions.values():
             records += partition.in_flight_records
@@ -179,16 +196,15 @@ class Intake:
         self._metrics.in_flight_bytes = value_bytes
         # Waiting until half of the bound is free keeps chunks large when agents are slower than
         # fetching; else each finished record would be replaced by a fetch of one record.
-        if records > self._max_records // 2 or value_bytes >= self._max_bytes:
-            return (), 0
-        most = FRONTIER_FACTOR * self._max_records // max(1, len(self._partitions))
-        ready = [n for n, partition in self._partitions.items() if self._is_ready(partition, most)]
-        return ready, self._max_records - records
+        return records > self._max_records // 2 or value_bytes >= self._max_bytes
 
-    def _is_ready(self, partition: Partition, most: int) -> bool:
+    def _is_blocked(self, partition: Partition, most: int) -> bool:
         # Offsets that are finished behind an unfinished one are in memory too, so there is a bound
         # for them; and they must fit into the metadata of a commit.
-        blocked = partition.metadata_full or len(partition.frontier) >= most
+        return partition.metadata_full or len(partition.frontier) >= most
+
+    def _is_ready(self, partition: Partition, most: int) -> bool:
+        blocked = self._is_blocked(partition, most)
         blocked = blocked or partition.dead_end is not None
         blocked = blocked or self._lost_positions.is_unsettled(partition)
         if metrics := self._metrics.partitions.get(partition.name):
@@ -202,7 +218,7 @@ class Intake:
             return False
         if partition.dead_end is not None and partition.frontier.idle:
             self.on_dead_end(partition.dead_end)
-        return not blocked
+        return not blocked and (self.backlog is None or not self.backlog.holds(partition))
 
     async def _wait_for_capacity(self) -> None:
         """Wait until more may be taken. Poll when that takes long, or the group evicts us."""

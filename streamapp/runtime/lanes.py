@@ -115,6 +115,10 @@ class Lanes:
         """Records of attempts that have not ended although they were cancelled seconds ago."""
         return [lane.work for lane in self._lanes if lane.work is not None and lane.stuck]
 
+    def at_work(self) -> Collection[Work]:
+        """Records that lanes work on, if their attempts have suspended or left the burst."""
+        return [lane.work for lane in self._lanes if lane.work is not None]
+
     def closed_partitions_at_work(self) -> set[Partition]:
         """Closed partitions of which an attempt still runs."""
         self.make_current_known()

@@ -132,6 +132,21 @@ class Partition:
         self.stamps.append((offsets[0], timestamp_ms))
         return already
 
+    def put_back(self, offsets: Sequence[int], value_bytes: int) -> None:
+        """Forget the last records that were admitted; they will be read again.
+
+        Args:
+            offsets: their offsets, in rising order.
+            value_bytes: total bytes of their values.
+        """
+        self.in_flight_records -= len(offsets)
+        self.in_flight_bytes -= value_bytes
+        self.frontier.put_back(offsets[0])
+        self.reached_end = False
+        self.dead_end = None  # it is found again when what is before it has been read again
+        while self.stamps and self.stamps[-1][0] >= offsets[0]:
+            self.stamps.pop()
+
     def finish(self, offsets: Sequence[int], value_bytes: int) -> None:
         """Mark records as finished.
 

@@ -128,6 +128,15 @@ class ReadyQueue:
         work.holds_key = False
         work.behind = None
 
+    def take_behind(self, holder: Work) -> list[Record]:
+        """Forget what waits behind the holder of a whole partition; returns it in its order."""
+        records = [work.record for work in holder.behind or ()]
+        holder.behind = None
+        for chunk in self._chunks:
+            if chunk.partition is holder.partition:
+                records += [record for _, record in chunk.untaken]  # a lane finds no more in it
+        return records
+
     def drop(self, keep: ShouldKeep = keep_nothing) -> None:
         """Forget records whose attempts have not begun; they will be read again.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+from collections.abc import Collection, Iterator
 from itertools import count
 
 from streamapp.clock import Clock
@@ -34,13 +35,19 @@ class RetryQueue:
         if self._heap[0][2] is work:
             self._schedule()
 
-    def retry_now(self, work: Work) -> None:
-        """End the wait of this record now, if it waits."""
-        others = [entry for entry in self._heap if entry[2] is not work]
-        if len(others) < len(self._heap):
-            self._heap = others
+    @property
+    def waiting(self) -> Iterator[Work]:
+        """The records that wait, in no order."""
+        return (work for _, _, work in self._heap)
+
+    def retry_now(self, works: Collection[Work]) -> None:
+        """End the waits of these records now, as far as they wait."""
+        hastened = [entry for entry in self._heap if entry[2] in works]
+        if hastened:
+            self._heap = [entry for entry in self._heap if entry[2] not in works]
             heapq.heapify(self._heap)
-            self.add(work, 0.0)
+            for _, _, work in sorted(hastened):
+                self.add(work, 0.0)
 
     def due_by(self, deadline: float) -> bool:
         """Whether a record is due before this deadline, in monotonic seconds."""

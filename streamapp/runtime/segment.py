@@ -14,6 +14,7 @@ from streamapp.pipeline.topology import Segment
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.attempts import Attempts
+from streamapp.runtime.backlog import Backlog
 from streamapp.runtime.burst import Burst
 from streamapp.runtime.config import Environment
 from streamapp.runtime.delivery import AtLeastOnce
@@ -100,6 +101,9 @@ class SegmentRunner:
         self._intake = Intake(self._assignment, stage, clock, ready)
         self._intake.on_end = self._delivery.commit_soon
         self._intake.on_dead_end = self._end_with
+        self._intake.backlog = Backlog(
+            self._assignment, stage, ready=ready, retries=retries, lanes=self._lanes
+        )
         self._replay = Replay(self._assignment, self._intake, self._in_flight, targets, environment)
         sources = {name: topics[name].partitions for name in segment.source_topics}
         self.topics = SegmentTopics(sources, targets, self._assignment, environment)

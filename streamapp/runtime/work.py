@@ -48,7 +48,8 @@ class Work:
             with `None` a record waits for no other.
         holds_key: whether it holds its order key, so that later records wait for it.
         behind: the records that wait for it, in their order; `None` without any.
-        on_last_attempt: whether it has only one attempt left, because too many wait behind it.
+        on_last_attempt: whether it has only one attempt left, because too many wait behind it, or
+            failing records keep others from being read.
         give_up_error: why it becomes a dead letter without an attempt: it waited behind a record
             that was given up. `None` for all others.
         item: the input of the next attempt; `None` means the record itself.

@@ -11,6 +11,7 @@ from typing import Any
 from streamapp.brokers.partitioner import Partitioner
 from streamapp.policies.backoff import Backoff
 from streamapp.runtime import assignment as assignment_module
+from streamapp.runtime import backlog as backlog_module
 from streamapp.runtime import committer as committer_module
 from streamapp.runtime import failures as failures_module
 from streamapp.runtime import intake as intake_module
@@ -41,6 +42,10 @@ def bytes_in_flight_ignored() -> AbstractContextManager[None]:
 
 def offsets_are_held_without_bound() -> AbstractContextManager[None]:
     return replaced(intake_module, "FRONTIER_FACTOR", 1 << 20)
+
+
+def failing_records_never_give_way() -> AbstractContextManager[None]:
+    return replaced(backlog_module, "_beyond", lambda *_: set())
 
 
 def drain_waits_for_a_retry() -> AbstractContextManager[None]:
@@ -154,6 +159,7 @@ THIRD: Mapping[str, Mutant] = {
     for mutant in (
         bytes_in_flight_ignored,
         offsets_are_held_without_bound,
+        failing_records_never_give_way,
         drain_waits_for_a_retry,
         replay_waits_do_not_grow,
         producer_replaced_by_each_stage,

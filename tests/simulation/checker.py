@@ -24,6 +24,7 @@ from tests.simulation.metadata import finished_ahead
 from tests.simulation.outcomes import Outcomes, Part, Way
 from tests.simulation.positions import Positions
 from tests.simulation.scenario import Fault
+from tests.simulation.starvation import Starvation
 from tests.simulation.stops import Stops
 from tests.simulation.workload import SOURCE, Agents
 
@@ -65,6 +66,7 @@ class Checker:
         flushes: what producers send.
         positions: what retention has deleted before it was read.
         stops: how long drains and stops take.
+        starvation: whether members read on.
     """
 
     def __init__(
@@ -91,9 +93,12 @@ class Checker:
         self._latest: dict[tuple[object, ...], tuple[int, int]] = {}
         self._lost: set[tuple[str, bytes]] = set()
         self._starts: Counter[TopicPartition] = Counter()
-        self._letters = Letters(agents, self._of_key, self.complain, self.checks)
+        self._letters = Letters(agents, self._of_key, self._may_be_full, self.complain, self.checks)
         self.positions = Positions(self._starts.__getitem__, self.complain, self.checks)
         self.stops = Stops(agents.scenario, loop, self.complain, self.checks)
+        self.starvation = Starvation(
+            agents.scenario, loop, self.stops.busy_at, self.complain, self.checks
+        )
         self.finished = Finished(self.parts, self._starts.__getitem__, self.complain, self.checks)
         self.flushes = Flushes(
             agents.scenario,
@@ -170,7 +175,13 @@ class Checker:
     ) -> None:
         """A member asks for more records of these partitions."""
         self.checks["asks for more"] += 1
+        self.starvation.reads(consumer)
         self.holdings.requested(self._by_group[consumer.group], consumer, partitions)
+
+    def polled(self, consumer: "SimulatedConsumer", *, has_unread: bool) -> None:
+        """A member polls without asking for records."""
+        head = self._by_group[consumer.group].first
+        self.starvation.polls(consumer, head, has_unread=has_unread)
 
     def stops_on_loss(self, group: str) -> bool:
         """Whether a stage is declared to stop when its position is lost."""
@@ -230,6 +241,12 @@ class Checker:
     def _of_key(self, key: bytes | None) -> int:
         """How many input records have this key."""
         return sum(record.key == key for records in self._inputs.values() for record in records)
+
+    def _may_be_full(self, part: Part) -> bool:
+        """Whether there are so many records, or bytes, that a segment may read no more."""
+        records = [r for p, found in self._inputs.items() if p.topic == part.source for r in found]
+        value_bytes = sum(len(record.value or b"") for record in records)
+        return len(records) > part.bound // 2 or value_bytes >= part.bytes_bound
 
     def _check_output(self, target: TopicPartition, record: Record) -> None:
         place = (target.topic, record.value or b"")

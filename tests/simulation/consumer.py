@@ -119,6 +119,7 @@ class Listener:
         if what == "revoked":
             # The join that follows answers all requests to join again that come from now on.
             self._consumer.link.is_joining = True
+            broker.checker.starvation.away(self._consumer)
         else:
             # As on Kafka, records can be fetched before the callback has returned.
             world = self._consumer.line.world
@@ -138,6 +139,8 @@ class Listener:
             self._consumer.gave_back()
             broker.checker.positions.revoked(self._consumer)
             broker.checker.stops.drained(self._consumer.process, began)
+        else:
+            broker.checker.starvation.back(self._consumer)
 
 
 class SimulatedConsumer:
@@ -202,6 +205,8 @@ class SimulatedConsumer:
     ) -> Mapping[TopicPartition, FetchedRecords]:
         if partitions:
             self.broker.checker.requested(self, partitions)
+        else:
+            self.broker.checker.polled(self, has_unread=self._has_unread())
         if partitions and self.line.world.dice.strikes(Fault.FETCH_FAILED):
             raise BrokerError("the fetch failed")
         if partitions:
@@ -266,6 +271,10 @@ class SimulatedConsumer:
     ) -> Mapping[TopicPartition, int]:
         await self._ask()
         return await self._inner.end_offsets(partitions)
+
+    def _has_unread(self) -> bool:
+        inner, topics = self._inner, self.broker._topics
+        return any(inner._positions[p] < topics.log(p).end_offset for p in self._inner.assignment())
 
     async def _ask(self) -> None:
         await self.line.pass_over()

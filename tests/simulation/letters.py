@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers, Record
-from tests.simulation.outcomes import text
+from tests.simulation.outcomes import Part, text
 from tests.simulation.scenario import Fault
 from tests.simulation.workload import Agents
 
@@ -24,6 +24,7 @@ class Letters:
     Args:
         agents: know what may fail, and when it has failed.
         waiting_for: how many records have this key.
+        may_be_full: whether a segment may have had as much in flight as it may.
         complain: called when a promise is broken.
         checks: how often each promise was checked.
 
@@ -35,12 +36,14 @@ class Letters:
         self,
         agents: Agents,
         waiting_for: Callable[[bytes | None], int],
+        may_be_full: Callable[[Part], bool],
         complain: Callable[[str], None],
         checks: Counter[str],
     ) -> None:
         self.given_up: set[tuple[int, str]] = set()
         self._agents = agents
         self._waiting_for = waiting_for
+        self._may_be_full = may_be_full
         self._complain = complain
         self._checks = checks
 
@@ -90,11 +93,11 @@ class Letters:
         """A record may be given up because of others of its key, if its stage allows that."""
         head = self._agents.scenario.stages[origin.part.first]
         self._agents.fired[Fault.BACKLOG] += 1
-        if (
-            head.ordering != "key"
-            or head.stops_on_backlog
-            or self._waiting_for(origin.key) <= head.max_key_backlog_records
-        ):
+        # What waits for retries may also have kept others from being read; see `Starvation`.
+        is_of_key = head.ordering == "key" and (
+            self._waiting_for(origin.key) > head.max_key_backlog_records
+        )
+        if not head.gives_keys_up or not (is_of_key or self._may_be_full(origin.part)):
             self._complain(f"{told} was given up because of others")
         if (value := text(record.value)) is not None:
             stage = int(facts["stage"].removeprefix("s"))

@@ -80,6 +80,7 @@ CLEAN = frozenset(
         Fault.PERMANENT,
         Fault.HOPELESS,
         Fault.UNDECODABLE,
+        Fault.BACKLOG,
     }
 )
 """Faults after which nothing may be repeated."""
@@ -164,6 +165,12 @@ class StageDraw:
         return self.max_key_backlog_records < NO_BACKLOG and not self.stops_on_backlog
 
     @property
+    def may_stop(self) -> bool:
+        """Whether it may stop at a failing record."""
+        bounded = self.max_key_backlog_records < NO_BACKLOG
+        return self.last_word is ErrorPolicy.STOP or (bounded and self.stops_on_backlog)
+
+    @property
     def rewrites(self) -> bool:
         """Whether its outputs differ from their input in more than the value."""
         return self.is_keyless or self.gives_headers
@@ -228,7 +235,7 @@ class Scenario:
     def is_clean(self) -> bool:
         """Whether no fault happens that allows repetitions."""
         # The record at which a policy said stop is read again, with records finished behind it.
-        stops = any(stage.last_word is ErrorPolicy.STOP for stage in self.stages)
+        stops = any(stage.may_stop for stage in self.stages)
         return (
             self.is_calm and not stops and self.config.revoke_drain_seconds > LONGEST_DRAIN_SECONDS
         )

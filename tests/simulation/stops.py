@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from streamapp.policies.policy import ErrorPolicy
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.scenario import NO_BACKLOG, Fault, Scenario
+from tests.simulation.scenario import Fault, Scenario
 
 if TYPE_CHECKING:
     from tests.simulation.consumer import SimulatedConsumer
@@ -51,11 +50,7 @@ class Stops:
         self._checks = checks
         self._told: set[str] = set()
         # Such workers may end by themselves; one that is about to end does not join again.
-        self._may_end = any(
-            stage.last_word is ErrorPolicy.STOP
-            or (stage.stops_on_backlog and stage.max_key_backlog_records < NO_BACKLOG)
-            for stage in scenario.stages
-        )
+        self._may_end = any(stage.may_stop for stage in scenario.stages)
         self._busy_at: dict[str, float] = {}
         self._failing_since: dict[object, float] = {}
         self._answered_at: dict[object, float] = {}
@@ -67,6 +62,10 @@ class Stops:
         shares, config = self._scenario.shares, self._scenario.config
         stuck = {Fault.STUBBORN, Fault.SLOW_THREAD} & shares.keys()
         return config.shutdown_drain_seconds + _CALLS_SECONDS + (_STUCK_SECONDS if stuck else 0.0)
+
+    def busy_at(self, process: str) -> float:
+        """When an attempt or a batch of a process last began or ended."""
+        return self._busy_at.get(process, 0.0)
 
     def busy(self, process: str) -> None:
         """An attempt begins or ends, or a batch is sent or acknowledged."""

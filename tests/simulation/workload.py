@@ -26,7 +26,7 @@ from streamapp.policies.policy import ErrorPolicy, Policy, dead_letter
 from streamapp.record import Headers
 from streamapp.topics.topic import Topic
 from tests.simulation.loop import EPOCH_SECONDS, PROCESS, VirtualLoop
-from tests.simulation.scenario import Fault, Scenario, StageDraw
+from tests.simulation.scenario import NO_BACKLOG, Fault, Scenario, StageDraw
 
 SOURCE = "sim.source"
 SINK = "sim.sink"
@@ -390,6 +390,12 @@ def _policy(draw: StageDraw) -> Policy:
     return policy
 
 
+def _on_backlog(draw: StageDraw) -> str:
+    if draw.max_key_backlog_records == NO_BACKLOG:
+        return "wait"
+    return "stop" if draw.stops_on_backlog else "dead_letter"
+
+
 def _settings(draw: StageDraw, *, may_stop_on_loss: bool) -> StageSettings:
     if draw.fused:  # it has the others from the stage that it is fused to
         return {"timeout_seconds": draw.timeout_seconds}
@@ -400,6 +406,6 @@ def _settings(draw: StageDraw, *, may_stop_on_loss: bool) -> StageSettings:
         "max_in_flight_records": draw.max_in_flight_records,
         "max_in_flight_bytes": draw.max_in_flight_bytes,
         "max_key_backlog_records": draw.max_key_backlog_records,
-        "on_key_backlog": "stop" if draw.stops_on_backlog else "dead_letter",
+        "on_key_backlog": _on_backlog(draw),
         "on_lost_position": "stop" if draw.stops_on_loss and may_stop_on_loss else "earliest",
     }

@@ -65,8 +65,8 @@ async def test_a_record_that_is_hastened_comes_back_at_once_and_no_other(waiting
     works = [waiting.work(offset) for offset in range(6)]
     for work in works:
         waiting.queue.add(work, 5.0 - work.record.offset * 0.5)
-    waiting.queue.retry_now(works[2])
-    waiting.queue.retry_now(waiting.work(7))  # it does not wait
+    waiting.queue.retry_now([works[2]])
+    waiting.queue.retry_now([waiting.work(7)])  # it does not wait
     await asyncio.sleep(0.5)
     assert waiting.back() == [2]
     await asyncio.sleep(6.0)
@@ -107,7 +107,7 @@ async def test_the_order_of_the_others_stays_when_some_are_hastened_or_dropped(
         waiting.queue.add(works[offset], wait)
     hastened = rng.sample(range(60), 5)
     for offset in hastened:
-        waiting.queue.retry_now(works[offset])
+        waiting.queue.retry_now([works[offset]])
     await asyncio.sleep(1.0)
     assert waiting.back() == hastened
     waiting.queue.drop(lambda work: work.record.offset % 3 > 0)
