@@ -17,11 +17,27 @@ class TopicBatches:
     Args:
         partitioner: chooses partitions; all flushes share it.
         create: makes an empty batch.
+        on_sealed: told the bytes of each batch that is closed, so that bytes need not be counted
+            record by record.
     """
 
-    __slots__ = ("_batches", "_create", "_filling", "_full", "_keyed", "_partitioner")
+    __slots__ = (
+        "_batches",
+        "_create",
+        "_filling",
+        "_full",
+        "_keyed",
+        "_on_sealed",
+        "_partitioner",
+    )
 
-    def __init__(self, partitioner: Partitioner, create: Callable[[], BatchBuilder]) -> None:
+    def __init__(
+        self,
+        partitioner: Partitioner,
+        create: Callable[[], BatchBuilder],
+        on_sealed: Callable[[int], None],
+    ) -> None:
+        self._on_sealed = on_sealed
         self._partitioner = partitioner
         self._keyed = partitioner.keyed
         self._create = create
@@ -62,10 +78,20 @@ class TopicBatches:
         Batches of one partition are in the order in which they were filled. Nothing may be appended
         afterwards.
         """
-        for partition in range(len(self._batches)):
-            self._seal(partition)
+        self.seal()
         self._partitioner.rotate_keyless()
         return self._full
+
+    def open_bytes(self) -> int:
+        """Bytes in batches that are not closed yet."""
+        return sum([batch.size() for batch in self._batches if batch is not None])
+
+    def seal(self) -> None:
+        """Close all batches; what is appended afterwards begins new ones."""
+        for partition, batch in enumerate(self._batches):
+            if batch is not None:
+                self._seal(partition)
+                self._filling[partition] = [_no_batch, 0]
 
     def _begin(self, partition: int) -> list[Any]:
         """Open a new batch for a partition, whose current one is full."""
@@ -80,6 +106,7 @@ class TopicBatches:
         if batch is not None:
             batch.seal(self._filling[partition][1])
             self._full.append((partition, batch))
+            self._on_sealed(batch.size())
 
 
 def _no_batch(*_record: object) -> None:

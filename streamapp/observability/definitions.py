@@ -123,7 +123,11 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "Age of the first unfinished record; 0 without lag, absent until known.",
     ),
     _gauge("streamapp_in_flight_records", "records", "Records taken and not finished."),
-    _gauge("streamapp_in_flight_bytes", "bytes", "Bytes of the records taken and not finished."),
+    _gauge(
+        "streamapp_in_flight_bytes",
+        "bytes",
+        "Bytes of the records taken and not finished, and of outputs not acknowledged.",
+    ),
     _gauge("streamapp_busy_lanes", "lanes", "Attempts that run now."),
     _gauge(
         "streamapp_stuck_attempts",

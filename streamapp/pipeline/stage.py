@@ -55,7 +55,9 @@ class StageConfig(BaseModel):
         ordering: which records of a partition are worked on one at a time.
         max_outputs_per_record: an attempt with more outputs fails, as the record's fault.
         max_in_flight_records: largest number of records taken from the broker and not finished.
-        max_in_flight_bytes: largest sum of the bytes of their values.
+        max_in_flight_bytes: largest sum of the bytes of their values, and of outputs that are not
+            acknowledged. An attempt with more bytes of outputs than this, and than 1 MiB, fails as
+            the record's fault.
         max_key_backlog_records: with order by key, largest number of records that wait behind a
             failing one.
         on_key_backlog: what gives way when this number is reached, or when failing records of any

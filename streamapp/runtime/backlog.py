@@ -154,4 +154,5 @@ def _records(work: Work) -> int:
 
 
 def _bytes(work: Work) -> int:
-    return sum(len(waiting.record.value or b"") for waiting in (work, *(work.behind or ())))
+    waiting = (work, *(work.behind or ()))
+    return work.output_bytes + sum(len(one.record.value or b"") for one in waiting)

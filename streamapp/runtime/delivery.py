@@ -37,8 +37,22 @@ class Delivery(Protocol):
     def flush_if_full(self) -> None:
         """Send outputs if there are enough for a flush."""
 
+    def flush_if_large(self) -> None:
+        """Send outputs if they have many bytes; called after each slice of time."""
+
     def flush_now(self) -> None:
         """Send the outputs that are there, without waiting for more."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of outputs that are not acknowledged."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether these are so many that no further attempt should begin."""
+
+    async def wait_for_room(self) -> None:
+        """Wait until they are not."""
 
     def discard(self) -> None:
         """Give up all outputs that are not acknowledged; their records will be read again."""
@@ -63,6 +77,7 @@ class AtLeastOnce:
         assignment: the open partitions.
         environment: the shared producer, the clock, deadlines and bounds.
         progress: told when records are finished.
+        max_bytes: most bytes of outputs that may be held.
         on_finished: called when records are finished.
         on_failed: called when a batch has failed; nothing is sent after that until `discard`.
         on_lost: called when commits have failed for longer than their deadline.
@@ -74,6 +89,7 @@ class AtLeastOnce:
         environment: Environment,
         progress: ProgressWatch,
         *,
+        max_bytes: int,
         on_finished: Callable[[], None],
         on_failed: Callable[[BaseException], None],
         on_lost: Callable[[], None],
@@ -82,12 +98,16 @@ class AtLeastOnce:
         self._metrics: StageMetrics = assignment.metrics
         self._progress = progress
         self._on_finished = on_finished
-        self._outbox = Outbox(environment, on_finished=self._finished, on_failed=on_failed)
+        self._outbox = Outbox(
+            environment, max_bytes, on_finished=self._finished, on_failed=on_failed
+        )
         self._committer = Committer(
             assignment, environment.clock, environment.config, on_lost=on_lost
         )
         self.flush_if_full = self._outbox.flush_if_full
+        self.flush_if_large = self._outbox.flush_if_large
         self.flush_now = self._outbox.flush_now
+        self.wait_for_room = self._outbox.wait_for_room
         self.discard = self._outbox.discard
         self.commit = self._committer.commit
         self.commit_soon = self._committer.commit_soon
@@ -96,6 +116,16 @@ class AtLeastOnce:
     def empty(self) -> bool:
         """Whether no output waits to be sent or acknowledged."""
         return self._outbox.empty
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of outputs that are not acknowledged."""
+        return self._outbox.held_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether these are so many that no further attempt should begin."""
+        return self._outbox.held_bytes >= self._outbox.max_bytes
 
     def outbox(self, _partition: Partition) -> Outbox:
         """The outbox for the outputs of this partition's records, which is the same for all."""

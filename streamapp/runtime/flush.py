@@ -88,17 +88,20 @@ class Flush:
         outputs: output records by where they go.
         dead_letters: which stage's records went to its dead letters, and why.
         unacknowledged: batches sent or to be sent, less those acknowledged.
+        sealed_bytes: bytes of its batches that are closed.
         waiting: how many batches of each place are not acknowledged.
         partitions: for each topic that it has batches of, the number of partitions by which keys
             were distributed, and the partition of its records without a key.
     """
 
     producer: SharedProducer
+    on_sealed: Callable[[int], None]
     batches: dict[OutputTopic, TopicBatches] = field(default_factory=dict)
     shares: dict[Partition, Share] = field(default_factory=dict)
     outputs: defaultdict[OutputTopic, int] = field(default_factory=lambda: defaultdict(int))
     dead_letters: list[tuple[StageMetrics, DeadLetterReason]] = field(default_factory=list)
     unacknowledged: int = 0
+    sealed_bytes: int = 0
     waiting: Counter[Place] = field(default_factory=Counter)
     partitions: dict[OutputTopic, tuple[int, int]] = field(default_factory=dict)
 
@@ -112,8 +115,16 @@ class Flush:
         batches = self.batches.get(topic)
         if batches is None:
             create = partial(self.producer.current.create_batch, topic.max_message_bytes)
-            batches = self.batches[topic] = TopicBatches(topic.partitioner, create)
+            batches = self.batches[topic] = TopicBatches(topic.partitioner, create, self._sealed)
         return batches
+
+    def open_bytes(self) -> int:
+        """Bytes in batches that are not closed yet."""
+        return sum(batches.open_bytes() for batches in self.batches.values())
+
+    def _sealed(self, size: int) -> None:
+        self.sealed_bytes += size
+        self.on_sealed(size)
 
     def book(
         self,

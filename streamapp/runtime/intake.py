@@ -75,6 +75,7 @@ class Intake:
             committed yet.
         on_dead_end: called with the reason, perhaps more than once, when nothing more can be read
             and all records before are finished.
+        output_bytes: bytes of outputs that are in flight.
         backlog: gives way when nothing more can be read; `None` means that nothing does.
     """
 
@@ -103,6 +104,7 @@ class Intake:
         self._polled_at = 0.0
         self.on_end: Callable[[], None] = lambda: None
         self.on_dead_end: Callable[[StreamappError], None] = lambda _error: None
+        self.output_bytes: Callable[[], int] = lambda: 0
         self.backlog: Backlog | None = None
 
     def on_capacity(self) -> None:
@@ -188,7 +190,7 @@ class Intake:
 
     def _is_full(self) -> bool:
         """Whether so much is in flight that no record is read."""
-        records = value_bytes = 0
+        records, value_bytes = 0, self.output_bytes()
         for partition in self._partitions.values():
             records += partition.in_flight_records
             value_bytes += partition.in_flight_bytes

@@ -169,7 +169,11 @@ class Lanes:
         while True:
             now = monotonic()
             if now >= time_slice.end:
+                self._delivery.flush_if_large()
                 now = await time_slice.yield_to_event_loop()
+            if self._delivery.is_full:
+                await self._delivery.wait_for_room()
+                continue
             try:
                 if (work := ready.take_first()) is not None:
                     lane.work = work

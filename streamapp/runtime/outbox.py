@@ -26,16 +26,20 @@ MAX_UNACKNOWLEDGED_FLUSHES = 2
 class Outbox:
     """Collects outputs, sends them in whole batches, and says when their records are finished.
 
-    A flush is sent when it holds `max_records`, when it is `linger_seconds` old, or as soon as
-    the lanes have run dry: small under light load, full under heavy load.
+    A flush is sent when it holds `max_records`, when so many bytes are in it that others could
+    not be in flight beside it, when it is `linger_seconds` old, or as soon as the lanes have run
+    dry: small under light load, full under heavy load.
 
     Attributes:
         open: the flush that takes outputs now; `None` until there are some.
         before_flush_closes: called before the open flush is closed, so that a lane books the
             records that it has finished into the flush that has their outputs.
+        held_bytes: bytes of closed batches that are not acknowledged.
+        max_bytes: with so many held, lanes begin no further attempts.
 
     Args:
         environment: the shared producer, the clock, and the bounds of a flush.
+        max_bytes: most bytes that may be held.
         on_finished: called with each flush once all its batches are acknowledged.
         on_failed: called once with the reason when a batch failed; nothing is sent any more
             until `discard`.
@@ -44,6 +48,7 @@ class Outbox:
     def __init__(
         self,
         environment: Environment,
+        max_bytes: int,
         *,
         on_finished: Callable[[Flush], None],
         on_failed: Callable[[BaseException], None],
@@ -60,9 +65,13 @@ class Outbox:
         self._outstanding: dict[Flush, asyncio.TimerHandle] = {}
         self._given_up: list[Flush] = []
         self._handing_over: asyncio.Timeout | None = None
+        self.held_bytes = 0
+        self.max_bytes = max_bytes
+        self._flush_bytes = max_bytes // (MAX_UNACKNOWLEDGED_FLUSHES + 1)
         self._hurry = False
         self._failed = False
         self._wake = asyncio.Event()
+        self._has_room = asyncio.Event()
 
     @property
     def empty(self) -> bool:
@@ -74,12 +83,13 @@ class Outbox:
         flush = self.open
         if flush is not None:
             return flush
-        flush = self.open = Flush(self._shared)
+        flush = self.open = Flush(self._shared, self._sealed)
         asyncio.get_running_loop().call_later(self._linger_seconds, self._linger_over, flush)
         return flush
 
     def add(self, work: Work) -> None:
         """Take over the outputs of a record that has ended."""
+        work.partition.in_flight_bytes -= work.output_bytes  # they count as held from now on
         self.flush().add(work)
 
     def flush_if_full(self) -> None:
@@ -92,6 +102,27 @@ class Outbox:
         if self.open is not None:
             self._hurry = True
             self._wake.set()
+
+    def flush_if_large(self) -> None:
+        """Send the open flush if it is large; called after each slice of time.
+
+        Bytes are counted when batches are closed, which costs nothing for a record. So large ones
+        that are still open are closed here: a topic may have many partitions.
+        """
+        flush = self.open
+        if flush is None:
+            return
+        if flush.sealed_bytes + flush.open_bytes() >= self._flush_bytes:
+            for batches in flush.batches.values():
+                batches.seal()
+            self.flush_now()
+
+    async def wait_for_room(self) -> None:
+        """Wait until fewer bytes are held than may be."""
+        while self.held_bytes >= self.max_bytes:
+            self.flush_now()
+            self._has_room.clear()
+            await self._has_room.wait()
 
     async def run(self) -> None:
         """Send flushes until cancelled."""
@@ -117,6 +148,14 @@ class Outbox:
         self._given_up += self._outstanding
         self._outstanding.clear()
         self._failed = False
+        self._release(self.held_bytes)
+
+    def _sealed(self, size: int) -> None:
+        self.held_bytes += size
+
+    def _release(self, size: int) -> None:
+        self.held_bytes -= size
+        self._has_room.set()
 
     def take_acknowledged(self) -> Mapping[Partition, Finished]:
         """Return the finished records of the flushes that were given up, and forget these flushes.
@@ -204,6 +243,7 @@ class Outbox:
             return
         timer = self._outstanding.pop(flush)
         timer.cancel()
+        self._release(flush.sealed_bytes)
         self._on_finished(flush)
         self._wake.set()
 

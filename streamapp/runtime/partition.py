@@ -36,7 +36,8 @@ class Partition:
     Attributes:
         frontier: which offsets are admitted, and which of them finished.
         in_flight_records, in_flight_bytes: records that are admitted and not finished, and the
-            bytes of their values.
+            bytes of their values; with them, those of outputs that are kept back until their
+            record is done.
         stamps: offset and timestamp (ms) of the first record of each chunk that is not finished.
         reached_end: whether all records below `until` are admitted.
         metadata_full: whether more offsets are finished beyond the frontier than the metadata of a

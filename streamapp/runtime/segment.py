@@ -78,6 +78,7 @@ class SegmentRunner:
             self._assignment,
             environment,
             self._progress,
+            max_bytes=stage.max_in_flight_bytes,
             on_finished=self._records_finished,
             on_failed=self._batch_failed,
             on_lost=self._commits_fail,
@@ -99,6 +100,7 @@ class SegmentRunner:
             changed=self._changed,
         )
         self._intake = Intake(self._assignment, stage, clock, ready)
+        self._intake.output_bytes = lambda: self._delivery.held_bytes
         self._intake.on_end = self._delivery.commit_soon
         self._intake.on_dead_end = self._end_with
         self._intake.backlog = Backlog(

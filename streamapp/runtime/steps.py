@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import Any
 
-from streamapp.errors import DecodeError, EncodeError
+from streamapp.errors import DecodeError, EncodeError, TooManyOutputsError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline import agent_call
 from streamapp.pipeline.agent_call import AgentCall, EncodedValue
@@ -23,6 +23,9 @@ from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.work import Item, Output, Work
 from streamapp.serialisation import Codec, codec_for
 from streamapp.topics.topic import Topic
+
+MIN_OUTPUT_BYTES = 1024 * 1024
+"""The outputs of one record may take so many bytes, even if less may be in flight."""
 
 
 class StepRunner:
@@ -58,6 +61,8 @@ class StepRunner:
         self.stage_id = step.stage.stage_id
         self.policy = config.policy
         self.timeout_seconds = config.timeout_seconds
+        in_flight = segment.steps[0].stage.config.max_in_flight_bytes
+        self._max_output_bytes = max(in_flight, MIN_OUTPUT_BYTES)
         sources = segment.sources if index == 0 else ()
         self.decoders = {source.topic: source.codec.decode for source in sources}
         self.metrics = metrics
@@ -106,13 +111,24 @@ class StepRunner:
 
         Raises:
             RecordError: there are too many, or one is of the wrong type, too large or has an
-                unknown route.
+                unknown route; or their bytes are more than may be in flight.
         """
         outputs = self.agent.outputs(result, len(work.outputs or ()) + len(work.pending or ()))
         origin = work.record if work.item is None else work.item
         # All are made before the first is placed: a failed attempt leaves nothing behind.
         headers = without_error_headers(origin.headers)
-        made = [self.make_output(one, origin.key, headers) for one in outputs]
+        made: list[Output | Item] = []
+        size = 0
+        for given in outputs:
+            one = self.make_output(given, origin.key, headers)
+            made.append(one)
+            held = one.packed if type(one) is Item else one[2]  # type: ignore[index]  # else a tuple
+            if type(held) is bytes:
+                size += len(held)
+            if work.output_bytes + size > self._max_output_bytes:
+                raise self._too_many_bytes()
+        work.output_bytes += size
+        work.partition.in_flight_bytes += size
         for one in made:
             if type(one) is tuple:
                 _keep_output(work, one)
@@ -120,6 +136,12 @@ class StepRunner:
             if type(one) is Item:
                 _keep_output(work, one)
         return len(made)
+
+    def _too_many_bytes(self) -> TooManyOutputsError:
+        return TooManyOutputsError(
+            f"the outputs of one record of stage {self.stage_id!r} take more than"
+            f" {self._max_output_bytes} bytes; a larger max_in_flight_bytes allows more"
+        )
 
     def pass_on(self, work: Work) -> None:
         """Let the data flow on unchanged: the policy `skip`."""

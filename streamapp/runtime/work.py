@@ -55,6 +55,7 @@ class Work:
         item: the input of the next attempt; `None` means the record itself.
         pending: further inputs of fused steps, the next one last.
         outputs: its outputs so far, kept back until the record is done.
+        output_bytes: their bytes, which count as in flight with the partition.
         dead_letters: for each dead letter among the outputs, the counters of its stage, and why.
         failures: number of failed attempts on the current input.
         first_failure_at: when the first of these failed, in seconds since the epoch.
@@ -70,6 +71,7 @@ class Work:
         "item",
         "on_last_attempt",
         "order_key",
+        "output_bytes",
         "outputs",
         "partition",
         "pending",
@@ -87,6 +89,7 @@ class Work:
         self.item: Item | None = None
         self.pending: list[Item] | None = None
         self.outputs: list[Output] | None = None
+        self.output_bytes = 0
         self.dead_letters: list[tuple[StageMetrics, DeadLetterReason]] | None = None
         self.failures = 0
         self.first_failure_at = 0.0

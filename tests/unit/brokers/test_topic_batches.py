@@ -14,6 +14,10 @@ from streamapp.brokers.topic_batches import TopicBatches
 Make = Callable[[int], BatchBuilder]
 
 
+def ignore(_size: int) -> None:
+    pass
+
+
 def memory_batch(max_bytes: int) -> BatchBuilder:
     return MemoryBatch(max_bytes, lambda: 1.0)
 
@@ -23,7 +27,7 @@ both = pytest.mark.parametrize("make", [KafkaBatch, memory_batch])
 
 @both
 def test_a_key_goes_to_the_partition_that_kafkas_own_producer_picks(make: Make) -> None:
-    batches = TopicBatches(Partitioner(3), lambda: make(100_000))
+    batches = TopicBatches(Partitioner(3), lambda: make(100_000), ignore)
     keys = [b"%d" % i for i in range(50)]
     for key in keys:
         batches.append(key, b"v", [], 1)
@@ -34,7 +38,7 @@ def test_a_key_goes_to_the_partition_that_kafkas_own_producer_picks(make: Make) 
 
 @both
 def test_full_batches_come_before_the_open_one_and_every_record_is_in_one(make: Make) -> None:
-    batches = TopicBatches(Partitioner(1), lambda: make(300))
+    batches = TopicBatches(Partitioner(1), lambda: make(300), ignore)
     for _ in range(25):
         batches.append(b"k", b"v" * 40, [], 1)
     taken = batches.take()
@@ -47,7 +51,7 @@ def test_full_batches_come_before_the_open_one_and_every_record_is_in_one(make: 
 
 @both
 def test_a_record_larger_than_a_batch_goes_alone(make: Make) -> None:
-    batches = TopicBatches(Partitioner(1), lambda: make(200))
+    batches = TopicBatches(Partitioner(1), lambda: make(200), ignore)
     for size in (10, 500, 10):
         batches.append(b"k", b"v" * size, [], 1)
     assert [batch.record_count() for _, batch in batches.take()] == [1, 1, 1]
@@ -60,7 +64,7 @@ def test_records_without_a_key_stay_together_and_turn_with_each_flush_that_has_s
     shared = Partitioner(3)
     used = []
     for keys in ([None, None], [b"k"], [None], [None, None]):
-        batches = TopicBatches(shared, lambda: make(100_000))
+        batches = TopicBatches(shared, lambda: make(100_000), ignore)
         for key in keys:
             batches.append(key, b"v", [], 1)
         used.append([(partition, batch.record_count()) for partition, batch in batches.take()])

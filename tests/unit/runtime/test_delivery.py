@@ -62,6 +62,7 @@ async def test_records_of_a_closed_partition_are_not_finished_and_those_of_other
         Assignment(consumer, metrics),
         environment,
         ProgressWatch(metrics, clock),
+        max_bytes=1 << 20,
         on_finished=finished.set,
         on_failed=lambda _error: None,
         on_lost=lambda: None,
