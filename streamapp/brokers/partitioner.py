@@ -7,6 +7,9 @@ Hot path: computing a partition takes microseconds in Python, so it is done for 
 MAX_CACHED_KEYS = 65_536
 """Most keys that the cache of a topic holds; at that size it is emptied."""
 
+MAX_CACHED_BYTES = 4 * 1024 * 1024
+"""Most bytes of keys that it holds: 64 for each of so many keys. Keys may be as long as values."""
+
 _MASK = 0xFFFFFFFF
 _MULTIPLIER = 0x5BD1E995
 _SEED = 0x9747B28C
@@ -21,10 +24,11 @@ class Partitioner:
         keyless: partition of records without a key, until `rotate_keyless`.
     """
 
-    __slots__ = ("_is_keyless_used", "keyed", "keyless", "partitions")
+    __slots__ = ("_cached_bytes", "_is_keyless_used", "keyed", "keyless", "partitions")
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
+        self._cached_bytes = 0
         self.keyed: dict[bytes | None, int] = {}  # never holds `None`: see `rotate_keyless`
         self.keyless = 0
         self._is_keyless_used = False
@@ -38,9 +42,13 @@ class Partitioner:
         if key is None:
             self._is_keyless_used = True
             return self.keyless
-        if len(self.keyed) >= MAX_CACHED_KEYS:
+        partition = partition_for(key, self.partitions)
+        if len(self.keyed) >= MAX_CACHED_KEYS or self._cached_bytes + len(key) > MAX_CACHED_BYTES:
             self.keyed.clear()
-        partition = self.keyed[key] = partition_for(key, self.partitions)
+            self._cached_bytes = 0
+        if len(key) <= MAX_CACHED_BYTES:
+            self._cached_bytes += len(key)
+            self.keyed[key] = partition
         return partition
 
     def rotate_keyless(self) -> None:

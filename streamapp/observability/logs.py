@@ -22,6 +22,7 @@ CLIENT_LOGGERS = ("aiokafka", "kafka", "aiohttp", "asyncio")
 """Loggers of libraries: WARNING and above, or INFO and above if our own level is DEBUG."""
 
 _MAX_LINES_REMEMBERED = 1000
+_MAX_CHARACTERS_REMEMBERED = 500  # of each: the lines of some libraries hold what they are about
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -77,7 +78,7 @@ class RepeatFilter(logging.Filter):
         """Whether the line is written."""
         if not record.name.startswith(CLIENT_LOGGERS):
             return True
-        line = (record.name, record.levelno, str(record.msg))
+        line = (record.name, record.levelno, str(record.msg)[:_MAX_CHARACTERS_REMEMBERED])
         written_at, left_out = self._last.get(line, (-self._repeat_seconds, 0))
         if record.created - written_at < self._repeat_seconds:
             self._last[line] = (written_at, left_out + 1)

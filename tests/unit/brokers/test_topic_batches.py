@@ -80,3 +80,21 @@ def test_the_partitions_of_a_bounded_number_of_keys_are_remembered(
         key = b"%d" % i
         assert partitioner.choose(key) == partition_for(key, 4)
         assert len(partitioner.keyed) <= 10
+
+
+def test_the_keys_that_are_remembered_have_a_bounded_number_of_bytes() -> None:
+    partitioner = Partitioner(4)
+    bound = partitioner_module.MAX_CACHED_BYTES
+    lengths = [bound // 3, 5, bound // 3, bound // 3, 7, bound + 1, 9, bound // 2, bound // 2, 11]
+    for n, length in enumerate(lengths):
+        key = bytes([n]) * length
+        assert partitioner.choose(key) == partition_for(key, 4)
+        assert sum(len(cached or b"") for cached in partitioner.keyed) <= bound
+    assert partitioner.keyed, "short keys are remembered again"
+
+
+def test_short_keys_are_remembered_up_to_their_number() -> None:
+    partitioner = Partitioner(4)
+    for n in range(partitioner_module.MAX_CACHED_KEYS):
+        partitioner.choose(b"key-%d" % n)
+    assert len(partitioner.keyed) == partitioner_module.MAX_CACHED_KEYS
