@@ -18,6 +18,8 @@ The result is right only if the runtime keeps these rules:
   broker does not answer, and clear it when they are assigned and when it answers;
 - keep in `StageMetrics.topic_faults` which topics are gone, or have partitions that the stage does
   not use;
+- set `StageMetrics.blocked_by` while a record that has blocked the event loop past the session of
+  the group is assigned and not committed;
 - set `StageMetrics.state` to `FAILED` before a failed stage ends.
 
 Each partition must make progress: some of its records must finish, in any order. If a single record
@@ -65,12 +67,14 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
         return Health(ok=True, reason=metrics.state)
     lags = [partition.lag_records for partition in metrics.partitions.values()]
     lag = sum(known or 0 for known in lags)
-    if not lag:
+    if not lag and metrics.blocked_by is None:
         held = "no lag" if lags else "no partitions assigned"
         held = doubts[0][1] if doubts else held
         return Health(ok=True, reason=f"{metrics.state}, {held}")
-    stalled = _stage_stalled(metrics, now, stall_after_seconds) or _partition_stalled(
-        metrics, now, stall_after_seconds
+    stalled = (
+        metrics.blocked_by
+        or _stage_stalled(metrics, now, stall_after_seconds)
+        or _partition_stalled(metrics, now, stall_after_seconds)
     )
     if stalled is not None:
         return Health(ok=False, reason=stalled)

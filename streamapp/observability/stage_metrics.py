@@ -114,6 +114,8 @@ class StageMetrics:
             elsewhere.
         passed_over_offsets: offsets skipped by these resets.
         producer_replacements: times the producer was replaced after a failed batch.
+        blocked_by: which agent blocks the event loop past the session of the group, so that its
+            work cannot be committed; `None` if none does.
         partitions: the assigned partitions.
         state: state of the stage.
     """
@@ -154,6 +156,7 @@ class StageMetrics:
         self.position_resets = 0
         self.passed_over_offsets = 0
         self.producer_replacements = 0
+        self.blocked_by: str | None = None
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING
 

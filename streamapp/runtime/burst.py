@@ -269,6 +269,8 @@ class Burst:
                 self._book_fused(lane, step.index)
         self._book(lane, place if leaves else place + 1)
         lane.chunk = lane.record = None  # a parked lane keeps no records in memory
+        if place >= 0:
+            lane.last_offset = record.offset
         if not leaves:
             return
         if work is None:

@@ -29,6 +29,7 @@ class Lane:
 
     Attributes:
         task: the task of the coroutine.
+        last_offset: offset of the last record of its last burst.
         work: the record of its attempt, once the attempt has suspended or left the burst; `None`
             while it is parked.
         chunk: where it takes records from.
@@ -50,6 +51,7 @@ class Lane:
         "deadline",
         "filtered",
         "interruption",
+        "last_offset",
         "marks",
         "place",
         "record",
@@ -64,6 +66,7 @@ class Lane:
         self.chunk: Chunk | None = None
         self.record: Record | None = None
         self.place = 0
+        self.last_offset = -1
         self.marks: list[float] = []
         self.filtered = 0
         self.rekeys = False

@@ -5,6 +5,7 @@ An agent that does not suspend costs no turn of the event loop. Of agents that s
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Collection
 
 from streamapp.clock import Clock
@@ -26,6 +27,19 @@ Each lane that has taken a record wakes others if more records are ready, so the
 with each turn of the event loop. To wake all at once would be in vain where few records are ready.
 """
 
+LONG_SECONDS = 1.0
+"""Records that took longer are kept for whoever asks which one has blocked the event loop."""
+
+MOST_LONG = 100
+"""At most so many of them are kept."""
+
+PAUSE_SECONDS = 0.02
+"""Wait after an agent that never suspends has blocked the event loop for so long.
+
+A heartbeat needs several turns of the event loop: for its timer, its request and the answer. If
+each turn began with another such record, heartbeats would be late by as many records.
+"""
+
 STOP_TIMEOUT_SECONDS = 5.0
 """How long cancelled attempts may take to end when the segment ends."""
 
@@ -37,6 +51,7 @@ class Lanes:
         first: makes first attempts, chunk by chunk.
         attempts: makes all other attempts.
         concurrency: number of lanes; agents that never suspend need only one.
+        suspends: whether any agent may suspend.
         clock: measures attempts.
         metrics: counters of the segment.
         ready: records whose attempts can begin.
@@ -53,6 +68,7 @@ class Lanes:
         clock: Clock,
         metrics: StageMetrics,
         *,
+        suspends: bool,
         ready: ReadyQueue,
         delivery: Delivery,
         time_slice: TimeSlice,
@@ -60,6 +76,7 @@ class Lanes:
     ) -> None:
         self._first = first
         self._attempts = attempts
+        self._suspends = suspends
         self._ready = ready
         self._delivery = delivery
         self._slice = time_slice
@@ -72,6 +89,7 @@ class Lanes:
         self._lanes = tuple(Lane() for _ in range(concurrency))
         self._parked: list[asyncio.Future[None]] = []
         self._waking = 0
+        self._long_worked_on: deque[tuple[float, Partition, int]] = deque(maxlen=MOST_LONG)
 
     async def run(self, name: str) -> None:
         """Run the lanes until cancelled.
@@ -118,6 +136,18 @@ class Lanes:
     def at_work(self) -> Collection[Work]:
         """Records that lanes work on, if their attempts have suspended or left the burst."""
         return [lane.work for lane in self._lanes if lane.work is not None]
+
+    def take_long_worked_on(self, seconds: float) -> Collection[tuple[Partition, int]]:
+        """Records that lanes have worked on for so long without a pause, or may have.
+
+        Those are the ones that have ended since the last call, and running attempts of agents
+        that suspend, of which nobody can tell how long they have held the event loop.
+        """
+        self.make_current_known()
+        long = self._long_worked_on
+        found = [(partition, offset) for took, partition, offset in long if took >= seconds]
+        long.clear()
+        return [*found, *((work.partition, work.record.offset) for work in self.at_work())]
 
     def closed_partitions_at_work(self) -> set[Partition]:
         """Closed partitions of which an attempt still runs."""
@@ -166,20 +196,29 @@ class Lanes:
     async def _run(self, lane: Lane) -> None:
         monotonic, ready, time_slice = self._clock.monotonic, self._ready, self._slice
         self._metrics.busy_lanes += 1
+        began, partition = monotonic(), None
         while True:
             now = monotonic()
             if now >= time_slice.end:
                 self._delivery.flush_if_large()
+                if partition is not None and now - began > LONG_SECONDS:
+                    self._long_worked_on.append((now - began, partition, lane.last_offset))
+                    if not self._suspends:
+                        await self._clock.sleep(PAUSE_SECONDS)
                 now = await time_slice.yield_to_event_loop()
             if self._delivery.is_full:
+                partition = None
                 await self._delivery.wait_for_room()
                 continue
+            began, partition = now, None
             try:
                 if (work := ready.take_first()) is not None:
                     lane.work = work
+                    partition, lane.last_offset = work.partition, work.record.offset
                     self._wake()
                     await self._attempts.run(work, lane, now)
                 elif (chunk := ready.next_chunk()) is not None:
+                    partition = chunk.partition
                     self._wake()
                     await self._first.run(lane, chunk, now)
                 else:

@@ -15,6 +15,7 @@ from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.attempts import Attempts
 from streamapp.runtime.backlog import Backlog
+from streamapp.runtime.blocked_loop import BlockedLoop
 from streamapp.runtime.burst import Burst
 from streamapp.runtime.config import Environment
 from streamapp.runtime.delivery import AtLeastOnce
@@ -121,6 +122,7 @@ class SegmentRunner:
             topics=self.topics,
             progress=self._progress,
         )
+        self._blocked_loop = self._make_blocked_loop()
         self._lag = LagWatch(self._assignment, clock, on_measured=self._progress.lag_measured)
 
     def _make_lanes(self, ready: ReadyQueue, retries: RetryQueue) -> Lanes:
@@ -143,10 +145,24 @@ class SegmentRunner:
             _lane_count(self.segment, self._steps),
             clock,
             self._head,
+            suspends=any(step.agent.is_async for step in self._steps),
             ready=ready,
             delivery=delivery,
             time_slice=time_slice,
             changed=self._changed,
+        )
+
+    def _make_blocked_loop(self) -> BlockedLoop | None:
+        agents = [step.stage.agent for step in self.segment.steps if not step.stage.agent.blocking]
+        if not agents:
+            return None
+        return BlockedLoop(
+            [agent.name for agent in agents],
+            self._env.config.session_timeout_seconds,
+            assignment=self._assignment,
+            lanes=self._lanes,
+            clock=self._env.clock,
+            on_stop=self._stop_on,
         )
 
     def stop(self) -> None:
@@ -211,6 +227,8 @@ class SegmentRunner:
         yield "lag", self._lag.run()
         yield "replay", self._replay.run()
         yield "membership", self._membership.run()
+        if self._blocked_loop is not None:
+            yield "blocked loop", self._blocked_loop.run()
         if any(step.agent.is_async for step in self._steps):
             yield "deadlines", self._sweep()
 

@@ -141,6 +141,7 @@ class MemoryConsumer:
                 a new generation of the group.
             BrokerError: metadata is longer than 4,096 bytes.
         """
+        membership = self._membership  # the request has the member's id and generation of now
         await asyncio.sleep(0)  # other tasks run, as they do while a real request is under way
         lost = [partition for partition in offsets if partition not in self._logs]
         if lost:
@@ -148,7 +149,7 @@ class MemoryConsumer:
                 f"group {self._config.group!r}: cannot commit {lost[0]}, which this member does "
                 "not hold; its new owner resumes at the last commit"
             )
-        self._group.commit(self._membership, offsets)
+        self._group.commit(membership, offsets)
 
     def committed(self, partition: TopicPartition) -> CommittedOffset | None:
         """What the group had committed when the partition was assigned; `None` without a commit."""

@@ -108,15 +108,21 @@ class Group:
 
     def heartbeat(self, member_id: str) -> bool:
         """Note that a member is alive; false if it is not, or no longer, a member."""
+        if not self._is_member(member_id):
+            return False
+        self._members[member_id].last_heartbeat_at = self._clock.monotonic()
+        return True
+
+    def _is_member(self, member_id: str) -> bool:
+        """Whether it is a member and its session has not expired."""
         member = self._members.get(member_id)
         if member is None:
             return False
-        now = self._clock.monotonic()
-        if now - member.last_heartbeat_at > member.config.session_timeout_seconds:
-            # The session has expired, but the blocked event loop could not run its timer.
+        silent_seconds = self._clock.monotonic() - member.last_heartbeat_at
+        if not member.joined and silent_seconds > member.config.session_timeout_seconds:
+            # The blocked event loop could not run its timer.
             self.leave(member_id)
             return False
-        member.last_heartbeat_at = now
         return True
 
     def commit(
@@ -130,7 +136,7 @@ class Group:
         """
         current = (
             membership is not None
-            and membership.member_id in self._members
+            and self._is_member(membership.member_id)
             and membership.generation == self._generation
         )
         if not current:

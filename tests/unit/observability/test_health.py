@@ -141,3 +141,10 @@ def test_a_stage_that_was_cut_off_this_moment_is_told_by_its_lag() -> None:
     stage.cut_off_since = 100.0
     assert stage_health(stage, 100.0, STALL_SECONDS).reason == "running, no lag"
     assert stage_health(stage, 99.0, STALL_SECONDS).reason == "running, no lag"
+
+
+def test_a_stage_whose_agent_blocks_the_event_loop_is_unhealthy_and_says_which() -> None:
+    stage = _stage(3, last_progress_at=100.0)
+    stage.blocked_by = "the agent 'a' has blocked the event loop"
+    health = stage_health(stage, 101.0, STALL_SECONDS)
+    assert (health.ok, health.reason) == (False, "the agent 'a' has blocked the event loop")

@@ -70,7 +70,7 @@ async def test_it_does_not_end_before_what_is_left_of_such_a_partition_is_commit
         return value
 
     await service(broker, one_stage(slow)).run(until_end=True)
-    assert broker.values("p-out") == [b"3", b"4"]
+    assert set(broker.values("p-out")) == {b"3", b"4"}
     assert await broker.committed("p.stage") == 5
 
 

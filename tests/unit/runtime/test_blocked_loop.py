@@ -1,0 +1,156 @@
+"""An agent that blocks the event loop past the session is named, and does not replay for ever."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from streamapp.errors import StageStoppedError
+from streamapp.observability.health import stage_health
+from streamapp.pipeline.agent import agent
+from streamapp.runtime.config import RuntimeConfig
+from streamapp.service import Service
+from tests.unit.runtime.faults import running, until, until_committed
+from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
+
+SESSION = RuntimeConfig(session_timeout_seconds=10)
+BLOCK_SECONDS = 12.0
+
+pytestmark = pytest.mark.timeout(20)
+
+
+async def reasons(stage: Service) -> set[str]:
+    """Why the stage was unhealthy until this is cancelled."""
+    found = set[str]()
+    try:
+        while True:
+            health = stage_health(stage.metrics[0], loop().time(), 60)
+            if not health.ok:
+                found.add(health.reason)
+            await asyncio.sleep(0.1)
+    except asyncio.CancelledError:
+        return found
+
+
+@pytest.mark.parametrize("kind", ["plain", "async", "async, and waits"])
+@in_virtual_time
+async def test_a_record_that_blocks_the_loop_past_the_session_again_and_again_stops_the_stage(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker, calls = await broker_for("p"), Counter[bytes]()
+
+    def work(value: bytes) -> bytes:
+        calls[value] += 1
+        if value == b"slow":
+            loop().burn(BLOCK_SECONDS)
+        return value
+
+    @agent
+    def compute(value: bytes) -> bytes:
+        return work(value)
+
+    @agent(name="compute")
+    async def compute_async(value: bytes) -> bytes:
+        return work(value)
+
+    @agent(name="compute")
+    async def compute_and_wait(value: bytes) -> bytes:
+        await asyncio.sleep(0.1)
+        work(value)
+        await asyncio.sleep(0.1)
+        return value
+
+    kinds = {"plain": compute, "async": compute_async, "async, and waits": compute_and_wait}
+    await broker.write("p-in", (b"a", b"1"), (b"b", b"slow"), (b"c", b"2"))
+    stage = service(broker, one_stage(kinds[kind], concurrency=1), config=SESSION)
+    watching = asyncio.create_task(reasons(stage))
+    with pytest.raises(StageStoppedError) as raised:
+        await stage.run()
+    watching.cancel()
+    sentence = str(raised.value)
+    assert "it would begin one record again for ever" in sentence
+    assert "was blocked for at least 11 s, for the third time" in sentence
+    assert "agent 'compute' worked on p-in[0] at offset 1" in sentence
+    assert "@agent(blocking=True)" in sentence
+    assert calls[b"slow"] == 3
+    assert await broker.committed("p.stage") <= 1
+    told = [text for text in caplog.messages if "the event loop was blocked" in text]
+    assert len(told) == 3
+    [unhealthy] = await watching
+    assert "'compute' has blocked the event loop" in unhealthy
+    assert "blocking=True" in unhealthy
+
+
+@in_virtual_time
+async def test_a_stage_that_was_blocked_once_goes_on_and_is_healthy_when_that_is_committed() -> (
+    None
+):
+    broker, calls = await broker_for("p"), 0
+
+    @agent
+    def block_once(value: bytes) -> bytes:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            loop().burn(BLOCK_SECONDS)
+        return value
+
+    await broker.write("p-in", (b"a", b"1"), (b"b", b"2"))
+    stage = service(broker, one_stage(block_once), config=SESSION)
+    async with running(stage):
+        await until(lambda: stage.metrics[0].blocked_by is not None, seconds=30)
+        await until_committed(broker, "p.stage", 2)
+        await asyncio.sleep(1.5)
+        assert stage_health(stage.metrics[0], loop().time(), 60).ok
+    assert calls == 3  # the first was done again
+
+
+@in_virtual_time
+async def test_slow_records_that_are_finished_all_the_same_stop_nothing() -> None:
+    """Between two of them, heartbeats are sent."""
+    broker = await broker_for("p")
+
+    @agent
+    def slow(value: bytes) -> bytes:
+        loop().burn(8)
+        return value
+
+    values = [b"%d" % n for n in range(9)]
+    await broker.write("p-in", *((value, value) for value in values))
+    config = RuntimeConfig(session_timeout_seconds=14)
+    await service(broker, one_stage(slow), config=config).run(until_end=True)
+    assert broker.values("p-out") == values
+
+
+@in_virtual_time
+async def test_an_agent_that_is_declared_blocking_holds_nothing_up() -> None:
+    broker = await broker_for("p")
+    loop().thread_seconds = lambda _arguments: BLOCK_SECONDS
+
+    @agent(blocking=True)
+    def slow(value: bytes) -> bytes:
+        return value
+
+    values = [b"%d" % n for n in range(5)]
+    await broker.write("p-in", *((b"k", value) for value in values))
+    stage = service(broker, one_stage(slow), config=SESSION)
+    await stage.run(until_end=True)
+    assert broker.values("p-out") == values
+    assert stage.metrics[0].rebalances == 1
+
+
+@in_virtual_time
+async def test_attempts_that_wait_for_long_are_not_blamed() -> None:
+    broker = await broker_for("p")
+
+    @agent
+    async def wait(value: bytes) -> bytes:
+        await asyncio.sleep(30)
+        return value
+
+    await broker.write("p-in", (b"k", b"1"))
+    stage = service(broker, one_stage(wait), config=SESSION)
+    async with running(stage):
+        await asyncio.sleep(32)
+        assert stage.metrics[0].blocked_by is None
+    assert broker.values("p-out") == [b"1"]
