@@ -8,6 +8,7 @@ StreamappError
 │   ├── RenamedStageError   a stage without offsets may have been renamed
 │   └── PortInUseError      another process listens on the port
 ├── BrokerError             the broker could not be reached, or refused a request
+│   ├── BatchRefusedError   the broker refused a batch for what is in it
 │   ├── CommitRefusedError  the committing member is no longer in the group's generation
 │   ├── OffsetOutOfRangeError  the position is not in the log
 │   └── UnreadableRecordError  a record of a source topic cannot be parsed
@@ -16,7 +17,8 @@ StreamappError
 │   ├── EncodeError         a value does not fit the schema of its topic
 │   ├── KeyGivenUpError     too many records waited behind an earlier one of its key
 │   ├── TooManyOutputsError an attempt returned more outputs than the stage allows
-│   └── RecordTooLargeError its encoded size exceeds the limit of its topic
+│   ├── RecordTooLargeError its encoded size exceeds the limit of its topic
+│   └── RecordRefusedError  its topic does not take it: its timestamp, or what else the broker says
 └── StageError              a stage failed; carries stage_id and original_error
     ├── StageStoppedError   the policy is stop; carries topic, partition and offset
     └── DrainTimeoutError   work in flight did not finish within the drain deadline
@@ -56,6 +58,18 @@ class PortInUseError(ConfigurationError):
 
 class BrokerError(StreamappError):
     """The broker could not be reached, or refused a request."""
+
+
+class BatchRefusedError(BrokerError):
+    """The broker refused a batch for what is in it; the same batch would be refused again.
+
+    Attributes:
+        is_certain: whether what is in it is the only thing that can be at fault.
+    """
+
+    def __init__(self, message: str, *, is_certain: bool = True) -> None:
+        super().__init__(message)
+        self.is_certain = is_certain
 
 
 class CommitRefusedError(BrokerError):
@@ -110,6 +124,10 @@ class TooManyOutputsError(RecordError):
 
 class RecordTooLargeError(RecordError):
     """The encoded size of a record exceeds the limit of the topic it is written to."""
+
+
+class RecordRefusedError(RecordError):
+    """The topic that a record is written to does not take it."""
 
 
 class StageError(StreamappError):

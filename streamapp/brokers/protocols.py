@@ -11,6 +11,8 @@ from typing import Literal, Protocol, TypeAlias
 
 from streamapp.record import Headers, Record, TopicPartition
 
+_NO_LIMIT = 2**63 - 1  # how Kafka says it
+
 MAX_COMMIT_METADATA_BYTES = 4096
 """Default of Kafka's `offset.metadata.max.bytes`; a commit with a longer text fails."""
 
@@ -58,6 +60,23 @@ class TopicDescription:
     def max_message_bytes(self) -> int:
         """Largest batch, in bytes, that the topic accepts."""
         return int(self.config["max.message.bytes"])
+
+    @property
+    def max_ahead_ms(self) -> int | None:
+        """How far ahead of the broker's clock timestamps may be; `None` for any."""
+        return self._timestamp_limit("message.timestamp.after.max.ms")
+
+    @property
+    def max_age_ms(self) -> int | None:
+        """How far behind the broker's clock timestamps may be; `None` for any."""
+        return self._timestamp_limit("message.timestamp.before.max.ms")
+
+    def _timestamp_limit(self, name: str) -> int | None:
+        # A broker that sets timestamps itself takes any; one before Kafka 3.6 has no such limit.
+        value = int(self.config.get(name, _NO_LIMIT))
+        if self.config.get("message.timestamp.type") == "LogAppendTime" or value == _NO_LIMIT:
+            return None
+        return value
 
     @property
     def needs_keys(self) -> bool:
@@ -292,6 +311,8 @@ class Producer(Protocol):
         self, batch: BatchBuilder, topic: str, partition: int
     ) -> "asyncio.Future[object]":
         """Close a batch and send it. The future ends when the batch is acknowledged or has failed.
+
+        It fails with a `BatchRefusedError` if the broker refused it for what is in it.
 
         Batches for one partition are written in the order of these calls.
         """

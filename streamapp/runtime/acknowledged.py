@@ -50,6 +50,14 @@ def finished_in(flushes: Sequence[Flush]) -> Mapping[Partition, Finished]:
     return {partition: _finished(found) for partition, found in candidates.items()}
 
 
+def suspects_of(flush: Flush, place: Place) -> Mapping[Partition, Sequence[int]]:
+    """Offsets of the records that may have an output in a place, by input partition."""
+    return {
+        partition: [one.offset for one in _candidates(flush, share) if place in one.places]
+        for partition, share in flush.shares.items()
+    }
+
+
 def _finished(candidates: list[_Candidate]) -> Finished:
     """Those that are finished, without what would leave the outputs of a key in a wrong order.
 

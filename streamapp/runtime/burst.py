@@ -102,6 +102,9 @@ class Burst:
             chunk: where records are taken from.
             started: monotonic seconds now.
         """
+        if chunk.with_care:
+            await self._attempt_next(lane, chunk, started)
+            return
         step, partition = self._steps[0], chunk.partition
         decode, agent = step.decoders[partition.name.topic], step.agent
         function, is_async, with_context = agent.function, agent.is_async, agent.takes_context
@@ -278,6 +281,22 @@ class Burst:
             ready.hold_key(work)  # what follows may wait, as a fused step does
         work.item = item
         await self._attempts.handle_result(work, lane, step, started, result, error)
+
+    async def _attempt_next(self, lane: Lane, chunk: Chunk, started: float) -> None:
+        """Work on the next record of a chunk as on one that has waited: attempts look closer."""
+        self.make_current_known()
+        taken = next(chunk.untaken, None)
+        if taken is None:
+            self._ready.mark_used_up(chunk)
+            return
+        work = self._work_on(taken[1], chunk)
+        holder = self._ready.holders(chunk.partition).get(work.order_key or b"")
+        if work.order_key is not None and holder is not None:
+            self._attempts.make_wait_behind(holder, work)
+            return
+        lane.work = work
+        self._ready.hold_key(work)
+        await self._attempts.run(work, lane, started)
 
     def _book(self, lane: Lane, until: int) -> None:
         """Account for the records that the lane has finished in a row, up to a place in its chunk.

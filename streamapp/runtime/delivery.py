@@ -19,6 +19,7 @@ from streamapp.runtime.config import Environment
 from streamapp.runtime.flush import Flush
 from streamapp.runtime.outbox import Outbox
 from streamapp.runtime.partition import Partition
+from streamapp.runtime.refusals import Refusals
 
 
 class Delivery(Protocol):
@@ -78,6 +79,7 @@ class AtLeastOnce:
         environment: the shared producer, the clock, deadlines and bounds.
         progress: told when records are finished.
         max_bytes: most bytes of outputs that may be held.
+        refusals: told of refused batches, and when records are finished.
         on_finished: called when records are finished.
         on_failed: called when a batch has failed; nothing is sent after that until `discard`.
         on_lost: called when commits have failed for longer than their deadline.
@@ -90,6 +92,7 @@ class AtLeastOnce:
         progress: ProgressWatch,
         *,
         max_bytes: int,
+        refusals: Refusals | None = None,
         on_finished: Callable[[], None],
         on_failed: Callable[[BaseException], None],
         on_lost: Callable[[], None],
@@ -99,8 +102,13 @@ class AtLeastOnce:
         self._progress = progress
         self._on_finished = on_finished
         self._outbox = Outbox(
-            environment, max_bytes, on_finished=self._finished, on_failed=on_failed
+            environment,
+            max_bytes,
+            on_finished=self._finished,
+            on_failed=on_failed,
+            refusals=refusals,
         )
+        self._refusals = refusals
         self._committer = Committer(
             assignment, environment.clock, environment.config, on_lost=on_lost
         )
@@ -151,9 +159,14 @@ class AtLeastOnce:
             suspended = partition.latest
             if finished.offsets and suspended.finish_before_opening(finished.offsets):
                 self._progress.finished(suspended.name)
+                self._no_more_refused(suspended)
                 self._committer.finished(len(finished.offsets))
                 for metrics, reason in finished.dead_letters:
                     metrics.dead_letters[reason] += 1
+
+    def _no_more_refused(self, partition: Partition) -> None:
+        if self._refusals is not None:
+            self._refusals.finished(partition)
 
     def _finished(self, flush: Flush) -> None:
         """Mark the records of a flush as finished, since all its batches are acknowledged."""
@@ -163,6 +176,7 @@ class AtLeastOnce:
                 continue
             partition.finish(share.offsets, share.value_bytes)
             self._progress.finished(partition.name)
+            self._no_more_refused(partition)
             finished += len(share.offsets)
         for target, count in flush.outputs.items():
             target.metrics.records_out[target.name] += count

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from streamapp.errors import DecodeError, KeyGivenUpError, StageStoppedError
+from streamapp.errors import DecodeError, KeyGivenUpError, RecordRefusedError, StageStoppedError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
 from streamapp.policies.decision import decide
@@ -157,6 +157,12 @@ class FailureHandler:
         target = step.dead_letters
         if not target.takes(key, value, headers):
             self._stop(work, step, error, f"its dead letter does not fit into {target.name!r}")
+            return False
+        try:
+            if step.refusals is not None:
+                step.refusals.check(work.partition.name, record.offset, target)
+        except RecordRefusedError as refused:
+            self._stop(work, step, error, f"its dead letter is refused: {describe(refused)}")
             return False
         letter = (target, key, value, headers)
         work.outputs = [letter] if work.outputs is None else [*work.outputs, letter]

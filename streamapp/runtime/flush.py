@@ -145,7 +145,8 @@ class Flush:
         record = work.record
         places = set[Place]()
         for target, key, value, headers in work.outputs or ():
-            number = self.batches_for(target).append(key, value, headers, record.timestamp)
+            timestamp = target.timestamp_for(record.timestamp)
+            number = self.batches_for(target).append(key, value, headers, timestamp)
             places.add((target, number))
         letters = work.dead_letters or ()
         share = self._share_of(work.partition)

@@ -24,6 +24,7 @@ from streamapp.runtime.backlog import Backlog
 from streamapp.runtime.lost_positions import LostPositions
 from streamapp.runtime.partition import Partition, Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue
+from streamapp.runtime.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Intake:
         config: bounds of the stage, and what happens when a position is lost.
         clock: waits after errors.
         ready: the queue.
+        refusals: says which records need care, and whether few are taken at a time.
 
     Attributes:
         on_end: called while a partition has reached the end of bounded work and that is not
@@ -85,8 +87,10 @@ class Intake:
         config: StageConfig,
         clock: Clock,
         ready: ReadyQueue,
+        refusals: Refusals,
     ) -> None:
         self._assignment = assignment
+        self._refusals = refusals
         self._consumer = assignment.consumer
         self._partitions = assignment.partitions
         self._metrics = assignment.metrics
@@ -140,7 +144,8 @@ class Intake:
         return {n: self._refetch_from.pop(n) for n in list(self._refetch_from) if n in names}
 
     def forget_refetch_offsets(self) -> None:
-        """Forget where to fetch again, because the partitions are given back."""
+        """Forget where to fetch again, and what is refused: the partitions are given back."""
+        self._refusals.forget()
         self._refetch_from.clear()
 
     async def run(self) -> None:
@@ -181,12 +186,16 @@ class Intake:
                 except_for=self._lost_positions.is_unsettled
             ):
                 return (), 0
+        in_flight = self._metrics.in_flight_records
+        most_records = min(self._max_records, self._refusals.max_in_flight or self._max_records)
+        if in_flight > most_records // 2:
+            return (), 0  # few are taken at a time, because one that is refused is looked for
         most = FRONTIER_FACTOR * self._max_records // max(1, len(self._partitions))
         ready = [n for n, partition in self._partitions.items() if self._is_ready(partition, most)]
         if self.backlog is not None and len(ready) < len(self._partitions):
             partitions = self._partitions.values()
             self.backlog.advance([p for p in partitions if self._is_blocked(p, most)])
-        return ready, self._max_records - self._metrics.in_flight_records
+        return ready, most_records - in_flight
 
     def _is_full(self) -> bool:
         """Whether so much is in flight that no record is read."""
@@ -253,7 +262,8 @@ class Intake:
         partition.in_flight_bytes += value_bytes
         self._metrics.records_in += len(records)
         self._metrics.bytes_in += value_bytes
-        self._ready.put(Chunk(partition, records))
+        with_care = self._refusals.are_possible(name, records)
+        self._ready.put(Chunk(partition, records, with_care=with_care))
 
     def _hold(
         self, error: UnreadableRecordError, asked: Mapping[TopicPartition, Partition]

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from streamapp.brokers.protocols import BatchBuilder
-from streamapp.errors import BrokerError, StreamappError
-from streamapp.runtime.acknowledged import Finished, finished_in
+from streamapp.errors import BatchRefusedError, BrokerError, StreamappError
+from streamapp.runtime.acknowledged import Finished, finished_in, suspects_of
 from streamapp.runtime.config import Environment
 from streamapp.runtime.flush import Flush, Place
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import ANSWER_TIMEOUT_SECONDS
+from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.work import Work
 
 MAX_UNACKNOWLEDGED_FLUSHES = 2
@@ -41,6 +42,7 @@ class Outbox:
         environment: the shared producer, the clock, and the bounds of a flush.
         max_bytes: most bytes that may be held.
         on_finished: called with each flush once all its batches are acknowledged.
+        refusals: told of the batches that are refused for what is in them.
         on_failed: called once with the reason when a batch failed; nothing is sent any more
             until `discard`.
     """
@@ -52,12 +54,14 @@ class Outbox:
         *,
         on_finished: Callable[[Flush], None],
         on_failed: Callable[[BaseException], None],
+        refusals: Refusals | None = None,
     ) -> None:
         config = environment.config
         self._shared = environment.producer
         self.before_flush_closes: Callable[[], None] = _nothing_to_book
         self._on_finished = on_finished
         self._on_failed = on_failed
+        self._refusals = refusals
         self._max_records = config.flush_records
         self._linger_seconds = config.linger_seconds
         self._delivery_timeout_seconds = config.delivery_timeout_seconds
@@ -232,9 +236,13 @@ class Outbox:
         if future.cancelled():
             self._fail(flush, BrokerError("a batch was given up by the producer"))
         elif (error := future.exception()) is not None:
+            if self._refusals is not None and isinstance(error, BatchRefusedError):
+                self._refused(flush, place, error, self._refusals)
             self._fail(flush, error)
         else:
             flush.acknowledge(place)
+            if self._refusals is not None:
+                self._refusals.taken(place)
             self._count_down(flush)
 
     def _count_down(self, flush: Flush) -> None:
@@ -246,6 +254,13 @@ class Outbox:
         self._release(flush.sealed_bytes)
         self._on_finished(flush)
         self._wake.set()
+
+    def _refused(
+        self, flush: Flush, place: Place, error: BatchRefusedError, refusals: Refusals
+    ) -> None:
+        """Say for which records, unless another batch has failed before."""
+        if flush in self._outstanding and not self._failed:
+            refusals.batch_refused(error, place, suspects_of(flush, place))
 
     def _expire(self, flush: Flush) -> None:
         seconds = self._delivery_timeout_seconds

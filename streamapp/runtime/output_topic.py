@@ -1,14 +1,27 @@
 """A topic that a segment writes to: its partitions and its limits."""
 
+import time
+from collections.abc import Callable
+
 from streamapp.brokers.partitioner import Partitioner
 from streamapp.brokers.protocols import TopicDescription
-from streamapp.errors import EncodeError, RecordTooLargeError
+from streamapp.errors import EncodeError, RecordRefusedError, RecordTooLargeError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import Headers
 
 _BATCH_OVERHEAD_BYTES = 61 + 36
 """The header of a batch in Kafka's v2 format takes 61 bytes. The fields of a record other than its
 key, value and headers take 36 at most."""
+
+NO_TIMESTAMP = -1
+"""Stands for a record without one, which no limit concerns."""
+
+_LETTER_MARGIN_MS = 600_000
+"""How much narrower the limits of timestamps are taken for dead letters.
+
+Clocks differ, and a letter may wait. One that takes the time at which it is written loses nothing,
+since the timestamp of its record is in a header.
+"""
 
 _HEADER_OVERHEAD_BYTES = 10
 """The lengths of name and value of a record header take five bytes each at most."""
@@ -20,23 +33,47 @@ class OutputTopic:
     Attributes:
         metrics: counters of the stage.
         name: name of the topic.
+        holds_letters: whether it is a dead-letter topic, whose records may get another timestamp.
+        untimed: whether its dead letters get no timestamp, because it has refused one of ours.
         needs_keys: whether the broker refuses a record without a key, together with its batch.
         max_message_bytes: largest batch, and so the largest record, that the topic accepts.
         safe_bytes: without headers, a record whose key and value are not larger than this is
             accepted for certain, so its exact size need not be computed.
+        max_ahead_ms, max_age_ms: how far timestamps may be from the broker's clock; `None` for any.
         partitioner: chooses the partitions of records.
+
+    Args:
+        topic: what the broker says of the topic.
+        metrics: counters of the stage.
+        now: the time in seconds since the epoch.
+        holds_letters: as above.
     """
 
     __slots__ = (
+        "_now",
+        "holds_letters",
+        "max_age_ms",
+        "max_ahead_ms",
         "max_message_bytes",
         "metrics",
         "name",
         "needs_keys",
         "partitioner",
         "safe_bytes",
+        "untimed",
     )
 
-    def __init__(self, topic: TopicDescription, metrics: StageMetrics) -> None:
+    def __init__(
+        self,
+        topic: TopicDescription,
+        metrics: StageMetrics,
+        now: Callable[[], float] = time.time,
+        *,
+        holds_letters: bool = False,
+    ) -> None:
+        self._now = now
+        self.untimed = False
+        self.holds_letters = holds_letters
         self.metrics = metrics
         metrics.records_out[topic.name] = 0
         self.name = topic.name
@@ -47,6 +84,7 @@ class OutputTopic:
         """Set the limits of the topic, which may have changed."""
         self.needs_keys = topic.needs_keys
         self.max_message_bytes = topic.max_message_bytes
+        self.max_ahead_ms, self.max_age_ms = topic.max_ahead_ms, topic.max_age_ms
         self.safe_bytes = topic.max_message_bytes // 2
 
     def check(self, key: bytes | None, value: bytes, headers: Headers) -> None:
@@ -66,6 +104,40 @@ class OutputTopic:
                 f"an output of {len(value)} bytes is too large for topic {self.name!r}, whose"
                 f" max.message.bytes is {self.max_message_bytes}"
             )
+
+    def check_timestamp(self, timestamp: int) -> None:
+        """Refuse a timestamp that the broker would refuse.
+
+        Raises:
+            RecordRefusedError: it is too far from the broker's clock, taken to be ours.
+        """
+        if not self.takes_timestamps(timestamp, timestamp):
+            ahead = timestamp - int(self._now() * 1000)
+            limit, way = (self.max_ahead_ms, "after") if ahead > 0 else (self.max_age_ms, "before")
+            raise RecordRefusedError(
+                f"the timestamp of an output for topic {self.name!r} is {abs(ahead) / 1000:.0f} s"
+                f" {'ahead' if ahead > 0 else 'old'}, and its message.timestamp.{way}.max.ms is"
+                f" {limit}"
+            )
+
+    def takes_timestamps(self, earliest: int, latest: int, margin_ms: int = 0) -> bool:
+        """Whether the broker would accept these timestamps, and all between them."""
+        ahead, age = self.max_ahead_ms, self.max_age_ms
+        if ahead is None and age is None:
+            return True
+        now = int(self._now() * 1000)
+        if ahead is not None and latest > now + ahead - min(margin_ms, ahead // 2):
+            return False
+        oldest = now - age + min(margin_ms, age // 2) if age is not None else None
+        return oldest is None or earliest >= oldest or earliest == latest == NO_TIMESTAMP
+
+    def timestamp_for(self, timestamp: int) -> int:
+        """The timestamp of what is written for a record: its own, or another for a dead letter."""
+        if self.untimed:
+            return NO_TIMESTAMP
+        if not self.holds_letters or self.takes_timestamps(timestamp, timestamp, _LETTER_MARGIN_MS):
+            return timestamp
+        return int(self._now() * 1000)
 
     def takes(self, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
         """Whether the broker would accept this record in a batch of its own."""

@@ -32,14 +32,19 @@ class Chunk:
     Attributes:
         partition: the partition of the records.
         records: all records.
+        with_care: whether its records are worked on one by one, since an output of one of them may
+            be refused.
         untaken: records that no lane has taken yet, each with its index in `records`.
     """
 
-    __slots__ = ("partition", "records", "untaken")
+    __slots__ = ("partition", "records", "untaken", "with_care")
 
-    def __init__(self, partition: Partition, records: FetchedRecords) -> None:
+    def __init__(
+        self, partition: Partition, records: FetchedRecords, *, with_care: bool = False
+    ) -> None:
         self.partition = partition
         self.records = records
+        self.with_care = with_care
         self.untaken: Iterator[tuple[int, Record]] = iter(enumerate(records))
 
 

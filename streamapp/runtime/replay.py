@@ -54,9 +54,13 @@ class Replay:
         self.needed = asyncio.Event()
         environment.producer.on_replaced(self.suspend)
 
-    def batch_failed(self) -> None:
-        """Begin a replay, because a batch has failed; each waits longer than the previous one."""
-        self._failed_batches += 1
+    def batch_failed(self, *, at_once: bool = False) -> None:
+        """Begin a replay, because a batch has failed; each waits longer than the previous one.
+
+        Args:
+            at_once: whether it begins without a wait, because something is different now.
+        """
+        self._failed_batches += not at_once
         self.suspend()
 
     def batches_acknowledged(self) -> None:

@@ -7,7 +7,13 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from streamapp.brokers.protocols import ConsumerConfig, TopicDescription
-from streamapp.errors import BrokerError, StageStoppedError, StreamappError
+from streamapp.clock import Clock
+from streamapp.errors import (
+    BatchRefusedError,
+    BrokerError,
+    StageStoppedError,
+    StreamappError,
+)
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.topology import Segment
@@ -27,6 +33,7 @@ from streamapp.runtime.lanes import Lanes
 from streamapp.runtime.membership import Membership
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.replay import Replay
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.segment_topics import SegmentTopics
@@ -75,18 +82,22 @@ class SegmentRunner:
         self._progress = ProgressWatch(self._head, clock)
         self._consumer = environment.broker.consumer(_consumer_config(segment, environment), self)
         self._assignment = Assignment(self._consumer, self._head)
+        # Threads are started when they are needed, no more than attempts run side by side.
+        self._threads = ThreadPoolExecutor(stage.concurrency, thread_name_prefix=segment.group)
+        self._steps, targets = _compiled(segment, topics, metrics, self._threads, clock)
+        self._refusals = Refusals(targets, clock, segment.group)
+        for step in self._steps:
+            step.refusals = self._refusals
         self._delivery = AtLeastOnce(
             self._assignment,
             environment,
             self._progress,
             max_bytes=stage.max_in_flight_bytes,
+            refusals=self._refusals,
             on_finished=self._records_finished,
             on_failed=self._batch_failed,
             on_lost=self._commits_fail,
         )
-        # Threads are started when they are needed, no more than attempts run side by side.
-        self._threads = ThreadPoolExecutor(stage.concurrency, thread_name_prefix=segment.group)
-        self._steps, targets = _compiled(segment, topics, metrics, self._threads)
         self._changed = asyncio.Event()  # something ended, was sent or was dropped
         ready = ReadyQueue()
         retries = RetryQueue(clock, ready)
@@ -100,7 +111,7 @@ class SegmentRunner:
             metrics=self._head,
             changed=self._changed,
         )
-        self._intake = Intake(self._assignment, stage, clock, ready)
+        self._intake = Intake(self._assignment, stage, clock, ready, self._refusals)
         self._intake.output_bytes = lambda: self._delivery.held_bytes
         self._intake.on_end = self._delivery.commit_soon
         self._intake.on_dead_end = self._end_with
@@ -264,7 +275,8 @@ class SegmentRunner:
             error,
         )
         self._head.producer_replacements += 1
-        self._replay.batch_failed()
+        is_refusal = isinstance(error, BatchRefusedError)
+        self._replay.batch_failed(at_once=is_refusal and self._refusals.has_narrowed)
 
     def _commits_fail(self) -> None:
         self._membership.rejoin()
@@ -317,12 +329,18 @@ def _compiled(
     topics: Mapping[str, TopicDescription],
     metrics: tuple[StageMetrics, ...],
     threads: Executor,
+    clock: Clock,
 ) -> tuple[tuple[StepRunner, ...], list[OutputTopic]]:
     """The steps of a segment, and the topics that they write to."""
     steps: list[StepRunner] = []
     targets: list[OutputTopic] = []
     for i, (step, own) in enumerate(zip(segment.steps, metrics, strict=True)):
-        by_name = {name: OutputTopic(topics[name], own) for name in step.written_topics()}
+        by_name = {
+            name: OutputTopic(
+                topics[name], own, clock.time, holds_letters=name == step.dead_letters
+            )
+            for name in step.written_topics()
+        }
         steps.append(StepRunner(segment, i, by_name, own, threads))
         targets += by_name.values()
     return tuple(steps), targets

@@ -20,6 +20,7 @@ from streamapp.runtime.dead_letters import without_error_headers
 from streamapp.runtime.encoding import encoder_for
 from streamapp.runtime.handover import Handover
 from streamapp.runtime.output_topic import OutputTopic
+from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.work import Item, Output, Work
 from streamapp.serialisation import Codec, codec_for
 from streamapp.topics.topic import Topic
@@ -44,6 +45,7 @@ class StepRunner:
         handover: how it gets the outputs of the step before it; `None` for the first step.
         dead_letters: its dead-letter topic.
         metrics: its counters.
+        refusals: what its topics have refused.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class StepRunner:
         sources = segment.sources if index == 0 else ()
         self.decoders = {source.topic: source.codec.decode for source in sources}
         self.metrics = metrics
+        self.refusals: Refusals | None = None
         self.dead_letters = targets[step.dead_letters]
         self._is_last = index == len(segment.steps) - 1
         given: Codec[Any] = codec_for(step.stage.agent.output_type)
@@ -131,6 +134,9 @@ class StepRunner:
         work.partition.in_flight_bytes += size
         for one in made:
             if type(one) is tuple:
+                self._check(work, one[0])
+        for one in made:
+            if type(one) is tuple:
                 _keep_output(work, one)
         for one in reversed(made):  # the next item stands last
             if type(one) is Item:
@@ -152,10 +158,21 @@ class StepRunner:
         if None in self.outlets:
             target, _ = self.outlets[None]
             target.check(origin.key, value or b"", headers)
+            self._check(work, target)
             _keep_output(work, (target, origin.key, value, headers))
         else:
             output = EncodedValue(value), KEEP, KEEP, None
             _keep_output(work, self.make_output(output, origin.key, headers))
+
+    def _check(self, work: Work, target: OutputTopic) -> None:
+        """Refuse an output that the topic refuses, whatever is in it.
+
+        Raises:
+            RecordRefusedError: the topic does not take the timestamp, or has refused it before.
+        """
+        target.check_timestamp(work.record.timestamp)
+        if self.refusals is not None:
+            self.refusals.check(work.partition.name, work.record.offset, target)
 
     def encode_input(self, item: Item) -> bytes | None:
         """Bytes that a topic in front of this step would hold for the item."""

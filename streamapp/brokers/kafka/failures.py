@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from aiokafka import errors as kafka_errors
 
 from streamapp.errors import (
+    BatchRefusedError,
     BrokerError,
     CommitRefusedError,
     TopicError,
@@ -29,6 +30,26 @@ LOST_MEMBERSHIP: tuple[type[Exception], ...] = (
     kafka_errors.RebalanceInProgressError,
     kafka_errors.IllegalStateError,
 )
+
+REFUSED: tuple[type[Exception], ...] = (
+    kafka_errors.InvalidTimestampError,  # a record is too far from the broker's clock
+    kafka_errors.MessageSizeTooLargeError,  # the batch; a smaller one may be taken
+    kafka_errors.RecordListTooLargeError,
+)
+"""The batch is refused for what is in it."""
+
+PERHAPS_REFUSED: tuple[type[Exception], ...] = (
+    kafka_errors.UnknownError,  # also InvalidRecord (87), which the client does not know
+    kafka_errors.CorruptRecordException,  # how older brokers refuse a record without a key
+    kafka_errors.InvalidRequestError,
+    kafka_errors.UnsupportedForMessageFormatError,
+    kafka_errors.PolicyViolationError,
+)
+"""It may be refused for what is in it: then the broker takes other batches of the topic.
+
+All other errors of a produce request are the world's: permissions, leaders, replicas, storage,
+sequence numbers, connections. Whatever is in the batch, another one would fail as well.
+"""
 
 TOPIC_ERRORS: tuple[type[Exception], ...] = (
     kafka_errors.UnknownTopicOrPartitionError,
@@ -90,6 +111,14 @@ def reported(doing: str, address: str) -> Iterator[None]:
 def broker_error(error: BaseException, doing: str, address: str) -> BrokerError:
     """The `BrokerError` for an error of the client."""
     return BrokerError(f"{doing} failed at {address}: {reason(error)}")
+
+
+def produce_error(error: BaseException, doing: str, address: str) -> BrokerError:
+    """The error for a batch that was not written: whether the batch or the world is at fault."""
+    failure = broker_error(error, doing, address)
+    if isinstance(error, (*REFUSED, *PERHAPS_REFUSED)):
+        return BatchRefusedError(str(failure), is_certain=isinstance(error, REFUSED))
+    return failure
 
 
 def commit_refused(error: Exception, group: str) -> CommitRefusedError:

@@ -12,7 +12,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.kafka.connection import Connection
-from streamapp.brokers.kafka.failures import broker_error, reported
+from streamapp.brokers.kafka.failures import produce_error, reported
 from streamapp.brokers.kafka.forced_close import force_close
 from streamapp.brokers.protocols import BatchBuilder, ProducerConfig
 from streamapp.errors import BrokerError, TopicError
@@ -113,7 +113,7 @@ class KafkaProducer:
                 self._fail_stopped(acknowledgement)
             elif error is not None:
                 doing = f"topic {topic!r} partition {partition}: writing a batch"
-                failure = broker_error(error, doing, self._connection.address)
+                failure = produce_error(error, doing, self._connection.address)
                 failure.__cause__ = error
                 acknowledgement.set_exception(failure)
             else:

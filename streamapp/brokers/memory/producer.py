@@ -9,11 +9,14 @@ from collections.abc import Callable
 from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.brokers.memory.log import PartitionLog
 from streamapp.brokers.memory.network import Network
-from streamapp.brokers.memory.topics import TopicStore
+from streamapp.brokers.memory.topics import MemoryTopic, TopicStore
 from streamapp.brokers.protocols import BatchBuilder, ProducerConfig
 from streamapp.clock import Clock
-from streamapp.errors import BrokerError
+from streamapp.errors import BatchRefusedError, BrokerError
 from streamapp.record import TopicPartition
+
+NO_TIMESTAMP = -1
+"""Stands for a record without one, which no limit concerns."""
 
 
 class MemoryProducer:
@@ -98,11 +101,28 @@ class MemoryProducer:
                 f"{where} refused a batch: an earlier batch of this producer failed, so its "
                 "sequence numbers have a gap; stop it and start a new one"
             )
-        limit = self._topics.get(target.topic).max_message_bytes
-        if batch.size() > limit:
-            return BrokerError(
-                f"{where} refused a batch of {batch.size()} bytes: max.message.bytes is {limit}"
+        topic = self._topics.get(target.topic)
+        if batch.size() > topic.max_message_bytes:
+            return BatchRefusedError(
+                f"{where} refused a batch of {batch.size()} bytes: max.message.bytes is"
+                f" {topic.max_message_bytes}"
             )
+        why = self._refused_record(batch, topic)
+        return None if why is None else BatchRefusedError(f"{where} refused a batch: {why}")
+
+    def _refused_record(self, batch: MemoryBatch, topic: MemoryTopic) -> str | None:
+        """What is wrong with one of the records; one is enough for the batch to be refused."""
+        if topic.needs_keys and any(key is None for _, key, _, _ in batch.entries):
+            return "a record has no key, but the topic is compacted"
+        ahead, age = topic.max_ahead_ms, topic.max_age_ms
+        now = int(self._clock.time() * 1000)
+        timestamps = [
+            timestamp for timestamp, _, _, _ in batch.entries if timestamp != NO_TIMESTAMP
+        ]
+        if ahead is not None and any(timestamp > now + ahead for timestamp in timestamps):
+            return f"a timestamp is more than {ahead} ms ahead: message.timestamp.after.max.ms"
+        if age is not None and any(timestamp < now - age for timestamp in timestamps):
+            return f"a timestamp is more than {age} ms old: message.timestamp.before.max.ms"
         return None
 
 

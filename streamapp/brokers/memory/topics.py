@@ -50,6 +50,8 @@ class MemoryTopic:
         name: name of the topic.
         logs: one log for each partition.
         max_message_bytes: largest batch that the topic accepts.
+        max_ahead_ms, max_age_ms: how far its timestamps may be from the clock; `None` for any.
+        needs_keys: whether it refuses records without a key.
     """
 
     def __init__(self, spec: TopicSpec) -> None:
@@ -80,7 +82,10 @@ class MemoryTopic:
         )
 
     def _read_limit(self) -> None:
-        self.max_message_bytes = self.describe().max_message_bytes
+        described = self.describe()
+        self.max_message_bytes = described.max_message_bytes
+        self.max_ahead_ms, self.max_age_ms = described.max_ahead_ms, described.max_age_ms
+        self.needs_keys = described.needs_keys
 
 
 class TopicStore:

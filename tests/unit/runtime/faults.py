@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 
 from streamapp.brokers.memory.admin import MemoryAdmin
+from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.brokers.memory.broker import MemoryBroker
 from streamapp.brokers.memory.consumer import MemoryConsumer
 from streamapp.brokers.memory.producer import MemoryProducer
@@ -20,7 +21,7 @@ from streamapp.brokers.protocols import (
     TopicSpec,
 )
 from streamapp.clock import Clock, SystemClock
-from streamapp.errors import BrokerError
+from streamapp.errors import BatchRefusedError, BrokerError
 from streamapp.record import Headers, Record, TopicPartition
 from streamapp.service import Service
 from tests.patience import eventually, within
@@ -31,6 +32,8 @@ PATIENCE_SECONDS = 10.0
 class FaultyBroker(MemoryBroker):
     """Attributes:
     fail_batches: how many of the next batches for a topic fail; each fault that fires is counted.
+    refused: values that the broker refuses in a topic, with the batch that has one of them.
+    is_certain: whether it says so for certain.
     failing: output partitions whose batches fail.
     failed_at: monotonic seconds of each batch that failed.
     producers_made: how many producers the service asked for.
@@ -60,6 +63,8 @@ class FaultyBroker(MemoryBroker):
         self.clock = clock or SystemClock()
         super().__init__(self.clock)
         self.fail_batches: Counter[str] = Counter()
+        self.refused: set[tuple[str, bytes | None]] = set()
+        self.is_certain = True
         self.failing: set[TopicPartition] = set()
         self.failed_at: list[float] = []
         self.producers_made = 0
@@ -265,6 +270,12 @@ class _FaultyProducer:
             failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
             failed.set_exception(BrokerError("this batch was made to fail"))
             return failed
+        assert isinstance(batch, MemoryBatch)
+        if any((topic, value) in self._broker.refused for _, _, value, _ in batch.entries):
+            self._broker.fired["refused"] += 1
+            refused: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            refused.set_exception(BatchRefusedError("no", is_certain=self._broker.is_certain))
+            return refused
         answer = await self._inner.send_batch(batch, topic, partition)
         if topic not in self._broker.unanswered:
             return answer

@@ -27,6 +27,7 @@ from streamapp.runtime.config import RuntimeConfig
 from streamapp.runtime.intake import Intake
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.refusals import Refusals
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
 from tests.patience import within
@@ -142,7 +143,9 @@ async def test_timestamps_of_finished_chunks_are_forgotten() -> None:
     consumer = broker.consumer(ConsumerConfig("g", ("a-in",)), Listening())
     assignment = Assignment(consumer, StageMetrics("a", "stage", "a-in"))
     assignment.partitions[name] = partition
-    intake = Intake(assignment, StageConfig(), SystemClock(), ReadyQueue())
+    intake = Intake(
+        assignment, StageConfig(), SystemClock(), ReadyQueue(), Refusals((), SystemClock(), "g")
+    )
 
     for offset in range(1000):
         intake._admit(name, FetchedList([StoredRecord(offset, 0, None, b"")]))

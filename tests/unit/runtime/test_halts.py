@@ -13,6 +13,7 @@ from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.intake import Halt, Intake
 from streamapp.runtime.partition import Partition, Phase
 from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.refusals import Refusals
 from tests.unit.runtime.test_faults import Listening, broker_for
 
 PLACE = TopicPartition("a-in", 0)
@@ -23,7 +24,9 @@ async def intake_with_a_partition() -> tuple[Intake, Assignment]:
     consumer = broker.consumer(ConsumerConfig("g", ("a-in",)), Listening())
     assignment = Assignment(consumer, StageMetrics("a", "stage", "a-in"))
     assignment.partitions[PLACE] = Partition(PLACE)
-    return Intake(assignment, StageConfig(), SystemClock(), ReadyQueue()), assignment
+    return Intake(
+        assignment, StageConfig(), SystemClock(), ReadyQueue(), Refusals((), SystemClock(), "g")
+    ), assignment
 
 
 @pytest.mark.parametrize(("first", "second"), list(permutations(Halt, 2)))
