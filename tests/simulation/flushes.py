@@ -128,16 +128,8 @@ class Flushes:
         acknowledgement: Any,
     ) -> None:
         """A batch was sent."""
-        part = self._part_of[target.topic]
-        seen, turn = self._seen[producer], self._loop.turns
-        flush = next((f for f in seen.open if f.turn == turn and f.part is part), None)
-        if flush is None:
-            flush = Flush(part, turn, self._loop.time())
-            seen.open.append(flush)
-        flush.left += 1
+        flush, values = self._added(producer, target.topic, batch)
         self._busy(producer.process)
-        values = [(target.topic, value or b"") for _, _, value, _ in batch.entries]
-        flush.values += values
         if target.topic in self._keyless_topics:
             self._note_keyless(producer, target)
         acknowledgement.add_done_callback(partial(self._answered, producer, flush, values))
@@ -148,9 +140,25 @@ class Flushes:
         if drops and any(text(record.value) is None for record in records):
             self._ended_empty_at[process, part.first] = self._loop.time()
 
-    def refused(self, producer: "SimulatedProducer", topic: str) -> None:
+    def refused(self, producer: "SimulatedProducer", topic: str, batch: MemoryBatch) -> None:
         """The client has refused a batch."""
+        self._added(producer, topic, batch)
         self._lose(producer, self._part_of[topic])
+
+    def _added(
+        self, producer: "SimulatedProducer", topic: str, batch: MemoryBatch
+    ) -> tuple[Flush, Collection[tuple[str, bytes]]]:
+        """The flush that a batch belongs to, and the values in the batch."""
+        part = self._part_of[topic]
+        seen, turn = self._seen[producer], self._loop.turns
+        flush = next((f for f in seen.open if f.turn == turn and f.part is part), None)
+        if flush is None:
+            flush = Flush(part, turn, self._loop.time())
+            seen.open.append(flush)
+        flush.left += 1
+        values = [(topic, value or b"") for _, _, value, _ in batch.entries]
+        flush.values += values
+        return flush, values
 
     def _answered(
         self,

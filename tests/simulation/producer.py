@@ -65,11 +65,11 @@ class SimulatedProducer:
         dice = self._line.world.dice
         if not self._running:
             raise BrokerError("this producer is not running")
-        if dice.strikes(Fault.SEND_REFUSED):
-            self._broker.checker.flushes.refused(self, topic)
-            raise BrokerError("no room for this batch")
         assert isinstance(batch, MemoryBatch)
         batch.close()
+        if dice.strikes(Fault.SEND_REFUSED):
+            self._broker.checker.flushes.refused(self, topic, batch)
+            raise BrokerError("no room for this batch")
         target = TopicPartition(topic, partition)
         ending = dice.one_of(*_ENDINGS)
         acknowledgement: asyncio.Future[object] = asyncio.get_running_loop().create_future()
