@@ -5,8 +5,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka import client as client_module
+from aiokafka.conn import create_conn
 
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import CommittedOffset, ProducerConfig
@@ -93,3 +96,41 @@ async def test_a_stop_ends_the_wait_of_a_batch_for_the_partitions_of_its_topic(
         os.kill(process, signal.SIGCONT)
     with pytest.raises(BrokerError, match="was stopped before"):
         await (await asking)
+
+
+async def test_few_connects_are_made_in_an_outage(
+    fragile: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connects = 0
+
+    async def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal connects
+        connects += 1
+        return await create_conn(*arguments, **options)
+
+    monkeypatch.setattr(client_module, "create_conn", counted)
+    topic = await fragile.create_topic()
+    broker = KafkaBroker(KafkaSettings(bootstrap_servers=fragile.bootstrap_servers))
+    producer, consumer = (
+        broker.producer(ProducerConfig()),
+        broker.consumer(group_of(topic), Listener()),
+    )
+    await producer.start()
+    await consumer.start()
+    await assigned(consumer, places(topic, 1))
+    await asyncio.to_thread(fragile.broker.down, keep_data=True)
+    batch = producer.create_batch()
+    batch.append(timestamp=None, key=None, value=b"during")
+    unsent = await producer.send_batch(batch, topic, 0)
+    await consumer.fetch(places(topic, 1), max_records=9, timeout_seconds=3)
+    connects = 0
+    await consumer.fetch(places(topic, 1), max_records=9, timeout_seconds=10)
+    # Each client makes one in a second; what is asked meanwhile waits for it.
+    assert 2 <= connects <= 40
+
+    await asyncio.to_thread(fragile.broker.up)
+    async with within(PATIENCE_SECONDS, "what was not sent to be sent"):
+        await unsent
+        assert await read_values(consumer, 1) == [b"during"]
+    await producer.stop()
+    await consumer.stop()

@@ -12,6 +12,7 @@ from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
 from streamapp.brokers.kafka.failures import CLIENT_ERRORS, reason
 from streamapp.brokers.kafka.forced_close import force_close
+from streamapp.brokers.kafka.reconnects import bound_reconnects
 from streamapp.errors import BrokerError, ConfigurationError
 from streamapp.record import TopicPartition
 from streamapp.settings import KafkaSettings
@@ -67,6 +68,7 @@ class Connection:
         Raises:
             BrokerError: Kafka cannot be reached or refuses the connection; says why.
         """
+        bound_reconnects(*owners)
         timeout_seconds = self.settings.connect_timeout_seconds
         try:
             async with asyncio.timeout(timeout_seconds):
