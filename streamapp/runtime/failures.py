@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from streamapp.errors import DecodeError, KeyGivenUpError, RecordRefusedError, StageStoppedError
+from streamapp.errors import KeyGivenUpError, RecordError, RecordRefusedError, StageStoppedError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
 from streamapp.policies.decision import decide
@@ -177,8 +177,8 @@ class FailureHandler:
         if cause in self._logged_causes or len(self._logged_causes) >= MAX_LOGGED_CAUSES:
             return
         self._logged_causes.add(cause)
-        # Bytes that do not decode are refused in code of ours, which is not where to look.
-        place = "" if isinstance(failure.error, DecodeError) else place_of(failure.error)
+        # What does not decode or encode is refused in code of ours, which is not where to look.
+        place = "" if isinstance(failure.error, RecordError) else place_of(failure.error)
         log.warning(
             "stage %s of %s: first dead letter with this cause (%s, %s) goes to %s: %s%s",
             failure.stage,

@@ -37,6 +37,7 @@ class Flush:
         left: batches that are not acknowledged.
         values: values in these batches, by topic.
         acknowledged: those of batches that are acknowledged.
+        is_cut: whether there are batches of which nothing is known.
     """
 
     part: Part
@@ -45,6 +46,7 @@ class Flush:
     left: int = 0
     values: list[tuple[str, bytes]] = field(default_factory=list)
     acknowledged: set[tuple[str, bytes]] = field(default_factory=set)
+    is_cut: bool = False
 
 
 @dataclass(slots=True)
@@ -141,8 +143,9 @@ class Flushes:
             self._ended_empty_at[process, part.first] = self._loop.time()
 
     def refused(self, producer: "SimulatedProducer", topic: str, batch: MemoryBatch) -> None:
-        """The client has refused a batch."""
-        self._added(producer, topic, batch)
+        """The client has refused a batch; those behind it in its flush are not sent at all."""
+        flush, _ = self._added(producer, topic, batch)
+        flush.is_cut = True
         self._lose(producer, self._part_of[topic])
 
     def _added(
@@ -211,7 +214,7 @@ class Flushes:
                 origins = self._origins_of(*place)
                 for origin in origins:
                     sent[origin] = flush.sent_at
-                    if place not in flush.acknowledged or len(origins) > 1:
+                    if flush.is_cut or place not in flush.acknowledged or len(origins) > 1:
                         repeated.update(self._marks(origin))
         for origin, sent_at in sent.items():
             part = origin.part
