@@ -8,6 +8,12 @@ Headers: TypeAlias = Sequence[tuple[str, bytes]]
 """Names and values of a record's headers, in their order; a name may occur more than once."""
 
 
+EVENT_TIME_HEADER = "streamapp.event_time"
+"""Header with the event time of a record whose timestamp is another: milliseconds, as text."""
+
+_MAX_TIMESTAMP = 2**63 - 1
+
+
 class TopicPartition(NamedTuple):
     """One partition of one topic. It is equal to the Kafka client's tuple, with the same hash."""
 
@@ -54,3 +60,24 @@ class StoredRecord:
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+
+
+def event_time_in(headers: Headers) -> int | None:
+    """The event time in these headers, in milliseconds since the epoch; `None` without one."""
+    for name, content in headers:
+        if name == EVENT_TIME_HEADER:
+            try:
+                milliseconds = int(content)
+            except (TypeError, ValueError):  # not written by us
+                return None
+            return milliseconds if -1 <= milliseconds <= _MAX_TIMESTAMP else None
+    return None
+
+
+def event_timestamp(record: Record) -> int:
+    """When the event of a record was, in milliseconds since the epoch; -1 if that is not known.
+
+    It is the timestamp of the record, unless a header has it.
+    """
+    event = event_time_in(record.headers) if record.headers else None
+    return record.timestamp if event is None else event

@@ -19,7 +19,9 @@ from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.segment import SegmentRunner
 from streamapp.runtime.topic_watch import TopicWatch
+from streamapp.runtime.unread_start import tell_unread_starts
 from streamapp.runtime.until_end import run_until_end
+from streamapp.topics.retention import retention_risks
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +107,12 @@ class Service:
             await admin.start()
             stack.push_async_callback(admin.stop)
             topics = await self._describe_topics(admin)
+            self._tell_risks(topics)
             for renames in await self._find_renames(admin):
                 await store_start_offsets(admin, renames)
+            for segment in self._segments():
+                sources = {name: topics[name].partitions for name in segment.source_topics}
+                await tell_unread_starts(admin, segment.group, sources)
             producer = SharedProducer(self._broker, ProducerConfig(), self._clock, self._rng)
             await producer.start()
             stack.push_async_callback(producer.stop)
@@ -121,6 +127,7 @@ class Service:
                 rng=self._rng,
                 config=self._config,
                 execution_id=uuid.uuid4().hex,
+                between=_topics_between(self._topologies),
             )
             pipelines = [
                 [self._runner(segment, topics, environment) for segment in segments]
@@ -139,6 +146,14 @@ class Service:
         """
         await self._describe_topics(admin)
         await self._find_renames(admin)
+
+    def _tell_risks(self, topics: Mapping[str, TopicDescription]) -> None:
+        """Log which topics between stages, or of dead letters, may delete records unread."""
+        between = _topics_between(self._topologies)
+        letters = {step.dead_letters for segment in self._segments() for step in segment.steps}
+        for name in sorted(topics.keys() & (between | letters)):
+            for risk in retention_risks(topics[name]):
+                log.warning("%s", risk)
 
     async def _find_renames(self, admin: Admin) -> Sequence[Renames]:
         found = [
@@ -274,6 +289,13 @@ class Service:
 
 def _selected(topology: Topology, stages: Collection[str]) -> list[Segment]:
     return [segment for segment in topology.segments if not stages or segment.name in stages]
+
+
+def _topics_between(topologies: Iterable[Topology]) -> frozenset[str]:
+    """Topics that one stage writes and another reads, whether this worker runs them or not."""
+    segments = [segment for topology in topologies for segment in topology.segments]
+    written = {name for segment in segments for name in segment.written_topics()}
+    return frozenset(name for segment in segments for name in segment.source_topics) & written
 
 
 def _check_selection(topologies: Sequence[Topology], stages: Collection[str]) -> None:

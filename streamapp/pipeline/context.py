@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from streamapp.record import Record
+from streamapp.record import Record, event_timestamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,11 +40,13 @@ class Context:
 
     @property
     def timestamp(self) -> datetime | None:
-        """Timestamp of the record, in UTC; `None` without one, or if it is no time of a calendar.
+        """When the event was, in UTC; `None` if that is not known, or is no time of a calendar.
 
+        It is the timestamp of the record, or in its header `streamapp.event_time` if that was too
+        old for the retention of the topic between two stages.
         Kafka checks no timestamp: one in microseconds is past the year 9999.
         """
-        milliseconds = self.record.timestamp
+        milliseconds = event_timestamp(self.record)
         if milliseconds < 0:
             return None
         try:

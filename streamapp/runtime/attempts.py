@@ -5,6 +5,7 @@ from typing import Any
 
 from streamapp.clock import Clock
 from streamapp.policies.gravest import as_failure
+from streamapp.record import event_timestamp
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.failures import FailureHandler
 from streamapp.runtime.lane import Interruption, Lane
@@ -118,7 +119,7 @@ class Attempts:
 
     def pass_to_outbox(self, work: Work) -> None:
         """Give the outputs of a record that is done to the outbox, and release its key."""
-        timestamp = work.record.timestamp
+        timestamp = event_timestamp(work.record)
         if timestamp >= 0:  # -1 is a record without one
             self._metrics.age.observe(int(self._clock.time() * 1000) - timestamp)
         if not work.partition.closed:

@@ -18,15 +18,16 @@ from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.stage import Ordering
 from streamapp.policies.gravest import as_failure
-from streamapp.record import Headers, Record
+from streamapp.record import Headers, Record, event_timestamp
 from streamapp.runtime.attempts import NOT_OF_THE_AGENT, Attempts
 from streamapp.runtime.dead_letters import without_error_headers
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.encoding import Encode
+from streamapp.runtime.event_times import event_timestamps, need_dating
 from streamapp.runtime.flush import Outlets
 from streamapp.runtime.lane import Lane
 from streamapp.runtime.output_topic import OutputTopic
-from streamapp.runtime.partition import Partition, Phase
+from streamapp.runtime.partition import Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue
 from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.steps import StepRunner
@@ -53,6 +54,8 @@ class Burst:
         delivery: takes the outputs.
         time_slice: how long a burst may take.
         clock: measures attempts.
+        reads_between: whether it reads a topic that another stage writes, which may have put event
+            times into headers.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Burst:
         delivery: Delivery,
         time_slice: TimeSlice,
         clock: Clock,
+        reads_between: bool = False,
     ) -> None:
         self._steps = steps
         plain = not any(step.agent.is_async for step in steps[1:])
@@ -80,6 +84,9 @@ class Burst:
         self._delivery = delivery
         self._slice = time_slice
         self._clock = clock
+        outlets = steps[len(self._fused)].outlets.values()
+        self._event_times = [topic.event_times for topic, _ in outlets]
+        self._reads_between = reads_between
         self._current: Lane | None = None
 
     def make_current_known(self) -> None:
@@ -122,6 +129,10 @@ class Burst:
         assert task is not None  # noqa: S101 - this runs in it
         self.make_current_known()
         lane.begin(chunk, started)
+        if chunk.is_dated is None:
+            chunk.is_dated = need_dating(
+                chunk.records, self._event_times, have_headers=self._reads_between
+            )
         marks, mark = lane.marks, lane.marks.append
         append: Append | None = None
         work: Work | None = None
@@ -208,7 +219,7 @@ class Burst:
                     result, error = None, raised
                     break
                 if append is None:
-                    append = self._append_to(partition, topic)
+                    append = self._append_to(chunk, topic)
                 append(key, encoded, headers, record.timestamp)
             elif result is None:
                 lane.filtered += 1
@@ -229,13 +240,13 @@ class Burst:
                             own_key = own_key.encode()
                         encoded = encode(result.value, own_key, headers)
                         if append is None:
-                            append = self._append_to(partition, topic)
+                            append = self._append_to(chunk, topic)
                         append(own_key, encoded, headers, record.timestamp)
                     else:
                         output = step.make_output(agent.output(result), key, headers)
                         if isinstance(output, Item):
                             break
-                        self._append_to(partition, output[0])(*output[1:], record.timestamp)
+                        self._append_to(chunk, output[0])(*output[1:], event_timestamp(record))
                 except UnicodeError as raised:
                     result, error = None, unwritable_key(raised)
                     break
@@ -322,7 +333,9 @@ class Burst:
         wall_less_monotonic = self._clock.time() - self._clock.monotonic()
         observe_ages(
             self._steps[0].metrics.age,
-            records.timestamps(first, until),
+            event_timestamps(records, first, until)
+            if chunk.is_dated
+            else records.timestamps(first, until),
             marks[each::each],
             wall_less_monotonic,
         )
@@ -339,9 +352,18 @@ class Burst:
             observe_durations(metrics.attempt_duration, marks[i : i + 1], marks[i + 1 : i + 2])
             self._steps[i + 1].metrics.records_in += 1
 
-    def _append_to(self, partition: Partition, topic: OutputTopic) -> Append:
+    def _append_to(self, chunk: Chunk, topic: OutputTopic) -> Append:
         """What adds an output to the open batches of a topic; until the lane gives way."""
-        return self._delivery.outbox(partition).flush().batches_for(topic).append
+        append = self._delivery.outbox(chunk.partition).flush().batches_for(topic).append
+        if not chunk.is_dated:
+            return append
+
+        def append_dated(
+            key: bytes | None, value: bytes | None, headers: Headers, timestamp: int
+        ) -> int:
+            return append(key, value, *topic.date(headers, timestamp))
+
+        return append_dated
 
     def _work_on(self, record: Record, chunk: Chunk) -> Work:
         return Work(record, chunk.partition, self._order_key(record))

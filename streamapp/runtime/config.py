@@ -60,6 +60,7 @@ class Environment:
         rng: random numbers for backoff.
         config: deadlines and intervals.
         execution_id: id of this run of the worker, which dead letters have in a header.
+        between: topics that a stage of the declared pipelines writes and another one reads.
     """
 
     broker: Broker
@@ -69,3 +70,4 @@ class Environment:
     rng: random.Random
     config: RuntimeConfig
     execution_id: str
+    between: frozenset[str] = frozenset()

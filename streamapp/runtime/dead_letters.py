@@ -12,7 +12,7 @@ from streamapp.errors import DecodeError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.describe import describe
 from streamapp.policies.gravest import tells_its_class
-from streamapp.record import Headers, Record, TopicPartition
+from streamapp.record import Headers, Record, TopicPartition, event_timestamp
 from streamapp.version import VERSION
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def error_headers(
 ) -> Headers:
     """Headers of a dead letter: those of the failed value, then new `streamapp.error.*`.
 
-    `topic`, `partition`, `offset` and `timestamp` are those of the record that was read. Times are
+    `topic`, `partition`, `offset` and event time are those of the record that was read. Times are
     milliseconds since the epoch. All header values are text.
     """
     facts = {
@@ -60,7 +60,7 @@ def error_headers(
         "topic": source.topic,
         "partition": source.partition,
         "offset": record.offset,
-        "timestamp": record.timestamp,
+        "timestamp": event_timestamp(record),
         "class": type(failure.error).__name__,
         "message": describe(failure.error),
         "reason": failure.reason,

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from streamapp.brokers.protocols import BatchBuilder, FetchedRecords
 from streamapp.brokers.topic_batches import TopicBatches
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
-from streamapp.record import Record
+from streamapp.record import Record, event_timestamp
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import SharedProducer
@@ -144,8 +144,8 @@ class Flush:
         """Append the outputs of a record that did not end in a burst, and take it over."""
         record = work.record
         places = set[Place]()
-        for target, key, value, headers in work.outputs or ():
-            timestamp = target.timestamp_for(record.timestamp)
+        for target, key, value, kept in work.outputs or ():
+            headers, timestamp = target.date(kept, event_timestamp(record))
             number = self.batches_for(target).append(key, value, headers, timestamp)
             places.add((target, number))
         letters = work.dead_letters or ()

@@ -18,7 +18,7 @@ from streamapp.errors import (
     UnreadableRecordError,
 )
 from streamapp.pipeline.stage import StageConfig
-from streamapp.record import TopicPartition
+from streamapp.record import TopicPartition, event_timestamp
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.backlog import Backlog
 from streamapp.runtime.lost_positions import LostPositions
@@ -254,7 +254,7 @@ class Intake:
             records = records.before(partition.until)
             if not len(records):
                 return
-        already = partition.admit(records.offsets, records[0].timestamp)
+        already = partition.admit(records.offsets, event_timestamp(records[0]))
         if already:
             records = records.without(already)
         value_bytes = records.value_bytes(0, len(records))

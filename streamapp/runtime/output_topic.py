@@ -8,6 +8,7 @@ from streamapp.brokers.protocols import TopicDescription
 from streamapp.errors import EncodeError, RecordRefusedError, RecordTooLargeError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import Headers
+from streamapp.runtime.event_times import EventTimes
 
 _BATCH_OVERHEAD_BYTES = 61 + 36
 """The header of a batch in Kafka's v2 format takes 61 bytes. The fields of a record other than its
@@ -15,13 +16,6 @@ key, value and headers take 36 at most."""
 
 NO_TIMESTAMP = -1
 """Stands for a record without one, which no limit concerns."""
-
-_LETTER_MARGIN_MS = 600_000
-"""How much narrower the limits of timestamps are taken for dead letters.
-
-Clocks differ, and a letter may wait. One that takes the time at which it is written loses nothing,
-since the timestamp of its record is in a header.
-"""
 
 _HEADER_OVERHEAD_BYTES = 10
 """The lengths of name and value of a record header take five bytes each at most."""
@@ -41,16 +35,20 @@ class OutputTopic:
             accepted for certain, so its exact size need not be computed.
         max_ahead_ms, max_age_ms: how far timestamps may be from the broker's clock; `None` for any.
         partitioner: chooses the partitions of records.
+        event_times: chooses the timestamps of records.
 
     Args:
         topic: what the broker says of the topic.
         metrics: counters of the stage.
         now: the time in seconds since the epoch.
         holds_letters: as above.
+        is_read_later: whether another stage reads it, so that its records, as dead letters, must
+            not be deleted before they are read.
     """
 
     __slots__ = (
         "_now",
+        "event_times",
         "holds_letters",
         "max_age_ms",
         "max_ahead_ms",
@@ -70,6 +68,7 @@ class OutputTopic:
         now: Callable[[], float] = time.time,
         *,
         holds_letters: bool = False,
+        is_read_later: bool = False,
     ) -> None:
         self._now = now
         self.untimed = False
@@ -78,6 +77,7 @@ class OutputTopic:
         metrics.records_out[topic.name] = 0
         self.name = topic.name
         self.partitioner = Partitioner(topic.partitions)
+        self.event_times = EventTimes(topic, now if holds_letters or is_read_later else None)
         self.describe(topic)
 
     def describe(self, topic: TopicDescription) -> None:
@@ -86,6 +86,7 @@ class OutputTopic:
         self.max_message_bytes = topic.max_message_bytes
         self.max_ahead_ms, self.max_age_ms = topic.max_ahead_ms, topic.max_age_ms
         self.safe_bytes = topic.max_message_bytes // 2
+        self.event_times.describe(topic)
 
     def check(self, key: bytes | None, value: bytes, headers: Headers) -> None:
         """Refuse an output that the broker would refuse.
@@ -120,30 +121,27 @@ class OutputTopic:
                 f" {limit}"
             )
 
-    def takes_timestamps(self, earliest: int, latest: int, margin_ms: int = 0) -> bool:
-        """Whether the broker would accept these timestamps, and all between them."""
+    def takes_timestamps(self, earliest: int, latest: int) -> bool:
+        """Whether events of these times, and of all between them, can be written."""
         ahead, age = self.max_ahead_ms, self.max_age_ms
-        if ahead is None and age is None:
+        if (ahead is None and age is None) or self.event_times.may_differ:
             return True
         now = int(self._now() * 1000)
-        if ahead is not None and latest > now + ahead - min(margin_ms, ahead // 2):
+        if ahead is not None and latest > now + ahead:
             return False
-        oldest = now - age + min(margin_ms, age // 2) if age is not None else None
-        return oldest is None or earliest >= oldest or earliest == latest == NO_TIMESTAMP
+        return age is None or earliest >= now - age or earliest == latest == NO_TIMESTAMP
 
-    def timestamp_for(self, timestamp: int) -> int:
-        """The timestamp of what is written for a record: its own, or another for a dead letter."""
-        if self.untimed:
-            return NO_TIMESTAMP
-        if not self.holds_letters or self.takes_timestamps(timestamp, timestamp, _LETTER_MARGIN_MS):
-            return timestamp
-        return int(self._now() * 1000)
+    def date(self, headers: Headers, timestamp: int) -> tuple[Headers, int]:
+        """Headers and timestamp of what is written of an event of this time."""
+        headers, timestamp = self.event_times.date(headers, timestamp)
+        return headers, NO_TIMESTAMP if self.untimed else timestamp
 
     def takes(self, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
         """Whether the broker would accept this record in a batch of its own."""
         if key is None and self.needs_keys:
             return False
         size = _BATCH_OVERHEAD_BYTES + len(value or b"") + len(key or b"")
+        size += self.event_times.extra_bytes
         for name, content in headers:
             size += len(name.encode()) + len(content or b"") + _HEADER_OVERHEAD_BYTES
         return size <= self.max_message_bytes

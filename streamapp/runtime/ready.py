@@ -35,9 +35,11 @@ class Chunk:
         with_care: whether its records are worked on one by one, since an output of one of them may
             be refused.
         untaken: records that no lane has taken yet, each with its index in `records`.
+        is_dated: whether the timestamp of a record may not be its event time, or its output may
+            not keep it; `None` until asked.
     """
 
-    __slots__ = ("partition", "records", "untaken", "with_care")
+    __slots__ = ("is_dated", "partition", "records", "untaken", "with_care")
 
     def __init__(
         self, partition: Partition, records: FetchedRecords, *, with_care: bool = False
@@ -45,6 +47,7 @@ class Chunk:
         self.partition = partition
         self.records = records
         self.with_care = with_care
+        self.is_dated: bool | None = None
         self.untaken: Iterator[tuple[int, Record]] = iter(enumerate(records))
 
 

@@ -7,7 +7,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from streamapp.brokers.protocols import ConsumerConfig, TopicDescription
-from streamapp.clock import Clock
 from streamapp.errors import (
     BatchRefusedError,
     BrokerError,
@@ -84,7 +83,7 @@ class SegmentRunner:
         self._assignment = Assignment(self._consumer, self._head)
         # Threads are started when they are needed, no more than attempts run side by side.
         self._threads = ThreadPoolExecutor(stage.concurrency, thread_name_prefix=segment.group)
-        self._steps, targets = _compiled(segment, topics, metrics, self._threads, clock)
+        self._steps, targets = _compiled(segment, topics, metrics, self._threads, environment)
         self._refusals = Refusals(targets, clock, segment.group)
         for step in self._steps:
             step.refusals = self._refusals
@@ -149,6 +148,7 @@ class SegmentRunner:
             delivery=delivery,
             time_slice=time_slice,
             clock=clock,
+            reads_between=not self._env.between.isdisjoint(self.segment.source_topics),
         )
         return Lanes(
             burst,
@@ -329,7 +329,7 @@ def _compiled(
     topics: Mapping[str, TopicDescription],
     metrics: tuple[StageMetrics, ...],
     threads: Executor,
-    clock: Clock,
+    environment: Environment,
 ) -> tuple[tuple[StepRunner, ...], list[OutputTopic]]:
     """The steps of a segment, and the topics that they write to."""
     steps: list[StepRunner] = []
@@ -337,7 +337,11 @@ def _compiled(
     for i, (step, own) in enumerate(zip(segment.steps, metrics, strict=True)):
         by_name = {
             name: OutputTopic(
-                topics[name], own, clock.time, holds_letters=name == step.dead_letters
+                topics[name],
+                own,
+                environment.clock.time,
+                holds_letters=name == step.dead_letters,
+                is_read_later=name in environment.between,
             )
             for name in step.written_topics()
         }

@@ -15,7 +15,7 @@ from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP
 from streamapp.pipeline.topology import Segment
 from streamapp.policies.describe import describe
-from streamapp.record import Headers
+from streamapp.record import Headers, event_timestamp
 from streamapp.runtime.dead_letters import without_error_headers
 from streamapp.runtime.encoding import encoder_for
 from streamapp.runtime.handover import Handover
@@ -170,7 +170,7 @@ class StepRunner:
         Raises:
             RecordRefusedError: the topic does not take the timestamp, or has refused it before.
         """
-        target.check_timestamp(work.record.timestamp)
+        target.check_timestamp(event_timestamp(work.record))
         if self.refusals is not None:
             self.refusals.check(work.partition.name, work.record.offset, target)
 

@@ -10,6 +10,7 @@ from streamapp.clock import Clock
 from streamapp.errors import BrokerError
 from streamapp.record import TopicPartition
 from streamapp.runtime.segment import SegmentRunner
+from streamapp.runtime.unread_start import tell_unread_starts
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +36,17 @@ async def run_until_end(
     Args:
         admin: reads offsets.
         runners: the running segments of one pipeline, in order.
-        partitions: number of partitions of every source.
+        partitions: number of partitions that every topic had at the start; they are asked anew.
         clock: waits between questions.
     """
-    for runner in runners:
-        names = [
-            TopicPartition(topic, i)
-            for topic in runner.segment.source_topics
-            for i in range(partitions[topic])
-        ]
+    for position, runner in enumerate(runners):
+        topics = runner.segment.source_topics
+        counts = {topic: partitions[topic] for topic in topics}
+        # An earlier stage may have written for long: partitions were added, or records deleted.
+        counts |= await _answer(partial(admin.partition_counts, topics), clock)
+        if position:
+            await tell_unread_starts(admin, runner.segment.group, counts)
+        names = [TopicPartition(topic, i) for topic in topics for i in range(counts[topic])]
         ends = await _answer(partial(admin.end_offsets, names), clock)
         beginnings = await _answer(partial(admin.beginning_offsets, names), clock)
         runner.end_at(ends)

@@ -87,6 +87,19 @@ class MemoryBroker:
         """Let no consumer parse this record from now on, as if its bytes were broken."""
         self._topics.log(partition).unreadable.add(offset)
 
+    def delete_expired(self) -> None:
+        """Delete records that are older than the retention of their topics.
+
+        Kafka does this every five minutes. Here it is done on request only, so that tests can write
+        records of any age.
+        """
+        now_ms = int(self._clock.time() * 1000)
+        for name in self._topics:
+            topic = self._topics.get(name)
+            if topic.retention_ms is not None:
+                for log in topic.logs:
+                    log.expire(now_ms - topic.retention_ms)
+
     def _after_append(self, log: PartitionLog) -> None:
         if self._gap_probability and self._random.random() < self._gap_probability:
             log.skip_offsets(self._random.randint(1, _MAX_GAP_OFFSETS))

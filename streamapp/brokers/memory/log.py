@@ -103,6 +103,15 @@ class PartitionLog:
         del self._records[self._index(end_offset) :]
         self.end_offset = end_offset
 
+    def expire(self, before_ms: int) -> None:
+        """Delete the first records, up to the first whose timestamp is not before this."""
+        records = self._records
+        for index in range(self._head, len(records)):
+            if records[index].timestamp >= before_ms:
+                self.delete_before(records[index].offset)
+                return
+        self.delete_before(self.end_offset)
+
     def trim(self, keep_records: int, needed_from: int) -> None:
         """Delete all but the newest `keep_records`; records from `needed_from` on are kept too."""
         surplus = len(self) - keep_records

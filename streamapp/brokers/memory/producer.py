@@ -88,7 +88,11 @@ class MemoryProducer:
             self._broken.add(target)
             loop.call_soon(_fail, acknowledgement, refusal)
         else:
-            base = log.append(batch.entries)
+            entries = batch.entries
+            if self._topics.get(topic).has_append_times:
+                now_ms = int(self._clock.time() * 1000)
+                entries = [(now_ms, key, value, headers) for _, key, value, headers in entries]
+            base = log.append(entries)
             self._written.add(target)
             self._appended(log)
             loop.call_soon(_succeed, acknowledgement, base)

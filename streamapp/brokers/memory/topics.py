@@ -52,6 +52,8 @@ class MemoryTopic:
         max_message_bytes: largest batch that the topic accepts.
         max_ahead_ms, max_age_ms: how far its timestamps may be from the clock; `None` for any.
         needs_keys: whether it refuses records without a key.
+        has_append_times: whether records get the time of their append as their timestamp.
+        retention_ms: how old a record becomes at most; `None` for any age.
     """
 
     def __init__(self, spec: TopicSpec) -> None:
@@ -86,6 +88,10 @@ class MemoryTopic:
         self.max_message_bytes = described.max_message_bytes
         self.max_ahead_ms, self.max_age_ms = described.max_ahead_ms, described.max_age_ms
         self.needs_keys = described.needs_keys
+        self.has_append_times = described.config["message.timestamp.type"] == "LogAppendTime"
+        retention_ms = int(described.config["retention.ms"])
+        expires = "delete" in described.config["cleanup.policy"] and retention_ms >= 0
+        self.retention_ms = retention_ms if expires else None
 
 
 class TopicStore:

@@ -182,9 +182,9 @@ class FaultyBroker(MemoryBroker):
         *pairs: tuple[bytes | None, bytes | None],
         partition: int = 0,
         headers: Headers = (),
-        timestamp: int = 1,
+        timestamp: int | None = None,
     ) -> None:
-        """Write records of key and value."""
+        """Write records of key and value; of this moment, if no timestamp is given."""
         producer = super().producer(ProducerConfig())
         await producer.start()
         batch = producer.create_batch()

@@ -1,0 +1,29 @@
+"""Tells which topics may delete records before they are read."""
+
+from collections.abc import Iterator
+
+from streamapp.brokers.protocols import TopicDescription
+
+SHORT_RETENTION_MS = 3_600_000
+"""A stage that stands still for an hour must not lose records."""
+
+
+def retention_risks(topic: TopicDescription) -> Iterator[str]:
+    """Why records of the topic may be deleted unread, one sentence for each reason.
+
+    The age of events is none of them: old events are not written with their own timestamps to a
+    topic that is read later.
+    """
+    if "delete" not in topic.config.get("cleanup.policy", "delete"):
+        return
+    retention_ms = int(topic.config.get("retention.ms", "-1"))
+    if 0 <= retention_ms < SHORT_RETENTION_MS:
+        yield (
+            f"topic {topic.name} keeps records for {retention_ms / 1000:g} s only (retention.ms):"
+            " what is not read by then is lost; raise it"
+        )
+    if int(limit := topic.config.get("retention.bytes", "-1")) >= 0:
+        yield (
+            f"topic {topic.name} keeps {limit} bytes of each partition (retention.bytes):"
+            " what is beyond that is deleted, read or not; set it to -1"
+        )
