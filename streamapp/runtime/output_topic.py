@@ -88,6 +88,13 @@ class OutputTopic:
         self.safe_bytes = topic.max_message_bytes // 2
         self.event_times.describe(topic)
 
+    def use_partitions(self, count: int) -> None:
+        """Distribute keys over so many partitions from now on.
+
+        A flush that is open keeps the number with which it began.
+        """
+        self.partitioner = Partitioner(count)
+
     def check(self, key: bytes | None, value: bytes, headers: Headers) -> None:
         """Refuse an output that the broker would refuse.
 

@@ -1,4 +1,10 @@
-"""The topics of a segment as the broker has them now: gone, grown, or as they were."""
+"""The topics of a segment as the broker has them now: gone, grown, or as they were.
+
+All workers of a segment distribute keys over the same number of partitions of an output topic, or
+the records of a key would be in two partitions. So a worker changes that number only when its group
+assigns partitions: then every worker has given back its own and has written what it had. What came
+to a topic since is a fault until then, and the member that leads the group has it rebalance.
+"""
 
 import asyncio
 import logging
@@ -20,8 +26,7 @@ class SegmentTopics:
     """Compares the partitions that topics have with those that the group uses, and tells of both.
 
     An assignment covers the partitions that its group knew of. Partitions that came later are read
-    by nobody until the group rebalances, so nobody measures their lag: that is a fault of the topic
-    until then. The member that leads the group has it rebalance.
+    by nobody until the group rebalances, so nobody measures their lag.
 
     Args:
         sources: number of partitions of each topic that the segment reads.
@@ -79,7 +84,8 @@ class SegmentTopics:
     async def assigned(self) -> None:
         """Take note that the group has assigned all partitions that its topics have now.
 
-        They are counted anew, because they may have grown since the last look.
+        They are counted anew, because they may have grown since the last look. From now on keys are
+        distributed over all partitions of the output topics. Nothing may be written meanwhile.
         """
         partitions: Mapping[str, int] | None = None
         try:
@@ -89,6 +95,8 @@ class SegmentTopics:
             log.debug("topics could not be looked at during an assignment: %r", error)
         if partitions is not None:
             self._seen = {name: partitions.get(name, 0) for name in self._seen}
+            for target in self._targets:
+                _use_partitions(target, partitions.get(target.name, 0))
         self._assigned = dict(self._seen)
         if partitions is not None:
             self._note(partitions)
@@ -108,8 +116,15 @@ class SegmentTopics:
             else:
                 self._set_fault(self._metrics, name, None)
         for target in self._targets:
-            exists = partitions.get(target.name)
-            self._set_fault(target.metrics, target.name, None if exists else _gone(target.name))
+            count, used = partitions.get(target.name, 0), target.partitioner.partitions
+            if not count:
+                self._set_fault(target.metrics, target.name, _gone(target.name))
+            elif count != used:
+                what = f"topic {target.name} has {count} partitions, and outputs go to {used}"
+                self._set_fault(target.metrics, target.name, what)
+                mendable = True
+            else:
+                self._set_fault(target.metrics, target.name, None)
         return mendable
 
     def _set_fault(
@@ -123,6 +138,22 @@ class SegmentTopics:
             log.warning("stage %s of %s: %s", metrics.stage, metrics.pipeline, reason)
             now = self._clock.monotonic()
             metrics.topic_faults[name] = TopicFault(reason, now, hides_lag=hides_lag)
+
+
+def _use_partitions(target: OutputTopic, count: int) -> None:
+    used = target.partitioner.partitions
+    if not count or count == used:
+        return
+    log.warning(
+        "stage %s of %s: from now on its workers write to %d partitions of topic %s instead of %d;"
+        " keys go to other partitions than their earlier records",
+        target.metrics.stage,
+        target.metrics.pipeline,
+        count,
+        target.name,
+        used,
+    )
+    target.use_partitions(count)
 
 
 def _gone(name: str) -> str:

@@ -117,6 +117,11 @@ class Rig:
 
     async def read(self, topic: str) -> list[Record]:
         """All records of a topic, partition after partition."""
+        places = await self.read_places(topic)
+        return [record for records in places.values() for record in records]
+
+    async def read_places(self, topic: str) -> Mapping[TopicPartition, list[Record]]:
+        """All records of a topic by partition."""
         async with self.subject.admin() as admin:
             description = (await admin.describe_topics([topic]))[topic]
             names = [TopicPartition(topic, i) for i in range(description.partitions)]
@@ -133,7 +138,7 @@ class Rig:
                 if held == frozenset(names) and all(
                     [await consumer.position(name) >= ends[name] for name in names]
                 ):
-                    return [record for name in names for record in found[name]]
+                    return found
 
     async def read_numbers(self, topic: str) -> list[int]:
         """The numbers of all items of a topic."""

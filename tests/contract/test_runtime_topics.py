@@ -2,13 +2,14 @@
 
 import pytest
 
+from streamapp.brokers.partitioner import partition_for
 from streamapp.brokers.protocols import TopicSpec
 from streamapp.clock import SystemClock
 from streamapp.observability.health import stage_health
 from streamapp.pipeline.agent import agent
 from streamapp.runtime.config import RuntimeConfig
 from tests.contract.harness import Subject
-from tests.contract.pipelines import Item, Rig, eventually
+from tests.contract.pipelines import Item, Rig, eventually, numbers
 from tests.kafka import unique_name
 
 MINUTE_SECONDS = 60.0
@@ -66,3 +67,28 @@ async def test_a_topic_that_is_made_anew_is_read_within_a_minute(
         await eventually(lambda: [p.lag_records for p in metrics.partitions.values()] == [0, 0])
         assert stage_health(metrics, SystemClock().monotonic(), 1.0).ok
     assert await rig.read_numbers(rig.out) == [1, 2]
+
+
+async def test_partitions_added_to_an_output_topic_are_used_without_a_replay(rig: Rig) -> None:
+    pipeline = rig.pipeline().stage(same).sink(rig.out)
+    await rig.create(pipeline, partitions=2)
+    async with (
+        rig.running(pipeline, config=WATCHED) as one,
+        rig.running(pipeline, config=WATCHED) as two,
+    ):
+        metrics = [service.metrics[0] for service in (one, two)]
+        await eventually(lambda: [len(own.partitions) for own in metrics] == [1, 1])
+        await rig.put_items(range(40), keys=40)
+        await eventually(lambda: sum(own.records_out[rig.out] for own in metrics) == 40)
+        rebalances = metrics[0].rebalances
+        async with rig.subject.admin() as admin:
+            await admin.add_partitions(rig.out, 5)
+        await eventually(lambda: metrics[0].rebalances > rebalances, seconds=MINUTE_SECONDS)
+        await eventually(lambda: [len(own.partitions) for own in metrics] == [1, 1])
+        await rig.put_items(range(100, 140), keys=40)
+        await eventually(lambda: sum(own.records_out[rig.out] for own in metrics) == 80)
+        assert sum(own.producer_replacements for own in metrics) == 0
+        assert not any(own.topic_faults for own in metrics)
+    for place, records in (await rig.read_places(rig.out)).items():
+        for record, n in zip(records, numbers(records), strict=True):
+            assert partition_for(record.key or b"", 2 if n < 100 else 5) == place.partition

@@ -135,6 +135,10 @@ class KafkaProducer:
         try:
             async with scope:
                 count = await self.partition_count(topic)
+                if partition >= count:  # it may have grown since the client was told of it
+                    async with asyncio.timeout(_METADATA_TIMEOUT_SECONDS):
+                        await client.client.force_metadata_update()
+                    count = await self.partition_count(topic)
                 if not 0 <= partition < count:
                     raise TopicError(
                         f"topic {topic!r} has {count} partitions and none of the number {partition}"
