@@ -145,10 +145,11 @@ class Outbox:
             self._close_open()
         for timer in self._outstanding.values():
             timer.cancel()
-        if self._handing_over is not None and self._outstanding:
+        scope = self._handing_over
+        if scope is not None and not scope.expired() and self._outstanding:
             # The client may take a batch of it never; later flushes do not wait for that.
             until = asyncio.get_running_loop().time() + ANSWER_TIMEOUT_SECONDS
-            self._handing_over.reschedule(until)
+            scope.reschedule(until)
         self._given_up += self._outstanding
         self._outstanding.clear()
         self._failed = False

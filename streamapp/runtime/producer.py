@@ -147,7 +147,8 @@ class SharedProducer:
     async def _give_up(self, producer: Producer | None) -> None:
         now = asyncio.get_running_loop().time()
         for scope in self._handovers.values():  # or a closed producer could take a batch
-            scope.reschedule(now)
+            if not scope.expired():
+                scope.reschedule(now)
         if producer is None:
             return
         try:

@@ -310,3 +310,23 @@ async def test_later_flushes_do_not_wait_for_a_discarded_one_that_cannot_be_hand
         await asyncio.sleep(3)
         assert at.sent() == [b"1"]
         assert (at.finished, at.failed) == ([[1]], [])
+
+
+@in_virtual_time
+async def test_a_flush_can_be_discarded_while_its_delivery_times_out() -> None:
+    async with sending(PATIENT) as at:
+        at.broker.held["out"] = asyncio.Event()
+        at.add(0)
+        at.outbox.flush_now()
+        await asyncio.sleep(1)
+        scope, here = at.outbox._handing_over, asyncio.get_running_loop()
+        assert scope is not None
+        scope.reschedule(here.time())
+        discarded = here.create_future()
+        here.call_soon(lambda: discarded.set_result(at.outbox.discard()))  # before its task runs
+        await discarded
+        at.broker.held.clear()
+        at.add(1)
+        at.outbox.flush_now()
+        await asyncio.sleep(1)
+        assert at.sent() == [b"1"]
