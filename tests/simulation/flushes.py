@@ -120,6 +120,8 @@ class Flushes:
             self._expire(previous)
             if not self._seen[previous].is_lost:
                 self._complain(f"{producer.process} replaced a producer that had not failed")
+            if previous.keeps_waiting:
+                self._complain(f"{producer.process} waits for a producer that it has replaced")
             self._keep(producer.process, self._seen[previous].open)
 
     def sent(
@@ -147,6 +149,11 @@ class Flushes:
         flush, _ = self._added(producer, topic, batch)
         flush.is_cut = True
         self._lose(producer, self._part_of[topic])
+
+    def stuck(self, producer: "SimulatedProducer", topic: str, batch: MemoryBatch) -> None:
+        """The client does not take a batch."""
+        flush, _ = self._added(producer, topic, batch)
+        flush.is_cut = True
 
     def _added(
         self, producer: "SimulatedProducer", topic: str, batch: MemoryBatch

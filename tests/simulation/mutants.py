@@ -16,6 +16,7 @@ from streamapp.errors import BrokerError
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.runtime import assignment as assignment_module
 from streamapp.runtime import commit_metadata
+from streamapp.runtime import outbox as outbox_module
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.attempts import Attempts
 from streamapp.runtime.burst import Burst
@@ -308,6 +309,23 @@ def acknowledged_outputs_are_repeated() -> AbstractContextManager[None]:
     return replaced(AtLeastOnce, "keep_acknowledged", lambda _delivery: None)
 
 
+@contextmanager
+def replaced_producer_is_waited_for() -> Iterator[None]:
+    """A batch that a lost producer does not take is waited for until its delivery times out."""
+    original = SharedProducer._give_up
+
+    async def give_up(producer: SharedProducer, given_up: Any) -> None:
+        handovers, producer._handovers = producer._handovers, {}
+        await original(producer, given_up)
+        producer._handovers |= handovers
+
+    with (
+        replaced(SharedProducer, "_give_up", give_up),
+        replaced(outbox_module, "ANSWER_TIMEOUT_SECONDS", 1e9),
+    ):
+        yield
+
+
 FIRST: Mapping[str, Mutant] = {
     mutant.__name__: mutant
     for mutant in (
@@ -344,6 +362,7 @@ SECOND: Mapping[str, Mutant] = {
         producer_kept_after_a_failure,
         outputs_of_a_replay_are_kept,
         acknowledged_outputs_are_repeated,
+        replaced_producer_is_waited_for,
     )
 }
 

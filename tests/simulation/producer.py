@@ -30,6 +30,9 @@ class SimulatedProducer:
 
     It is idempotent as on Kafka: when a batch was not written, later batches of this producer leave
     a gap in the sequence numbers and are refused, unless none was written before.
+
+    Attributes:
+        keeps_waiting: batches that it does not take, and whose senders wait for that.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class SimulatedProducer:
         self._line = line
         self._wires: defaultdict[TopicPartition, Wire] = defaultdict(lambda: Wire(line))
         self._running = False
+        self.keeps_waiting = 0
         self.create_batch = inner.create_batch
         self.partition_count = inner.partition_count
 
@@ -70,6 +74,8 @@ class SimulatedProducer:
         if dice.strikes(Fault.SEND_REFUSED):
             self._broker.checker.flushes.refused(self, topic, batch)
             raise BrokerError("no room for this batch")
+        if dice.strikes(Fault.SEND_STUCK):
+            await self._never_take(batch, topic)
         target = TopicPartition(topic, partition)
         ending = dice.one_of(*_ENDINGS)
         acknowledgement: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -78,6 +84,15 @@ class SimulatedProducer:
         delay = dice.seconds(_LATE_SECONDS) if ending is Fault.BATCH_LATE else 0.0
         self._wires[target].send(self._arrive, batch, target, ending, acknowledgement, delay=delay)
         return acknowledgement
+
+    async def _never_take(self, batch: MemoryBatch, topic: str) -> None:
+        """Keep the batch waiting, as a client does that has no room for it."""
+        self._broker.checker.flushes.stuck(self, topic, batch)
+        self.keeps_waiting += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.keeps_waiting -= 1
 
     def _arrive(
         self,

@@ -26,6 +26,7 @@ class Fault(StrEnum):
     BATCH_SILENT = "batch silent"  # written, and no answer
     BATCH_LATE = "batch late"
     SEND_REFUSED = "send refused"
+    SEND_STUCK = "send stuck"  # the client never takes the batch
     PRODUCER_REFUSED = "producer refused"
     LETTERS_REFUSED = "letters refused"  # dead-letter topics take nothing for a while
     COMMITS_REFUSED = "commits refused"  # the coordinator stores nothing for a while
@@ -107,6 +108,9 @@ _ON_THE_WIRE = {
     Fault.GAP: 0.3,
 }
 """Highest probability of each."""
+
+_LATER = {Fault.SEND_STUCK: 0.05}
+"""The same of faults that are drawn apart from the others."""
 
 _IN_AGENTS = (
     Fault.TRANSIENT,
@@ -245,7 +249,8 @@ def draw(seed: int) -> Scenario:
     """Draw the scenario of a seed, which is always the same."""
     rng = random.Random(f"scenario {seed}")
     # Some faults are left out in each run, because one fault can hide the effects of another.
-    wanted = [fault for fault in Fault if rng.random() < rng.choice((0.15, 0.4, 0.7))]
+    drawn = [fault for fault in Fault if fault not in _LATER]
+    wanted = [fault for fault in drawn if rng.random() < rng.choice((0.15, 0.4, 0.7))]
     calm = rng.random() < 0.2
     clean = calm and rng.random() < 0.6
     if calm:
@@ -256,6 +261,8 @@ def draw(seed: int) -> Scenario:
         for fault, most in _ON_THE_WIRE.items()
         if fault in wanted
     }
+    if not calm:
+        rates |= _later_rates(seed)
     shares = {fault: rng.uniform(0.02, 0.2) for fault in _IN_AGENTS if fault in wanted}
     if Fault.UNDECODABLE in wanted:
         shares[Fault.UNDECODABLE] = rng.uniform(0.02, 0.15)
@@ -293,6 +300,16 @@ def draw(seed: int) -> Scenario:
         stops_in_outage=not calm and rng.random() < 0.1,
         waits_long=rng.random() < 0.5,
     )
+
+
+def _later_rates(seed: int) -> Mapping[Fault, float]:
+    """Rates of faults that were added later: all other draws of a seed stay what they were."""
+    rng = random.Random(f"later {seed}")
+    return {fault: rng.uniform(0.1, 1.0) * most for fault, most in _LATER.items() if _fifth(rng)}
+
+
+def _fifth(rng: random.Random) -> bool:
+    return rng.random() < 0.2
 
 
 def _stages(rng: random.Random, wanted: Collection[Fault]) -> tuple[StageDraw, ...]:

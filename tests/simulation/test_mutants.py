@@ -90,6 +90,7 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "producer_replaced_by_each_stage": shares_a_producer,
     "lost_position_never_stops": loses_positions,
     "commits_that_fail_never_end_an_assignment": refuses_commits,
+    "replaced_producer_is_waited_for": lambda scenario: Fault.SEND_STUCK in scenario.rates,
     "outputs_of_a_replay_are_kept": lambda scenario: bool(LOST_BATCHES & scenario.rates.keys()),
 }
 """Seeds on which a bug can matter; the others would only take time."""
