@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.brokers.memory.group import Membership
 from streamapp.brokers.protocols import CommittedOffset
+from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers, Record, TopicPartition
 from tests.simulation.finished import Finished
 from tests.simulation.flushes import Flushes
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tests.simulation.consumer import SimulatedConsumer
 
 _offset_of = attrgetter("offset")
+_GIVES_UP = (ErrorPolicy.DEAD_LETTER, ErrorPolicy.DROP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,32 @@ class Checker:
     def not_written(self, target: TopicPartition, batch: MemoryBatch) -> None:
         """A batch was lost, so its records may be written behind later ones."""
         self._lost.update((target.topic, value or b"") for _, _, value, _ in batch.entries)
+
+    def refuses(self, topic: str, batch: MemoryBatch) -> bool:
+        """Whether the broker refuses a batch for one of its outputs, whose record fails then.
+
+        Only where a stage gives such records up, or drops them; others would stop for ever, or
+        write another output in place of the refused one.
+        """
+        refused = False
+        for _, _, value, _ in batch.entries:
+            place = (topic, value or b"")
+            origins = self._origins.get(place, ())
+            stages = [self._agents.scenario.stages[o.part.last] for o in origins]
+            if topic.endswith(".dlq") or not self._agents.scenario.refuses(*place):
+                continue
+            if all(stage.last_word in _GIVES_UP for stage in stages):
+                for origin in origins:
+                    self._taint(topic, origin)
+                refused = True
+        return refused
+
+    def _taint(self, topic: str, origin: Origin) -> None:
+        """All outputs of a record for a topic may fail when the topic refuses one of them."""
+        record = self._input_at(origin.partition, origin.offset)
+        if record is not None:
+            leaves = self.outcomes.leaves(origin.part, record)
+            self._agents.tainted.update(leaf.way[-1] for leaf in leaves if leaf.topic == topic)
 
     def deleted(self, partition: TopicPartition, before: int) -> None:
         """Retention has deleted records, so they need not be worked on."""

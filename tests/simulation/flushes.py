@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streamapp.brokers.memory.batch import MemoryBatch
+from streamapp.errors import BatchRefusedError
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Record, TopicPartition
 from tests.simulation.loop import VirtualLoop
@@ -181,8 +182,8 @@ class Flushes:
         if answer.cancelled():
             return
         self._busy(producer.process)
-        if answer.exception() is not None:
-            self._lose(producer, flush.part)
+        if (error := answer.exception()) is not None:
+            self._lose(producer, flush.part, waits=not isinstance(error, BatchRefusedError))
             return
         self._losses.pop((producer.life, flush.part.group), None)
         self._expire(producer)
@@ -248,7 +249,7 @@ class Flushes:
             if self._loop.time() - flush.sent_at >= deadline:
                 self._lose(producer, flush.part)
 
-    def _lose(self, producer: "SimulatedProducer", part: Part) -> None:
+    def _lose(self, producer: "SimulatedProducer", part: Part, *, waits: bool = True) -> None:
         seen = self._seen[producer]
         if seen.is_lost:
             return
@@ -256,6 +257,8 @@ class Flushes:
         for life, topic in list(self._keyless):
             if life is producer.life:  # a flush that was lost had its turn as well
                 del self._keyless[life, topic]
+        if not waits:
+            return  # the next replay is different, as it looks for a record that is refused
         losses = self._losses[producer.life, part.group]
         emptied_at = self._ended_empty_at.get((producer.process, part.first), -1.0)
         if losses and emptied_at >= losses[-1]:

@@ -33,6 +33,7 @@ from streamapp.runtime.outbox import Outbox
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.work import Work
 from tests.simulation.broken_promises import THIRD
@@ -326,6 +327,19 @@ def replaced_producer_is_waited_for() -> Iterator[None]:
         yield
 
 
+def refused_record_is_not_looked_for() -> AbstractContextManager[None]:
+    return replaced(Refusals, "batch_refused", lambda *_refusal: None)
+
+
+def neighbours_of_a_refused_record_fail_too() -> AbstractContextManager[None]:
+    def batch_refused(refusals: Refusals, error: Any, place: Any, suspects: Any) -> None:
+        for partition, offsets in suspects.items():
+            for offset in offsets:
+                refusals._convict(error, place[0], partition.name, offset)
+
+    return replaced(Refusals, "batch_refused", batch_refused)
+
+
 FIRST: Mapping[str, Mutant] = {
     mutant.__name__: mutant
     for mutant in (
@@ -363,6 +377,8 @@ SECOND: Mapping[str, Mutant] = {
         outputs_of_a_replay_are_kept,
         acknowledged_outputs_are_repeated,
         replaced_producer_is_waited_for,
+        refused_record_is_not_looked_for,
+        neighbours_of_a_refused_record_fail_too,
     )
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.brokers.memory.producer import MemoryProducer
 from streamapp.brokers.protocols import BatchBuilder
-from streamapp.errors import BrokerError
+from streamapp.errors import BatchRefusedError, BrokerError
 from streamapp.record import TopicPartition
 from tests.simulation.network import Wire
 from tests.simulation.scenario import Fault
@@ -123,6 +123,9 @@ class SimulatedProducer:
             return BrokerError(f"{target} takes nothing for now")
         if ending in (Fault.BATCH_LOST, Fault.BATCH_VANISHED):
             return BrokerError("the batch got lost")
+        if self._broker.checker.refuses(target.topic, batch):
+            self._line.world.dice.note(Fault.RECORD_REFUSED)
+            return BatchRefusedError("one of the records is not taken")
         return self._inner._refusal(batch, target)
 
 

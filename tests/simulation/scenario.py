@@ -1,5 +1,6 @@
 """What a seed stands for: a pipeline, its records, its settings and its faults."""
 
+import hashlib
 import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Fault(StrEnum):
     BATCH_SILENT = "batch silent"  # written, and no answer
     BATCH_LATE = "batch late"
     SEND_REFUSED = "send refused"
+    RECORD_REFUSED = "record refused"  # the broker takes no batch with a certain output
     SEND_STUCK = "send stuck"  # the client never takes the batch
     PRODUCER_REFUSED = "producer refused"
     LETTERS_REFUSED = "letters refused"  # dead-letter topics take nothing for a while
@@ -109,7 +111,7 @@ _ON_THE_WIRE = {
 }
 """Highest probability of each."""
 
-_LATER = {Fault.SEND_STUCK: 0.05}
+_LATER = {Fault.SEND_STUCK: 0.05, Fault.RECORD_REFUSED: 0.1}
 """The same of faults that are drawn apart from the others."""
 
 _IN_AGENTS = (
@@ -228,6 +230,11 @@ class Scenario:
     until_end: bool
     stops_in_outage: bool
     waits_long: bool
+
+    def refuses(self, topic: str, value: bytes) -> bool:
+        """Whether the broker takes no batch with this output."""
+        digest = hashlib.blake2b(f"{self.seed} {topic}".encode() + value, digest_size=4).digest()
+        return int.from_bytes(digest) / 2**32 < self.rates.get(Fault.RECORD_REFUSED, 0.0)
 
     @property
     def is_calm(self) -> bool:

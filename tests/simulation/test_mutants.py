@@ -78,6 +78,10 @@ def holds_offsets(scenario: Scenario) -> bool:
     return small and scenario.partitions > 1 and Fault.SLOW in scenario.shares
 
 
+def refuses_records(scenario: Scenario) -> bool:
+    return Fault.RECORD_REFUSED in scenario.rates
+
+
 NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "drain_forgets_a_lane": lambda scenario: scenario.is_clean,
     "drain_is_not_told_of_what_is_dropped": stops_and_drains_long,
@@ -90,6 +94,8 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "producer_replaced_by_each_stage": shares_a_producer,
     "lost_position_never_stops": loses_positions,
     "commits_that_fail_never_end_an_assignment": refuses_commits,
+    "refused_record_is_not_looked_for": refuses_records,
+    "neighbours_of_a_refused_record_fail_too": refuses_records,
     "replaced_producer_is_waited_for": lambda scenario: Fault.SEND_STUCK in scenario.rates,
     "outputs_of_a_replay_are_kept": lambda scenario: bool(LOST_BATCHES & scenario.rates.keys()),
 }
