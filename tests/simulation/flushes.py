@@ -37,7 +37,8 @@ class Flush:
         sent_at: time of the turn.
         left: batches that are not acknowledged.
         values: values in these batches, by topic.
-        acknowledged: those of batches that are acknowledged.
+        targets: the partition of each of these values.
+        waiting: how many batches of each partition are not acknowledged.
         is_cut: whether there are batches of which nothing is known.
     """
 
@@ -46,7 +47,8 @@ class Flush:
     sent_at: float
     left: int = 0
     values: list[tuple[str, bytes]] = field(default_factory=list)
-    acknowledged: set[tuple[str, bytes]] = field(default_factory=set)
+    targets: dict[tuple[str, bytes], TopicPartition] = field(default_factory=dict)
+    waiting: Counter[TopicPartition] = field(default_factory=Counter)
     is_cut: bool = False
 
 
@@ -133,11 +135,11 @@ class Flushes:
         acknowledgement: Any,
     ) -> None:
         """A batch was sent."""
-        flush, values = self._added(producer, target.topic, batch)
+        flush = self._added(producer, target, batch)
         self._busy(producer.process)
         if target.topic in self._keyless_topics:
             self._note_keyless(producer, target)
-        acknowledgement.add_done_callback(partial(self._answered, producer, flush, values))
+        acknowledgement.add_done_callback(partial(self._answered, producer, flush, target))
 
     def fetched(self, process: str, part: Part, records: Iterable[Record]) -> None:
         """Note bytes that do not decode and are dropped: they finish without an attempt."""
@@ -145,37 +147,41 @@ class Flushes:
         if drops and any(text(record.value) is None for record in records):
             self._ended_empty_at[process, part.first] = self._loop.time()
 
-    def refused(self, producer: "SimulatedProducer", topic: str, batch: MemoryBatch) -> None:
-        """The client has refused a batch; those behind it in its flush are not sent at all."""
-        flush, _ = self._added(producer, topic, batch)
-        flush.is_cut = True
-        self._lose(producer, self._part_of[topic])
+    def refused(
+        self, producer: "SimulatedProducer", target: TopicPartition, batch: MemoryBatch
+    ) -> None:
+        """The client has refused a batch; others of its flush may not be sent at all."""
+        self._added(producer, target, batch).is_cut = True
+        self._lose(producer, self._part_of[target.topic])
 
-    def stuck(self, producer: "SimulatedProducer", topic: str, batch: MemoryBatch) -> None:
+    def stuck(
+        self, producer: "SimulatedProducer", target: TopicPartition, batch: MemoryBatch
+    ) -> None:
         """The client does not take a batch."""
-        flush, _ = self._added(producer, topic, batch)
-        flush.is_cut = True
+        self._added(producer, target, batch).is_cut = True
 
     def _added(
-        self, producer: "SimulatedProducer", topic: str, batch: MemoryBatch
-    ) -> tuple[Flush, Collection[tuple[str, bytes]]]:
-        """The flush that a batch belongs to, and the values in the batch."""
-        part = self._part_of[topic]
+        self, producer: "SimulatedProducer", target: TopicPartition, batch: MemoryBatch
+    ) -> Flush:
+        """The flush that a batch belongs to."""
+        part = self._part_of[target.topic]
         seen, turn = self._seen[producer], self._loop.turns
         flush = next((f for f in seen.open if f.turn == turn and f.part is part), None)
         if flush is None:
             flush = Flush(part, turn, self._loop.time())
             seen.open.append(flush)
         flush.left += 1
-        values = [(topic, value or b"") for _, _, value, _ in batch.entries]
+        flush.waiting[target] += 1
+        values = [(target.topic, value or b"") for _, _, value, _ in batch.entries]
         flush.values += values
-        return flush, values
+        flush.targets |= dict.fromkeys(values, target)
+        return flush
 
     def _answered(
         self,
         producer: "SimulatedProducer",
         flush: Flush,
-        values: Collection[tuple[str, bytes]],
+        target: TopicPartition,
         answer: Any,
     ) -> None:
         seen = self._seen[producer]
@@ -188,7 +194,7 @@ class Flushes:
         self._losses.pop((producer.life, flush.part.group), None)
         self._expire(producer)
         flush.left -= 1
-        flush.acknowledged.update(values)
+        flush.waiting[target] -= 1
         if flush.left == 0 and not seen.is_lost:
             seen.open.remove(flush)
             self._acknowledge(producer.process, flush)
@@ -222,7 +228,8 @@ class Flushes:
                 origins = self._origins_of(*place)
                 for origin in origins:
                     sent[origin] = flush.sent_at
-                    if flush.is_cut or place not in flush.acknowledged or len(origins) > 1:
+                    # Of two batches for a partition, it is not known which has the output.
+                    if flush.is_cut or flush.waiting[flush.targets[place]] or len(origins) > 1:
                         repeated.update(self._marks(origin))
         for origin, sent_at in sent.items():
             part = origin.part

@@ -72,10 +72,10 @@ class SimulatedProducer:
         assert isinstance(batch, MemoryBatch)
         batch.close()
         if dice.strikes(Fault.SEND_REFUSED):
-            self._broker.checker.flushes.refused(self, topic, batch)
+            self._broker.checker.flushes.refused(self, TopicPartition(topic, partition), batch)
             raise BrokerError("no room for this batch")
         if dice.strikes(Fault.SEND_STUCK):
-            await self._never_take(batch, topic)
+            await self._never_take(batch, TopicPartition(topic, partition))
         target = TopicPartition(topic, partition)
         ending = dice.one_of(*_ENDINGS)
         acknowledgement: asyncio.Future[object] = asyncio.get_running_loop().create_future()
@@ -85,9 +85,9 @@ class SimulatedProducer:
         self._wires[target].send(self._arrive, batch, target, ending, acknowledgement, delay=delay)
         return acknowledgement
 
-    async def _never_take(self, batch: MemoryBatch, topic: str) -> None:
+    async def _never_take(self, batch: MemoryBatch, target: TopicPartition) -> None:
         """Keep the batch waiting, as a client does that has no room for it."""
-        self._broker.checker.flushes.stuck(self, topic, batch)
+        self._broker.checker.flushes.stuck(self, target, batch)
         self.keeps_waiting += 1
         try:
             await asyncio.Event().wait()
