@@ -51,6 +51,14 @@ class Chunk:
         self.untaken: Iterator[tuple[int, Record]] = iter(enumerate(records))
 
 
+MAX_TAKEN_FIRST = 100
+"""Records that are taken in a row before those of chunks, which have not begun.
+
+Retries that are near come back for ever; without a bound, a few of them would keep all new records
+from their first attempt.
+"""
+
+
 class ReadyQueue:
     """Gives records to lanes so that two records of one order key are never worked on at once.
 
@@ -66,6 +74,7 @@ class ReadyQueue:
         self.first: deque[Work] = deque()
         self.on_put: Callable[[], None] = _no_lanes_yet
         self._chunks: deque[Chunk] = deque()
+        self._taken_first = 0  # since a chunk was taken from
         self._holders: dict[Partition, dict[bytes, Work]] = {}
 
     def __bool__(self) -> bool:
@@ -83,17 +92,25 @@ class ReadyQueue:
         self.on_put()
 
     def take_first(self) -> Work | None:
-        """Take a record that has waited for its key or for a retry; `None` without any."""
+        """Take a record that has waited for its key or for a retry.
+
+        Returns:
+            `None` without any, or if it is the turn of a chunk.
+        """
         first = self.first
+        if self._taken_first >= MAX_TAKEN_FIRST and self.next_chunk() is not None:
+            return None
         while first:
             work = first.popleft()
             if not work.partition.closed:
+                self._taken_first += 1
                 return work
         return None
 
     def next_chunk(self) -> Chunk | None:
         """The chunk to take records from; the same one until `mark_used_up`. `None` without any."""
         chunks = self._chunks
+        self._taken_first = 0
         while chunks:
             if not chunks[0].partition.closed:
                 return chunks[0]
