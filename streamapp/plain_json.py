@@ -1,18 +1,24 @@
-"""Encoders that let orjson write plain models, in a third of pydantic's time.
+"""Encoders that let orjson write plain values, in a third of pydantic's time.
 
 Hot path: the encoders are called for each output.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from typing import Any, get_origin
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from types import NoneType
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, TypeAdapter
-from pydantic.dataclasses import is_pydantic_dataclass
+from pydantic_core import to_json
 
-_PLAIN = frozenset({"str", "int", "float", "bool", "none", "literal"})
-_CONTAINERS = frozenset({"nullable", "default", "list", "function-after", "function-before"})
+Encode = Callable[[Any], bytes]
+Kinds = tuple[type, ...]
+"""The types of the fields of a value, in their order."""
+
+_TYPES = {"str": str, "int": int, "float": float, "bool": bool, "none": NoneType}
+_WRAPPERS = frozenset({"nullable", "default", "function-after", "function-before"})
 _CUSTOM_JSON = (
     "serialization",
     "serialization_alias",
@@ -21,70 +27,145 @@ _CUSTOM_JSON = (
     "computed_fields",
     "extras_schema",
     "root_model",
+    "init_only",
 )
 _CONFIG_THAT_MATTERS = ("ser_json_", "serialize_by_alias", "polymorphic_serialization")
+_JSON_TYPES = frozenset({str, int, float, bool, NoneType, list})
+_MAX_KINDS = 256
+"""Sets of types of the fields of a class that are remembered; more are written by pydantic."""
+
+_JSON_ONLY = (
+    orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+"""Leaves to pydantic what it writes in another form than orjson."""
 
 
-def encoder_for(type_: type[Any], adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
-    """The JSON encoder of a class: orjson if its result equals pydantic's, else pydantic.
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """Writes values of a type.
 
-    The results are equal if a model has only plain fields (text, numbers, booleans, null, and lists
-    of these) and declares no other form of its JSON. Even then, pydantic writes a value of a
-    subclass, a value with extra fields, and integers of more than 64 bits, which orjson refuses.
+    The hot path does itself what `encode` does in the usual case, which saves it a call.
+
+    Attributes:
+        encode: writes a value, or raises an error with the path of what cannot be written.
+        kinds: if the types of the fields of a value of exactly the declared class are among these,
+            orjson writes its fields as `encode` would. `None` if that is not certain.
+        dumps: if not `None`, this writes any value as `encode` does, except that NaN is null; what
+            it refuses, `encode` may write.
     """
-    to_json: Callable[[Any], bytes] = adapter.serializer.to_json
-    if not (issubclass(type_, BaseModel) and _is_plain_model(type_.__pydantic_core_schema__)):
-        return to_json
-    count = len(type_.model_fields)
+
+    encode: Encode
+    kinds: Container[Kinds] | None = None
+    dumps: Encode | None = None
+
+
+def encoder_for(type_: Any, adapter: TypeAdapter[Any], checked: Encode) -> Encoder:
+    """The JSON encoder of a class: orjson if its result equals that of `checked`, else `checked`.
+
+    They are equal if a model or a dataclass has only plain fields (text, numbers, booleans, null,
+    literals and lists of these), and declares no other form of its JSON. Each combination of types
+    of its fields is first written by both and compared. So what `checked` refuses, such as text in
+    the place of a number, is refused.
+    """
+    found = _plain_fields(type_, adapter)
+    if found is None:
+        return Encoder(checked)
+    kinds = set[Kinds]()
+    encode_first = _first_encoder(type_, kinds, checked)
+    floats = any(_has_floats(schema) for schema in found.values())
+    parts = [(name, fits) for name, schema in found.items() if (fits := _part(schema))]
     dumps = orjson.dumps
 
     def encode(value: Any) -> bytes:
+        if type(value) is type_ and tuple(map(type, value.__dict__.values())) in kinds:
+            try:
+                return dumps(value.__dict__)
+            except Exception:  # noqa: BLE001 - pydantic can write it, or says what is wrong
+                return checked(value)
+        return encode_first(value)
+
+    def encode_carefully(value: Any) -> bytes:
         try:
-            own = value.__dict__
-            if type(value) is type_ and len(own) == count:
-                return dumps(own)
-        except Exception:  # noqa: BLE001, S110 - pydantic can write it, or says what is wrong
-            pass
-        return to_json(value)
+            is_plain = all(fits(value.__dict__[name]) for name, fits in parts)
+        except Exception:  # noqa: BLE001 - the same
+            is_plain = False
+        if not is_plain:
+            return checked(value)
+        encoded = encode(value)
+        return checked(value) if floats and b"null" in encoded else encoded  # it may be NaN
 
-    return encode
+    return Encoder(encode_carefully) if floats or parts else Encoder(encode, kinds)
 
 
-def dataclass_encoder_for(type_: Any, adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
-    """The JSON encoder of a dataclass: orjson, or pydantic if orjson's result would differ.
+def _first_encoder(type_: Any, kinds: set[Kinds], checked: Encode) -> Encode:
+    """Writes values whose fields have types that were not seen yet, and remembers these."""
 
-    orjson leaves out fields that begin with an underscore and ignores what a pydantic dataclass
-    declares about its JSON. Values that orjson refuses, such as decimals, are written by pydantic.
-    """
-    to_json: Callable[[Any], bytes] = adapter.serializer.to_json
-    own = get_origin(type_) or type_
-    if is_pydantic_dataclass(own) or any(field.name.startswith("_") for field in fields(own)):
-        return to_json
-    dumps = orjson.dumps
+    def encode_first(value: Any) -> bytes:
+        encoded = checked(value)
+        own = getattr(value, "__dict__", {})
+        found = tuple(map(type, own.values()))
+        if type(value) is type_ and _JSON_TYPES.issuperset(found) and len(kinds) < _MAX_KINDS:
+            try:
+                is_same = orjson.dumps(own) == encoded
+            except TypeError:  # an integer of more than 64 bits
+                is_same = False
+            if is_same:
+                kinds.add(found)
+        return encoded
+
+    return encode_first
+
+
+def json_encoder(checked: Encode) -> Encoder:
+    """The encoder of JSON without a schema: orjson, or `checked` for what is not JSON itself."""
+    dumps = partial(orjson.dumps, option=_JSON_ONLY)
 
     def encode(value: Any) -> bytes:
         try:
-            return dumps(value)
-        except TypeError:
-            return to_json(value)
+            encoded = dumps(value)
+        except Exception:  # noqa: BLE001 - pydantic can write it, or says what is wrong
+            return checked(value)
+        return checked(value) if b"null" in encoded and has_nan(value) else encoded
 
-    return encode
+    return Encoder(encode, dumps=dumps)
 
 
-def _is_plain_model(schema: Mapping[str, Any]) -> bool:
+def has_nan(value: Any) -> bool:
+    """Whether there may be a float that JSON does not have; text that looks like one counts."""
+    encoded = to_json(value, inf_nan_mode="constants")
+    return b"NaN" in encoded or b"Infinity" in encoded
+
+
+def _plain_fields(type_: Any, adapter: TypeAdapter[Any]) -> dict[str, Mapping[str, Any]] | None:
+    """Schemas of the fields of a plain model or dataclass; `None` if it is not plain."""
+    is_model = isinstance(type_, type) and issubclass(type_, BaseModel)
+    if not is_model and not (isinstance(type_, type) and is_dataclass(type_)):
+        return None
+    schema = _unwrapped(adapter.core_schema)
+    if schema["type"] != ("model" if is_model else "dataclass") or _has_custom_json(schema):
+        return None
+    inner = _unwrapped(schema["schema"])
+    if inner["type"] not in ("model-fields", "dataclass-args") or _has_custom_json(inner):
+        return None
+    declared = inner["fields"]
+    if not is_model:
+        declared = {field["name"]: field for field in declared}
+        has_slots = type_.__dictoffset__ == 0
+        if has_slots or list(declared) != [field.name for field in fields(type_)]:
+            return None
+    if any(_has_custom_json(one) or not _is_plain(one["schema"]) for one in declared.values()):
+        return None
+    return {name: one["schema"] for name, one in declared.items()}
+
+
+def _unwrapped(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     while schema["type"] in ("function-after", "function-before"):  # model validators
+        if schema.get("serialization"):
+            break
         schema = schema["schema"]
-    if schema["type"] != "model" or _has_custom_json(schema):
-        return False
-    inner = schema["schema"]
-    while inner["type"] in ("function-after", "function-before"):
-        inner = inner["schema"]
-    if inner["type"] != "model-fields" or _has_custom_json(inner):
-        return False
-    return all(
-        not _has_custom_json(field) and _is_plain(field["schema"])
-        for field in inner["fields"].values()
-    )
+    return schema
 
 
 def _is_plain(schema: Mapping[str, Any]) -> bool:
@@ -92,10 +173,42 @@ def _is_plain(schema: Mapping[str, Any]) -> bool:
         return False
     kind = schema["type"]
     if kind == "list":
-        return "items_schema" in schema and _is_plain(schema["items_schema"])
+        return "items_schema" in schema and _types(schema["items_schema"]) is not None
     if kind == "literal":
         return all(type(value) in (str, int, bool) for value in schema["expected"])
-    return kind in _PLAIN or (kind in _CONTAINERS and _is_plain(schema["schema"]))
+    return kind in _TYPES or (kind in _WRAPPERS and _is_plain(schema["schema"]))
+
+
+def _has_floats(schema: Mapping[str, Any]) -> bool:
+    inner = schema.get("schema") or schema.get("items_schema")
+    return schema["type"] == "float" or (inner is not None and _has_floats(inner))
+
+
+def _part(schema: Mapping[str, Any]) -> Callable[[Any], bool] | None:
+    """What the type of a field's value does not tell: a literal's value, the types in a list."""
+    if schema["type"] in _WRAPPERS:
+        inner = _part(schema["schema"])
+        if inner is None or schema["type"] != "nullable":
+            return inner
+        return lambda value: value is None or inner(value)
+    if schema["type"] == "literal":
+        return frozenset(schema["expected"]).__contains__
+    if schema["type"] == "list":
+        types = _types(schema["items_schema"]) or frozenset()
+        return lambda value: types.issuperset(map(type, value))
+    return None
+
+
+def _types(schema: Mapping[str, Any]) -> frozenset[type] | None:
+    """The types of what is written for a plain item of a list; `None` if it is not plain."""
+    if _has_custom_json(schema):
+        return None
+    kind = schema["type"]
+    if kind in _TYPES:
+        return frozenset({_TYPES[kind]})
+    if kind not in _WRAPPERS or (inner := _types(schema["schema"])) is None:
+        return None
+    return inner | {NoneType} if kind == "nullable" else inner
 
 
 def _has_custom_json(schema: Mapping[str, Any]) -> bool:

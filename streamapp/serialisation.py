@@ -6,16 +6,16 @@ they are bound methods of pydantic's compiled core and of orjson.
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, get_origin
 
-import orjson
 from pydantic import TypeAdapter
 from typing_extensions import is_typeddict  # knows its own TypedDict, unlike that of typing
 
+from streamapp.checked_json import checked_encoder
+from streamapp.exact_numbers import decoder_for
 from streamapp.immutable import is_immutable
-from streamapp.plain_json import dataclass_encoder_for, encoder_for
+from streamapp.plain_json import Encoder, encoder_for, json_encoder
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ class Codec(Generic[T]):
         decode: bytes to a value; raises `ValueError` (pydantic's or orjson's) on wrong bytes.
         encode: a value to bytes; raises `ValueError` or `TypeError` on a wrong value.
         immutable: whether a value of exactly `instance_of` never changes, and is read back equal.
+        encoder: how `encode` works, for the hot path.
     """
 
     schema: Any
@@ -38,6 +39,7 @@ class Codec(Generic[T]):
     decode: Callable[[bytes], T]
     encode: Callable[[T], bytes]
     immutable: bool = False
+    encoder: Encoder | None = None
 
 
 def codec_for(type_: Any) -> Codec[Any]:
@@ -48,21 +50,24 @@ def codec_for(type_: Any) -> Codec[Any]:
 def json_codec(type_: Any) -> Codec[Any]:
     """JSON codec for a pydantic model, a dataclass, a TypedDict, a plain type, `dict` or `Any`.
 
-    Models and other types that pydantic can validate are decoded from bytes straight into the type.
-    `dict`, `list` and `Any` are not validated; orjson reads and writes them.
+    Values are decoded from bytes straight into the type. What was decoded is encoded as it was, or
+    refused: fields by their aliases, integers of any size, decimals with all digits. A value that
+    is not of the declared type is refused with its path, and so is a float that JSON does not have.
+    Of `dict`, `list` and `Any` only the outermost type is checked.
     """
+    adapter: TypeAdapter[Any] = TypeAdapter(Any if type_ is object else type_)
     if type_ in (Any, object, dict, dict[str, Any], list):
         instance_of = (get_origin(type_) or type_) if type_ not in (Any, object) else object
-        return Codec(type_, instance_of, orjson.loads, orjson.dumps)
-    adapter: TypeAdapter[Any] = TypeAdapter(type_)
-    decode = adapter.validator.validate_json
-    if is_dataclass(type_):
-        return Codec(type_, _as_class(type_), decode, dataclass_encoder_for(type_, adapter))
-    if inspect.isclass(type_) and not is_typeddict(type_):
-        immutable = is_immutable(type_, adapter)
-        return Codec(type_, type_, decode, encoder_for(type_, adapter), immutable)
-    # No class to check against: the serialiser itself has to mind.
-    return Codec(type_, object, decode, partial(adapter.serializer.to_json, warnings="error"))
+        encoder = json_encoder(checked_encoder(adapter, is_class=False))
+        read = adapter.validator.validate_json
+        return Codec(type_, instance_of, read, encoder.encode, encoder=encoder)
+    decode = decoder_for(adapter)
+    is_class = inspect.isclass(type_) and not is_typeddict(type_) and get_origin(type_) is None
+    encoder = encoder_for(type_, adapter, checked_encoder(adapter, is_class=is_class))
+    # Without a class to check against, the encoder alone has to mind.
+    instance_of = type_ if is_class else object
+    immutable = is_immutable(type_, adapter)
+    return Codec(type_, instance_of, decode, encoder.encode, immutable, encoder)
 
 
 def bytes_codec() -> Codec[bytes]:
@@ -74,7 +79,3 @@ def _same(value: bytes | None) -> bytes:
     if value is None:
         raise ValueError("there are no bytes")
     return value
-
-
-def _as_class(type_: Any) -> type[Any]:
-    return type_ if inspect.isclass(type_) else object

@@ -73,11 +73,18 @@ ROOMS = (
     Room("pipeline", ("streamapp/pipeline",), USUAL, ("tests/unit/pipeline",)),
     Room(
         "serialisation",
-        ("streamapp/serialisation.py", "streamapp/plain_json.py", "streamapp/immutable.py"),
+        (
+            "streamapp/serialisation.py",
+            "streamapp/plain_json.py",
+            "streamapp/checked_json.py",
+            "streamapp/exact_numbers.py",
+            "streamapp/immutable.py",
+        ),
         USUAL,
         (
             "tests/unit/test_serialisation.py",
             "tests/unit/test_plain_json.py",
+            "tests/unit/test_exact_json.py",
             "tests/unit/test_immutable.py",
         ),
     ),
