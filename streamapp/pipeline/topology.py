@@ -10,6 +10,7 @@ from typing import Any
 from streamapp.errors import PipelineError
 from streamapp.pipeline.fits import fits
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
+from streamapp.pipeline.readable import why_unreadable
 from streamapp.pipeline.stage import Stage, StageConfig
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.serialisation import Codec, codec_for
@@ -123,7 +124,8 @@ def build(pipeline: Pipeline[Any, Any]) -> Topology:
 
     Raises:
         PipelineError: it has no stage, two stages have the same name, types do not fit, a stage
-            whose input and output types differ has the policy `skip`, or outputs have no topic.
+            cannot read what the one before it writes, a stage whose input and output types differ
+            has the policy `skip`, or outputs have no topic.
     """
     declarations = pipeline.declarations
     if not declarations:
@@ -227,6 +229,8 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
         raise PipelineError(
             f"{where} takes {_name(agent.input_type)}, but {giver} gives {_name(given)}"
         )
+    if i > 0 and (reason := why_unreadable(given, agent.input_type)) is not None:
+        raise PipelineError(f"{where} cannot read what {giver} writes: {reason}")
     if declared.output is not None and not fits(agent.output_type, declared.output.schema):
         raise PipelineError(
             f"{where} gives {_name(agent.output_type)}, but its topic {declared.output.name!r}"
