@@ -109,7 +109,7 @@ async def test_a_fused_input_that_no_topic_could_hold_is_the_fault_of_the_stage_
 ) -> None:
     @agent
     def gather(item: Item) -> dict[str, Any]:
-        return {"n": item.n, "seen": {1, 2}}  # a set is not JSON
+        return {"n": item.n, "seen": object()}  # nothing that JSON knows
 
     @agent
     def refuse(value: dict[str, Any]) -> Item:
