@@ -127,7 +127,7 @@ class Choices(BaseModel):
 
 
 class ByName(BaseModel):
-    model_config = ConfigDict(validate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
     title: str = Field(validation_alias="name")
 
 
