@@ -16,6 +16,7 @@ from streamapp.observability.stage_metrics import (
     PartitionMetrics,
     StageMetrics,
     StageState,
+    TopicFault,
 )
 from streamapp.record import TopicPartition
 from streamapp.web.server import WebServer, WorkerView
@@ -60,6 +61,7 @@ class MovingStage:
         m.partitions[SECOND].lag_records = 7
         m.partitions[SECOND].oldest_timestamp_seconds = self.clock.time() - 5
         self.watch.lag_measured()
+        m.topic_faults["playback.valid"] = TopicFault("playback.valid has grown", 0.0)
         m.commits += 1
         m.last_commit_at = self.clock.monotonic()
         self.watch.finished(next(iter(self.metrics.partitions)))
