@@ -79,6 +79,17 @@ class TopicDescription:
         return value
 
     @property
+    def deletes_old(self) -> bool:
+        """Whether the topic deletes records by their age or by its size."""
+        return "delete" in self.config.get("cleanup.policy", "delete")
+
+    @property
+    def retention_ms(self) -> int | None:
+        """Age at which the topic deletes records, by their timestamps; `None` for never."""
+        milliseconds = int(self.config.get("retention.ms", "-1"))
+        return milliseconds if self.deletes_old and milliseconds >= 0 else None
+
+    @property
     def needs_keys(self) -> bool:
         """Whether the topic refuses records without a key, because it is compacted."""
         return "compact" in self.config.get("cleanup.policy", "")

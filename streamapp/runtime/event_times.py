@@ -45,15 +45,11 @@ class EventTimes:
 
     def describe(self, topic: TopicDescription) -> None:
         """Read the limits of the topic, which may have changed."""
-        config = topic.config
-        behind = _limit(config.get("message.timestamp.before.max.ms"))
-        ahead = _limit(config.get("message.timestamp.after.max.ms"))
-        self._most_behind_ms = behind - behind // KEPT_SHARE
-        if "delete" in config.get("cleanup.policy", "delete"):
-            kept = _limit(config.get("retention.ms")) // KEPT_SHARE
-            self._most_behind_ms = min(self._most_behind_ms, kept)
+        behind, ahead = _or_forever(topic.max_age_ms), _or_forever(topic.max_ahead_ms)
+        kept = _or_forever(topic.retention_ms) // KEPT_SHARE
+        self._most_behind_ms = min(behind - behind // KEPT_SHARE, kept)
         self._most_ahead_ms = ahead - ahead // KEPT_SHARE
-        if config.get("message.timestamp.type") == "LogAppendTime":
+        if topic.config.get("message.timestamp.type") == "LogAppendTime":
             self._most_behind_ms = self._most_ahead_ms = -1  # the broker replaces all timestamps
 
     @property
@@ -115,7 +111,5 @@ def event_timestamps(records: FetchedRecords, first: int, until: int) -> Sequenc
     return [event_timestamp(records[i]) for i in range(first, until)]
 
 
-def _limit(value: str | None) -> int:
-    """A limit in milliseconds; without one, the largest number."""
-    milliseconds = _FOREVER_MS if value is None else int(value)
-    return _FOREVER_MS if milliseconds < 0 else milliseconds
+def _or_forever(milliseconds: int | None) -> int:
+    return _FOREVER_MS if milliseconds is None else milliseconds

@@ -14,10 +14,10 @@ def retention_risks(topic: TopicDescription) -> Iterator[str]:
     The age of events is none of them: old events are not written with their own timestamps to a
     topic that is read later.
     """
-    if "delete" not in topic.config.get("cleanup.policy", "delete"):
+    if not topic.deletes_old:
         return
-    retention_ms = int(topic.config.get("retention.ms", "-1"))
-    if 0 <= retention_ms < SHORT_RETENTION_MS:
+    retention_ms = topic.retention_ms
+    if retention_ms is not None and retention_ms < SHORT_RETENTION_MS:
         yield (
             f"topic {topic.name} keeps records for {retention_ms / 1000:g} s only (retention.ms):"
             " what is not read by then is lost; raise it"
