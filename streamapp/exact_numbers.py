@@ -6,7 +6,8 @@ reads a decimal from a number by way of a double, which has 17 digits at most.
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -126,21 +127,19 @@ class _ExactDecimals:
         function = {"type": "no-info", "function": self._exact}
         return {"type": "function-before", "function": function, "schema": schema}
 
-    def numbers_of(self, data: bytes) -> "_ExactDecimals":
-        """Use the numbers of this JSON, while this is a context."""
+    @contextmanager
+    def numbers_of(self, data: bytes) -> Iterator[None]:
+        """Use the numbers of this JSON in the block."""
         found: dict[float, set[Decimal]] = {}
         for token in _TOKEN.findall(data):
             if not token.startswith(b'"'):
                 text = token.decode()
                 found.setdefault(float(text), set()).add(Decimal(text))
         self._local.found = found
-        return self
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self._local.found = {}
+        try:
+            yield
+        finally:
+            self._local.found = {}
 
     def _exact(self, value: Any) -> Any:
         if type(value) is not float:

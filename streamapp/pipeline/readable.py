@@ -26,6 +26,9 @@ _TEXTS = {
     "ipv6": "2001:db8::1",
 }
 
+_OWN_FORMS = {"function-plain", "function-wrap"}
+"""Kinds of serialisers of which nobody can tell what they write."""
+
 _REMEDIES = {
     "missing": (
         "is required, but not written under this name; drop its exclude=True, set alias instead of"
@@ -106,7 +109,7 @@ def _lost_fields(value: Any, path: str) -> Iterator[str]:
 def _samples(type_: Any) -> Iterator[Any]:
     """A sample of what is written for each choice of a type; none if that cannot be known."""
     adapter: TypeAdapter[Any] = TypeAdapter(type_)
-    if "function-plain" in (text := str(_serialisers(adapter.core_schema))) or "-wrap" in text:
+    if not _OWN_FORMS.isdisjoint(_serialisers(adapter.core_schema)):
         return
     try:
         with warnings.catch_warnings():
@@ -123,19 +126,17 @@ def _samples(type_: Any) -> Iterator[Any]:
             continue
 
 
-def _serialisers(schema: Any) -> list[Any]:
-    """The serialisers of whole models and dataclasses in a core schema."""
-    found: list[Any] = []
+def _serialisers(schema: Any) -> Iterator[str]:
+    """Kinds of the serialisers of whole models and dataclasses in a core schema."""
     if isinstance(schema, dict):
         if schema.get("type") in ("model", "dataclass", "typed-dict"):
-            found.append((schema.get("serialization") or {}).get("type"))
+            yield (schema.get("serialization") or {}).get("type", "")
         for name, inner in schema.items():
             if name not in ("metadata", "default", "cls", "serialization"):
-                found.extend(_serialisers(inner))
+                yield from _serialisers(inner)
     elif isinstance(schema, list | tuple):
         for inner in schema:
-            found.extend(_serialisers(inner))
-    return found
+            yield from _serialisers(inner)
 
 
 class _Sampler:

@@ -84,8 +84,7 @@ class Burst:
         self._delivery = delivery
         self._slice = time_slice
         self._clock = clock
-        outlets = steps[len(self._fused)].outlets.values()
-        self._event_times = [topic.event_times for topic, _ in outlets]
+        self._event_times = [topic.event_times for topic in topics]
         self._reads_between = reads_between
         self._current: Lane | None = None
 

@@ -127,7 +127,7 @@ class Lanes:
     def busy(self) -> bool:
         """Whether an attempt is running in any lane."""
         self.make_current_known()
-        return any(lane.work is not None for lane in self._lanes)
+        return bool(self.at_work())
 
     def stuck(self) -> Collection[Work]:
         """Records of attempts that have not ended although they were cancelled seconds ago."""
@@ -152,8 +152,7 @@ class Lanes:
     def closed_partitions_at_work(self) -> set[Partition]:
         """Closed partitions of which an attempt still runs."""
         self.make_current_known()
-        works = [lane.work for lane in self._lanes if lane.work is not None]
-        return {work.partition for work in works if work.partition.closed}
+        return {work.partition for work in self.at_work() if work.partition.closed}
 
     def expire(self, now: float) -> None:
         """Cancel attempts that have taken too long; called at regular intervals."""

@@ -25,6 +25,7 @@ from streamapp.runtime.burst import Burst
 from streamapp.runtime.config import Environment
 from streamapp.runtime.delivery import AtLeastOnce
 from streamapp.runtime.failures import FailureHandler
+from streamapp.runtime.handover import Handover
 from streamapp.runtime.in_flight import InFlight
 from streamapp.runtime.intake import Halt, Intake
 from streamapp.runtime.lag import LagWatch
@@ -334,6 +335,7 @@ def _compiled(
     """The steps of a segment, and the topics that they write to."""
     steps: list[StepRunner] = []
     targets: list[OutputTopic] = []
+    handover: Handover | None = None
     for i, (step, own) in enumerate(zip(segment.steps, metrics, strict=True)):
         by_name = {
             name: OutputTopic(
@@ -345,7 +347,8 @@ def _compiled(
             )
             for name in step.written_topics()
         }
-        steps.append(StepRunner(segment, i, by_name, own, threads))
+        steps.append(StepRunner(segment, i, by_name, own, threads, handover))
+        handover = steps[-1].next_handover
         targets += by_name.values()
     return tuple(steps), targets
 

@@ -43,6 +43,7 @@ class StepRunner:
         policy: its error policy.
         timeout_seconds: deadline of one attempt.
         handover: how it gets the outputs of the step before it; `None` for the first step.
+        next_handover: how the step behind it gets its outputs; `None` for the last step.
         dead_letters: its dead-letter topic.
         metrics: its counters.
         refusals: what its topics have refused.
@@ -55,6 +56,7 @@ class StepRunner:
         targets: Mapping[str, OutputTopic],
         metrics: StageMetrics,
         threads: Executor,
+        handover: Handover | None,
     ) -> None:
         step = segment.steps[index]
         config = step.stage.config
@@ -70,10 +72,10 @@ class StepRunner:
         self.metrics = metrics
         self.refusals: Refusals | None = None
         self.dead_letters = targets[step.dead_letters]
-        self._is_last = index == len(segment.steps) - 1
         given: Codec[Any] = codec_for(step.stage.agent.output_type)
-        self.handover = _handover(segment, index)
-        self._next_handover = None if self._is_last else _handover(segment, index + 1)
+        self.handover = handover
+        following = segment.steps[index + 1 : index + 2]
+        self.next_handover = Handover(given, following[0].codec) if following else None
         written: dict[str | None, Topic[Any]] = dict(step.routes.items())
         if step.output is not None:
             written[None] = step.output
@@ -216,22 +218,14 @@ class StepRunner:
         key = key if own_key is KEEP else own_key
         headers = headers if own_headers is KEEP else own_headers
         if route not in self.outlets:
-            if self._next_handover is None:
+            if self.next_handover is None:
                 raise EncodeError(f"stage {self.stage_id!r} gave an output and has no topic for it")
-            return Item(self.index + 1, self._next_handover.pack(value), key, headers)
+            return Item(self.index + 1, self.next_handover.pack(value), key, headers)
         topic, encode = self.outlets[route]
         if type(value) is EncodedValue:
             topic.check(key, value.data or b"", headers)
             return topic, key, value.data, headers
         return topic, key, encode(value, key, headers), headers
-
-
-def _handover(segment: Segment, index: int) -> Handover | None:
-    """How the step with this index gets the outputs of the one before it."""
-    if index == 0:
-        return None
-    before = codec_for(segment.steps[index - 1].stage.agent.output_type)
-    return Handover(before, segment.steps[index].codec)
 
 
 def _keep_output(work: Work, one: Output | Item) -> None:
