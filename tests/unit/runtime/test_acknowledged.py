@@ -11,6 +11,7 @@ from streamapp.errors import Permanent
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.out import Out
 from streamapp.record import TopicPartition
+from tests.unit.runtime.agents import same, suspend
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
 
@@ -25,17 +26,6 @@ KEYS = [next(b"%d" % n for n in range(99) if partition_for(b"%d" % n, 4) == p) f
 def refuse_bad(value: bytes) -> bytes:
     if value == b"bad":
         raise Permanent("no")
-    return value
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
-
-
-@agent
-async def suspend(value: bytes) -> bytes:
-    await asyncio.sleep(0)
     return value
 
 

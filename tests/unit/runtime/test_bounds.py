@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from streamapp.pipeline.agent import Agent, agent
+from tests.unit.runtime.agents import gated
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
 
@@ -16,12 +17,7 @@ KILOBYTE = b"x" * 1000
 async def test_max_in_flight_bytes_bounds_what_is_held(partitions: int) -> None:
     broker, gate = await broker_for("p", partitions=partitions), asyncio.Event()
 
-    @agent
-    async def gated(value: bytes) -> bytes:
-        await gate.wait()
-        return value
-
-    held = service(broker, one_stage(gated, max_in_flight_bytes=4000, concurrency=2))
+    held = service(broker, one_stage(gated(gate), max_in_flight_bytes=4000, concurrency=2))
     metrics = held.metrics[0]
     async with running(held):
         for n in range(3):

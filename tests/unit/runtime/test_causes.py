@@ -16,6 +16,7 @@ from streamapp.policies.policy import Policy, dead_letter, drop, retry, skip
 from streamapp.record import Headers
 from streamapp.topics.topic import Topic
 from tests.contract.pipelines import error_headers
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
 
 
@@ -167,11 +168,6 @@ async def test_a_letter_sent_again_has_the_error_headers_of_its_last_failure_onl
         assert names[0] == "trace"
         assert error_headers(letter)["offset"] == str(round_)
         await broker.write("p-in", (letter.key, letter.value or b""), headers=letter.headers)
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @agent

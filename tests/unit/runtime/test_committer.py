@@ -8,13 +8,13 @@ import pytest
 from streamapp.brokers.memory.consumer import MemoryConsumer
 from streamapp.brokers.protocols import ConsumerConfig
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.pipeline.agent import agent
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.committer import Committer
 from streamapp.runtime.config import RuntimeConfig
 from tests.hand_clock import HandClock
 from tests.unit.runtime import virtual
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
 from tests.unit.runtime.test_faults import Listening, broker_for
 from tests.unit.runtime.virtual import in_virtual_time, loop, one_stage, service
@@ -166,11 +166,6 @@ async def test_a_commit_that_is_not_answered_has_failed_after_five_seconds(
     assert loop().time() - begun_at == pytest.approx(5)
     assert assignment.metrics.commit_failures == 1
     assert any("stage stage of a: a commit failed" in text for text in caplog.messages)
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @in_virtual_time

@@ -15,6 +15,7 @@ from streamapp.policies.policy import dead_letter, drop, retry, skip, stop
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.topics.topic import Topic
+from tests.unit.runtime.agents import gated, same
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.virtual import broker_for, broker_with, in_virtual_time, one_stage, service
 
@@ -218,11 +219,6 @@ async def test_records_that_are_delivered_again_are_counted_again() -> None:
     assert metrics.producer_replacements == 2
 
 
-@agent
-def same(value: bytes) -> bytes:
-    return value
-
-
 @in_virtual_time
 async def test_commits_and_their_failures_are_counted_and_the_last_success_is_timed() -> None:
     broker = await broker_for("p")
@@ -313,12 +309,7 @@ async def test_a_stage_is_cut_off_from_the_moment_its_partitions_are_revoked() -
 async def test_busy_lanes_are_the_attempts_that_run(waiting: int, busy: int) -> None:
     broker, gate = await broker_for("p"), asyncio.Event()
 
-    @agent
-    async def gated(value: bytes) -> bytes:
-        await gate.wait()
-        return value
-
-    stage = service(broker, one_stage(gated, concurrency=4))
+    stage = service(broker, one_stage(gated(gate), concurrency=4))
     [metrics] = stage.metrics
     async with running(stage):
         await broker.write("p-in", *((b"%d" % n, b"%d" % n) for n in range(waiting)))
@@ -360,12 +351,7 @@ async def test_a_partition_is_blocked_while_too_much_is_finished_behind_its_firs
 async def test_the_state_of_a_stage_follows_its_life() -> None:
     broker, gate = await broker_for("p"), asyncio.Event()
 
-    @agent
-    async def gated(value: bytes) -> bytes:
-        await gate.wait()
-        return value
-
-    stage = service(broker, one_stage(gated))
+    stage = service(broker, one_stage(gated(gate)))
     [metrics] = stage.metrics
     assert state(metrics) is StageState.STARTING
     async with running(stage) as task:

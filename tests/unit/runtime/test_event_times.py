@@ -30,6 +30,7 @@ from streamapp.topics.topic import Topic
 from tests.patience import within
 from tests.simulation.loop import EPOCH_SECONDS, VirtualClock
 from tests.unit.brokers.manual_clock import ManualClock
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import FaultyBroker
 from tests.unit.runtime.virtual import Longest, in_virtual_time, loop
 
@@ -63,11 +64,6 @@ async def run_to_end(broker: FaultyBroker, topology: Topology, *stages: str) -> 
     async with within(60, "the end of bounded work"):
         await service.run(until_end=True)
     return service
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @agent

@@ -59,9 +59,7 @@ async def test_an_error_that_says_stop_is_told_with_its_record_and_its_cause() -
 
 
 @in_virtual_time
-async def test_each_output_that_fails_in_a_fused_stage_is_a_dead_letter_beside_those_that_do_not() -> (  # noqa: E501
-    None
-):
+async def test_of_several_inputs_of_a_fused_stage_each_that_fails_is_a_dead_letter() -> None:
     broker = await broker_with("in", "out", "p.split.dlq", "p.check.dlq")
 
     @agent(name="split")

@@ -31,12 +31,8 @@ from streamapp.runtime.refusals import Refusals
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
 from tests.patience import within
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 def topology(

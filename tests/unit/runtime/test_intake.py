@@ -14,16 +14,12 @@ from streamapp.pipeline.agent import agent
 from streamapp.pipeline.stage import LostPosition
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
+from tests.unit.runtime.agents import gated, same
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
 from tests.unit.runtime.test_faults import Listening
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
 
 PLACE = TopicPartition("p-in", 0)
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @in_virtual_time
@@ -163,12 +159,7 @@ async def test_the_bound_of_records_counts_those_that_are_fetched_while_half_of_
 ):
     broker, gate = await broker_for("p"), asyncio.Event()
 
-    @agent
-    async def gated(value: bytes) -> bytes:
-        await gate.wait()
-        return value
-
-    stage = service(broker, one_stage(gated, max_in_flight_records=12))
+    stage = service(broker, one_stage(gated(gate), max_in_flight_records=12))
     [metrics] = stage.metrics
     async with running(stage):
         for written, taken in [(6, 6), (9, 12), (3, 12)]:
@@ -183,12 +174,7 @@ async def test_the_bound_of_records_counts_those_that_are_fetched_while_half_of_
 async def test_a_stage_that_holds_more_than_half_of_its_bound_fetches_nothing() -> None:
     broker, gate = await broker_for("p"), asyncio.Event()
 
-    @agent
-    async def gated(value: bytes) -> bytes:
-        await gate.wait()
-        return value
-
-    stage = service(broker, one_stage(gated, max_in_flight_records=12))
+    stage = service(broker, one_stage(gated(gate), max_in_flight_records=12))
     [metrics] = stage.metrics
     async with running(stage):
         for written, taken in [(7, 7), (5, 7)]:

@@ -6,15 +6,11 @@ import pytest
 
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.out import Out
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
 
 PARTITIONS = 4
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @agent

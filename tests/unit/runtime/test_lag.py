@@ -6,10 +6,10 @@ import pytest
 
 from streamapp.brokers.protocols import ConsumerConfig
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.pipeline.agent import agent
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.lag import LagWatch
+from tests.unit.runtime.agents import gated, same
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.test_faults import Listening
 from tests.unit.runtime.virtual import (
@@ -21,23 +21,13 @@ from tests.unit.runtime.virtual import (
 )
 
 
-@agent
-def same(value: bytes) -> bytes:
-    return value
-
-
 @in_virtual_time
 async def test_a_stage_is_cut_off_until_it_is_assigned_though_its_lag_is_measured_in_a_drain() -> (
     None
 ):
     broker, gate = await broker_for("p", partitions=2), asyncio.Event()
 
-    @agent
-    async def gated(value: bytes) -> bytes:
-        await gate.wait()
-        return value
-
-    first, second = service(broker, one_stage(gated)), service(broker, one_stage(gated))
+    first, second = service(broker, one_stage(gated(gate))), service(broker, one_stage(gated(gate)))
     metrics = first.metrics[0]
     async with running(first):
         await broker.write("p-in", (b"k", b"1"))
@@ -57,12 +47,7 @@ async def test_a_stage_is_cut_off_until_it_is_assigned_though_its_lag_is_measure
 async def test_lag_is_measured_each_second() -> None:
     broker, gate = await broker_for("p"), asyncio.Event()
 
-    @agent
-    async def gated(value: bytes) -> bytes:
-        await gate.wait()
-        return value
-
-    stage = service(broker, one_stage(gated))
+    stage = service(broker, one_stage(gated(gate)))
     partitions = stage.metrics[0].partitions
     async with running(stage):
         await until(lambda: [p.lag_records for p in partitions.values()] == [0])
@@ -114,12 +99,7 @@ async def test_the_lag_of_a_partition_that_waits_for_a_replay_is_unknown_and_no_
 async def test_the_oldest_record_may_be_as_old_as_the_epoch(timestamp: int) -> None:
     broker, gate = await broker_for("p"), asyncio.Event()
 
-    @agent
-    async def gated(value: bytes) -> bytes:
-        await gate.wait()
-        return value
-
-    stage = service(broker, one_stage(gated))
+    stage = service(broker, one_stage(gated(gate)))
     partitions = stage.metrics[0].partitions
     async with running(stage):
         await broker.write("p-in", (b"k", b"1"), timestamp=timestamp)

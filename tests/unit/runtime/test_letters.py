@@ -17,6 +17,7 @@ from streamapp.policies.policy import Policy, dead_letter, retry
 from streamapp.record import Headers, Record
 from streamapp.topics.topic import Topic
 from tests.contract.pipelines import error_headers
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import FaultyBroker, running, until
 from tests.unit.runtime.virtual import broker_for, broker_with, in_virtual_time, one_stage, service
 
@@ -39,11 +40,6 @@ def twice(value: bytes) -> list[Out[bytes]]:
         Out(value + b" kept"),
         Out(value + b" changed", key=None, headers=[("made", b"by the second")]),
     ]
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @agent

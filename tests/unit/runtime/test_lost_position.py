@@ -9,13 +9,13 @@ from streamapp.brokers.protocols import ConsumerConfig
 from streamapp.clock import SystemClock
 from streamapp.errors import OffsetOutOfRangeError
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.pipeline.agent import agent
 from streamapp.pipeline.stage import LostPosition
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.lost_positions import LostPositions
 from streamapp.runtime.partition import Partition
 from tests.unit.runtime import virtual
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
 from tests.unit.runtime.test_faults import Listening, broker_for
 from tests.unit.runtime.virtual import in_virtual_time, one_stage, service
@@ -49,11 +49,6 @@ async def test_a_partition_that_was_assigned_anew_meanwhile_is_not_moved() -> No
     assert await consumer.position(PLACE) == 3
     assert assignment.metrics.position_resets == 0
     await consumer.stop()
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 async def broker_that_lost_the_last() -> FaultyBroker:

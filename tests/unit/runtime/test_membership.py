@@ -13,6 +13,7 @@ from streamapp.brokers.protocols import ConsumerConfig
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import FaultyBroker, running, until
 from tests.unit.runtime.test_faults import Listening
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
@@ -23,11 +24,6 @@ CONFIG = RuntimeConfig(
     shutdown_drain_seconds=8,
     stop_timeout_seconds=3,
 )
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 class Waiting:

@@ -78,6 +78,12 @@ class Sending:
             work.outputs = [(self.target, b"k", b"%d" % offset, ())]
             self.outbox.add(work)
 
+    async def send(self, offset: int) -> None:
+        """Send a record at once, and wait until that was done or cannot be done now."""
+        self.add(offset)
+        self.outbox.flush_now()
+        await asyncio.sleep(1)
+
     def is_empty(self) -> bool:
         return self.outbox.empty
 
@@ -133,9 +139,7 @@ async def test_a_flush_leaves_when_it_is_full_and_not_before() -> None:
 async def test_a_flush_that_is_sent_in_a_hurry_leaves_the_next_one_its_time() -> None:
     async with sending(PATIENT) as at:
         at.broker.unanswered.add("out")
-        at.add(0)
-        at.outbox.flush_now()
-        await asyncio.sleep(1)
+        await at.send(0)
         assert at.sent() == [b"0"]
         at.add(1)
         at.broker.answers[0].set_result(None)  # the outbox looks whether there is more to send
@@ -151,9 +155,7 @@ async def test_nothing_is_sent_while_two_flushes_are_unacknowledged() -> None:
     async with sending(PATIENT) as at:
         at.broker.unanswered.add("out")
         for n in range(4):
-            at.add(n)
-            at.outbox.flush_now()
-            await asyncio.sleep(1)
+            await at.send(n)
         assert at.sent() == [b"0", b"1"]
         at.broker.answers[1].set_result(None)
         await asyncio.sleep(1)
@@ -177,9 +179,7 @@ async def test_who_keeps_what_belongs_to_the_open_flush_books_it_before_the_flus
         at.outbox.before_flush_closes = lambda: at.outbox.flush().book(
             at.partition, records, 0, 1, outlets
         )
-        at.add(0)
-        at.outbox.flush_now()
-        await asyncio.sleep(1)
+        await at.send(0)
         assert at.finished == [[0, 7]]
 
 
@@ -188,9 +188,7 @@ async def test_a_batch_without_an_acknowledgement_fails_at_its_deadline_once() -
     async with sending(PATIENT) as at:
         at.broker.unanswered.add("out")
         for n in range(2):
-            at.add(n)
-            at.outbox.flush_now()
-            await asyncio.sleep(1)
+            await at.send(n)
         await asyncio.sleep(117.9)
         assert at.failed == []
         await asyncio.sleep(0.2)
@@ -227,23 +225,17 @@ async def test_a_batch_that_the_producer_gives_up_fails_and_nothing_is_sent_unti
 ):
     async with sending(PATIENT) as at:
         at.broker.unanswered.add("out")
-        at.add(0)
-        at.outbox.flush_now()
-        await asyncio.sleep(1)
+        await at.send(0)
         at.broker.answers[0].cancel()
         await asyncio.sleep(1)
         assert [str(error) for error in at.failed] == ["a batch was given up by the producer"]
-        at.add(1)
-        at.outbox.flush_now()
-        await asyncio.sleep(1)
+        await at.send(1)
         assert at.sent() == [b"0"]
         assert not at.is_empty()
         at.outbox.discard()
         assert at.is_empty()
         at.broker.unanswered.clear()
-        at.add(2)
-        at.outbox.flush_now()
-        await asyncio.sleep(1)
+        await at.send(2)
         assert at.sent() == [b"0", b"2"]
         assert at.finished == [[2]]
 
@@ -253,9 +245,7 @@ async def test_what_becomes_of_discarded_batches_is_nobodys_concern() -> None:
     async with sending(PATIENT) as at:
         at.broker.unanswered.add("out")
         for n in range(2):
-            at.add(n)
-            at.outbox.flush_now()
-            await asyncio.sleep(1)
+            await at.send(n)
         at.outbox.discard()
         acknowledged, refused = at.broker.answers
         acknowledged.set_result(None)
@@ -269,9 +259,7 @@ async def test_what_was_acknowledged_of_discarded_flushes_is_told_once() -> None
     async with sending(PATIENT) as at:
         at.broker.unanswered.add("out")
         for n in range(2):
-            at.add(n)
-            at.outbox.flush_now()
-            await asyncio.sleep(1)
+            await at.send(n)
         at.outbox.discard()
         at.broker.answers[0].set_result(None)
         at.broker.answers[1].set_exception(BrokerError("too late"))
@@ -285,9 +273,7 @@ async def test_what_was_acknowledged_behind_a_batch_that_failed_is_not_finished(
     async with sending(PATIENT) as at:
         at.broker.unanswered.add("out")
         for n in range(2):
-            at.add(n)
-            at.outbox.flush_now()
-            await asyncio.sleep(1)
+            await at.send(n)
         at.broker.answers[0].set_exception(BrokerError("refused"))
         await asyncio.sleep(1)
         at.outbox.discard()
@@ -300,9 +286,7 @@ async def test_what_was_acknowledged_behind_a_batch_that_failed_is_not_finished(
 async def test_later_flushes_do_not_wait_for_a_discarded_one_that_cannot_be_handed_over() -> None:
     async with sending(PATIENT) as at:
         at.broker.held["out"] = asyncio.Event()
-        at.add(0)
-        at.outbox.flush_now()
-        await asyncio.sleep(1)
+        await at.send(0)
         at.outbox.discard()
         at.broker.held.clear()
         at.add(1)
@@ -316,9 +300,7 @@ async def test_later_flushes_do_not_wait_for_a_discarded_one_that_cannot_be_hand
 async def test_a_flush_can_be_discarded_while_its_delivery_times_out() -> None:
     async with sending(PATIENT) as at:
         at.broker.held["out"] = asyncio.Event()
-        at.add(0)
-        at.outbox.flush_now()
-        await asyncio.sleep(1)
+        await at.send(0)
         scope, here = at.outbox._handing_over, asyncio.get_running_loop()
         assert scope is not None
         scope.reschedule(here.time())
@@ -326,7 +308,5 @@ async def test_a_flush_can_be_discarded_while_its_delivery_times_out() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         at.broker.held.clear()
-        at.add(1)
-        at.outbox.flush_now()
-        await asyncio.sleep(1)
+        await at.send(1)
         assert at.sent() == [b"1"]

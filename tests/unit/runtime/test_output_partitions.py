@@ -11,16 +11,12 @@ from streamapp.pipeline.agent import agent
 from streamapp.pipeline.out import Out
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import FaultyBroker, running, until
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
 
 UNWATCHED = RuntimeConfig(topic_check_interval_seconds=10_000)
 KEYS = [b"%d" % number for number in range(40)]
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @agent

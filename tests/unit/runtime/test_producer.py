@@ -8,8 +8,8 @@ import pytest
 
 from streamapp.brokers.protocols import ProducerConfig
 from streamapp.errors import BrokerError
-from streamapp.pipeline.agent import agent
 from streamapp.runtime.producer import SharedProducer
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import FaultyBroker, running, until
 from tests.unit.runtime.virtual import (
     Longest,
@@ -22,11 +22,6 @@ from tests.unit.runtime.virtual import (
 )
 
 pytestmark = pytest.mark.timeout(20)  # a replacement that goes round without a pause never ends
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 def producer_on(broker: FaultyBroker) -> SharedProducer:

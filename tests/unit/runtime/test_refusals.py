@@ -12,6 +12,7 @@ from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, drop, retry, skip, stop
 from streamapp.topics.topic import Topic
 from tests.simulation.loop import EPOCH_SECONDS
+from tests.unit.runtime.agents import same, suspend
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
 
@@ -21,17 +22,6 @@ VALUES = [b"%d" % n for n in range(20)]
 NOW = int(EPOCH_SECONDS * 1000)
 DAY = 24 * 3600 * 1000
 AHEAD, OLD = NOW + 2 * DAY, NOW - 30 * DAY
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
-
-
-@agent
-async def suspend(value: bytes) -> bytes:
-    await asyncio.sleep(0)
-    return value
 
 
 @agent

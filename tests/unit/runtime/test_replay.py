@@ -10,15 +10,11 @@ import pytest
 from streamapp.brokers.memory.admin import MemoryAdmin
 from streamapp.errors import BrokerError
 from streamapp.pipeline.agent import agent
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
 
 pytestmark = pytest.mark.timeout(20)  # a replay that goes round without a pause never ends
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @in_virtual_time

@@ -16,6 +16,7 @@ from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
 from tests.contract.pipelines import error_headers
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.test_faults import broker_for as real_time_broker_for
 from tests.unit.runtime.test_faults import topology
@@ -27,11 +28,6 @@ from tests.unit.runtime.virtual import (
     one_stage,
     service,
 )
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @agent

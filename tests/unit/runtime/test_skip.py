@@ -10,15 +10,11 @@ from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, retry, skip
 from streamapp.record import Headers
 from streamapp.topics.topic import Topic
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.virtual import broker_with, in_virtual_time, service
 
 AS_READ: Headers = [("trace", b"1"), ("trace", b"2")]
 SKIPS = [skip(), retry(1, then=skip(), backoff=Backoff(base_seconds=1))]
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @agent

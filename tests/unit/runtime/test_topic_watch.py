@@ -8,10 +8,10 @@ import pytest
 from streamapp.brokers.protocols import TopicSpec
 from streamapp.observability.health import Health, stage_health
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.pipeline.agent import agent
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import FaultyBroker, running, until
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
 
@@ -19,11 +19,6 @@ NEVER = 10_000.0
 STALL_SECONDS = 60.0
 LONG = RuntimeConfig(topic_check_interval_seconds=NEVER)
 SOURCE = TopicPartition("p-in", 0)
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 def health(broker: FaultyBroker, stage: Service) -> Health:

@@ -13,14 +13,10 @@ from streamapp.pipeline.agent import agent
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
 from tests.patience import within
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
 
 NO_COMMIT_SOON = RuntimeConfig(commit_interval_seconds=3600)
-
-
-@agent
-def same(value: bytes) -> bytes:
-    return value
 
 
 @pytest.mark.parametrize(("left", "config"), [(0, NO_COMMIT_SOON), (2, RuntimeConfig())])
