@@ -24,6 +24,7 @@ from streamapp.runtime.intake import Intake
 from streamapp.runtime.lost_positions import Lost, LostPositions
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import SharedProducer
+from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Work
 from tests.simulation.planting import Mutant, replaced
@@ -45,6 +46,13 @@ def offsets_are_held_without_bound() -> AbstractContextManager[None]:
 
 def failing_records_never_give_way() -> AbstractContextManager[None]:
     return replaced(backlog_module, "_beyond", lambda *_: set())
+
+
+def drain_waits_for_a_retry() -> AbstractContextManager[None]:
+    def due_by(retries: RetryQueue, _deadline: float) -> bool:
+        return bool(retries._heap)
+
+    return replaced(RetryQueue, "due_by", due_by)
 
 
 def replay_waits_do_not_grow() -> AbstractContextManager[None]:
@@ -152,6 +160,7 @@ THIRD: Mapping[str, Mutant] = {
         bytes_in_flight_ignored,
         offsets_are_held_without_bound,
         failing_records_never_give_way,
+        drain_waits_for_a_retry,
         replay_waits_do_not_grow,
         producer_replaced_by_each_stage,
         finished_ahead_forgotten_on_replay,

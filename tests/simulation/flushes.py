@@ -191,11 +191,11 @@ class Flushes:
         if (error := answer.exception()) is not None:
             self._lose(producer, flush.part, waits=not isinstance(error, BatchRefusedError))
             return
-        self._losses.pop((producer.life, flush.part.group), None)
         self._expire(producer)
         flush.left -= 1
         flush.waiting[target] -= 1
         if flush.left == 0 and not seen.is_lost:
+            self._losses.pop((producer.life, flush.part.group), None)
             seen.open.remove(flush)
             self._acknowledge(producer.process, flush)
 

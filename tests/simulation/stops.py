@@ -52,6 +52,7 @@ class Stops:
         # Such workers may end by themselves; one that is about to end does not join again.
         self._may_end = any(stage.may_stop for stage in scenario.stages)
         self._busy_at: dict[str, float] = {}
+        self._revoked_at: dict[str, float] = {}
         self._failing_since: dict[object, float] = {}
         self._answered_at: dict[object, float] = {}
         self._late_commits: Counter[object] = Counter()
@@ -74,9 +75,14 @@ class Stops:
     def drained(self, process: str, since: float, *, to_end: bool = False) -> None:
         """A drain has ended: it must not have waited while nothing was under way.
 
-        A drain on a rebalance may wait for a retry that is due in time, or be cut short by a stop.
+        A drain may wait for a retry that is due in time, and a stop or a rebalance meanwhile cuts
+        it short.
         """
-        is_cut_short = self._may_end or (process in self._told and not to_end)
+        if to_end:
+            is_cut_short = self._may_end or self._revoked_at.get(process, since) > since
+        else:
+            self._revoked_at[process] = self._loop.time()
+            is_cut_short = self._may_end or process in self._told
         if is_cut_short or not self._scenario.is_calm:
             return
         self._checks["drain"] += 1

@@ -16,6 +16,7 @@ from tests.simulation.test_seeds import ROOT
 MOST_SEEDS = 400
 """Of those in which the bug can matter at all."""
 
+GIVING_BACK = {Fault.LEAVE, Fault.JOIN, Fault.REBALANCE}
 LOST_BATCHES = {Fault.BATCH_LOST, Fault.BATCH_LIED, Fault.BATCH_VANISHED, Fault.SEND_REFUSED}
 
 
@@ -41,6 +42,24 @@ def stops_and_drains_long(scenario: Scenario) -> bool:
 
 def fails_commits_at_the_end(scenario: Scenario) -> bool:
     return scenario.rates.get(Fault.COMMIT_FAILED, 0.0) > 0.2 and scenario.after_seconds > 0
+
+
+def retries_for_long(scenario: Scenario) -> bool:
+    heads = [stage for stage in scenario.stages if not stage.fused]
+    return (
+        scenario.is_calm
+        and not scenario.is_clean
+        and bool({Fault.TRANSIENT, Fault.HOPELESS} & scenario.shares.keys())
+        and not any(stage.last_word is ErrorPolicy.STOP for stage in scenario.stages)
+        and any(
+            s.action is ErrorPolicy.RETRY and s.backoff_seconds > 1 and s.is_async for s in heads
+        )
+        and bool({fault for _, fault in scenario.events} & GIVING_BACK)
+    )
+
+
+def loses_batches_often(scenario: Scenario) -> bool:
+    return scenario.waits_long and sum(scenario.rates.get(f, 0.0) for f in LOST_BATCHES) > 0.1
 
 
 def shares_a_producer(scenario: Scenario) -> bool:
@@ -75,6 +94,8 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "failed_commit_taken_for_good": fails_commits_at_the_end,
     "failures_of_one_value_count_for_the_next": retries_fused_stages,
     "offsets_are_held_without_bound": holds_offsets,
+    "drain_waits_for_a_retry": retries_for_long,
+    "replay_waits_do_not_grow": loses_batches_often,
     "producer_replaced_by_each_stage": shares_a_producer,
     "lost_position_never_stops": loses_positions,
     "commits_that_fail_never_end_an_assignment": refuses_commits,
@@ -89,7 +110,7 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
 def seeds_for(name: str) -> Iterator[int]:
     """Drawn one by one, as most bugs are found on one of the first."""
     needs = NEEDS.get(name)
-    fitting = (seed for seed in range(20_000) if needs is None or needs(draw(seed)))
+    fitting = (seed for seed in range(200_000) if needs is None or needs(draw(seed)))
     return islice(fitting, MOST_SEEDS)
 
 

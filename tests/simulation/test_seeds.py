@@ -50,7 +50,7 @@ def test_every_fault_happens(batch: Batch, fault: Fault) -> None:
         ("stop", 50),
         ("commits given up", 10),
         ("replaced", 100),
-        ("replay waits", 3),
+        ("replay waits", 5),
         ("keyless", 100),
         ("passed over", 20),
         ("times of a letter", 200),
