@@ -8,6 +8,7 @@ thawed together, as with SIGSTOP and SIGCONT.
 
 import asyncio
 import heapq
+import math
 import random
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,9 @@ PROCESS: ContextVar[str] = ContextVar("PROCESS", default="")
 
 EPOCH_SECONDS = 1_700_000_000.0
 MAX_TURNS = 400_000
+TURNS_ARE_FOR_SECONDS = 240.0
+"""A run with long waits between its attempts takes many turns, and gets on all the same."""
+
 MAX_CANCELLED_TIMERS = 200
 
 
@@ -28,7 +32,7 @@ class StalledError(Exception):
 
 
 class LivelockError(Exception):
-    """The loop has made very many turns and the run has not ended."""
+    """The loop has made very many turns in a short time, and the run has not ended."""
 
 
 class NumberedTask(asyncio.Task[Any]):
@@ -66,6 +70,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.turns = 0
         self._now = 0.0
+        self.allow_turns(MAX_TURNS, each_seconds=TURNS_ARE_FOR_SECONDS)
         self._rng = rng
         self._disorder = disorder
         self._numbers = count()
@@ -75,6 +80,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         return self._now
+
+    def allow_turns(self, turns: int, *, each_seconds: float = math.inf) -> None:
+        """Raise a `LivelockError` after so many turns from now, or again in each such time."""
+        self._allowed_turns, self._each_seconds = turns, each_seconds
+        self._last_turn = self.turns + turns
+        self._counted_until = self._now + each_seconds
 
     def burn(self, seconds: float) -> None:
         """Let time pass without running anything, as code that computes does."""
@@ -122,10 +133,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """Do nothing: there is no selector to wake."""
 
-    def _run_once(self) -> None:
+    def _count_turn(self) -> None:
         self.turns += 1
-        if self.turns > MAX_TURNS:
-            raise LivelockError(f"{MAX_TURNS} turns of the loop at {self._now:.3f} s")
+        if self._now >= self._counted_until:
+            self.allow_turns(self._allowed_turns, each_seconds=self._each_seconds)
+        if self.turns > self._last_turn:
+            raise LivelockError(f"{self._allowed_turns} turns of the loop until {self._now:.3f} s")
+
+    def _run_once(self) -> None:
+        self._count_turn()
         self._forget_cancelled()
         timers = self._scheduled
         if not self._ready:

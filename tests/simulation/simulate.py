@@ -19,7 +19,7 @@ from tests.simulation.chaos import Chaos
 from tests.simulation.checker import Checker
 from tests.simulation.dice import Dice, Trace
 from tests.simulation.feed import feed
-from tests.simulation.loop import NumberedTask, VirtualClock, VirtualLoop
+from tests.simulation.loop import MAX_TURNS, NumberedTask, VirtualClock, VirtualLoop
 from tests.simulation.network import World
 from tests.simulation.scenario import Fault, Scenario, draw
 from tests.simulation.worker import Worker
@@ -70,7 +70,7 @@ def simulate(seed: int) -> Result:
             except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the seed
                 run.checker.complain(f"{type(error).__name__}: {error}")
             result = run.result()
-            loop.turns = 0
+            loop.allow_turns(MAX_TURNS)
             loop.run_until_complete(run.clear_away())
             return result
         finally:

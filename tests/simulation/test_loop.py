@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.loop import StalledError, VirtualLoop, process_context
+from tests.simulation.loop import (
+    MAX_TURNS,
+    LivelockError,
+    StalledError,
+    VirtualLoop,
+    process_context,
+)
 
 
 def run(main: Coroutine[Any, Any, Any], seed: int = 0, disorder: float = 0.0) -> Any:
@@ -41,6 +47,20 @@ def test_timers_fire_in_the_order_of_their_times() -> None:
 
     run(main())
     assert fired == [1, 2, 3]
+
+
+async def poll(seconds: float, times: int) -> None:
+    for _ in range(times):
+        await asyncio.sleep(seconds)
+
+
+def test_a_loop_that_turns_without_end_is_ended() -> None:
+    with pytest.raises(LivelockError, match="400000 turns of the loop until 0"):
+        run(poll(0, MAX_TURNS + 1))
+
+
+def test_a_long_run_may_take_many_turns() -> None:
+    run(poll(0.01, MAX_TURNS + 1))
 
 
 async def order_of_ten() -> list[int]:

@@ -14,7 +14,7 @@ from streamapp.policies.policy import Policy, dead_letter
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
-from tests.simulation.loop import MAX_TURNS, VirtualClock, VirtualLoop
+from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.unit.runtime.faults import FaultyBroker
 
 P = ParamSpec("P")
@@ -29,7 +29,7 @@ def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P,
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         loop = VirtualLoop(random.Random(1), 0.0)
-        loop.turns = MAX_TURNS - TURNS
+        loop.allow_turns(TURNS)
         try:
             loop.run_until_complete(_alone(test(*args, **kwargs)))
         finally:
