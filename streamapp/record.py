@@ -11,6 +11,9 @@ Headers: TypeAlias = Sequence[tuple[str, bytes]]
 EVENT_TIME_HEADER = "streamapp.event_time"
 """Header with the event time of a record whose timestamp is another: milliseconds, as text."""
 
+ERROR_HEADERS = "streamapp.error."
+"""Beginning of the names of the headers that say what a dead letter failed with."""
+
 _MAX_TIMESTAMP = 2**63 - 1
 
 
@@ -81,3 +84,10 @@ def event_timestamp(record: Record) -> int:
     """
     event = event_time_in(record.headers) if record.headers else None
     return record.timestamp if event is None else event
+
+
+def without_error_headers(headers: Headers) -> Headers:
+    """Headers less those of an earlier dead letter, which was sent again."""
+    if any(name.startswith(ERROR_HEADERS) for name, _ in headers):
+        return [(name, content) for name, content in headers if not name.startswith(ERROR_HEADERS)]
+    return headers

@@ -11,8 +11,7 @@ from streamapp.examples.playback.generator import EXPECTED_DEAD_LETTERS, EventKi
 from streamapp.examples.playback.pipeline import ALERTS, SCORED, SOURCE
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.pipeline.topology import Topology
-from streamapp.record import Record, TopicPartition
-from streamapp.runtime.dead_letters import PREFIX
+from streamapp.record import ERROR_HEADERS, Record, TopicPartition
 
 DeadLetterKind = tuple[str, DeadLetterReason]
 """Stage and reason."""
@@ -147,8 +146,10 @@ class _Listener:
 
 
 def _kind(record: Record) -> DeadLetterKind:
-    headers = {name: value.decode() for name, value in record.headers if name.startswith(PREFIX)}
-    return headers[f"{PREFIX}stage"], DeadLetterReason(headers[f"{PREFIX}reason"])
+    headers = {
+        name: value.decode() for name, value in record.headers if name.startswith(ERROR_HEADERS)
+    }
+    return headers[f"{ERROR_HEADERS}stage"], DeadLetterReason(headers[f"{ERROR_HEADERS}reason"])
 
 
 def _offset(committed: CommittedOffset | None) -> int:

@@ -191,6 +191,14 @@ def key_bytes(key: object) -> bytes | None:
     raise EncodeError(f"the key of an output is {_kind(key)}; give bytes, text or None")
 
 
+def too_many_bytes(stage_id: str, limit: int) -> TooManyOutputsError:
+    """What it means that the outputs of one record take more than so many bytes."""
+    return TooManyOutputsError(
+        f"the outputs of one record of stage {stage_id!r} take more than {limit} bytes; a larger"
+        " max_in_flight_bytes allows more"
+    )
+
+
 def unwritable(error: Exception) -> EncodeError:
     """What it means that a value does not encode."""
     failure = EncodeError(f"an output cannot be written: {describe(error)}")

@@ -41,6 +41,10 @@ class KeyBacklog(StrEnum):
     WAIT = "wait"  # nothing; in the end, records of other keys wait as well
 
 
+MIN_OUTPUT_BYTES = 1024 * 1024
+"""The outputs of one record may take so many bytes, even if less may be in flight."""
+
+
 class StageConfig(BaseModel):
     """Settings of a stage.
 
@@ -96,6 +100,11 @@ class StageConfig(BaseModel):
         """The error policy as the runtime uses it."""
         retries = self.retry_count if self.error_policy is ErrorPolicy.RETRY else 0
         return Policy(self.error_policy, retries, self.backoff, self.then, self.by_exception)
+
+    @property
+    def max_output_bytes(self) -> int:
+        """Largest sum of the bytes of the outputs of one record."""
+        return max(self.max_in_flight_bytes, MIN_OUTPUT_BYTES)
 
     def with_policy(self, policy: Policy) -> "StageConfig":
         """A copy with this error policy."""

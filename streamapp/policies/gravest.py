@@ -7,6 +7,9 @@ from typing import cast
 from streamapp.policies.decision import RECORDS_FAULT, WORLDS_FAULT
 from streamapp.policies.policy import Policy
 
+NOT_OF_THE_AGENT = (KeyboardInterrupt, GeneratorExit)
+"""Exceptions that end the process or the coroutine; all others are failures of the attempt."""
+
 _MAX_ERRORS = 100
 """Errors of a group that are looked at: a fan-out over thousands of calls may fail in each."""
 

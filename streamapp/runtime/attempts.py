@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from streamapp.clock import Clock
-from streamapp.policies.gravest import as_failure
+from streamapp.policies.gravest import NOT_OF_THE_AGENT, as_failure
 from streamapp.record import event_timestamp
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.failures import FailureHandler
@@ -13,9 +13,6 @@ from streamapp.runtime.ready import ReadyQueue, make_wait_behind
 from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
-
-NOT_OF_THE_AGENT = (KeyboardInterrupt, GeneratorExit)
-"""Exceptions that end the process or the coroutine; all others are failures of the attempt."""
 
 
 class AbandonedError(Exception):

@@ -17,10 +17,9 @@ from streamapp.pipeline.agent_call import AgentCall, unwritable, unwritable_key
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.stage import Ordering
-from streamapp.policies.gravest import as_failure
-from streamapp.record import Headers, Record, event_timestamp
-from streamapp.runtime.attempts import NOT_OF_THE_AGENT, Attempts
-from streamapp.runtime.dead_letters import without_error_headers
+from streamapp.policies.gravest import NOT_OF_THE_AGENT, as_failure
+from streamapp.record import Headers, Record, event_timestamp, without_error_headers
+from streamapp.runtime.attempts import Attempts
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.encoding import Encode
 from streamapp.runtime.event_times import event_timestamps, need_dating

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from json import JSONDecodeError
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -12,13 +12,18 @@ from streamapp.errors import DecodeError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.describe import describe
 from streamapp.policies.gravest import tells_its_class
-from streamapp.record import Headers, Record, TopicPartition, event_timestamp
+from streamapp.record import (
+    ERROR_HEADERS,
+    Headers,
+    Record,
+    TopicPartition,
+    event_timestamp,
+    without_error_headers,
+)
 from streamapp.version import VERSION
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-PREFIX: Final = "streamapp.error."
 
 _MAX_CAUSES = 10  # a chain of causes can be a circle; ten tell enough of any failure
 
@@ -73,15 +78,8 @@ def error_headers(
     }
     return [
         *without_error_headers(headers),
-        *[(PREFIX + name, str(value).encode()) for name, value in facts.items()],
+        *[(ERROR_HEADERS + name, str(value).encode()) for name, value in facts.items()],
     ]
-
-
-def without_error_headers(headers: Headers) -> Headers:
-    """Headers less those of an earlier dead letter, which was sent again."""
-    if any(name.startswith(PREFIX) for name, _ in headers):
-        return [(name, content) for name, content in headers if not name.startswith(PREFIX)]
-    return headers
 
 
 def fingerprint(stage: str, error: Exception) -> str:

@@ -15,6 +15,7 @@ from streamapp.errors import (
 )
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
+from streamapp.pipeline.handover import Handover
 from streamapp.pipeline.topology import Segment
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
@@ -25,7 +26,6 @@ from streamapp.runtime.burst import Burst
 from streamapp.runtime.config import Environment
 from streamapp.runtime.delivery import AtLeastOnce
 from streamapp.runtime.failures import FailureHandler
-from streamapp.runtime.handover import Handover
 from streamapp.runtime.in_flight import InFlight
 from streamapp.runtime.intake import Halt, Intake
 from streamapp.runtime.lag import LagWatch

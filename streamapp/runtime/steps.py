@@ -7,26 +7,21 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import Any
 
-from streamapp.errors import DecodeError, EncodeError, TooManyOutputsError
+from streamapp.errors import EncodeError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline import agent_call
-from streamapp.pipeline.agent_call import AgentCall, EncodedValue
+from streamapp.pipeline.agent_call import AgentCall, EncodedValue, too_many_bytes
 from streamapp.pipeline.context import Context
+from streamapp.pipeline.handover import Handover, undecodable
 from streamapp.pipeline.out import KEEP
 from streamapp.pipeline.topology import Segment
-from streamapp.policies.describe import describe
-from streamapp.record import Headers, event_timestamp
-from streamapp.runtime.dead_letters import without_error_headers
+from streamapp.record import Headers, event_timestamp, without_error_headers
 from streamapp.runtime.encoding import encoder_for
-from streamapp.runtime.handover import Handover
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.work import Item, Output, Work
 from streamapp.serialisation import Codec, codec_for
 from streamapp.topics.topic import Topic
-
-MIN_OUTPUT_BYTES = 1024 * 1024
-"""The outputs of one record may take so many bytes, even if less may be in flight."""
 
 
 class StepRunner:
@@ -65,8 +60,7 @@ class StepRunner:
         self.stage_id = step.stage.stage_id
         self.policy = config.policy
         self.timeout_seconds = config.timeout_seconds
-        in_flight = segment.steps[0].stage.config.max_in_flight_bytes
-        self._max_output_bytes = max(in_flight, MIN_OUTPUT_BYTES)
+        self._max_output_bytes = segment.steps[0].stage.config.max_output_bytes
         sources = segment.sources if index == 0 else ()
         self.decoders = {source.topic: source.codec.decode for source in sources}
         self.metrics = metrics
@@ -131,7 +125,7 @@ class StepRunner:
             if type(held) is bytes:
                 size += len(held)
             if work.output_bytes + size > self._max_output_bytes:
-                raise self._too_many_bytes()
+                raise too_many_bytes(self.stage_id, self._max_output_bytes)
         work.output_bytes += size
         work.partition.in_flight_bytes += size
         for one in made:
@@ -145,11 +139,7 @@ class StepRunner:
                 _keep_output(work, one)
         return len(made)
 
-    def _too_many_bytes(self) -> TooManyOutputsError:
-        return TooManyOutputsError(
-            f"the outputs of one record of stage {self.stage_id!r} take more than"
-            f" {self._max_output_bytes} bytes; a larger max_in_flight_bytes allows more"
-        )
+    undecodable = staticmethod(undecodable)
 
     def pass_on(self, work: Work) -> None:
         """Let the data flow on unchanged: the policy `skip`."""
@@ -189,22 +179,10 @@ class StepRunner:
             return self.decoders[work.partition.name.topic](work.record.value)  # type: ignore[arg-type]  # None raises, and is told apart
         except Exception as error:
             value = work.record.value if item is None else self.encode_input(item)
-            failure = self.undecodable(value, error)
+            failure = undecodable(value, error)
             if failure is error:
                 raise
             raise failure from error
-
-    @staticmethod
-    def undecodable(value: bytes | None, error: Exception) -> Exception:
-        """What it means that a record's value was refused with this error."""
-        if value is None:
-            failure = DecodeError("the record has no value (a tombstone), but the stage takes one")
-        elif isinstance(error, ValueError):
-            failure = DecodeError(f"the value does not decode: {describe(error)}")
-        else:
-            return error  # of a validator of the user's own
-        failure.__cause__ = error
-        return failure
 
     def make_output(
         self, output: agent_call.Output, key: bytes | None, headers: Headers

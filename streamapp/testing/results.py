@@ -8,8 +8,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 from streamapp.errors import ConfigurationError
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 from streamapp.pipeline.topology import Step, Topology
-from streamapp.record import Record, TopicPartition
-from streamapp.runtime.dead_letters import PREFIX
+from streamapp.record import ERROR_HEADERS, Record, TopicPartition
 from streamapp.topics.topic import Topic
 
 T = TypeVar("T")
@@ -187,7 +186,7 @@ def _dead_letter(record: Record) -> DeadLetter:
     headers = dict(record.headers)
 
     def error_header(name: str) -> str:
-        return headers[PREFIX + name].decode()
+        return headers[ERROR_HEADERS + name].decode()
 
     return DeadLetter(
         stage=error_header("stage"),

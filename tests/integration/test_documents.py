@@ -12,8 +12,8 @@ from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.reference import cli_reference, settings_reference
 from streamapp.observability.definitions import METRICS
 from streamapp.observability.stage_metrics import DeadLetterReason
-from streamapp.record import StoredRecord, TopicPartition
-from streamapp.runtime.dead_letters import PREFIX, Failure, error_headers
+from streamapp.record import ERROR_HEADERS, StoredRecord, TopicPartition
+from streamapp.runtime.dead_letters import Failure, error_headers
 from tests.documents import ROOT, Reader, anchors, blocks, documents, links
 from tests.prometheus import require_tool
 
@@ -114,7 +114,9 @@ def test_the_page_on_dead_letters_names_every_header_and_reason() -> None:
     record = StoredRecord(0, 0, None, b"")
     letter = error_headers((), TopicPartition("t", 0), record, failure)
     names = [name for name, _ in letter]
-    in_page = [line.split("`")[1] for line in page.splitlines() if line.startswith(f"| `{PREFIX}")]
+    in_page = [
+        line.split("`")[1] for line in page.splitlines() if line.startswith(f"| `{ERROR_HEADERS}")
+    ]
     assert in_page == names
     assert all(f"| `{reason}` |" in page for reason in DeadLetterReason)
 

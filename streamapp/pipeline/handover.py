@@ -6,7 +6,9 @@ Hot path: `pack` and `unpack` are called once for each output that a fused stage
 from collections.abc import Callable
 from typing import Any
 
+from streamapp.errors import DecodeError
 from streamapp.pipeline.agent_call import EncodedValue, unwritable
+from streamapp.policies.describe import describe
 from streamapp.serialisation import Codec
 
 
@@ -58,3 +60,15 @@ class Handover:
     def _unpack(self, packed: Any) -> Any:
         # Without bytes the codec raises.
         return self._decode(packed.data) if type(packed) is EncodedValue else packed
+
+
+def undecodable(value: bytes | None, error: Exception) -> Exception:
+    """What it means that a record's value was refused with this error."""
+    if value is None:
+        failure = DecodeError("the record has no value (a tombstone), but the stage takes one")
+    elif isinstance(error, ValueError):
+        failure = DecodeError(f"the value does not decode: {describe(error)}")
+    else:
+        return error  # of a validator of the user's own
+    failure.__cause__ = error
+    return failure
