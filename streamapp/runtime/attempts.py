@@ -147,6 +147,7 @@ class Attempts:
     async def _attempt(
         self, work: Work, lane: Lane, step: StepRunner, started: float
     ) -> tuple[Any, Exception | None]:
+        await lane.contexts.renew_if_used()
         try:
             result = step.call(work)
             if step.agent.is_async:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from streamapp.clock import Clock
 from streamapp.errors import RecordError
 from streamapp.observability.meter import observe_ages, observe_durations
-from streamapp.pipeline.agent_call import AgentCall, unwritable, unwritable_key
+from streamapp.pipeline.agent_call import unwritable, unwritable_key
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.stage import Ordering
@@ -29,7 +29,7 @@ from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue
 from streamapp.runtime.slices import TimeSlice
-from streamapp.runtime.steps import StepRunner
+from streamapp.runtime.steps import StepRunner, fused_call
 from streamapp.runtime.work import Item, Work
 
 WHOLE_PARTITION = b""
@@ -71,7 +71,7 @@ class Burst:
     ) -> None:
         self._steps = steps
         plain = not any(step.agent.is_async for step in steps[1:])
-        self._fused = tuple(map(_with_handover, steps[1:])) if plain else ()
+        self._fused = tuple(map(fused_call, steps, steps[1:])) if plain else ()
         self._marks_each = 1 + len(self._fused)
         self._by_key = ordering is Ordering.KEY
         self._whole = WHOLE_PARTITION if ordering is Ordering.PARTITION else None
@@ -110,11 +110,12 @@ class Burst:
         if chunk.with_care:
             await self._attempt_next(lane, chunk, started)
             return
-        step, partition = self._steps[0], chunk.partition
+        step = first = self._steps[0]
+        partition, contexts = chunk.partition, lane.contexts
         decode, agent = step.decoders[partition.name.topic], step.agent
         function, is_async, with_context = agent.function, agent.is_async, agent.takes_context
-        plain, fused = agent.plain, self._fused
-        last = self._steps[len(fused)]
+        fused = self._fused
+        last, bare_out = self._steps[len(fused)], None if fused else Out
         outlet = last.outlets.get(None)
         written = last.agent.plain if outlet is not None else None  # class of what is written
         # Without an outlet nothing is of that class, and these two are not asked.
@@ -123,7 +124,7 @@ class Burst:
         source, number = partition.name
         holders, ready, by_key = self._ready.holders(partition), self._ready, self._by_key
         monotonic, slice_end = self._clock.monotonic, self._slice.end
-        task = lane.task
+        task, used, clean = lane.task, contexts.current, contexts.clean
         assert task is not None  # noqa: S101 - this runs in it
         self.make_current_known()
         lane.begin(chunk, started)
@@ -149,9 +150,14 @@ class Burst:
                     self._attempts.make_wait_behind(holder, Work(record, partition, order_key))
                     continue
             try:
+                if used != clean:  # the attempt before has set a variable
+                    used = await contexts.renew()
+            except Exception:  # noqa: BLE001 - its value may refuse to compare
+                used = await contexts.renew()
+            try:
                 value = decode(record.value)  # type: ignore[arg-type]  # None raises, and is told apart
             except BaseException as raised:  # noqa: BLE001 - what a user's validator raises
-                error = self._undecodable(step, record.value, raised)
+                step, error = first, self._undecodable(first, record.value, raised)
                 break
             try:
                 if with_context:
@@ -164,21 +170,23 @@ class Burst:
                     self._current = lane
                     result = await result
             except BaseException as raised:  # noqa: BLE001 - an agent's may be any
-                result, error = None, self._failure(lane, step, raised)
+                step, result, error = first, None, self._failure(lane, first, raised)
                 work = lane.work if is_async else None  # others know of it if it has suspended
                 break
             if unusual:
+                step = first
                 if is_async:
                     work = lane.work  # it has suspended, and others know of it
-                    append = None if work is not None else append  # the open flush may be another
+                    if work is not None:
+                        append, slice_end = None, 0.0  # the open flush and the slice may be others
                     if (
                         task.cancelling()
                         or partition.phase is closed
                         or lane.interruption is not None
                     ):
                         break
-                for later, later_agent, pack, unpack in fused:
-                    if type(result) is not plain:
+                for before, later, later_agent, pack, unpack in fused:
+                    if type(result) is not before:
                         break
                     if pack is not None:
                         try:
@@ -187,7 +195,12 @@ class Burst:
                             result, error = None, unwritable(raised)
                             break
                     mark(monotonic())
-                    step, plain, packed = later, later_agent.plain, result
+                    step, packed = later, result
+                    try:
+                        if used != clean:
+                            used = await contexts.renew()
+                    except Exception:  # noqa: BLE001 - the same
+                        used = await contexts.renew()
                     if pack is not None:
                         try:
                             result = unpack(packed)
@@ -205,7 +218,7 @@ class Burst:
                     except BaseException as raised:  # noqa: BLE001 - the same
                         result, error = None, self._failure(lane, later, raised)
                         break
-                if error is not None or step is not last or (fused and type(result) is not plain):
+                if error is not None or step is not last:
                     break
             if type(result) is written:
                 headers = record.headers
@@ -221,7 +234,7 @@ class Burst:
                 append(key, encoded, headers, record.timestamp)
             elif result is None:
                 lane.filtered += 1
-            elif type(result) is Out and not fused:
+            elif type(result) is bare_out:
                 own_key: Any = result.key
                 lane.rekeys = True
                 headers = record.headers
@@ -255,20 +268,18 @@ class Burst:
                 break
             ended = monotonic()
             mark(ended)
-            if fused:
-                step, plain = self._steps[0], agent.plain
-            if work is not None:
+            if ended >= slice_end:
+                leaves = False
+                if work is None:
+                    break
                 self._book(lane, place + 1)
                 ready.release_key(work)
                 lane.work = lane.deadline = work = None
                 self.make_current_known()  # another may have begun and suspended meanwhile
                 slice_end = self._slice.end  # others have had their turns
-                if ready.first or ready.next_chunk() is not chunk:  # a drain may have dropped it
-                    leaves = False
-                    break
-            if ended >= slice_end:
-                leaves = False
-                break
+                if ended >= slice_end or ready.first or ready.next_chunk() is not chunk:
+                    break  # a drain may have dropped the chunk
+                leaves = True
         else:
             ready.mark_used_up(chunk)
             leaves = False
@@ -384,13 +395,3 @@ class Burst:
         if issubclass(type(raised), NOT_OF_THE_AGENT):
             raise raised
         return step.undecodable(value, as_failure(raised))
-
-
-def _with_handover(
-    step: StepRunner,
-) -> tuple[StepRunner, AgentCall, Callable[[Any], bytes] | None, Callable[[Any], Any]]:
-    """A fused step with its agent, what packs its input, if that has to be, and what unpacks it."""
-    handover = step.handover
-    assert handover is not None  # noqa: S101 - only the first step has none
-    pack = None if handover.by_reference else handover.encode
-    return step, step.agent, pack, handover.unpack

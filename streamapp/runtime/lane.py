@@ -4,6 +4,7 @@ import asyncio
 from enum import Enum, auto
 
 from streamapp.record import Record
+from streamapp.runtime.contexts import Contexts
 from streamapp.runtime.ready import Chunk
 from streamapp.runtime.work import Work
 
@@ -43,11 +44,13 @@ class Lane:
             outside an attempt that can be cancelled.
         interruption: why its attempt is being cancelled; `None` if it is not.
         cancels: how often this attempt was cancelled.
+        contexts: the context of this attempt, and how the lane gets another one.
     """
 
     __slots__ = (
         "cancels",
         "chunk",
+        "contexts",
         "deadline",
         "filtered",
         "interruption",
@@ -73,6 +76,7 @@ class Lane:
         self.deadline: float | None = None
         self.interruption: Interruption | None = None
         self.cancels = 0
+        self.contexts = Contexts()
 
     def begin(self, chunk: Chunk, started: float) -> None:
         """Begin to take records from a chunk, at a time in monotonic seconds."""

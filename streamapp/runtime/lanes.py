@@ -99,7 +99,7 @@ class Lanes:
                 running until the process ends.
         """
         tasks = [
-            asyncio.create_task(self._run(lane), name=f"{name} lane {i}")
+            asyncio.create_task(lane.contexts.run(self._run(lane)), name=f"{name} lane {i}")
             for i, lane in enumerate(self._lanes)
         ]
         for lane, task in zip(self._lanes, tasks, strict=True):
@@ -180,7 +180,8 @@ class Lanes:
                 self._waking += 1
                 wake.set_result(None)
 
-    async def _park(self) -> None:
+    async def _park(self, lane: Lane) -> None:
+        await lane.contexts.renew_if_used()  # a parked lane keeps no variables of its last attempt
         self._delivery.flush_now()
         self._changed.set()
         if self._attempts.ending:
@@ -221,7 +222,7 @@ class Lanes:
                     self._wake()
                     await self._first.run(lane, chunk, now)
                 else:
-                    await self._park()
+                    await self._park(lane)
             except AbandonedError:
                 lane.chunk = lane.record = None  # a parked lane keeps no records in memory
             lane.work = None

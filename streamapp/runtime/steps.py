@@ -3,9 +3,9 @@
 Hot path: `call` and `accept` run once for each attempt that is not part of a burst.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeAlias
 
 from streamapp.errors import EncodeError
 from streamapp.observability.stage_metrics import StageMetrics
@@ -204,6 +204,24 @@ class StepRunner:
             topic.check(key, value.data or b"", headers)
             return topic, key, value.data, headers
         return topic, key, encode(value, key, headers), headers
+
+
+FusedCall: TypeAlias = tuple[
+    type[Any] | None, StepRunner, AgentCall, Callable[[Any], bytes] | None, Callable[[Any], Any]
+]
+"""What a burst needs to call the agent of a fused step.
+
+The class of outputs of the step before that it takes without a closer look, the step, its agent,
+what packs its input, if that has to be packed, and what unpacks it.
+"""
+
+
+def fused_call(before: StepRunner, step: StepRunner) -> FusedCall:
+    """What a burst needs to call the agent of a fused step."""
+    handover = step.handover
+    assert handover is not None  # noqa: S101 - only the first step has none
+    pack = None if handover.by_reference else handover.encode
+    return before.agent.plain, step, step.agent, pack, handover.unpack
 
 
 def _keep_output(work: Work, one: Output | Item) -> None:
