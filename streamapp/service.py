@@ -6,14 +6,16 @@ import random
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from contextvars import Context
+from typing import Any
 
 from streamapp.brokers.protocols import Admin, Broker, ProducerConfig, TopicDescription
 from streamapp.clock import Clock, SystemClock
-from streamapp.errors import ConfigurationError, StageError, StreamappError, TopicError
+from streamapp.errors import ConfigurationError, StreamappError, TopicError
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.pipeline.agent import Lifecycle
+from streamapp.pipeline.agent import Agent, Lifecycle
+from streamapp.pipeline.lifecycle import OpenAgents
 from streamapp.pipeline.topology import Segment, Topology
-from streamapp.policies.describe import describe
 from streamapp.renames.renames import Renames, find_renames, store_start_offsets
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.producer import SharedProducer
@@ -76,7 +78,7 @@ class Service:
         }
         self._runners: list[SegmentRunner] = []
         self._stopping = False
-        self._opening: asyncio.Task[None] | None = None
+        self._open_agents: OpenAgents | None = None
         self._errors: list[Exception] = []
 
     @property
@@ -87,8 +89,8 @@ class Service:
     def stop(self) -> None:
         """Drain and end; may be called at any time, and more than once."""
         self._stopping = True
-        if self._opening is not None:
-            self._opening.cancel()
+        if self._open_agents is not None:
+            self._open_agents.stop_opening()
         for runner in self._runners:
             runner.stop()
 
@@ -99,9 +101,17 @@ class Service:
             TopicError: a topic is missing; nothing was started.
             RenamedStageError: a stage may have been renamed; nothing was started.
             BrokerError: the broker cannot be reached.
+            StageError: an agent could not be opened, or has ended by itself.
             StageStoppedError: a record failed in a stage with the policy `stop`; everything is
                 drained and committed.
         """
+        agents = self._open_agents = OpenAgents(
+            open_seconds=self._config.open_timeout_seconds,
+            close_seconds=self._config.stop_timeout_seconds,
+            on_lost=self._agent_lost,
+        )
+        if self._stopping:
+            agents.stop_opening()
         async with AsyncExitStack() as stack:
             admin = self._broker.admin()
             await admin.start()
@@ -116,9 +126,8 @@ class Service:
             producer = SharedProducer(self._broker, ProducerConfig(), self._clock, self._rng)
             await producer.start()
             stack.push_async_callback(producer.stop)
-            for stage_id, lifecycle in self._lifecycles():
-                if await self._open(lifecycle, stage_id):
-                    stack.push_async_callback(self._close, lifecycle, stage_id)
+            stack.push_async_callback(agents.close)
+            await agents.open(self._agents())
             environment = Environment(
                 broker=self._broker,
                 admin=admin,
@@ -133,9 +142,11 @@ class Service:
                 [self._runner(segment, topics, environment) for segment in segments]
                 for segments in self._pipelines
             ]
-            await self._run_all(pipelines, admin, topics, until_end=until_end)
-        if self._errors:
-            raise self._errors[0]
+            await self._run_all(
+                pipelines, admin, topics, variables=agents.context, until_end=until_end
+            )
+        if errors := [*agents.lost(), *self._errors]:
+            raise errors[0]
 
     async def check(self, admin: Admin) -> None:
         """Check topics and stage names on the broker without starting anything.
@@ -170,6 +181,7 @@ class Service:
         admin: Admin,
         topics: Mapping[str, TopicDescription],
         *,
+        variables: Context,
         until_end: bool,
     ) -> None:
         partitions = {name: topic.partitions for name, topic in topics.items()}
@@ -187,7 +199,10 @@ class Service:
                 if until_end
             ]
             watches.append(group.create_task(topic_watch.run()))
-            running = [group.create_task(self._run_one(runner)) for runner in self._runners]
+            running = [
+                group.create_task(self._run_one(runner), context=variables.copy())
+                for runner in self._runners
+            ]
             await asyncio.wait(running)
             for watch in watches:
                 watch.cancel()
@@ -235,56 +250,17 @@ class Service:
         for segments in self._pipelines:
             yield from segments
 
-    def _lifecycles(self) -> Iterable[tuple[str, Lifecycle]]:
-        """Agents to open, each once and with the name of the first stage that uses it."""
-        found: dict[int, tuple[str, Lifecycle]] = {}
+    def _agents(self) -> Iterable[tuple[str, Agent[Any, Any]]]:
         for segment in self._segments():
             for step in segment.steps:
-                if (lifecycle := step.stage.agent.lifecycle) is not None:
-                    found.setdefault(id(lifecycle), (step.stage.stage_id, lifecycle))
-        return found.values()
+                yield step.stage.stage_id, step.stage.agent
 
-    async def _open(self, lifecycle: Lifecycle, stage_id: str) -> bool:
-        """Open an agent's clients; whether that was done, since `stop` cancels it.
-
-        Raises:
-            StageError: the agent failed to open, or took longer than the deadline.
-        """
-        if self._stopping:
-            return False
-        seconds = self._config.open_timeout_seconds
-        self._opening = asyncio.create_task(lifecycle.open())
-        try:
-            async with asyncio.timeout(seconds):
-                await asyncio.wait({self._opening})
-            if self._opening.cancelled():
-                return False
-            self._opening.result()
-        except TimeoutError as error:
-            raise StageError(
-                f"the agent of stage {stage_id!r} did not open within {seconds:g} s",
-                stage_id=stage_id,
-                original_error=error,
-            ) from error
-        except Exception as error:
-            raise StageError(
-                f"the agent of stage {stage_id!r} could not be opened:"
-                f" {type(error).__name__}: {describe(error)}",
-                stage_id=stage_id,
-                original_error=error,
-            ) from error
-        finally:
-            self._opening.cancel()
-            self._opening = None
-        return True
-
-    async def _close(self, lifecycle: Lifecycle, stage_id: str) -> None:
-        """Close an agent's clients; a failure is logged and does not fail the service."""
-        try:
-            async with asyncio.timeout(self._config.stop_timeout_seconds):
-                await lifecycle.close()
-        except Exception as error:  # noqa: BLE001 - a user's own code
-            log.warning("the agent of stage %s failed to close: %r", stage_id, error)
+    def _agent_lost(self, lifecycle: Lifecycle) -> None:
+        """End, because an agent has; its stages count no failure against their records now."""
+        for runner in self._runners:
+            if any(step.stage.agent.lifecycle is lifecycle for step in runner.segment.steps):
+                runner.agent_lost()
+        self.stop()
 
 
 def _selected(topology: Topology, stages: Collection[str]) -> list[Segment]:

@@ -35,6 +35,10 @@ class FailureHandler:
         retries: where records wait for their next attempt.
         on_stop: called with the error when a policy says stop. The record is not finished then, so
             the next run begins with it.
+
+    Attributes:
+        agent_is_lost: whether an agent has ended by itself. What fails then is no record's fault:
+            the record is not finished, and is read again by the next run.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class FailureHandler:
         self._retries = retries
         self._logged_causes: set[str] = set()
         self._on_stop = on_stop
+        self.agent_is_lost = False
 
     def handle(  # noqa: C901, PLR0911 - one branch for each policy, in one place
         self, work: Work, step: StepRunner, error: Exception
@@ -67,7 +72,7 @@ class FailureHandler:
             values, if any. False if it waits for a retry, the stage stops, or its partition is
             closed.
         """
-        if work.partition.closed:
+        if work.partition.closed or self.agent_is_lost:
             return False
         error = gravest(error, step.policy)
         if work.failures == 0:

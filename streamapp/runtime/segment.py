@@ -139,8 +139,8 @@ class SegmentRunner:
     def _make_lanes(self, ready: ReadyQueue, retries: RetryQueue) -> Lanes:
         clock, stage = self._env.clock, self.segment.steps[0].stage.config
         delivery, time_slice = self._delivery, TimeSlice(clock)
-        failures = FailureHandler(self._env, stage, retries=retries, on_stop=self._stop_on)
-        attempts = Attempts(self._steps, ready, delivery, failures, time_slice, clock)
+        self._failures = FailureHandler(self._env, stage, retries=retries, on_stop=self._stop_on)
+        attempts = Attempts(self._steps, ready, delivery, self._failures, time_slice, clock)
         burst = Burst(
             self._steps,
             stage.ordering,
@@ -180,6 +180,15 @@ class SegmentRunner:
     def stop(self) -> None:
         """Drain and end; may be called more than once."""
         self._stopping.set()
+
+    def agent_lost(self) -> None:
+        """Drain and end, because one of its agents has ended by itself.
+
+        An attempt that fails from now on is no record's fault, and the record will be read again.
+        """
+        self._failures.agent_is_lost = True
+        self._in_flight.drop_not_running()  # now: lanes go on before the drain begins
+        self.stop()
 
     def end_at(self, until: Mapping[TopicPartition, int]) -> None:
         """Work on no record at or past these offsets."""
@@ -222,7 +231,7 @@ class SegmentRunner:
         if self._error is not None:
             self._state(StageState.FAILED)
             raise self._error
-        self._state(StageState.STOPPED)
+        self._state(StageState.FAILED if self._failures.agent_is_lost else StageState.STOPPED)
 
     async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
         """Open newly assigned partitions."""

@@ -230,7 +230,7 @@ async def test_a_stop_does_not_wait_for_an_agent_that_hangs_in_its_open(rig: Rig
     await rig.create(pipeline)
     service = rig.service(pipeline)
     running = asyncio.create_task(service.run())
-    await eventually(lambda: service._opening is not None)
+    await eventually(lambda: service._open_agents is not None and service._open_agents._opening)
     service.stop()
     async with within(10, "the service to end"):
         await running

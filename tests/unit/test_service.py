@@ -75,7 +75,7 @@ async def test_an_agent_that_does_not_open_in_time_ends_the_service_with_a_sente
     first.opening = asyncio.Event()
     broker = await broker_for("a", "b")
     both = service(broker, *topologies, config=RuntimeConfig(open_timeout_seconds=7))
-    with pytest.raises(StageError, match="agent of stage 'stage' did not open within 7 s"):
+    with pytest.raises(StageError, match="agent 'client' of stage 'stage' did not open within 7 s"):
         await both.run()
     assert broker.clock.monotonic() == pytest.approx(7, abs=0.1)
 
