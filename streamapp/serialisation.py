@@ -6,7 +6,7 @@ they are bound methods of pydantic's compiled core and of orjson.
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, get_origin
 
 from pydantic import TypeAdapter
@@ -16,6 +16,7 @@ from streamapp.checked_json import checked_encoder
 from streamapp.exact_numbers import decoder_for
 from streamapp.immutable import is_immutable
 from streamapp.plain_json import Encoder, encoder_for, json_encoder
+from streamapp.tombstones import value_type
 
 T = TypeVar("T")
 
@@ -28,10 +29,12 @@ class Codec(Generic[T]):
         schema: the type that is encoded and decoded; `Any` or `dict` is JSON without a schema.
         instance_of: a value to encode must be an instance of this class. The caller checks this:
             pydantic would write a value of another class without an error.
-        decode: bytes to a value; raises `ValueError` (pydantic's or orjson's) on wrong bytes.
+        decode: bytes to a value; raises `ValueError` (pydantic's or orjson's) on wrong bytes. With
+            `tombstones`, `None` to `None`.
         encode: a value to bytes; raises `ValueError` or `TypeError` on a wrong value.
         immutable: whether a value of exactly `instance_of` never changes, and is read back equal.
         encoder: how `encode` works, for the hot path.
+        tombstones: whether `None` is a record without a value, which is not encoded.
     """
 
     schema: Any
@@ -40,11 +43,32 @@ class Codec(Generic[T]):
     encode: Callable[[T], bytes]
     immutable: bool = False
     encoder: Encoder | None = None
+    tombstones: bool = False
 
 
 def codec_for(type_: Any) -> Codec[Any]:
-    """Codec of a type: `bytes` are left as they are, everything else is JSON."""
-    return bytes_codec() if type_ is bytes else json_codec(type_)
+    """Codec of a type: `bytes` are left as they are, everything else is JSON.
+
+    That of `X | None` is that of `X`, and `None` is a record without a value: a tombstone. So JSON
+    `null` does not become a tombstone when its value is passed on; it is refused.
+    """
+    values = value_type(type_)
+    codec = bytes_codec() if values is bytes else json_codec(values)
+    return codec if values is type_ else _with_tombstones(codec, type_)
+
+
+def _with_tombstones(codec: Codec[Any], type_: Any) -> Codec[Any]:
+    decode_value = codec.decode
+
+    def decode(data: bytes | None) -> Any:
+        if data is None:
+            return None
+        value = decode_value(data)
+        if value is None:  # where any JSON is a value
+            raise ValueError("null is no value here: None stands for a record without a value")
+        return value
+
+    return replace(codec, schema=type_, decode=decode, tombstones=True)
 
 
 def json_codec(type_: Any) -> Codec[Any]:

@@ -41,8 +41,9 @@ class Agent(Generic[InT_contra, OutT_co]):
         function: called with a value, and with a `Context` if it takes one.
         shape: how the function returns its outputs.
         takes_context: whether the function takes a `Context`.
-        input_type: type of its inputs.
-        output_type: type of its outputs; `type(None)` if it has none.
+        input_type: type of its inputs; with `| None` it is given tombstones, as `None`.
+        output_type: type of its outputs, with `| None` if they may be tombstones; `type(None)` if
+            it has none.
         capabilities: kinds of work that it offers.
         description: one line on what it does.
         blocking: whether it blocks its thread and therefore runs in a thread pool.
@@ -73,8 +74,9 @@ class AgentDecorator:
     """Turns every shape of function into an `Agent`; use it through `agent`.
 
     A plain function, an async function or a callable object may return `X`, `X | None`, `list[X]`,
-    an iterator or an async iterator; `Out[X]` may stand for `X`. Annotate a generator as
-    `Iterator[X]`: type checkers would take `Iterable[X]` for the type of one output.
+    an iterator or an async iterator; `Out[X]` may stand for `X`, and `Out[X | None]` declares
+    tombstones. Annotate a generator as `Iterator[X]`: type checkers would take `Iterable[X]` for
+    the type of one output.
     """
 
     def __init__(
@@ -179,7 +181,8 @@ class AgentDecorator:
             function: the function, or a callable object.
             name: name of the agent; by default that of the function.
             input_type: type of its inputs, if they are not annotated.
-            output_type: type of its outputs, if they are not annotated.
+            output_type: type of its outputs, if they are not annotated; `X | None` declares
+                tombstones.
             capabilities: kinds of work that it offers.
             blocking: whether it waits without `await`, as many database drivers do. Each attempt
                 then runs in a thread; the pool has `concurrency` threads. A thread cannot be

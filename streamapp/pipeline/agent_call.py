@@ -8,6 +8,7 @@ Hot path: `function` is called once for each attempt, with a value and, if `take
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -29,7 +30,7 @@ output topic. A plain tuple, because a named tuple takes five times as long to m
 
 
 class EncodedValue:
-    """An output that is encoded already, in place of its value.
+    """An output that is encoded already, in place of its value; without bytes it is a tombstone.
 
     A generator may go on to change what it has yielded, so each output is encoded when it comes.
     """
@@ -81,6 +82,7 @@ class AgentCall:
             self.function = in_thread(self.function, threads)
         # A list or an `Out` is never plain, nor is what any class could be.
         self.plain = None if gives.instance_of in (object, list, Out) else gives.instance_of
+        self._has_null = gives.instance_of is object and _reads_null(gives)
         self._stage_id = stage_id
         self._routes = routes
         self._max_outputs = max_outputs
@@ -124,9 +126,34 @@ class AgentCall:
             if route is not None and route not in self._routes:
                 raise self._unknown_route(route)
             value = value.value
+            if value is None and self._gives.tombstones:
+                return EncodedValue(None), key, headers, route
+            if value is None and not self._has_null:
+                raise self._undeclared_tombstone()
+        if value is None and not self._has_null:
+            raise EncodeError(f"stage {self._stage_id!r} gave None among its outputs; leave it out")
         if not isinstance(value, self._gives.instance_of):
-            raise EncodeError(f"stage {self._stage_id!r} gave {_kind(value)}")
+            value = self._promoted(value)
         return value, key, headers, route
+
+    def _undeclared_tombstone(self) -> EncodeError:
+        return EncodeError(
+            f"stage {self._stage_id!r} gave Out(None), a tombstone, but its type declares none;"
+            " annotate the outputs of its agent as Out[X | None]"
+        )
+
+    def _promoted(self, value: Any) -> Any:
+        """An integer where a float is declared, as type checkers take it.
+
+        Raises:
+            EncodeError: it is of another type, or the float would be another number.
+        """
+        if self._gives.instance_of is float and isinstance(value, int):
+            with suppress(OverflowError):
+                if (promoted := float(value)) == value:
+                    return promoted
+            raise EncodeError(f"stage {self._stage_id!r} gave an integer that no float is equal to")
+        raise EncodeError(f"stage {self._stage_id!r} gave {_kind(value)}")
 
     def _collected(
         self, function: Callable[..., Any], shape: Shape, limit: int
@@ -157,6 +184,8 @@ class AgentCall:
     def _output_now(self, value: Any) -> Output:
         """An output as it is now, whatever becomes of its value later."""
         output = self.output(value)
+        if type(output[0]) is EncodedValue:
+            return output
         if self._gives.immutable and type(output[0]) is self._gives.instance_of:
             return output
         try:
@@ -170,6 +199,14 @@ class AgentCall:
         return EncodeError(
             f"stage {self._stage_id!r} sent an output to={name!r}; its routes are: {known}"
         )
+
+
+def _reads_null(codec: Codec[Any]) -> bool:
+    """Whether the null of JSON is one of its values, as where any JSON is."""
+    try:
+        return codec.decode(b"null") is None
+    except Exception:  # noqa: BLE001 - a validator of the user's own may raise anything
+        return False
 
 
 def key_bytes(key: object) -> bytes | None:

@@ -24,6 +24,7 @@ from streamapp.errors import PipelineError
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.fits import bare
 from streamapp.pipeline.out import Out
+from streamapp.tombstones import takes_tombstones
 
 _ITERATORS = (Iterator, Generator)
 _ASYNC_ITERATORS = (AsyncIterator, AsyncGenerator)
@@ -221,7 +222,10 @@ def _origin(annotation: Any) -> Any:
 
 
 def _unwrap(returns: Any, where: str) -> Any:
-    """The type of one output, without list, iterator, awaitable, `Out` and `| None`."""
+    """The type of one output, without list, iterator, awaitable, `Out` and `| None`.
+
+    Within `Out`, `| None` is part of the type: it declares tombstones.
+    """
     if returns in (None, NoneType):
         return returns
     if get_origin(returns) is Annotated:
@@ -239,9 +243,26 @@ def _unwrap(returns: Any, where: str) -> Any:
             return reduce(or_, [_unwrap(option, where) for option in options])
         return returns if NoneType not in get_args(returns) else reduce(or_, options)
     if _origin(returns) in _LAZY or get_origin(returns) in (list, Out):
-        arguments = get_args(returns)
-        if not arguments:
-            name = _origin(returns).__name__
-            raise PipelineError(f"agent {where}: annotate the type of the outputs: {name}[…]")
-        return _unwrap(arguments[-1 if _origin(returns) in _AWAITABLES else 0], where)
+        return _unwrap_one(returns, where)
     return returns
+
+
+def _unwrap_one(returns: Any, where: str) -> Any:
+    """The type of one output of a list, an iterator, an awaitable or an `Out`."""
+    origin, arguments = _origin(returns), get_args(returns)
+    if not arguments:
+        raise PipelineError(
+            f"agent {where}: annotate the type of the outputs: {origin.__name__}[…]"
+        )
+    if origin is Out:
+        if bare(arguments[0]) is NoneType:
+            raise PipelineError(f"agent {where}: name what its tombstones delete: Out[X | None]")
+        return arguments[0]
+    if origin in _AWAITABLES:
+        return _unwrap(arguments[-1], where)
+    if takes_tombstones(arguments[0]):
+        raise PipelineError(
+            f"agent {where}: None among several outputs is none of them; leave it out and drop the"
+            " | None, or give tombstones as Out[X | None]"
+        )
+    return _unwrap(arguments[0], where)

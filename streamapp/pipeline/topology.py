@@ -14,6 +14,7 @@ from streamapp.pipeline.readable import why_unreadable
 from streamapp.pipeline.stage import Stage, StageConfig
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.serialisation import Codec, codec_for
+from streamapp.tombstones import takes_tombstones, value_type
 from streamapp.topics.topic import Topic, check_topic_name
 
 
@@ -225,19 +226,24 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
     else:
         before = pipeline.declarations[i - 1]
         given, giver = before.stage.agent.output_type, f"stage {before.stage.stage_id!r}"
-    if not fits(given, agent.input_type):
+        if given is NoneType:
+            raise PipelineError(f"{where} has nothing to read: {giver} gives no outputs")
+    if not _fits(given, agent.input_type):
         raise PipelineError(
             f"{where} takes {_name(agent.input_type)}, but {giver} gives {_name(given)}"
+            + (_TOMBSTONES if _fits(value_type(given), agent.input_type) else "")
         )
     if i > 0 and (reason := why_unreadable(given, agent.input_type)) is not None:
         raise PipelineError(f"{where} cannot read what {giver} writes: {reason}")
-    if declared.output is not None and not fits(agent.output_type, declared.output.schema):
+    # The type of a topic is that of its values, and a tombstone has none.
+    values = value_type(agent.output_type)
+    if declared.output is not None and not fits(values, declared.output.schema):
         raise PipelineError(
             f"{where} gives {_name(agent.output_type)}, but its topic {declared.output.name!r}"
             f" is declared with {_name(declared.output.schema)}"
         )
     for route, topic in declared.routes.items():
-        if not fits(agent.output_type, topic.schema):
+        if not fits(values, topic.schema):
             raise PipelineError(
                 f"{where} gives {_name(agent.output_type)}, but the topic {topic.name!r} of its"
                 f" route {route!r} is declared with {_name(topic.schema)}"
@@ -247,13 +253,25 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
             f"{where} is fused, so {', '.join(ignored)} would have no effect; set it at the stage"
             " that it is fused to"
         )
-    if declared.stage.config.policy.uses(ErrorPolicy.SKIP) and not fits(
+    if declared.stage.config.policy.uses(ErrorPolicy.SKIP) and not _fits(
         agent.input_type, agent.output_type
     ):
         raise PipelineError(
             f"{where}: the policy skip lets {_name(agent.input_type)} flow on unchanged, but the"
             f" stage gives {_name(agent.output_type)}; use dead_letter() or drop()"
         )
+
+
+def _fits(given: Any, taken: Any) -> bool:
+    """Whether an agent that takes one type can be given another, tombstones included.
+
+    To a type checker `None` is of the type `Any` too, but only `X | None` declares tombstones.
+    """
+    has_tombstones = takes_tombstones(given) and not takes_tombstones(taken)
+    return fits(given, taken) and not has_tombstones
+
+
+_TOMBSTONES = ", tombstones too; annotate its input with | None, which stands for them"
 
 
 def _first_stage_settings(config: StageConfig) -> list[str]:

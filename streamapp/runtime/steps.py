@@ -146,15 +146,11 @@ class StepRunner:
         item = work.item
         origin = work.record if item is None else item
         value = work.record.value if item is None else self.encode_input(item)
-        headers = without_error_headers(origin.headers)
-        if None in self.outlets:
-            target, _ = self.outlets[None]
-            target.check(origin.key, value or b"", headers)
-            self._check(work, target)
-            _keep_output(work, (target, origin.key, value, headers))
-        else:
-            output = EncodedValue(value), KEEP, KEEP, None
-            _keep_output(work, self.make_output(output, origin.key, headers))
+        output = EncodedValue(value), KEEP, KEEP, None
+        made = self.make_output(output, origin.key, without_error_headers(origin.headers))
+        if isinstance(made, tuple):
+            self._check(work, made[0])
+        _keep_output(work, made)
 
     def _check(self, work: Work, target: OutputTopic) -> None:
         """Refuse an output that the topic refuses, whatever is in it.
@@ -195,6 +191,10 @@ class StepRunner:
         value, own_key, own_headers, route = output
         key = key if own_key is KEEP else own_key
         headers = headers if own_headers is KEEP else own_headers
+        if key is None and type(value) is EncodedValue and value.data is None:
+            raise EncodeError(
+                "a tombstone has no key, so it deletes nothing; give Out(None, key=…)"
+            )
         if route not in self.outlets:
             if self.next_handover is None:
                 raise EncodeError(f"stage {self.stage_id!r} gave an output and has no topic for it")

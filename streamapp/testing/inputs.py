@@ -20,13 +20,14 @@ class Input(Generic[ValueT_co]):
     """A record to write to the source topic.
 
     Attributes:
-        value: a value of the topic's schema, or bytes to write as they are.
+        value: a value of the topic's schema, or bytes to write as they are; `None` writes a
+            tombstone, a record without a value.
         key: the record's key, text as UTF-8.
         headers: the record's headers.
         timestamp: the record's timestamp; `None` is the time of the clock.
     """
 
-    value: ValueT_co | bytes
+    value: ValueT_co | bytes | None
     key: bytes | str | None = None
     headers: Headers = ()
     timestamp: datetime | None = None
@@ -70,8 +71,8 @@ class InputWriter:
             sent = self._producer.send_batch(batch, self._topic.name, self._partition(key))
             await (await sent)
 
-    def _encode(self, value: object) -> bytes:
-        if isinstance(value, bytes):
+    def _encode(self, value: object) -> bytes | None:
+        if value is None or isinstance(value, bytes):
             return value
         codec = self._topic.codec
         try:

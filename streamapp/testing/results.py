@@ -20,7 +20,7 @@ class Output(Generic[T]):
     """A record that a stage wrote.
 
     Attributes:
-        value: its value, decoded by the schema of its topic.
+        value: its value, decoded by the schema of its topic; `None` is a tombstone.
         key: its key; `None` is a record without a key.
         headers: its headers; of several with one name, the last.
         timestamp: its timestamp, in UTC.
@@ -166,7 +166,7 @@ class PipelineResults(Generic[OutT]):
     def _decoded(self, topic: Topic[T]) -> list[Output[T]]:
         return [
             Output(
-                value=topic.codec.decode(cast("bytes", record.value)),  # outputs have a value
+                value=cast("T", None) if record.value is None else topic.codec.decode(record.value),
                 key=record.key,
                 headers=dict(record.headers),
                 timestamp=datetime.fromtimestamp(record.timestamp / 1000, tz=UTC),

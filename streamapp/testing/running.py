@@ -57,12 +57,13 @@ class RunningPipeline(Generic[InT, OutT]):
         self._error_raised = False
 
     async def send(
-        self, value: InT | bytes, *, key: bytes | str | None = None, headers: Headers = ()
+        self, value: InT | bytes | None, *, key: bytes | str | None = None, headers: Headers = ()
     ) -> None:
         """Write one record to the source topic.
 
         Args:
-            value: a value of the topic's schema, or bytes to write as they are.
+            value: a value of the topic's schema, or bytes to write as they are; `None` writes a
+                tombstone.
             key: the record's key, text as UTF-8.
             headers: the record's headers.
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, overload
 from pydantic import PydanticUserError
 
 from streamapp.errors import TopicError
-from streamapp.serialisation import Codec, bytes_codec, json_codec
+from streamapp.serialisation import Codec, codec_for
 
 T = TypeVar("T")
 
@@ -23,6 +23,7 @@ class Topic(Generic[T]):
 
     The schema is a type: a pydantic model, a dataclass, a TypedDict or a plain type, read and
     written as JSON; `Any` or `dict` is JSON without a schema; `bytes` leaves values as they are.
+    `X | None` declares that the topic has tombstones, records without a value.
     `Topic("playback.raw", RawPlayback)` is a `Topic[RawPlayback]` for type checkers; without a
     schema it is a `Topic[Any]`.
 
@@ -83,15 +84,13 @@ def _shortened(name: object) -> str:
 
 
 def _codec(name: str, schema: object) -> Codec[Any]:
-    if schema is bytes:
-        return bytes_codec()
     if not _is_type(schema):
         raise TopicError(
             f"the schema of topic {name!r} is {schema!r}, not a type:"
             " give a pydantic model, a dataclass, a TypedDict, a plain type, dict or bytes"
         )
     try:
-        return json_codec(schema)
+        return codec_for(schema)
     except PydanticUserError as error:
         reason = error.message.partition("\n")[0].rstrip(".")
         raise TopicError(

@@ -162,6 +162,46 @@ def back(value: B) -> A:
 
 
 @agent
+def of_tombstones(value: A | None) -> B | None:
+    return None if value is None else B(value.n)
+
+
+@agent
+def tombstones(value: A | None) -> Out[B | None]:
+    return Out(None if value is None else B(value.n))
+
+
+@agent
+def perhaps_tombstones(value: A | None, context: Context) -> Out[B | None] | None:
+    return Out(None, key=context.key) if value is None else None
+
+
+@agent
+def list_of_tombstones(value: A) -> list[Out[B | None]]:
+    return [Out(None, key="old"), Out(B(value.n), key="new")]
+
+
+@agent
+def iterator_of_tombstones(value: A | None) -> Iterator[Out[B | None]]:
+    yield Out(None if value is None else B(value.n))
+
+
+@agent
+async def awaitable_tombstones(value: A | None) -> Out[B | None]:
+    return Out(None if value is None else B(value.n))
+
+
+@agent
+async def async_iterator_of_tombstones(value: A | None) -> AsyncIterator[Out[B | None]]:
+    yield Out(None if value is None else B(value.n))
+
+
+@agent
+def back_of_tombstones(value: B | None) -> Out[A | None]:
+    return Out(None if value is None else A(value.n))
+
+
+@agent
 def sink_only(value: A) -> None:
     del value
 
@@ -192,6 +232,13 @@ assert_type(async_iterator_with_context, Agent[A, B])
 assert_type(with_settings, Agent[A, B])
 assert_type(lookup, Agent[A, B])
 assert_type(lookup_with_settings, Agent[A, B])
+assert_type(of_tombstones, Agent[A | None, B])
+assert_type(tombstones, Agent[A | None, B | None])
+assert_type(perhaps_tombstones, Agent[A | None, B | None])
+assert_type(list_of_tombstones, Agent[A, B | None])
+assert_type(iterator_of_tombstones, Agent[A | None, B | None])
+assert_type(awaitable_tombstones, Agent[A | None, B | None])
+assert_type(async_iterator_of_tombstones, Agent[A | None, B | None])
 
 start = Pipeline("p", source=Topic("a", A))
 assert_type(start, Pipeline[A, A])
@@ -199,3 +246,7 @@ assert_type(start.stage(plain), Pipeline[A, B])
 assert_type(start.stage(plain).stage(back, on_error=retry(2, then=drop())), Pipeline[A, A])
 assert_type(start.stage(plain, ordering="key").sink("b"), Pipeline[A, B])
 assert_type(start.stage(plain, on_error=dead_letter()).sink(Topic("b", B)), Pipeline[A, B])
+assert_type(start.stage(of_tombstones), Pipeline[A, B])
+assert_type(start.stage(tombstones).stage(back_of_tombstones), Pipeline[A, A | None])
+assert_type(start.stage(tombstones).sink("b"), Pipeline[A, B | None])
+assert_type(start.stage(tombstones).sink(Topic("b", B | None)), Pipeline[A, B | None])

@@ -17,7 +17,8 @@ MISMATCH = """\
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.topics.topic import Topic
-from tests.typing.shapes import A, B, back, plain
+from streamapp.pipeline.out import Out
+from tests.typing.shapes import A, B, back, back_of_tombstones, plain, tombstones
 
 good = Pipeline("p", source=Topic("a", A)).stage(plain).stage(back)
 wrong_stage = (
@@ -27,6 +28,13 @@ wrong_stage = (
 )
 wrong_sink = Pipeline("p", source=Topic("a", A)).stage(plain).sink(Topic("b", A))
 not_an_agent = Pipeline("p", source=Topic("a", A)).stage(len)
+start = Pipeline("p", source=Topic("a", A)).stage(tombstones)
+good_with_tombstones = start.stage(back_of_tombstones)
+takes_no_tombstones = start.stage(back)
+
+@agent
+def undeclared(value: A) -> Out[B]:
+    return Out(None)
 """
 
 
@@ -36,8 +44,9 @@ def test_mypy_names_each_mismatch_at_its_line(tmp_path: Path) -> None:
     out, _, code = api.run([str(snippet), "--config-file", str(HERE.parents[1] / "pyproject.toml")])
     errors = [line for line in out.splitlines() if ": error:" in line]
     assert code == 1
-    assert {int(line.split(":")[1]) for line in errors} == {10, 12, 13}
+    assert {int(line.split(":")[1]) for line in errors} == {11, 13, 14, 17, 21}
     assert 'expected "Agent[B, ' in errors[0]
+    assert any(":17: " in line and 'expected "Agent[B | None, ' in line for line in errors)
 
 
 @pytest.mark.parametrize(

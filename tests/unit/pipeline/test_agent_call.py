@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from streamapp import Out, agent
 from streamapp.errors import EncodeError, TooManyOutputsError
@@ -149,3 +150,54 @@ async def test_a_blocking_agent_is_awaited_and_runs_in_a_thread() -> None:
     made = call(slow)
     assert made.is_async
     assert await made.function("a") == "a"
+
+
+def test_out_none_is_a_tombstone_where_that_is_declared() -> None:
+    (value, *rest) = call(gives=str | None).output(Out(None, key="k"))
+    assert (value.data, rest) == (None, [b"k", KEEP, None])
+    assert call(gives=str | None).outputs(None) == ()
+    [(value, *rest)] = call(gives=dict | None).outputs([Out(None)])
+    assert (value.data, rest) == (None, [KEEP, KEEP, None])
+
+
+@pytest.mark.parametrize("gives", [str, dict, bytes, float, int | str, list[int]], ids=str)
+def test_out_none_is_refused_where_no_tombstone_is_declared(gives: Any) -> None:
+    with pytest.raises(EncodeError, match=r"gave Out\(None\), a tombstone, .* Out\[X \| None\]"):
+        call(gives=gives).output(Out(None))
+
+
+@pytest.mark.parametrize("gives", [Any, object, JsonValue], ids=str)
+def test_out_none_is_null_where_any_json_is_a_value(gives: Any) -> None:
+    assert call(gives=gives).output(Out(None)) == (None, KEEP, KEEP, None)
+    assert call(gives=gives).outputs([None]) == [(None, KEEP, KEEP, None)]
+    assert codec_for(gives).encode(None) == b"null"
+
+
+@pytest.mark.parametrize("gives", [str, str | None, int | str | None], ids=str)
+def test_none_in_a_list_is_no_output(gives: Any) -> None:
+    with pytest.raises(EncodeError, match="gave None among its outputs; leave it out"):
+        call(gives=gives).outputs([None])
+
+
+def test_a_generator_yields_tombstones() -> None:
+    @agent
+    def deleting(text: str) -> Iterator[Out[str | None]]:
+        yield Out(text)
+        yield Out(None, key="k")
+
+    made = call(deleting, gives=str | None)
+    assert written(made.outputs(made.function("a"))) == [b'"a"', None]
+
+
+@pytest.mark.parametrize("value", [5, True, 2**60])
+def test_an_integer_is_taken_for_the_float_that_it_is_equal_to(value: int) -> None:
+    (promoted, *_) = call(gives=float).output(value)
+    assert (type(promoted), promoted) == (float, value)
+    (promoted, *_) = call(gives=float | None).output(Out(value))
+    assert (type(promoted), promoted) == (float, value)
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, 10**400])
+def test_an_integer_that_no_float_is_equal_to_is_refused(value: int) -> None:
+    with pytest.raises(EncodeError, match="an integer that no float is equal to"):
+        call(gives=float).output(value)

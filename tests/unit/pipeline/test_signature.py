@@ -368,3 +368,66 @@ def test_what_annotated_adds_to_a_type_is_kept_and_what_wraps_it_is_not() -> Non
     assert inspect_signature(annotated).output_type is int
     signature = inspect_signature(annotated_outs)
     assert (signature.output_type, signature.takes_context) == (Positive, True)
+
+
+def declared(value: int | None) -> Out[int | None]:
+    raise NotImplementedError
+
+
+def declared_or_filtered(value: int) -> Out[int | None] | None:
+    raise NotImplementedError
+
+
+async def declared_later(value: int) -> list[Out[int | None]] | None:
+    raise NotImplementedError
+
+
+def declared_one_by_one(value: int) -> Iterator[Out[int | None]]:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "function", [declared, declared_or_filtered, declared_later, declared_one_by_one]
+)
+def test_tombstones_are_declared_within_out(function: Callable[..., Any]) -> None:
+    assert inspect_signature(function).output_type == (int | None)
+
+
+def test_none_beside_an_output_is_no_tombstone() -> None:
+    assert inspect_signature(perhaps).output_type is int
+    assert inspect_signature(declared).input_type == (int | None)
+
+
+def list_out(value: int) -> Out[list[int]]:
+    raise NotImplementedError
+
+
+def test_the_value_of_an_out_may_be_a_list() -> None:
+    assert inspect_signature(list_out).output_type == list[int]
+
+
+def only_tombstones(value: int) -> Out[None]:
+    raise NotImplementedError
+
+
+def perhaps_in_a_list(value: int) -> list[int | None]:
+    raise NotImplementedError
+
+
+async def perhaps_yielded(value: int) -> AsyncIterator[int | None]:
+    yield value
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (only_tombstones, r"name what its tombstones delete: Out\[X \| None\]"),
+        (perhaps_in_a_list, "None among several outputs is none of them"),
+        (perhaps_yielded, "None among several outputs is none of them"),
+    ],
+)
+def test_a_none_that_is_no_declared_tombstone_is_refused(
+    function: Callable[..., Any], told: str
+) -> None:
+    with pytest.raises(PipelineError, match=told):
+        inspect_signature(function)

@@ -47,6 +47,21 @@ def write(value: Clean) -> None:
     del value
 
 
+@agent
+def delete(value: Clean | None) -> Out[Clean | None]:
+    return Out(value)
+
+
+@agent
+def count(value: Clean | None) -> Raw:
+    return Raw(n=value.n if value else 0)
+
+
+@agent
+def take_all(value: Any) -> Any:
+    return value
+
+
 SOURCE = Topic("raw", Raw)
 
 
@@ -100,6 +115,10 @@ def broken_pipelines() -> dict[str, Pipeline[Any, Any]]:
         .sink("x"),
         "cannot be fused": start.stage(clean, fused=True).sink("x"),
         "that the pipeline reads": start.stage(clean).sink("raw"),
+        "'take-all' has nothing to read: stage 'write' gives no outputs": start.stage(clean)
+        .stage(write)
+        .stage(take_all)
+        .sink("x"),
         "drop one of the two": start.stage(clean, output=Topic("t", Clean))
         .stage(same, fused=True)
         .sink("x"),
@@ -294,3 +313,53 @@ def test_a_route_takes_what_the_stage_gives() -> None:
         .sink("x")
     )
     assert topology.topics() == ("c", "x", "alerts", "p.split.dlq")
+
+
+CLEAN = Topic("clean", Clean)
+WITH_TOMBSTONES = Topic("clean", Clean | None)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("following", [same, take_all], ids=["value", "anything"])
+def test_a_stage_behind_tombstones_has_to_take_them(following: Any, *, fused: bool) -> None:
+    pipeline = Pipeline("p", source=CLEAN).stage(delete).stage(following, fused=fused).sink("x")
+    told = (
+        r"takes \S+, but stage 'delete' gives .*Clean \| None, tombstones too; annotate its input"
+    )
+    with pytest.raises(PipelineError, match=told):
+        build(pipeline)
+    taken = Pipeline("p", source=CLEAN).stage(delete).stage(count, fused=fused).sink("x")
+    assert build(taken).segments
+
+
+@pytest.mark.parametrize("first", [same, take_all], ids=["value", "anything"])
+def test_a_first_stage_takes_the_tombstones_that_its_source_declares(first: Any) -> None:
+    pipeline = Pipeline("p", source=WITH_TOMBSTONES).stage(first).sink("x")
+    with pytest.raises(PipelineError, match=r"topic 'clean' gives .*, tombstones too"):
+        build(pipeline)
+    assert build(Pipeline("p", source=WITH_TOMBSTONES).stage(count).sink("x")).segments
+    assert build(Pipeline("p", source=CLEAN).stage(count).sink("x")).segments
+
+
+def test_any_topic_of_the_values_can_hold_tombstones() -> None:
+    for sink in (Topic("x", Clean), Topic("x", Clean | None), Topic("x"), "x"):
+        start = Pipeline("p", source=CLEAN).stage(delete, routes={"to": Topic("t", Clean)})
+        assert build(start.sink(sink)).segments
+
+
+def test_skip_passes_tombstones_on_only_where_they_are_declared() -> None:
+    def of(skipping: Any) -> Pipeline[Any, Any]:
+        return Pipeline("p", source=CLEAN).stage(skipping, on_error=skip()).sink("x")
+
+    @agent
+    def values_only(value: Clean | None) -> Clean | None:
+        return value
+
+    @agent
+    def anything(value: Clean | None) -> Any:
+        return value
+
+    assert build(of(delete)).segments
+    for refused in (values_only, anything):
+        with pytest.raises(PipelineError, match=r"skip lets .*Clean \| None flow on unchanged"):
+            build(of(refused))
