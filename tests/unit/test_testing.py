@@ -1,5 +1,6 @@
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -278,3 +279,27 @@ def test_an_unknown_stage_or_topic_is_named_with_those_that_exist() -> None:
 async def test_inside_an_event_loop_the_error_names_the_other_function() -> None:
     with pytest.raises(ConfigurationError, match="use `async with driver"):
         PipelineDriver(ONE_STAGE).run([])
+
+
+@agent
+def doubled(item: Item | None) -> Out[Double | None]:
+    return Out(None if item is None else double(item))
+
+
+@pytest.mark.parametrize(
+    "sink", ["out", Topic("out", Double), Topic("out", Double | None)], ids=repr
+)
+def test_tombstones_are_written_and_shown(sink: Any) -> None:
+    pipeline = Pipeline("p", source=Topic("in", Item)).stage(doubled).sink(sink)
+    results = PipelineDriver(pipeline).run([Input(Item(n=1), "k"), Input(None, "k"), Input(None)])
+    assert results.outputs == [Double(n=2), None]
+    assert [output.key for output in results.records()] == [b"k", b"k"]
+    [letter] = results.dead_letters("doubled")
+    assert (letter.reason, letter.key, letter.value) == ("output", None, None)
+
+
+async def test_a_tombstone_is_sent_step_by_step() -> None:
+    pipeline = Pipeline("p", source=Topic("in", Item)).stage(doubled).sink("out")
+    async with PipelineDriver(pipeline).start() as running:
+        await running.send(None, key="k")
+        assert (await running.results()).outputs == [None]

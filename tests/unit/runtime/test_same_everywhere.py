@@ -293,3 +293,49 @@ def test_what_does_not_decode_fails_alike_on_every_way(type_: Any, bad: bytes) -
         assert [letter[:3] for letter in first] == [(bad, "DecodeError", "decode")]
         assert second == []
     assert all(one == found[0] for one in found)
+
+
+@pytest.mark.parametrize("type_", [float, Any], ids=str)
+def test_an_integer_in_the_place_of_a_float_is_the_same_on_every_way(type_: Any) -> None:
+    def odd_are_integers(value: float) -> float:
+        return int(value) if value % 2 else value
+
+    data = [b"1.0", b"2.0", b"3.5"]
+    for shape, fused in WAYS:
+        written, letters = outcome(type_, shape, data, odd_are_integers, fused=fused)
+        expected = [b"1.0", b"2.0", b"3.0"] if type_ is float else [b"1", b"2.0", b"3"]
+        assert (written, letters) == (expected, [[], []]), (shape, fused)
+
+
+def test_an_integer_that_no_float_is_equal_to_fails_alike_on_every_way() -> None:
+    def with_digits(value: float) -> float:
+        return 2**53 + 1 if value == 2 else value
+
+    for shape, fused in WAYS:
+        written, [first, second] = outcome(float, shape, [b"1.0", b"2.0"], with_digits, fused=fused)
+        assert (written, second) == ([b"1.0"], []), (shape, fused)
+        assert [letter[:3] for letter in first] == [(b"2.0", "EncodeError", "output")]
+        assert "that no float is equal to" in first[0][3]
+
+
+@pytest.mark.parametrize("type_", [int | str, list[int], Line], ids=str)
+def test_none_in_the_place_of_a_value_fails_alike_on_every_way(type_: Any) -> None:
+    data = [b'"a"', b"[1]", b'{"title":"a","price":"1"}']
+    [good] = [one for one in data if _decodes(type_, one)]
+    for shape, fused in WAYS:
+        if shape in ("list", "generator", "async generator"):  # elsewhere None is filtered
+            written, [first, second] = outcome(type_, shape, [good], _none, fused=fused)
+            assert (written, second) == ([], []), (shape, fused)
+            assert [letter[:3] for letter in first] == [(good, "EncodeError", "output")]
+
+
+def _none(_value: Any) -> None:
+    return None
+
+
+def _decodes(type_: Any, data: bytes) -> bool:
+    try:
+        codec_for(type_).decode(data)
+    except ValueError:
+        return False
+    return True
