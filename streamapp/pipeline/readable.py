@@ -13,7 +13,6 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from streamapp.serialisation import codec_for
-from streamapp.tombstones import value_type
 
 _TEXTS = {
     "date-time": "2026-01-02T03:04:05Z",
@@ -49,7 +48,6 @@ def why_unreadable(written: Any, read: Any) -> str | None:
         A sentence that begins with the path of a field; `None` if no fault is certain. What
         serialisers of whole models write, and what validators refuse, cannot be known.
     """
-    written, read = value_type(written), value_type(read)
     if bytes in (written, read):
         return None
     for sample in _samples(written):

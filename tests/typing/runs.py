@@ -24,11 +24,12 @@ def values(items: Sequence[A]) -> None:
 
 def inputs(items: list[Input[A]]) -> None:
     assert_type(driver.run(items).outputs, list[B])
-    driver.run([Input(A(1), key="k"), Input(b"not JSON")])
+    driver.run([Input(A(1), key="k"), Input(b"not JSON"), Input(None, key="a tombstone")])
 
 
 async def running_pipeline() -> None:
     async with driver.start() as running:
         await running.send(A(1), key="k")
+        await running.send(None, key="k")
         await running.send_all([A(1), Input(A(2), key="k"), b"not JSON"])
         assert_type(await running.results(), PipelineResults[B])
