@@ -58,7 +58,7 @@ class Handover:
         return self.encode(packed) if self.by_reference else packed
 
     def _unpack(self, packed: Any) -> Any:
-        # Without bytes the codec raises.
+        # Without bytes it is a tombstone, which the codec knows or refuses.
         return self._decode(packed.data) if type(packed) is EncodedValue else packed
 
 

@@ -342,7 +342,8 @@ def test_a_first_stage_takes_the_tombstones_that_its_source_declares(first: Any)
 
 
 def test_any_topic_of_the_values_can_hold_tombstones() -> None:
-    for sink in (Topic("x", Clean), Topic("x", Clean | None), Topic("x"), "x"):
+    sinks: list[Any] = [Topic("x", Clean), Topic("x", Clean | None), Topic("x"), "x"]
+    for sink in sinks:
         start = Pipeline("p", source=CLEAN).stage(delete, routes={"to": Topic("t", Clean)})
         assert build(start.sink(sink)).segments
 
