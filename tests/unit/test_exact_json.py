@@ -310,7 +310,7 @@ def test_a_model_of_another_class_is_refused_with_its_path_wherever_it_is(
     [
         (list[Item], [Item(), Other()], "1"),
         (dict[str, Item], {"a": Other()}, "a"),
-        (Item | None, Other(), "value"),
+        (list[Item | None], [None, Other()], "1"),
     ],
     ids=str,
 )

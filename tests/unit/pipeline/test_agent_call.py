@@ -156,6 +156,8 @@ def test_out_none_is_a_tombstone_where_that_is_declared() -> None:
     (value, *rest) = call(gives=str | None).output(Out(None, key="k"))
     assert (value.data, rest) == (None, [b"k", KEEP, None])
     assert call(gives=str | None).outputs(None) == ()
+    with pytest.raises(EncodeError, match="gave a value of type int"):
+        call(gives=str | None).output(Out(5))
     [(value, *rest)] = call(gives=dict | None).outputs([Out(None)])
     assert (value.data, rest) == (None, [KEEP, KEEP, None])
 
