@@ -96,7 +96,7 @@ class NeverValidated:
     number: int = 1
 
 
-@pytest.mark.parametrize("type_", [bytes, Frozen, Plain], ids=str)
+@pytest.mark.parametrize("type_", [bytes, Frozen, Plain, Plain | None], ids=str)
 def test_what_never_changes_is_found(type_: Any) -> None:
     assert codec_for(type_).immutable
 
@@ -108,7 +108,6 @@ def test_what_never_changes_is_found(type_: Any) -> None:
         dict,
         list[int],
         str,
-        Plain | None,
         Changeable,
         WithList,
         WithModel,
