@@ -2,7 +2,10 @@
 
 import asyncio
 import time
+from contextlib import AbstractContextManager
 from typing import Protocol
+
+from streamapp.in_use import InUse
 
 
 class Clock(Protocol):
@@ -34,3 +37,19 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Sleep on the running event loop."""
         await asyncio.sleep(seconds)
+
+
+_IN_USE: InUse[Clock] = InUse("clock", SystemClock())
+
+
+def current_clock() -> Clock:
+    """The clock of the run that this code is part of; outside of any, that of the machine.
+
+    An agent that waits or measures by it does so in the time of a test as well.
+    """
+    return _IN_USE.get()
+
+
+def clock_in_use(clock: Clock) -> AbstractContextManager[None]:
+    """Make it the current clock of what is called, and of tasks that are created, within."""
+    return _IN_USE.set(clock)
