@@ -16,6 +16,7 @@ from streamapp.errors import (
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.handover import Handover
+from streamapp.pipeline.threads import threads_in_use
 from streamapp.pipeline.topology import Segment
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
@@ -210,10 +211,11 @@ class SegmentRunner:
             await self._consumer.start()
             self._state(StageState.RUNNING)
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(work, name=f"{self.segment.group} {name}")
-                    for name, work in self._background()
-                ]
+                with threads_in_use(self._threads):
+                    tasks = [
+                        group.create_task(work, name=f"{self.segment.group} {name}")
+                        for name, work in self._background()
+                    ]
                 await self._stopping.wait()
                 await self._shut_down()
                 for task in tasks:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streamapp.pipeline.threads import in_thread
+from streamapp.pipeline.threads import in_thread, threads_in_use
 
 PATIENCE_SECONDS = 10.0
 WHO: ContextVar[str] = ContextVar("WHO")
@@ -90,3 +90,25 @@ async def test_a_call_that_is_cancelled_again_waits_for_its_thread_all_the_same(
     blocked.let_go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_call_that_is_cancelled_before_a_thread_is_free_does_not_begin(
+    pool: ThreadPoolExecutor,
+) -> None:
+    called: list[int] = []
+    blocked = Blocked(pool, lambda: None)
+    first = asyncio.ensure_future(blocked.called())
+    waiting = asyncio.ensure_future(in_thread(called.append, pool)(1))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    blocked.let_go.set()
+    await first
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert called == []
+
+
+async def test_without_a_pool_a_call_runs_in_the_one_in_use() -> None:
+    with ThreadPoolExecutor(1, thread_name_prefix="mine") as pool, threads_in_use(pool):
+        assert (await in_thread(lambda: threading.current_thread().name)()).startswith("mine")
+    assert not (await in_thread(lambda: threading.current_thread().name)()).startswith("mine")
