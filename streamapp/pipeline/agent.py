@@ -8,7 +8,7 @@ from streamapp.errors import PipelineError
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
-from streamapp.pipeline.signature import Shape, innermost, inspect_signature
+from streamapp.pipeline.signature import ONE_VALUE, Results, Shape, innermost, inspect_signature
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
@@ -47,6 +47,9 @@ class Agent(Generic[InT_contra, OutT_co]):
         capabilities: kinds of work that it offers.
         description: one line on what it does.
         blocking: whether it blocks its thread and therefore runs in a thread pool.
+        kind: `agent`, or which combinator it was made by, such as `parallel`.
+        parts: the agents that it was made of, in the order of their declaration.
+        results: what a call may give besides one value, as far as annotations say.
     """
 
     name: str
@@ -58,6 +61,14 @@ class Agent(Generic[InT_contra, OutT_co]):
     capabilities: frozenset[Capability] = frozenset()
     description: str = ""
     blocking: bool = False
+    kind: str = "agent"
+    parts: "tuple[Agent[Any, Any], ...]" = ()
+    results: Results = ONE_VALUE
+
+    @property
+    def is_async(self) -> bool:
+        """Whether a call has to be awaited: it may wait, or run in a thread."""
+        return self.blocking or self.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR)
 
     @property
     def lifecycle(self) -> Lifecycle | None:
@@ -68,6 +79,13 @@ class Agent(Generic[InT_contra, OutT_co]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
         return self.function(*args, **kwargs)
+
+
+def walk(agent: Agent[Any, Any]) -> Iterator[Agent[Any, Any]]:
+    """An agent and the parts it is made of, depth-first; a part that is used twice comes twice."""
+    yield agent
+    for part in agent.parts:
+        yield from walk(part)
 
 
 class AgentDecorator:
@@ -197,11 +215,11 @@ class AgentDecorator:
         signature = inspect_signature(function, self._input_type, self._output_type)
         if self._blocking and signature.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR):
             raise PipelineError(
-                f"agent {self._name or _name_of(function)!r} is async and cannot be blocking; drop"
-                " blocking=True, or make it a plain function"
+                f"agent {self._name or agent_name(function)!r} is async and cannot be blocking;"
+                " drop blocking=True, or make it a plain function"
             )
         return Agent(
-            name=self._name or _name_of(function),
+            name=self._name or agent_name(function),
             function=function,
             shape=signature.shape,
             takes_context=signature.takes_context,
@@ -210,6 +228,7 @@ class AgentDecorator:
             capabilities=self._capabilities,
             description=_first_line(function),
             blocking=self._blocking,
+            results=signature.results,
         )
 
 
@@ -217,7 +236,8 @@ agent = AgentDecorator()
 """Decorator that turns a function into an `Agent`; also `@agent(name=…, capabilities=[…])`."""
 
 
-def _name_of(function: Callable[..., Any]) -> str:
+def agent_name(function: Callable[..., Any]) -> str:
+    """The name that an agent gets from its function, or from the class of its object."""
     inner = innermost(function)
     name = getattr(inner, "__name__", None) or type(inner).__name__
     return str(name).lower().replace("_", "-")

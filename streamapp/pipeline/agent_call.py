@@ -75,7 +75,7 @@ class AgentCall:
         threads: Executor,
     ) -> None:
         self._gives = gives
-        self.is_async = agent.blocking or agent.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR)
+        self.is_async = agent.is_async
         self.takes_context = agent.takes_context
         self.function = self._collected(agent.function, agent.shape, max_outputs)
         if agent.blocking:

@@ -65,6 +65,11 @@ def bare(type_: Any) -> Any:
             return types.NoneType if type_ is None else type_
 
 
+def type_name(type_: Any) -> str:
+    """A type as an error message names it."""
+    return type_.__name__ if inspect.isclass(type_) else str(type_)
+
+
 def _options(type_: Any) -> tuple[Any, ...] | None:
     """The types that a union is made of, and the values that a `Literal` names."""
     origin, arguments = get_origin(type_), get_args(type_)

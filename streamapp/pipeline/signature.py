@@ -42,13 +42,55 @@ class Shape(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Results:
+    """What a call may give besides one bare value, as far as annotations say.
+
+    Attributes:
+        none: it may give no output: `X | None`, or `None` alone.
+        many: it may give several: a list or an iterator.
+        out: it gives `Out`, so that an output may have a key, headers or a route of its own.
+    """
+
+    none: bool = False
+    many: bool = False
+    out: bool = False
+
+    def __or__(self, other: "Results") -> "Results":
+        """What may come of either."""
+        return Results(self.none or other.none, self.many or other.many, self.out or other.out)
+
+
+ONE_VALUE = Results()
+"""One bare value, each time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Signature:
-    """Types and shape of an agent function."""
+    """Types and shape of an agent function, and what it may give."""
 
     shape: Shape
     takes_context: bool
     input_type: Any
     output_type: Any
+    results: Results
+
+
+@dataclass(frozen=True, slots=True)
+class CallSignature:
+    """How a function that is no agent takes a number of arguments, and what it returns.
+
+    Attributes:
+        shape: how it returns its result.
+        parameters: name and type of the parameter that each argument goes to; the type is `Any` if
+            it is not annotated.
+        output_type: type of one output; `None` if it is not annotated.
+        results: what it may give.
+    """
+
+    shape: Shape
+    parameters: tuple[tuple[str, Any], ...]
+    output_type: Any
+    results: Results
 
 
 def inspect_signature(
@@ -83,7 +125,31 @@ def inspect_signature(
         raise PipelineError(
             f"agent {where}: it has no return type; annotate it or give @agent(output_type=…)"
         )
-    return Signature(shape, takes_context, taken, given)
+    return Signature(shape, takes_context, taken, given, _results(shape, hints))
+
+
+def inspect_call(function: Callable[..., Any], arguments: int) -> CallSignature | None:
+    """Read how a function takes so many arguments; `None` if it takes fewer, or needs more.
+
+    Raises:
+        PipelineError: it cannot be called, its annotations cannot be resolved, or it returns what
+            nobody would await or iterate.
+    """
+    where = name_of(function)
+    target = _target(function, where)
+    hints = _type_hints(target, where)
+    try:
+        bound = inspect.signature(target).bind(*range(arguments)).arguments
+    except (TypeError, ValueError):
+        return None
+    parameters: dict[int, tuple[str, Any]] = {}
+    for name, place in bound.items():
+        places = place if isinstance(place, tuple) else (place,)
+        parameters |= {one: (name, hints.get(name, Any)) for one in places}
+    shape = _shape(target, hints.get("return"), where)
+    given = _unwrap(hints.get("return"), where)
+    in_order = tuple(parameters[i] for i in range(arguments))
+    return CallSignature(shape, in_order, given, _results(shape, hints))
 
 
 def _target(function: Any, where: str) -> Callable[..., Any]:
@@ -219,6 +285,25 @@ def _refuse_lazy(returns: Any, where: str, kind: str) -> None:
 def _origin(annotation: Any) -> Any:
     """`Iterator` of `Iterator[X]`, and of `Iterator` alone."""
     return get_origin(annotation) or annotation
+
+
+def _results(shape: Shape, hints: Mapping[str, Any]) -> Results:
+    found = _results_of(hints["return"]) if "return" in hints else ONE_VALUE
+    return found | Results(many=shape in (Shape.ITERATOR, Shape.ASYNC_ITERATOR))
+
+
+def _results_of(returns: Any) -> Results:
+    """What a return annotation says that may be given."""
+    returns = bare(returns)
+    origin, arguments = _origin(returns), get_args(returns)
+    if origin in (Union, UnionType):
+        return reduce(or_, map(_results_of, arguments))
+    if origin in _AWAITABLES:
+        return _results_of(arguments[-1]) if arguments else ONE_VALUE
+    if origin is list or origin in _LAZY:
+        inner = _results_of(arguments[0]) if arguments else ONE_VALUE
+        return Results(many=True, out=inner.out)
+    return Results(none=returns is NoneType, out=origin is Out)
 
 
 def _unwrap(returns: Any, where: str) -> Any:

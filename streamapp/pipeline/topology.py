@@ -1,6 +1,5 @@
 """A checked pipeline: which consumer group reads which topic and writes to which topics."""
 
-import inspect
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from types import NoneType
 from typing import Any
 
 from streamapp.errors import PipelineError
-from streamapp.pipeline.fits import fits
+from streamapp.pipeline.fits import fits, type_name
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.readable import why_unreadable
 from streamapp.pipeline.stage import Stage, StageConfig
@@ -230,7 +229,7 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
             raise PipelineError(f"{where} has nothing to read: {giver} gives no outputs")
     if not _fits(given, agent.input_type):
         raise PipelineError(
-            f"{where} takes {_name(agent.input_type)}, but {giver} gives {_name(given)}"
+            f"{where} takes {type_name(agent.input_type)}, but {giver} gives {type_name(given)}"
             + (_TOMBSTONES if _fits(value_type(given), agent.input_type) else "")
         )
     if i > 0 and (reason := why_unreadable(given, agent.input_type)) is not None:
@@ -239,14 +238,14 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
     values = value_type(agent.output_type)
     if declared.output is not None and not fits(values, declared.output.schema):
         raise PipelineError(
-            f"{where} gives {_name(agent.output_type)}, but its topic {declared.output.name!r}"
-            f" is declared with {_name(declared.output.schema)}"
+            f"{where} gives {type_name(agent.output_type)}, but its topic {declared.output.name!r}"
+            f" is declared with {type_name(declared.output.schema)}"
         )
     for route, topic in declared.routes.items():
         if not fits(values, topic.schema):
             raise PipelineError(
-                f"{where} gives {_name(agent.output_type)}, but the topic {topic.name!r} of its"
-                f" route {route!r} is declared with {_name(topic.schema)}"
+                f"{where} gives {type_name(agent.output_type)}, but the topic {topic.name!r} of its"
+                f" route {route!r} is declared with {type_name(topic.schema)}"
             )
     if declared.fused and (ignored := _first_stage_settings(declared.stage.config)):
         raise PipelineError(
@@ -257,8 +256,8 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
         agent.input_type, agent.output_type
     ):
         raise PipelineError(
-            f"{where}: the policy skip lets {_name(agent.input_type)} flow on unchanged, but the"
-            f" stage gives {_name(agent.output_type)}; use dead_letter() or drop()"
+            f"{where}: the policy skip lets {type_name(agent.input_type)} flow on unchanged, but"
+            f" the stage gives {type_name(agent.output_type)}; use dead_letter() or drop()"
         )
 
 
@@ -303,7 +302,3 @@ def _check_loops(topology: Topology) -> None:
                 f"pipeline {topology.pipeline!r}, stage {segment.name!r} writes to the topic"
                 f" {min(loop)!r} that the pipeline reads; name another output"
             )
-
-
-def _name(type_: Any) -> str:
-    return type_.__name__ if inspect.isclass(type_) else str(type_)
