@@ -36,6 +36,13 @@ from streamapp.topics.topic import Topic
 
 if TYPE_CHECKING:
     from streamapp.brokers.memory.broker import MemoryBroker
+    from streamapp.clock import current_clock
+    from streamapp.pipeline.combinators.branch import branch
+    from streamapp.pipeline.combinators.branches import parallel
+    from streamapp.pipeline.combinators.chain import chain
+    from streamapp.pipeline.combinators.choose import choose
+    from streamapp.pipeline.combinators.fallback import fallback
+    from streamapp.pipeline.combinators.when import when
     from streamapp.service import Service
 
 __all__ = [
@@ -66,23 +73,37 @@ __all__ = [
     "TopicError",
     "Transient",
     "agent",
+    "branch",
     "build",
+    "chain",
+    "choose",
+    "current_clock",
     "dead_letter",
     "drop",
+    "fallback",
+    "parallel",
     "retry",
     "skip",
     "stop",
+    "when",
 ]
 
-# Imported when first used: they bring asyncio and the runtime, which most modules do not need.
+# Imported when first used: they bring asyncio or the runtime, which most modules do not need.
 _IMPORTED_WHEN_USED = {
     "MemoryBroker": "streamapp.brokers.memory.broker",
     "Service": "streamapp.service",
+    "branch": "streamapp.pipeline.combinators.branch",
+    "chain": "streamapp.pipeline.combinators.chain",
+    "choose": "streamapp.pipeline.combinators.choose",
+    "current_clock": "streamapp.clock",
+    "fallback": "streamapp.pipeline.combinators.fallback",
+    "parallel": "streamapp.pipeline.combinators.branches",
+    "when": "streamapp.pipeline.combinators.when",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Import `Service` or `MemoryBroker`."""
+    """Import a name of which most modules have no use."""
     if name not in _IMPORTED_WHEN_USED:
         raise AttributeError(f"module 'streamapp' has no attribute {name!r}")
     return getattr(importlib.import_module(_IMPORTED_WHEN_USED[name]), name)

@@ -10,12 +10,13 @@ from contextvars import Context
 from typing import Any
 
 from streamapp.brokers.protocols import Admin, Broker, ProducerConfig, TopicDescription
-from streamapp.clock import Clock, SystemClock
+from streamapp.clock import Clock, SystemClock, clock_in_use
 from streamapp.errors import ConfigurationError, StreamappError, TopicError
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.pipeline.agent import Agent, Lifecycle
+from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.pipeline.lifecycle import OpenAgents
 from streamapp.pipeline.topology import Segment, Topology
+from streamapp.randomness import random_in_use
 from streamapp.renames.renames import Renames, find_renames, store_start_offsets
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.producer import SharedProducer
@@ -105,6 +106,10 @@ class Service:
             StageStoppedError: a record failed in a stage with the policy `stop`; everything is
                 drained and committed.
         """
+        with clock_in_use(self._clock), random_in_use(self._rng):
+            await self._run(until_end=until_end)
+
+    async def _run(self, *, until_end: bool) -> None:
         agents = self._open_agents = OpenAgents(
             open_seconds=self._config.open_timeout_seconds,
             close_seconds=self._config.stop_timeout_seconds,
@@ -253,12 +258,14 @@ class Service:
     def _agents(self) -> Iterable[tuple[str, Agent[Any, Any]]]:
         for segment in self._segments():
             for step in segment.steps:
-                yield step.stage.stage_id, step.stage.agent
+                for agent in walk(step.stage.agent):
+                    yield step.stage.stage_id, agent
 
     def _agent_lost(self, lifecycle: Lifecycle) -> None:
         """End, because an agent has; its stages count no failure against their records now."""
         for runner in self._runners:
-            if any(step.stage.agent.lifecycle is lifecycle for step in runner.segment.steps):
+            agents = (one for step in runner.segment.steps for one in walk(step.stage.agent))
+            if any(agent.lifecycle is lifecycle for agent in agents):
                 runner.agent_lost()
         self.stop()
 

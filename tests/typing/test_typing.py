@@ -7,9 +7,10 @@ from mypy import api
 
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.combinators.branches import parallel
 from streamapp.pipeline.out import Out
-from streamapp.pipeline.signature import Shape
-from tests.typing import shapes
+from streamapp.pipeline.signature import Results, Shape
+from tests.typing import combined, shapes
 
 HERE = Path(__file__).parent
 
@@ -69,6 +70,57 @@ def test_the_annotations_say_the_same_at_run_time(name: str, shape: Shape) -> No
     made: Agent[shapes.A, shapes.B] = getattr(shapes, name)
     assert (made.input_type, made.output_type, made.shape) == (shapes.A, shapes.B, shape)
     assert made.takes_context == name.endswith("with_context")
+
+
+WRONG_COMBINATIONS = """\
+from streamapp import branch, chain, choose, fallback, parallel, when
+from tests.typing.combined import has_many, is_even, merge, merge_maybe, name, number
+from tests.typing.shapes import A, B, back, plain, plain_or_none
+
+good = parallel(branch(name, default=None), number).join(merge_maybe)
+wrong_order = parallel(number, name).join(merge)
+too_few = parallel(name).join(merge)
+other_inputs = parallel(name, back).join(lambda value, a, b: value)
+unhandled_none = parallel(branch(name, default=None), number).join(merge)
+wrong_chain = chain(plain, name)
+wrong_predicate = when(has_many, plain)
+not_a_case = choose(plain, otherwise=plain)
+not_an_agent = fallback(plain, len)
+"""
+
+
+def test_mypy_names_each_wrong_combination_at_its_line(tmp_path: Path) -> None:
+    snippet = tmp_path / "snippet.py"
+    snippet.write_text(WRONG_COMBINATIONS)
+    out, _, code = api.run([str(snippet), "--config-file", str(HERE.parents[1] / "pyproject.toml")])
+    errors = {int(line.split(":")[1]) for line in out.splitlines() if ": error:" in line}
+    assert code == 1
+    assert errors == {6, 7, 8, 9, 10, 11, 12, 13}, out
+
+
+@pytest.mark.parametrize(
+    ("name", "results"),
+    [
+        ("plain", Results()),
+        ("plain_or_none", Results(none=True)),
+        ("plain_out_or_none", Results(none=True, out=True)),
+        ("plain_list", Results(many=True)),
+        ("iterator_of_outs", Results(many=True, out=True)),
+        ("generator", Results(many=True)),
+        ("returned_awaitable", Results(none=True)),
+        ("awaitable_list_of_outs", Results(many=True, out=True)),
+        ("async_iterator", Results(many=True)),
+        ("lookup", Results()),
+        ("sink_only", Results(none=True)),
+    ],
+)
+def test_the_annotations_say_what_a_call_may_give(name: str, results: Results) -> None:
+    assert getattr(shapes, name).results == results
+
+
+def test_combinations_say_the_same_at_run_time() -> None:
+    joined = parallel(combined.name, combined.number).join(combined.merge)
+    assert (joined.input_type, joined.output_type) == (shapes.A, shapes.B)
 
 
 def test_an_agent_is_called_as_it_was_written() -> None:

@@ -36,12 +36,19 @@ NAMES = {
     "TopicError",
     "Transient",
     "agent",
+    "branch",
     "build",
+    "chain",
+    "choose",
+    "current_clock",
     "dead_letter",
     "drop",
+    "fallback",
+    "parallel",
     "retry",
     "skip",
     "stop",
+    "when",
 }
 
 

@@ -1,0 +1,122 @@
+"""`fallback(primary, secondary)`: another agent takes over what one fails with."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from streamapp.errors import PipelineError
+from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.combinators.copies import copier_for
+from streamapp.pipeline.combinators.outages import Outages
+from streamapp.pipeline.combinators.part import Part, as_function, shape_of
+from streamapp.pipeline.combinators.tasks import Watch
+from streamapp.pipeline.combinators.types import (
+    all_capabilities,
+    any_results,
+    check_agents,
+    common_input,
+)
+from streamapp.pipeline.context import Context
+from streamapp.pipeline.fits import fits, type_name
+from streamapp.policies.describe import describe
+
+InT = TypeVar("InT")
+OutT = TypeVar("OutT")
+
+
+def fallback(
+    primary: Agent[InT, OutT],
+    secondary: Agent[InT, OutT],
+    /,
+    *others: Agent[InT, OutT],
+    name: str | None = None,
+) -> Agent[InT, OutT]:
+    """Make an agent that asks the first, and the next one whenever one fails.
+
+    Every failure moves on, those that are the record's fault too: what one agent cannot read or
+    validates too strictly, another may manage. Only the cancellation of the attempt does not. Each
+    agent gets the input as it came, whatever those before it did to theirs. If all fail, the error
+    is that of the last, with notes on the others. The outputs of one call count only when it ended,
+    so a generator's are collected, up to 10,000.
+
+    Args:
+        primary: is asked first.
+        secondary: is asked when the first has failed.
+        others: are asked in turn when all before have failed.
+        name: name of the agent; by default those of its agents, joined by `-else-`.
+
+    Raises:
+        PipelineError: inputs differ, an agent gives another type than the first, or an agent is
+            given twice.
+    """
+    agents = (primary, secondary, *others)
+    check_agents("fallback()", agents)
+    name = name or "-else-".join(agent.name for agent in agents)
+    where = f"fallback {name!r}"
+    _check_members(where, agents)
+    input_type = common_input(where, agents)
+    run = _run(name, [Part(agent) for agent in agents], input_type)
+    is_async = any(agent.is_async for agent in agents)
+    return Agent(
+        name=name,
+        function=as_function(run, is_async=is_async),
+        shape=shape_of(is_async=is_async, yields=False),
+        takes_context=any(agent.takes_context for agent in agents),
+        input_type=input_type,
+        output_type=primary.output_type,
+        capabilities=all_capabilities(agents),
+        kind="fallback",
+        parts=agents,
+        results=any_results(agents),
+    )
+
+
+def _check_members(where: str, agents: Sequence[Agent[Any, Any]]) -> None:
+    primary = agents[0]
+    for i, agent in enumerate(agents):
+        if any(agent.function is other.function for other in agents[:i]):
+            raise PipelineError(
+                f"{where}: agent {agent.name!r} cannot take over from itself; to call it again, use"
+                " branch(agent, retry=retry(3)) or the policy of the stage"
+            )
+        if not fits(agent.output_type, primary.output_type):
+            raise PipelineError(
+                f"{where}: agent {agent.name!r} gives {type_name(agent.output_type)}, but"
+                f" {primary.name!r} gives {type_name(primary.output_type)}"
+            )
+
+
+def _run(name: str, parts: Sequence[Part], input_type: Any) -> Any:
+    copy_input = copier_for(input_type)
+    outages = Outages(f"fallback {name!r}")
+
+    async def run(value: Any, context: Context | None = None) -> Any:
+        watch = Watch()
+        failures: list[tuple[str, Exception]] = []
+        for part in parts:
+            is_last = part is parts[-1]
+            try:
+                result = await part.result(value if is_last else copy_input(value), context)
+                part.check_types(result)
+            except BaseException as raised:  # noqa: BLE001 - an agent may raise anything
+                error = watch.failure(raised, part.name)
+                failures.append((part.name, error))
+                if not is_last:
+                    outages.tell(part.name, error)
+            else:
+                return result
+        raise _told(name, failures)
+
+    return run
+
+
+def _told(name: str, failures: Sequence[tuple[str, Exception]]) -> Exception:
+    """The last error, with a note on each before it."""
+    beginning = f"fallback {name!r}: before that, "
+    error = failures[-1][1]
+    # An agent may raise the same object each time, which would collect notes for ever.
+    kept = [note for note in getattr(error, "__notes__", ()) if not note.startswith(beginning)]
+    error.__notes__ = kept + [
+        f"{beginning}{part!r} failed with {type(failure).__name__}: {describe(failure)}"
+        for part, failure in failures[:-1]
+    ]
+    return error

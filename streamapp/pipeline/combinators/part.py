@@ -1,0 +1,188 @@
+"""Calls a part of an agent, whatever shape it has.
+
+Each combinator is written once, with `await`. If none of its parts is async it never waits, so it
+is run like a plain function, and its stage keeps the fast path of plain agents.
+"""
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing
+from itertools import islice
+from typing import Any
+
+from typing_extensions import is_typeddict
+
+from streamapp.errors import EncodeError, TooManyOutputsError
+from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.combinators.copies import copier_for
+from streamapp.pipeline.context import Context
+from streamapp.pipeline.fits import bare, fits, type_name
+from streamapp.pipeline.out import Out
+from streamapp.pipeline.signature import Shape
+from streamapp.pipeline.threads import in_thread
+from streamapp.tombstones import takes_tombstones
+
+MOST_COLLECTED_OUTPUTS = 10_000
+"""A generator that has to be collected fails when it gives more: its outputs are in memory."""
+
+
+class Part:
+    """An agent as a combinator calls it.
+
+    Attributes:
+        agent: the agent.
+        name: its name.
+        copy_output: copies one value that it gave.
+        yields: whether it gives its outputs one by one, so that they need not be in memory at once.
+    """
+
+    def __init__(self, agent: Agent[Any, Any]) -> None:
+        self.agent = agent
+        self.name = agent.name
+        self.copy_output = copier_for(agent.output_type)
+        is_iterator = agent.shape in (Shape.ITERATOR, Shape.ASYNC_ITERATOR)
+        self.yields = is_iterator and not agent.blocking
+        self._function: Callable[..., Any] = agent.function
+        if agent.blocking:
+            self._function = in_thread(self._collected if is_iterator else agent.function)
+        self._class = _class_of(agent.output_type)
+        self._none_is_value = takes_tombstones(agent.output_type) and not agent.results.none
+
+    async def result(self, value: Any, context: Context | None) -> Any:
+        """What a call gives: nothing, one output, or a list; a generator's outputs are collected.
+
+        Raises:
+            TooManyOutputsError: a generator gave more than can be collected.
+        """
+        if self.yields:
+            found: list[Any] = []
+            async with aclosing(self.outputs(value, context)) as outputs:
+                async for one in outputs:
+                    # The generator may go on to change what it has yielded.
+                    self._collect(found, one)
+            return found
+        result = self._started(value, context)
+        return await result if self.agent.is_async else result
+
+    async def outputs(self, value: Any, context: Context | None) -> AsyncGenerator[Any, None]:
+        """The outputs of a call, each when it comes."""
+        if not self.yields:
+            result = await self.result(value, context)
+            for one in () if result is None else result if type(result) is list else (result,):
+                yield one
+            return
+        outputs = self._started(value, context)
+        if self.agent.shape is Shape.ITERATOR:
+            for one in outputs:
+                yield one
+            return
+        try:
+            async for one in outputs:
+                yield one
+        finally:
+            if isinstance(outputs, AsyncGenerator):
+                await outputs.aclose()
+
+    def one_value(self, result: Any) -> Any:
+        """Require a result to be exactly one bare value of the declared type.
+
+        Raises:
+            EncodeError: it is none, several, an `Out`, or of another type.
+        """
+        if result is None and not self._none_is_value:
+            raise EncodeError(f"agent {self.name!r} gave None, where one value is needed")
+        if type(result) in (list, Out):
+            what = "a list" if type(result) is list else "an Out"
+            raise EncodeError(f"agent {self.name!r} gave {what}, where one value is needed")
+        self._check_type(result)
+        return result
+
+    def check_types(self, result: Any) -> None:
+        """Require every output of a result to be of the declared type.
+
+        Raises:
+            EncodeError: one is not.
+        """
+        if result is None:
+            return
+        for one in result if type(result) is list else (result,):
+            value = one.value if type(one) is Out else one
+            if value is not None or type(one) is not Out:  # Out(None) is a matter of its topic
+                self._check_type(value)
+
+    def _check_type(self, value: Any) -> None:
+        class_ = self._class
+        if class_ is object or isinstance(value, class_) or fits(type(value), class_):
+            return
+        raise EncodeError(
+            f"agent {self.name!r} gave a value of type {type(value).__name__}, and is declared to"
+            f" give {type_name(class_)}"
+        )
+
+    def _started(self, value: Any, context: Context | None) -> Any:
+        return self._function(value, context) if self.agent.takes_context else self._function(value)
+
+    def _collected(self, *args: Any) -> list[Any]:
+        """The outputs of a blocking generator, all from its thread."""
+        found: list[Any] = []
+        for one in islice(self.agent.function(*args), MOST_COLLECTED_OUTPUTS + 1):
+            self._collect(found, one)
+        return found
+
+    def _collect(self, found: list[Any], one: Any) -> None:
+        if len(found) >= MOST_COLLECTED_OUTPUTS:
+            raise TooManyOutputsError(
+                f"agent {self.name!r} gave more than {MOST_COLLECTED_OUTPUTS} outputs for one"
+                " value; they have to be collected here"
+            )
+        found.append(self.copy_output(one))
+
+
+def as_function(core: Callable[..., Coroutine[Any, Any, Any]], *, is_async: bool) -> Any:
+    """The function of an agent whose work is a coroutine function; plain if that never waits.
+
+    The work is called with a value and, if the agent takes one, a context.
+    """
+    return core if is_async else lambda *args: _without_waiting(core(*args))
+
+
+def as_iterator(core: Callable[..., AsyncGenerator[Any, None]], *, is_async: bool) -> Any:
+    """The same of an agent whose work is an async generator function."""
+
+    def plain(*args: Any) -> Iterator[Any]:
+        outputs = core(*args)
+        try:
+            while True:
+                try:
+                    one = _without_waiting(outputs.__anext__())
+                except StopAsyncIteration:
+                    return
+                yield one
+        finally:
+            _without_waiting(outputs.aclose())
+
+    return core if is_async else plain
+
+
+def shape_of(*, is_async: bool, yields: bool) -> Shape:
+    """The shape of what `as_iterator` makes, if it yields, or `as_function`."""
+    if yields:
+        return Shape.ASYNC_ITERATOR if is_async else Shape.ITERATOR
+    return Shape.ASYNC if is_async else Shape.PLAIN
+
+
+def _without_waiting(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        return ended.value
+    coroutine.close()
+    raise RuntimeError("an agent that is declared as plain has waited")
+
+
+def _class_of(type_: Any) -> Any:
+    """The class that values of a type are instances of; `object` if no single class is."""
+    class_ = bare(type_)
+    is_class = inspect.isclass(class_) and not is_typeddict(class_)
+    return class_ if is_class and not getattr(class_, "_is_protocol", False) else object
