@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _offset_of = attrgetter("offset")
 _GIVES_UP = (ErrorPolicy.DEAD_LETTER, ErrorPolicy.DROP)
 
+_MOST_BESIDE_VALUE_BYTES = 1024
+"""An output takes no more than this beside its value: a batch of its own, key, error headers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -271,9 +274,14 @@ class Checker:
         return sum(record.key == key for records in self._inputs.values() for record in records)
 
     def _may_be_full(self, part: Part) -> bool:
-        """Whether there are so many records, or bytes, that a segment may read no more."""
+        """Whether there are so many records, or bytes, that a segment may read no more.
+
+        Outputs that are not acknowledged count as bytes in flight too.
+        """
         records = [r for p, found in self._inputs.items() if p.topic == part.source for r in found]
         value_bytes = sum(len(record.value or b"") for record in records)
+        leaves = [leaf for record in records for leaf in self.outcomes.leaves(part, record)]
+        value_bytes += sum(_MOST_BESIDE_VALUE_BYTES + len(leaf.value) for leaf in leaves)
         return len(records) > part.bound // 2 or value_bytes >= part.bytes_bound
 
     def _check_output(self, target: TopicPartition, record: Record) -> None:

@@ -9,10 +9,13 @@ import pytest
 
 from tests.simulation.batch import Batch, run_here
 from tests.simulation.scenario import Fault
+from tests.simulation.simulate import simulate
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(300)
 REPLAYED = (3, 58, 211)
+OUTPUTS_FILL = 126434
+"""Its records are small, and their outputs take all the bytes that may be in flight."""
 
 pytestmark = pytest.mark.xdist_group("seeds")  # or each process would run all of them
 
@@ -64,6 +67,12 @@ def test_every_rule_is_looked_at(batch: Batch, rule: str, least: int) -> None:
 def test_faults_make_repetitions(batch: Batch) -> None:
     assert batch.repeated >= 500
     assert batch.clean >= 5
+
+
+def test_outputs_in_flight_make_failing_records_give_way() -> None:
+    result = simulate(OUTPUTS_FILL)
+    assert not result.complaints
+    assert result.fired[Fault.BACKLOG] > 0
 
 
 @pytest.mark.parametrize("seed", REPLAYED)
