@@ -119,6 +119,7 @@ class Listener:
         if what == "revoked":
             # The join that follows answers all requests to join again that come from now on.
             self._consumer.link.is_joining = True
+            broker.checker.finished.told(self._consumer.process, self._consumer.group)
             broker.checker.starvation.away(self._consumer)
         else:
             # As on Kafka, records can be fetched before the callback has returned.
@@ -136,6 +137,7 @@ class Listener:
             broker.checker.complain(f"a rebalance callback raised {error!r}")
             raise
         if what == "revoked":
+            self._consumer.gives_back()
             self._consumer.gave_back()
             broker.checker.positions.revoked(self._consumer)
             broker.checker.stops.drained(self._consumer.process, began)
@@ -182,10 +184,16 @@ class SimulatedConsumer:
         await self._inner.stop()
         self.gave_back()
 
+    def gives_back(self) -> None:
+        """The member has committed what it could, in good order."""
+        if not self.broker.checker.stops.fails_to_commit(self):
+            self.broker.checker.finished.gives_back(self.process, self.group)
+
     def gave_back(self) -> None:
         """The member has given its partitions back: it has nothing in flight any more."""
         self.broker.checker.holdings.revoked(self)
-        self.broker.checker.finished.revoked(self)
+        may_forget = self.broker.checker.stops.fails_to_commit(self)
+        self.broker.checker.finished.revoked(self, may_forget=may_forget)
         self.broker.checker.stops.joined(self)
 
     @property

@@ -2,7 +2,7 @@
 
 A member knows of finished records from the commit at which its assignment began, and from later
 acknowledgements. While it has the assignment, it must not work on them again, and its commits must
-not leave them out.
+not leave them out. Before it gives the assignment back, it must have asked for such a commit.
 """
 
 from collections import Counter, defaultdict
@@ -33,6 +33,8 @@ class Known:
         ahead: finished offsets beyond it, according to that commit.
         acknowledged: offsets finished since, according to flushes that are acknowledged.
         kept: offsets of records whose outputs are acknowledged, though their flush has failed.
+        owed: those of `acknowledged` when the member was told to give back or to stop.
+        asked: the last commit that it has asked for.
     """
 
     since: float
@@ -40,6 +42,32 @@ class Known:
     ahead: Collection[int] = ()
     acknowledged: set[int] = field(default_factory=set)
     kept: set[int] = field(default_factory=set)
+    owed: frozenset[int] = frozenset()
+    asked: CommittedOffset | None = None
+
+    @property
+    def said(self) -> "Said":
+        """What the last commit says, or that at which the assignment began."""
+        if self.asked is None:
+            return Said(self.start, frozenset(self.ahead))
+        return Said.of(self.asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a commit says is finished: everything before an offset, and some beyond it."""
+
+    offset: int
+    ahead: frozenset[int]
+
+    @classmethod
+    def of(cls, commit: CommittedOffset) -> "Said":
+        return cls(commit.offset, frozenset(finished_ahead(commit) if commit.metadata else ()))
+
+    def forgets(self, finished: Collection[int], first_kept: int) -> list[int]:
+        """Those of the finished offsets that it does not name."""
+        first = max(self.offset, first_kept)
+        return sorted(o for o in finished if o >= first and o not in self.ahead)
 
 
 class Finished:
@@ -64,6 +92,7 @@ class Finished:
         self._checks = checks
         self._part_of = {stage: p for p in parts for stage in range(p.first, p.last + 1)}
         self._known: defaultdict[_Member, dict[TopicPartition, Known]] = defaultdict(dict)
+        self._left: dict[_Member, dict[TopicPartition, Known]] = {}
 
     def assigned(
         self, consumer: "SimulatedConsumer", names: Collection[TopicPartition], now: float
@@ -78,9 +107,41 @@ class Finished:
                 ahead = finished_ahead(commit) if commit.metadata else ()
                 known[name] = Known(now, commit.offset, frozenset(ahead))
 
-    def revoked(self, consumer: "SimulatedConsumer") -> None:
-        """A member has given all its partitions back."""
-        self._known.pop((consumer.process, consumer.group), None)
+    def told(self, process: str, group: str | None = None) -> None:
+        """A member is told to give its partitions back, or all of a process to stop."""
+        for (of, own), known in self._known.items():
+            if of == process and group in (None, own):
+                for one in known.values():
+                    one.owed = frozenset(one.acknowledged)
+
+    def gives_back(self, process: str, group: str) -> None:
+        """A member has done what it does before it gives its partitions back."""
+        self._check_owed(group, self._known[process, group])
+
+    def revoked(self, consumer: "SimulatedConsumer", *, may_forget: bool) -> None:
+        """A member has given all its partitions back.
+
+        Args:
+            consumer: the member.
+            may_forget: whether it has given them up because its commits fail.
+        """
+        known = self._known.pop((consumer.process, consumer.group), {})
+        self._left[consumer.process, consumer.group] = {} if may_forget else known
+
+    def ended(self, process: str) -> None:
+        """A process has ended in good order, as it was told to."""
+        for (of, group), known in self._left.items():
+            if of == process:
+                self._check_owed(group, known)
+
+    def _check_owed(self, group: str, known: Mapping[TopicPartition, Known]) -> None:
+        for name, one in known.items():
+            self._checks["committed before the end"] += bool(one.owed)
+            if forgotten := one.said.forgets(one.owed, self._first_kept(name)):
+                self._complain(
+                    f"{group}: {name} was given back without a commit that says that {forgotten}"
+                    " are finished"
+                )
 
     def acknowledged(
         self, process: str, group: str, name: TopicPartition, offset: int, *, sent_at: float
@@ -118,13 +179,14 @@ class Finished:
         """A member asks for a commit."""
         for name, commit in offsets.items():
             known = self._known[process, group].get(name)
-            if known is None or len(commit.metadata) > MAX_COMMIT_METADATA_BYTES // 2:
+            if known is None:
                 continue
-            said = set(finished_ahead(commit)) if commit.metadata else set()
-            first = max(commit.offset, self._first_kept(name))
-            finished = {o for o in known.acknowledged.union(known.ahead) if o >= first}
-            self._checks["not forgotten"] += bool(finished)
-            if forgotten := sorted(finished - said):
+            known.asked = commit
+            if len(commit.metadata) > MAX_COMMIT_METADATA_BYTES // 2:
+                continue
+            finished = known.acknowledged.union(known.ahead)
+            self._checks["not forgotten"] += any(offset >= commit.offset for offset in finished)
+            if forgotten := Said.of(commit).forgets(finished, self._first_kept(name)):
                 self._complain(
                     f"{group}: the commit of {name} at {commit.offset} forgets that {forgotten} are"
                     " finished"

@@ -37,6 +37,7 @@ from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.work import Work
 from tests.simulation.broken_promises import THIRD
+from tests.simulation.endings import FOURTH
 from tests.simulation.planting import Mutant, replaced
 
 
@@ -382,4 +383,4 @@ SECOND: Mapping[str, Mutant] = {
     )
 }
 
-MUTANTS: Mapping[str, Mutant] = {**FIRST, **SECOND, **THIRD}
+MUTANTS: Mapping[str, Mutant] = {**FIRST, **SECOND, **THIRD, **FOURTH}

@@ -121,6 +121,10 @@ class Stops:
         else:
             self._failing_since.setdefault(member, self._loop.time())
 
+    def fails_to_commit(self, member: object) -> bool:
+        """Whether no commit of a member has succeeded since one failed."""
+        return member in self._failing_since
+
     def joined(self, member: object) -> None:
         """A member joins again."""
         self._failing_since.pop(member, None)

@@ -102,6 +102,7 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "refused_record_is_not_looked_for": refuses_records,
     "neighbours_of_a_refused_record_fail_too": refuses_records,
     "replaced_producer_is_waited_for": lambda scenario: Fault.SEND_STUCK in scenario.rates,
+    "end_in_a_replay_commits_nothing": replays_and_rebalances,
     "outputs_of_a_replay_are_kept": lambda scenario: bool(LOST_BATCHES & scenario.rates.keys()),
 }
 """Seeds on which a bug can matter; the others would only take time."""

@@ -68,6 +68,7 @@ class Worker:
         self.is_wanted = False
         self._told_at = self._run.loop.time()
         self._run.checker.stops.told_to_stop(self)
+        self._run.checker.finished.told(self.name)
         if self._service is not None:
             process_context(self.name).run(self._service.stop)
 
@@ -150,6 +151,7 @@ class Worker:
         self._run.trace("ended")
         if self._told_at is not None and not self._until_end:
             self._run.checker.stops.drained(self.name, self._told_at, to_end=True)
+            self._run.checker.finished.ended(self.name)
         if self._until_end:
             self.is_wanted = False
         elif self.is_wanted and not self.line.is_cut:
