@@ -196,13 +196,16 @@ class Lanes:
     async def _run(self, lane: Lane) -> None:
         monotonic, ready, time_slice = self._clock.monotonic, self._ready, self._slice
         self._metrics.busy_lanes += 1
-        began, partition = monotonic(), None
+        began = monotonic()
+        partition: Partition | None = None
         while True:
             now = monotonic()
-            if now >= time_slice.end:
+            # A record with fused steps may have begun another slice in between.
+            of_long = partition if now - began > LONG_SECONDS else None
+            if of_long is not None or now >= time_slice.end:
                 self._delivery.flush_if_large()
-                if partition is not None and now - began > LONG_SECONDS:
-                    self._long_worked_on.append((now - began, partition, lane.last_offset))
+                if of_long is not None:
+                    self._long_worked_on.append((now - began, of_long, lane.last_offset))
                     if not self._suspends:
                         await self._clock.sleep(PAUSE_SECONDS)
                 now = await time_slice.yield_to_event_loop()

@@ -5,11 +5,15 @@ from collections import Counter
 
 import pytest
 
+from streamapp.brokers.protocols import TopicSpec
 from streamapp.errors import StageStoppedError
 from streamapp.observability.health import stage_health
 from streamapp.pipeline.agent import agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import build
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
+from streamapp.topics.topic import Topic
 from tests.unit.runtime.faults import running, until, until_committed
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
 
@@ -79,6 +83,35 @@ async def test_a_record_that_blocks_the_loop_past_the_session_again_and_again_st
     [unhealthy] = await watching
     assert "'compute' has blocked the event loop" in unhealthy
     assert "blocking=True" in unhealthy
+
+
+@in_virtual_time
+async def test_it_stops_as_well_if_a_fused_stage_goes_on_with_what_the_blocking_one_gave() -> None:
+    """Between the two, the event loop has a turn, in which the group may take the partition."""
+    broker, calls = await broker_for("p"), 0
+
+    @agent
+    def compute(value: bytes) -> list[bytes]:
+        nonlocal calls
+        calls += 1
+        loop().burn(BLOCK_SECONDS)
+        return [value]
+
+    @agent
+    def same(value: bytes) -> bytes:
+        return value
+
+    topology = build(
+        Pipeline("p", source=Topic("p-in", bytes))
+        .stage(compute, name="stage")
+        .stage(same, name="next", fused=True)
+        .sink(Topic("p-out", bytes))
+    )
+    await broker.admin().create_topics([TopicSpec("p.next.dlq", 1)])
+    await broker.write("p-in", (b"k", b"1"))
+    with pytest.raises(StageStoppedError, match="agent 'compute' or 'same' worked on"):
+        await service(broker, topology, config=SESSION).run()
+    assert calls == 3
 
 
 @in_virtual_time
