@@ -81,6 +81,22 @@ class Chaos:
         log.delete_before(before)
         run.checker.deleted(name, before)
 
+    def truncate(self) -> None:
+        """Let a source partition lose its last records, as a leader does that had not got them.
+
+        Called when all are written: on Kafka, nobody could tell a position beyond the end from one
+        that later records have reached.
+        """
+        run, rng = self._run, self._rng
+        name = TopicPartition(SOURCE, rng.randrange(run.scenario.partitions))
+        log = run.broker.log(name)
+        if log.start_offset == log.end_offset:
+            return
+        end = rng.randrange(log.start_offset, log.end_offset)
+        log.truncate(end)
+        run.checker.truncated(name, end)
+        run.dice.note(Fault.TRUNCATED, f"{name.topic}[{name.partition}] at {end}")
+
     def _replace(self) -> None:
         """Start a process in the place of one that is gone, as a platform does."""
         if not self._run.is_ending and len(self._run.alive()) < self._run.scenario.workers:

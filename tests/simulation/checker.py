@@ -98,6 +98,7 @@ class Checker:
         self._latest: dict[tuple[object, ...], tuple[int, int]] = {}
         self._lost: set[tuple[str, bytes]] = set()
         self._starts: Counter[TopicPartition] = Counter()
+        self._ends: dict[TopicPartition, int] = {}
         self._letters = Letters(agents, self._of_key, self._may_be_full, self.complain, self.checks)
         self.positions = Positions(self._starts.__getitem__, self.complain, self.checks)
         self.stops = Stops(agents.scenario, loop, self.complain, self.checks)
@@ -165,6 +166,21 @@ class Checker:
     def deleted(self, partition: TopicPartition, before: int) -> None:
         """Retention has deleted records, so they need not be worked on."""
         self._starts[partition] = max(self._starts[partition], before)
+
+    def truncated(self, partition: TopicPartition, end: int) -> None:
+        """A log has lost its records from this offset on, so they need not be worked on."""
+        self._ends[partition] = end
+
+    def offset_set(self, group: str, partition: TopicPartition, offset: int) -> None:
+        """An operator has set the offset of a group."""
+        self._commits[group, partition] = offset
+
+    def unfinished_before(self, partition: TopicPartition, offset: int) -> list[int]:
+        """Offsets before this one of records that are not finished, though the log has them."""
+        part = self._by_source[partition.topic]
+        kept = range(self._starts[partition], min(offset, self._ends.get(partition, offset)))
+        records = (record for record in self._inputs[partition] if record.offset in kept)
+        return [r.offset for r in records if not self.outcomes.is_finished(part, r)]
 
     def joined(self, group: str, membership: Membership) -> None:
         self._generations[group] = max(self._generations[group], membership.generation)
@@ -240,7 +256,8 @@ class Checker:
                     continue
                 for record in records:
                     self.checks["end"] += 1
-                    if record.offset < self._starts[partition]:
+                    is_gone = record.offset >= self._ends.get(partition, record.offset + 1)
+                    if is_gone or record.offset < self._starts[partition]:
                         continue
                     if not self.outcomes.is_finished(part, record):
                         self.complain(f"{part.group}: lost {_told(partition, record)}")

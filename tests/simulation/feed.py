@@ -36,7 +36,11 @@ async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock)
                 value = b"broken %d" % number
                 broker.world.dice.note(Fault.UNDECODABLE)
             entry: Entry = (int(clock.time() * 1000), key, value, headers)
-            broker.put(TopicPartition(SOURCE, partition), [entry])
+            place = TopicPartition(SOURCE, partition)
+            offset = broker.put(place, [entry])
+            if number == scenario.unreadable:
+                broker.log(place).unreadable.add(offset)
+                broker.world.dice.note(Fault.UNREADABLE)
         del numbers[:size]
         pause = span * size / scenario.records
         await clock.sleep(rng.uniform(0.0, 2 * pause))

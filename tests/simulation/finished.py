@@ -134,6 +134,14 @@ class Finished:
             if of == process:
                 self._check_owed(group, known)
 
+    def dead_end(self, process: str, name: TopicPartition, offset: int) -> None:
+        """A process has ended because nothing more can be read of a partition from an offset on."""
+        group = next(p.group for p in self._part_of.values() if p.source == name.topic)
+        known = self._left.get((process, group), {}).get(name)
+        if known is not None:
+            known.owed = frozenset(o for o in known.acknowledged if o < offset)
+            self._check_owed(group, {name: known})
+
     def _check_owed(self, group: str, known: Mapping[TopicPartition, Known]) -> None:
         for name, one in known.items():
             self._checks["committed before the end"] += bool(one.owed)

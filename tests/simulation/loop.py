@@ -74,7 +74,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._rng = rng
         self._disorder = disorder
         self._numbers = count()
-        self._frozen: dict[str, list[asyncio.Handle]] = {}
+        self._turn: deque[asyncio.Handle] = deque()
+        self._frozen: set[str] = set()
+        self._blocked: set[str] = set()
+        self._held: dict[str, list[asyncio.Handle]] = {}  # of processes that stand still
         self._cancelled_timers = 0
         self.thread_seconds: Callable[[tuple[Any, ...]], float] = lambda _arguments: 0.01
 
@@ -91,16 +94,48 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Let time pass without running anything, as code that computes does."""
         self._now += seconds
 
+    def block(self, seconds: float) -> None:
+        """Keep the process that runs from doing anything else for so long, while all others go on.
+
+        That is what code does which waits without suspending its task. If another process is
+        blocked meanwhile, this one is so until the other goes on, or longer.
+        """
+        process, task = PROCESS.get(), asyncio.current_task(self)
+        assert task is not None
+        assert process not in self._blocked
+        end = self._now + seconds
+        self.call_at(end, lambda: None, context=Context())
+        self._blocked.add(process)
+        # What was to run behind this step still comes before all that is scheduled from now on.
+        self._ready.extendleft(reversed(self._turn))
+        self._turn.clear()
+        asyncio.tasks._leave_task(self, task)
+        try:
+            while self._now < end and not _inside(self)._stopping:
+                self._run_once()
+        finally:
+            asyncio.tasks._enter_task(self, task)
+            self._blocked.discard(process)
+            self._go_on(process)
+
     def freeze(self, process: str) -> None:
         """Run nothing of this process until `thaw`."""
-        self._frozen.setdefault(process, [])
+        self._frozen.add(process)
 
     def thaw(self, process: str) -> None:
         """Continue a frozen process: what became due in the meantime is due at once."""
-        self._ready.extend(self._frozen.pop(process, ()))
+        self._frozen.discard(process)
+        self._go_on(process)
 
     def is_frozen(self, process: str) -> bool:
         return process in self._frozen
+
+    def _stands_still(self, process: str) -> bool:
+        return process in self._frozen or process in self._blocked
+
+    def _go_on(self, process: str) -> None:
+        if not self._stands_still(process):
+            self._ready.extend(self._held.pop(process, ()))
 
     def create_task(self, coro: Any, *, name: Any = None, context: Context | None = None) -> Any:
         number = next(self._numbers)
@@ -159,10 +194,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._ready.clear()
         if len(turn) > 1 and self._disorder and self._rng.random() < self._disorder:
             self._shuffle(turn)
-        for handle in turn:
+        self._turn.extend(turn)
+        while self._turn:  # `block` takes what is left
+            handle = self._turn.popleft()
             if handle.cancelled():
                 continue
-            if self._frozen and self._keep(handle):
+            if (self._frozen or self._blocked) and self._keep(handle):
                 continue
             handle._run()
 
@@ -176,11 +213,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 turn[i] = step
 
     def _keep(self, handle: asyncio.Handle) -> bool:
-        """Put handles of a frozen process aside."""
-        held = self._frozen.get(_inside(handle)._context.get(PROCESS, ""))
-        if held is None:
+        """Put handles of a process aside that stands still."""
+        process = _inside(handle)._context.get(PROCESS, "")
+        if not self._stands_still(process):
             return False
-        held.append(handle)
+        self._held.setdefault(process, []).append(handle)
         return True
 
     def _forget_cancelled(self) -> None:
@@ -216,8 +253,8 @@ def process_context(name: str) -> Context:
     return context
 
 
-def _inside(handle: asyncio.Handle) -> Any:
-    """A handle, typed with the attributes that event loops use."""
+def _inside(handle: asyncio.Handle | asyncio.AbstractEventLoop) -> Any:
+    """A handle or loop, typed with the attributes that event loops use."""
     return handle
 
 

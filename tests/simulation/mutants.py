@@ -2,7 +2,8 @@
 
 A mutant is a context manager that changes one behaviour of a production class. `FIRST` are the
 bugs for which the simulator was built. `SECOND` were chosen when it was finished, by reading the
-runtime for what it might miss. `THIRD` break promises that it did not check until then.
+runtime for what it might miss. `THIRD` break promises that it did not check until then, `FOURTH`
+those about how a stage ends.
 
 Each changes one named place. If that place no longer exists, planting fails with an error that
 says so; then the bug has to be moved.

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from streamapp.policies.policy import ErrorPolicy
@@ -44,6 +44,8 @@ class Fault(StrEnum):
     GAP = "gap"
     OUTAGE = "outage"
     RETENTION = "retention"  # records are deleted that nobody has read
+    UNREADABLE = "unreadable"  # no client can parse a record
+    TRUNCATED = "truncated"  # a log loses its last records
     # Agents
     TRANSIENT = "transient"
     PERMANENT = "permanent"
@@ -54,6 +56,7 @@ class Fault(StrEnum):
     BACKLOG = "backlog"  # too many records wait behind one that fails
     STUBBORN = "stubborn"  # swallows its cancellation for a while
     BURN = "burn"  # computes without yielding
+    BLOCK = "block"  # computes for longer than the session of its group
 
 
 EVENTS = (
@@ -113,6 +116,9 @@ _ON_THE_WIRE = {
 
 _LATER = {Fault.SEND_STUCK: 0.05, Fault.RECORD_REFUSED: 0.1}
 """The same of faults that are drawn apart from the others."""
+
+_RARE = {Fault.UNREADABLE: 0.15, Fault.TRUNCATED: 0.15, Fault.BLOCK: 0.15}
+"""Probability of those that happen to one record or partition of a run, and end a stage."""
 
 _IN_AGENTS = (
     Fault.TRANSIENT,
@@ -210,6 +216,9 @@ class Scenario:
         until_end: whether a last worker does the rest and ends by itself.
         waits_long: whether every backoff is at least half of the longest one.
         stops_in_outage: whether all workers are told to stop while the broker is down.
+        unreadable: number of the record that no client can parse; `None` if there is none.
+        blocks: number of the record on which the first agent blocks its process; `None` likewise.
+        truncates: whether a partition of the source loses records that were read.
     """
 
     seed: int
@@ -230,6 +239,9 @@ class Scenario:
     until_end: bool
     stops_in_outage: bool
     waits_long: bool
+    unreadable: int | None = None
+    blocks: int | None = None
+    truncates: bool = False
 
     def refuses(self, topic: str, value: bytes) -> bool:
         """Whether the broker takes no batch with this output."""
@@ -240,7 +252,8 @@ class Scenario:
     def is_calm(self) -> bool:
         """Whether no fault happens that can delay a drain."""
         happening = {*self.rates, *self.shares, *(fault for _, fault in self.events)}
-        return happening <= CLEAN and not self.stops_in_outage
+        rare = self.unreadable is not None or self.blocks is not None or self.truncates
+        return happening <= CLEAN and not self.stops_in_outage and not rare
 
     @property
     def is_clean(self) -> bool:
@@ -256,7 +269,7 @@ def draw(seed: int) -> Scenario:
     """Draw the scenario of a seed, which is always the same."""
     rng = random.Random(f"scenario {seed}")
     # Some faults are left out in each run, because one fault can hide the effects of another.
-    drawn = [fault for fault in Fault if fault not in _LATER]
+    drawn = [fault for fault in Fault if fault not in _LATER and fault not in _RARE]
     wanted = [fault for fault in drawn if rng.random() < rng.choice((0.15, 0.4, 0.7))]
     calm = rng.random() < 0.2
     clean = calm and rng.random() < 0.6
@@ -277,7 +290,7 @@ def draw(seed: int) -> Scenario:
     events = sorted(
         (rng.uniform(0.5, seconds), rng.choice(kinds)) for _ in range(rng.randint(1, 8)) if kinds
     )
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         partitions=rng.randint(1, 4),
         records=rng.randint(20, rng.choice((60, 200))),
@@ -306,6 +319,27 @@ def draw(seed: int) -> Scenario:
         until_end=rng.random() < 0.2,
         stops_in_outage=not calm and rng.random() < 0.1,
         waits_long=rng.random() < 0.5,
+    )
+    session = replace(scenario.config, session_timeout_seconds=scenario.session_seconds)
+    scenario = replace(scenario, config=session)
+    return scenario if calm else _with_rare_faults(scenario)
+
+
+def _with_rare_faults(scenario: Scenario) -> Scenario:
+    """Add faults that end a stage: all other draws of a seed stay what they were."""
+    rng = random.Random(f"rare {scenario.seed}")
+    happens = {fault: rng.random() < probability for fault, probability in _RARE.items()}
+    # A worker that has to end in time would be held up, and so would be one that ends at the end.
+    is_bounded = scenario.until_end or scenario.stops_in_outage
+    first = scenario.stages[0]
+    # A policy that stops at the record would hide that it blocks.
+    can_block = not is_bounded and not first.is_blocking and not first.may_stop
+    numbers = rng.sample(range(scenario.records), 2)
+    return replace(
+        scenario,
+        unreadable=numbers[0] if happens[Fault.UNREADABLE] else None,
+        blocks=numbers[1] if happens[Fault.BLOCK] and can_block else None,
+        truncates=happens[Fault.TRUNCATED] and not is_bounded,
     )
 
 

@@ -17,13 +17,15 @@ from streamapp.record import TopicPartition
 from tests.simulation.broker import SimulatedBroker
 from tests.simulation.chaos import Chaos
 from tests.simulation.checker import Checker
+from tests.simulation.declaration import topology_of
 from tests.simulation.dice import Dice, Trace
 from tests.simulation.feed import feed
 from tests.simulation.loop import MAX_TURNS, NumberedTask, VirtualClock, VirtualLoop
 from tests.simulation.network import World
+from tests.simulation.operator import Operator
 from tests.simulation.scenario import Fault, Scenario, draw
 from tests.simulation.worker import Worker
-from tests.simulation.workload import Agents, topology_of
+from tests.simulation.workload import Agents
 
 QUIET_SECONDS = 240.0
 """Without faults something has to be finished within so long, until everything is."""
@@ -92,7 +94,7 @@ class Run:
         self.agents = Agents(scenario, loop)
         self.checker = Checker(self.agents, loop, self._on_complaint)
         self.broker.checker = self.checker
-        self.may_stop_on_loss = True
+        self.operator = Operator(self)
         self.workers: list[Worker] = []
         self.is_ending = False
         self._violated = asyncio.Event()
@@ -100,7 +102,7 @@ class Run:
     @property
     def topology(self) -> Topology:
         """The pipeline, as it is declared now."""
-        return topology_of(self.agents, may_stop_on_loss=self.may_stop_on_loss)
+        return topology_of(self.agents, may_stop_on_loss=self.operator.lets_losses_stop)
 
     async def play(self) -> None:
         """Run from the first worker to the last commit, or to the first complaint."""
@@ -118,6 +120,7 @@ class Run:
     async def clear_away(self) -> None:
         """End what is left of all processes, without any effect."""
         self.loop.set_exception_handler(lambda _loop, _context: None)
+        self.agents.blocks = False
         for worker in self.workers:
             worker.clear_away()
         me = asyncio.current_task()
@@ -134,8 +137,11 @@ class Run:
         for _ in range(scenario.workers):
             self.start_worker()
         writing = self.loop.create_task(feed(self.broker, scenario, self.clock))
-        await Chaos(self).run()
+        chaos = Chaos(self)
+        await chaos.run()
         await writing
+        if scenario.truncates:
+            chaos.truncate()
         await asyncio.sleep(scenario.after_seconds)
         if scenario.stops_in_outage:
             await self._stop_in_an_outage()

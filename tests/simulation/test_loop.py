@@ -131,3 +131,72 @@ def test_a_run_in_which_nothing_can_happen_any_more_ends_with_an_error() -> None
     with pytest.raises(asyncio.CancelledError):
         loop.run_until_complete(task)
     loop.close()
+
+
+def test_a_blocked_process_does_nothing_while_the_others_go_on() -> None:
+    ran: list[tuple[float, str]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+
+        async def block() -> None:
+            own = loop.create_task(tick("beside", 1))
+            await asyncio.sleep(0.5)
+            loop.block(10)
+            assert asyncio.current_task() is blocking
+            ran.append((loop.time(), "blocked"))
+            await own
+
+        async def tick(name: str, times: int) -> None:
+            for _ in range(times):
+                await asyncio.sleep(4)
+                ran.append((loop.time(), name))
+
+        blocking = loop.create_task(block(), context=process_context("p"))
+        await asyncio.gather(
+            blocking, loop.create_task(tick("other", 3), context=process_context("q"))
+        )
+
+    run(main())
+    assert ran == [(4, "other"), (8, "other"), (10.5, "blocked"), (10.5, "beside"), (12, "other")]
+
+
+def test_what_was_ready_before_a_block_keeps_its_place() -> None:
+    order: list[str] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+
+        async def block() -> None:
+            loop.call_soon(order.append, "first", context=process_context("q"))
+            await asyncio.sleep(0)
+            loop.call_soon(order.append, "third", context=process_context("q"))
+            loop.block(1)
+
+        blocking = loop.create_task(block(), context=process_context("p"))
+        loop.call_soon(loop.call_soon, order.append, "second")
+        await blocking
+
+    run(main())
+    assert order == ["first", "second", "third"]
+
+
+def test_a_frozen_process_stays_so_when_its_block_ends() -> None:
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+
+        async def block() -> float:
+            loop.block(2)
+            await asyncio.sleep(0)
+            return loop.time()
+
+        first = loop.create_task(block(), context=process_context("p"))
+        second = loop.create_task(block(), context=process_context("q"))
+        loop.call_later(1, loop.freeze, "p")
+        loop.call_later(5, loop.thaw, "p")
+        return [await first, await second]
+
+    assert run(main()) == [5, 2]

@@ -86,6 +86,18 @@ def refuses_records(scenario: Scenario) -> bool:
     return Fault.RECORD_REFUSED in scenario.rates
 
 
+def blocks_a_process(scenario: Scenario) -> bool:
+    return scenario.blocks is not None
+
+
+def has_what_nobody_can_read(scenario: Scenario) -> bool:
+    return scenario.unreadable is not None
+
+
+def loses_read_records(scenario: Scenario) -> bool:
+    return scenario.truncates and not scenario.stages[0].stops_on_loss
+
+
 NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "drain_forgets_a_lane": lambda scenario: scenario.is_clean,
     "drain_is_not_told_of_what_is_dropped": stops_and_drains_long,
@@ -103,6 +115,10 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "neighbours_of_a_refused_record_fail_too": refuses_records,
     "replaced_producer_is_waited_for": lambda scenario: Fault.SEND_STUCK in scenario.rates,
     "end_in_a_replay_commits_nothing": replays_and_rebalances,
+    "blocked_loop_is_not_noticed": blocks_a_process,
+    "first_block_ends_the_stage": blocks_a_process,
+    "unreadable_record_ends_the_stage_at_once": has_what_nobody_can_read,
+    "truncation_taken_for_retention": loses_read_records,
     "outputs_of_a_replay_are_kept": lambda scenario: bool(LOST_BATCHES & scenario.rates.keys()),
 }
 """Seeds on which a bug can matter; the others would only take time."""

@@ -58,6 +58,9 @@ def test_every_fault_happens(batch: Batch, fault: Fault) -> None:
         ("passed over", 20),
         ("times of a letter", 200),
         ("asks for more", 5000),
+        ("committed before the end", 1000),
+        ("dead end", 30),
+        ("blocked", 10),
     ],
 )
 def test_every_rule_is_looked_at(batch: Batch, rule: str, least: int) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from streamapp.errors import (
     BrokerError,
     DrainTimeoutError,
-    OffsetOutOfRangeError,
     StageStoppedError,
 )
 from streamapp.service import Service
@@ -110,9 +109,12 @@ class Worker:
         run = self._run
         while self.is_wanted:
             self._starts += 1
+            run.agents.blocked[self.name] = 0
             waits = LongWaits if run.scenario.waits_long else random.Random
             self._life = run.broker.for_process(
-                self.line, run.scenario.session_seconds, may_stop_on_loss=run.may_stop_on_loss
+                self.line,
+                run.scenario.session_seconds,
+                may_stop_on_loss=run.operator.lets_losses_stop,
             )
             self._service = Service(
                 self._life,
@@ -135,11 +137,8 @@ class Worker:
         """A service may fail because of the broker or because a policy says stop, but not else."""
         run = self._run
         run.trace(f"ended with {type(error).__name__}")
-        if isinstance(error, OffsetOutOfRangeError):
-            may_stop = self._life is not None and self._life.may_stop_on_loss
-            if not may_stop or not run.scenario.stages[0].stops_on_loss:
-                run.checker.complain(f"{self.name} stopped, and was to go on: {error}")
-            run.may_stop_on_loss = False  # whoever is called then lets it go on
+        may_stop_on_loss = self._life is not None and self._life.may_stop_on_loss
+        run.operator.called(self.name, error, may_stop_on_loss=may_stop_on_loss)
         stubborn = bool({Fault.STUBBORN, Fault.SLOW_THREAD} & run.scenario.shares.keys())
         if isinstance(error, (BrokerError, StageStoppedError)):
             return

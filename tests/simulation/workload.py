@@ -1,4 +1,4 @@
-"""The pipeline of a scenario: agents of which every outcome is known beforehand.
+"""The agents of a scenario, of which every outcome is known beforehand.
 
 A value is a JSON string such as `"17.a0.b2"`: the number of a record, and for each stage which of
 its outputs it is. What an agent does with a value follows from the seed and the value alone, so
@@ -15,18 +15,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from streamapp.errors import DecodeError, Permanent, Transient
+from streamapp.errors import Permanent, Transient
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP, Out
-from streamapp.pipeline.pipeline import Pipeline, StageSettings
-from streamapp.pipeline.topology import Topology, build
-from streamapp.policies.backoff import Backoff
-from streamapp.policies.policy import ErrorPolicy, Policy, dead_letter
+from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers
-from streamapp.topics.topic import Topic
 from tests.simulation.loop import EPOCH_SECONDS, PROCESS, VirtualLoop
-from tests.simulation.scenario import NO_BACKLOG, Fault, Scenario, StageDraw
+from tests.simulation.scenario import Fault, Scenario, StageDraw
 
 SOURCE = "sim.source"
 SINK = "sim.sink"
@@ -36,6 +32,9 @@ _FOREVER_SECONDS = 1e9
 
 _MOST_THREADS = 16
 _JUST_SECONDS = 1.0
+
+_BLOCK_SESSIONS = 1.5
+"""How long an agent blocks its process, in sessions of its group."""
 
 _WAITED_FOR_SECONDS = 5.0
 """An attempt that goes on for longer after it was cancelled is not waited for."""
@@ -80,6 +79,8 @@ class Agents:
         overlaps_checked: attempts that had to be the only one on their key.
         failed_at: when attempts failed, by stage and value, in seconds since the epoch.
         ended_empty_at: when an attempt without an output ended, by process and segment.
+        blocks: whether the record of the scenario that blocks still does so.
+        blocked: how often it has done so, by process.
         on_attempt: called with the process, the stage and the context of each attempt.
         on_change: called with the process whenever an attempt begins or ends.
     """
@@ -95,6 +96,8 @@ class Agents:
         self.overlaps_checked = 0
         self.failed_at: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
         self.ended_empty_at: dict[tuple[str, int], float] = {}
+        self.blocks = scenario.blocks is not None
+        self.blocked: Counter[str] = Counter()
         self.on_attempt: Callable[[str, int, Context], None] = lambda *_: None
         self.on_change: Callable[[str], None] = lambda _: None
         self._loop = loop
@@ -223,6 +226,8 @@ class Agents:
     def _begin(self, index: int, value: str, plan: Plan) -> None:
         """The part of an attempt before it waits."""
         fault = plan.fault
+        if self.blocks and (index, value) == (0, str(self.scenario.blocks)):
+            self._block()
         if fault is Fault.BURN:
             self.fired[fault] += 1
             self._loop.burn(0.02)
@@ -234,6 +239,14 @@ class Agents:
         if fault is Fault.PERMANENT:
             self.fired[fault] += 1
             raise Permanent(value)
+
+    def _block(self) -> None:
+        """Send no heartbeat for too long; other attempts of this process may take too long then."""
+        process = PROCESS.get()
+        self.fired[Fault.BLOCK] += 1
+        self.blocked[process] += 1
+        self.tainted.update(self.running(process))
+        self._loop.block(_BLOCK_SESSIONS * self.scenario.session_seconds)
 
     async def _wait(self, index: int, value: str, plan: Plan) -> None:
         too_long = plan.fault in _WAITING
@@ -363,49 +376,3 @@ _OUTS = {
     AsyncIterator[str]: AsyncIterator[Out[str]],
 }
 """What an agent is said to give, with keys or headers of its own."""
-
-
-def topology_of(agents: Agents, *, may_stop_on_loss: bool) -> Topology:
-    """The pipeline of a scenario, built as a user's is."""
-    pipeline: Pipeline[str, str] = Pipeline("sim", source=Topic(SOURCE, str))
-    for i, draw in enumerate(agents.scenario.stages):
-        pipeline = pipeline.stage(
-            agents.agent_of(i),
-            name=f"s{i}",
-            on_error=_policy(draw),
-            fused=draw.fused,
-            **_settings(draw, may_stop_on_loss=may_stop_on_loss),
-        )
-    return build(pipeline.sink(SINK))
-
-
-def _policy(draw: StageDraw) -> Policy:
-    retries = draw.retries if draw.action is ErrorPolicy.RETRY else 0
-    longest = draw.backoff_seconds
-    backoff = Backoff(base_seconds=min(longest, 0.05 * longest**2), max_seconds=longest)
-    policy = Policy(draw.action, retries, backoff, draw.then)
-    if draw.last_word is ErrorPolicy.STOP:
-        # Otherwise the stage would stop at such a record again and again.
-        policy = policy.on({DecodeError: dead_letter()})
-    return policy
-
-
-def _on_backlog(draw: StageDraw) -> str:
-    if draw.max_key_backlog_records == NO_BACKLOG:
-        return "wait"
-    return "stop" if draw.stops_on_backlog else "dead_letter"
-
-
-def _settings(draw: StageDraw, *, may_stop_on_loss: bool) -> StageSettings:
-    if draw.fused:  # it has the others from the stage that it is fused to
-        return {"timeout_seconds": draw.timeout_seconds}
-    return {
-        "timeout_seconds": draw.timeout_seconds,
-        "concurrency": draw.concurrency,
-        "ordering": draw.ordering,
-        "max_in_flight_records": draw.max_in_flight_records,
-        "max_in_flight_bytes": draw.max_in_flight_bytes,
-        "max_key_backlog_records": draw.max_key_backlog_records,
-        "on_key_backlog": _on_backlog(draw),
-        "on_lost_position": "stop" if draw.stops_on_loss and may_stop_on_loss else "earliest",
-    }
