@@ -92,9 +92,10 @@ class Stops:
             self._complain(f"{process}: a drain went on for {idle:.1f} s with nothing under way")
 
     def told_to_stop(self, worker: "Worker") -> None:
-        """A worker was told to stop; a frozen worker cannot notice that."""
+        """A worker was told to stop; a frozen or blocked worker cannot notice that."""
         self._told.add(worker.name)
-        self._loop.call_later(self.longest_seconds, self._look_at, worker, worker.freezes)
+        now = self._loop.time()
+        self._loop.call_later(self.longest_seconds, self._look_at, worker, worker.freezes, now)
 
     def committing(self, member: "SimulatedConsumer") -> None:
         """A member asks for a commit."""
@@ -130,8 +131,10 @@ class Stops:
         self._failing_since.pop(member, None)
         self._late_commits.pop(member, None)
 
-    def _look_at(self, worker: "Worker", freezes: int) -> None:
+    def _look_at(self, worker: "Worker", freezes: int, told_at: float) -> None:
         self._checks["stop"] += 1
+        if worker.blocked_until > told_at:
+            return
         if worker.is_crashed or worker.freezes != freezes or worker.is_cleared:
             return
         if worker.task is not None and not worker.task.done():

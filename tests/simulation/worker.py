@@ -55,6 +55,11 @@ class Worker:
         self._starts = 0
         self._until_end = until_end
 
+    @property
+    def blocked_until(self) -> float:
+        """When its agents have last held it up for long; infinity while they do."""
+        return self._run.agents.blocked_until.get(self.name, 0.0)
+
     def start(self) -> None:
         self._run.trace(f"start {self.name}")
         self.task = self._run.loop.create_task(

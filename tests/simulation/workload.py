@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from typing import Any
 
 from streamapp.errors import Permanent, Transient
@@ -81,6 +82,7 @@ class Agents:
         ended_empty_at: when an attempt without an output ended, by process and segment.
         blocks: whether the record of the scenario that blocks still does so.
         blocked: how often it has done so, by process.
+        blocked_until: when that ended the last time; infinity while it lasts.
         on_attempt: called with the process, the stage and the context of each attempt.
         on_change: called with the process whenever an attempt begins or ends.
     """
@@ -98,6 +100,7 @@ class Agents:
         self.ended_empty_at: dict[tuple[str, int], float] = {}
         self.blocks = scenario.blocks is not None
         self.blocked: Counter[str] = Counter()
+        self.blocked_until: dict[str, float] = {}
         self.on_attempt: Callable[[str, int, Context], None] = lambda *_: None
         self.on_change: Callable[[str], None] = lambda _: None
         self._loop = loop
@@ -246,7 +249,9 @@ class Agents:
         self.fired[Fault.BLOCK] += 1
         self.blocked[process] += 1
         self.tainted.update(self.running(process))
+        self.blocked_until[process] = inf
         self._loop.block(_BLOCK_SESSIONS * self.scenario.session_seconds)
+        self.blocked_until[process] = self._loop.time()
 
     async def _wait(self, index: int, value: str, plan: Plan) -> None:
         too_long = plan.fault in _WAITING
