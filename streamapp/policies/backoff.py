@@ -35,8 +35,12 @@ class Backoff:
 
     def delay_seconds(self, retry: int, rng: random.Random) -> float:
         """Wait before the `retry`-th retry, counted from 1."""
+        return rng.uniform(0.0, self.longest_delay_seconds(retry))
+
+    def longest_delay_seconds(self, retry: int) -> float:
+        """Upper end of the wait before the `retry`-th retry, counted from 1."""
         try:
             growth = float(self.factor) ** (retry - 1)
         except OverflowError:  # 2.0 ** 1024 does not fit a float
             growth = sys.float_info.max
-        return rng.uniform(0.0, min(self.max_seconds, self.base_seconds * growth))
+        return min(self.max_seconds, self.base_seconds * growth)

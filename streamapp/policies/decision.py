@@ -5,16 +5,10 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from streamapp.errors import DecodeError, KeyGivenUpError, Permanent, RecordError, Transient
+from streamapp.errors import DecodeError, KeyGivenUpError, Permanent, RecordError
 from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.policies.fault import Fault, whose_fault
 from streamapp.policies.policy import ErrorPolicy, Policy
-
-RECORDS_FAULT = (RecordError, Permanent, ValidationError)
-"""Failures that are the record's fault: a retry would fail in the same way."""
-
-WORLDS_FAULT = (TimeoutError, OSError, Transient)
-"""Failures of what an agent depends on: a retry may succeed."""
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -39,7 +33,7 @@ def decide(policy: Policy, error: Exception, failures: int, rng: random.Random) 
     """
     policy = policy.for_error(error)
     retrying = policy.action is ErrorPolicy.RETRY
-    if retrying and failures <= policy.retries and not isinstance(error, RECORDS_FAULT):
+    if retrying and failures <= policy.retries and whose_fault(error) is not Fault.RECORD:
         delay_seconds = policy.backoff.delay_seconds(failures, rng)
         return Decision(ErrorPolicy.RETRY, delay_seconds, DeadLetterReason.EXHAUSTED)
     action = policy.then if retrying else policy.action

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import cast
 
-from streamapp.policies.decision import RECORDS_FAULT, WORLDS_FAULT
+from streamapp.policies.fault import Fault, whose_fault
 from streamapp.policies.policy import Policy
 
 NOT_OF_THE_AGENT = (KeyboardInterrupt, GeneratorExit)
@@ -49,11 +49,12 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[Exception]:
 
 
 def _rank(error: Exception, policy: Policy) -> int:
-    if isinstance(error, RECORDS_FAULT):
+    fault = whose_fault(error)
+    if fault is Fault.RECORD:
         return 0
     if policy.for_error(error) is not policy:
         return 1
-    return 3 if isinstance(error, WORLDS_FAULT) else 2
+    return 3 if fault is Fault.WORLD else 2
 
 
 def tells_its_class(raised: BaseException) -> bool:
