@@ -223,7 +223,7 @@ async def run_hand_loop(log: Log, mode: str) -> None:
 async def run_segment(log: Log, mode: str, clock: Clock | None = None) -> None:
     segment = build(pipeline_of(Job("", "source", "out", "bench", mode, 0))).segments[0]
     broker, clock = LocalBroker(log), clock or SystemClock()
-    rng = random.Random()  # noqa: S311 - jitter, not a secret
+    rng = random.Random()
     producer = SharedProducer(cast("Broker", broker), ProducerConfig(), clock, rng)
     await producer.start()
     config = RuntimeConfig(commit_interval_seconds=0.02)

@@ -24,7 +24,7 @@ def purchases(
 
     Where `hot_every` is not zero, one in so many is of the first customer.
     """
-    rng = random.Random(1)  # noqa: S311 - test data, which has to be reproducible
+    rng = random.Random(1)
     sequences = [0] * keys
     for number in range(records):
         customer = rng.randrange(keys)

@@ -28,6 +28,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     "lag": tables.lag,
     "inputs": tables.inputs,
     "plan": tables.planned,
+    "balance": tables.balance,
+    "shares": tables.shares,
 }
 
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -192,3 +192,26 @@ def inputs() -> str:
         ("M", "peak MB of a worker", f"{cost.worker_mb:.0f}"),
     ]
     return table(("", "what", "measured"), rows)
+
+
+def balance() -> str:
+    """The p99 of a pool beside other ways to choose."""
+    p99 = read("balance")["p99_ms"]
+    contenders = next(iter(next(iter(p99.values())).values()))
+    rows = [
+        (f"{name}, {float(load):.0%}", *(cell(figures[each], ",.0f") for each in contenders))
+        for load, workloads in p99.items()
+        for name, figures in workloads.items()
+    ]
+    return table(("p99 in ms, load", *contenders), rows)
+
+
+def shares() -> str:
+    """How members of unlike capacity share the work."""
+    by_load = read("balance")["shares"]
+    capacities = next(iter(by_load.values()))
+    rows = [
+        (f"{float(load):.0%}", *(cell(figures[capacity], ".2f") for capacity in capacities))
+        for load, figures in by_load.items()
+    ]
+    return table(("load", *(f"capacity {capacity}" for capacity in capacities)), rows)

@@ -10,6 +10,7 @@ from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.fault import Fault, whose_fault
 from streamapp.policies.policy import ErrorPolicy, Policy
 
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What happens to a record that just failed.

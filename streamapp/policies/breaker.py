@@ -1,0 +1,318 @@
+"""A circuit breaker: it sees that the world is down, and probes until it is back.
+
+While it is open nothing is called but a probe now and then, and records are held.
+
+```
+closed ──a rule of BreakerConfig──> open ──the wait is over──> half-open
+   ^                                 ^                          │    │
+   │                                 └──────a probe fails───────┘    │
+   └───────────────successes_to_close probes succeed─────────────────┘
+```
+"""
+
+import random
+from collections.abc import Collection, Hashable
+from enum import IntEnum
+from types import TracebackType
+from typing import Self
+
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.breaker_cause import BreakerState, Cause, Rule
+from streamapp.policies.breaker_config import BreakerConfig
+from streamapp.policies.distinct_keys import DistinctKeys
+from streamapp.policies.fault import Fault, whose_fault
+from streamapp.policies.retry_after import retry_after_seconds
+from streamapp.policies.window import Window
+
+
+class _Kind(IntEnum):
+    """What the window counts."""
+
+    SUCCESS = 0  # that was not slow
+    SLOW = 1  # a success that was
+    WORLD = 2
+    UNKNOWN = 3
+    RECORD = 4
+
+
+class Permit:
+    """Leave to call, whose outcome is told to it.
+
+    The permit of a closed breaker is shared: one is enough for all calls of a while, and it is told
+    an outcome for each. That of a probe is for one call and takes one outcome. An outcome counts
+    for nothing once the breaker has changed its state, as a call may end long after it began.
+
+    A probe whose call ends without an outcome gives its place back by `released`: do so in a
+    `finally`, or use the permit in a `with`. It does nothing after an outcome.
+
+    Attributes:
+        generation: number of the change of state after which it was given.
+        is_probe: whether it is for one call only.
+    """
+
+    __slots__ = ("_breaker", "generation", "is_probe")
+
+    def __init__(self, breaker: "Breaker", generation: int, *, is_probe: bool) -> None:
+        self._breaker = breaker
+        self.generation = generation
+        self.is_probe = is_probe
+
+    def succeeded(self, now: float, duration_seconds: float = 0.0, key: Hashable = None) -> None:
+        """Tell of a success; with a key if `Breaker.wants_keys`, `None` if it is not known."""
+        slow_seconds = self._breaker.config.slow_seconds
+        slow = slow_seconds is not None and duration_seconds >= slow_seconds
+        self._breaker._succeeded(self, 1, now, int(slow), () if key is None else (key,))  # noqa: SLF001 - the permit is the breaker's own
+
+    def succeeded_many(
+        self, count: int, now: float, *, slow: int = 0, keys: Collection[Hashable] = ()
+    ) -> None:
+        """Tell of `count` successes in a row, `slow` of which were slow.
+
+        The keys are wanted only if `Breaker.wants_keys`. Without them each success counts as a key
+        of its own, which delays the rule of distinct keys while few keys succeed often, and never
+        makes it hold too soon.
+        """
+        self._breaker._succeeded(self, count, now, slow, keys)  # noqa: SLF001 - the same
+
+    def failed(self, error: Exception, now: float, key: Hashable) -> None:
+        """Tell of a failure, after the successes that came before it.
+
+        Args:
+            error: of a group, the gravest. Its `retry_after`, a number of seconds or a `timedelta`,
+                lengthens the wait before the next probe.
+            now: when it failed.
+            key: the record's key, or its partition and offset if it has none.
+        """
+        self._breaker._failed(self, error, now, key)  # noqa: SLF001 - the same
+
+    def released(self) -> None:
+        """Give a probe's place back if its call had no outcome, such as one that was cancelled."""
+        self._breaker._released(self)  # noqa: SLF001 - the same
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.released()
+
+
+class Breaker:
+    """A breaker of one stage or one agent; pure: the caller tells it the time.
+
+    All times are seconds on a clock that never goes back.
+
+    Args:
+        config: its settings.
+        rng: spreads the probes of workers that opened together.
+
+    Attributes:
+        config: its settings.
+        closed: whether every call may be made, for the hot loop to read.
+        state: what it lets through.
+        cause: why it is not closed, else `None`.
+        opened_at: since when it has not been closed, else `None`.
+        next_probe_at: when a probe may begin, else `None`; in the past if it may begin now.
+        times_opened: how often it left the state closed.
+        probes: how many probes were given out.
+    """
+
+    __slots__ = (
+        "_consecutive",
+        "_generation",
+        "_keys",
+        "_probe",
+        "_rng",
+        "_shared",
+        "_successes",
+        "_waits",
+        "_waits_in_row",
+        "_window",
+        "cause",
+        "closed",
+        "config",
+        "next_probe_at",
+        "opened_at",
+        "probes",
+        "state",
+        "times_opened",
+    )
+
+    def __init__(self, config: BreakerConfig, rng: random.Random) -> None:
+        self.config = config
+        self.cause: Cause | None = None
+        self.opened_at: float | None = None
+        self.next_probe_at: float | None = None
+        self.times_opened = 0
+        self.probes = 0
+        self._rng = rng
+        self._waits = Backoff(
+            config.first_probe_seconds, config.probe_multiplier, config.longest_probe_seconds
+        )
+        self._window = Window(len(_Kind), config.window_seconds, config.window_calls)
+        self._keys = DistinctKeys(config.window_seconds)
+        self._generation = 0
+        self._shared: Permit | None = None
+        self._probe: Permit | None = None
+        self._close()
+
+    @property
+    def wants_keys(self) -> bool:
+        """Whether the keys of successes matter: only while some keys fail with unknown errors."""
+        return self._keys.failing > 0
+
+    def may_call(self, now: float) -> bool:
+        """Whether `try_acquire` would give a permit."""
+        if self.next_probe_at is None:
+            return True
+        return self._probe is None and now >= self.next_probe_at
+
+    def try_acquire(self, now: float) -> Permit | None:
+        """A permit for a call, or `None`: hold the record, or call another agent.
+
+        A breaker that is not closed gives one probe at a time, from `next_probe_at` on. A probe
+        that ends with an unknown error says nothing about the world, unless unknown errors opened
+        the breaker: then let records of other keys be the next probes, or one bad record holds it
+        open.
+        """
+        if self._shared is not None:
+            return self._shared
+        if not self.may_call(now):
+            return None
+        if self.state is BreakerState.OPEN:
+            self._change(BreakerState.HALF_OPEN)
+        self.probes += 1
+        self._probe = Permit(self, self._generation, is_probe=True)
+        return self._probe
+
+    def holds(self, error: Exception) -> bool:
+        """Whether a record that failed so is held now, and this was no attempt of its own.
+
+        Otherwise its policy decides, as for a failure that is the record's own fault.
+        """
+        return self.cause is not None and self.cause.blames(whose_fault(error))
+
+    def counts(self, now: float) -> dict[str, int]:
+        """Calls in the window: success, slow (a success too), world, unknown, record."""
+        totals = self._window.totals(now)
+        return {kind.name.lower(): totals[kind] for kind in _Kind}
+
+    def _succeeded(
+        self, permit: Permit, count: int, now: float, slow: int, keys: Collection[Hashable]
+    ) -> None:
+        if permit is self._probe:
+            self._probe_succeeded(now, slow)
+        elif permit is self._shared and count:
+            self._consecutive = 0
+            self._window.add(_Kind.SUCCESS, now, count - slow)
+            if keys:
+                for key in keys:
+                    self._keys.see(key, now, failed=False)
+            else:
+                self._keys.see_successes(count, now)
+            if slow:
+                self._window.add(_Kind.SLOW, now, slow)
+                self._look_at_slow(now)
+
+    def _probe_succeeded(self, now: float, slow: int) -> None:
+        self._probe = None
+        if slow and self.cause is not None and self.cause.rule is Rule.SLOW_RATE:
+            self._open(Cause(Rule.SLOW_RATE), now)
+            return
+        self._successes += 1
+        if self._successes >= self.config.successes_to_close:
+            self._close()
+
+    def _failed(self, permit: Permit, error: Exception, now: float, key: Hashable) -> None:
+        fault = whose_fault(error)
+        if permit is self._probe:
+            self._probe = None
+            if self.cause is not None and self.cause.blames(fault):
+                self._open(Cause(self.cause.rule, type(error).__name__), now, error)
+                return
+        elif permit is self._shared:
+            self._count(fault, now)
+        else:
+            return
+        if fault is Fault.UNKNOWN:
+            self._keys.see(key, now, failed=True)
+        rule = self._broken_rule(fault, now)
+        if rule is not None:
+            self._open(Cause(rule, type(error).__name__), now, error)
+
+    def _released(self, permit: Permit) -> None:
+        if permit is self._probe:
+            self._probe = None
+
+    def _count(self, fault: Fault, now: float) -> None:
+        self._window.add(_Kind[fault.name], now)
+        if fault is Fault.WORLD:
+            self._consecutive += 1
+
+    def _broken_rule(self, fault: Fault, now: float) -> Rule | None:
+        """The rule that a failure of this kind broke, if any."""
+        config, totals = self.config, self._window.totals(now)
+        calls = sum(totals) - totals[_Kind.RECORD]
+        if fault is Fault.UNKNOWN:
+            keys = self._keys
+            enough = keys.distinct >= config.distinct_keys
+            failing = keys.failing > config.distinct_share * keys.distinct
+            return Rule.DISTINCT_KEYS if enough and failing else None
+        if fault is Fault.RECORD:
+            bad = self._exceeds(totals[_Kind.RECORD], sum(totals), config.validation_rate)
+            return Rule.VALIDATION_RATE if bad else None
+        if self._consecutive >= config.consecutive_failures:
+            return Rule.CONSECUTIVE_FAILURES
+        bad = self._exceeds(totals[_Kind.WORLD], calls, config.error_rate)
+        return Rule.ERROR_RATE if bad else None
+
+    def _look_at_slow(self, now: float) -> None:
+        totals = self._window.totals(now)
+        slow, successes = totals[_Kind.SLOW], totals[_Kind.SUCCESS] + totals[_Kind.SLOW]
+        if self._exceeds(slow, successes, self.config.slow_rate):
+            self._open(Cause(Rule.SLOW_RATE), now)
+
+    def _exceeds(self, count: int, calls: int, rate: float | None) -> bool:
+        return rate is not None and calls >= self.config.minimum_calls and count >= rate * calls
+
+    def _open(self, cause: Cause, now: float, error: Exception | None = None) -> None:
+        self._change(BreakerState.OPEN)
+        self.cause = cause
+        self._shared = None
+        if self.opened_at is None:
+            self.opened_at = now
+            self.times_opened += 1
+        self._successes = 0
+        self._waits_in_row += 1
+        self.next_probe_at = now + self._wait_seconds(error)
+
+    def _wait_seconds(self, error: Exception | None) -> float:
+        """Drawn from the upper half of its range, or up to a tenth longer than the error asks."""
+        spread = self._rng.random()
+        longest = self._waits.longest_delay_seconds(self._waits_in_row)
+        asked = retry_after_seconds(error) if error is not None else 0.0
+        return max(longest * (1 + spread) / 2, asked * (1 + spread / 10))
+
+    def _close(self) -> None:
+        self._change(BreakerState.CLOSED)
+        self._shared = Permit(self, self._generation, is_probe=False)
+        self.cause = None
+        self.opened_at = None
+        self.next_probe_at = None
+        self._waits_in_row = 0
+        self._successes = 0
+
+    def _change(self, state: BreakerState) -> None:
+        """Begin a generation; what was counted before counts for nothing in it."""
+        self.state = state
+        self.closed = state is BreakerState.CLOSED
+        self._generation += 1
+        self._probe = None
+        if state is not BreakerState.HALF_OPEN:
+            self._consecutive = 0
+            self._window.clear()
+            self._keys.clear()

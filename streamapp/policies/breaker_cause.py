@@ -1,0 +1,49 @@
+"""What state a breaker is in, and why."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamapp.policies.fault import Fault
+
+
+class BreakerState(StrEnum):
+    """What a breaker lets through."""
+
+    CLOSED = "closed"  # every call
+    OPEN = "open"  # none
+    HALF_OPEN = "half_open"  # one probe at a time
+
+
+class Rule(StrEnum):
+    """The rule that opened a breaker."""
+
+    ERROR_RATE = "error_rate"
+    CONSECUTIVE_FAILURES = "consecutive_failures"
+    SLOW_RATE = "slow_rate"
+    VALIDATION_RATE = "validation_rate"
+    DISTINCT_KEYS = "distinct_keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a breaker is not closed.
+
+    Attributes:
+        rule: the rule that opened it.
+        error: name of the class of the latest error that did; never its text, which may be long and
+            tell secrets. `None` for slow calls.
+    """
+
+    rule: Rule
+    error: str | None = None
+
+    def blames(self, fault: Fault) -> bool:
+        """Whether a failure through this fault is of the kind that the rule is about."""
+        if self.rule is Rule.DISTINCT_KEYS:
+            return fault is not Fault.RECORD
+        if self.rule is Rule.VALIDATION_RATE:
+            return fault is not Fault.UNKNOWN
+        return fault is Fault.WORLD
+
+    def __str__(self) -> str:
+        return f"{self.rule} ({self.error})" if self.error else str(self.rule)
