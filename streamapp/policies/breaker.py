@@ -156,6 +156,7 @@ class Breaker:
         self._window = Window(len(_Kind), config.window_seconds, config.window_calls)
         self._keys = DistinctKeys(config.window_seconds)
         self._generation = 0
+        self._successes = 0
         self._shared: Permit | None = None
         self._probe: Permit | None = None
         self._close()
@@ -304,14 +305,12 @@ class Breaker:
         self.opened_at = None
         self.next_probe_at = None
         self._waits_in_row = 0
-        self._successes = 0
 
     def _change(self, state: BreakerState) -> None:
         """Begin a generation; what was counted before counts for nothing in it."""
         self.state = state
         self.closed = state is BreakerState.CLOSED
         self._generation += 1
-        self._probe = None
         if state is not BreakerState.HALF_OPEN:
             self._consecutive = 0
             self._window.clear()

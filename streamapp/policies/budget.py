@@ -92,8 +92,6 @@ class BudgetMeter:
 
     def ask_again_at(self, now: float) -> float | None:
         """When the answer may change by time alone; `None` if it never does."""
-        self._minute.totals(now)
-        self._window.totals(now)
         changes = []
         if not self._within_minute(now):
             changes.append(self._minute.oldest_leaves_at())

@@ -34,18 +34,19 @@ class MemberConfig:
     calls_per_minute: int | None = None
 
     def __post_init__(self) -> None:
-        for setting in ("capacity", "calls_per_minute"):
-            value = getattr(self, setting)
-            if value is None and setting == "calls_per_minute":
-                continue
-            if type(value) is not int or value < 1:
-                raise ValueError(
-                    f"pool: {setting} of {self.name} must be a whole number of at least 1, not"
-                    f" {value!r}"
-                )
+        self._check_count("capacity", self.capacity)
+        if self.calls_per_minute is not None:
+            self._check_count("calls_per_minute", self.calls_per_minute)
         if not 0 < self.weight < math.inf:
             raise ValueError(
                 f"pool: weight of {self.name} must be above 0 and finite, not {self.weight}"
+            )
+
+    def _check_count(self, setting: str, value: object) -> None:
+        if type(value) is not int or value < 1:
+            raise ValueError(
+                f"pool: {setting} of {self.name} must be a whole number of at least 1, not"
+                f" {value!r}"
             )
 
 

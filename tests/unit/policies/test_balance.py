@@ -234,6 +234,25 @@ def test_calls_a_minute_are_limited_by_member() -> None:
     assert chosen(pool, 65.0) == "a"
 
 
+def test_of_several_limits_the_first_that_allows_a_call_is_waited_for() -> None:
+    a, b, c = member("a", calls_per_minute=1), member("b", calls_per_minute=1), member("c", 1)
+    for one, now in ((a, 5.0), (b, 9.0)):
+        call(Balance([one]), now).succeeded(now)
+    assert none(Balance([b, a]), 10.0) == (Reason.LIMITED, 65.0)
+    pool = Balance([b, a, c])
+    assert chosen(pool, 10.0) == "c"
+    assert none(pool, 10.0) == (Reason.FULL, 65.0)
+
+
+def test_what_is_known_fades_from_when_it_was_learned() -> None:
+    one = member("a")
+    work(one, 1.0, 500.0)
+    break_down(one, 500.0)
+    break_down(one, 510.0)
+    penalty = 0.5 + 0.5 * 0.5 / math.e
+    assert one.score(510.0, 0.1) == pytest.approx(0.1 / math.e * (1 + 10 * penalty))
+
+
 @given(st.lists(st.floats(0, 20), max_size=60), st.integers(1, 5))
 def test_no_minute_has_more_calls_than_allowed(waits: list[float], most: int) -> None:
     pool, now, begun = Balance([member("a", 100, calls_per_minute=most)]), 0.0, []

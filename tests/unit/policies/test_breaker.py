@@ -138,6 +138,22 @@ def test_the_records_own_faults_never_open_it_unless_a_rate_is_asked_for() -> No
     assert rule(asked) is Rule.VALIDATION_RATE
 
 
+def test_the_records_own_faults_are_no_calls_that_a_share_is_taken_of() -> None:
+    one = breaker()
+    fail(one, Permanent("bad"), 30)
+    permit(one).succeeded_many(10, 0.0)
+    fail(one, OSError(), 10)
+    assert rule(one) is Rule.ERROR_RATE
+
+
+def test_successes_are_not_slow_unless_it_is_said() -> None:
+    one = breaker(replace(CONFIG, slow_seconds=0.5, slow_rate=0.01))
+    for _ in range(30):
+        permit(one).succeeded(0.0)
+        permit(one).succeeded_many(1, 0.0)
+    assert one.closed
+
+
 def test_slow_successes_open_it_if_asked_for() -> None:
     one = breaker(replace(CONFIG, slow_seconds=2.0, slow_rate=0.5))
     for seconds in (1.9, 2.0) * 9:
@@ -279,6 +295,27 @@ def test_a_probe_that_fails_begins_the_count_of_successes_anew() -> None:
     assert not one.closed
 
 
+def close(one: Breaker, now: float) -> None:
+    for _ in range(3):
+        permit(one, now).succeeded(now)
+    assert one.closed
+
+
+def test_calls_and_keys_of_before_count_for_nothing_once_it_is_closed_again() -> None:
+    one = breaker()
+    fail(one, OSError(), 20)
+    close(one, 1.0)
+    assert sum(one.counts(1.0).values()) == 0
+    permit(one).failed(OSError(), 1.0, b"k")
+    assert one.closed
+    one = breaker()
+    fail(one, KeyError(), 20, keys=20)
+    close(one, 1.0)
+    assert not one.wants_keys
+    permit(one).failed(KeyError(), 1.0, b"k")
+    assert one.closed
+
+
 def test_what_was_counted_before_does_not_open_it_again() -> None:
     one = breaker(BreakerConfig(consecutive_failures=2))
     fail(one, OSError(), 2)
@@ -293,8 +330,8 @@ def test_what_was_counted_before_does_not_open_it_again() -> None:
 
 def test_a_probe_without_an_outcome_gives_its_place_back() -> None:
     one = opened()
-    with pytest.raises(ZeroDivisionError), permit(one, 1.0):
-        1 / 0  # noqa: B018 - what ends the call
+    with pytest.raises(KeyboardInterrupt), permit(one, 1.0) as lost:
+        raise KeyboardInterrupt(lost.is_probe)
     probe = permit(one, 1.0)
     probe.released()
     probe.released()

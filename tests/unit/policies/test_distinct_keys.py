@@ -57,6 +57,16 @@ def test_runs_of_successes_become_one_for_a_tenth_of_the_window() -> None:
     assert [seen.keys for seen in keys._seen.values()] == [10, 10, 5]
 
 
+def test_a_run_is_as_old_as_the_last_success_in_it() -> None:
+    keys = DistinctKeys(10.0)
+    keys.see_successes(1, 0.0)
+    keys.see_successes(1, 0.9)
+    keys.forget(10.0)
+    assert keys.distinct == 2
+    keys.forget(10.9)
+    assert keys.distinct == 0
+
+
 def test_a_run_ends_where_a_key_is_seen_so_that_the_oldest_are_forgotten_first() -> None:
     keys = DistinctKeys(10.0)
     keys.see_successes(100, 0.0)

@@ -34,6 +34,13 @@ def test_with_a_bound_it_keeps_about_the_latest_counts(steps: list[tuple[int, fl
         assert len(window._buckets) <= 22
 
 
+def test_it_is_bounded_when_nobody_reads_it() -> None:
+    window = Window(1, 10.0, most=100)
+    for number in range(1_000):
+        window.add(0, number / 10, 30)
+    assert len(window._buckets) <= 22
+
+
 def test_what_happened_a_window_ago_is_forgotten() -> None:
     window = Window(1, 10.0)
     window.add(0, 5.0)
