@@ -22,6 +22,7 @@ from benchmarks import load
 from benchmarks.hand_loop import HANDLERS, OutputBatches
 from benchmarks.measure import BATCH_RECORDS, MAX_BATCH_BYTES, PARTITIONS, Job
 from benchmarks.streamapp_stage import AGENTS, pipeline_of
+from streamapp.brokers.compression import Compression
 from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.kafka.fetches import UnpackedRecords
@@ -130,7 +131,9 @@ class LocalProducer:
     async def stop(self) -> None:
         """Nothing is open."""
 
-    def create_batch(self, max_bytes: int | None = None) -> KafkaBatch:
+    def create_batch(
+        self, max_bytes: int | None = None, _for_large: Sequence[Compression] = ()
+    ) -> KafkaBatch:
         """An empty batch."""
         return KafkaBatch(min(MAX_BATCH_BYTES, max_bytes or MAX_BATCH_BYTES))
 
@@ -149,6 +152,8 @@ class LocalProducer:
 
 class LocalBroker:
     """Where the two come from."""
+
+    compression = None
 
     def __init__(self, log: Log) -> None:
         self._log = log

@@ -24,6 +24,7 @@ from streamapp.runtime.segment import SegmentRunner
 from streamapp.runtime.topic_watch import TopicWatch
 from streamapp.runtime.unread_start import tell_unread_starts
 from streamapp.runtime.until_end import run_until_end
+from streamapp.topics.letter_limits import letter_risks
 from streamapp.topics.retention import retention_risks
 
 log = logging.getLogger(__name__)
@@ -164,11 +165,14 @@ class Service:
         await self._find_renames(admin)
 
     def _tell_risks(self, topics: Mapping[str, TopicDescription]) -> None:
-        """Log which topics between stages, or of dead letters, may delete records unread."""
+        """Log which topics may delete records unread, or have too little room for dead letters."""
         between = _topics_between(self._topologies)
         letters = {step.dead_letters for segment in self._segments() for step in segment.steps}
         for name in sorted(topics.keys() & (between | letters)):
             for risk in retention_risks(topics[name]):
+                log.warning("%s", risk)
+        for name, sources in sorted(_sources_of_letters(self._segments()).items()):
+            for risk in letter_risks(topics[name], [topics[source] for source in sources]):
                 log.warning("%s", risk)
 
     async def _find_renames(self, admin: Admin) -> Sequence[Renames]:
@@ -272,6 +276,15 @@ class Service:
 
 def _selected(topology: Topology, stages: Collection[str]) -> list[Segment]:
     return [segment for segment in topology.segments if not stages or segment.name in stages]
+
+
+def _sources_of_letters(segments: Iterable[Segment]) -> Mapping[str, set[str]]:
+    """Each dead-letter topic with the topics that its records come from."""
+    found: dict[str, set[str]] = {}
+    for segment in segments:
+        for step in segment.steps:
+            found.setdefault(step.dead_letters, set()).update(segment.source_topics)
+    return found
 
 
 def _topics_between(topologies: Iterable[Topology]) -> frozenset[str]:

@@ -29,6 +29,7 @@ class KafkaSettings(BaseSettings):
         ssl_certfile, ssl_keyfile, ssl_key_password: the client's certificate and key, for brokers
             that require one.
         allow_plain_without_tls: allow SASL PLAIN without TLS, which sends the password in clear.
+        compression: codec of the batches that are written; batches of any codec are read.
         connect_timeout_seconds: deadline for a client to start.
         stop_timeout_seconds: deadline for a client to stop; after it the client is closed by force.
 
@@ -54,6 +55,7 @@ class KafkaSettings(BaseSettings):
     ssl_keyfile: Path | None = None
     ssl_key_password: SecretStr | None = None
     allow_plain_without_tls: bool = False
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
     connect_timeout_seconds: float = Field(default=10.0, gt=0, le=600)
     stop_timeout_seconds: float = Field(default=5.0, gt=0, le=600)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
+from streamapp.brokers.compression import Compression
 from streamapp.record import Headers, Record, TopicPartition
 
 _NO_LIMIT = 2**63 - 1  # how Kafka says it
@@ -88,6 +89,14 @@ class TopicDescription:
         """Age at which the topic deletes records, by their timestamps; `None` for never."""
         milliseconds = int(self.config.get("retention.ms", "-1"))
         return milliseconds if self.deletes_old and milliseconds >= 0 else None
+
+    @property
+    def compression_type(self) -> str:
+        """How the broker stores batches: with a codec, `uncompressed`, or as they come: `producer`.
+
+        It checks the size of a batch again after it has changed the compression.
+        """
+        return self.config.get("compression.type", "producer")
 
     @property
     def needs_keys(self) -> bool:
@@ -293,7 +302,7 @@ class BatchBuilder(Protocol):
         """Records in the batch."""
 
     def size(self) -> int:
-        """Encoded bytes so far."""
+        """Encoded bytes so far, without compression."""
 
 
 class Producer(Protocol):
@@ -315,8 +324,15 @@ class Producer(Protocol):
             TopicError: there is no such topic.
         """
 
-    def create_batch(self, max_bytes: int | None = None) -> BatchBuilder:
-        """Make an empty batch, full at `max_batch_bytes`, or at `max_bytes` if that is less."""
+    def create_batch(
+        self, max_bytes: int | None = None, for_large: Sequence[Compression] = ()
+    ) -> BatchBuilder:
+        """Make an empty batch, full at `max_batch_bytes`, or at `max_bytes` if that is less.
+
+        It is compressed as the broker is told to, if that makes it smaller. One record alone may be
+        larger than `max_bytes`: then the first of the codecs `for_large` is used that makes the
+        batch small enough.
+        """
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int
@@ -397,6 +413,10 @@ class Admin(Protocol):
 
 class Broker(Protocol):
     """Makes clients; a client connects when its `start` is called."""
+
+    @property
+    def compression(self) -> Compression | None:
+        """How its producers compress batches; `None` for not at all."""
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> Consumer:
         """Make a consumer, which joins its group when it starts."""

@@ -5,11 +5,9 @@ from collections.abc import Iterable, Mapping
 from streamapp.brokers.protocols import TopicDescription, TopicSpec
 from streamapp.pipeline.topology import Topology
 from streamapp.topics.declaration import DEFAULT_MAX_MESSAGE_BYTES
+from streamapp.topics.letter_limits import DEAD_LETTER_EXTRA_BYTES
 
 DEFAULT_PARTITIONS = 4
-
-DEAD_LETTER_EXTRA_BYTES = 65_536
-"""How much a dead-letter topic's limit exceeds its source's: space for the error headers."""
 
 _LIMIT = "max.message.bytes"
 

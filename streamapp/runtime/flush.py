@@ -114,7 +114,9 @@ class Flush:
         """The batches of this topic."""
         batches = self.batches.get(topic)
         if batches is None:
-            create = partial(self.producer.current.create_batch, topic.max_message_bytes)
+            create = partial(
+                self.producer.current.create_batch, topic.max_message_bytes, topic.for_large
+            )
             batches = self.batches[topic] = TopicBatches(topic.partitioner, create, self._sealed)
         return batches
 

@@ -353,6 +353,7 @@ def _compiled(
                 topics[name],
                 own,
                 environment.clock.time,
+                compression=environment.broker.compression,
                 holds_letters=name == step.dead_letters,
                 is_read_later=name in environment.between,
             )

@@ -17,11 +17,15 @@ from streamapp.service import Service
 from streamapp.testing.inputs import Input, InputWriter
 from streamapp.testing.results import PipelineResults
 from streamapp.testing.running import RunningPipeline
+from streamapp.topics.declaration import DEFAULT_MAX_MESSAGE_BYTES
+from streamapp.topics.letter_limits import DEAD_LETTER_EXTRA_BYTES
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
 
 _CONFIG = RuntimeConfig(commit_interval_seconds=0.01, shutdown_drain_seconds=1.0)
+
+_LETTERS = {"max.message.bytes": str(DEFAULT_MAX_MESSAGE_BYTES + DEAD_LETTER_EXTRA_BYTES)}
 
 
 class PipelineDriver(Generic[InT, OutT]):
@@ -101,7 +105,11 @@ class PipelineDriver(Generic[InT, OutT]):
         raised is raised there.
         """
         broker = MemoryBroker(self._clock)
-        topics = [TopicSpec(name, self._partitions) for name in self._topology.topics()]
+        letters = {step.dead_letters for one in self._topology.segments for step in one.steps}
+        topics = [
+            TopicSpec(name, self._partitions, config=_LETTERS if name in letters else {})
+            for name in self._topology.topics()
+        ]
         await broker.admin().create_topics(topics)
         producer = broker.producer(ProducerConfig())
         await producer.start()

@@ -6,6 +6,7 @@ import socket
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from streamapp.brokers.compression import Compression
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.kafka.forced_close import force_close
 from streamapp.brokers.memory.broker import MemoryBroker
@@ -42,7 +43,11 @@ def memory_subject() -> Subject:
         await send(producer, partition.topic, [b"unreadable"], partition.partition)
         await producer.stop()
 
-    return Subject(broker, unreachable, "memory:0", open_gap, put_unreadable)
+    def compressing(codec: Compression) -> MemoryBroker:
+        broker.compression = codec
+        return broker
+
+    return Subject(broker, unreachable, "memory:0", open_gap, put_unreadable, compressing)
 
 
 def kafka_subject(kafka: Kafka) -> Subject:
@@ -80,4 +85,7 @@ def kafka_subject(kafka: Kafka) -> Subject:
         nowhere,
         open_gap,
         lambda partition: write_unreadable(kafka, partition, good=0),
+        lambda codec: KafkaBroker(
+            KafkaSettings(bootstrap_servers=kafka.bootstrap_servers, compression=codec.value)
+        ),
     )

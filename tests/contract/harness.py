@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from streamapp.brokers.compression import Compression
 from streamapp.brokers.protocols import (
     Admin,
     Broker,
@@ -33,6 +34,7 @@ class Subject:
         unreachable_address: address that its errors must name.
         open_gap: leave offsets out at the end of a partition, as an aborted transaction does.
         put_unreadable: write a record that no consumer can parse.
+        compressing: the same broker, whose producers compress with a codec from now on.
     """
 
     broker: Broker
@@ -40,6 +42,7 @@ class Subject:
     unreachable_address: str
     open_gap: Callable[[TopicPartition], Awaitable[None]]
     put_unreadable: Callable[[TopicPartition], Awaitable[None]]
+    compressing: Callable[[Compression], Broker]
 
     async def topic(self, partitions: int = 1, **config: str) -> str:
         """A new topic; configuration by Kafka's names with underscores."""

@@ -83,7 +83,10 @@ class ProcessBroker:
     Attributes:
         line: the connections of the process.
         may_stop_on_loss: whether one of its stages may stop because its position was lost.
+        compression: how its producers compress batches: not at all.
     """
+
+    compression = None
 
     def __init__(
         self,

@@ -54,6 +54,17 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings.password.get_secret_value() == HUSH
 
 
+def test_compression_is_off_unless_a_codec_of_kafka_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert KafkaSettings().compression == "none"
+    set_environment(monkeypatch, compression="zstd")
+    assert KafkaSettings().compression == "zstd"
+    assert refusal(compression="brotli") == (
+        f"{PREFIX}COMPRESSION input should be 'none', 'gzip', 'snappy', 'lz4' or 'zstd'"
+    )
+
+
 def test_keywords_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     set_environment(monkeypatch, bootstrap_servers="elsewhere:1")
     assert KafkaSettings(bootstrap_servers="here:2").servers == ["here:2"]

@@ -1,25 +1,37 @@
-"""A batch of records for one partition, encoded by aiokafka.
+"""A batch of records for one partition, encoded by aiokafka and compressed here.
 
 Hot path: `appender` runs for each record; it is compiled code of aiokafka.
+
+aiokafka would compress a batch even if that makes it larger, and such a batch could exceed the
+limit of its topic. So it builds the batch uncompressed, and the records are compressed afterwards
+(https://kafka.apache.org/documentation/#recordbatch).
 """
+
+import struct
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.util import calc_crc32c
 
+from streamapp.brokers.compression import BATCH_HEADER_BYTES, BatchCompression
 from streamapp.brokers.protocols import BatchAppend
 from streamapp.record import Headers
 
+_LENGTH_AT, _CRC_AT, _ATTRIBUTES_AT = 8, 17, 21
+_LENGTH_COUNTS_FROM = _LENGTH_AT + 4
+_NOT_COMPRESSED = BatchCompression()
+
 
 class KafkaBatch(BatchBuilder):  # type: ignore[misc]  # untyped base
-    """aiokafka's batch builder, with a faster way to append.
+    """aiokafka's batch builder, with a faster way to append and with compression.
 
     `append` makes a list of the headers: the builder accepts only lists, while records that were
     read have tuples.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        # Uncompressed: compression makes incompressible values larger, and such a batch could
-        # exceed the limit of its topic.
+    def __init__(self, max_bytes: int, compression: BatchCompression = _NOT_COMPRESSED) -> None:
+        self._compression = compression
+        self._sent: bytearray | None = None
         super().__init__(max_bytes, DefaultRecordBatch.CODEC_NONE)
         # The compiled method itself, so that appending calls no Python function.
         self.appender: BatchAppend = self._builder.append
@@ -56,3 +68,25 @@ class KafkaBatch(BatchBuilder):  # type: ignore[misc]  # untyped base
         else:
             self._relative_offset += 1
         return appended
+
+    def _build(self) -> bytearray:
+        """The batch as it is sent; the client asks for it when it has set its sequence number."""
+        if self._sent is None:
+            self._sent = self._buffer = _compressed(super()._build(), self._compression)
+        return self._sent
+
+
+def _compressed(batch: bytearray, compression: BatchCompression) -> bytearray:
+    if compression.never_applies(len(batch)):
+        return batch
+    packed = compression.apply(bytes(memoryview(batch)[BATCH_HEADER_BYTES:]))
+    if packed is None:
+        return batch
+    codec, records = packed
+    smaller = batch[:BATCH_HEADER_BYTES] + records
+    (attributes,) = struct.unpack_from(">h", smaller, _ATTRIBUTES_AT)
+    struct.pack_into(">h", smaller, _ATTRIBUTES_AT, attributes | codec.attribute)
+    struct.pack_into(">i", smaller, _LENGTH_AT, len(smaller) - _LENGTH_COUNTS_FROM)
+    checksum = calc_crc32c(memoryview(smaller)[_ATTRIBUTES_AT:])
+    struct.pack_into(">I", smaller, _CRC_AT, checksum)
+    return smaller

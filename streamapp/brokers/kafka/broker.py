@@ -1,22 +1,29 @@
 """The Kafka broker: makes the clients of one Kafka cluster."""
 
+from streamapp.brokers.compression import Compression
 from streamapp.brokers.kafka.admin import KafkaAdmin
 from streamapp.brokers.kafka.connection import Connection, cap_client_logging
 from streamapp.brokers.kafka.consumer import KafkaConsumer
 from streamapp.brokers.kafka.producer import KafkaProducer
 from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, RebalanceListener
+from streamapp.errors import ConfigurationError
 from streamapp.settings import KafkaSettings
 
 
 class KafkaBroker:
     """Makes clients of one Kafka cluster; a client connects when its `start` is called.
 
+    Attributes:
+        compression: how its producers compress batches; `None` for not at all.
+
     Raises:
-        ConfigurationError: a certificate or key of the settings cannot be used.
+        ConfigurationError: a certificate or key of the settings cannot be used, or the library of
+            a codec is not installed.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         cap_client_logging()
+        self.compression = _compression(settings)
         self._connection = Connection(settings)
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> KafkaConsumer:
@@ -25,8 +32,20 @@ class KafkaBroker:
 
     def producer(self, config: ProducerConfig) -> KafkaProducer:
         """A new producer."""
-        return KafkaProducer(config, self._connection)
+        return KafkaProducer(config, self._connection, self.compression)
 
     def admin(self) -> KafkaAdmin:
         """A new admin client."""
         return KafkaAdmin(self._connection)
+
+
+def _compression(settings: KafkaSettings) -> Compression | None:
+    if settings.compression == "none":
+        return None
+    codec = Compression(settings.compression)
+    if not codec.is_installed:
+        raise ConfigurationError(
+            f"STREAMAPP_KAFKA_COMPRESSION={codec} needs a library that is not installed; install"
+            " cramjam, which writes snappy, lz4 and zstd"
+        )
+    return codec

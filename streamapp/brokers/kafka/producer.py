@@ -5,11 +5,13 @@ further future.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.protocol.metadata import MetadataRequest
 
+from streamapp.brokers.compression import BatchCompression, Compression
 from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.kafka.connection import Connection
 from streamapp.brokers.kafka.failures import produce_error, reported
@@ -27,8 +29,14 @@ class KafkaProducer:
     cause is the client's error. `stop` lets the futures of unacknowledged batches fail.
     """
 
-    def __init__(self, config: ProducerConfig, connection: Connection) -> None:
+    def __init__(
+        self,
+        config: ProducerConfig,
+        connection: Connection,
+        compression: Compression | None = None,
+    ) -> None:
         self._config = config
+        self._compression = compression
         self._connection = connection
         self._client: Any = None
         self._outstanding: set[asyncio.Future[object]] = set()
@@ -84,11 +92,13 @@ class KafkaProducer:
             raise TopicError(f"topic {topic!r} does not exist at {self._connection.address}")
         return len(partitions)
 
-    def create_batch(self, max_bytes: int | None = None) -> KafkaBatch:
+    def create_batch(
+        self, max_bytes: int | None = None, for_large: Sequence[Compression] = ()
+    ) -> KafkaBatch:
         """Make an empty batch."""
-        limit = self._config.max_batch_bytes
-        limit = limit if max_bytes is None else min(limit, max_bytes)
-        return KafkaBatch(limit)
+        full = self._config.max_batch_bytes
+        full = full if max_bytes is None else min(full, max_bytes)
+        return KafkaBatch(full, BatchCompression(self._compression, max_bytes, for_large))
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int

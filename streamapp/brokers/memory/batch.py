@@ -1,6 +1,7 @@
 """A batch of records for one partition, with the size that it would have on Kafka.
 
-Hot path: `MemoryBatch.appender` runs for each record. Nothing is encoded. The size in Kafka's v2
+Hot path: `MemoryBatch.appender` runs for each record. Nothing is encoded, unless it is too large
+for its topic uncompressed. The size in Kafka's v2
 format is computed, so that a batch is full, or too large for its topic, exactly when it would be on
 Kafka (https://kafka.apache.org/documentation/#recordbatch).
 """
@@ -8,9 +9,14 @@ Kafka (https://kafka.apache.org/documentation/#recordbatch).
 from collections.abc import Callable
 from typing import TypeAlias, cast
 
+from streamapp.brokers.compression import (
+    BATCH_HEADER_BYTES,
+    BatchCompression,
+    Compression,
+    compress_to_fit,
+    encoded_records,
+)
 from streamapp.record import Headers
-
-BATCH_HEADER_BYTES = 61
 
 Entry: TypeAlias = tuple[int, bytes | None, bytes | None, Headers]
 """Timestamp in milliseconds, key, value and headers."""
@@ -20,6 +26,8 @@ Entry: TypeAlias = tuple[int, bytes | None, bytes | None, Headers]
 _RECORD_BYTES = 7
 _ONE_BYTE_MAX = 63
 
+_NOT_COMPRESSED = BatchCompression()
+
 
 class MemoryBatch:
     """Records of one batch, and the bytes they would take on Kafka.
@@ -28,12 +36,27 @@ class MemoryBatch:
         max_bytes: the batch stays smaller than this, unless its first record alone is larger, which
             is accepted whatever its size.
         now: seconds since the epoch, for records without a timestamp.
+        compression: how it would be compressed on Kafka.
     """
 
-    __slots__ = ("_closed", "_first_timestamp", "_max_bytes", "_now", "_size", "entries")
+    __slots__ = (
+        "_closed",
+        "_compression",
+        "_first_timestamp",
+        "_max_bytes",
+        "_now",
+        "_size",
+        "entries",
+    )
 
-    def __init__(self, max_bytes: int, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        now: Callable[[], float],
+        compression: BatchCompression = _NOT_COMPRESSED,
+    ) -> None:
         self.entries: list[Entry] = []
+        self._compression = compression
         self._max_bytes = max_bytes
         self._now = now
         self._size = BATCH_HEADER_BYTES
@@ -111,6 +134,25 @@ class MemoryBatch:
     def size(self) -> int:
         """Encoded bytes so far, without compression."""
         return self._size
+
+    def fits(self, max_bytes: int, stored_as: str) -> bool:
+        """Whether Kafka would find it small enough, both as it is sent and as it is stored.
+
+        Args:
+            max_bytes: largest batch that the topic accepts.
+            stored_as: the `compression.type` of the topic.
+        """
+        if self._size <= max_bytes:
+            return True
+        records = encoded_records(self.entries)
+        sent = self._compression.apply(records)
+        if sent is None or len(sent[1]) + BATCH_HEADER_BYTES > max_bytes:
+            return False
+        if stored_as in {"producer", sent[0]}:
+            return True
+        if stored_as == "uncompressed":
+            return False
+        return compress_to_fit([Compression(stored_as)], records, max_bytes) is not None
 
 
 def _length(data: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from random import Random
 
+from streamapp.brokers.compression import Compression
 from streamapp.brokers.memory.admin import MemoryAdmin
 from streamapp.brokers.memory.consumer import MemoryConsumer
 from streamapp.brokers.memory.group import Groups
@@ -29,6 +30,8 @@ class MemoryBroker:
             transaction markers and compaction leave on Kafka.
         retention_records: how many of the newest records each partition keeps. Older ones are
             deleted when every group that reads the topic has committed past them. `None` keeps all.
+        compression: how its producers compress batches, which only concerns the limits of topics;
+            `None` for not at all.
 
     Attributes:
         network: while it is down, clients cannot connect.
@@ -41,7 +44,9 @@ class MemoryBroker:
         *,
         gap_probability: float = 0.0,
         retention_records: int | None = None,
+        compression: Compression | None = None,
     ) -> None:
+        self.compression = compression
         self.network = Network()
         self._clock = clock
         self._random = Random(seed)  # noqa: S311 - must be repeatable, not secret
@@ -69,6 +74,7 @@ class MemoryBroker:
             clock=self._clock,
             network=self.network,
             appended=self._after_append,
+            compression=self.compression,
         )
 
     def admin(self) -> MemoryAdmin:

@@ -4,8 +4,9 @@ Hot path: `send_batch` does one list operation for each record, and makes a futu
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from streamapp.brokers.compression import BatchCompression, Compression
 from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.brokers.memory.log import PartitionLog
 from streamapp.brokers.memory.network import Network
@@ -33,8 +34,10 @@ class MemoryProducer:
         clock: Clock,
         network: Network,
         appended: Callable[[PartitionLog], None],
+        compression: Compression | None = None,
     ) -> None:
         self._config = config
+        self._compression = compression
         self._topics = topics
         self._clock = clock
         self._network = network
@@ -60,10 +63,14 @@ class MemoryProducer:
         """
         return len(self._topics.get(topic).logs)
 
-    def create_batch(self, max_bytes: int | None = None) -> MemoryBatch:
+    def create_batch(
+        self, max_bytes: int | None = None, for_large: Sequence[Compression] = ()
+    ) -> MemoryBatch:
         """Make an empty batch."""
-        limit = self._config.max_batch_bytes
-        return MemoryBatch(limit if max_bytes is None else min(limit, max_bytes), self._clock.time)
+        full = self._config.max_batch_bytes
+        full = full if max_bytes is None else min(full, max_bytes)
+        compression = BatchCompression(self._compression, max_bytes, for_large)
+        return MemoryBatch(full, self._clock.time, compression)
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int
@@ -106,7 +113,7 @@ class MemoryProducer:
                 "sequence numbers have a gap; stop it and start a new one"
             )
         topic = self._topics.get(target.topic)
-        if batch.size() > topic.max_message_bytes:
+        if not batch.fits(topic.max_message_bytes, topic.compression_type):
             return BatchRefusedError(
                 f"{where} refused a batch of {batch.size()} bytes: max.message.bytes is"
                 f" {topic.max_message_bytes}"

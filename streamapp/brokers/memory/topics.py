@@ -50,6 +50,7 @@ class MemoryTopic:
         name: name of the topic.
         logs: one log for each partition.
         max_message_bytes: largest batch that the topic accepts.
+        compression_type: how it stores batches.
         max_ahead_ms, max_age_ms: how far its timestamps may be from the clock; `None` for any.
         needs_keys: whether it refuses records without a key.
         has_append_times: whether records get the time of their append as their timestamp.
@@ -86,6 +87,7 @@ class MemoryTopic:
     def _read_limit(self) -> None:
         described = self.describe()
         self.max_message_bytes = described.max_message_bytes
+        self.compression_type = described.compression_type
         self.max_ahead_ms, self.max_age_ms = described.max_ahead_ms, described.max_age_ms
         self.needs_keys = described.needs_keys
         self.has_append_times = described.config["message.timestamp.type"] == "LogAppendTime"

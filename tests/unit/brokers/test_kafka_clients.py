@@ -2,15 +2,16 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
+import aiokafka.codec
 import pytest
 from aiokafka import errors as kafka_errors
 
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.kafka.failures import broker_error, topic_error
 from streamapp.brokers.protocols import ConsumerConfig
-from streamapp.errors import BrokerError, TopicError
+from streamapp.errors import BrokerError, ConfigurationError, TopicError
 from streamapp.record import TopicPartition
 from streamapp.settings import KafkaSettings
 
@@ -97,3 +98,16 @@ def test_the_fault_of_a_topic_is_told_from_that_of_the_broker() -> None:
     assert isinstance(wrong, TopicError)
     assert str(wrong) == "topic 't': Unknown config"
     assert isinstance(topic_error("t", kafka_errors.RequestTimedOutError(), None), BrokerError)
+
+
+@pytest.mark.parametrize("codec", ["snappy", "lz4", "zstd"])
+def test_a_codec_without_its_library_ends_at_the_start_and_names_the_package(
+    codec: Literal["snappy", "lz4", "zstd"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMAPP_KAFKA_COMPRESSION", codec)
+    assert KafkaBroker(KafkaSettings()).compression == codec
+    monkeypatch.setattr(aiokafka.codec, "cramjam", None)
+    with pytest.raises(ConfigurationError, match=f"COMPRESSION={codec} .* install cramjam"):
+        KafkaBroker(KafkaSettings())
+    assert KafkaBroker(KafkaSettings(compression="gzip")).compression == "gzip"
+    assert KafkaBroker(KafkaSettings(compression="none")).compression is None

@@ -287,6 +287,21 @@ async def test_a_topic_that_may_delete_records_unread_is_told_at_the_start(
     assert told == [] or told[0].startswith(said or "")
 
 
+@pytest.mark.parametrize("limit", [1_048_588 + 65_536, 1_048_588 + 65_535])
+@in_virtual_time
+async def test_a_dead_letter_topic_that_may_be_too_narrow_is_told_at_the_start(
+    limit: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = await broker_with_topics()
+    config = {"max.message.bytes": str(limit)}
+    await broker.admin().alter_topic_config("p.first.dlq", config)
+    await run_to_end(broker, two_stages(same, same), "first")
+    told = [record.getMessage() for record in caplog.records if ".dlq" in record.getMessage()]
+    narrow = f"topic p.first.dlq takes batches of {limit} bytes"
+    assert [line for line in told if line.startswith(narrow)] == told
+    assert len(told) == (limit < 1_048_588 + 65_536)
+
+
 def test_a_stored_record_is_as_old_as_its_event() -> None:
     assert event_timestamp(StoredRecord(0, NOW_MS, None, b"", [OLD_HEADER])) == OLD_MS
     assert event_timestamp(StoredRecord(0, NOW_MS, None, b"")) == NOW_MS

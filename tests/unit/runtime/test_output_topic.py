@@ -1,7 +1,17 @@
 """What a topic takes is known before it is sent, to the byte."""
 
+from collections.abc import Mapping
+from random import Random
+
+import aiokafka.codec
 import pytest
 
+from streamapp.brokers.compression import (
+    BATCH_HEADER_BYTES,
+    Compression,
+    compress_to_fit,
+    encoded_records,
+)
 from streamapp.brokers.protocols import TopicDescription
 from streamapp.errors import EncodeError, RecordTooLargeError
 from streamapp.observability.stage_metrics import StageMetrics
@@ -16,6 +26,8 @@ BATCH_HEADER = 61
 # the longest that a version 2 record can have (https://kafka.apache.org/documentation/#recordbatch).
 LONGEST_FRAME = 5 + 1 + 10 + 5 + 5 + 5 + 5
 LONGEST_LENGTHS_OF_A_HEADER = 5 + 5
+LARGE = b"abcdefgh" * LIMIT
+NOISE = Random(1).randbytes(LIMIT)
 ROOM = LIMIT - BATCH_HEADER - LONGEST_FRAME
 
 
@@ -23,8 +35,18 @@ def topic(**config: str) -> TopicDescription:
     return TopicDescription("out", 1, 1, {"max.message.bytes": str(LIMIT), **config})
 
 
-def target(**config: str) -> OutputTopic:
-    return OutputTopic(topic(**config), StageMetrics("p", "stage", "in"))
+def target(
+    compression: Compression | None = None,
+    config: Mapping[str, str] | None = None,
+    *,
+    holds_letters: bool = False,
+) -> OutputTopic:
+    return OutputTopic(
+        topic(**(config or {})),
+        StageMetrics("p", "stage", "in"),
+        compression=compression,
+        holds_letters=holds_letters,
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +90,7 @@ def test_a_key_or_headers_alone_can_be_too_large() -> None:
 def test_an_output_without_a_key_is_refused_where_the_topic_is_compacted(
     policy: str, needs_keys: bool
 ) -> None:
-    out = target(**{"cleanup.policy": policy})
+    out = target(None, {"cleanup.policy": policy})
     encode = encoder_for(codec_for(bytes), out)
     assert encode(b"1", b"", []) == b"1"
     assert out.takes(b"", b"1", [])
@@ -104,3 +126,70 @@ def test_outputs_of_a_topic_are_counted_from_zero_before_there_is_one() -> None:
     metrics = StageMetrics("p", "stage", "in")
     OutputTopic(topic(), metrics)
     assert metrics.records_out == {"out": 0}
+
+
+@pytest.mark.parametrize("codec", list(Compression))
+def test_an_output_that_fits_only_compressed_is_taken_where_outputs_are_compressed(
+    codec: Compression,
+) -> None:
+    assert not target().takes(b"k", LARGE, [])
+    out = target(codec)
+    assert out.takes(b"k", LARGE, [("name", b"content")])
+    assert encoder_for(codec_for(bytes), out)(LARGE, b"k", []) == LARGE
+    assert not out.takes(b"k", NOISE, [])
+    with pytest.raises(RecordTooLargeError, match=f"even compressed with {codec}: its max"):
+        encoder_for(codec_for(bytes), out)(NOISE, b"k", [])
+
+
+def test_headers_count_in_what_is_compressed() -> None:
+    out = target(Compression.GZIP)
+    assert out.takes(b"k", LARGE, [])
+    assert not out.takes(b"k", LARGE, [("name", NOISE)])
+    assert not out.takes(NOISE, LARGE, [])
+
+
+def test_a_dead_letter_is_compressed_even_if_outputs_are_not() -> None:
+    assert target().for_large == []
+    letters = target(holds_letters=True)
+    assert letters.for_large == [Compression.GZIP, Compression.ZSTD]
+    assert letters.takes(b"k", LARGE, [])
+    assert not letters.takes(b"k", NOISE, [])
+    lz4 = target(Compression.LZ4, holds_letters=True)
+    assert lz4.for_large == [Compression.LZ4, Compression.GZIP, Compression.ZSTD]
+
+
+def test_a_dead_letter_is_compressed_without_any_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiokafka.codec, "cramjam", None)
+    letters = target(holds_letters=True)
+    assert letters.for_large == [Compression.GZIP]
+    assert letters.takes(b"k", LARGE, [])
+
+
+@pytest.mark.parametrize("holds_letters", [True, False])
+def test_only_the_codec_in_which_a_topic_is_stored_makes_an_output_fit(
+    holds_letters: bool,
+) -> None:
+    def codecs(stored_as: str) -> object:
+        config = {"compression.type": stored_as}
+        return target(Compression.GZIP, config, holds_letters=holds_letters).for_large
+
+    assert codecs("snappy") == [Compression.SNAPPY]
+    assert codecs("uncompressed") == []
+    assert Compression.GZIP in codecs("producer")  # type: ignore[operator]  # a list
+    stored = target(None, {"compression.type": "snappy"}, holds_letters=holds_letters)
+    assert stored.takes(b"k", LARGE, []) is holds_letters
+
+
+def test_the_header_for_the_event_time_has_room_in_a_compressed_output_too() -> None:
+    value = Random(1).randbytes(600) + LARGE
+    packed = compress_to_fit([Compression.GZIP], encoded_records([(-1, b"k", value, [])]), 10**6)
+    assert packed is not None
+    fits_just = topic(**{"max.message.bytes": str(len(packed[1]) + BATCH_HEADER_BYTES)})
+    for is_read_later in (False, True):
+        out = OutputTopic(
+            fits_just,
+            StageMetrics("p", "stage", "in"),
+            compression=Compression.GZIP,
+            is_read_later=is_read_later,
+        )
+        assert out.takes(b"k", value, []) is not is_read_later
