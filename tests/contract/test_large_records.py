@@ -82,7 +82,7 @@ async def test_the_limit_of_a_topic_is_compared_with_the_compressed_batch(
     topic = await subject.topic()
     compressed = replace(subject, broker=subject.compressing(codec))
     async with compressed.producer() as producer:
-        batch = producer.create_batch(LIMIT, [codec])
+        batch = producer.create_batch()
         batch.append(timestamp=1, key=b"k", value=LARGE, headers=HEADERS)
         assert batch.size() > LIMIT
         await (await producer.send_batch(batch, topic, 0))
