@@ -101,6 +101,7 @@ async def test_a_call_that_is_cancelled_before_a_thread_is_free_does_not_begin(
     waiting = asyncio.ensure_future(in_thread(called.append, pool)(1))
     await asyncio.sleep(0)
     waiting.cancel()
+    await asyncio.sleep(0)  # it hears of it in its own turn, before the thread is free
     blocked.let_go.set()
     await first
     with pytest.raises(asyncio.CancelledError):
