@@ -11,6 +11,9 @@ Headers: TypeAlias = Sequence[tuple[str, bytes]]
 EVENT_TIME_HEADER = "streamapp.event_time"
 """Header with the event time of a record whose timestamp is another: milliseconds, as text."""
 
+CONTEXT_HEADER = "streamapp.context"
+"""Header with the audit trail of a record: JSON of at most 4 KiB."""
+
 ERROR_HEADERS = "streamapp.error."
 """Beginning of the names of the headers that say what a dead letter failed with."""
 

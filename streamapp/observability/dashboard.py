@@ -109,11 +109,12 @@ def panels() -> tuple[Panel, ...]:
         Panel("In flight, records", "short", (_by_stage("in_flight_records"),)),
         Panel("In flight, bytes", "bytes", (_by_stage("in_flight_bytes"),)),
         Panel(
-            "Retries and timeouts",
+            "Retries, timeouts and unreadable contexts",
             "cps",
             (
                 (_rate("retries_total", by_stage), "{{stage}} retries"),
                 (_rate("timeouts_total", by_stage), "{{stage}} timeouts"),
+                (_rate("unreadable_contexts_total", by_stage), "{{stage}} unreadable"),
             ),
         ),
         Panel(

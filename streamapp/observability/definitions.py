@@ -137,6 +137,11 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     _counter("streamapp_retries_total", "retries", "Attempts after the first of a record."),
     _counter("streamapp_timeouts_total", "timeouts", "Attempts that exceeded their deadline."),
     _counter(
+        "streamapp_unreadable_contexts_total",
+        "contexts",
+        "Contexts that could not be read from the header of a record; the record was worked on.",
+    ),
+    _counter(
         "streamapp_dead_letters_total",
         "dead_letters",
         "Dead letters that the broker acknowledged, by reason.",

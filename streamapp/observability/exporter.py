@@ -254,6 +254,7 @@ _READERS: dict[str, Reader] = {
     "streamapp_stuck_attempts": _value(lambda m: m.stuck_attempts),
     "streamapp_retries_total": _value(lambda m: m.retries),
     "streamapp_timeouts_total": _value(lambda m: m.timeouts),
+    "streamapp_unreadable_contexts_total": _value(lambda m: m.unreadable_contexts),
     "streamapp_dead_letters_total": lambda m, _: (
         ((reason,), count) for reason, count in m.dead_letters.items()
     ),

@@ -93,6 +93,7 @@ class StageMetrics:
         attempt_duration: one attempt of the agent, in microseconds.
         age: time of processing less the record's timestamp, in milliseconds.
         retries: attempts after the first.
+        unreadable_contexts: headers of contexts that could not be read.
         timeouts: attempts that exceeded their deadline.
         dead_letters: acknowledged dead letters by reason.
         in_flight_records, in_flight_bytes: taken and not finished.
@@ -139,6 +140,7 @@ class StageMetrics:
         self.age = Histogram(unit_seconds=1e-3, buckets=34)
         self.retries = 0
         self.timeouts = 0
+        self.unreadable_contexts = 0
         self.dead_letters: dict[DeadLetterReason, int] = dict.fromkeys(DeadLetterReason, 0)
         self.in_flight_records = 0
         self.in_flight_bytes = 0

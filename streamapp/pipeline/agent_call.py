@@ -61,7 +61,7 @@ class AgentCall:
         gives: codec of the outputs; each value must be an instance of its class.
         routes: names that `Out(to=…)` may use.
         max_outputs: an attempt with more outputs fails.
-        threads: thread pool for a blocking agent.
+        threads: thread pool for a blocking agent; `None` is that of the event loop.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class AgentCall:
         gives: Codec[Any],
         routes: Collection[str],
         max_outputs: int,
-        threads: Executor,
+        threads: Executor | None,
     ) -> None:
         self._gives = gives
         self.is_async = agent.is_async
@@ -121,7 +121,7 @@ class AgentCall:
         route: str | None = None
         if type(value) is Out:
             key = KEEP if value.key is KEEP else key_bytes(value.key)
-            headers = KEEP if value.headers is KEEP else _checked_headers(value.headers)
+            headers = KEEP if value.headers is KEEP else checked_headers(value.headers)
             route = value.to
             if route is not None and route not in self._routes:
                 raise self._unknown_route(route)
@@ -209,6 +209,16 @@ def _reads_null(codec: Codec[Any]) -> bool:
         return False
 
 
+def check_tombstone(value: Any, key: bytes | None) -> None:
+    """Refuse a tombstone without a key.
+
+    Raises:
+        EncodeError: it is one.
+    """
+    if key is None and type(value) is EncodedValue and value.data is None:
+        raise EncodeError("a tombstone has no key, so it deletes nothing; give Out(None, key=…)")
+
+
 def key_bytes(key: object) -> bytes | None:
     """The key of an output as bytes; text is encoded as UTF-8.
 
@@ -250,7 +260,7 @@ def unwritable_key(error: UnicodeError) -> EncodeError:
     return failure
 
 
-def _checked_headers(headers: Headers) -> Headers:
+def checked_headers(headers: Headers) -> Headers:
     """Headers as pairs of text and bytes; other types would make the whole batch fail."""
     try:
         pairs: list[tuple[Any, Any]] = [(name, content) for name, content in headers]

@@ -7,6 +7,7 @@ from typing import Any
 
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.stage import StageConfig
 from streamapp.policies.policy import Policy
 from streamapp.topics.topic import Topic
@@ -98,6 +99,19 @@ def check_stage_arguments(
         )
     for name, topic in (routes or {}).items():
         check_topic(where, f"route {name!r}", topic)
+
+
+def check_audit(where: str, value: object) -> Audit:
+    """Require one of the values of `audit`.
+
+    Raises:
+        PipelineError: it is none of them.
+    """
+    try:
+        return Audit(str(value))
+    except ValueError:
+        known = ", ".join(repr(str(one)) for one in Audit)
+        raise PipelineError(f"{where}: audit is {_described(value)}; give one of {known}") from None
 
 
 def check_settings(where: str, given: Collection[str], known: Collection[str]) -> None:

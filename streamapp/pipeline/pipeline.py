@@ -1,24 +1,37 @@
 """Pipelines: typed stages in sequence, as the user declares them."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar, Unpack
+from datetime import datetime
+from random import Random
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 from pydantic import ValidationError
 from typing_extensions import TypedDict
 
+from streamapp.clock import Clock
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.arguments import (
     check_agent,
+    check_audit,
     check_settings,
     check_sink,
     check_stage_arguments,
     check_topic,
 )
+from streamapp.pipeline.audit import Audit
+from streamapp.pipeline.context import Context
 from streamapp.pipeline.stage import KeyBacklog, LostPosition, Ordering, Stage, StageConfig
 from streamapp.policies.policy import Policy
+from streamapp.record import Headers
 from streamapp.topics.topic import Topic
+
+if TYPE_CHECKING:
+    from streamapp.pipeline.execution.executor import Executor, Plan, Progress
+    from streamapp.pipeline.execution.results import ExecutionResult
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
@@ -80,13 +93,23 @@ class Pipeline(Generic[InT, OutT]):
         name: name of the pipeline; its consumer groups and topics begin with it.
         source: topic that the first stage reads.
         declarations: the stages with their topics.
+        audit: what the stages add to the audit trail of the data.
+        plan: what `execute` has made of the pipeline; `None` before.
     """
 
-    def __init__(self: "Pipeline[NextT, NextT]", name: str, *, source: Topic[NextT]) -> None:
+    def __init__(
+        self: "Pipeline[NextT, NextT]",
+        name: str,
+        *,
+        source: Topic[NextT],
+        audit: Audit | str = Audit.ERRORS,
+    ) -> None:
         check_topic(f"pipeline {name!r}", "source", source)
         self.name = name
         self.source: Topic[Any] = source
         self.declarations: tuple[StageDeclaration, ...] = ()
+        self.audit = check_audit(f"pipeline {name!r}", audit)
+        self.plan: Plan | None = None
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -163,10 +186,93 @@ class Pipeline(Generic[InT, OutT]):
         ended = replace(last, output=output)
         return self._with((*self.declarations[:-1], ended))
 
+    async def execute(
+        self,
+        data: InT | bytes | None,
+        context: Context | None = None,
+        *,
+        key: bytes | str | None = None,
+        headers: Headers = (),
+        timestamp: datetime | None = None,
+    ) -> "ExecutionResult[OutT]":
+        """Run data through all stages in this process, without a broker.
+
+        The same agents, policies and checks apply as on Kafka, and values pass between stages as
+        through topics. Failures are in the result. Agents with clients are opened before and closed
+        after; `executor` keeps them open for many calls.
+
+        Args:
+            data: a value of the source's type, or bytes as its topic would hold them; `None` is a
+                tombstone.
+            context: metadata for the stages; history, errors and status are written to it.
+            key: key of the record, text as UTF-8.
+            headers: headers of the record.
+            timestamp: when the event was; `None` is now.
+
+        Raises:
+            PipelineError: the pipeline is wrong, or has no stage.
+            EncodeError: the metadata of the context are no JSON, or too large.
+            StageError: an agent could not be opened, or has ended by itself.
+        """
+        async with self.executor() as executor:
+            return await executor.execute(
+                data, context, key=key, headers=headers, timestamp=timestamp
+            )
+
+    async def execute_many(
+        self,
+        items: Iterable[InT | bytes] | AsyncIterable[InT | bytes],
+        *,
+        concurrency: int = 10,
+        on_progress: "Progress | None" = None,
+        context: Context | None = None,
+    ) -> "AsyncGenerator[ExecutionResult[OutT], None]":
+        """Execute the pipeline for each item, and give the results in the order of the items.
+
+        Agents are opened once. At most twice `concurrency` items are held in memory: those that
+        run, and those whose results wait for an earlier one.
+
+        Args:
+            items: what `execute` takes; an iterable or an async iterable.
+            concurrency: how many executions run at once.
+            on_progress: called before each result is given, with the number of results so far,
+                and that of all items if they have a length, else `None`.
+            context: its metadata are copied into a context of each execution.
+
+        Raises:
+            PipelineError: the pipeline is wrong, or has no stage; or `concurrency` is below 1.
+            StageError: an agent could not be opened, or has ended by itself.
+        """
+        async with self.executor() as executor:
+            results = executor.execute_many(
+                items, concurrency=concurrency, on_progress=on_progress, context=context
+            )
+            async with aclosing(results):
+                async for result in results:
+                    yield result
+
+    def executor(
+        self, *, clock: Clock | None = None, rng: Random | None = None
+    ) -> "Executor[InT, OutT]":
+        """Make what executes the pipeline any number of times, with its agents open.
+
+        Args:
+            clock: the time; by default that of the machine.
+            rng: draws the waits between attempts.
+
+        Raises:
+            PipelineError: the pipeline is wrong, or has no stage.
+        """
+        from streamapp.pipeline.execution.executor import executor_of  # noqa: PLC0415 - see below
+
+        # It needs `build`, which needs this module; and asyncio, which most pipelines do not.
+        return executor_of(self, clock, rng)
+
     def _with(self, declarations: tuple[StageDeclaration, ...]) -> "Pipeline[Any, Any]":
-        copy: Pipeline[Any, Any] = Pipeline(self.name, source=self.source)
-        copy.declarations = declarations
-        return copy
+        changed: Pipeline[Any, Any] = copy(self)
+        changed.declarations = declarations
+        changed.plan = None
+        return changed
 
     def __repr__(self) -> str:
         names = " -> ".join(stage.stage_id for stage in self.stages)

@@ -7,6 +7,7 @@ from types import NoneType
 from typing import Any
 
 from streamapp.errors import PipelineError
+from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.fits import fits, type_name
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.readable import why_unreadable
@@ -27,6 +28,7 @@ class Step:
         output: topic of its outputs; `None` if it has none, or if the next step is fused to it.
         routes: topics by the name that `Out(to=…)` uses.
         dead_letters: name of its dead-letter topic.
+        audit: what it adds to the audit trail of the data.
     """
 
     stage: Stage
@@ -34,6 +36,7 @@ class Step:
     output: Topic[Any] | None
     routes: Mapping[str, Topic[Any]]
     dead_letters: str
+    audit: Audit = Audit.ERRORS
 
     def written_topics(self) -> Iterator[str]:
         """Names of all topics that it writes to."""
@@ -119,8 +122,12 @@ class Topology:
         return tuple(names)
 
 
-def build(pipeline: Pipeline[Any, Any]) -> Topology:
+def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
     """Check a pipeline and divide it into segments.
+
+    Args:
+        pipeline: the pipeline.
+        needs_sink: whether the outputs of the last stage need a topic; in process they do not.
 
     Raises:
         PipelineError: it has no stage, two stages have the same name, types do not fit, a stage
@@ -138,7 +145,7 @@ def build(pipeline: Pipeline[Any, Any]) -> Topology:
     for i, declared in enumerate(declarations):
         following = declarations[i + 1] if i + 1 < len(declarations) else None
         _check_declaration(pipeline, i)
-        step = _step(pipeline, declared, following)
+        step = _step(pipeline, declared, following, needs_sink=needs_sink)
         steps.append(step)
         renamed_from = renamed_from if declared.fused else declared.renamed_from
         if following is None or not following.fused:
@@ -152,7 +159,11 @@ def build(pipeline: Pipeline[Any, Any]) -> Topology:
 
 
 def _step(
-    pipeline: Pipeline[Any, Any], declared: StageDeclaration, following: StageDeclaration | None
+    pipeline: Pipeline[Any, Any],
+    declared: StageDeclaration,
+    following: StageDeclaration | None,
+    *,
+    needs_sink: bool,
 ) -> Step:
     stage_id = declared.stage.stage_id
     agent = declared.stage.agent
@@ -166,13 +177,21 @@ def _step(
                 f" {following.stage.stage_id!r} is fused to it; drop one of the two"
             )
     elif output is None and agent.output_type is not NoneType:
-        if following is None:
+        if following is None and needs_sink:
             raise PipelineError(
                 f"pipeline {pipeline.name!r}: the outputs of the last stage {stage_id!r} go"
                 " nowhere; name a topic with .sink(topic)"
             )
-        output = Topic(f"{pipeline.name}.{stage_id}", agent.output_type)
-    return Step(declared.stage, codec_for(agent.input_type), output, declared.routes, dead_letters)
+        if following is not None:
+            output = Topic(f"{pipeline.name}.{stage_id}", agent.output_type)
+    return Step(
+        declared.stage,
+        codec_for(agent.input_type),
+        output,
+        declared.routes,
+        dead_letters,
+        pipeline.audit,
+    )
 
 
 def _check_names(pipeline: Pipeline[Any, Any]) -> None:

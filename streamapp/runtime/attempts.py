@@ -97,6 +97,8 @@ class Attempts:
             if lane.task is not None and lane.task.cancelling():
                 await self._absorb_late_cancel(lane)  # the agent returned a result all the same
             lane.cancels, lane.interruption = 0, None
+            if work.began is None:
+                work.began = started
             error = error or _accepted(step, work, result)
             ended = self._clock.monotonic()
             step.metrics.attempt_duration.observe(int((ended - started) * 1e6))
@@ -163,7 +165,8 @@ class Attempts:
 
     def _start_item(self, work: Work, item: Item) -> None:
         work.item = item
-        work.failures = 0
+        work.failures, work.began = 0, None
+        work.kept = work.context = None
         work.on_last_attempt = False
         self._steps[item.step].metrics.records_in += 1
 

@@ -14,7 +14,7 @@ from streamapp.clock import Clock
 from streamapp.errors import RecordError
 from streamapp.observability.meter import observe_ages, observe_durations
 from streamapp.pipeline.agent_call import unwritable, unwritable_key
-from streamapp.pipeline.context import Context
+from streamapp.pipeline.context import RecordContext
 from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.stage import Ordering
 from streamapp.policies.gravest import NOT_OF_THE_AGENT, as_failure
@@ -85,6 +85,7 @@ class Burst:
         self._clock = clock
         self._event_times = [topic.event_times for topic in topics]
         self._reads_between = reads_between
+        self._audits = any(step.audit.is_total for step in steps)
         self._current: Lane | None = None
 
     def make_current_known(self) -> None:
@@ -107,7 +108,7 @@ class Burst:
             chunk: where records are taken from.
             started: monotonic seconds now.
         """
-        if chunk.with_care:
+        if chunk.with_care or self._audits:
             await self._attempt_next(lane, chunk, started)
             return
         step = first = self._steps[0]
@@ -120,8 +121,8 @@ class Burst:
         written = last.agent.plain if outlet is not None else None  # class of what is written
         # Without an outlet nothing is of that class, and these two are not asked.
         topic, encode = cast("tuple[OutputTopic, Encode]", outlet or (None, None))
-        pipeline_id, stage_id = step.pipeline, step.stage_id
-        source, number = partition.name
+        at = step.places[partition.name]
+        context: RecordContext | None = None
         holders, ready, by_key = self._ready.holders(partition), self._ready, self._by_key
         monotonic, slice_end = self._clock.monotonic, self._slice.end
         task, used, clean = lane.task, contexts.current, contexts.clean
@@ -140,6 +141,7 @@ class Burst:
         result: Any = None
         packed: Any = None
         unusual, closed = is_async or fused, Phase.CLOSED
+        asked = False  # whether a fused agent has asked for the audit trail
         place, leaves = -1, True
         for place, record in chunk.untaken:
             key = record.key
@@ -161,8 +163,11 @@ class Burst:
                 break
             try:
                 if with_context:
-                    context = Context(pipeline_id, stage_id, source, number, record, 1)
+                    context = RecordContext(at, record, 1)
                     result = function(value, context)
+                    if context.trail is not None:  # of an async agent, nothing has run yet
+                        step = first
+                        break
                 else:
                     result = function(value)
                 if is_async:
@@ -184,6 +189,8 @@ class Burst:
                         or partition.phase is closed
                         or lane.interruption is not None
                     ):
+                        break
+                    if context is not None and context.trail is not None:
                         break
                 for before, later, later_agent, pack, unpack in fused:
                     if type(result) is not before:
@@ -209,16 +216,17 @@ class Burst:
                             break
                     try:
                         if later_agent.takes_context:
-                            context = Context(
-                                pipeline_id, later.stage_id, source, number, record, 1
-                            )
+                            context = RecordContext(later.places[partition.name], record, 1)
                             result = later_agent.function(result, context)
+                            if context.trail is not None:
+                                asked = True
+                                break
                         else:
                             result = later_agent.function(result)
                     except BaseException as raised:  # noqa: BLE001 - the same
                         result, error = None, self._failure(lane, later, raised)
                         break
-                if error is not None or step is not last:
+                if error is not None or step is not last or asked:
                     break
             if type(result) is written:
                 headers = record.headers
@@ -300,6 +308,8 @@ class Burst:
             work = lane.work = self._work_on(record, chunk)
             ready.hold_key(work)  # what follows may wait, as a fused step does
         work.item = item
+        if error is None:
+            work.context = context
         await self._attempts.handle_result(work, lane, step, started, result, error)
 
     async def _attempt_next(self, lane: Lane, chunk: Chunk, started: float) -> None:

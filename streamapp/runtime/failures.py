@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable
 
 from streamapp.errors import KeyGivenUpError, RecordError, RecordRefusedError, StageStoppedError
-from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.observability.stage_metrics import DeadLetterReason, Outcome
 from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
+from streamapp.pipeline.trail import with_header
 from streamapp.policies.decision import decide
 from streamapp.policies.describe import describe
 from streamapp.policies.gravest import gravest
@@ -80,6 +81,9 @@ class FailureHandler:
         if isinstance(error, KeyGivenUpError):
             return self._dead_letter(work, step, error, DeadLetterReason.BACKLOG)
         work.failures += 1
+        work.context = None  # what a failed attempt has added to it is forgotten
+        origin = work.record if work.item is None else work.item
+        work.kept = step.audit.add_failure(work.kept, origin.headers, error)
         if isinstance(error, TimeoutError):
             step.metrics.timeouts += 1
         decision = decide(step.policy, error, work.failures, self._rng)
@@ -160,6 +164,10 @@ class FailureHandler:
             key, value, headers = _input_as_record(step, item, record)
         headers = error_headers(headers, work.partition.name, record, failure)
         target = step.dead_letters
+        entry = step.entry(work, Outcome.DEAD_LETTERED, work.failures)
+        header = step.audit.header_of_letter(work.kept, headers, entry, error)
+        told = with_header(headers, header)
+        headers = told if target.takes(key, value, told) else headers
         if not target.takes(key, value, headers):
             self._stop(work, step, error, f"its dead letter does not fit into {target.name!r}")
             return False

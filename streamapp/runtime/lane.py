@@ -3,8 +3,8 @@
 import asyncio
 from enum import Enum, auto
 
+from streamapp.pipeline.contexts import Contexts
 from streamapp.record import Record
-from streamapp.runtime.contexts import Contexts
 from streamapp.runtime.ready import Chunk
 from streamapp.runtime.work import Work
 

@@ -359,7 +359,11 @@ def _compiled(
             )
             for name in step.written_topics()
         }
-        steps.append(StepRunner(segment, i, by_name, own, threads, handover))
+        steps.append(
+            StepRunner(
+                segment, i, by_name, own, threads, handover=handover, clock=environment.clock
+            )
+        )
         handover = steps[-1].next_handover
         targets += by_name.values()
     return tuple(steps), targets

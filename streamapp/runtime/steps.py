@@ -3,19 +3,27 @@
 Hot path: `call` and `accept` run once for each attempt that is not part of a burst.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeAlias
 
-from streamapp.errors import EncodeError
-from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.clock import Clock
+from streamapp.errors import EncodeError, RecordTooLargeError
+from streamapp.observability.stage_metrics import Outcome, StageMetrics
 from streamapp.pipeline import agent_call
-from streamapp.pipeline.agent_call import AgentCall, EncodedValue, too_many_bytes
-from streamapp.pipeline.context import Context
+from streamapp.pipeline.agent_call import (
+    AgentCall,
+    EncodedValue,
+    check_tombstone,
+    too_many_bytes,
+)
+from streamapp.pipeline.audit import StageAudit
+from streamapp.pipeline.context import Place, context_of_attempt
 from streamapp.pipeline.handover import Handover, undecodable
 from streamapp.pipeline.out import KEEP
 from streamapp.pipeline.topology import Segment
-from streamapp.record import Headers, event_timestamp, without_error_headers
+from streamapp.pipeline.trail import StageEntry, keep_header, with_header
+from streamapp.record import Headers, TopicPartition, event_timestamp, without_error_headers
 from streamapp.runtime.encoding import encoder_for
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.refusals import Refusals
@@ -42,6 +50,8 @@ class StepRunner:
         dead_letters: its dead-letter topic.
         metrics: its counters.
         refusals: what its topics have refused.
+        places: where its attempts run, by partition, for contexts.
+        audit: what it adds to the audit trail.
     """
 
     def __init__(
@@ -51,7 +61,9 @@ class StepRunner:
         targets: Mapping[str, OutputTopic],
         metrics: StageMetrics,
         threads: Executor,
+        *,
         handover: Handover | None,
+        clock: Clock,
     ) -> None:
         step = segment.steps[index]
         config = step.stage.config
@@ -65,6 +77,11 @@ class StepRunner:
         self.decoders = {source.topic: source.codec.decode for source in sources}
         self.metrics = metrics
         self.refusals: Refusals | None = None
+        self._clock = clock
+        self.places = Places(self._place)
+        # The place of the audit only names the stage and the clock.
+        place = self._place(TopicPartition("", 0))
+        self.audit = StageAudit(step.audit, place, step.stage.agent.name)
         self.dead_letters = targets[step.dead_letters]
         given: Codec[Any] = codec_for(step.stage.agent.output_type)
         self.handover = handover
@@ -96,11 +113,13 @@ class StepRunner:
             DecodeError: the bytes are not what the schema says.
         """
         value = self._load(work)
-        if self.agent.takes_context:
-            name, attempt = work.partition.name, work.failures + 1
-            context = Context(self.pipeline, self.stage_id, *name, work.record, attempt)
-            return self.agent.function(value, context)
-        return self.agent.function(value)
+        if not self.agent.takes_context:
+            return self.agent.function(value)
+        place, attempt = self.places[work.partition.name], work.failures + 1
+        headers = None if work.item is None else work.item.headers
+        context = context_of_attempt(place, work.record, attempt, work.kept, headers)
+        work.context = context
+        return self.agent.function(value, context)
 
     def accept(self, work: Work, result: Any) -> int:
         """Take over what an attempt gave: all of it, or nothing and an error.
@@ -113,19 +132,9 @@ class StepRunner:
                 unknown route; or their bytes are more than may be in flight.
         """
         outputs = self.agent.outputs(result, len(work.outputs or ()) + len(work.pending or ()))
-        origin = work.record if work.item is None else work.item
         # All are made before the first is placed: a failed attempt leaves nothing behind.
-        headers = without_error_headers(origin.headers)
-        made: list[Output | Item] = []
-        size = 0
-        for given in outputs:
-            one = self.make_output(given, origin.key, headers)
-            made.append(one)
-            held = one.packed if type(one) is Item else one[2]  # type: ignore[index]  # else a tuple
-            if type(held) is bytes:
-                size += len(held)
-            if work.output_bytes + size > self._max_output_bytes:
-                raise too_many_bytes(self.stage_id, self._max_output_bytes)
+        outcome = Outcome.PROCESSED if outputs else Outcome.FILTERED
+        made, size = self._make_all(work, outputs, outcome, work.failures + 1)
         work.output_bytes += size
         work.partition.in_flight_bytes += size
         for one in made:
@@ -141,13 +150,72 @@ class StepRunner:
 
     undecodable = staticmethod(undecodable)
 
+    def _make_all(
+        self, work: Work, outputs: Sequence[agent_call.Output], outcome: Outcome, attempts: int
+    ) -> tuple[list[Output | Item], int]:
+        """The outputs of a value, and their bytes.
+
+        Raises:
+            RecordError: one cannot be written, or they take too many bytes.
+        """
+        origin = work.record if work.item is None else work.item
+        headers, is_audit = self._headers(work, outcome, attempts)
+        try:
+            return self._make_each(work, outputs, origin.key, headers)
+        except RecordTooLargeError:
+            if not is_audit:
+                raise
+        # What the audit adds is no reason to fail.
+        return self._make_each(work, outputs, origin.key, without_error_headers(origin.headers))
+
+    def _make_each(
+        self,
+        work: Work,
+        outputs: Sequence[agent_call.Output],
+        key: bytes | None,
+        headers: Headers,
+    ) -> tuple[list[Output | Item], int]:
+        made: list[Output | Item] = []
+        size = 0
+        for given in outputs:
+            one = self.make_output(given, key, headers)
+            made.append(one)
+            held = one.packed if type(one) is Item else one[2]  # type: ignore[index]  # else a tuple
+            if type(held) is bytes:
+                size += len(held)
+            if work.output_bytes + size > self._max_output_bytes:
+                raise too_many_bytes(self.stage_id, self._max_output_bytes)
+        return made, size
+
+    def entry(self, work: Work, outcome: Outcome, attempts: int) -> StageEntry:
+        """What the stage has done with a value, for the audit trail."""
+        now = self._clock.monotonic()
+        duration = 0.0 if work.began is None else now - work.began
+        return self.audit.entry(outcome, self._clock.time() - duration, duration, attempts)
+
+    def _headers(self, work: Work, outcome: Outcome, attempts: int) -> tuple[Headers, bool]:
+        """Headers of what leaves the stage, and whether only the audit has changed them.
+
+        Raises:
+            EncodeError: the metadata of the context are no JSON, or too large.
+        """
+        headers = (work.record if work.item is None else work.item).headers
+        trail, context = work.kept, work.context
+        if context is not None and context.trail is not None:
+            trail = context.trail
+        if trail is None and not self.audit.is_total:
+            return without_error_headers(headers), False
+        entry = self.entry(work, outcome, attempts)
+        header = self.audit.header_of_output(trail, headers, entry, work.failures)
+        is_audit = header is not None and (trail is None or not trail.metadata)
+        return with_header(without_error_headers(headers), header), is_audit
+
     def pass_on(self, work: Work) -> None:
         """Let the data flow on unchanged: the policy `skip`."""
         item = work.item
-        origin = work.record if item is None else item
         value = work.record.value if item is None else self.encode_input(item)
         output = EncodedValue(value), KEEP, KEEP, None
-        made = self.make_output(output, origin.key, without_error_headers(origin.headers))
+        [made], _ = self._make_all(work, [output], Outcome.SKIPPED, work.failures)
         if isinstance(made, tuple):
             self._check(work, made[0])
         _keep_output(work, made)
@@ -161,6 +229,12 @@ class StepRunner:
         target.check_timestamp(event_timestamp(work.record))
         if self.refusals is not None:
             self.refusals.check(work.partition.name, work.record.offset, target)
+
+    def _place(self, name: TopicPartition) -> Place:
+        return Place(self.pipeline, self.stage_id, *name, self._clock.time, self._unreadable)
+
+    def _unreadable(self) -> None:
+        self.metrics.unreadable_contexts += 1
 
     def encode_input(self, item: Item) -> bytes | None:
         """Bytes that a topic in front of this step would hold for the item."""
@@ -190,11 +264,8 @@ class StepRunner:
         """
         value, own_key, own_headers, route = output
         key = key if own_key is KEEP else own_key
-        headers = headers if own_headers is KEEP else own_headers
-        if key is None and type(value) is EncodedValue and value.data is None:
-            raise EncodeError(
-                "a tombstone has no key, so it deletes nothing; give Out(None, key=…)"
-            )
+        headers = headers if own_headers is KEEP else keep_header(own_headers, headers)
+        check_tombstone(value, key)
         if route not in self.outlets:
             if self.next_handover is None:
                 raise EncodeError(f"stage {self.stage_id!r} gave an output and has no topic for it")
@@ -204,6 +275,18 @@ class StepRunner:
             topic.check(key, value.data or b"", headers)
             return topic, key, value.data, headers
         return topic, key, encode(value, key, headers), headers
+
+
+class Places(dict[TopicPartition, Place]):
+    """Where attempts run, by partition; made when first asked for."""
+
+    def __init__(self, make: Callable[[TopicPartition], Place]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: TopicPartition) -> Place:
+        place = self[name] = self._make(name)
+        return place
 
 
 FusedCall: TypeAlias = tuple[

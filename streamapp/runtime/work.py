@@ -8,6 +8,8 @@ from collections import deque
 from typing import Any, TypeAlias
 
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
+from streamapp.pipeline.context import RecordContext
+from streamapp.pipeline.trail import Trail
 from streamapp.record import Headers, Record
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Partition
@@ -57,18 +59,25 @@ class Work:
         outputs: its outputs so far, kept back until the record is done.
         output_bytes: their bytes, which count as in flight with the partition.
         dead_letters: for each dead letter among the outputs, the counters of its stage, and why.
+        began: monotonic seconds at which the first attempt on the current input began; `None`
+            before it has ended.
         failures: number of failed attempts on the current input.
         first_failure_at: when the first of these failed, in seconds since the epoch.
+        kept: the audit trail with these failures; `None` if nothing is kept.
+        context: context of the last attempt; `None` if its agent takes none, or it has failed.
     """
 
     __slots__ = (
+        "began",
         "behind",
+        "context",
         "dead_letters",
         "failures",
         "first_failure_at",
         "give_up_error",
         "holds_key",
         "item",
+        "kept",
         "on_last_attempt",
         "order_key",
         "output_bytes",
@@ -91,5 +100,8 @@ class Work:
         self.outputs: list[Output] | None = None
         self.output_bytes = 0
         self.dead_letters: list[tuple[StageMetrics, DeadLetterReason]] | None = None
+        self.began: float | None = None
         self.failures = 0
         self.first_failure_at = 0.0
+        self.kept: Trail | None = None
+        self.context: RecordContext | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers, Record
-from tests.simulation.outcomes import Part, text
+from tests.simulation.outcomes import Part, text, without_context
 from tests.simulation.scenario import Fault
 from tests.simulation.workload import Agents
 
@@ -112,5 +112,5 @@ def facts_of(headers: Headers) -> Mapping[str, str]:
 
 
 def without_facts(headers: Headers) -> Headers:
-    """The headers of a dead letter except its error headers."""
-    return tuple((name, content) for name, content in headers if not name.startswith(PREFIX))
+    """The headers of a record except its error headers and that of its context."""
+    return without_context([pair for pair in headers if not pair[0].startswith(PREFIX)])

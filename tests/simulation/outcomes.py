@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from streamapp.policies.policy import ErrorPolicy
-from streamapp.record import Headers, Record
+from streamapp.record import CONTEXT_HEADER, Headers, Record
 from tests.simulation.workload import SINK, SOURCE, Agents
 
 Way: TypeAlias = tuple[tuple[int, str], ...]
@@ -90,7 +90,9 @@ class Outcomes:
         given = _input(part, record)
         if given is None:
             content = record.value or b""
-            yield Leaf(letters(part.first), content, record.key, tuple(record.headers), ())
+            yield Leaf(
+                letters(part.first), content, record.key, without_context(record.headers), ()
+            )
         else:
             yield from self._leaves(part, given, ())
 
@@ -145,7 +147,7 @@ def _input(part: Part, record: Record) -> Input | None:
     if value is None:
         return None
     content = record.value or b""
-    return Input(part.first, value, content, record.key, tuple(record.headers))
+    return Input(part.first, value, content, record.key, without_context(record.headers))
 
 
 def _handed_on(given: Input) -> Input:
@@ -186,3 +188,8 @@ def _parts(agents: Agents) -> Iterator[Part]:
             bytes_bound=stages[head].max_in_flight_bytes,
             ordering=stages[head].ordering,
         )
+
+
+def without_context(headers: Headers) -> Headers:
+    """The headers except that of the context, which says what stages did and when."""
+    return tuple((name, content) for name, content in headers if name != CONTEXT_HEADER)

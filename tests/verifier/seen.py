@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 ERROR_HEADERS = "streamapp.error."
+CONTEXT = "streamapp.context"
 EVENT_ID = "event-id"
 
 Place = tuple[str, int, int]
@@ -50,7 +51,7 @@ class DeadLetter:
         event_id: what its header says.
         stage, reason: what its error headers say.
         source: the record that failed, as its error headers name it.
-        raw: the record without its error headers.
+        raw: the record without its error headers, and without that of its context.
     """
 
     place: Place
@@ -62,8 +63,9 @@ class DeadLetter:
 
 
 def raw_of(record: Any) -> Raw:
-    """A record of the client as bytes only."""
-    return Raw(record.key, record.value, tuple(record.headers))
+    """A record of the client as bytes only, without the context, to which stages add."""
+    original = tuple(pair for pair in record.headers if pair[0] != CONTEXT)
+    return Raw(record.key, record.value, original)
 
 
 def output_of(record: Any) -> Output:
@@ -95,7 +97,8 @@ def dead_letter_of(record: Any) -> DeadLetter:
         for name, content in record.headers
         if name.startswith(ERROR_HEADERS)
     }
-    original = tuple(pair for pair in record.headers if not pair[0].startswith(ERROR_HEADERS))
+    ours = (ERROR_HEADERS, CONTEXT)
+    original = tuple(pair for pair in record.headers if not pair[0].startswith(ours))
     return DeadLetter(
         place=(record.topic, record.partition, record.offset),
         event_id=_event_id(record.headers),

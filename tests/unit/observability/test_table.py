@@ -48,7 +48,7 @@ def filled(clock: HandClock) -> StageMetrics:
     }
     stage.in_flight_records, stage.in_flight_bytes = 111, 112
     stage.busy_lanes, stage.stuck_attempts = 113, 114
-    stage.retries, stage.timeouts = 115, 116
+    stage.retries, stage.timeouts, stage.unreadable_contexts = 115, 116, 199
     stage.dead_letters = {reason: 120 + n for n, reason in enumerate(DeadLetterReason)}
     stage.commits, stage.commit_failures = 130, 131
     stage.last_commit_at, stage.last_progress_at = began_at + 98, began_at + 97
@@ -126,6 +126,7 @@ EXPECTED: dict[str, list[str]] = {
     "streamapp_stuck_attempts": [line("streamapp_stuck_attempts", 114.0)],
     "streamapp_retries_total": [line("streamapp_retries_total", 115.0)],
     "streamapp_timeouts_total": [line("streamapp_timeouts_total", 116.0)],
+    "streamapp_unreadable_contexts_total": [line("streamapp_unreadable_contexts_total", 199.0)],
     "streamapp_dead_letters_total": [
         line("streamapp_dead_letters_total", 120.0, reason="decode"),
         line("streamapp_dead_letters_total", 121.0, reason="permanent"),

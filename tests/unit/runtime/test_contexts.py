@@ -12,11 +12,11 @@ import pytest
 from streamapp.errors import Transient
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.context import Context
+from streamapp.pipeline.contexts import Contexts
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, retry
-from streamapp.runtime.contexts import Contexts
 from streamapp.topics.topic import Topic
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.virtual import broker_for, broker_with, in_virtual_time, one_stage, service

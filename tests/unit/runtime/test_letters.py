@@ -14,7 +14,7 @@ from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, retry
-from streamapp.record import Headers, Record
+from streamapp.record import CONTEXT_HEADER, Headers, Record
 from streamapp.topics.topic import Topic
 from tests.contract.pipelines import error_headers
 from tests.unit.runtime.agents import same
@@ -26,7 +26,8 @@ AS_READ: Headers = [("trace", b"as read")]
 
 def own_headers(letter: Record) -> Headers:
     """Headers of the failed value."""
-    return [header for header in letter.headers if not header[0].startswith("streamapp.error.")]
+    ours = ("streamapp.error.", CONTEXT_HEADER)
+    return [header for header in letter.headers if not header[0].startswith(ours)]
 
 
 @agent

@@ -2,24 +2,28 @@
 
 This is about `contextvars.Context`; `streamapp.Context` is about the record.
 
-Most agents set no variables. So a lane keeps its context for as long as that is equal to the one
-that it began with: to compare the two takes next to no time while nothing was set.
+Most agents set no variables. So a lane, or an execution in process, keeps its context for as long
+as that is equal to the one that it began with: to compare the two takes next to no time while
+nothing was set.
 """
 
 from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
 from types import coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _RENEWED: Any = object()
 """What `Contexts.run` is given by a lane whose context was renewed."""
 
 
 class Contexts:
-    """The contexts of the attempts of one lane, one after the other.
+    """The contexts of the attempts of one lane or execution, one after the other.
 
     Attributes:
-        clean: what each of them begins with: the variables that the segment was started with.
+        clean: what each of them begins with: the variables that the segment was started with, or
+            those of an execution's caller.
         current: the context of the attempt that runs, or of the last one.
     """
 
@@ -29,11 +33,11 @@ class Contexts:
         self.clean = copy_context()
         self.current = self.clean.copy()
 
-    async def run(self, lane: Coroutine[Any, Any, None]) -> None:
-        """Run a lane; the variables that its attempts begin with are those of the caller."""
-        self.clean = copy_context()
+    async def run(self, lane: Coroutine[Any, Any, T], clean: Context | None = None) -> T:
+        """Run a lane; the variables that its attempts begin with are these, or the caller's."""
+        self.clean = copy_context() if clean is None else clean
         self.current = self.clean.copy()
-        await self._run_steps(lane)
+        return await self._run_steps(lane)
 
     @coroutine
     def renew(self) -> Generator[Any, None, Context]:
@@ -52,15 +56,16 @@ class Contexts:
             await self.renew()
 
     @coroutine
-    def _run_steps(self, lane: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+    def _run_steps(self, lane: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
         """Run each step of a lane, from one wait to the next, in the context of its attempt."""
         resume: Any = lane.send
         given: Any = None
         while True:
             try:
                 awaited = self.current.run(resume, given)
-            except StopIteration:
-                return
+            except StopIteration as ended:
+                result: T = ended.value
+                return result
             resume, given = lane.send, None
             if awaited is _RENEWED:
                 continue
