@@ -16,7 +16,7 @@ from streamapp.errors import (
 )
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.capability import Capability
-from streamapp.pipeline.context import Context
+from streamapp.pipeline.context import Context, PipelineContext
 from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.stage import KeyBacklog, LostPosition, Ordering, Stage, StageConfig
@@ -32,6 +32,7 @@ from streamapp.policies.policy import (
     stop,
 )
 from streamapp.record import Record
+from streamapp.status import PipelineStatus
 from streamapp.topics.topic import Topic
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from streamapp.pipeline.combinators.choose import choose
     from streamapp.pipeline.combinators.fallback import fallback
     from streamapp.pipeline.combinators.when import when
+    from streamapp.pipeline.execution.results import ExecutionResult, StageResult
     from streamapp.service import Service
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "ConfigurationError",
     "Context",
     "ErrorPolicy",
+    "ExecutionResult",
     "KeyBacklog",
     "LostPosition",
     "MemoryBroker",
@@ -60,13 +63,16 @@ __all__ = [
     "Out",
     "Permanent",
     "Pipeline",
+    "PipelineContext",
     "PipelineError",
+    "PipelineStatus",
     "Policy",
     "Record",
     "Service",
     "Stage",
     "StageConfig",
     "StageError",
+    "StageResult",
     "StageStoppedError",
     "StreamappError",
     "Topic",
@@ -90,6 +96,7 @@ __all__ = [
 
 # Imported when first used: they bring asyncio or the runtime, which most modules do not need.
 _IMPORTED_WHEN_USED = {
+    "ExecutionResult": "streamapp.pipeline.execution.results",
     "MemoryBroker": "streamapp.brokers.memory.broker",
     "Service": "streamapp.service",
     "branch": "streamapp.pipeline.combinators.branch",
@@ -99,6 +106,7 @@ _IMPORTED_WHEN_USED = {
     "fallback": "streamapp.pipeline.combinators.fallback",
     "parallel": "streamapp.pipeline.combinators.branches",
     "when": "streamapp.pipeline.combinators.when",
+    "StageResult": "streamapp.pipeline.execution.results",
 }
 
 

@@ -3,12 +3,12 @@
 Hot path: `RecordContext` is made for each attempt of an agent that takes a context.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from streamapp.clock import SystemClock
 from streamapp.pipeline.trail import ErrorEntry, StageEntry, Trail, header_in, trail_from, utc
 from streamapp.record import Headers, Record, StoredRecord, event_timestamp
 from streamapp.status import PipelineStatus
@@ -70,7 +70,7 @@ class Context:
         *,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self._place = Place(pipeline_id, stage_id, topic, partition, SystemClock.time, _ignore)
+        self._place = Place(pipeline_id, stage_id, topic, partition, time.time, _ignore)
         self._place.status = PipelineStatus.PENDING
         self.record: Record = _NO_RECORD if record is None else record
         self.attempt = attempt

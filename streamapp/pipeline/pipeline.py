@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 from pydantic import ValidationError
 from typing_extensions import TypedDict
 
-from streamapp.clock import Clock
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.arguments import (
@@ -30,6 +29,7 @@ from streamapp.record import Headers
 from streamapp.topics.topic import Topic
 
 if TYPE_CHECKING:
+    from streamapp.clock import Clock
     from streamapp.pipeline.execution.executor import Executor, Plan, Progress
     from streamapp.pipeline.execution.results import ExecutionResult
 
@@ -252,7 +252,7 @@ class Pipeline(Generic[InT, OutT]):
                     yield result
 
     def executor(
-        self, *, clock: Clock | None = None, rng: Random | None = None
+        self, *, clock: "Clock | None" = None, rng: Random | None = None
     ) -> "Executor[InT, OutT]":
         """Make what executes the pipeline any number of times, with its agents open.
 

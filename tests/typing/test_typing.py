@@ -36,6 +36,8 @@ takes_no_tombstones = start.stage(back)
 @agent
 def undeclared(value: A) -> Out[B]:
     return Out(None)
+wrong_data = good.execute(B(1))
+wrong_items = good.execute_many([B(1)])
 """
 
 
@@ -45,7 +47,7 @@ def test_mypy_names_each_mismatch_at_its_line(tmp_path: Path) -> None:
     out, _, code = api.run([str(snippet), "--config-file", str(HERE.parents[1] / "pyproject.toml")])
     errors = [line for line in out.splitlines() if ": error:" in line]
     assert code == 1
-    assert {int(line.split(":")[1]) for line in errors} == {11, 13, 14, 17, 21}
+    assert {int(line.split(":")[1]) for line in errors} == {11, 13, 14, 17, 21, 22, 23}
     assert 'expected "Agent[B, ' in errors[0]
     assert any(":17: " in line and 'expected "Agent[B | None, ' in line for line in errors)
 

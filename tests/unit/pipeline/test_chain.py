@@ -176,7 +176,7 @@ def test_every_agent_gets_the_context_if_it_takes_one() -> None:
     def attempt(_: Item, context: Context) -> Item:
         return Item(n=context.attempt)
 
-    context = Context("p", "s", "t", 0, None, attempt=7)  # type: ignore[arg-type]  # not looked at
+    context = Context("p", "s", attempt=7)
     assert chain(attempt, twice)(Item(n=1), context) == 14
     assert list(chain(up_to, attempt, twice)(Item(n=1), context)) == [14]
 

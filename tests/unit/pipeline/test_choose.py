@@ -24,7 +24,7 @@ def is_retry(_: Item, context: Context) -> bool:
 
 
 def context(attempt: int) -> Context:
-    return Context("p", "s", "t", 0, None, attempt=attempt)  # type: ignore[arg-type]  # not looked at
+    return Context("p", "s", attempt=attempt)
 
 
 def named(name: str) -> Agent[Item, str]:

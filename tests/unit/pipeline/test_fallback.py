@@ -190,7 +190,7 @@ def test_every_agent_gets_the_context_if_it_takes_one() -> None:
         return Item(n=context.attempt)
 
     made = fallback(failing(OSError()), attempt)
-    context = Context("p", "s", "t", 0, None, attempt=7)  # type: ignore[arg-type]  # not looked at
+    context = Context("p", "s", attempt=7)
     assert made.takes_context
     assert made(Item(n=1), context) == Item(n=7)
 

@@ -307,7 +307,7 @@ async def test_a_branch_gets_the_context_if_it_takes_one() -> None:
     joined = parallel(attempt, text).join(both)
     assert joined.takes_context
     assert not parallel(twice, text).join(both).takes_context
-    context = Context("p", "s", "t", 0, None, attempt=7)  # type: ignore[arg-type]  # not looked at
+    context = Context("p", "s", attempt=7)
     assert await joined(Item(n=1), context) == "1 7 1"
 
 

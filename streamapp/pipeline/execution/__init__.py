@@ -1,0 +1,1 @@
+"""Runs a pipeline in this process, without a broker."""
