@@ -40,6 +40,9 @@ wrong_data = good.execute(B(1))
 wrong_items = good.execute_many([B(1)])
 """
 
+MISMATCHES = {11, 13, 14, 17, 21, 22, 23}
+"""The lines of it that type checkers refuse."""
+
 
 def test_mypy_names_each_mismatch_at_its_line(tmp_path: Path) -> None:
     snippet = tmp_path / "snippet.py"
@@ -47,7 +50,7 @@ def test_mypy_names_each_mismatch_at_its_line(tmp_path: Path) -> None:
     out, _, code = api.run([str(snippet), "--config-file", str(HERE.parents[1] / "pyproject.toml")])
     errors = [line for line in out.splitlines() if ": error:" in line]
     assert code == 1
-    assert {int(line.split(":")[1]) for line in errors} == {11, 13, 14, 17, 21, 22, 23}
+    assert {int(line.split(":")[1]) for line in errors} == MISMATCHES
     assert 'expected "Agent[B, ' in errors[0]
     assert any(":17: " in line and 'expected "Agent[B | None, ' in line for line in errors)
 
@@ -90,6 +93,9 @@ not_a_case = choose(plain, otherwise=plain)
 not_an_agent = fallback(plain, len)
 """
 
+WRONG_LINES = {6, 7, 8, 9, 10, 11, 12, 13}
+"""The lines of it that type checkers refuse."""
+
 
 def test_mypy_names_each_wrong_combination_at_its_line(tmp_path: Path) -> None:
     snippet = tmp_path / "snippet.py"
@@ -97,7 +103,7 @@ def test_mypy_names_each_wrong_combination_at_its_line(tmp_path: Path) -> None:
     out, _, code = api.run([str(snippet), "--config-file", str(HERE.parents[1] / "pyproject.toml")])
     errors = {int(line.split(":")[1]) for line in out.splitlines() if ": error:" in line}
     assert code == 1
-    assert errors == {6, 7, 8, 9, 10, 11, 12, 13}, out
+    assert errors == WRONG_LINES, out
 
 
 @pytest.mark.parametrize(
