@@ -117,6 +117,23 @@ async def test_generators_are_closed_when_nobody_reads_on() -> None:
     assert closed == ["second", "first"]
 
 
+async def test_plain_generators_are_closed_at_once_when_nobody_reads_on() -> None:
+    closed: list[str] = []
+
+    @agent
+    def first(item: Item) -> Iterator[Item]:
+        try:
+            while True:
+                yield item
+        finally:
+            closed.append("first")
+
+    outputs = chain(first, twice)(Item(n=1))
+    assert next(outputs) == 2
+    outputs.close()
+    assert closed == ["first"]
+
+
 def test_the_last_may_give_an_out() -> None:
     made = chain(plus_one, keyed)
     assert made.results == Results(out=True)
@@ -209,6 +226,12 @@ def nothing(_: Item) -> None: ...
 def test_agents_that_do_not_fit_are_refused(agents: list[Any], says: str) -> None:
     with pytest.raises(PipelineError, match=says):
         chain(*agents)
+
+
+def test_what_was_not_declared_is_not_handed_on_by_one_of_many() -> None:
+    wrong: Agent[Any, Any] = agent(name="given", input_type=Item, output_type=Item)(lambda _: 1)
+    with pytest.raises(EncodeError, match="gave a value of type int, and is declared to give Item"):
+        list(chain(up_to, wrong, twice)(Item(n=1)))
 
 
 @pytest.mark.parametrize(

@@ -407,6 +407,30 @@ def test_a_result_that_is_not_what_was_declared_is_refused(gives: Any, says: str
         joined(Item(n=1))
 
 
+def test_a_join_that_gives_a_list_undeclared_is_refused() -> None:
+    joined = parallel(twice).join(lambda _, one: [one], output_type=int)
+    with pytest.raises(EncodeError, match="a join gave a list, and one output is all"):
+        joined(Item(n=1))
+
+
+async def test_a_group_of_errors_that_a_branch_raises_is_left_to_the_policy_of_the_stage() -> None:
+    group = ExceptionGroup("of the branch", [OSError(), KeyError()])
+    joined = parallel(_later(failing(group)), text).join(never_joined)
+    with pytest.raises(ExceptionGroup) as raised:
+        await joined(Item(n=1))
+    assert raised.value is group
+
+
+def test_the_input_is_the_narrowest_that_all_branches_take() -> None:
+    @agent
+    def anything(value: Any) -> str:
+        return type(value).__name__
+
+    joined = parallel(anything, twice).join(lambda _, a, b: f"{a} {b}", output_type=str)
+    assert joined.input_type is Item
+    assert joined(Item(n=1)) == "Item 2"
+
+
 def test_no_branch_is_called_twice() -> None:
     calls: Counter[str] = Counter()
 

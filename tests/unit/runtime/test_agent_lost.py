@@ -8,6 +8,8 @@ import pytest
 from streamapp.errors import Permanent, StageError
 from streamapp.observability.stage_metrics import StageState
 from streamapp.pipeline.agent import agent
+from streamapp.pipeline.combinators.chain import chain
+from streamapp.pipeline.combinators.fallback import fallback
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, retry, stop
 from streamapp.service import Service
@@ -77,6 +79,27 @@ async def test_no_record_is_blamed_and_none_is_lost_when_an_agent_has_ended(
     assert (await broker.committed("a.stage"), await broker.committed("b.stage")) == (1, 1)
     await service(broker, one_stage(same, name="a")).run(until_end=True)
     assert broker.values("a-out") == [b"quick", *[b"slow"] * 50]
+
+
+@in_virtual_time
+async def test_no_record_is_blamed_when_a_part_of_an_agent_has_ended() -> None:
+    broker, prices = await broker_for("p"), Prices()
+    await broker.write("p-in", *((b"%d" % n, b"slow") for n in range(10)))
+    combined = chain(same, fallback(out_of_order, agent(name="prices")(prices)))
+    stage = service(broker, one_stage(combined, dead_letter(), concurrency=4))
+    task = asyncio.create_task(stage.run())
+    await until(lambda: len(prices.calls) == 4)
+    prices.down.set()
+    with pytest.raises(StageError, match=TOLD):
+        await task
+    assert broker.values("p.stage.dlq") == []
+    assert await broker.committed("p.stage") in (None, 0)
+
+
+@agent
+async def out_of_order(value: bytes) -> bytes:
+    """Fail, so that another agent takes over."""
+    raise OSError(value)
 
 
 @in_virtual_time

@@ -48,7 +48,8 @@ async def test_each_part_is_opened_once_however_often_it_is_used() -> None:
     nested = fallback(chain(parallel(part, part).join(first), same), part)
     broker = await broker_for("a", "b")
     await broker.write("a-in", (b"k", b"1"))
-    both = service(broker, one_stage(nested, name="a"), one_stage(part, name="b"))
+    other = chain(part, same)
+    both = service(broker, one_stage(nested, name="a"), one_stage(other, name="b"))
     async with running(both):
         await until(lambda: broker.values("a-out") == [b"1"])
         assert (client.opened, client.closed) == (1, 0)
