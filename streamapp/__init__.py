@@ -19,9 +19,18 @@ from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context, PipelineContext
 from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline
-from streamapp.pipeline.stage import KeyBacklog, LostPosition, Ordering, Stage, StageConfig
+from streamapp.pipeline.stage import (
+    AfterHold,
+    KeyBacklog,
+    LostPosition,
+    Ordering,
+    Stage,
+    StageConfig,
+)
 from streamapp.pipeline.topology import build
 from streamapp.policies.backoff import Backoff
+from streamapp.policies.breaker_config import BreakerConfig
+from streamapp.policies.budget import BeyondBudget, DeadLetterBudget
 from streamapp.policies.policy import (
     ErrorPolicy,
     Policy,
@@ -48,12 +57,16 @@ if TYPE_CHECKING:
     from streamapp.service import Service
 
 __all__ = [
+    "AfterHold",
     "Agent",
     "Backoff",
+    "BeyondBudget",
+    "BreakerConfig",
     "BrokerError",
     "Capability",
     "ConfigurationError",
     "Context",
+    "DeadLetterBudget",
     "ErrorPolicy",
     "ExecutionResult",
     "KeyBacklog",

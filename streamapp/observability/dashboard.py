@@ -129,6 +129,16 @@ def panels() -> tuple[Panel, ...]:
             ),
         ),
         Panel(
+            "Records held, and probes",
+            "short",
+            (
+                (_by_stage("held_seconds", "max")[0], "{{stage}} held for seconds"),
+                (_increase("holds_total"), "{{stage}} holds"),
+                (_increase("probes_total"), "{{stage}} probes"),
+                (_open_breakers(), "{{stage}} breaker not closed"),
+            ),
+        ),
+        Panel(
             "Commits",
             "cps",
             (
@@ -154,6 +164,11 @@ def panels() -> tuple[Panel, ...]:
             ),
         ),
     )
+
+
+def _open_breakers() -> str:
+    selected = _SELECTED.removesuffix("}") + ',breaker!="closed"}'
+    return f"max by (pipeline, stage) ({_METRICS['breaker_state']}{selected})"
 
 
 def _increase(name: str) -> str:

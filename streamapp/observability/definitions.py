@@ -12,7 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamapp.observability.stage_metrics import DeadLetterReason, Outcome, StageState
+from streamapp.observability.stage_metrics import (
+    BreakerState,
+    DeadLetterReason,
+    Outcome,
+    StageState,
+)
 
 
 class MetricKind(StrEnum):
@@ -50,6 +55,7 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "outcome": ("how a record ended", tuple(Outcome)),
     "reason": ("why a record became a dead letter", tuple(DeadLetterReason)),
     "state": ("state of a stage", tuple(StageState)),
+    "breaker": ("what the breaker of a stage lets through", tuple(BreakerState)),
     "version": ("version of streamapp", ()),
     "worker": ("number of the worker process, from 0, the same over its restarts", ()),
 }
@@ -203,6 +209,24 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "streamapp_producer_replacements_total",
         "replacements",
         "Times the producer was replaced after a failed batch.",
+    ),
+    _gauge(
+        "streamapp_held_seconds",
+        "seconds",
+        "Seconds since records of the stage are held, because what it depends on is down or it has"
+        " too many dead letters; else 0.",
+    ),
+    _counter("streamapp_holds_total", "holds", "Times that records began to be held."),
+    _counter(
+        "streamapp_probes_total",
+        "probes",
+        "Attempts made while records are held, to see whether they succeed again.",
+    ),
+    _gauge(
+        "streamapp_breaker_state",
+        "",
+        "One series for each state of the breaker: 1 for the one it is in, else 0.",
+        "breaker",
     ),
     _partition_gauge(
         "streamapp_partition_blocked",

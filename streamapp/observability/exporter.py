@@ -21,7 +21,7 @@ from streamapp.observability.definitions import (
     MetricKind,
 )
 from streamapp.observability.histogram import Histogram
-from streamapp.observability.stage_metrics import StageMetrics, StageState
+from streamapp.observability.stage_metrics import BreakerState, StageMetrics, StageState
 from streamapp.version import VERSION
 
 
@@ -192,6 +192,11 @@ def _cut_off(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
     yield (), 0.0 if since is None else max(0.0, now.monotonic - since)
 
 
+def _held(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    since = metrics.held_since
+    yield (), 0.0 if since is None else max(0.0, now.monotonic - since)
+
+
 def _lag_records(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
     for (topic, partition), state in metrics.partitions.items():
         if state.lag_records is not None:
@@ -271,6 +276,12 @@ _READERS: dict[str, Reader] = {
     "streamapp_passed_over_offsets_total": _value(lambda m: m.passed_over_offsets),
     "streamapp_rebalances_total": _value(lambda m: m.rebalances),
     "streamapp_producer_replacements_total": _value(lambda m: m.producer_replacements),
+    "streamapp_held_seconds": _held,
+    "streamapp_holds_total": _value(lambda m: m.holds),
+    "streamapp_probes_total": _value(lambda m: m.probes),
+    "streamapp_breaker_state": lambda m, _: (
+        ((state,), int(m.breaker_state is state)) for state in BreakerState
+    ),
     "streamapp_partition_blocked": _blocked,
     "streamapp_stage_state": lambda m, _: (
         ((state,), int(m.state is state)) for state in StageState

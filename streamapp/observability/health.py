@@ -63,8 +63,9 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
     for seconds, reason in doubts:
         if seconds >= stall_after_seconds:
             return Health(ok=False, reason=reason)
-    if metrics.state is StageState.STARTING:
-        return Health(ok=True, reason=metrics.state)
+    if metrics.state is StageState.STARTING or metrics.held_since is not None:
+        reason = metrics.state if metrics.held_since is None else _held(metrics, now)
+        return Health(ok=True, reason=reason)  # a restart would not help a stage that holds
     lags = [partition.lag_records for partition in metrics.partitions.values()]
     lag = sum(known or 0 for known in lags)
     if not lag and metrics.blocked_by is None:
@@ -142,7 +143,18 @@ def stage_readiness(metrics: StageMetrics, now: float) -> Health:
     cut_off_seconds = _cut_off_seconds(metrics, now)
     if cut_off_seconds >= READY_AFTER_SECONDS:
         return Health(ok=False, reason=_cut_off(metrics, cut_off_seconds))
+    if metrics.held_since is not None:
+        return Health(ok=False, reason=_held(metrics, now))
     return Health(ok=True, reason="running")
+
+
+def _held(metrics: StageMetrics, now: float) -> str:
+    seconds = now - (metrics.held_since or now)
+    next_probe = max(0.0, (metrics.next_probe_at or now) - now)
+    return (
+        f"records are held for {seconds:.0f} s, because {metrics.held_reason}; next attempt in"
+        f" {next_probe:.0f} s"
+    )
 
 
 def _cut_off_seconds(metrics: StageMetrics, now: float) -> float:

@@ -34,6 +34,14 @@ class DeadLetterReason(StrEnum):
     OUTPUT = "output"  # an output does not fit: too many, too large, wrong type
 
 
+class BreakerState(StrEnum):
+    """What a breaker lets through; the values of the label `breaker`."""
+
+    CLOSED = "closed"  # every call
+    OPEN = "open"  # none
+    HALF_OPEN = "half_open"  # one probe at a time
+
+
 class StageState(StrEnum):
     """State of a stage; the values of the label `state`."""
 
@@ -117,6 +125,13 @@ class StageMetrics:
         producer_replacements: times the producer was replaced after a failed batch.
         blocked_by: which agent blocks the event loop past the session of the group, so that its
             work cannot be committed; `None` if none does.
+        held_since: monotonic seconds since when records are held because what agents depend on is
+            down, or there are too many dead letters; `None` while none are.
+        held_reason: why, in one clause for operators.
+        next_probe_at: monotonic seconds of the next probe, or of the end of the wait.
+        holds: times that records began to be held.
+        probes: attempts that were made meanwhile, to see whether they succeed again.
+        breaker_state: what the breaker lets through.
         partitions: the assigned partitions.
         state: state of the stage.
     """
@@ -159,6 +174,12 @@ class StageMetrics:
         self.passed_over_offsets = 0
         self.producer_replacements = 0
         self.blocked_by: str | None = None
+        self.held_since: float | None = None
+        self.held_reason: str | None = None
+        self.next_probe_at: float | None = None
+        self.holds = 0
+        self.probes = 0
+        self.breaker_state = BreakerState.CLOSED
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING
 

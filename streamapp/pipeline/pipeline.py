@@ -23,7 +23,16 @@ from streamapp.pipeline.arguments import (
 )
 from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.context import Context
-from streamapp.pipeline.stage import KeyBacklog, LostPosition, Ordering, Stage, StageConfig
+from streamapp.pipeline.stage import (
+    AfterHold,
+    KeyBacklog,
+    LostPosition,
+    Ordering,
+    Stage,
+    StageConfig,
+)
+from streamapp.policies.breaker_config import BreakerConfig
+from streamapp.policies.budget import DeadLetterBudget
 from streamapp.policies.policy import Policy
 from streamapp.record import Headers
 from streamapp.topics.topic import Topic
@@ -50,6 +59,10 @@ class StageSettings(TypedDict, total=False):
     max_key_backlog_records: int
     on_key_backlog: KeyBacklog | str
     on_lost_position: LostPosition | str
+    breaker: BreakerConfig | None
+    max_hold_seconds: float | None
+    after_hold: AfterHold | str
+    dead_letter_budget: DeadLetterBudget | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from streamapp.pipeline.agent import Agent
 from streamapp.policies.backoff import Backoff
+from streamapp.policies.breaker_config import BreakerConfig
+from streamapp.policies.budget import DeadLetterBudget
 from streamapp.policies.policy import ErrorPolicy, Policy
 
 Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
@@ -41,6 +43,13 @@ class KeyBacklog(StrEnum):
     WAIT = "wait"  # nothing; in the end, records of other keys wait as well
 
 
+class AfterHold(StrEnum):
+    """What happens to records that were held for `max_hold_seconds`."""
+
+    DEAD_LETTER = "dead_letter"  # the policy decides about them, as if they had not been held
+    STOP = "stop"  # the stage stops
+
+
 MIN_OUTPUT_BYTES = 1024 * 1024
 """The outputs of one record may take so many bytes, even if less may be in flight."""
 
@@ -68,6 +77,12 @@ class StageConfig(BaseModel):
             number of keys keep others from being read.
         on_lost_position: what the stage does when retention has deleted its next records; when its
             position is beyond the end of the log, `earliest` means `stop`.
+        breaker: when records are held because what the agent depends on is down; `None`: never. It
+            has an effect where the policy would dead-letter them.
+        max_hold_seconds: longest time for which they are held; `None` is no limit.
+        after_hold: what happens then.
+        dead_letter_budget: how many dead letters are too many, and what happens then; `None`: any
+            number is allowed.
 
     Raises:
         pydantic.ValidationError: a value is out of its range.
@@ -89,6 +104,10 @@ class StageConfig(BaseModel):
     max_key_backlog_records: int = Field(default=2048, ge=1)
     on_key_backlog: KeyBacklog = KeyBacklog.DEAD_LETTER
     on_lost_position: LostPosition = LostPosition.STOP
+    breaker: BreakerConfig | None = BreakerConfig()
+    max_hold_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    after_hold: AfterHold = AfterHold.DEAD_LETTER
+    dead_letter_budget: DeadLetterBudget | None = DeadLetterBudget()
 
     @model_validator(mode="after")
     def _policy_is_one(self) -> Self:

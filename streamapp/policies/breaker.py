@@ -16,8 +16,9 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Self
 
+from streamapp.observability.stage_metrics import BreakerState
 from streamapp.policies.backoff import Backoff
-from streamapp.policies.breaker_cause import BreakerState, Cause, Rule
+from streamapp.policies.breaker_cause import Cause, Rule
 from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.distinct_keys import DistinctKeys
 from streamapp.policies.fault import Fault, whose_fault

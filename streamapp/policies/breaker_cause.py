@@ -1,17 +1,9 @@
-"""What state a breaker is in, and why."""
+"""Why a breaker is open."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from streamapp.policies.fault import Fault
-
-
-class BreakerState(StrEnum):
-    """What a breaker lets through."""
-
-    CLOSED = "closed"  # every call
-    OPEN = "open"  # none
-    HALF_OPEN = "half_open"  # one probe at a time
 
 
 class Rule(StrEnum):

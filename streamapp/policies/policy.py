@@ -80,6 +80,11 @@ class Policy:
         ordered = sorted(policies.items(), key=lambda item: -len(item[0].__mro__))
         return Policy(self.action, self.retries, self.backoff, self.then, tuple(ordered))
 
+    def dead_letters_after(self, error: BaseException) -> bool:
+        """Whether a record ends as a dead letter if this error, which has no policy, stays."""
+        own = self.then if self.action is ErrorPolicy.RETRY else self.action
+        return own is ErrorPolicy.DEAD_LETTER and self.for_error(error) is self
+
     def uses(self, action: ErrorPolicy) -> bool:
         """Whether this action can be the final one for any error."""
         own = self.then if self.action is ErrorPolicy.RETRY else self.action

@@ -8,6 +8,7 @@ from streamapp.policies.gravest import NOT_OF_THE_AGENT, as_failure
 from streamapp.record import event_timestamp
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.failures import FailureHandler
+from streamapp.runtime.hold import Hold
 from streamapp.runtime.lane import Interruption, Lane
 from streamapp.runtime.ready import ReadyQueue, make_wait_behind
 from streamapp.runtime.slices import TimeSlice
@@ -29,6 +30,7 @@ class Attempts:
         failures: decides about a failed attempt.
         time_slice: how long attempts may run before other tasks get a turn.
         clock: measures attempts.
+        hold: is told what has succeeded.
 
     Attributes:
         ending: whether the lanes are being cancelled because the segment ends.
@@ -41,7 +43,9 @@ class Attempts:
         delivery: Delivery,
         failures: FailureHandler,
         time_slice: TimeSlice,
+        *,
         clock: Clock,
+        hold: Hold,
     ) -> None:
         self.ending = False
         self._steps = steps
@@ -50,6 +54,7 @@ class Attempts:
         self._failures = failures
         self._slice = time_slice
         self._clock = clock
+        self._hold = hold
         self._metrics = steps[0].metrics
 
     def make_wait_behind(self, holder: Work, work: Work) -> None:
@@ -66,9 +71,12 @@ class Attempts:
         """
         step = self._step_of(work)
         result, error = None, work.give_up_error
-        if error is None:
-            result, error = await self._attempt(work, lane, step, started)
-        await self.handle_result(work, lane, step, started, result, error)
+        try:
+            if error is None:
+                result, error = await self._attempt(work, lane, step, started)
+            await self.handle_result(work, lane, step, started, result, error)
+        finally:
+            self._hold.end_probe(work)
 
     async def handle_result(
         self,
@@ -103,7 +111,9 @@ class Attempts:
             ended = self._clock.monotonic()
             step.metrics.attempt_duration.observe(int((ended - started) * 1e6))
             started = ended
-            if error is not None and not self._failures.handle(work, step, error):
+            if error is None:
+                self._hold.succeeded(step, work)
+            elif not self._failures.handle(work, step, error):
                 return
             if not work.pending:
                 self.pass_to_outbox(work)
@@ -167,6 +177,7 @@ class Attempts:
         work.item = item
         work.failures, work.began = 0, None
         work.kept = work.context = None
+        work.first_failure_at, work.was_held = 0.0, False
         work.on_last_attempt = False
         self._steps[item.step].metrics.records_in += 1
 

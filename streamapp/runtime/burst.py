@@ -24,6 +24,7 @@ from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.encoding import Encode
 from streamapp.runtime.event_times import event_timestamps, need_dating
 from streamapp.runtime.flush import Outlets
+from streamapp.runtime.hold import Hold
 from streamapp.runtime.lane import Lane
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Phase
@@ -53,6 +54,7 @@ class Burst:
         delivery: takes the outputs.
         time_slice: how long a burst may take.
         clock: measures attempts.
+        hold: is told what has succeeded.
         reads_between: whether it reads a topic that another stage writes, which may have put event
             times into headers.
     """
@@ -67,6 +69,7 @@ class Burst:
         delivery: Delivery,
         time_slice: TimeSlice,
         clock: Clock,
+        hold: Hold,
         reads_between: bool = False,
     ) -> None:
         self._steps = steps
@@ -84,6 +87,7 @@ class Burst:
         self._slice = time_slice
         self._clock = clock
         self._event_times = [topic.event_times for topic in topics]
+        self._hold = hold
         self._reads_between = reads_between
         self._audits = any(step.audit.is_total for step in steps)
         self._current: Lane | None = None
@@ -314,19 +318,31 @@ class Burst:
 
     async def _attempt_next(self, lane: Lane, chunk: Chunk, started: float) -> None:
         """Work on the next record of a chunk as on one that has waited: attempts look closer."""
+        lane.work = self._take_from(chunk)
+        if lane.work is not None:
+            await self._attempts.run(lane.work, lane, started)
+
+    def take_one(self) -> Work | None:
+        """Take the next record whose attempt can begin, even while records are held."""
+        work = None
+        while work is None and (chunk := self._ready.first_chunk()) is not None:
+            work = self._take_from(chunk)
+        return work
+
+    def _take_from(self, chunk: Chunk) -> Work | None:
+        """Take the next record of a chunk; `None` if there is none, or it waits for its key."""
         self.make_current_known()
         taken = next(chunk.untaken, None)
         if taken is None:
             self._ready.mark_used_up(chunk)
-            return
+            return None
         work = self._work_on(taken[1], chunk)
         holder = self._ready.holders(chunk.partition).get(work.order_key or b"")
         if work.order_key is not None and holder is not None:
             self._attempts.make_wait_behind(holder, work)
-            return
-        lane.work = work
+            return None
         self._ready.hold_key(work)
-        await self._attempts.run(work, lane, started)
+        return work
 
     def _book(self, lane: Lane, until: int) -> None:
         """Account for the records that the lane has finished in a row, up to a place in its chunk.
@@ -349,6 +365,9 @@ class Burst:
             metrics.filtered += filtered
             metrics.records_in += count if i else 0  # those of the first were counted by the intake
             observe_durations(metrics.attempt_duration, marks[i:-1:each], marks[i + 1 :: each])
+        hold = self._hold
+        keys = [records[i].key for i in range(first, until)] if hold.wants_keys else ()
+        hold.succeeded_many(each, count, keys)
         wall_less_monotonic = self._clock.time() - self._clock.monotonic()
         observe_ages(
             self._steps[0].metrics.age,
@@ -368,6 +387,7 @@ class Burst:
         for i in range(done):
             metrics = self._steps[i].metrics
             metrics.processed += 1
+            self._hold.succeeded_at(i)
             observe_durations(metrics.attempt_duration, marks[i : i + 1], marks[i + 1 : i + 2])
             self._steps[i + 1].metrics.records_in += 1
 

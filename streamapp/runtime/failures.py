@@ -3,7 +3,13 @@
 import logging
 from collections.abc import Callable
 
-from streamapp.errors import KeyGivenUpError, RecordError, RecordRefusedError, StageStoppedError
+from streamapp.errors import (
+    KeyGivenUpError,
+    RecordError,
+    RecordRefusedError,
+    StageStoppedError,
+    Transient,
+)
 from streamapp.observability.stage_metrics import DeadLetterReason, Outcome
 from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
 from streamapp.pipeline.trail import with_header
@@ -14,6 +20,7 @@ from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers, Record
 from streamapp.runtime.config import Environment
 from streamapp.runtime.dead_letters import Failure, error_headers, fingerprint, place_of
+from streamapp.runtime.hold import Hold
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
@@ -34,6 +41,7 @@ class FailureHandler:
         environment: the clock, random numbers for backoff, and the id of this run of the worker.
         config: says what happens when too many records wait behind one that fails.
         retries: where records wait for their next attempt.
+        hold: holds records while the world is at fault.
         on_stop: called with the error when a policy says stop. The record is not finished then, so
             the next run begins with it.
 
@@ -48,6 +56,7 @@ class FailureHandler:
         config: StageConfig,
         *,
         retries: RetryQueue,
+        hold: Hold,
         on_stop: Callable[[StageStoppedError], None],
     ) -> None:
         self._clock = environment.clock
@@ -59,6 +68,7 @@ class FailureHandler:
         )
         self._on_backlog = config.on_key_backlog
         self._retries = retries
+        self._hold = hold
         self._logged_causes: set[str] = set()
         self._on_stop = on_stop
         self.agent_is_lost = False
@@ -76,16 +86,19 @@ class FailureHandler:
         if work.partition.closed or self.agent_is_lost:
             return False
         error = gravest(error, step.policy)
-        if work.failures == 0:
-            work.first_failure_at = self._clock.time()
+        work.first_failure_at = work.first_failure_at or self._clock.time()
         if isinstance(error, KeyGivenUpError):
             return self._dead_letter(work, step, error, DeadLetterReason.BACKLOG)
+        if isinstance(error, TimeoutError):
+            step.metrics.timeouts += 1
+        if self._hold.holds(step, work, error):
+            return False
+        if not work.failures:
+            work.failing_since = self._clock.monotonic()
         work.failures += 1
         work.context = None  # what a failed attempt has added to it is forgotten
         origin = work.record if work.item is None else work.item
         work.kept = step.audit.add_failure(work.kept, origin.headers, error)
-        if isinstance(error, TimeoutError):
-            step.metrics.timeouts += 1
         decision = decide(step.policy, error, work.failures, self._rng)
         match decision.action:
             case ErrorPolicy.RETRY if work.on_last_attempt:
@@ -102,10 +115,27 @@ class FailureHandler:
                 step.metrics.dropped += 1
                 return True
             case ErrorPolicy.DEAD_LETTER:
-                return self._dead_letter(work, step, error, decision.reason)
+                return self._dead_letter_unless_alone(work, step, error, decision.reason)
             case ErrorPolicy.STOP:
                 self._stop(work, step, error, "its policy says stop")
                 return False
+
+    def stop_after_hold(self, work: Work, step: StepRunner) -> None:
+        """Stop the stage at a record that was held for too long."""
+        error = Transient("what the stage depends on was down for too long")
+        self._stop(work, step, error, "its records were held for max_hold_seconds")
+
+    def _dead_letter_unless_alone(
+        self, work: Work, step: StepRunner, error: Exception, reason: DeadLetterReason
+    ) -> bool:
+        """Dead-letter a record, but let it wait while nothing says that the world is not down."""
+        if not work.on_last_attempt:
+            seconds = self._hold.of(step).wait_for_others(work, error)
+            if seconds is not None:
+                step.metrics.retries += 1
+                self._retries.add(work, seconds)
+                return False
+        return self._dead_letter(work, step, error, reason)
 
     def check_backlog(self, work: Work, waiting: int) -> None:
         """Give a failing record one last attempt, now, if too many records wait behind it.
@@ -147,6 +177,10 @@ class FailureHandler:
     def _dead_letter(
         self, work: Work, step: StepRunner, error: Exception, reason: DeadLetterReason
     ) -> bool:
+        if not self._hold.is_within_budget(step, work):
+            if self._hold.of(step).stops_beyond_budget:
+                self._stop(work, step, error, "it has more dead letters than its budget allows")
+            return False
         record, item = work.record, work.item
         failure = Failure(
             pipeline=step.pipeline,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from streamapp.runtime.lane import Lane
 from streamapp.runtime.ready import Chunk
+from streamapp.runtime.work import Work
 
 
 class FirstAttempts(Protocol):
@@ -24,6 +25,9 @@ class FirstAttempts(Protocol):
         Raises:
             AbandonedError: an attempt was cancelled, and its record will be read again.
         """
+
+    def take_one(self) -> Work | None:
+        """Take the next record whose attempt can begin, even while records are held."""
 
     def make_current_known(self) -> None:
         """Bring lane, keys and open flush up to date with what `run` has done so far.

@@ -60,6 +60,7 @@ class Halt(Enum):
     REBALANCE = auto()  # from the revocation to the next assignment
     STOPPED = auto()  # a policy said stop, or nothing more can be read
     ENDING = auto()  # the segment is asked to end
+    HELD = auto()  # what the agents depend on is down
 
 
 class Intake:
@@ -245,7 +246,7 @@ class Intake:
 
     def _admit(self, name: TopicPartition, records: FetchedRecords) -> None:
         partition = self._partitions.get(name)
-        if partition is None or partition.phase is not Phase.OPEN or self._halts:
+        if partition is None or partition.phase is not Phase.OPEN or self._halts - {Halt.HELD}:
             # The partition is not open: these records are dropped, and fetched again when it is.
             self._refetch_from.setdefault(name, records.offsets[0])
             return

@@ -68,18 +68,35 @@ class ReadyQueue:
     Attributes:
         first: records that come before all chunks: they have waited for their key or for a retry.
         on_put: called when there is something to take.
+        on_dropped: called when what `let_through` was given is dropped before it was taken.
+        is_held: whether nothing is given but what `let_through` was given.
     """
 
     def __init__(self) -> None:
         self.first: deque[Work] = deque()
         self.on_put: Callable[[], None] = _no_lanes_yet
         self._chunks: deque[Chunk] = deque()
+        self.on_dropped: Callable[[Work], None] = lambda _work: None
+        self.is_held = False
+        self._let_through: Work | None = None
         self._taken_first = 0  # since a chunk was taken from
         self._holders: dict[Partition, dict[bytes, Work]] = {}
 
     def __bool__(self) -> bool:
         """Whether there may be something to take."""
+        if self.is_held:
+            return self._let_through is not None
+        return self.has_records
+
+    @property
+    def has_records(self) -> bool:
+        """Whether there are records to take, held or not."""
         return bool(self.first or self._chunks)
+
+    def let_through(self, work: Work) -> None:
+        """Give this record to a lane although records are held."""
+        self._let_through = work
+        self.on_put()
 
     def put(self, chunk: Chunk) -> None:
         """Add a chunk behind the others."""
@@ -97,20 +114,31 @@ class ReadyQueue:
         Returns:
             `None` without any, or if it is the turn of a chunk.
         """
-        first = self.first
+        if self.is_held or self._let_through is not None:
+            work, self._let_through = self._let_through, None
+            return work  # of a closed partition too: its attempt ends at once
         if self._taken_first >= MAX_TAKEN_FIRST and self.next_chunk() is not None:
             return None
-        while first:
-            work = first.popleft()
+        work = self.take_waiting()
+        self._taken_first += work is not None
+        return work
+
+    def take_waiting(self) -> Work | None:
+        """Take a record that has waited, held or not."""
+        while self.first:
+            work = self.first.popleft()
             if not work.partition.closed:
-                self._taken_first += 1
                 return work
         return None
 
     def next_chunk(self) -> Chunk | None:
         """The chunk to take records from; the same one until `mark_used_up`. `None` without any."""
-        chunks = self._chunks
         self._taken_first = 0
+        return None if self.is_held else self.first_chunk()
+
+    def first_chunk(self) -> Chunk | None:
+        """The chunk to take records from, held or not."""
+        chunks = self._chunks
         while chunks:
             if not chunks[0].partition.closed:
                 return chunks[0]
@@ -170,6 +198,9 @@ class ReadyQueue:
         """
         self._chunks.clear()  # these records come after all that have begun, so none is kept
         self.first = deque(work for work in self.first if keep(work))
+        if self._let_through is not None and not keep(self._let_through):
+            dropped, self._let_through = self._let_through, None
+            self.on_dropped(dropped)
         for partition, holders in list(self._holders.items()):
             if partition.closed:
                 del self._holders[partition]

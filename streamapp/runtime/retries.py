@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+from collections import deque
 from collections.abc import Collection, Iterator
 from itertools import count
 
@@ -26,6 +27,7 @@ class RetryQueue:
         self._heap: list[tuple[float, int, Work]] = []
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
+        self._held: deque[Work] = deque()
 
     def add(self, work: Work, delay_seconds: float) -> None:
         """Let this record wait for `delay_seconds`; it keeps its key meanwhile."""
@@ -34,6 +36,25 @@ class RetryQueue:
         heapq.heappush(self._heap, (due, next(self._sequence), work))
         if self._heap[0][2] is work:
             self._schedule()
+
+    def hold(self, work: Work) -> None:
+        """Keep this record, with its key, until `take_held`."""
+        self._ready.hold_key(work)
+        self._held.append(work)
+
+    @property
+    def held(self) -> Collection[Work]:
+        """The records that are held, in the order in which they will be tried."""
+        return self._held
+
+    def take_held(self) -> Work | None:
+        """The next held record, to be tried."""
+        return self._held.popleft() if self._held else None
+
+    def take_all_held(self) -> Collection[Work]:
+        """All held records, each partition's in their order."""
+        held, self._held = self._held, deque()
+        return sorted(held, key=lambda work: (work.partition.name, work.record.offset))
 
     @property
     def waiting(self) -> Iterator[Work]:
@@ -54,7 +75,8 @@ class RetryQueue:
         return bool(self._heap) and self._heap[0][0] <= deadline
 
     def drop(self, keep: ShouldKeep = keep_nothing) -> None:
-        """Forget waiting records, except those that `keep` says; they will be read again."""
+        """Forget waiting and held ones, except those that `keep` says; they will be read again."""
+        self._held = deque(work for work in self._held if keep(work))
         self._heap = [entry for entry in self._heap if keep(entry[2])]
         heapq.heapify(self._heap)
         self._schedule()

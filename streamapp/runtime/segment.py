@@ -27,6 +27,7 @@ from streamapp.runtime.burst import Burst
 from streamapp.runtime.config import Environment
 from streamapp.runtime.delivery import AtLeastOnce
 from streamapp.runtime.failures import FailureHandler
+from streamapp.runtime.hold import Hold
 from streamapp.runtime.in_flight import InFlight
 from streamapp.runtime.intake import Halt, Intake
 from streamapp.runtime.lag import LagWatch
@@ -102,6 +103,7 @@ class SegmentRunner:
         self._changed = asyncio.Event()  # something ended, was sent or was dropped
         ready = ReadyQueue()
         retries = RetryQueue(clock, ready)
+        self._hold = Hold(segment, self._steps, environment, ready=ready, retries=retries)
         self._lanes = self._make_lanes(ready, retries)
         self._in_flight = InFlight(
             ready,
@@ -115,6 +117,7 @@ class SegmentRunner:
         self._intake = Intake(self._assignment, stage, clock, ready, self._refusals)
         self._intake.output_bytes = lambda: self._delivery.held_bytes
         self._intake.on_end = self._delivery.commit_soon
+        self._hold.on_change = self._halt_while_held
         self._intake.on_dead_end = self._end_with
         self._intake.backlog = Backlog(
             self._assignment, stage, ready=ready, retries=retries, lanes=self._lanes
@@ -140,8 +143,14 @@ class SegmentRunner:
     def _make_lanes(self, ready: ReadyQueue, retries: RetryQueue) -> Lanes:
         clock, stage = self._env.clock, self.segment.steps[0].stage.config
         delivery, time_slice = self._delivery, TimeSlice(clock)
-        self._failures = FailureHandler(self._env, stage, retries=retries, on_stop=self._stop_on)
-        attempts = Attempts(self._steps, ready, delivery, self._failures, time_slice, clock)
+        hold = self._hold
+        failures = self._failures = FailureHandler(
+            self._env, stage, retries=retries, hold=hold, on_stop=self._stop_on
+        )
+        hold.on_too_long = failures.stop_after_hold
+        attempts = Attempts(
+            self._steps, ready, delivery, failures, time_slice, clock=clock, hold=hold
+        )
         burst = Burst(
             self._steps,
             stage.ordering,
@@ -150,8 +159,10 @@ class SegmentRunner:
             delivery=delivery,
             time_slice=time_slice,
             clock=clock,
+            hold=hold,
             reads_between=not self._env.between.isdisjoint(self.segment.source_topics),
         )
+        hold.first = burst
         return Lanes(
             burst,
             attempts,
@@ -248,6 +259,7 @@ class SegmentRunner:
         yield "intake", self._intake.run()
         yield "delivery", self._delivery.run()
         yield "lag", self._lag.run()
+        yield "hold", self._hold.run()
         yield "replay", self._replay.run()
         yield "membership", self._membership.run()
         if self._blocked_loop is not None:
@@ -278,6 +290,14 @@ class SegmentRunner:
         self._replay.batches_acknowledged()
         self._changed.set()
         self._intake.on_capacity()
+
+    def _halt_while_held(self) -> None:
+        """Read no records while others are held; but one to probe with, if none is in flight."""
+        if self._hold.is_on and self._hold.has_candidates:
+            self._intake.halt(Halt.HELD)
+        else:
+            self._intake.lift(Halt.HELD)
+        self._changed.set()
 
     def _batch_failed(self, error: BaseException) -> None:
         log.warning(

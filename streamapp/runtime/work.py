@@ -62,7 +62,9 @@ class Work:
         began: monotonic seconds at which the first attempt on the current input began; `None`
             before it has ended.
         failures: number of failed attempts on the current input.
-        first_failure_at: when the first of these failed, in seconds since the epoch.
+        first_failure_at: when the first attempt failed, in seconds since the epoch.
+        failing_since: when the first of these failed, in monotonic seconds.
+        was_held: whether it was held because the world was at fault.
         kept: the audit trail with these failures; `None` if nothing is kept.
         context: context of the last attempt; `None` if its agent takes none, or it has failed.
     """
@@ -72,6 +74,7 @@ class Work:
         "behind",
         "context",
         "dead_letters",
+        "failing_since",
         "failures",
         "first_failure_at",
         "give_up_error",
@@ -85,6 +88,7 @@ class Work:
         "partition",
         "pending",
         "record",
+        "was_held",
     )
 
     def __init__(self, record: Record, partition: Partition, order_key: bytes | None) -> None:
@@ -105,3 +109,5 @@ class Work:
         self.first_failure_at = 0.0
         self.kept: Trail | None = None
         self.context: RecordContext | None = None
+        self.failing_since = 0.0
+        self.was_held = False

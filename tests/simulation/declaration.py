@@ -41,10 +41,15 @@ def _on_backlog(draw: StageDraw) -> str:
     return "stop" if draw.stops_on_backlog else "dead_letter"
 
 
+_NEVER_HELD: StageSettings = {"breaker": None, "dead_letter_budget": None}
+"""The checker counts attempts and dead letters without knowing of holds."""
+
+
 def _settings(draw: StageDraw, *, may_stop_on_loss: bool) -> StageSettings:
     if draw.fused:  # it has the others from the stage that it is fused to
-        return {"timeout_seconds": draw.timeout_seconds}
+        return {"timeout_seconds": draw.timeout_seconds, **_NEVER_HELD}
     return {
+        **_NEVER_HELD,
         "timeout_seconds": draw.timeout_seconds,
         "concurrency": draw.concurrency,
         "ordering": draw.ordering,

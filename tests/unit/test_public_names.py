@@ -9,12 +9,16 @@ import streamapp
 from streamapp.clock import SystemClock
 
 NAMES = {
+    "AfterHold",
     "Agent",
     "Backoff",
+    "BeyondBudget",
+    "BreakerConfig",
     "BrokerError",
     "Capability",
     "ConfigurationError",
     "Context",
+    "DeadLetterBudget",
     "ErrorPolicy",
     "ExecutionResult",
     "KeyBacklog",

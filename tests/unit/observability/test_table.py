@@ -11,6 +11,7 @@ from prometheus_client.utils import floatToGoString
 from streamapp.observability.definitions import METRICS
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import (
+    BreakerState,
     DeadLetterReason,
     PartitionMetrics,
     StageMetrics,
@@ -56,6 +57,8 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.topic_faults = {"raw": TopicFault("topic raw does not exist", began_at + 94)}
     stage.assignments_given_up, stage.position_resets, stage.passed_over_offsets = 132, 133, 134
     stage.rebalances, stage.producer_replacements = 135, 136
+    stage.held_since, stage.holds, stage.probes = began_at + 93, 137, 138
+    stage.breaker_state = BreakerState.OPEN
     stage.state = StageState.DRAINING
     clock.advance(100)
     return stage
@@ -151,6 +154,13 @@ EXPECTED: dict[str, list[str]] = {
     "streamapp_passed_over_offsets_total": [line("streamapp_passed_over_offsets_total", 134.0)],
     "streamapp_rebalances_total": [line("streamapp_rebalances_total", 135.0)],
     "streamapp_producer_replacements_total": [line("streamapp_producer_replacements_total", 136.0)],
+    "streamapp_held_seconds": [line("streamapp_held_seconds", 7.0)],
+    "streamapp_holds_total": [line("streamapp_holds_total", 137.0)],
+    "streamapp_probes_total": [line("streamapp_probes_total", 138.0)],
+    "streamapp_breaker_state": [
+        line("streamapp_breaker_state", float(state == "open"), breaker=state)
+        for state in ("closed", "open", "half_open")
+    ],
     "streamapp_partition_blocked": partitions("streamapp_partition_blocked", 1.0, 0.0, 0.0),
     "streamapp_stage_state": [
         line("streamapp_stage_state", float(state == "draining"), state=state)

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from streamapp.errors import Permanent, Transient
+from streamapp.observability.stage_metrics import BreakerState
 from streamapp.policies.breaker import Breaker, Permit
-from streamapp.policies.breaker_cause import BreakerState, Rule
+from streamapp.policies.breaker_cause import Rule
 from streamapp.policies.breaker_config import BreakerConfig
 
 CONFIG = BreakerConfig(consecutive_failures=1_000)

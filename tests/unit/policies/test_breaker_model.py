@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from streamapp.errors import Permanent, Transient
+from streamapp.observability.stage_metrics import BreakerState
 from streamapp.policies.breaker import Breaker, Permit
-from streamapp.policies.breaker_cause import BreakerState
 from streamapp.policies.breaker_config import BreakerConfig
 
 CLOSE_AFTER = 2

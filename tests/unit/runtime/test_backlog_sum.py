@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from streamapp.errors import StageStoppedError
 from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.topology import Topology
 from streamapp.policies.backoff import Backoff
-from streamapp.policies.policy import retry
+from streamapp.policies.policy import Policy, retry
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
 
@@ -53,6 +55,11 @@ class Mendable:
         return slow
 
 
+def never_held(step: Agent[bytes, bytes], policy: Policy, **settings: Any) -> Topology:
+    """One stage that takes no number of failures for the world's fault."""
+    return one_stage(step, policy, breaker=None, **settings)
+
+
 async def write(broker: FaultyBroker, values: Sequence[bytes], partitions: int = 1) -> None:
     """Write values with their first part as key; a key stands in one partition."""
     for partition in range(partitions):
@@ -79,7 +86,7 @@ async def test_three_keys_below_their_bound_do_not_stop_the_others(
     broker, step = await broker_for("p"), Mendable()
     values = [b"bad%d %d" % (n % 3, n) for n in range(72)] + [b"good%d" % n for n in range(200)]
     await write(broker, values)
-    stage = one_stage(
+    stage = never_held(
         step.slow,
         policy,  # type: ignore[arg-type]  # a policy
         ordering=ordering,
@@ -96,7 +103,7 @@ async def test_retries_that_are_always_due_leave_new_records_their_turns() -> No
     broker, step = await broker_for("p"), Mendable()
     values = [b"bad%d" % n for n in range(8)] + [b"good%d" % n for n in range(2)]
     await write(broker, values)
-    stage = one_stage(
+    stage = never_held(
         step.slow, BUSY, ordering="unordered", max_in_flight_records=40, concurrency=3
     )
     async with running(service(broker, stage)):
@@ -110,7 +117,7 @@ async def test_as_few_keys_as_possible_give_way() -> None:
     big = [b"bad0 %d" % n for n in range(40)]
     small = [b"bad%d %d" % (n, n) for n in range(1, 21)]
     await write(broker, big + small + [b"good%d" % n for n in range(200)])
-    stage = one_stage(step.plain, PATIENT, max_in_flight_records=100)
+    stage = never_held(step.plain, PATIENT, max_in_flight_records=100)
     async with running(service(broker, stage)):
         await until(lambda: len(written(broker, "p-out")) == 200)
         await until(lambda: len(broker.values("p.stage.dlq")) == 40)
@@ -130,7 +137,7 @@ async def test_as_few_keys_as_possible_give_way() -> None:
 async def test_bytes_that_wait_give_way_as_well() -> None:
     broker, step = await broker_for("p"), Mendable()
     await write(broker, [b"bad%d %s" % (n, b"x" * 1000) for n in range(20)])
-    stage = one_stage(step.plain, PATIENT, max_in_flight_bytes=8000)
+    stage = never_held(step.plain, PATIENT, max_in_flight_bytes=8000)
     async with running(service(broker, stage)):
         await until(lambda: len(step.calls) == 20)
         await write(broker, [b"good%d" % n for n in range(40)])
@@ -142,7 +149,7 @@ async def test_bytes_that_wait_give_way_as_well() -> None:
 async def test_a_failing_record_gives_way_when_no_more_offsets_behind_it_can_be_kept() -> None:
     broker, step = await broker_for("p"), Mendable()
     await write(broker, [b"bad 0", *(b"good%d" % n for n in range(500))])
-    stage = one_stage(step.plain, PATIENT, max_in_flight_records=20)
+    stage = never_held(step.plain, PATIENT, max_in_flight_records=20)
     async with running(service(broker, stage)):
         await until(lambda: len(written(broker, "p-out")) == 500)
         await until_committed(broker, "p.stage", 501)
@@ -153,7 +160,7 @@ async def test_a_failing_record_gives_way_when_no_more_offsets_behind_it_can_be_
 async def test_below_the_bound_nothing_gives_way() -> None:
     broker, step = await broker_for("p"), Mendable()
     await write(broker, [b"bad%d" % n for n in range(25)] + [b"good%d" % n for n in range(100)])
-    stage = one_stage(step.slow, PATIENT, max_in_flight_records=100, concurrency=2)
+    stage = never_held(step.slow, PATIENT, max_in_flight_records=100, concurrency=2)
     async with running(service(broker, stage)):
         await until(lambda: len(written(broker, "p-out")) == 100)
         await asyncio.sleep(50)
@@ -165,7 +172,7 @@ async def test_below_the_bound_nothing_gives_way() -> None:
 async def test_the_stage_can_stop_instead(caplog: pytest.LogCaptureFixture) -> None:
     broker, step = await broker_for("p"), Mendable()
     await write(broker, [b"bad%d" % n for n in range(60)])
-    stage = one_stage(step.plain, PATIENT, max_in_flight_records=100, on_key_backlog="stop")
+    stage = never_held(step.plain, PATIENT, max_in_flight_records=100, on_key_backlog="stop")
     with pytest.raises(StageStoppedError, match="kept others from being read: OSError"):
         await service(broker, stage).run()
     assert written(broker, "p.stage.dlq") == []
@@ -178,7 +185,7 @@ async def test_all_can_wait_instead() -> None:
     broker, step = await broker_for("p"), Mendable()
     values = [b"bad%d %d" % (n % 3, n) for n in range(200)] + [b"good%d" % n for n in range(40)]
     await write(broker, values)
-    stage = one_stage(
+    stage = never_held(
         step.plain,
         PATIENT,
         max_in_flight_records=100,
@@ -201,7 +208,7 @@ async def test_a_failing_partition_is_put_back_and_the_others_are_read() -> None
     good = [b"good %d" % n for n in range(150)]
     await broker.write("p-in", *((b"bad", value) for value in bad))
     await broker.write("p-in", *((b"good", value) for value in good), partition=1)
-    stage = one_stage(step.plain, PATIENT, ordering="partition", max_in_flight_records=100)
+    stage = never_held(step.plain, PATIENT, ordering="partition", max_in_flight_records=100)
     running_stage = service(broker, stage)
     async with running(running_stage):
         await until(lambda: Counter(written(broker, "p-out", 3)) == Counter(good))
@@ -256,7 +263,7 @@ async def test_however_many_keys_fail_all_others_are_worked_on(
 ) -> None:
     broker, step = await broker_for("p", partitions=partitions), Mendable()
     await write(broker, values, partitions)
-    stage = one_stage(
+    stage = never_held(
         step.slow if slow else step.plain,
         BUSY if near else PATIENT,
         ordering=ordering,

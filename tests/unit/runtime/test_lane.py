@@ -53,7 +53,11 @@ def stage_of(
     deaf: Deaf, broker: FaultyBroker, concurrency: int = 1, config: RuntimeConfig | None = None
 ) -> Service:
     topology = one_stage(
-        deaf.agent(), dead_letter(), timeout_seconds=TIMEOUT_SECONDS, concurrency=concurrency
+        deaf.agent(),
+        dead_letter(),
+        timeout_seconds=TIMEOUT_SECONDS,
+        concurrency=concurrency,
+        breaker=None,
     )
     return service(broker, topology, config=config)
 

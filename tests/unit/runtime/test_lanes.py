@@ -38,7 +38,8 @@ async def test_as_many_records_as_there_are_lanes_are_tried_and_tried_again_side
         return value
 
     backoff = Backoff(base_seconds=2, max_seconds=2)
-    stage = service(broker, one_stage(fail_once, retry(1, backoff=backoff), concurrency=LANES))
+    topology = one_stage(fail_once, retry(1, backoff=backoff), concurrency=LANES, breaker=None)
+    stage = service(broker, topology)
     async with running(stage):
         await broker.write("p-in", *((b"%d" % n, b"%d" % n) for n in range(LANES)))
         await until(lambda: len(broker.values("p-out")) == LANES)

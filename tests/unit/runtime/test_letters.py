@@ -89,7 +89,7 @@ async def test_the_first_failure_is_told_with_its_own_time_and_so_is_the_last() 
         raise OSError
 
     backoff = Backoff(base_seconds=4, factor=2, max_seconds=60)
-    async with running(service(broker, one_stage(fail, retry(2, backoff=backoff)))):
+    async with running(service(broker, one_stage(fail, retry(2, backoff=backoff), breaker=None))):
         await broker.write("p-in", (b"k", b"1"))
         await until(lambda: bool(broker.values("p.stage.dlq")), seconds=60)
     facts = error_headers(broker.records("p.stage.dlq")[0])

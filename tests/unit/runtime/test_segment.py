@@ -90,7 +90,14 @@ async def test_the_shortest_timeout_of_fused_stages_is_kept(
     fused = build(
         Pipeline("p", source=Topic("in", bytes))
         .stage(head, name="head", timeout_seconds=first_seconds, concurrency=2)
-        .stage(hang, name="tail", fused=True, timeout_seconds=0.5, on_error=dead_letter())
+        .stage(
+            hang,
+            name="tail",
+            fused=True,
+            timeout_seconds=0.5,
+            on_error=dead_letter(),
+            breaker=None,
+        )
         .sink(Topic("out", bytes))
     )
     async with running(service(broker, fused)):

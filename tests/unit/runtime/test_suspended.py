@@ -25,7 +25,8 @@ async def test_an_attempt_that_suspends_while_another_one_fails_keeps_its_key_an
             await asyncio.Event().wait()
         return value
 
-    stage = service(broker, one_stage(obey, dead_letter(), concurrency=2, timeout_seconds=5))
+    topology = one_stage(obey, dead_letter(), concurrency=2, timeout_seconds=5, breaker=None)
+    stage = service(broker, topology)
     async with running(stage):
         await broker.write("p-in", (b"a", b"fails"), (b"b", b"hangs"), (b"b", b"follows"))
         await asyncio.sleep(3)

@@ -1,0 +1,249 @@
+"""Holds the records of a segment while what its agents depend on is down.
+
+A record that its policy would dead-letter through the world's fault is held instead: it stays in
+flight and keeps its key, its failure counts as no attempt, and no new attempt begins but a probe
+now and then. `policies/breaker.py` says when that begins and when it ends.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Hashable, Sequence
+
+from streamapp.pipeline.topology import Segment
+from streamapp.policies.breaker import Permit
+from streamapp.runtime.config import Environment
+from streamapp.runtime.first_attempts import FirstAttempts
+from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.retries import RetryQueue
+from streamapp.runtime.step_hold import StepHold, key_of
+from streamapp.runtime.steps import StepRunner
+from streamapp.runtime.work import Work
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN_SECONDS = 0.25
+"""Time between two looks for a record to probe with, when none is in flight."""
+
+
+class Hold:
+    """Holds records, and lets probes through.
+
+    Args:
+        segment: its stages say what is held and for how long.
+        steps: its steps.
+        environment: the clock and random numbers.
+        ready: is closed while records are held.
+        retries: keeps the held records.
+
+    Attributes:
+        on_change: called when records begin or cease to be held.
+        on_too_long: called with a held record that is to stop the stage.
+        first: makes the first attempt on a record that is used as a probe.
+    """
+
+    def __init__(
+        self,
+        segment: Segment,
+        steps: Sequence[StepRunner],
+        environment: Environment,
+        *,
+        ready: ReadyQueue,
+        retries: RetryQueue,
+    ) -> None:
+        self._steps = [
+            StepHold(runner, step.stage.config, environment)
+            for runner, step in zip(steps, segment.steps, strict=True)
+        ]
+        self._metrics = [step.metrics for step in steps]
+        self._segment = segment
+        self._clock = environment.clock
+        self._ready = ready
+        self._retries = retries
+        self._opened = asyncio.Event()
+        self._probe: Work | None = None
+        self._probe_of: StepHold | None = None
+        self._permit: Permit | None = None
+        self._probe_ended = asyncio.Event()
+        self._takes_fresh = False
+        self.on_change: Callable[[], None] = lambda: None
+        self.on_too_long: Callable[[Work, StepRunner], None] = lambda _work, _step: None
+        self.first: FirstAttempts | None = None
+        ready.on_dropped = self.end_probe
+
+    @property
+    def is_on(self) -> bool:
+        """Whether records are held, so that no attempt begins but a probe."""
+        return self._ready.is_held
+
+    @property
+    def has_candidates(self) -> bool:
+        """Whether there is a record in flight that a probe could be made with."""
+        return bool(self._retries.held) or self._ready.has_records
+
+    def of(self, step: StepRunner) -> StepHold:
+        """What is known of a step."""
+        return self._steps[step.index]
+
+    def succeeded(self, step: StepRunner, work: Work) -> None:
+        """Note that an attempt on a record succeeded."""
+        own = self._steps[step.index]
+        own.tell_success(self._take_permit(work, own), 1, [key_of(work)])
+        self._look(own)
+
+    def succeeded_at(self, step: int) -> None:
+        """Note that an attempt at a step, by its index, succeeded."""
+        self._steps[step].tell_success(None, 1, ())
+
+    @property
+    def wants_keys(self) -> bool:
+        """Whether `succeeded_many` is to be given the keys of the records."""
+        return any(own.breaker is not None and own.breaker.wants_keys for own in self._steps)
+
+    def succeeded_many(self, steps: int, count: int, keys: Collection[Hashable]) -> None:
+        """Note that the first so many steps succeeded on so many records."""
+        known = [key for key in keys if key is not None]
+        for own in self._steps[:steps]:
+            own.tell_success(None, count, known)
+
+    def holds(self, step: StepRunner, work: Work, error: Exception) -> bool:
+        """Note that an attempt failed, and hold its record if the world is at fault."""
+        own = self._steps[step.index]
+        is_held = own.holds_after(self._take_permit(work, own), work, error)
+        if is_held:
+            work.was_held, work.failures = True, 0
+            self._retries.hold(work)
+        self._look(own)
+        return is_held
+
+    def is_within_budget(self, step: StepRunner, work: Work) -> bool:
+        """Whether the budget of the step allows a dead letter; else the record is held."""
+        own = self._steps[step.index]
+        if own.allows_dead_letter():
+            return True
+        if not own.stops_beyond_budget:
+            self._retries.hold(work)
+            self._look(own)
+        return False
+
+    def end_probe(self, work: Work) -> None:
+        """Give back the permit of a probe whose attempt has ended without an outcome."""
+        if work is self._probe:
+            permit, self._permit = self._permit, None
+            if permit is not None:
+                permit.released()
+            self._probe = None
+            self._probe_ended.set()
+
+    async def run(self) -> None:
+        """Let probes through until cancelled."""
+        while True:
+            await self._opened.wait()
+            own = next((own for own in self._steps if own.is_open), None)
+            if own is None:
+                self._opened.clear()
+            elif own.held_until is not None:
+                await self._clock.sleep(max(0.0, own.held_until - self._clock.monotonic()))
+                own.held_until = None
+                self._look(own)
+            else:
+                await self._probe_next(own)
+
+    async def _probe_next(self, own: StepHold) -> None:
+        breaker = own.breaker
+        assert breaker is not None  # noqa: S101 - it is open
+        now = self._clock.monotonic()
+        if own.was_held_too_long(now):
+            self._give_up(own)
+        elif self._probe is not None:
+            self._probe_ended.clear()
+            await self._probe_ended.wait()
+        elif breaker.next_probe_at is not None and breaker.next_probe_at > now:
+            self._tell(own)
+            await self._clock.sleep(min(breaker.next_probe_at - now, LOOK_AGAIN_SECONDS))
+        elif (work := self._candidate()) is None:
+            self.on_change()  # the intake may fetch one
+            await self._clock.sleep(LOOK_AGAIN_SECONDS)
+        elif (permit := breaker.try_acquire(now)) is not None:
+            self._probe, self._probe_of, self._permit = work, own, permit
+            self._metrics[own.step.index].probes += 1
+            self._ready.let_through(work)
+
+    def _give_up(self, own: StepHold) -> None:
+        """Let policies decide about the records, or stop at one that was held for too long."""
+        if own.stops_after_hold:
+            if (work := self._retries.take_held()) is not None:
+                self.on_too_long(work, own.step)
+            self._opened.clear()
+        else:
+            own.is_given_up = True
+            self._look(own)
+
+    def _candidate(self) -> Work | None:
+        """The next record to probe with: a held one and one that was not tried, in turn."""
+        self._takes_fresh = not self._takes_fresh
+        fresh = self._ready.take_waiting() if self._takes_fresh else None
+        if fresh is None and self._takes_fresh and self.first is not None:
+            fresh = self.first.take_one()
+        return fresh or self._retries.take_held() or self._ready.take_waiting()
+
+    def _take_permit(self, work: Work, own: StepHold) -> Permit | None:
+        """The permit of a probe, whose outcome is now known."""
+        if work is not self._probe or own is not self._probe_of:
+            return None
+        permit, self._permit = self._permit, None
+        return permit
+
+    def _look(self, own: StepHold) -> None:
+        """Begin or cease to hold records, if a step has changed."""
+        is_on = any(step.is_open for step in self._steps)
+        if own.breaker is not None:
+            self._metrics[own.step.index].breaker_state = own.breaker.state
+        if is_on == self._ready.is_held:
+            return
+        self._ready.is_held = is_on
+        if is_on:
+            self._begin(own)
+        else:
+            self._end()
+        self.on_change()
+
+    def _begin(self, own: StepHold) -> None:
+        self._opened.set()
+        reason = self._reason(own)
+        now = self._clock.monotonic()
+        for metrics in self._metrics:
+            metrics.held_since, metrics.held_reason = now, reason
+        self._metrics[own.step.index].holds += 1
+        self._tell(own)
+        log.warning(
+            "stage %s of %s holds its records, because %s; nothing of it is lost or dead-lettered"
+            " meanwhile, and a probe is made now and then",
+            own.step.stage_id,
+            self._segment.pipeline,
+            reason,
+        )
+
+    def _end(self) -> None:
+        since = self._metrics[0].held_since
+        for metrics in self._metrics:
+            metrics.held_since = metrics.held_reason = metrics.next_probe_at = None
+        log.warning(
+            "stage %s of %s goes on with its records after it held them for %.0f s",
+            self._segment.name,
+            self._segment.pipeline,
+            self._clock.monotonic() - (since or 0.0),
+        )
+        self._ready.put_first(self._retries.take_all_held())
+
+    def _tell(self, own: StepHold) -> None:
+        next_probe_at = own.held_until
+        if next_probe_at is None and own.breaker is not None:
+            next_probe_at = own.breaker.next_probe_at
+        for metrics in self._metrics:
+            metrics.next_probe_at = next_probe_at
+
+    def _reason(self, own: StepHold) -> str:
+        if own.held_until is not None:
+            return f"stage {own.step.stage_id!r} has more dead letters than its budget allows"
+        assert own.breaker is not None  # noqa: S101 - it is open
+        return f"what stage {own.step.stage_id!r} depends on is down: {own.breaker.cause}"
