@@ -159,7 +159,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             except Exception as error:  # noqa: BLE001 - handed on, as an executor does
                 future.set_exception(error)
 
-        self.call_later(self.thread_seconds(getattr(func, "args", args)), finish, context=context)
+        self.call_later(self.thread_seconds(args), finish, context=context)
         return future
 
     def _timer_handle_cancelled(self, _handle: asyncio.TimerHandle) -> None:

@@ -113,7 +113,8 @@ class Outcomes:
         if draw.last_word is ErrorPolicy.SKIP:
             return self._is_out(part, _handed_on(given))
         if draw.last_word is ErrorPolicy.DROP:
-            return agents.failed[stage, value] > 0 or (tainted and agents.started[stage, value] > 0)
+            began = agents.started[stage, value] > 0 or value in agents.in_threads
+            return agents.failed[stage, value] > 0 or (tainted and began)
         return False
 
     def _is_out(self, part: Part, output: Input) -> bool:

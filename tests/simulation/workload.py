@@ -20,6 +20,7 @@ from streamapp.errors import Permanent, Transient
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP, Out
+from streamapp.pipeline.threads import _Call
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers
 from tests.simulation.loop import EPOCH_SECONDS, PROCESS, VirtualLoop
@@ -78,6 +79,7 @@ class Agents:
         complaints: broken promises to agents.
         fired: faults of agents that happened.
         overlaps_checked: attempts that had to be the only one on their key.
+        in_threads: values that a thread was asked to work on; one that is cancelled may not begin.
         failed_at: when attempts failed, by stage and value, in seconds since the epoch.
         ended_empty_at: when an attempt without an output ended, by process and segment.
         blocks: whether the record of the scenario that blocks still does so.
@@ -96,6 +98,7 @@ class Agents:
         self.fired: Counter[Fault] = Counter()
         self.started: Counter[tuple[int, str]] = Counter()
         self.overlaps_checked = 0
+        self.in_threads: set[str] = set()
         self.failed_at: defaultdict[tuple[int, str], list[float]] = defaultdict(list)
         self.ended_empty_at: dict[tuple[str, int], float] = {}
         self.blocks = scenario.blocks is not None
@@ -124,7 +127,10 @@ class Agents:
 
     def _thread_seconds(self, arguments: tuple[Any, ...]) -> float:
         """How long a blocking attempt takes; if that is too long, it may fail for good."""
-        value = arguments[-1][0]
+        [call] = arguments
+        assert isinstance(call, _Call)
+        value = call._args[0]
+        self.in_threads.add(value)
         seconds = self._rng.uniform(0.0, 0.02)
         if self._rng.random() < self.scenario.shares.get(Fault.SLOW_THREAD, 0.0):
             self.fired[Fault.SLOW_THREAD] += 1
