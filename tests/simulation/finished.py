@@ -34,6 +34,7 @@ class Known:
         acknowledged: offsets finished since, according to flushes that are acknowledged.
         kept: offsets of records whose outputs are acknowledged, though their flush has failed.
         owed: those of `acknowledged` when the member was told to give back or to stop.
+        is_called_back: whether it was told to give it back.
         asked: the last commit that it has asked for.
     """
 
@@ -43,6 +44,7 @@ class Known:
     acknowledged: set[int] = field(default_factory=set)
     kept: set[int] = field(default_factory=set)
     owed: frozenset[int] = frozenset()
+    is_called_back: bool = False
     asked: CommittedOffset | None = None
 
     @property
@@ -108,11 +110,17 @@ class Finished:
                 known[name] = Known(now, commit.offset, frozenset(ahead))
 
     def told(self, process: str, group: str | None = None) -> None:
-        """A member is told to give its partitions back, or all of a process to stop."""
+        """A member is told to give its partitions back, or all of a process to stop.
+
+        A stop does not change what a member owes that is giving back already: it may have asked for
+        its last commit.
+        """
         for (of, own), known in self._known.items():
             if of == process and group in (None, own):
                 for one in known.values():
-                    one.owed = frozenset(one.acknowledged)
+                    if group is not None or not one.is_called_back:
+                        one.owed = frozenset(one.acknowledged)
+                    one.is_called_back |= group is not None
 
     def gives_back(self, process: str, group: str) -> None:
         """A member has done what it does before it gives its partitions back."""
