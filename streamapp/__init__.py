@@ -14,6 +14,7 @@ from streamapp.errors import (
     TopicError,
     Transient,
 )
+from streamapp.observability.collector import MetricsCollector
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context, PipelineContext
@@ -47,6 +48,7 @@ from streamapp.topics.topic import Topic
 if TYPE_CHECKING:
     from streamapp.brokers.memory.broker import MemoryBroker
     from streamapp.clock import current_clock
+    from streamapp.observability.execution_figures import InMemoryCollector, PrometheusCollector
     from streamapp.pipeline.combinators.branch import branch
     from streamapp.pipeline.combinators.branches import parallel
     from streamapp.pipeline.combinators.chain import chain
@@ -69,9 +71,11 @@ __all__ = [
     "DeadLetterBudget",
     "ErrorPolicy",
     "ExecutionResult",
+    "InMemoryCollector",
     "KeyBacklog",
     "LostPosition",
     "MemoryBroker",
+    "MetricsCollector",
     "Ordering",
     "Out",
     "Permanent",
@@ -80,6 +84,7 @@ __all__ = [
     "PipelineError",
     "PipelineStatus",
     "Policy",
+    "PrometheusCollector",
     "Record",
     "Service",
     "Stage",
@@ -110,7 +115,9 @@ __all__ = [
 # Imported when first used: they bring asyncio or the runtime, which most modules do not need.
 _IMPORTED_WHEN_USED = {
     "ExecutionResult": "streamapp.pipeline.execution.results",
+    "InMemoryCollector": "streamapp.observability.execution_figures",
     "MemoryBroker": "streamapp.brokers.memory.broker",
+    "PrometheusCollector": "streamapp.observability.execution_figures",
     "Service": "streamapp.service",
     "branch": "streamapp.pipeline.combinators.branch",
     "chain": "streamapp.pipeline.combinators.chain",

@@ -56,6 +56,7 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "reason": ("why a record became a dead letter", tuple(DeadLetterReason)),
     "state": ("state of a stage", tuple(StageState)),
     "breaker": ("what the breaker of a stage lets through", tuple(BreakerState)),
+    "status": ("how an execution ended", ("success", "failed", "cancelled")),
     "version": ("version of streamapp", ()),
     "worker": ("number of the worker process, from 0, the same over its restarts", ()),
 }
@@ -260,7 +261,29 @@ WORKER_METRICS: tuple[MetricDefinition, ...] = (
 )
 """Metrics that the supervisor of `run --workers` adds for each worker process."""
 
-METRICS: tuple[MetricDefinition, ...] = (*STAGE_METRICS, BUILD_INFO, *WORKER_METRICS)
+STAGE_EXECUTION = MetricDefinition(
+    "streamapp_stage_execution_duration_seconds",
+    MetricKind.HISTOGRAM,
+    "seconds",
+    (*_STAGE, "status"),
+    "From the first attempt of a stage on a value to the end of the last.",
+)
+PIPELINE_EXECUTION = MetricDefinition(
+    "streamapp_pipeline_execution_duration_seconds",
+    MetricKind.HISTOGRAM,
+    "seconds",
+    ("pipeline", "status"),
+    "Duration of an execution of a pipeline; on Kafka, the age of a record that leaves it.",
+)
+EXECUTION_METRICS = (STAGE_EXECUTION, PIPELINE_EXECUTION)
+"""Metrics that a `PrometheusCollector` exports, where a pipeline is declared with one."""
+
+METRICS: tuple[MetricDefinition, ...] = (
+    *STAGE_METRICS,
+    BUILD_INFO,
+    *WORKER_METRICS,
+    *EXECUTION_METRICS,
+)
 """The whole table."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from streamapp.errors import EncodeError, TooManyOutputsError
 from streamapp.pipeline.agent import Agent
@@ -20,6 +20,9 @@ from streamapp.pipeline.threads import in_thread
 from streamapp.policies.describe import describe
 from streamapp.record import Headers
 from streamapp.serialisation import Codec
+
+if TYPE_CHECKING:
+    from streamapp.pipeline.middleware import StageMiddleware
 
 Output: TypeAlias = tuple[Any, bytes | Keep | None, Headers | Keep, str | None]
 """One checked output of an attempt: value, key, headers, and the name of its route.
@@ -62,6 +65,7 @@ class AgentCall:
         routes: names that `Out(to=…)` may use.
         max_outputs: an attempt with more outputs fails.
         threads: thread pool for a blocking agent; `None` is that of the event loop.
+        middleware: what runs around each call; `None` for nothing.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class AgentCall:
         routes: Collection[str],
         max_outputs: int,
         threads: Executor | None,
+        middleware: "StageMiddleware | None" = None,
     ) -> None:
         self._gives = gives
         self.is_async = agent.is_async
@@ -80,6 +85,11 @@ class AgentCall:
         self.function = self._collected(agent.function, agent.shape, max_outputs)
         if agent.blocking:
             self.function = in_thread(self.function, threads)
+        if middleware is not None:
+            self.function = middleware.around(
+                self.function, is_async=self.is_async, takes_context=self.takes_context
+            )
+            self.is_async = self.takes_context = True
         # A list or an `Out` is never plain, nor is what any class could be.
         self.plain = None if gives.instance_of in (object, list, Out) else gives.instance_of
         self._has_null = gives.instance_of is object and _reads_null(gives)

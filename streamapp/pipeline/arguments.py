@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from streamapp.errors import PipelineError
+from streamapp.observability.collector import MetricsCollector
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.stage import StageConfig
@@ -112,6 +113,19 @@ def check_audit(where: str, value: object) -> Audit:
     except ValueError:
         known = ", ".join(repr(str(one)) for one in Audit)
         raise PipelineError(f"{where}: audit is {_described(value)}; give one of {known}") from None
+
+
+def check_collectors(where: str, values: Collection[object]) -> None:
+    """Require metrics collectors.
+
+    Raises:
+        PipelineError: one is none.
+    """
+    for value in values:
+        if not isinstance(value, MetricsCollector):
+            raise PipelineError(
+                f"{where}: .collect() was given {_described(value)}; give a MetricsCollector"
+            )
 
 
 def check_settings(where: str, given: Collection[str], known: Collection[str]) -> None:

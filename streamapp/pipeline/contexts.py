@@ -46,13 +46,16 @@ class Contexts:
         yield _RENEWED
         return self.current
 
+    def is_used(self) -> bool:
+        """Whether a variable was set in the current context."""
+        try:
+            return self.current != self.clean
+        except Exception:  # noqa: BLE001 - the values of a user's variables may refuse to compare
+            return True
+
     async def renew_if_used(self) -> None:
         """Continue in a new context if a variable was set in the current one."""
-        try:
-            used = self.current != self.clean
-        except Exception:  # noqa: BLE001 - the values of a user's variables may refuse to compare
-            used = True
-        if used:
+        if self.is_used():
             await self.renew()
 
     @coroutine

@@ -12,10 +12,12 @@ from pydantic import ValidationError
 from typing_extensions import TypedDict
 
 from streamapp.errors import PipelineError
+from streamapp.observability.collector import Collectors, MetricsCollector
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.arguments import (
     check_agent,
     check_audit,
+    check_collectors,
     check_settings,
     check_sink,
     check_stage_arguments,
@@ -23,6 +25,12 @@ from streamapp.pipeline.arguments import (
 )
 from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.context import Context
+from streamapp.pipeline.middleware import (
+    Added,
+    AroundMiddleware,
+    Middleware,
+    checked_middleware,
+)
 from streamapp.pipeline.stage import (
     AfterHold,
     KeyBacklog,
@@ -107,6 +115,8 @@ class Pipeline(Generic[InT, OutT]):
         source: topic that the first stage reads.
         declarations: the stages with their topics.
         audit: what the stages add to the audit trail of the data.
+        added: the middleware, in the order in which it was added.
+        collectors: told of each execution; `None` without any.
         plan: what `execute` has made of the pipeline; `None` before.
     """
 
@@ -122,6 +132,8 @@ class Pipeline(Generic[InT, OutT]):
         self.source: Topic[Any] = source
         self.declarations: tuple[StageDeclaration, ...] = ()
         self.audit = check_audit(f"pipeline {name!r}", audit)
+        self.added: tuple[Added, ...] = ()
+        self.collectors: Collectors | None = None
         self.plan: Plan | None = None
 
     @property
@@ -198,6 +210,34 @@ class Pipeline(Generic[InT, OutT]):
         output = Topic(topic, last.stage.agent.output_type) if isinstance(topic, str) else topic
         ended = replace(last, output=output)
         return self._with((*self.declarations[:-1], ended))
+
+    def use(self, *middleware: Middleware | AroundMiddleware) -> "Pipeline[InT, OutT]":
+        """Run middleware around the agent of every stage, in the order in which it was added.
+
+        Args:
+            middleware: async functions, or objects with an async `__call__`, of
+                `(data, stage, context)`, which return what the agent gets, or of
+                `(data, stage, context, call)`, which return the result and may call the agent.
+
+        Raises:
+            PipelineError: one is not async, or has other parameters.
+        """
+        where = f"pipeline {self.name!r}"
+        changed = self._with(self.declarations)
+        changed.added = (*self.added, *(checked_middleware(where, one) for one in middleware))
+        return changed
+
+    def collect(self, *collectors: MetricsCollector) -> "Pipeline[InT, OutT]":
+        """Tell these collectors of each execution of a stage and of the pipeline.
+
+        Raises:
+            PipelineError: one is no `MetricsCollector`.
+        """
+        check_collectors(f"pipeline {self.name!r}", collectors)
+        changed = self._with(self.declarations)
+        known = self.collectors.collectors if self.collectors is not None else ()
+        changed.collectors = Collectors((*known, *collectors))
+        return changed
 
     async def execute(
         self,
@@ -282,7 +322,7 @@ class Pipeline(Generic[InT, OutT]):
         return executor_of(self, clock, rng)
 
     def _with(self, declarations: tuple[StageDeclaration, ...]) -> "Pipeline[Any, Any]":
-        changed: Pipeline[Any, Any] = copy(self)
+        changed: Pipeline[Any, Any] = copy(self)  # with middleware and collectors
         changed.declarations = declarations
         changed.plan = None
         return changed

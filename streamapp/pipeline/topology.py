@@ -7,8 +7,10 @@ from types import NoneType
 from typing import Any
 
 from streamapp.errors import PipelineError
+from streamapp.observability.collector import Collectors
 from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.fits import fits, type_name
+from streamapp.pipeline.middleware import Added, StageMiddleware
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.readable import why_unreadable
 from streamapp.pipeline.stage import Stage, StageConfig
@@ -29,6 +31,9 @@ class Step:
         routes: topics by the name that `Out(to=…)` uses.
         dead_letters: name of its dead-letter topic.
         audit: what it adds to the audit trail of the data.
+        middleware: what runs around its agent, in the order in which it was added.
+        collectors: told of each execution of it.
+        is_last: whether it is the last stage of its pipeline.
     """
 
     stage: Stage
@@ -37,6 +42,9 @@ class Step:
     routes: Mapping[str, Topic[Any]]
     dead_letters: str
     audit: Audit = Audit.ERRORS
+    middleware: tuple[Added, ...] = ()
+    collectors: Collectors | None = None
+    is_last: bool = False
 
     def written_topics(self) -> Iterator[str]:
         """Names of all topics that it writes to."""
@@ -49,6 +57,13 @@ class Step:
             yield self.output.name
         for topic in self.routes.values():
             yield topic.name
+
+
+def middleware_of(step: Step, gives: Codec[Any]) -> StageMiddleware | None:
+    """The middleware around the agent of a step, whose outputs have this codec."""
+    if not step.middleware:
+        return None
+    return StageMiddleware(step.middleware, step.stage, step.codec, gives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +206,9 @@ def _step(
         declared.routes,
         dead_letters,
         pipeline.audit,
+        pipeline.added,
+        pipeline.collectors,
+        is_last=following is None,
     )
 
 

@@ -246,7 +246,7 @@ def error_entry(error: BaseException, stage_id: str, seconds: float) -> ErrorEnt
 
 def utc(seconds: float) -> datetime:
     """A time in seconds since the epoch, in UTC and to the millisecond."""
-    return _time(round(seconds * 1000))
+    return datetime.fromtimestamp(round(seconds, 3), tz=UTC)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,6 +14,7 @@ from streamapp.runtime.ready import ReadyQueue, make_wait_behind
 from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
+from streamapp.status import PipelineStatus
 
 
 class AbandonedError(Exception):
@@ -206,4 +207,5 @@ def _accepted(step: StepRunner, work: Work, result: Any) -> Exception | None:
         step.metrics.processed += 1
     else:
         step.metrics.filtered += 1
+    step.tell(work, PipelineStatus.SUCCESS, flows_on=count > 0)
     return None

@@ -89,7 +89,7 @@ class Burst:
         self._event_times = [topic.event_times for topic in topics]
         self._hold = hold
         self._reads_between = reads_between
-        self._audits = any(step.audit.is_total for step in steps)
+        self._with_care = any(step.needs_every_record for step in steps)
         self._current: Lane | None = None
 
     def make_current_known(self) -> None:
@@ -112,7 +112,7 @@ class Burst:
             chunk: where records are taken from.
             started: monotonic seconds now.
         """
-        if chunk.with_care or self._audits:
+        if chunk.with_care or self._with_care:
             await self._attempt_next(lane, chunk, started)
             return
         step = first = self._steps[0]

@@ -24,6 +24,7 @@ from streamapp.runtime.hold import Hold
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
+from streamapp.status import PipelineStatus
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ class FailureHandler:
                 return self._skip(work, step)
             case ErrorPolicy.DROP:
                 step.metrics.dropped += 1
+                step.tell(work, PipelineStatus.SUCCESS, flows_on=False)
                 return True
             case ErrorPolicy.DEAD_LETTER:
                 return self._dead_letter_unless_alone(work, step, error, decision.reason)
@@ -172,6 +174,7 @@ class FailureHandler:
             # The next step or the output topic does not accept the unchanged record.
             return self._dead_letter(work, step, error, DeadLetterReason.OUTPUT)
         step.metrics.skipped += 1
+        step.tell(work, PipelineStatus.SUCCESS, flows_on=True)
         return True
 
     def _dead_letter(
@@ -215,6 +218,7 @@ class FailureHandler:
         work.outputs = [letter] if work.outputs is None else [*work.outputs, letter]
         work.dead_letters = [*(work.dead_letters or ()), (step.metrics, reason)]
         step.metrics.dead_lettered += 1
+        step.tell(work, PipelineStatus.FAILED, flows_on=False)
         self._log_first_of_cause(failure, target.name)
         return True
 
@@ -249,6 +253,7 @@ class FailureHandler:
             original_error=error,
         )
         stopped.__cause__ = error
+        step.tell(work, PipelineStatus.FAILED, flows_on=False)
         self._on_stop(stopped)
 
 

@@ -21,7 +21,7 @@ from streamapp.pipeline.audit import StageAudit
 from streamapp.pipeline.context import Place, context_of_attempt
 from streamapp.pipeline.handover import Handover, undecodable
 from streamapp.pipeline.out import KEEP
-from streamapp.pipeline.topology import Segment
+from streamapp.pipeline.topology import Segment, middleware_of
 from streamapp.pipeline.trail import StageEntry, keep_header, with_header
 from streamapp.record import Headers, TopicPartition, event_timestamp, without_error_headers
 from streamapp.runtime.encoding import encoder_for
@@ -29,6 +29,7 @@ from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.work import Item, Output, Work
 from streamapp.serialisation import Codec, codec_for
+from streamapp.status import PipelineStatus
 from streamapp.topics.topic import Topic
 
 
@@ -101,7 +102,10 @@ class StepRunner:
             routes=step.routes,
             max_outputs=config.max_outputs_per_record,
             threads=threads,
+            middleware=middleware_of(step, given),
         )
+        self._collectors = step.collectors
+        self._is_last = step.is_last
 
     def call(self, work: Work) -> Any:
         """Call the agent; for an async one the result is to be awaited.
@@ -186,6 +190,29 @@ class StepRunner:
             if work.output_bytes + size > self._max_output_bytes:
                 raise too_many_bytes(self.stage_id, self._max_output_bytes)
         return made, size
+
+    @property
+    def needs_every_record(self) -> bool:
+        """Whether something has to be done for each record, so that none stays in a burst."""
+        return self.audit.is_total or self._collectors is not None
+
+    def tell(self, work: Work, status: PipelineStatus, *, flows_on: bool) -> None:
+        """Tell collectors that the stage is done with a value.
+
+        Args:
+            work: the record.
+            status: how it ended here.
+            flows_on: whether it has outputs, which the next stage may take.
+        """
+        if self._collectors is None:
+            return
+        now = self._clock.monotonic()
+        duration = 0.0 if work.began is None else now - work.began
+        self._collectors.stage(self.pipeline, self.stage_id, duration, status)
+        if self._is_last or not flows_on:
+            timestamp = event_timestamp(work.record)
+            age = duration if timestamp < 0 else self._clock.time() - timestamp / 1000
+            self._collectors.pipeline(self.pipeline, max(0.0, age), status)
 
     def entry(self, work: Work, outcome: Outcome, attempts: int) -> StageEntry:
         """What the stage has done with a value, for the audit trail."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from streamapp.clock import Clock
 from streamapp.errors import StageError
+from streamapp.observability.collector import Collectors
 from streamapp.observability.stage_metrics import Outcome
 from streamapp.pipeline.context import Context, RecordContext
 from streamapp.pipeline.execution.results import (
@@ -56,14 +57,21 @@ class Account:
         stages: names of its stages.
         context: what the caller gave; status, history and errors are written to it.
         clock: the time.
+        collectors: told of each execution; `None` without any.
 
     Attributes:
         error: the first error that makes the execution fail; `None` so far.
     """
 
     def __init__(
-        self, pipeline_id: str, stages: Iterable[str], context: Context, clock: Clock
+        self,
+        pipeline_id: str,
+        stages: Iterable[str],
+        context: Context,
+        clock: Clock,
+        collectors: Collectors | None,
     ) -> None:
+        self._collectors = collectors
         self._pipeline_id = pipeline_id
         self._context = context
         self._clock = clock
@@ -95,7 +103,10 @@ class Account:
             if stage.status is PipelineStatus.RUNNING:
                 stage.status = status
         self._context.end(status)
-        return self._clock.monotonic() - self._began
+        duration = self._clock.monotonic() - self._began
+        if self._collectors is not None:
+            self._collectors.pipeline(self._pipeline_id, duration, status)
+        return duration
 
     def begin_stage(self, step: ExecutionStep) -> None:
         """Note that a stage works on something."""
@@ -120,7 +131,7 @@ class Account:
         self, step: ExecutionStep, value: GivenValue, made: Sequence[Made], entry: StageEntry
     ) -> None:
         """Note what a stage has made of a value."""
-        stage = self._end_value(step, value, entry)
+        stage = self._end_value(step, value, entry, PipelineStatus.SUCCESS)
         if stage.status is not PipelineStatus.FAILED:
             stage.status = PipelineStatus.SUCCESS
         self.shows(step, made)
@@ -133,20 +144,20 @@ class Account:
         self, step: ExecutionStep, value: GivenValue, error: Exception, entry: StageEntry
     ) -> StageError:
         """Note that a value failed for good; the policy has skipped or dropped it, or else."""
-        stage = self._end_value(step, value, entry)
+        is_made_good = entry.outcome in (Outcome.SKIPPED, Outcome.DROPPED)
+        status = PipelineStatus.SUCCESS if is_made_good else PipelineStatus.FAILED
+        stage = self._end_value(step, value, entry, status)
+        if stage.status is not PipelineStatus.FAILED:
+            stage.status = status
         failure = self.stage_error(step, error, value.failures)
         stage.error = stage.error or failure
-        if entry.outcome in (Outcome.SKIPPED, Outcome.DROPPED):
-            if stage.status is not PipelineStatus.FAILED:
-                stage.status = PipelineStatus.SUCCESS
-        else:
-            stage.status = PipelineStatus.FAILED
+        if not is_made_good:
             self.error = self.error or failure
         return failure
 
     def interrupted(self, step: ExecutionStep, value: GivenValue) -> None:
         """Count an attempt that was cancelled."""
-        self._count(step, value, value.failures + 1)
+        self._count(step, value, value.failures + 1, PipelineStatus.CANCELLED)
 
     def entry(
         self, step: ExecutionStep, value: GivenValue, outcome: str, attempts: int
@@ -177,17 +188,26 @@ class Account:
         stage.status = PipelineStatus.FAILED
         stage.error = self.error = self.stage_error(step, error, 0)
         self.attempt_failed(step, error)
+        if self._collectors is not None:
+            self._collectors.stage(self._pipeline_id, step.stage_id, 0.0, PipelineStatus.FAILED)
 
-    def _end_value(self, step: ExecutionStep, value: GivenValue, entry: StageEntry) -> StageResult:
+    def _end_value(
+        self, step: ExecutionStep, value: GivenValue, entry: StageEntry, status: PipelineStatus
+    ) -> StageResult:
         self._trail.add_stage(entry)
-        stage = self._count(step, value, entry.attempts)
+        stage = self._count(step, value, entry.attempts, status)
         outcome = entry.outcome
         if isinstance(outcome, Outcome):
             stage.outcomes[outcome] = stage.outcomes.get(outcome, 0) + 1
         return stage
 
-    def _count(self, step: ExecutionStep, value: GivenValue, attempts: int) -> StageResult:
+    def _count(
+        self, step: ExecutionStep, value: GivenValue, attempts: int, status: PipelineStatus
+    ) -> StageResult:
         stage = self._stages[step.index]
+        duration = self._clock.monotonic() - value.began
         stage.attempts += attempts
-        stage.execution_time += self._clock.monotonic() - value.began
+        stage.execution_time += duration
+        if self._collectors is not None:
+            self._collectors.stage(self._pipeline_id, step.stage_id, duration, status)
         return stage

@@ -60,7 +60,8 @@ class Execution:
         self._clock = clock
         self._rng = rng
         self._contexts = contexts
-        self._account = Account(pipeline_id, (step.stage_id for step in steps), context, clock)
+        stages = [step.stage_id for step in steps]
+        self._account = Account(pipeline_id, stages, context, clock, steps[0].collectors)
 
     async def run(self, first: Item, timestamp: int) -> ExecutionResult[Any]:
         """Run one value to its end; its failures are in the result.
@@ -143,11 +144,14 @@ class Execution:
                 return ended
 
     async def _attempt(self, step: ExecutionStep, value: GivenValue) -> Sequence[Made]:
-        await self._contexts.renew_if_used()
+        if self._contexts.is_used():
+            await self._contexts.renew()
         item, context = value.item, None
         if step.agent.takes_context:
             context = step.context(item, value.record, value.failures + 1, value.kept)
-        result = await step.attempt(item, context)
+        result = step.call(item, context)
+        if step.agent.is_async:
+            result = await step.in_time(result)
         outputs = step.agent.outputs(result, value.already[0])
         outcome = Outcome.PROCESSED if outputs else Outcome.FILTERED
         entry = self._account.entry(step, value, outcome, value.failures + 1)

@@ -91,7 +91,6 @@ class Executor(Generic[InT, OutT]):
         self._seconds = open_seconds, close_seconds
         self._is_open = False
         self._agents: OpenAgents | None = None
-        self._running: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> "Executor[InT, OutT]":
         """Open the agents.

@@ -23,13 +23,24 @@ class ExecutionOutput(Generic[OutT_co]):
     Attributes:
         stage_id: the stage that gave it.
         data: its bytes; `None` is a tombstone.
+        size: number of its bytes.
         key: its key; `None` is none.
         headers: its headers.
         topic: topic that it would be written to; `None` if none is declared for it.
         route: the route that it named; `None` for the stage's own output.
     """
 
-    __slots__ = ("_codec", "_value", "data", "headers", "key", "route", "stage_id", "topic")
+    __slots__ = (
+        "_codec",
+        "_value",
+        "data",
+        "headers",
+        "key",
+        "route",
+        "size",
+        "stage_id",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -43,6 +54,7 @@ class ExecutionOutput(Generic[OutT_co]):
         route: str | None,
     ) -> None:
         self.data = data
+        self.size = len(data or b"")
         self.stage_id = stage_id
         self.key = key
         self.headers = headers
@@ -50,11 +62,6 @@ class ExecutionOutput(Generic[OutT_co]):
         self.route = route
         self._codec = codec
         self._value: Any = _UNREAD
-
-    @property
-    def size(self) -> int:
-        """Number of its bytes."""
-        return len(self.data or b"")
 
     @property
     def value(self) -> OutT_co:

@@ -4,7 +4,7 @@ It is to an execution what `StepRunner` is to a segment: both call the same `Age
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeAlias
 
 from streamapp.clock import Clock
@@ -21,7 +21,7 @@ from streamapp.pipeline.context import Place, RecordContext, context_of_attempt
 from streamapp.pipeline.execution.results import ExecutionOutput
 from streamapp.pipeline.handover import Handover, undecodable
 from streamapp.pipeline.out import KEEP
-from streamapp.pipeline.topology import Segment
+from streamapp.pipeline.topology import Segment, middleware_of
 from streamapp.pipeline.trail import Trail, keep_header, with_header
 from streamapp.record import Headers, without_error_headers
 from streamapp.serialisation import Codec, codec_for
@@ -34,20 +34,17 @@ class Item:
         step: index of the stage.
         packed: its value, as the handover of the stage keeps it.
         key, headers: key and headers of its outputs, unless the agent gives others.
+        size: bytes that it holds; a value that is handed over as it is has none.
     """
 
-    __slots__ = ("headers", "key", "packed", "step")
+    __slots__ = ("headers", "key", "packed", "size", "step")
 
     def __init__(self, step: int, packed: Any, key: bytes | None, headers: Headers) -> None:
         self.step = step
         self.packed = packed
         self.key = key
         self.headers = headers
-
-    @property
-    def size(self) -> int:
-        """Bytes that it holds; a value that is handed over as it is has none."""
-        return len(self.packed) if type(self.packed) is bytes else 0
+        self.size = len(packed) if type(packed) is bytes else 0
 
 
 Made: TypeAlias = Item | ExecutionOutput[Any]
@@ -86,6 +83,7 @@ class ExecutionStep:
         handover: how it gets what it is given.
         next_handover: how the stage behind it gets its outputs; `None` for the last.
         audit: what it adds to the audit trail.
+        collectors: told of each execution; `None` without any.
 
     Args:
         segment: the segment that it is in.
@@ -129,7 +127,9 @@ class ExecutionStep:
             routes=step.routes,
             max_outputs=stage.config.max_outputs_per_record,
             threads=None,
+            middleware=middleware_of(step, self._given),
         )
+        self.collectors = step.collectors
 
     def context(
         self, item: Item, record: GivenRecord, attempt: int, kept: Trail | None
@@ -138,32 +138,43 @@ class ExecutionStep:
         headers = item.headers if self.is_fused else None
         return context_of_attempt(self._place, record, attempt, kept, headers)
 
-    async def attempt(self, item: Item, context: RecordContext | None) -> Any:
-        """Call the agent once, with a value that no other attempt has.
+    def call(self, item: Item, context: RecordContext | None) -> Any:
+        """Call the agent, with a value that no other attempt has; `in_time` awaits an async one.
 
         Raises:
-            DecodeError: the bytes are not what the schema says.
-            TimeoutError: it took too long; other errors are those of the agent.
+            DecodeError: the bytes are not what the schema says; other errors are the agent's.
         """
         value = self._load(item)
-        function, seconds = self.agent.function, self._timeout_seconds
+        function = self.agent.function
+        try:
+            return function(value) if context is None else function(value, context)
+        except asyncio.CancelledError:  # nobody else could: nothing was awaited
+            raise self._cancelled_itself() from None
+
+    async def in_time(self, called: Awaitable[Any]) -> Any:
+        """Await what an async agent gives, until its deadline.
+
+        Raises:
+            TimeoutError: it took too long; other errors are the agent's.
+        """
+        seconds = self._timeout_seconds
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in one
         before = task.cancelling()
         try:
-            result = function(value) if context is None else function(value, context)
-            if not self.agent.is_async:
-                return result
             async with asyncio.timeout(seconds) as deadline:
-                return await result
+                return await called
         except TimeoutError:
-            if not self.agent.is_async or not deadline.expired():
+            if not deadline.expired():
                 raise
             raise TimeoutError(f"the attempt took longer than {seconds:g} s") from None
         except asyncio.CancelledError:
             if task.cancelling() > before:
                 raise
-            raise RuntimeError(f"the agent of stage {self.stage_id!r} cancelled itself") from None
+            raise self._cancelled_itself() from None
+
+    def _cancelled_itself(self) -> RuntimeError:
+        return RuntimeError(f"the agent of stage {self.stage_id!r} cancelled itself")
 
     def accept(
         self, item: Item, outputs: Sequence[agent_call.Output], header: bytes | None
@@ -173,7 +184,9 @@ class ExecutionStep:
         Raises:
             RecordError: one cannot be written.
         """
-        headers = with_header(without_error_headers(item.headers), header)
+        headers = item.headers
+        if headers or header is not None:
+            headers = with_header(without_error_headers(headers), header)
         return [self._make(output, item.key, headers) for output in outputs]
 
     def pass_on(self, item: Item, header: bytes | None) -> Made:

@@ -4,7 +4,7 @@ from pathlib import Path
 import yaml
 
 from streamapp.observability.dashboard import DATASOURCE_UID, dashboard, dashboard_json, panels
-from streamapp.observability.definitions import METRICS, MetricKind
+from streamapp.observability.definitions import STAGE_METRICS, MetricKind
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 
@@ -21,8 +21,8 @@ def test_the_file_is_what_the_code_draws() -> None:
 
 
 def test_every_series_it_asks_for_is_exported() -> None:
-    exported = {m.name for m in METRICS if m.kind is not MetricKind.HISTOGRAM} | {
-        f"{m.name}_bucket" for m in METRICS if m.kind is MetricKind.HISTOGRAM
+    exported = {m.name for m in STAGE_METRICS if m.kind is not MetricKind.HISTOGRAM} | {
+        f"{m.name}_bucket" for m in STAGE_METRICS if m.kind is MetricKind.HISTOGRAM
     }
     asked = set(re.findall(r"streamapp_\w+", dashboard_json())) - {"streamapp_prometheus"}
     assert asked <= exported
@@ -30,7 +30,7 @@ def test_every_series_it_asks_for_is_exported() -> None:
 
 def test_every_metric_of_a_stage_is_on_it() -> None:
     text = "\n".join(_queries())
-    assert [m.name for m in METRICS if "stage" in m.labels and m.name not in text] == []
+    assert [m.name for m in STAGE_METRICS if "stage" in m.labels and m.name not in text] == []
 
 
 def test_counters_are_shown_as_rates() -> None:
@@ -40,7 +40,7 @@ def test_counters_are_shown_as_rates() -> None:
 
 
 def test_labels_in_queries_and_legends_belong_to_the_metric() -> None:
-    labels = {m.name: set(m.labels) for m in METRICS}
+    labels = {m.name: set(m.labels) for m in STAGE_METRICS}
     for panel in panels():
         for expression, legend in panel.queries:
             [name] = set(re.findall(r"streamapp_\w+?(?=_bucket|\{)", expression))

@@ -223,3 +223,16 @@ async def test_what_only_the_audit_adds_never_makes_an_output_too_large(policy: 
     await service(broker, build(pipeline.sink("out"))).run(until_end=True)
     assert broker.records("p.s.dlq") == []
     assert broker.values("out") == ([b"x" * 150] if policy.then == "skip" else [])
+
+
+@in_virtual_time
+async def test_a_dead_letter_that_would_be_too_large_goes_without_its_trail() -> None:
+    broker = await broker_with("in", "out")
+    small = TopicSpec("p.s.dlq", 1, config={"max.message.bytes": "450"})
+    await broker.admin().create_topics([small])
+    pipeline = Pipeline("p", source=Topic("in", bytes)).stage(failing, name="s", on_error=RETRY)
+    await broker.write("in", (b"k", b"1"))
+    await service(broker, build(pipeline.sink("out"))).run(until_end=True)
+    [letter] = broker.records("p.s.dlq")
+    assert CONTEXT_HEADER not in dict(letter.headers)
+    assert dict(letter.headers)["streamapp.error.attempts"] == b"4"

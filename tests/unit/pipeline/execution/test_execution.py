@@ -97,6 +97,17 @@ async def test_each_value_of_a_fan_out_goes_its_own_way() -> None:
         _ = result.stage("split").output
 
 
+@pytest.mark.parametrize("fused", [False, True])
+async def test_values_of_a_fan_out_keep_their_order(*, fused: bool) -> None:
+    @agent
+    def split(item: Item) -> list[Item]:
+        return [Item(n=10 * item.n + i) for i in (1, 2)]
+
+    made = pipeline(split).stage(split, name="b", fused=fused).stage(split, name="c", fused=fused)
+    outputs = (await made.execute(Item())).outputs
+    assert [output.n for output in outputs] == [111, 112, 121, 122, 211, 212, 221, 222]
+
+
 async def test_outputs_have_key_headers_and_topic_and_go_to_routes() -> None:
     @agent
     def routed(item: Item) -> list[Out[Item]]:

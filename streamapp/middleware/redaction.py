@@ -1,0 +1,79 @@
+"""Replaces fields before an agent gets the data, so that it never sees them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import is_dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from streamapp.errors import Permanent, PipelineError
+from streamapp.pipeline.context import Context
+from streamapp.pipeline.stage import Stage
+
+
+class Redact:
+    """Replaces fields of the data by a text, or by another value that their types take.
+
+    What is redacted is a copy; the data themselves stay as they are. A field that some data do not
+    have is passed over.
+
+    Args:
+        paths: fields by their Python names, such as `customer.email`; `*` is each item of a list,
+            or each value of a dictionary: `orders.*.card`.
+        by: what stands in their place.
+        stages: stages to redact at; by default all.
+
+    Raises:
+        PipelineError: there is no path, or one has an empty part.
+    """
+
+    def __init__(self, *paths: str, by: Any = "***", stages: Collection[str] | None = None) -> None:
+        self._paths = [path.split(".") for path in paths]
+        if not paths or not all(part for parts in self._paths for part in parts):
+            raise PipelineError(
+                f"Redact was given {', '.join(map(repr, paths)) or 'no path'}; give paths of"
+                " fields, such as 'customer.email'"
+            )
+        self._by = by
+        self._stages = None if stages is None else frozenset(stages)
+
+    async def __call__(self, data: Any, stage: Stage, context: Context) -> Any:  # noqa: ARG002 - the form of middleware
+        """Return a copy without these fields.
+
+        Raises:
+            Permanent: one of them is in an object that cannot be copied.
+        """
+        if self._stages is not None and stage.stage_id not in self._stages:
+            return data
+        for path in self._paths:
+            data = self._redacted(data, path)
+        return data
+
+    def _redacted(self, value: Any, path: Sequence[str]) -> Any:
+        if not path:
+            return self._by
+        part, *rest = path
+        if isinstance(value, dict):
+            keys = value.keys() if part == "*" else value.keys() & {part}
+            return value | {key: self._redacted(value[key], rest) for key in keys}
+        if part == "*":
+            is_items = isinstance(value, list | tuple)
+            return type(value)(self._redacted(one, rest) for one in value) if is_items else value
+        if hasattr(value, part):
+            return _changed(value, part, self._redacted(getattr(value, part), rest))
+        return value
+
+
+def _changed(value: Any, name: str, field: Any) -> Any:
+    """A copy of an object with another value of a field.
+
+    Raises:
+        Permanent: it is of a class that cannot be copied so.
+    """
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={name: field})
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{name: field})
+    if isinstance(value, tuple) and hasattr(value, "_replace"):
+        return value._replace(**{name: field})
+    raise Permanent(f"the field {name!r} of a {type(value).__name__} cannot be redacted")
