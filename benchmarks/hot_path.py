@@ -11,7 +11,7 @@ import asyncio
 import random
 import struct
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
@@ -41,6 +41,7 @@ from streamapp.brokers.protocols import (
 )
 from streamapp.clock import Clock, SystemClock
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import Environment, RuntimeConfig
@@ -225,8 +226,14 @@ async def run_hand_loop(log: Log, mode: str) -> None:
         )
 
 
-async def run_segment(log: Log, mode: str, clock: Clock | None = None) -> None:
-    segment = build(pipeline_of(Job("", "source", "out", "bench", mode, 0))).segments[0]
+async def run_segment(
+    log: Log,
+    mode: str,
+    clock: Clock | None = None,
+    change: Callable[[Pipeline[Any, Any]], Pipeline[Any, Any]] = lambda pipeline: pipeline,
+) -> None:
+    pipeline = change(pipeline_of(Job("", "source", "out", "bench", mode, 0)))
+    segment = build(pipeline).segments[0]
     broker, clock = LocalBroker(log), clock or SystemClock()
     rng = random.Random()
     producer = SharedProducer(cast("Broker", broker), ProducerConfig(), clock, rng)

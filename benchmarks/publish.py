@@ -22,6 +22,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     "playback": tables.playback,
     "waiting": tables.waiting,
     "latency": tables.latency,
+    "executions": tables.executions,
+    "surrounded": tables.surrounded,
     "scale": tables.scale_facts,
     "workers": tables.workers,
     "partitions": tables.partitions,

@@ -171,6 +171,30 @@ def _contender(name: str, peer: Mapping[str, Any]) -> Sequence[str]:
     )
 
 
+def executions() -> str:
+    """What an execution in process takes, and what of it is not the agents' own."""
+    kept = read("execute")
+    found = kept["in_process"]
+    alone = found["agents alone"]["median"]
+    rows = [
+        (name, cell(figures, ".1f"), f"{figures['median'] - alone:.1f}")
+        for name, figures in found.items()
+    ]
+    head = ("four plain stages", "CPU µs", f"beyond the agents, at most {kept['target_us']:g}")
+    return "\n\n".join((measured_on(kept), table(head, rows)))
+
+
+def surrounded() -> str:
+    """What middleware, audit and collectors take of a stage of the runtime."""
+    found = read("execute")["in_a_segment"]
+    plain = found["nothing more"]["median"]
+    rows = [
+        (name, cell(figures, ".2f"), f"{figures['median'] - plain:+.2f}")
+        for name, figures in found.items()
+    ]
+    return table(("one stage of the runtime, with", "CPU µs for each record", "more"), rows)
+
+
 def planned() -> str:
     """The plan for one stage and for four."""
     cost = measured()
