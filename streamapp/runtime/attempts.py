@@ -111,9 +111,9 @@ class Attempts:
             error = error or _accepted(step, work, result)
             ended = self._clock.monotonic()
             step.metrics.attempt_duration.observe(int((ended - started) * 1e6))
-            started = ended
+            seconds, started = ended - started, ended
             if error is None:
-                self._hold.succeeded(step, work)
+                self._hold.succeeded(step, work, seconds)
             elif not self._failures.handle(work, step, error):
                 return
             if not work.pending:

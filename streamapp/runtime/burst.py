@@ -367,7 +367,7 @@ class Burst:
             observe_durations(metrics.attempt_duration, marks[i:-1:each], marks[i + 1 :: each])
         hold = self._hold
         keys = [records[i].key for i in range(first, until)] if hold.wants_keys else ()
-        hold.succeeded_many(each, count, keys)
+        hold.succeeded_many(each, count, keys, marks)
         wall_less_monotonic = self._clock.time() - self._clock.monotonic()
         observe_ages(
             self._steps[0].metrics.age,
@@ -384,10 +384,10 @@ class Burst:
         """Account for the steps that a record has passed before the one that leaves the burst."""
         marks = lane.marks[-1 - done :]
         del lane.marks[-done:]
+        self._hold.succeeded_many(done, 1, (), marks)
         for i in range(done):
             metrics = self._steps[i].metrics
             metrics.processed += 1
-            self._hold.succeeded_at(i)
             observe_durations(metrics.attempt_duration, marks[i : i + 1], marks[i + 1 : i + 2])
             self._steps[i + 1].metrics.records_in += 1
 

@@ -7,7 +7,9 @@ now and then. `policies/breaker.py` says when that begins and when it ends.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Collection, Hashable, Sequence
+from operator import sub
 
 from streamapp.pipeline.topology import Segment
 from streamapp.policies.breaker import Permit
@@ -84,26 +86,38 @@ class Hold:
         """What is known of a step."""
         return self._steps[step.index]
 
-    def succeeded(self, step: StepRunner, work: Work) -> None:
-        """Note that an attempt on a record succeeded."""
+    def succeeded(self, step: StepRunner, work: Work, seconds: float) -> None:
+        """Note that an attempt on a record succeeded, and how long it took."""
         own = self._steps[step.index]
-        own.tell_success(self._take_permit(work, own), 1, [key_of(work)])
+        permit = self._take_permit(work, own)
+        own.tell_success(permit, 1, [key_of(work)], slow=int(seconds >= own.slow_seconds))
         self._look(own)
-
-    def succeeded_at(self, step: int) -> None:
-        """Note that an attempt at a step, by its index, succeeded."""
-        self._steps[step].tell_success(None, 1, ())
 
     @property
     def wants_keys(self) -> bool:
         """Whether `succeeded_many` is to be given the keys of the records."""
         return any(own.breaker is not None and own.breaker.wants_keys for own in self._steps)
 
-    def succeeded_many(self, steps: int, count: int, keys: Collection[Hashable]) -> None:
-        """Note that the first so many steps succeeded on so many records."""
+    def succeeded_many(
+        self, steps: int, count: int, keys: Collection[Hashable], marks: Sequence[float]
+    ) -> None:
+        """Note that the first so many steps succeeded on so many records.
+
+        Args:
+            steps: how many.
+            count: number of records.
+            keys: their keys, if they are wanted.
+            marks: monotonic seconds: when the first record began, and when each step of each ended.
+        """
         known = [key for key in keys if key is not None]
-        for own in self._steps[:steps]:
-            own.tell_success(None, count, known)
+        for i, own in enumerate(self._steps[:steps]):
+            if own.slow_seconds == math.inf:
+                own.tell_success(None, count, known)
+            else:
+                durations = map(sub, marks[i + 1 :: steps], marks[i:-1:steps])
+                slow = sum(seconds >= own.slow_seconds for seconds in durations)
+                own.tell_success(None, count, known, slow=slow)
+                self._look(own)
 
     def holds(self, step: StepRunner, work: Work, error: Exception) -> bool:
         """Note that an attempt failed, and hold its record if the world is at fault."""
@@ -152,31 +166,33 @@ class Hold:
         breaker = own.breaker
         assert breaker is not None  # noqa: S101 - it is open
         now = self._clock.monotonic()
-        if own.was_held_too_long(now):
+        if own.was_held_too_long(now) and self._probe is None and self.has_candidates:
             self._give_up(own)
         elif self._probe is not None:
             self._probe_ended.clear()
             await self._probe_ended.wait()
-        elif breaker.next_probe_at is not None and breaker.next_probe_at > now:
+        elif not breaker.may_call(now):
             self._tell(own)
-            await self._clock.sleep(min(breaker.next_probe_at - now, LOOK_AGAIN_SECONDS))
+            wait_seconds = (breaker.next_probe_at or now) - now
+            await self._clock.sleep(min(max(wait_seconds, 0.0), LOOK_AGAIN_SECONDS))
         elif (work := self._candidate()) is None:
             self.on_change()  # the intake may fetch one
             await self._clock.sleep(LOOK_AGAIN_SECONDS)
-        elif (permit := breaker.try_acquire(now)) is not None:
-            self._probe, self._probe_of, self._permit = work, own, permit
+        else:
+            self._probe, self._probe_of, self._permit = work, own, breaker.try_acquire(now)
             self._metrics[own.step.index].probes += 1
             self._ready.let_through(work)
+            self.on_change()
 
     def _give_up(self, own: StepHold) -> None:
         """Let policies decide about the records, or stop at one that was held for too long."""
-        if own.stops_after_hold:
-            if (work := self._retries.take_held()) is not None:
-                self.on_too_long(work, own.step)
-            self._opened.clear()
-        else:
+        if not own.stops_after_hold:
             own.is_given_up = True
             self._look(own)
+        elif (work := self._candidate()) is not None:
+            self._retries.hold(work)  # it is not finished
+            self._opened.clear()
+            self.on_too_long(work, own.step)
 
     def _candidate(self) -> Work | None:
         """The next record to probe with: a held one and one that was not tried, in turn."""

@@ -25,6 +25,7 @@ class StepHold:
         step: the step.
         breaker: its breaker; `None` if it is turned off.
         held_until: until when its dead-letter budget allows no more, in monotonic seconds.
+        slow_seconds: an attempt that takes so long is slow, although it succeeds.
         stops_after_hold: whether the stage stops when records were held for too long.
         is_given_up: whether they were held for longer, and nothing has succeeded since.
     """
@@ -36,6 +37,8 @@ class StepHold:
         self.stops_after_hold = config.after_hold is AfterHold.STOP
         self.is_given_up = False
         budget = config.dead_letter_budget
+        slow_seconds = config.breaker.slow_seconds if config.breaker else None
+        self.slow_seconds = math.inf if slow_seconds is None else slow_seconds
         self._budget = BudgetMeter(budget) if budget else None
         self._max_hold_seconds = config.max_hold_seconds
         self._clock = environment.clock
@@ -62,7 +65,9 @@ class StepHold:
             return False
         return now - breaker.opened_at >= most
 
-    def tell_success(self, permit: Permit | None, count: int, keys: Collection[Hashable]) -> None:
+    def tell_success(
+        self, permit: Permit | None, count: int, keys: Collection[Hashable], *, slow: int = 0
+    ) -> None:
         """Note that attempts in a row succeeded, `permit` being that of a probe."""
         now = self._clock.monotonic()
         self._succeeded_at = now
@@ -74,7 +79,7 @@ class StepHold:
         if permit is None and self.breaker.closed:
             permit = self.breaker.try_acquire(now)
         if permit is not None:
-            permit.succeeded_many(count, now, keys=keys)
+            permit.succeeded_many(count, now, slow=slow, keys=keys)
 
     def holds_after(self, permit: Permit | None, work: Work, error: Exception) -> bool:
         """Note a failed attempt; whether its record is held, and this was no attempt of its own.

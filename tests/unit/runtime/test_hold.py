@@ -12,9 +12,11 @@ from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.backoff import Backoff
+from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.budget import BeyondBudget, DeadLetterBudget
 from streamapp.policies.policy import Policy, dead_letter, drop, retry, skip, stop
 from streamapp.topics.topic import Topic
+from tests.contract.pipelines import error_headers
 from tests.patience import within
 from tests.unit.runtime.faults import FaultyBroker, running, until
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
@@ -346,6 +348,7 @@ async def test_a_rebalance_during_a_hold_loses_nothing() -> None:
             await asyncio.sleep(20)
             dependency.is_down = False
             await until_committed(broker, "p.stage", 200)
+    assert dependency.calls - dependency.calls_while_down == 200
     written = [value for n in range(4) for value in broker.values("p-out", n)]
     assert set(written) == {b"%d" % (1000 * p + n) for p in range(4) for n in range(50)}
 
@@ -360,3 +363,100 @@ async def test_few_keys_that_always_fail_do_not_keep_the_others_waiting() -> Non
         await write(broker, range(1000))
         await until(lambda: len(broker.values("p-out")) == 980)
         assert stage.metrics[0].holds == 0
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+@in_virtual_time
+async def test_a_stage_of_slow_successes_is_held_if_asked_to(*, is_async: bool) -> None:
+    broker, seconds = await broker_for("p"), 5.0
+
+    @agent
+    def compute(value: bytes) -> bytes:
+        loop().burn(seconds)
+        return value
+
+    @agent
+    async def wait(value: bytes) -> bytes:
+        await asyncio.sleep(seconds)
+        return value
+
+    breaker = BreakerConfig(slow_seconds=2, slow_rate=0.5, minimum_calls=10, window_seconds=300)
+    topology = one_stage(wait if is_async else compute, QUICK, breaker=breaker, concurrency=4)
+    stage = service(broker, topology)
+    async with running(stage):
+        await write(broker, range(100))
+        await until(lambda: stage.metrics[0].held_since is not None, seconds=200)
+        assert "slow_rate" in (stage.metrics[0].held_reason or "")
+        seconds = 0.1
+        await until_committed(broker, "p.stage", 100)
+        assert stage.metrics[0].held_since is None
+    assert len(broker.values("p-out")) == 100
+
+
+@in_virtual_time
+async def test_a_probe_that_is_cancelled_gives_its_place_back() -> None:
+    broker, dependency = await broker_for("p"), Dependency()
+    dependency.is_down, hangs = True, False
+
+    @agent
+    async def ask(value: bytes) -> bytes:
+        if hangs:
+            await asyncio.Event().wait()
+        return dependency.call(value)
+
+    topology = one_stage(ask, QUICK, timeout_seconds=100_000)
+    stage = service(broker, topology)
+    async with running(stage):
+        await write(broker, range(50))
+        await until(lambda: stage.metrics[0].held_since is not None)
+        hangs, probes = True, stage.metrics[0].probes
+        await until(lambda: stage.metrics[0].probes > probes, seconds=60)
+        async with running(service(broker, topology)):  # the rebalance cancels the probe
+            await asyncio.sleep(20)
+        hangs = dependency.is_down = False
+        await until_committed(broker, "p.stage", 50)
+    assert broker.values("p.stage.dlq") == []
+
+
+@in_virtual_time
+async def test_bounded_work_ends_although_its_only_record_fails_through_the_world() -> None:
+    broker, dependency = await broker_for("p"), Dependency()
+    dependency.is_down = True
+    await write(broker, range(1))
+    await service(broker, one_stage(dependency.plain, QUICK)).run(until_end=True)
+    assert broker.values("p.stage.dlq") == [b"0"]
+
+
+@in_virtual_time
+async def test_failures_while_records_are_held_are_no_attempts() -> None:
+    broker, dependency = await broker_for("p"), Dependency()
+    dependency.is_down = True
+    stage = service(broker, one_stage(dependency.plain, QUICK))
+    async with running(stage):
+        await write(broker, range(6))
+        await until(lambda: stage.metrics[0].probes >= 10, seconds=300)
+        dependency.is_down, dependency.error = False, KeyError
+        dependency.poison = frozenset([b"0"])
+        await until_committed(broker, "p.stage", 6)
+    [letter] = broker.records("p.stage.dlq")
+    assert error_headers(letter)["attempts"] == "4"
+    assert dependency.calls - dependency.calls_while_down == 5 + 4
+
+
+@in_virtual_time
+async def test_a_stage_that_holds_reads_nothing_more_and_loses_nothing_that_it_has_read() -> None:
+    broker, dependency = await broker_for("p"), Dependency()
+    dependency.is_down = True
+    stage = service(broker, one_stage(dependency.plain, QUICK))
+    metrics = stage.metrics[0]
+    async with running(stage):
+        await write(broker, range(100))
+        await until(lambda: metrics.held_since is not None)
+        await write(broker, range(100, 200))  # a fetch that runs may bring these
+        await asyncio.sleep(10)
+        await write(broker, range(200, 1000))
+        await asyncio.sleep(OUTAGE_SECONDS)
+        assert metrics.records_in <= 200
+        dependency.is_down = False
+        await until_committed(broker, "p.stage", 1000)
+    assert Counter(broker.values("p-out")) == Counter(b"%d" % n for n in range(1000))

@@ -153,3 +153,26 @@ def test_somebody_is_told_of_what_can_be_taken() -> None:
     queue.put_first([work])
     assert told == [True, True]
     assert queue.take_first() is work
+
+
+def test_while_records_are_held_only_what_is_let_through_is_handed_out() -> None:
+    queue, partition = ReadyQueue(), Partition(PLACE)
+    queue.put(chunk(partition, [b"a", b"b"]))
+    queue.is_held = True
+    assert not queue
+    assert take(queue) is None
+    probe = Work(StoredRecord(0, 0, b"a", b""), partition, b"a")
+    queue.let_through(probe)
+    assert queue
+    assert take(queue) is probe
+    assert take(queue) is None
+
+
+def test_what_was_let_through_and_is_dropped_before_it_was_taken_is_told() -> None:
+    queue, partition, dropped = ReadyQueue(), Partition(PLACE), list[Work]()
+    queue.on_dropped, queue.is_held = dropped.append, True
+    probe = Work(StoredRecord(0, 0, b"a", b""), partition, b"a")
+    queue.let_through(probe)
+    queue.drop()
+    assert dropped == [probe]
+    assert take(queue) is None

@@ -114,3 +114,18 @@ async def test_the_order_of_the_others_stays_when_some_are_hastened_or_dropped(
     await asyncio.sleep(100.0)
     kept = [offset for offset in seconds if offset % 3 and offset not in hastened]
     assert waiting.back() == sorted(kept, key=lambda offset: seconds[offset])
+
+
+async def test_held_records_keep_their_keys_until_they_are_taken_or_dropped(
+    waiting: Waiting,
+) -> None:
+    first, second = waiting.work(2, b"b"), waiting.work(1, b"a")
+    waiting.queue.hold(first)
+    waiting.queue.hold(second)
+    assert first.holds_key
+    assert waiting.queue.take_held() is first
+    waiting.queue.hold(first)
+    assert list(waiting.queue.held) == [second, first]
+    waiting.queue.drop(lambda work: work is first)
+    assert list(waiting.queue.take_all_held()) == [first]
+    assert not waiting.queue.held
