@@ -24,7 +24,7 @@ from streamapp.serialisation import Codec
 if TYPE_CHECKING:
     from streamapp.pipeline.middleware import StageMiddleware
 
-Output: TypeAlias = tuple[Any, bytes | Keep | None, Headers | Keep, str | None]
+AgentOutput: TypeAlias = tuple[Any, bytes | Keep | None, Headers | Keep, str | None]
 """One checked output of an attempt: value, key, headers, and the name of its route.
 
 Key and headers may be `KEEP`, which means those of the input. The route `None` is the stage's own
@@ -44,7 +44,7 @@ class EncodedValue:
         self.data = data
 
 
-class CheckedOutputs(list[Output]):
+class CheckedOutputs(list[AgentOutput]):
     """The outputs of a generator: each is checked, and its value encoded, when it comes."""
 
 
@@ -97,7 +97,7 @@ class AgentCall:
         self._routes = routes
         self._max_outputs = max_outputs
 
-    def outputs(self, result: Any, already: int = 0) -> Sequence[Output]:
+    def outputs(self, result: Any, already: int = 0) -> Sequence[AgentOutput]:
         """The outputs of a result: none, one, or those of a list.
 
         Args:
@@ -119,7 +119,7 @@ class AgentCall:
             )
         return result if type(result) is CheckedOutputs else [self.output(one) for one in result]
 
-    def output(self, value: Any) -> Output:
+    def output(self, value: Any) -> AgentOutput:
         """One output, given as a value or as an `Out`.
 
         Raises:
@@ -191,7 +191,7 @@ class AgentCall:
             return collect
         return function
 
-    def _output_now(self, value: Any) -> Output:
+    def _output_now(self, value: Any) -> AgentOutput:
         """An output as it is now, whatever becomes of its value later."""
         output = self.output(value)
         if type(output[0]) is EncodedValue:

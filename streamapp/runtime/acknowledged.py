@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from streamapp.brokers.partitioner import partition_for
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
-from streamapp.runtime.flush import Flush, Outlets, Place, Share
+from streamapp.runtime.flush import Flush, Outlets, PartitionRecords, Place
 from streamapp.runtime.partition import Partition
 
 
@@ -79,7 +79,7 @@ def _finished(candidates: list[_Candidate]) -> Finished:
     )
 
 
-def _candidates(flush: Flush, share: Share) -> Iterator[_Candidate]:
+def _candidates(flush: Flush, share: PartitionRecords) -> Iterator[_Candidate]:
     failed = flush.waiting.keys()
     for work in share.works:
         acknowledged = work.places.isdisjoint(failed)

@@ -3,7 +3,7 @@
 Hot path: everything here runs for each record, so it is one loop over local names, and the only
 module that does without small functions. Whatever is rare (an attempt that fails, a list of
 outputs) leaves the loop and goes on in `attempts`. What is counted of each record (offsets, bytes,
-durations, ages, outcomes) is counted for a whole run of records at once, by `_book`.
+durations, ages, outcomes) is counted for a whole run of records at once, by `_count_finished`.
 """
 
 import asyncio
@@ -43,8 +43,8 @@ class Burst:
     """Works through chunks; one of the `FirstAttempts`.
 
     In one thread, no other code runs during an attempt until that attempt suspends, so a record
-    needs to hold its key only from then on. The code that runs next calls `make_current_known`: it
-    makes a `Work` of the suspended record and books the records that the lane finished before it.
+    needs to hold its key only from then on. The code that runs next calls `publish_progress`: it
+    makes a `Work` of the suspended record and counts the records that the lane finished before it.
 
     Args:
         steps: the steps of the segment; plain ones that follow the first are part of the burst.
@@ -92,12 +92,12 @@ class Burst:
         self._with_care = any(step.needs_every_record for step in steps)
         self._current: Lane | None = None
 
-    def make_current_known(self) -> None:
+    def publish_progress(self) -> None:
         """Book what the current lane has finished, and make known which attempt has suspended."""
         lane, self._current = self._current, None
         if lane is None or lane.chunk is None or lane.record is None:
             return
-        self._book(lane, lane.place)
+        self._count_finished(lane, lane.place)
         lane.work = self._work_on(lane.record, lane.chunk)
         lane.deadline = lane.marks[-1] + self._steps[0].timeout_seconds
         self._ready.hold_key(lane.work)
@@ -131,7 +131,7 @@ class Burst:
         monotonic, slice_end = self._clock.monotonic, self._slice.end
         task, used, clean = lane.task, contexts.current, contexts.clean
         assert task is not None  # noqa: S101 - this runs in it
-        self.make_current_known()
+        self.publish_progress()
         lane.begin(chunk, started)
         if chunk.is_dated is None:
             chunk.is_dated = need_dating(
@@ -152,7 +152,7 @@ class Burst:
             if holders:
                 order_key = key if by_key else self._whole
                 if order_key is not None and (holder := holders.get(order_key)) is not None:
-                    self._book(lane, place)
+                    self._count_finished(lane, place)
                     self._attempts.make_wait_behind(holder, Work(record, partition, order_key))
                     continue
             try:
@@ -284,10 +284,10 @@ class Burst:
                 leaves = False
                 if work is None:
                     break
-                self._book(lane, place + 1)
+                self._count_finished(lane, place + 1)
                 ready.release_key(work)
                 lane.work = lane.deadline = work = None
-                self.make_current_known()  # another may have begun and suspended meanwhile
+                self.publish_progress()  # another may have begun and suspended meanwhile
                 slice_end = self._slice.end  # others have had their turns
                 if ended >= slice_end or ready.first or ready.next_chunk() is not chunk:
                     break  # a drain may have dropped the chunk
@@ -301,8 +301,8 @@ class Burst:
             started = marks[-1]
             if step.index:
                 item = Item(step.index, packed, key, without_error_headers(record.headers))
-                self._book_fused(lane, step.index)
-        self._book(lane, place if leaves else place + 1)
+                self._count_passed_steps(lane, step.index)
+        self._count_finished(lane, place if leaves else place + 1)
         lane.chunk = lane.record = None  # a parked lane keeps no records in memory
         if place >= 0:
             lane.last_offset = record.offset
@@ -331,7 +331,7 @@ class Burst:
 
     def _take_from(self, chunk: Chunk) -> Work | None:
         """Take the next record of a chunk; `None` if there is none, or it waits for its key."""
-        self.make_current_known()
+        self.publish_progress()
         taken = next(chunk.untaken, None)
         if taken is None:
             self._ready.mark_used_up(chunk)
@@ -344,7 +344,7 @@ class Burst:
         self._ready.hold_key(work)
         return work
 
-    def _book(self, lane: Lane, until: int) -> None:
+    def _count_finished(self, lane: Lane, until: int) -> None:
         """Account for the records that the lane has finished in a row, up to a place in its chunk.
 
         Their outputs are in the open flush, which takes them over.
@@ -355,7 +355,7 @@ class Burst:
             return
         first, records = until - count, chunk.records
         outlets = self._rekeyed if lane.rekeys else self._outlets
-        self._delivery.outbox(chunk.partition).flush().book(
+        self._delivery.outbox(chunk.partition).flush().add_finished(
             chunk.partition, records, first, until, outlets
         )
         for i, step in enumerate(self._steps[:each]):
@@ -380,7 +380,7 @@ class Burst:
         lane.filtered, lane.rekeys = 0, False
         del marks[:-1]
 
-    def _book_fused(self, lane: Lane, done: int) -> None:
+    def _count_passed_steps(self, lane: Lane, done: int) -> None:
         """Account for the steps that a record has passed before the one that leaves the burst."""
         marks = lane.marks[-1 - done :]
         del lane.marks[-done:]

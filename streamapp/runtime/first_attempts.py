@@ -29,7 +29,7 @@ class FirstAttempts(Protocol):
     def take_one(self) -> Work | None:
         """Take the next record whose attempt can begin, even while records are held."""
 
-    def make_current_known(self) -> None:
+    def publish_progress(self) -> None:
         """Bring lane, keys and open flush up to date with what `run` has done so far.
 
         For speed, `run` does this once for many records. So this has to be called before lanes,

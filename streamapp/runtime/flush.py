@@ -1,6 +1,6 @@
 """A flush: batches that are sent together, and the records that they were made of.
 
-Hot path: `Flush.batches_for` gives what outputs are appended to, and `book` takes many records at
+Hot path: `Flush.batches_for` gives what outputs are appended to, and `add_finished` takes many at
 once. What is kept besides is looked at only when a batch of the flush fails.
 """
 
@@ -63,7 +63,7 @@ class Written:
 
 
 @dataclass(slots=True)
-class Share:
+class PartitionRecords:
     """What a flush holds of one input partition.
 
     Attributes:
@@ -97,7 +97,7 @@ class Flush:
     producer: SharedProducer
     on_sealed: Callable[[int], None]
     batches: dict[OutputTopic, TopicBatches] = field(default_factory=dict)
-    shares: dict[Partition, Share] = field(default_factory=dict)
+    shares: dict[Partition, PartitionRecords] = field(default_factory=dict)
     outputs: defaultdict[OutputTopic, int] = field(default_factory=lambda: defaultdict(int))
     dead_letters: list[tuple[StageMetrics, DeadLetterReason]] = field(default_factory=list)
     unacknowledged: int = 0
@@ -128,7 +128,7 @@ class Flush:
         self.sealed_bytes += size
         self.on_sealed(size)
 
-    def book(
+    def add_finished(
         self,
         partition: Partition,
         records: FetchedRecords,
@@ -174,8 +174,8 @@ class Flush:
         if not self.waiting[place]:
             del self.waiting[place]
 
-    def _share_of(self, partition: Partition) -> Share:
+    def _share_of(self, partition: Partition) -> PartitionRecords:
         share = self.shares.get(partition)
         if share is None:
-            share = self.shares[partition] = Share()
+            share = self.shares[partition] = PartitionRecords()
         return share

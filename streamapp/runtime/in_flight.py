@@ -61,7 +61,7 @@ class InFlight:
 
     def drop_not_running(self) -> None:
         """Forget records whose attempt is not running; they will be read again."""
-        self._lanes.make_current_known()  # else a lane would take more records of its chunk
+        self._lanes.publish_progress()  # else a lane would take more records of its chunk
         self._ready.drop(self._should_keep)
         self._retries.drop(self._should_keep)
         self._changed.set()  # a drain may be waiting for these records

@@ -26,7 +26,7 @@ class Lane:
     """One coroutine and what it works on.
 
     A burst counts records in the metrics, and adds them to the flush, for many at once; until then
-    they are "not booked". `chunk` to `rekeys` are about a burst.
+    they are "not counted". `chunk` to `rekeys` are about a burst.
 
     Attributes:
         task: the task of the coroutine.
@@ -36,8 +36,8 @@ class Lane:
         chunk: where it takes records from.
         record, place: the record that it has just begun, and its index in the chunk. If the attempt
             suspends, they are made into `work`.
-        marks: monotonic seconds: when the first record that is not booked began, and then when each
-            step of each such record ended.
+        marks: monotonic seconds: when the first record that is not counted began, and then when
+            each step of each such record ended.
         filtered: how many of these records had no output.
         rekeys: whether one of their outputs may have another key than its record.
         deadline: monotonic seconds at which the attempt on `work` has taken too long; `None`

@@ -81,9 +81,9 @@ class Lanes:
         self._delivery = delivery
         self._slice = time_slice
         self._changed = changed
-        self.make_current_known = first.make_current_known
+        self.publish_progress = first.publish_progress
         ready.on_put = self._wake
-        delivery.before_flush_closes(first.make_current_known)
+        delivery.before_flush_closes(first.publish_progress)
         self._clock = clock
         self._metrics = metrics
         self._lanes = tuple(Lane() for _ in range(concurrency))
@@ -126,7 +126,7 @@ class Lanes:
     @property
     def busy(self) -> bool:
         """Whether an attempt is running in any lane."""
-        self.make_current_known()
+        self.publish_progress()
         return bool(self.at_work())
 
     def stuck(self) -> Collection[Work]:
@@ -143,7 +143,7 @@ class Lanes:
         Those are the ones that have ended since the last call, and running attempts of agents
         that suspend, of which nobody can tell how long they have held the event loop.
         """
-        self.make_current_known()
+        self.publish_progress()
         long = self._long_worked_on
         found = [(partition, offset) for took, partition, offset in long if took >= seconds]
         long.clear()
@@ -151,19 +151,19 @@ class Lanes:
 
     def closed_partitions_at_work(self) -> set[Partition]:
         """Closed partitions of which an attempt still runs."""
-        self.make_current_known()
+        self.publish_progress()
         return {work.partition for work in self.at_work() if work.partition.closed}
 
     def expire(self, now: float) -> None:
         """Cancel attempts that have taken too long; called at regular intervals."""
-        self.make_current_known()
+        self.publish_progress()
         for lane in self._lanes:
             if lane.deadline is not None and now >= lane.deadline:
                 lane.interrupt(lane.interruption or Interruption.TIMEOUT, now)
 
     def cancel_closed(self) -> None:
         """Cancel running attempts on closed partitions; their records will be read again."""
-        self.make_current_known()
+        self.publish_progress()
         now = self._clock.monotonic()
         for lane in self._lanes:
             work = lane.work

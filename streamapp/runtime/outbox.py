@@ -33,7 +33,7 @@ class Outbox:
 
     Attributes:
         open: the flush that takes outputs now; `None` until there are some.
-        before_flush_closes: called before the open flush is closed, so that a lane books the
+        before_flush_closes: called before the open flush is closed, so that a lane counts the
             records that it has finished into the flush that has their outputs.
         held_bytes: bytes of closed batches that are not acknowledged.
         max_bytes: with so many held, lanes begin no further attempts.

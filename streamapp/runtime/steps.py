@@ -27,7 +27,7 @@ from streamapp.record import Headers, TopicPartition, event_timestamp, without_e
 from streamapp.runtime.encoding import encoder_for
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.refusals import Refusals
-from streamapp.runtime.work import Item, Output, Work
+from streamapp.runtime.work import EncodedOutput, Item, Work
 from streamapp.serialisation import Codec, codec_for
 from streamapp.status import PipelineStatus
 from streamapp.topics.topic import Topic
@@ -155,8 +155,8 @@ class StepRunner:
     undecodable = staticmethod(undecodable)
 
     def _make_all(
-        self, work: Work, outputs: Sequence[agent_call.Output], outcome: Outcome, attempts: int
-    ) -> tuple[list[Output | Item], int]:
+        self, work: Work, outputs: Sequence[agent_call.AgentOutput], outcome: Outcome, attempts: int
+    ) -> tuple[list[EncodedOutput | Item], int]:
         """The outputs of a value, and their bytes.
 
         Raises:
@@ -175,11 +175,11 @@ class StepRunner:
     def _make_each(
         self,
         work: Work,
-        outputs: Sequence[agent_call.Output],
+        outputs: Sequence[agent_call.AgentOutput],
         key: bytes | None,
         headers: Headers,
-    ) -> tuple[list[Output | Item], int]:
-        made: list[Output | Item] = []
+    ) -> tuple[list[EncodedOutput | Item], int]:
+        made: list[EncodedOutput | Item] = []
         size = 0
         for given in outputs:
             one = self.make_output(given, key, headers)
@@ -282,8 +282,8 @@ class StepRunner:
             raise failure from error
 
     def make_output(
-        self, output: agent_call.Output, key: bytes | None, headers: Headers
-    ) -> Output | Item:
+        self, output: agent_call.AgentOutput, key: bytes | None, headers: Headers
+    ) -> EncodedOutput | Item:
         """An output on its way to a topic, or as an item of the next step.
 
         Raises:
@@ -334,7 +334,7 @@ def fused_call(before: StepRunner, step: StepRunner) -> FusedCall:
     return before.agent.plain, step, step.agent, pack, handover.unpack
 
 
-def _keep_output(work: Work, one: Output | Item) -> None:
+def _keep_output(work: Work, one: EncodedOutput | Item) -> None:
     if isinstance(one, tuple):
         if work.outputs is None:
             work.outputs = [one]

@@ -33,7 +33,7 @@ class Item:
         self.headers = headers
 
 
-Output: TypeAlias = tuple[OutputTopic, bytes | None, bytes | None, Headers]
+EncodedOutput: TypeAlias = tuple[OutputTopic, bytes | None, bytes | None, Headers]
 """An encoded output: the topic that it goes to, key, value, headers.
 
 A plain tuple, because a named tuple takes five times as long to make.
@@ -101,7 +101,7 @@ class Work:
         self.give_up_error: Exception | None = None
         self.item: Item | None = None
         self.pending: list[Item] | None = None
-        self.outputs: list[Output] | None = None
+        self.outputs: list[EncodedOutput] | None = None
         self.output_bytes = 0
         self.dead_letters: list[tuple[StageMetrics, DeadLetterReason]] | None = None
         self.began: float | None = None

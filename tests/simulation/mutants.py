@@ -219,14 +219,14 @@ def work_in_flight_is_said_to_be_finished() -> AbstractContextManager[None]:
 
 
 def attempt_that_waits_leaves_its_key() -> AbstractContextManager[None]:
-    def make_current_known(burst: Burst) -> None:
+    def publish_progress(burst: Burst) -> None:
         lane, burst._current = burst._current, None
         if lane is not None and lane.record is not None and lane.chunk is not None:
-            burst._book(lane, lane.place)
+            burst._count_finished(lane, lane.place)
             lane.work = burst._work_on(lane.record, lane.chunk)
             lane.deadline = lane.marks[-1] + burst._steps[0].timeout_seconds
 
-    return replaced(Burst, "make_current_known", make_current_known)
+    return replaced(Burst, "publish_progress", publish_progress)
 
 
 @contextmanager

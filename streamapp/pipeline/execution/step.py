@@ -177,7 +177,7 @@ class ExecutionStep:
         return RuntimeError(f"the agent of stage {self.stage_id!r} cancelled itself")
 
     def accept(
-        self, item: Item, outputs: Sequence[agent_call.Output], header: bytes | None
+        self, item: Item, outputs: Sequence[agent_call.AgentOutput], header: bytes | None
     ) -> list[Made]:
         """Make the outputs of an attempt: all of them, or none and an error.
 
@@ -221,7 +221,7 @@ class ExecutionStep:
                 raise
             raise failure from error
 
-    def _make(self, output: agent_call.Output, key: bytes | None, headers: Headers) -> Made:
+    def _make(self, output: agent_call.AgentOutput, key: bytes | None, headers: Headers) -> Made:
         value, own_key, own_headers, route = output
         key = key if own_key is KEEP else own_key
         headers = headers if own_headers is KEEP else keep_header(own_headers, headers)

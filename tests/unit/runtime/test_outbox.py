@@ -176,7 +176,7 @@ async def test_who_keeps_what_belongs_to_the_open_flush_books_it_before_the_flus
     async with sending(PATIENT) as at:
         records = FetchedList([StoredRecord(7, 0, b"k", b"1")])
         outlets = Outlets((), keep_keys=True, order_key=lambda record: record.key)
-        at.outbox.before_flush_closes = lambda: at.outbox.flush().book(
+        at.outbox.before_flush_closes = lambda: at.outbox.flush().add_finished(
             at.partition, records, 0, 1, outlets
         )
         await at.send(0)
