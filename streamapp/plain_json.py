@@ -13,6 +13,8 @@ import orjson
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
+from streamapp.declared_types import plain_types
+
 Encode = Callable[[Any], bytes]
 Kinds = tuple[type, ...]
 """The types of the fields of a value, in their order."""
@@ -173,7 +175,7 @@ def _is_plain(schema: Mapping[str, Any]) -> bool:
         return False
     kind = schema["type"]
     if kind == "list":
-        return "items_schema" in schema and _types(schema["items_schema"]) is not None
+        return "items_schema" in schema and plain_types(schema["items_schema"]) is not None
     if kind == "literal":
         return all(type(value) in (str, int, bool) for value in schema["expected"])
     return kind in _TYPES or (kind in _WRAPPERS and _is_plain(schema["schema"]))
@@ -194,21 +196,9 @@ def _part(schema: Mapping[str, Any]) -> Callable[[Any], bool] | None:
     if schema["type"] == "literal":
         return frozenset(schema["expected"]).__contains__
     if schema["type"] == "list":
-        types = _types(schema["items_schema"]) or frozenset()
+        types = plain_types(schema["items_schema"]) or frozenset()
         return lambda value: types.issuperset(map(type, value))
     return None
-
-
-def _types(schema: Mapping[str, Any]) -> frozenset[type] | None:
-    """The types of what is written for a plain item of a list; `None` if it is not plain."""
-    if _has_custom_json(schema):
-        return None
-    kind = schema["type"]
-    if kind in _TYPES:
-        return frozenset({_TYPES[kind]})
-    if kind not in _WRAPPERS or (inner := _types(schema["schema"])) is None:
-        return None
-    return inner | {NoneType} if kind == "nullable" else inner
 
 
 def _has_custom_json(schema: Mapping[str, Any]) -> bool:

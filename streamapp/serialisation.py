@@ -82,12 +82,12 @@ def json_codec(type_: Any) -> Codec[Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(Any if type_ is object else type_)
     if type_ in (Any, object, dict, dict[str, Any], list):
         instance_of = (get_origin(type_) or type_) if type_ not in (Any, object) else object
-        encoder = json_encoder(checked_encoder(adapter, is_class=False))
+        encoder = json_encoder(checked_encoder(adapter))
         read = adapter.validator.validate_json
         return Codec(type_, instance_of, read, encoder.encode, encoder=encoder)
     decode = decoder_for(adapter)
     is_class = inspect.isclass(type_) and not is_typeddict(type_) and get_origin(type_) is None
-    encoder = encoder_for(type_, adapter, checked_encoder(adapter, is_class=is_class))
+    encoder = encoder_for(type_, adapter, checked_encoder(adapter))
     # Without a class to check against, the encoder alone has to mind.
     instance_of = type_ if is_class else object
     immutable = is_immutable(type_, adapter)
