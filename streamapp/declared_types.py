@@ -95,7 +95,8 @@ class DeclaredTypes:
         if (serializer := schema.get("serialization")) is not None:
             return self._of_serialized(schema, serializer)
         if kind in _INNER:
-            return self.check_of(schema[_INNER[kind]])
+            inner = schema[_INNER[kind]]
+            return None if _has_enum_values(schema, inner) else self.check_of(inner)
         if kind == "chain":
             return self.check_of(schema["steps"][-1])
         of_kind = {
@@ -251,6 +252,15 @@ class DeclaredTypes:
         """The check that tells whether a value is of a choice; of a class, its name is enough."""
         is_class = schema["type"] in ("model", "dataclass")
         return replace(self, complete=self.complete or not is_class, in_union=True).check_of(schema)
+
+
+def _has_enum_values(schema: Mapping[str, Any], inner: Mapping[str, Any]) -> bool:
+    """Whether the values are those of members of an enum, by `use_enum_values`."""
+    if schema["type"] != "function-after" or inner["type"] not in ("enum", "literal"):
+        return False
+    function = schema["function"]["function"]
+    module = getattr(function, "__module__", None) or ""
+    return isinstance(function, attrgetter) or module.startswith("pydantic.")
 
 
 def _is_written(declared: Mapping[str, Any]) -> bool:

@@ -25,7 +25,7 @@ class WrongValue(ValueError):  # noqa: N818 - who catches it takes it for a Valu
 
     def under(self, part: object) -> "WrongValue":
         """The same error, seen from the value that has the wrong one as this part."""
-        self.path.insert(0, str(part))
+        self.path.insert(0, str(part) or repr(part))
         return self
 
     def __str__(self) -> str:
@@ -56,6 +56,8 @@ def leaf_check(
         return _finite_check(check) if complete and finite else check
     if kind == "decimal" and schema.get("allow_inf_nan"):
         return _check_decimal
+    if kind == "enum":
+        return _instance_check(schema["cls"]) if complete else None
     found = _UNNOTICED.get(kind)
     return _REFUSED.get(kind) if found is None and complete else found
 
@@ -155,11 +157,6 @@ def _offset_check(class_: type[datetime] | type[time]) -> Check:
     return check
 
 
-def _check_not_none(value: Any) -> None:
-    if value is None:
-        raise WrongValue("expected a value, got NoneType")
-
-
 _UNNOTICED: dict[str, Check] = {
     "decimal": _check_finite_decimal,
     "datetime": _offset_check(datetime),
@@ -176,9 +173,8 @@ _REFUSED: dict[str, Check] = {
     "timedelta": _instance_check(timedelta),
     "uuid": _instance_check(UUID),
     "date": _check_date,
-    "enum": _check_not_none,  # fields may hold the values of its members
 }
 """Checks of what pydantic refuses, but for None."""
 
-LEAF_KINDS = frozenset({"float", "literal"}) | _UNNOTICED.keys() | _REFUSED.keys()
+LEAF_KINDS = frozenset({"enum", "float", "literal"}) | _UNNOTICED.keys() | _REFUSED.keys()
 """Kinds of core schemas that a complete check knows."""
