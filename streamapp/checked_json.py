@@ -23,7 +23,7 @@ _EXPECTED = re.compile(
     r"(Expected `[^`]*`).*?(?:field_name='(\w+)'.*?)?input_type=(\w+)", re.DOTALL
 )
 
-_INPUT = re.compile(r"input_value=.*?, (?=input_type=)", re.DOTALL)
+_INPUT = re.compile(r"input_value=.*?, (?=input_type=)| with value `.*?`(?= - )", re.DOTALL)
 """The value itself does not belong into an error."""
 
 

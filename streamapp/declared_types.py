@@ -202,23 +202,24 @@ class DeclaredTypes:
         return self._of_items(schema, _SEQUENCES[schema["type"]])
 
     def _of_named_tuple(self, schema: Mapping[str, Any]) -> Check | None:
-        return self._of_tuple([one["schema"] for one in schema["fields"]], None, tuple)
+        return self._of_places([one["schema"] for one in schema["fields"]])
 
-    def _of_items(self, schema: Mapping[str, Any], expected: type[Any]) -> Check | None:
-        items = schema.get("items_schema")
-        if isinstance(items, list):
-            return self._of_tuple(items, schema.get("variadic_item_index"), expected)
-        return self._of_tuple([items or {"type": "any"}], 0, expected)
-
-    def _of_tuple(
-        self, items: list[Mapping[str, Any]], variadic: int | None, expected: type[Any]
-    ) -> Check | None:
-        checks = [self.check_of(one) for one in items]
-        if not self.complete and not any(checks):
+    def _of_items(self, schema: Mapping[str, Any], class_: type[Any]) -> Check | None:
+        items = schema.get("items_schema", {"type": "any"})
+        if isinstance(items, list):  # of a tuple
+            if schema.get("variadic_item_index") is None:
+                return self._of_places(items)
+            if len(items) > 1:  # which no type hint makes
+                return None
+            items = items[0]
+        check = self.check_of(items)
+        if check is None and not self.complete:
             return None
-        if variadic == 0 and len(items) == 1:
-            return items_check(expected, checks[0], self._need_no_check(items[0]))
-        return tuple_check(expected, checks, variadic)
+        return items_check(class_, check, self._need_no_check(items))
+
+    def _of_places(self, items: list[Mapping[str, Any]]) -> Check | None:
+        checks = [self.check_of(one) for one in items]
+        return tuple_check(checks) if self.complete or any(checks) else None
 
     def _of_dict(self, schema: Mapping[str, Any]) -> Check:
         keys = schema.get("keys_schema") or {"type": "any"}

@@ -80,21 +80,16 @@ def items_check(class_: type[Any], check_item: Check | None, plain: frozenset[ty
     return check
 
 
-def tuple_check(class_: type[Any], checks: Sequence[Check | None], variadic: int | None) -> Check:
-    """The check of a sequence with a type for each place, of which one may be there many times."""
-    fewest = len(checks) - (variadic is not None)
+def tuple_check(checks: Sequence[Check | None]) -> Check:
+    """The check of a tuple with a type for each place."""
 
     def check(value: Any) -> None:
-        if not isinstance(value, class_):
-            raise unexpected(class_, value)
-        count = len(value)
-        if count < fewest or (variadic is None and count > fewest):
-            raise WrongValue(f"expected {fewest} items, got {count}")
-        for i, one in enumerate(value):
-            place = i
-            if variadic is not None and i >= variadic:
-                place = max(variadic, i - count + len(checks))
-            _check_part(checks[place], i, one)
+        if not isinstance(value, tuple):
+            raise unexpected(tuple, value)
+        if len(value) != len(checks):
+            raise WrongValue(f"expected {len(checks)} items, got {len(value)}")
+        for i, (check_item, one) in enumerate(zip(checks, value, strict=True)):
+            _check_part(check_item, i, one)
 
     return check
 

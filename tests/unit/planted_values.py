@@ -1,6 +1,6 @@
 """Draws types with values of them, and plants a wrong value in one place of a right one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import field, is_dataclass, make_dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -9,7 +9,7 @@ from enum import Enum, IntEnum, StrEnum
 from fractions import Fraction
 from functools import reduce
 from operator import or_
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -18,8 +18,8 @@ from typing_extensions import TypedDict
 
 from streamapp.tombstones import takes_tombstones
 
+T = TypeVar("T")
 Path = tuple[Any, ...]
-Draw = st.DrawFn
 
 
 class Typed(NamedTuple):
@@ -102,8 +102,7 @@ KEYS = st.sampled_from(
 
 def plain_models() -> st.SearchStrategy[Typed]:
     """Models and dataclasses of plain fields only, for which there is a fast way."""
-    made = st.sampled_from([_model, _frozen, _dataclass])
-    return st.builds(lambda make, parts: make(parts), made, _some(st.sampled_from(PLAIN)))
+    return _one_of([_model, _frozen, _dataclass], _some(st.sampled_from(PLAIN)))
 
 
 def roots() -> st.SearchStrategy[Typed]:
@@ -113,8 +112,7 @@ def roots() -> st.SearchStrategy[Typed]:
 
 def models() -> st.SearchStrategy[Typed]:
     """Models and TypedDicts of any types."""
-    made = st.sampled_from([_model, _aliased, _frozen, _typed_dict])
-    return st.builds(lambda make, parts: make(parts), made, _some(types(2)))
+    return _one_of([_model, _aliased, _frozen, _typed_dict], _some(types(2)))
 
 
 def dictionaries() -> st.SearchStrategy[Typed]:
@@ -139,27 +137,32 @@ def _some(parts: st.SearchStrategy[Typed]) -> st.SearchStrategy[list[Typed]]:
 
 
 @st.composite
-def types(draw: Draw, depth: int = 3) -> Typed:
+def types(draw: st.DrawFn, depth: int = 3) -> Typed:
     """Models, dataclasses, TypedDicts, lists, dictionaries, tuples and unions, in each other."""
     if depth == 0 or draw(st.integers(0, 4)) == 0:
         return draw(st.sampled_from(SCALARS))
-    if draw(st.booleans()):
-        made = draw(st.sampled_from([_model, _aliased, _frozen, _dataclass, _slotted, _typed_dict]))
-        return made(draw(_some(types(depth - 1))))
-    inner = draw(types(depth - 1))
-    made_of_one = [_list, _dict, _dict_by_number, _optional, _tuple, _pair, _union]
-    return draw(st.sampled_from(made_of_one))(inner)
+    inner = types(depth - 1)
+    with_fields = [_model, _aliased, _frozen, _dataclass, _slotted, _typed_dict]
+    of_one = [_list, _dict, _dict_by_number, _optional, _tuple, _pair, _union]
+    made: Typed = draw(_one_of(with_fields, _some(inner)) | _one_of(of_one, inner))
+    return made
 
 
-def _model(parts: list[Typed], **settings: Any) -> Typed:
+def _one_of(
+    make: Sequence[Callable[[T], Typed]], parts: st.SearchStrategy[T]
+) -> st.SearchStrategy[Typed]:
+    return st.builds(lambda chosen, of: chosen(of), st.sampled_from(make), parts)
+
+
+def _model(parts: list[Typed], config: ConfigDict | None = None) -> Typed:
     fields = _named(parts)
     declared: Any = {name: (part.type_, ...) for name, part in fields.items()}
-    made = create_model("Model", **settings, **declared)
+    made = create_model("Model", __config__=config, **declared)
     return Typed(made, _built(made.model_construct, fields))
 
 
 def _frozen(parts: list[Typed]) -> Typed:
-    return _model(parts, __config__=ConfigDict(frozen=True))
+    return _model(parts, ConfigDict(frozen=True))
 
 
 def _aliased(parts: list[Typed]) -> Typed:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 from uuid import UUID
 
 import pytest
@@ -129,7 +129,8 @@ VALUES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (dict[str, object], st.dictionaries(TEXT, JSON, max_size=2)),
 ]
 IDS = [str(getattr(type_, "__name__", type_)) for type_, _ in VALUES]
-SHAPES = ("plain", "async", "waiting", "list", "generator", "async generator")
+MANY = ("list", "generator", "async generator")
+SHAPES = ("plain", "async", "waiting", *MANY)
 
 Letter = tuple[bytes | None, str, str, str]
 Outcome = tuple[list[bytes | None], list[list[Letter]]]
@@ -239,11 +240,23 @@ class Both(Flat):
     loose: Any = None
 
 
+NO_NUMBER: dict[str, Any] = {"n": None}
+
 SPOILERS: list[tuple[Any, Callable[[Any], Any], str]] = [
     (Flat, setting("share", math.nan), "share: nan is no number in JSON"),
     (Flat, setting("text", 5), "text: expected str, got int"),
     (Flat, setting("tags", ["a", b"b"]), "tags.1: expected str, got bytes"),
     (Flat, setting("n", "text"), "n: expected int, got str"),
+    (Flat, setting("n", None), "n: expected int, got NoneType"),
+    (Flat, setting("share", 2**53 + 1), "share: an integer that no float is equal to"),
+    (Flat, setting("tags", ["a", None]), "tags.1: expected str, got NoneType"),
+    (Flat, setting("kind", "z"), "kind: is none of the values that its type has"),
+    (Both, setting("items", {"a": [None]}), "items.a.0: expected Flat, got NoneType"),
+    (
+        Both,
+        setting("inner", Flat.model_construct(**NO_NUMBER)),
+        "inner.n: expected int, got NoneType",
+    ),
     (Both, setting("inner", Other()), "inner: expected Flat, got Other"),
     (Both, setting("items", {"a": [Other()]}), "items.a.0: expected Flat, got Other"),
     (Both, setting("loose", [math.inf]), "loose.0: inf is no number in JSON"),
@@ -318,12 +331,35 @@ def test_an_integer_that_no_float_is_equal_to_fails_alike_on_every_way() -> None
         assert "that no float is equal to" in first[0][3]
 
 
+@pytest.mark.parametrize(
+    ("type_", "wrong", "told"),
+    [
+        (list[int], [1, None], "1: expected int, got NoneType"),
+        (list[float], [2**53 + 1], "0: an integer that no float is equal to"),
+        (dict[str, list[int]], {"a": [None]}, "a.0: expected int, got NoneType"),
+        (list[Pair], [Pair(None)], "0.a: expected int, got NoneType"),  # type: ignore[arg-type]  # a user's slip
+    ],
+    ids=str,
+)
+def test_a_wrong_part_fails_alike_on_every_way_with_its_path(
+    type_: Any, wrong: Any, told: str
+) -> None:
+    good = codec_for(type_).encode(get_origin(type_)())
+    for shape, fused in WAYS:
+        if isinstance(wrong, list) and shape not in MANY:
+            continue  # there, a list is several outputs
+        written, [first, second] = outcome(type_, shape, [good], lambda _: wrong, fused=fused)
+        assert (written, second) == ([], []), (shape, fused)
+        assert [letter[:3] for letter in first] == [(good, "EncodeError", "output")]
+        assert told in first[0][3]
+
+
 @pytest.mark.parametrize("type_", [int | str, list[int], Line], ids=str)
 def test_none_in_the_place_of_a_value_fails_alike_on_every_way(type_: Any) -> None:
     data = [b'"a"', b"[1]", b'{"title":"a","price":"1"}']
     [good] = [one for one in data if _decodes(type_, one)]
     for shape, fused in WAYS:
-        if shape in ("list", "generator", "async generator"):  # elsewhere None is filtered
+        if shape in MANY:  # elsewhere None is filtered
             written, [first, second] = outcome(type_, shape, [good], _none, fused=fused)
             assert (written, second) == ([], []), (shape, fused)
             assert [letter[:3] for letter in first] == [(good, "EncodeError", "output")]
