@@ -136,16 +136,15 @@ def _some(parts: st.SearchStrategy[Typed]) -> st.SearchStrategy[list[Typed]]:
     return st.lists(parts, min_size=1, max_size=3)
 
 
-@st.composite
-def types(draw: st.DrawFn, depth: int = 3) -> Typed:
+def types(depth: int = 3) -> st.SearchStrategy[Typed]:
     """Models, dataclasses, TypedDicts, lists, dictionaries, tuples and unions, in each other."""
-    if depth == 0 or draw(st.integers(0, 4)) == 0:
-        return draw(st.sampled_from(SCALARS))
+    scalars = st.sampled_from(SCALARS)
+    if depth == 0:
+        return scalars
     inner = types(depth - 1)
     with_fields = [_model, _aliased, _frozen, _dataclass, _slotted, _typed_dict]
     of_one = [_list, _dict, _dict_by_number, _optional, _tuple, _pair, _union]
-    made: Typed = draw(_one_of(with_fields, _some(inner)) | _one_of(of_one, inner))
-    return made
+    return scalars | _one_of(with_fields, _some(inner)) | _one_of(of_one, inner)
 
 
 def _one_of(

@@ -187,6 +187,13 @@ class Values(BaseModel):
     none: int | None = None
 
 
+class Constants(BaseModel):
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+    share: float = nan
+    shares: list[float] = [nan]
+    none: None = None
+
+
 class Cached(BaseModel):
     n: int = 0
     none: None = None
@@ -237,6 +244,7 @@ RIGHT: list[tuple[Any, Any, bytes]] = [
     (list[Any], [None, {"a": None}], b'[null,{"a":null}]'),
     (list[Kind | None], [Kind.A, Kind.NOTHING, None], b'["a",null,null]'),
     (Values, Values(kind=Kind.A, one=Kind.A), b'{"kind":"a","one":"a","none":null}'),
+    (Constants, Constants(), b'{"share":NaN,"shares":[NaN],"none":null}'),
     (Cached, cached(), b'{"n":2,"none":null}'),
     (Computed, Computed(), b'{"n":0,"none":null}'),
     (Excluded, wrong(Excluded, n=None, hidden=None), b'{"n":null}'),
