@@ -16,7 +16,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from streamapp.declared_types import CHECKED_KINDS, DeclaredTypes
 from streamapp.exact_numbers import kinds_in
 
-_OWN_FORMS = re.compile("'serialization': {|'computed_fields': \\[{|ser_json_")
+_OWN_FORMS = re.compile("'serialization': {|'computed_fields': \\[{")
 """What declares of a core schema that something else is written than its values as they are."""
 
 _EXPECTED = re.compile(
@@ -37,8 +37,7 @@ def checked_encoder(adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
     serializer = adapter.serializer
     to_json = serializer.to_json
     check = DeclaredTypes(schema).check_of(schema)
-    finite = "ser_json_inf_nan" not in str(schema)
-    check_all = DeclaredTypes(schema, complete=True, finite=finite).check_of(schema)
+    check_all = DeclaredTypes(schema, complete=True).check_of(schema)
     may_be_nan = not kinds_in(schema) <= CHECKED_KINDS or bool(_OWN_FORMS.search(str(schema)))
 
     def encode(value: Any) -> bytes:

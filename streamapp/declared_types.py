@@ -87,7 +87,7 @@ class DeclaredTypes:
     complete: bool = False
     finite: bool = True
     in_union: bool = False
-    _made: dict[tuple[str, bool, bool], list[Check | None]] = field(default_factory=dict)
+    _made: dict[tuple[str, bool, bool, bool], list[Check | None]] = field(default_factory=dict)
 
     def check_of(self, schema: Mapping[str, Any]) -> Check | None:
         """The check of one schema; `None` if there is nothing to check."""
@@ -126,7 +126,7 @@ class DeclaredTypes:
 
     def _of_class(self, schema: Mapping[str, Any]) -> Check:
         class_, inner = schema["cls"], schema["schema"]
-        here = replace(self, in_union=False)
+        here = replace(self._within(schema), in_union=False)
         while inner["type"] in _INNER:
             inner = inner[_INNER[inner["type"]]]
         if schema.get("root_model"):
@@ -152,7 +152,13 @@ class DeclaredTypes:
         return check
 
     def _of_typed_dict(self, schema: Mapping[str, Any]) -> Check:
-        return self.of_fields(schema["fields"], dict, _as_it_is)
+        return self._within(schema).of_fields(schema["fields"], dict, _as_it_is)
+
+    def _within(self, schema: Mapping[str, Any]) -> "DeclaredTypes":
+        """The same under the configuration of a model, if it has one."""
+        if (config := schema.get("config")) is None:
+            return self
+        return replace(self, finite=config.get("ser_json_inf_nan") not in ("constants", "strings"))
 
     def of_fields(
         self,
@@ -172,7 +178,7 @@ class DeclaredTypes:
 
     def _of_reference(self, schema: Mapping[str, Any]) -> Check:
         name = schema["schema_ref"]
-        made = self._made.setdefault((name, self.complete, self.in_union), [])
+        made = self._made.setdefault((name, self.complete, self.finite, self.in_union), [])
 
         def check(value: Any) -> None:
             if not made:  # when it is first used: a type may refer to itself
