@@ -5,7 +5,6 @@ import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import takewhile
 
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.runtime.config import RuntimeConfig
@@ -333,9 +332,8 @@ def _with_rare_faults(scenario: Scenario) -> Scenario:
     # A worker that has to end in time would be held up, and so would be one that ends at the end.
     is_bounded = scenario.until_end or scenario.stops_in_outage
     first = scenario.stages[0]
-    # A policy that stops at the record, or at what it became, would hide that it blocks.
-    segment = (first, *takewhile(lambda stage: stage.fused, scenario.stages[1:]))
-    may_stop = any(stage.may_stop for stage in segment)
+    # A stage that stops, and a worker that starts again each time, would hide that another blocks.
+    may_stop = any(stage.may_stop for stage in scenario.stages)
     can_block = not is_bounded and not first.is_blocking and not may_stop
     numbers = rng.sample(range(scenario.records), 2)
     return replace(
