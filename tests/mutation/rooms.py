@@ -88,22 +88,5 @@ ROOMS = (
             "tests/unit/test_immutable.py",
         ),
     ),
-    Room(
-        "runtime",
-        (
-            "streamapp/runtime/committer.py",
-            "streamapp/runtime/delivery.py",
-            "streamapp/runtime/encoding.py",
-            "streamapp/runtime/in_flight.py",
-            "streamapp/runtime/lane.py",
-            "streamapp/runtime/lag.py",
-            "streamapp/runtime/output_topic.py",
-            "streamapp/runtime/producer.py",
-            "streamapp/runtime/replay.py",
-            "streamapp/runtime/retries.py",
-            "streamapp/runtime/until_end.py",
-        ),
-        USUAL,
-        ("tests/unit/runtime",),
-    ),
+    Room("runtime", ("streamapp/runtime",), USUAL, ("tests/unit/runtime",)),
 )

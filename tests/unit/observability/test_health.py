@@ -148,3 +148,23 @@ def test_a_stage_whose_agent_blocks_the_event_loop_is_unhealthy_and_says_which()
     stage.blocked_by = "the agent 'a' has blocked the event loop"
     health = stage_health(stage, 101.0, STALL_SECONDS)
     assert (health.ok, health.reason) == (False, "the agent 'a' has blocked the event loop")
+
+
+def test_a_stage_that_holds_its_records_is_alive_and_not_ready_and_says_for_how_long() -> None:
+    stage = _stage(5, last_progress_at=0.0)
+    stage.held_since, stage.held_reason, stage.next_probe_at = 100.0, "Z is down", 230.0
+    told = "records are held for 120 s, because Z is down; next attempt in 10 s"
+    alive, ready = stage_health(stage, 220.0, STALL_SECONDS), stage_readiness(stage, 220.0)
+    assert (alive.ok, alive.reason) == (True, told)
+    assert (ready.ok, ready.reason) == (False, told)
+    assert stage_readiness(stage, 240.0).reason.endswith("next attempt in 0 s")
+
+
+def test_a_stage_that_starts_is_called_starting() -> None:
+    assert stage_health(_stage(state=StageState.STARTING), 0.0, STALL_SECONDS).reason == "starting"
+
+
+def test_of_several_partitions_with_an_unknown_lag_the_first_is_named() -> None:
+    stage = _stage(None, None)
+    stage.lag_unknown_since = 0.0
+    assert "topic[0]" in stage_health(stage, STALL_SECONDS, STALL_SECONDS).reason
