@@ -244,8 +244,12 @@ async def test_a_gap_at_the_end_is_passed_over_while_other_partitions_are_busy(r
     pipeline = rig.pipeline().stage(same).sink(rig.out)
     await rig.create(pipeline, partitions=2)
 
+    enough = asyncio.Event()
+
     async def keep_the_other_busy() -> None:
         for part in range(1000):
+            if enough.is_set():  # a client that is cancelled may leave a connection behind
+                return
             await rig.put_items(range(part * 20, part * 20 + 20), partition=1)
 
     async with rig.running(pipeline) as service:
@@ -260,8 +264,8 @@ async def test_a_gap_at_the_end_is_passed_over_while_other_partitions_are_busy(r
 
         await eventually(passed_over)
         assert not feeding.done()  # there was always something to fetch
-        feeding.cancel()
-        await asyncio.wait({feeding})
+        enough.set()
+        await feeding
 
 
 async def test_stages_of_a_segment_count_their_own_dead_letters_in_a_shared_topic(
