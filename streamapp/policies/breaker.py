@@ -191,6 +191,11 @@ class Breaker:
         self._probe = Permit(self, self._generation, is_probe=True)
         return self._probe
 
+    def close(self) -> None:
+        """Close it, since a call succeeded that was made although it was open."""
+        self._probe = None
+        self._close()
+
     def holds(self, error: Exception) -> bool:
         """Whether a record that failed so is held now, and this was no attempt of its own.
 

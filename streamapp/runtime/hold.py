@@ -15,7 +15,7 @@ from streamapp.pipeline.topology import Segment
 from streamapp.policies.breaker import Permit
 from streamapp.runtime.config import Environment
 from streamapp.runtime.first_attempts import FirstAttempts
-from streamapp.runtime.ready import ReadyQueue
+from streamapp.runtime.ready import ReadyQueue, is_any
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.step_hold import StepHold, key_of
 from streamapp.runtime.steps import StepRunner
@@ -66,7 +66,9 @@ class Hold:
         self._probe_of: StepHold | None = None
         self._permit: Permit | None = None
         self._probe_ended = asyncio.Event()
-        self._takes_fresh = False
+        self._probe_succeeded = False
+        self._takes_fresh = True
+        self._lacks_fresh = False
         self.on_change: Callable[[], None] = lambda: None
         self.on_too_long: Callable[[Work, StepRunner], None] = lambda _work, _step: None
         self.first: FirstAttempts | None = None
@@ -78,9 +80,12 @@ class Hold:
         return self._ready.is_held
 
     @property
-    def has_candidates(self) -> bool:
-        """Whether there is a record in flight that a probe could be made with."""
-        return bool(self._retries.held) or self._ready.has_records
+    def needs_records(self) -> bool:
+        """Whether the next probe lacks a record that was not tried, so that one is to be read.
+
+        Held records alone do not tell an outage from records that always fail.
+        """
+        return self._lacks_fresh
 
     def of(self, step: StepRunner) -> StepHold:
         """What is known of a step."""
@@ -90,6 +95,7 @@ class Hold:
         """Note that an attempt on a record succeeded, and how long it took."""
         own = self._steps[step.index]
         permit = self._take_permit(work, own)
+        self._probe_succeeded = self._probe_succeeded or permit is not None
         own.tell_success(permit, 1, [key_of(work)], slow=int(seconds >= own.slow_seconds))
         self._look(own)
 
@@ -111,7 +117,7 @@ class Hold:
         """
         known = [key for key in keys if key is not None]
         for i, own in enumerate(self._steps[:steps]):
-            if own.slow_seconds == math.inf:
+            if own.slow_seconds == math.inf and not own.is_given_up:
                 own.tell_success(None, count, known)
             else:
                 durations = map(sub, marks[i + 1 :: steps], marks[i:-1:steps])
@@ -146,61 +152,108 @@ class Hold:
             if permit is not None:
                 permit.released()
             self._probe = None
+            if not self._probe_succeeded:
+                self._takes_fresh = not self._takes_fresh
             self._probe_ended.set()
+
+    def give_up_stuck_probe(self, stuck: Collection[Work]) -> None:
+        """Let other probes be made if this one does not end although it was cancelled.
+
+        Args:
+            stuck: the records whose attempts do not end.
+        """
+        work = self._probe
+        if work is None or work not in stuck:
+            return
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            error = TimeoutError("the attempt does not end although it was cancelled")
+            permit.failed(error, self._clock.monotonic(), key_of(work))
+        self.end_probe(work)
 
     async def run(self) -> None:
         """Let probes through until cancelled."""
         while True:
             await self._opened.wait()
-            own = next((own for own in self._steps if own.is_open), None)
-            if own is None:
+            is_open = [own for own in self._steps if own.is_open]
+            beyond = next((own for own in is_open if own.held_until is not None), None)
+            if not is_open:
                 self._opened.clear()
-            elif own.held_until is not None:
-                await self._clock.sleep(max(0.0, own.held_until - self._clock.monotonic()))
-                own.held_until = None
-                self._look(own)
+            elif beyond is not None and beyond.held_until is not None:
+                await self._clock.sleep(max(0.0, beyond.held_until - self._clock.monotonic()))
+                beyond.held_until = None
+                self._look(beyond)
+            elif self._probe is not None:
+                self._probe_ended.clear()
+                await self._probe_ended.wait()
             else:
-                await self._probe_next(own)
+                await self._probe_next(is_open)
 
-    async def _probe_next(self, own: StepHold) -> None:
-        breaker = own.breaker
-        assert breaker is not None  # noqa: S101 - it is open
+    async def _probe_next(self, is_open: Sequence[StepHold]) -> None:
         now = self._clock.monotonic()
-        if own.was_held_too_long(now) and self._probe is None and self.has_candidates:
-            self._give_up(own)
-        elif self._probe is not None:
-            self._probe_ended.clear()
-            await self._probe_ended.wait()
-        elif not breaker.may_call(now):
-            self._tell(own)
-            wait_seconds = (breaker.next_probe_at or now) - now
-            await self._clock.sleep(min(max(wait_seconds, 0.0), LOOK_AGAIN_SECONDS))
-        elif (work := self._candidate()) is None:
-            self.on_change()  # the intake may fetch one
-            await self._clock.sleep(LOOK_AGAIN_SECONDS)
-        else:
-            self._probe, self._probe_of, self._permit = work, own, breaker.try_acquire(now)
-            self._metrics[own.step.index].probes += 1
-            self._ready.let_through(work)
-            self.on_change()
+        late = next((own for own in is_open if own.was_held_too_long(now)), None)
+        if late is not None and (self._retries.held or self._ready.has_records):
+            self._give_up(late)
+            return
+        for own in (None, *is_open):  # with `None`, what waits for none of them
+            breaker = None if own is None else own.breaker
+            if breaker is not None and not breaker.may_call(now):
+                continue
+            work = self._candidate(own, is_first=own is is_open[0])
+            if work is not None:
+                self._probe, self._probe_of, self._probe_succeeded = work, own, False
+                if own is not None and breaker is not None:
+                    self._permit = breaker.try_acquire(now)
+                    self._metrics[own.step.index].probes += 1
+                self._ready.let_through(work)
+                self.on_change()
+                return
+        self._takes_fresh = True
+        self.on_change()  # the intake may fetch a record
+        self._tell(is_open[0])
+        times = [own.breaker.next_probe_at for own in is_open if own.breaker is not None]
+        waits = [at - now for at in times if at is not None and at > now]
+        await self._clock.sleep(min([*waits, LOOK_AGAIN_SECONDS]))
 
     def _give_up(self, own: StepHold) -> None:
         """Let policies decide about the records, or stop at one that was held for too long."""
         if not own.stops_after_hold:
             own.is_given_up = True
             self._look(own)
-        elif (work := self._candidate()) is not None:
+        elif (work := self._retries.take_held() or self._take_fresh()) is not None:
             self._retries.hold(work)  # it is not finished
             self._opened.clear()
             self.on_too_long(work, own.step)
 
-    def _candidate(self) -> Work | None:
-        """The next record to probe with: a held one and one that was not tried, in turn."""
-        self._takes_fresh = not self._takes_fresh
-        fresh = self._ready.take_waiting() if self._takes_fresh else None
-        if fresh is None and self._takes_fresh and self.first is not None:
-            fresh = self.first.take_one()
-        return fresh or self._retries.take_held() or self._ready.take_waiting()
+    def _candidate(self, own: StepHold | None, *, is_first: bool) -> Work | None:
+        """The next record to probe a step with: a held one, or one that was not tried.
+
+        They take turns until a probe succeeds, which the next are then like: where some records
+        always fail, those that were not tried can close the breaker.
+
+        Args:
+            own: the step; `None` for what waits for no step that is open.
+            is_first: whether records that have not begun wait for this step.
+        """
+
+        def is_for(work: Work) -> bool:
+            return self._step_before(work) is own
+
+        fresh = None
+        if self._takes_fresh and is_first:
+            fresh = self._take_fresh(is_for)
+            self._lacks_fresh = fresh is None
+        return fresh or self._retries.take_held(is_for) or self._ready.take_waiting(is_for)
+
+    def _take_fresh(self, is_wanted: Callable[[Work], bool] = is_any) -> Work | None:
+        """A record that is ready, or one whose attempts have not begun."""
+        work = self._ready.take_waiting(is_wanted)
+        return self.first.take_one() if work is None and self.first is not None else work
+
+    def _step_before(self, work: Work) -> StepHold | None:
+        """The first open step that a record has before it; `None` without any."""
+        index = 0 if work.item is None else work.item.step
+        return next((own for own in self._steps[index:] if own.is_open), None)
 
     def _take_permit(self, work: Work, own: StepHold) -> Permit | None:
         """The permit of a probe, whose outcome is now known."""
@@ -224,6 +277,7 @@ class Hold:
         self.on_change()
 
     def _begin(self, own: StepHold) -> None:
+        self._takes_fresh, self._lacks_fresh = True, False
         self._opened.set()
         reason = self._reason(own)
         now = self._clock.monotonic()

@@ -17,6 +17,11 @@ ShouldKeep: TypeAlias = Callable[[Work], bool]
 """Says of a waiting record whether it is kept when the others are dropped."""
 
 
+def is_any(_work: Work) -> bool:
+    """Let any record be taken."""
+    return True
+
+
 def keep_nothing(_work: Work) -> bool:
     """Let all waiting records be dropped."""
     return False
@@ -123,13 +128,20 @@ class ReadyQueue:
         self._taken_first += work is not None
         return work
 
-    def take_waiting(self) -> Work | None:
-        """Take a record that has waited, held or not."""
-        while self.first:
+    def take_waiting(self, is_wanted: Callable[[Work], bool] = is_any) -> Work | None:
+        """Take a record that has waited, held or not; the first one that is wanted."""
+        passed: list[Work] = []
+        found: Work | None = None
+        while self.first and found is None:
             work = self.first.popleft()
-            if not work.partition.closed:
-                return work
-        return None
+            if work.partition.closed:
+                continue
+            if is_wanted(work):
+                found = work
+            else:
+                passed.append(work)
+        self.first.extendleft(reversed(passed))
+        return found
 
     def next_chunk(self) -> Chunk | None:
         """The chunk to take records from; the same one until `mark_used_up`. `None` without any."""

@@ -3,11 +3,11 @@
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import count
 
 from streamapp.clock import Clock
-from streamapp.runtime.ready import ReadyQueue, ShouldKeep, keep_nothing
+from streamapp.runtime.ready import ReadyQueue, ShouldKeep, is_any, keep_nothing
 from streamapp.runtime.work import Work
 
 
@@ -47,9 +47,13 @@ class RetryQueue:
         """The records that are held, in the order in which they will be tried."""
         return self._held
 
-    def take_held(self) -> Work | None:
-        """The next held record, to be tried."""
-        return self._held.popleft() if self._held else None
+    def take_held(self, is_wanted: Callable[[Work], bool] = is_any) -> Work | None:
+        """The next held record that is wanted, to be tried."""
+        for i, work in enumerate(self._held):
+            if is_wanted(work):
+                del self._held[i]
+                return work
+        return None
 
     def take_all_held(self) -> Collection[Work]:
         """All held records, each partition's in their order."""

@@ -275,6 +275,7 @@ class SegmentRunner:
         while True:
             await self._env.clock.sleep(interval_seconds)
             self._in_flight.sweep()
+            self._hold.give_up_stuck_probe(self._lanes.stuck())
 
     async def _shut_down(self) -> None:
         self._state(StageState.DRAINING)
@@ -292,8 +293,8 @@ class SegmentRunner:
         self._intake.on_capacity()
 
     def _halt_while_held(self) -> None:
-        """Read no records while others are held; but one to probe with, if none is in flight."""
-        if self._hold.is_on and self._hold.has_candidates:
+        """Read no records while others are held, unless some are needed to probe with."""
+        if self._hold.is_on and not self._hold.needs_records:
             self._intake.halt(Halt.HELD)
         else:
             self._intake.lift(Halt.HELD)

@@ -71,11 +71,13 @@ class StepHold:
         """Note that attempts in a row succeeded, `permit` being that of a probe."""
         now = self._clock.monotonic()
         self._succeeded_at = now
-        self.is_given_up = False
         if self._budget is not None:
             self._budget.finished(count, now)
         if self.breaker is None:
             return
+        if self.is_given_up:  # no probe was needed to find out
+            self.is_given_up = False
+            self.breaker.close()
         if permit is None and self.breaker.closed:
             permit = self.breaker.try_acquire(now)
         if permit is not None:

@@ -1,0 +1,140 @@
+"""Which records a held stage probes with: an outage is told from records that always fail."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from streamapp.brokers.protocols import TopicSpec
+from streamapp.pipeline.agent import agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import build
+from streamapp.policies.breaker_config import BreakerConfig
+from streamapp.topics.topic import Topic
+from tests.unit.runtime.faults import running, until
+from tests.unit.runtime.test_hold import (
+    OUTAGE_SECONDS,
+    QUICK,
+    Dependency,
+    until_committed,
+    write,
+)
+from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
+
+
+@pytest.mark.parametrize("is_later", [False, True], ids=["good ones wait", "good ones come later"])
+@in_virtual_time
+async def test_few_records_that_always_time_out_do_not_hold_the_others(*, is_later: bool) -> None:
+    broker, dependency = await broker_for("p"), Dependency(TimeoutError)
+    dependency.poison = frozenset(b"%d" % n for n in range(6))
+    stage = service(broker, one_stage(dependency.plain, QUICK))
+    async with running(stage):
+        await write(broker, range(6 if is_later else 200), keys=1000)
+        await until(lambda: stage.metrics[0].held_since is not None)
+        if is_later:
+            await asyncio.sleep(OUTAGE_SECONDS)
+            await write(broker, range(6, 200), keys=1000)
+        await until_committed(broker, "p.stage", 200)
+        assert stage.metrics[0].held_since is None
+    assert Counter(broker.values("p.stage.dlq")) == Counter(dependency.poison)
+    assert len(broker.values("p-out")) == 194
+
+
+@in_virtual_time
+async def test_an_outage_on_a_topic_of_one_key_makes_no_dead_letters() -> None:
+    broker, dependency = await broker_for("p"), Dependency()
+    dependency.is_down = True
+    stage = service(broker, one_stage(dependency.plain, QUICK, max_key_backlog_records=50))
+    async with running(stage):
+        await write(broker, range(500), keys=1)
+        await asyncio.sleep(OUTAGE_SECONDS)
+        dependency.is_down = False
+        await until_committed(broker, "p.stage", 500)
+    assert broker.values("p.stage.dlq") == []
+    assert broker.values("p-out") == [b"%d" % n for n in range(500)]
+
+
+@pytest.mark.parametrize("shape", ["plain", "waiting"])
+@in_virtual_time
+async def test_the_longest_hold_of_an_outage_begins_with_that_outage(shape: str) -> None:
+    broker, dependency = await broker_for("p"), Dependency()
+    dependency.is_down = True
+    step = dependency.plain if shape == "plain" else dependency.waiting
+    stage = service(broker, one_stage(step, QUICK, max_hold_seconds=30))
+    async with running(stage):
+        await write(broker, range(20))
+        await until_committed(broker, "p.stage", 20)
+        assert len(broker.values("p.stage.dlq")) == 20
+        dependency.is_down = False
+        await write(broker, range(20, 40))
+        await until_committed(broker, "p.stage", 40)
+        assert stage.metrics[0].breaker_state.value == "closed"
+        dependency.is_down = True
+        await write(broker, range(40, 60))
+        await asyncio.sleep(20)
+        dependency.is_down = False
+        await until_committed(broker, "p.stage", 60)
+    assert len(broker.values("p.stage.dlq")) == 20
+    assert len(broker.values("p-out")) == 40
+
+
+@in_virtual_time
+async def test_two_fused_stages_that_are_both_down_are_probed_each_at_its_time() -> None:
+    broker, dependency, seconds = await broker_for("p"), Dependency(), 1.0
+
+    @agent
+    async def slow(value: bytes) -> bytes:
+        await asyncio.sleep(seconds)
+        return value
+
+    breaker = BreakerConfig(slow_seconds=0.5, slow_rate=0.5)
+    first = Pipeline("p", source=Topic("p-in", bytes)).stage(
+        slow, name="stage", on_error=QUICK, concurrency=64, breaker=breaker
+    )
+    both = first.stage(dependency.waiting, name="tail", fused=True, on_error=QUICK).sink("p-out")
+    await broker.admin().create_topics([TopicSpec("p.tail.dlq", 1)])
+    stage = service(broker, build(both))
+    dependency.is_down = True
+    async with running(stage):
+        await write(broker, range(40), keys=100)
+        await until(lambda: stage.metrics[0].held_since is not None)
+        await asyncio.sleep(OUTAGE_SECONDS)
+        # All 40 have passed the first stage, which only a record that is read can probe.
+        assert [metrics.breaker_state.value for metrics in stage.metrics] == ["open", "open"]
+        assert dependency.calls_while_down < 60
+        dependency.is_down = False
+        await until_committed(broker, "p.stage", 40)
+        seconds = 0.01
+        await write(broker, range(40, 60), keys=100)
+        await until_committed(broker, "p.stage", 60)
+        assert stage.metrics[0].held_since is None
+    assert Counter(broker.values("p-out")) == Counter(b"%d" % n for n in range(60))
+
+
+@in_virtual_time
+async def test_a_probe_that_never_ends_does_not_hold_the_others() -> None:
+    broker, dependency = await broker_for("p"), Dependency()
+    dependency.is_down, hangs, released = True, False, asyncio.Event()
+
+    @agent
+    async def ask(value: bytes) -> bytes:
+        stays = hangs
+        while stays and not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue  # as a thread does
+        return dependency.call(value)
+
+    stage = service(broker, one_stage(ask, QUICK, timeout_seconds=5))
+    async with running(stage):
+        await write(broker, range(50))
+        await until(lambda: stage.metrics[0].held_since is not None)
+        hangs, probes = True, stage.metrics[0].probes
+        await until(lambda: stage.metrics[0].probes > probes, seconds=60)
+        hangs = dependency.is_down = False
+        await until(lambda: len(broker.values("p-out")) == 49, seconds=120)
+        assert stage.metrics[0].held_since is None
+        assert stage.metrics[0].stuck_attempts == 1
+        released.set()
+        await until_committed(broker, "p.stage", 50)
