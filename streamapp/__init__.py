@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from streamapp.pipeline.combinators.chain import chain
     from streamapp.pipeline.combinators.choose import choose
     from streamapp.pipeline.combinators.fallback import fallback
+    from streamapp.pipeline.combinators.pool import pool
     from streamapp.pipeline.combinators.when import when
     from streamapp.pipeline.execution.results import ExecutionResult, StageResult
     from streamapp.service import Service
@@ -106,6 +107,7 @@ __all__ = [
     "drop",
     "fallback",
     "parallel",
+    "pool",
     "retry",
     "skip",
     "stop",
@@ -125,6 +127,7 @@ _IMPORTED_WHEN_USED = {
     "current_clock": "streamapp.clock",
     "fallback": "streamapp.pipeline.combinators.fallback",
     "parallel": "streamapp.pipeline.combinators.branches",
+    "pool": "streamapp.pipeline.combinators.pool",
     "when": "streamapp.pipeline.combinators.when",
     "StageResult": "streamapp.pipeline.execution.results",
 }

@@ -24,6 +24,7 @@ StreamappError
     └── DrainTimeoutError   work in flight did not finish within the drain deadline
 Permanent                   raised by an agent: the record is at fault; never retried
 Transient                   raised by an agent: something outside is at fault; a retry may succeed
+└── AllMembersOpenError     the breakers of all members of a pool are open; carries retry_after
 ```
 """
 
@@ -178,3 +179,17 @@ class Permanent(Exception):  # noqa: N818 - a word of the user's: `raise Permane
 
 class Transient(Exception):  # noqa: N818 - a word of the user's: `raise Transient("busy")`
     """Raise it in an agent when something outside is at fault: a retry may succeed."""
+
+
+class AllMembersOpenError(StreamappError, Transient):
+    """No member of a pool can be called, as the breakers of all are open.
+
+    It opens every breaker that is told of it at once: more failures would say nothing new.
+
+    Attributes:
+        retry_after: seconds to the next probe of a member.
+    """
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
+from streamapp.observability.member_state import MemberState
 from streamapp.policies.breaker import Permit
 from streamapp.policies.member import Member
 
@@ -18,6 +19,7 @@ class Reason(StrEnum):
 
     FULL = "full"  # wait for a call to end
     LIMITED = "limited"  # wait for the limits a minute
+    PROBING = "probing"  # all breakers are open, and a probe is under way: wait for its end
     OPEN = "open"  # the breakers of all members are open: hold the record
     TRIED = "tried"  # those that could be called have been tried: the attempt failed
 
@@ -64,6 +66,12 @@ class Call:
         if permit := self._take_permit():
             self.member.fail(error, now)
             permit.failed(error, now, key)
+
+    def abandoned(self, now: float) -> None:
+        """It was cancelled from outside, which says only that it took so long and did not end."""
+        if permit := self._take_permit():
+            self.member.abandon(now - self._began, now)
+            permit.released()
 
     def released(self) -> None:
         """Give the place back."""
@@ -134,6 +142,17 @@ class Balance:
         best.begin(now, self._turns)
         return Call(best, permit, now)
 
+    def next_change_at(self, now: float) -> float | None:
+        """When time alone may let a member be called that cannot be called now."""
+        limits = [until for one in self.members if (until := one.limited_until(now)) is not None]
+        probe_at = self._next_probe_at(now)
+        return min(limits if probe_at is None else [*limits, probe_at], default=None)
+
+    def states(self, now: float) -> tuple[MemberState, ...]:
+        """What is known of the members, in the order of their declaration."""
+        fastest = self._fastest_seconds()
+        return tuple(member.state(now, fastest) for member in self.members)
+
     def _fastest_seconds(self) -> float:
         known = [
             member.duration_seconds
@@ -145,7 +164,7 @@ class Balance:
     def _unavailable(self, now: float, exclude: Collection[Member]) -> Unavailable:
         callable_ = [member for member in self.members if member.breaker.may_call(now)]
         if not callable_:
-            return Unavailable(Reason.OPEN, self._next_probe_at(now))
+            return Unavailable(self._why_open(exclude), self._next_probe_at(now))
         left = [member for member in callable_ if member not in exclude]
         if not left:
             return Unavailable(Reason.TRIED)
@@ -153,6 +172,10 @@ class Balance:
         if len(limits) < len(left):
             return Unavailable(Reason.FULL, min(limits, default=None))
         return Unavailable(Reason.LIMITED, min(limits))
+
+    def _why_open(self, exclude: Collection[Member]) -> Reason:
+        probing = [one for one in self.members if one.breaker.is_probing and one not in exclude]
+        return Reason.PROBING if probing else Reason.OPEN
 
     def _next_probe_at(self, now: float) -> float | None:
         """The first probe that waits for its time, not for another to end."""

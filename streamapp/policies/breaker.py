@@ -16,6 +16,7 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Self
 
+from streamapp.errors import AllMembersOpenError
 from streamapp.observability.stage_metrics import BreakerState
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.breaker_cause import Cause, Rule
@@ -167,6 +168,11 @@ class Breaker:
         """Whether the keys of successes matter: only while some keys fail with unknown errors."""
         return self._keys.failing > 0
 
+    @property
+    def is_probing(self) -> bool:
+        """Whether a probe was given out whose outcome is not known yet."""
+        return self._probe is not None
+
     def may_call(self, now: float) -> bool:
         """Whether `try_acquire` would give a permit."""
         if self.next_probe_at is None:
@@ -247,7 +253,10 @@ class Breaker:
             return
         if fault is Fault.UNKNOWN:
             self._keys.see(key, now, failed=True)
-        rule = self._broken_rule(fault, now)
+        if isinstance(error, AllMembersOpenError):
+            rule: Rule | None = Rule.ALL_MEMBERS_OPEN
+        else:
+            rule = self._broken_rule(fault, now)
         if rule is not None:
             self._open(Cause(rule, type(error).__name__), now, error)
 

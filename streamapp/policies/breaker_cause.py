@@ -14,6 +14,7 @@ class Rule(StrEnum):
     SLOW_RATE = "slow_rate"
     VALIDATION_RATE = "validation_rate"
     DISTINCT_KEYS = "distinct_keys"
+    ALL_MEMBERS_OPEN = "all_members_open"
 
 
 @dataclass(frozen=True, slots=True)

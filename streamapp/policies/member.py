@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from streamapp.observability.member_state import MemberState
 from streamapp.policies.breaker import Breaker
 from streamapp.policies.fault import Fault, whose_fault
 from streamapp.policies.window import Window
@@ -37,9 +38,12 @@ class MemberConfig:
         self._check_count("capacity", self.capacity)
         if self.calls_per_minute is not None:
             self._check_count("calls_per_minute", self.calls_per_minute)
-        if not 0 < self.weight < math.inf:
+        self._check_weight(self.weight)
+
+    def _check_weight(self, value: object) -> None:
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
             raise ValueError(
-                f"pool: weight of {self.name} must be above 0 and finite, not {self.weight}"
+                f"pool: weight of {self.name} must be above 0 and finite, not {value!r}"
             )
 
     def _check_count(self, setting: str, value: object) -> None:
@@ -57,6 +61,8 @@ class Member:
         config: its settings.
         breaker: its breaker.
         active: calls that run now.
+        calls: how many began.
+        failures: how many raised, through whoever's fault.
         duration_seconds: peak-EWMA of the duration of successful calls (Finagle's): a longer call
             counts at once, shorter ones by and by; `None` before the first success.
         turn: when it was chosen last, as a number; of equal members the one that was chosen longest
@@ -70,15 +76,17 @@ class Member:
         "_penalty",
         "active",
         "breaker",
+        "calls",
         "config",
         "duration_seconds",
+        "failures",
         "turn",
     )
 
     def __init__(self, config: MemberConfig, breaker: Breaker) -> None:
         self.config = config
         self.breaker = breaker
-        self.active = 0
+        self.active = self.calls = self.failures = 0
         self.duration_seconds: float | None = None
         self.turn = 0
         # Ours, not pyrate-limiter: the window is here already, needs no clock of its own, and is
@@ -111,9 +119,22 @@ class Member:
         slowness = 1 + PENALTY * self._penalty * _fading(now - self._penalised_at)
         return (self.active + 1) / room * self._expected_seconds(now, fastest_seconds) * slowness
 
+    def state(self, now: float, fastest_seconds: float) -> MemberState:
+        """What operators see of it."""
+        return MemberState(
+            name=self.config.name,
+            active=self.active,
+            capacity=self.config.capacity,
+            breaker=self.breaker.state,
+            score=self.score(now, fastest_seconds),
+            calls=self.calls,
+            failures=self.failures,
+        )
+
     def begin(self, now: float, turn: int) -> None:
         """A call begins."""
         self.active += 1
+        self.calls += 1
         self.turn = turn
         if self.config.calls_per_minute is not None:
             self._limit.add(0, now)
@@ -131,6 +152,7 @@ class Member:
     def fail(self, error: Exception, now: float) -> None:
         """A call failed; if it is not the record's fault, the member is avoided for a while."""
         self.active -= 1
+        self.failures += 1
         if whose_fault(error) is not Fault.RECORD:
             penalty = self._penalty * _fading(now - self._penalised_at)
             self._penalty = penalty + (1 - penalty) / 2
@@ -139,6 +161,13 @@ class Member:
     def release(self) -> None:
         """A call ended without an outcome."""
         self.active -= 1
+
+    def abandon(self, seconds: float, now: float) -> None:
+        """A call was cancelled after so long: it would have taken longer, whatever its outcome."""
+        self.active -= 1
+        if self.duration_seconds is None or seconds > self.duration_seconds:
+            self.duration_seconds = seconds
+            self._changed_at = now
 
     def _expected_seconds(self, now: float, fastest_seconds: float) -> float:
         """What is known of it, and fades while it is idle; in the end it is as good as the best.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Hashable
 
+from streamapp.errors import AllMembersOpenError
 from streamapp.pipeline.stage import AfterHold, StageConfig
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.breaker import Breaker, Permit
@@ -87,14 +88,15 @@ class StepHold:
         """Note a failed attempt; whether its record is held, and this was no attempt of its own.
 
         The breaker is told of first attempts and of probes. Were it told of retries, a few records
-        that always fail would open it again and again, and keep all others waiting.
+        that always fail would open it again and again, and keep all others waiting. A pool without
+        a member to call says so whatever the record, so it is told at once.
         """
         breaker = self.breaker
         if breaker is None or not self.step.policy.dead_letters_after(error):
             return False
         now = self._clock.monotonic()
-        is_first = not work.failures and not work.was_held
-        if permit is None and is_first and breaker.closed:
+        tells = isinstance(error, AllMembersOpenError) or not (work.failures or work.was_held)
+        if permit is None and tells and breaker.closed:
             permit = breaker.try_acquire(now)
         if permit is not None:
             permit.failed(error, now, key_of(work))

@@ -15,6 +15,7 @@ from streamapp.pipeline.combinators.branches import parallel
 from streamapp.pipeline.combinators.chain import chain
 from streamapp.pipeline.combinators.choose import choose
 from streamapp.pipeline.combinators.fallback import fallback
+from streamapp.pipeline.combinators.pool import pool
 from streamapp.pipeline.combinators.when import when
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.middleware import Call
@@ -439,6 +440,11 @@ COMBINED = [
     ),
     Scenario(
         "a fallback", one(fallback(failing, marked)), outputs=[(0, ""), (1, ""), (2, "+"), (3, "")]
+    ),
+    Scenario(
+        "a pool whose first member fails",
+        one(pool(failing, same, capacity=1)),
+        outputs=numbers(),
     ),
     Scenario(
         "a chain",

@@ -7,17 +7,19 @@ from collections import Counter
 import pytest
 
 from streamapp.errors import Permanent, Transient
-from streamapp.pipeline.agent import agent
+from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.combinators.branch import branch
 from streamapp.pipeline.combinators.branches import parallel
 from streamapp.pipeline.combinators.chain import chain
 from streamapp.pipeline.combinators.choose import choose
 from streamapp.pipeline.combinators.fallback import fallback
+from streamapp.pipeline.combinators.pool import pool
 from streamapp.pipeline.combinators.when import when
 from streamapp.policies.backoff import Backoff
+from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.policy import retry
 from tests.contract.harness import Subject
-from tests.contract.pipelines import Item, Rig, error_headers
+from tests.contract.pipelines import Item, Rig, error_headers, eventually
 from tests.kafka import unique_name
 
 SOON = Backoff(base_seconds=0.001)
@@ -136,3 +138,42 @@ async def test_blocking_branches_share_the_threads_of_their_stage(rig: Rig) -> N
     assert sorted(await rig.read_numbers(rig.out)) == list(range(20))
     assert 1 <= len(names) <= 2
     assert all(name.startswith(f"{rig.name}.merge") for name in names)
+
+
+async def test_a_pool_without_its_bad_member_and_without_any_loses_nothing(rig: Rig) -> None:
+    down: set[str] = {"bad"}
+    calls: Counter[str] = Counter()
+
+    def member(name: str) -> Agent[Item, Item]:
+        @agent(name=name)
+        async def serve(item: Item) -> Item:
+            calls[name] += 1
+            await asyncio.sleep(0.001 * (item.n % 3))
+            if name in down:
+                item.text = "spoilt"
+                raise OSError("no answer")
+            return item
+
+        return serve
+
+    soon = BreakerConfig(first_probe_seconds=0.05, longest_probe_seconds=0.1)
+    shared = pool(member("bad"), member("good"), capacity=2, breaker=soon)
+    pipeline = rig.pipeline().stage(shared, concurrency=6, breaker=soon).sink(rig.out)
+    await rig.create(pipeline, partitions=1)
+    async with rig.running(pipeline) as service:
+        metrics = service.metrics[0]
+        await rig.put_items(range(100))
+        await eventually(lambda: metrics.processed == 100)
+        assert metrics.holds == 0
+        down.add("good")
+        await rig.put_items(range(100, 200))
+        await eventually(lambda: metrics.held_since is not None and metrics.probes > 2)
+        down.clear()
+        await eventually(lambda: metrics.processed == 200)
+    found = [Item.model_validate_json(one.value or b"") for one in await rig.read(rig.out)]
+    assert sorted(item.n for item in found) == list(range(200))
+    assert {item.text for item in found} == {""}
+    for key in range(5):
+        assert [item.n for item in found if item.n % 5 == key] == list(range(key, 200, 5))
+    assert await rig.read(rig.dead_letters("bad-or-good")) == []
+    assert min(calls.values()) > 0

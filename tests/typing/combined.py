@@ -9,6 +9,7 @@ from streamapp.pipeline.combinators.branches import Branches, parallel
 from streamapp.pipeline.combinators.chain import chain
 from streamapp.pipeline.combinators.choose import choose
 from streamapp.pipeline.combinators.fallback import fallback
+from streamapp.pipeline.combinators.pool import pool
 from streamapp.pipeline.combinators.when import When, when
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
@@ -109,6 +110,11 @@ assert_type(
 
 assert_type(fallback(plain, plain_or_none), Agent[A, B])
 assert_type(fallback(plain, plain_or_none, chain(plain, back, plain)), Agent[A, B])
+
+assert_type(pool(plain, plain_or_none, capacity=(2, 8)), Agent[A, B])
+assert_type(pool(plain, branch(plain, name="b"), capacity=1, weights=(1, 2.5)), Agent[A, B])
+assert_type(pool(plain, capacity=1, calls_per_minute=(None,)), Agent[A, B])
+assert_type(chain(pool(plain, plain_or_none, capacity=1), back), Agent[A, A])
 
 assert_type(chain(plain, back), Agent[A, A])
 assert_type(chain(plain, back, number), Agent[A, int])

@@ -78,7 +78,7 @@ def test_the_annotations_say_the_same_at_run_time(name: str, shape: Shape) -> No
 
 
 WRONG_COMBINATIONS = """\
-from streamapp import branch, chain, choose, fallback, parallel, when
+from streamapp import branch, chain, choose, fallback, parallel, pool, when
 from tests.typing.combined import has_many, is_even, merge, merge_maybe, name, number
 from tests.typing.shapes import A, B, back, plain, plain_or_none
 
@@ -91,9 +91,11 @@ wrong_chain = chain(plain, name)
 wrong_predicate = when(has_many, plain)
 not_a_case = choose(plain, otherwise=plain)
 not_an_agent = fallback(plain, len)
+without_capacity = pool(plain)
+no_number = pool(plain, capacity="2")
 """
 
-WRONG_LINES = {6, 7, 8, 9, 10, 11, 12, 13}
+WRONG_LINES = {6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 """The lines of it that type checkers refuse."""
 
 

@@ -56,6 +56,7 @@ NAMES = {
     "drop",
     "fallback",
     "parallel",
+    "pool",
     "retry",
     "skip",
     "stop",

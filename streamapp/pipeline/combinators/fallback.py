@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.combinators.copies import copier_for
+from streamapp.pipeline.combinators.notes import with_notes
 from streamapp.pipeline.combinators.outages import Outages
 from streamapp.pipeline.combinators.part import Part, as_function, shape_of
 from streamapp.pipeline.combinators.tasks import Watch
@@ -17,7 +18,6 @@ from streamapp.pipeline.combinators.types import (
 )
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.fits import fits, type_name
-from streamapp.policies.describe import describe
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
@@ -54,7 +54,7 @@ def fallback(
     where = f"fallback {name!r}"
     _check_members(where, agents)
     input_type = common_input(where, agents)
-    run = _run(name, [Part(agent) for agent in agents], input_type)
+    run = _run(where, [Part(agent) for agent in agents], input_type)
     is_async = any(agent.is_async for agent in agents)
     return Agent(
         name=name,
@@ -85,9 +85,9 @@ def _check_members(where: str, agents: Sequence[Agent[Any, Any]]) -> None:
             )
 
 
-def _run(name: str, parts: Sequence[Part], input_type: Any) -> Any:
+def _run(where: str, parts: Sequence[Part], input_type: Any) -> Any:
     copy_input = copier_for(input_type)
-    outages = Outages(f"fallback {name!r}")
+    outages = Outages(where)
 
     async def run(value: Any, context: Context | None = None) -> Any:
         watch = Watch()
@@ -104,19 +104,6 @@ def _run(name: str, parts: Sequence[Part], input_type: Any) -> Any:
                     outages.tell(part.name, error)
             else:
                 return result
-        raise _told(name, failures)
+        raise with_notes(where, failures)
 
     return run
-
-
-def _told(name: str, failures: Sequence[tuple[str, Exception]]) -> Exception:
-    """The last error, with a note on each before it."""
-    beginning = f"fallback {name!r}: before that, "
-    error = failures[-1][1]
-    # An agent may raise the same object each time, which would collect notes for ever.
-    kept = [note for note in getattr(error, "__notes__", ()) if not note.startswith(beginning)]
-    error.__notes__ = kept + [
-        f"{beginning}{part!r} failed with {type(failure).__name__}: {describe(failure)}"
-        for part, failure in failures[:-1]
-    ]
-    return error

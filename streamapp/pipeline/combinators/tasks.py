@@ -126,11 +126,16 @@ async def _guarded(name: str, call: Call) -> Any:
         raise failure from raised
 
 
+def gravest_of(error: Exception) -> Exception:
+    """The error itself; of a group, the gravest in it."""
+    return gravest(error, _NO_RULES)
+
+
 def _gravest(failures: Sequence[Exception]) -> Exception:
     """The one failure, as it was raised; of several, the gravest."""
     if len(failures) == 1:
         return failures[0]
-    return gravest(ExceptionGroup("branches failed", failures), _NO_RULES)
+    return gravest_of(ExceptionGroup("branches failed", failures))
 
 
 def _failure_of(task: "asyncio.Task[Any]") -> Exception | None:

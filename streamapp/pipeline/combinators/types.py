@@ -57,6 +57,20 @@ def any_output(where: str, agents: Sequence[Agent[Any, Any]]) -> Any:
     return reduce(or_, types)
 
 
+def common_output(where: str, agents: Sequence[Agent[Any, Any]]) -> Any:
+    """The type that every agent's outputs fit: the widest of their output types.
+
+    Raises:
+        PipelineError: there is none.
+    """
+    types = [agent.output_type for agent in agents]
+    for type_ in types:
+        if all(fits(other, type_) for other in types):
+            return type_
+    told = ", ".join(f"{agent.name!r} gives {type_name(agent.output_type)}" for agent in agents)
+    raise PipelineError(f"{where}: its members have to give the same output, but {told}")
+
+
 def any_results(agents: Sequence[Agent[Any, Any]]) -> Results:
     """What may come of any of the agents."""
     return reduce(or_, [agent.results for agent in agents], ONE_VALUE)

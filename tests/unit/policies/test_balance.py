@@ -208,9 +208,11 @@ def test_a_pool_whose_breakers_are_all_open_says_when_the_next_probe_is() -> Non
     assert none(pool, 0.2) == (Reason.OPEN, a.breaker.next_probe_at)
     assert none(pool, 0.2, a, b)[0] is Reason.OPEN
     assert chosen(pool, 1.0) == "a"
-    assert none(pool, 1.0) == (Reason.OPEN, b.breaker.next_probe_at)
+    assert none(pool, 1.0) == (Reason.PROBING, b.breaker.next_probe_at)
+    assert none(pool, 1.0, a) == (Reason.OPEN, b.breaker.next_probe_at)
     assert chosen(pool, 3.0) == "b"
-    assert none(pool, 3.0) == (Reason.OPEN, None)
+    assert none(pool, 3.0) == (Reason.PROBING, None)
+    assert none(pool, 3.0, a, b) == (Reason.OPEN, None)
 
 
 def test_with_one_member_open_and_the_other_full_one_waits() -> None:
@@ -281,8 +283,49 @@ def test_a_cancelled_probe_lets_the_next_begin() -> None:
     one = fragile("a")
     break_down(one)
     with call(Balance([one]), 1.0):
-        assert none(Balance([one]), 1.0) == (Reason.OPEN, None)
+        assert none(Balance([one]), 1.0) == (Reason.PROBING, None)
     assert chosen(Balance([one]), 1.0) == "a"
+
+
+def test_time_alone_changes_something_at_the_next_limit_or_probe() -> None:
+    a, b = member("a", calls_per_minute=1), fragile("b")
+    pool = Balance([a, b])
+    assert pool.next_change_at(0.0) is None
+    call(pool, 0.0, b).succeeded(0.0)
+    assert pool.next_change_at(0.0) == 60.0
+    break_down(b, 50.0)
+    assert pool.next_change_at(50.0) == b.breaker.next_probe_at
+    assert pool.next_change_at(55.0) == 60.0
+    assert pool.next_change_at(60.0) is None
+
+
+def test_states_tell_what_is_known_of_each_member() -> None:
+    a, b = member("a", 2), fragile("b", 3)
+    break_down(b)
+    pool = Balance([a, b])
+    call(pool)
+    states = pool.states(0.0)
+    assert [(one.name, one.active, one.capacity, one.calls, one.failures) for one in states] == [
+        ("a", 1, 2, 1, 0),
+        ("b", 0, 3, 1, 1),
+    ]
+    assert [one.breaker.value for one in states] == ["closed", "open"]
+    assert [one.score for one in states] == [a.score(0.0, 1.0), b.score(0.0, 1.0)]
+
+
+def test_a_call_that_is_cancelled_has_taken_at_least_so_long() -> None:
+    one = member("a")
+    pool = Balance([one])
+    call(pool, 0.0).abandoned(2.0)
+    assert (one.active, one.failures, one.duration_seconds) == (0, 0, 2.0)
+    call(pool, 2.0).abandoned(3.0)
+    assert one.duration_seconds == 2.0
+    call(pool, 3.0).abandoned(9.0)
+    assert one.duration_seconds == 6.0
+    bad = fragile("b")
+    break_down(bad)
+    call(Balance([bad]), 1.0).abandoned(2.0)
+    assert bad.breaker.may_call(2.0)
 
 
 @pytest.mark.parametrize("key", [None, b"k"])

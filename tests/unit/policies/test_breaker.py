@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from streamapp.errors import Permanent, Transient
+from streamapp.errors import AllMembersOpenError, Permanent, Transient
 from streamapp.observability.stage_metrics import BreakerState
 from streamapp.policies.breaker import Breaker, Permit
 from streamapp.policies.breaker_cause import Rule
@@ -433,3 +433,27 @@ def test_no_successes_are_no_outcome() -> None:
     permit(one).succeeded_many(0, 0.0)
     fail(one, OSError(), 1)
     assert not one.closed
+
+
+def test_a_pool_without_a_member_to_call_opens_it_at_once_and_for_as_long_as_it_says() -> None:
+    breaker = Breaker(BreakerConfig(), random.Random(1))
+    permit = breaker.try_acquire(0.0)
+    assert permit is not None
+    permit.failed(AllMembersOpenError("down", retry_after=7.0), 0.0, b"k")
+    assert str(breaker.cause) == "all_members_open (AllMembersOpenError)"
+    assert breaker.next_probe_at is not None
+    assert 7.0 <= breaker.next_probe_at <= 7.7
+    assert breaker.holds(OSError())
+
+
+def test_it_says_whether_a_probe_is_under_way() -> None:
+    breaker = Breaker(BreakerConfig(consecutive_failures=1), random.Random(1))
+    shared = breaker.try_acquire(0.0)
+    assert shared is not None
+    shared.failed(OSError(), 0.0, b"k")
+    found = [breaker.is_probing]
+    probe = breaker.try_acquire(1.0)
+    assert probe is not None
+    found.append(breaker.is_probing)
+    probe.released()
+    assert [*found, breaker.is_probing] == [False, True, False]

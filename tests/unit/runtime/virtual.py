@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from streamapp.brokers.protocols import TopicSpec
+from streamapp.clock import clock_in_use
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import Topology, build
@@ -36,6 +37,17 @@ def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P,
             loop.close()
 
     return run
+
+
+def on_virtual_clock(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """The same, with the time of that loop as the current clock, as a service would set it."""
+
+    @wraps(test)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        with clock_in_use(VirtualClock(loop())):
+            await test(*args, **kwargs)
+
+    return in_virtual_time(run)
 
 
 async def _alone(test: Coroutine[Any, Any, None]) -> None:
