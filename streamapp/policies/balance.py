@@ -68,7 +68,10 @@ class Call:
             permit.failed(error, now, key)
 
     def abandoned(self, now: float) -> None:
-        """It was cancelled from outside, which says only that it took so long and did not end."""
+        """It was cancelled from outside, which says only that it took so long and did not end.
+
+        Does nothing after an outcome.
+        """
         if permit := self._take_permit():
             self.member.abandon(now - self._began, now)
             permit.released()

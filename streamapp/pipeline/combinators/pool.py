@@ -34,6 +34,9 @@ InT = TypeVar("InT")
 OutT = TypeVar("OutT")
 T = TypeVar("T")
 
+_ROUNDING_SECONDS = 0.001
+"""Who waits for a probe is late by so much, since rounding could make them too early for it."""
+
 
 def pool(
     *agents: Agent[InT, OutT],
@@ -172,14 +175,10 @@ class Pool:
         Raises:
             BaseException: it is no failure of the member.
         """
-        now = current_clock().monotonic()
-        try:
-            error = watch.failure(raised, call.member.config.name)
-        except BaseException:
-            call.abandoned(now)
-            raise
+        error = watch.failure(raised, call.member.config.name)
         blamed = gravest_of(error)
-        call.failed(blamed, now, _key_of(value) if whose_fault(blamed) is Fault.UNKNOWN else None)
+        key = _key_of(value) if whose_fault(blamed) is Fault.UNKNOWN else None
+        call.failed(blamed, current_clock().monotonic(), key)
         return error
 
     def _tell_made_good(self, failures: Sequence[tuple[str, Exception]]) -> None:
@@ -194,7 +193,7 @@ class Pool:
             raise AllMembersOpenError(
                 f"{where}: the breakers of all members are open; the next probe is in"
                 f" {seconds:.1f} s",
-                retry_after=seconds,
+                retry_after=seconds + _ROUNDING_SECONDS,
             ) from (failures[-1][1] if failures else None)
         raise with_notes(where, failures)
 

@@ -48,8 +48,11 @@ class PoolMembers:
         return self._balance.states(current_clock().monotonic())
 
     def end(self, call: Call) -> None:
-        """Give the place of a call to one that waits; its outcome was told, if it has one."""
-        call.released()
+        """Give the place of a call to one that waits.
+
+        Its outcome was told, unless it was cancelled.
+        """
+        call.abandoned(current_clock().monotonic())
         self._tell_if_changed(call.member)
         self.queue.serve()
 

@@ -142,6 +142,53 @@ async def test_when_the_first_that_waits_is_cancelled_the_next_minds_the_time() 
     assert server.times[1] == pytest.approx(60)
 
 
+@on_virtual_clock
+async def test_who_comes_when_a_limit_allows_more_does_not_overtake_who_waits_for_it() -> None:
+    server = Server("server", 0.1)
+    made = pool(server.agent, capacity=9, calls_per_minute=1)
+    await made(Item(n=0))
+    waiting = asyncio.ensure_future(made(Item(n=1)))
+    await asyncio.sleep(1)
+    loop().burn(60)  # the timer of the one that waits could not run
+    await made(Item(n=2))
+    await waiting
+    assert [n for _, n in server.begun] == [0, 1, 2]
+
+
+@on_virtual_clock
+async def test_who_waits_for_a_limit_takes_a_probe_that_is_due_before() -> None:
+    limited, other = Server("limited", 0.1), Server("other", 0.5)
+    other.error = OSError()
+    made = pool(limited.agent, other.agent, capacity=1, calls_per_minute=(1, None), breaker=FRAGILE)
+    await made(Item(n=0))
+    first = asyncio.ensure_future(made(Item(n=1)))
+    second = asyncio.ensure_future(made(Item(n=2)))
+    await asyncio.sleep(0.6)
+    other.error = None
+    assert await second == Item(n=2)
+    assert loop().time() < 3
+    await first
+
+
+@on_virtual_clock
+async def test_who_has_tried_all_that_could_be_called_fails_although_others_wait() -> None:
+    limited, other = Server("limited", 1), Server("other", 2)
+    limited.error, other.error = ValueError("first"), OSError("second")
+    made = pool(
+        limited.agent, other.agent,
+        capacity=1, weights=(1, 9), calls_per_minute=(1, None), breaker=FRAGILE,
+    )  # fmt: skip
+    at_other = asyncio.ensure_future(made(Item(n=0)))
+    at_limited = asyncio.ensure_future(made(Item(n=1)))
+    await asyncio.sleep(0.5)
+    waits = asyncio.ensure_future(made(Item(n=2)))
+    with pytest.raises(ValueError, match="first"):
+        await at_limited
+    assert loop().time() == pytest.approx(2)
+    limited.error = other.error = None
+    assert await asyncio.gather(at_other, waits) == [Item(n=0, tags=[]), Item(n=2)]
+
+
 @pytest.mark.parametrize("error", [OSError("away"), ValueError("unknown"), SystemExit(1)])
 @on_virtual_clock
 async def test_a_failing_call_moves_on_with_the_input_unchanged(error: BaseException) -> None:
@@ -219,7 +266,7 @@ async def test_if_all_members_are_open_the_error_says_when_to_ask_again() -> Non
     made = pool(a.agent, b.agent, capacity=1, breaker=FRAGILE, name="p")
     with pytest.raises(AllMembersOpenError, match="breakers of all members are open") as raised:
         await made(Item(n=1))
-    assert 0 < raised.value.retry_after <= 1
+    assert 0 < raised.value.retry_after < 1
     assert isinstance(raised.value.__cause__, OSError)
     began = loop().time()
     with pytest.raises(AllMembersOpenError) as raised:

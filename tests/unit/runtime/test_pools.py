@@ -9,6 +9,7 @@ from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.combinators.branches import parallel
 from streamapp.pipeline.combinators.pool import pool, pools_of
 from streamapp.policies.backoff import Backoff
+from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.policy import Policy, dead_letter, retry
 from streamapp.runtime.config import RuntimeConfig
 from tests.unit.runtime.faults import FaultyBroker, running, until
@@ -131,6 +132,23 @@ async def test_if_all_members_are_down_the_stage_holds_at_once_and_goes_on_after
 
 def _first(_: bytes, one: bytes) -> bytes:
     return one
+
+
+@in_virtual_time
+async def test_a_retry_that_finds_all_members_open_holds_its_stage_as_well() -> None:
+    broker, a, b = await broker_for("p"), Server("a"), Server("b")
+    a.is_down = b.is_down = True
+    breaker = BreakerConfig(consecutive_failures=2)
+    made = pool(a.agent, b.agent, capacity=4, breaker=breaker)
+    stage = service(broker, one_stage(made, QUICK))
+    async with running(stage):
+        await write(broker, range(1))
+        await until(lambda: stage.metrics[0].held_since is not None)
+        await asyncio.sleep(60)
+        assert stage.metrics[0].retries == 1
+        a.is_down = b.is_down = False
+        await until_committed(broker, "p.stage", 1)
+    assert broker.values("p.stage.dlq") == []
 
 
 @in_virtual_time
