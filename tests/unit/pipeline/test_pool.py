@@ -186,7 +186,7 @@ async def test_who_has_tried_all_that_could_be_called_fails_although_others_wait
         await at_limited
     assert loop().time() == pytest.approx(2)
     limited.error = other.error = None
-    assert await asyncio.gather(at_other, waits) == [Item(n=0, tags=[]), Item(n=2)]
+    assert list(await asyncio.gather(at_other, waits)) == [Item(n=0), Item(n=2)]
 
 
 @pytest.mark.parametrize("error", [OSError("away"), ValueError("unknown"), SystemExit(1)])
