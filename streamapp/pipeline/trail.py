@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from math import isfinite
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -182,6 +183,7 @@ class Trail:
         content = from_json(data, allow_inf_nan=False)
         if content["v"] != _VERSION or type(content.get("metadata", {})) is not dict:
             raise ValueError("the header has another form")
+        _JSON.encode(content)  # a number as large as 1e400 is read as infinity, and cannot go on
         trail = cls(_time(content["start"]), content.get("metadata", {}))
         trail.history.extend(map(_stage_from_json, content.get("history", ())))
         trail.errors.extend(map(_error_from_json, content.get("errors", ())))
@@ -278,6 +280,8 @@ def _stage_to_json(entry: StageEntry) -> list[Any]:
 def _stage_from_json(fields: Sequence[Any]) -> StageEntry:
     stage_id, agent, version, start, duration, attempts, outcome = fields
     names = str(stage_id), str(agent), str(version)
+    if not isfinite(float(duration)):
+        raise ValueError("the duration is no number")
     return StageEntry(*names, _time(start), float(duration), int(attempts), str(outcome))
 
 
