@@ -131,20 +131,13 @@ class FailureHandler:
         self, work: Work, step: StepRunner, error: Exception, reason: DeadLetterReason
     ) -> bool:
         """Dead-letter a record, but let it wait while nothing says that the world is not down."""
-        if self._waits_for_others(work, step, error):
-            return False
+        if not work.on_last_attempt:
+            seconds = self._hold.of(step).wait_for_others(work, error)
+            if seconds is not None:
+                step.metrics.retries += 1
+                self._retries.add(work, seconds)
+                return False
         return self._dead_letter(work, step, error, reason)
-
-    def _waits_for_others(self, work: Work, step: StepRunner, error: Exception) -> bool:
-        """Let a record wait if nothing says that it is at fault; returns whether it does."""
-        if work.on_last_attempt and self._on_backlog is KeyBacklog.STOP:
-            return False
-        seconds = self._hold.of(step).wait_for_others(work, error)
-        if seconds is None:
-            return False
-        step.metrics.retries += 1
-        self._retries.add(work, seconds)
-        return True
 
     def check_backlog(self, work: Work, waiting: int) -> None:
         """Give a failing record one last attempt, now, if too many records wait behind it.
@@ -160,8 +153,6 @@ class FailureHandler:
 
     def _give_up_key(self, work: Work, step: StepRunner, error: Exception) -> bool:
         """Stop, or dead-letter a record and all that wait behind it: its last attempt failed."""
-        if self._waits_for_others(work, step, error):
-            return False
         behind = (work.behind or ()) if self._bounds_backlog else ()
         why = f"{len(behind)} records of its key wait behind it"
         if len(behind) < self._max_backlog:

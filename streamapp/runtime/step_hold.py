@@ -13,6 +13,9 @@ from streamapp.runtime.config import Environment
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Work
 
+SHORTEST_HOLD_SECONDS = 1.0
+"""A budget that is used up is not asked again sooner; each time, a record is tried."""
+
 
 class StepHold:
     """Says of one step when its records are held.
@@ -131,7 +134,10 @@ class StepHold:
         if self._budget.allows(now):
             self._budget.dead_letter(now)
             return True
-        self.held_until = self._budget.ask_again_at(now) or now
+        changes_at = self._budget.ask_again_at(now)
+        if changes_at is None:  # time alone changes nothing
+            changes_at = now + self._budget.budget.window_seconds
+        self.held_until = max(changes_at, now + SHORTEST_HOLD_SECONDS)
         return False
 
     @property

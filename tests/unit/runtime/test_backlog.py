@@ -91,7 +91,7 @@ async def test_the_bound_holds_as_well_when_its_records_came_before_it_failed() 
         calls[value] += 1
         if value == b"bad0":
             await gate.wait()
-            raise KeyError
+            raise OSError
         return value
 
     broker = await broker_with(b"bad0", b"bad1", b"bad2", b"bad3", b"abc0")

@@ -10,6 +10,8 @@ from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.breaker_config import BreakerConfig
+from streamapp.policies.budget import DeadLetterBudget
+from streamapp.policies.policy import dead_letter
 from streamapp.topics.topic import Topic
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.test_hold import (
@@ -38,20 +40,6 @@ async def test_few_records_that_always_time_out_do_not_hold_the_others(*, is_lat
         assert stage.metrics[0].held_since is None
     assert Counter(broker.values("p.stage.dlq")) == Counter(dependency.poison)
     assert len(broker.values("p-out")) == 194
-
-
-@in_virtual_time
-async def test_an_outage_on_a_topic_of_one_key_makes_no_dead_letters() -> None:
-    broker, dependency = await broker_for("p"), Dependency()
-    dependency.is_down = True
-    stage = service(broker, one_stage(dependency.plain, QUICK, max_key_backlog_records=50))
-    async with running(stage):
-        await write(broker, range(500), keys=1)
-        await asyncio.sleep(OUTAGE_SECONDS)
-        dependency.is_down = False
-        await until_committed(broker, "p.stage", 500)
-    assert broker.values("p.stage.dlq") == []
-    assert broker.values("p-out") == [b"%d" % n for n in range(500)]
 
 
 @pytest.mark.parametrize("shape", ["plain", "waiting"])
@@ -138,3 +126,23 @@ async def test_a_probe_that_never_ends_does_not_hold_the_others() -> None:
         assert stage.metrics[0].stuck_attempts == 1
         released.set()
         await until_committed(broker, "p.stage", 50)
+
+
+@pytest.mark.parametrize(
+    "budget", [DeadLetterBudget(per_minute=0), DeadLetterBudget(minimum_records=1)]
+)
+@in_virtual_time
+async def test_a_budget_that_allows_no_dead_letter_holds_without_asking_all_the_time(
+    budget: DeadLetterBudget,
+) -> None:
+    broker, dependency = await broker_for("p"), Dependency(KeyError)
+    dependency.poison = frozenset([b"0"])
+    stage = service(broker, one_stage(dependency.plain, dead_letter(), dead_letter_budget=budget))
+    async with running(stage):
+        await write(broker, range(1))
+        await asyncio.sleep(OUTAGE_SECONDS / 2)
+        assert "budget" in (stage.metrics[0].held_reason or "")
+        assert dependency.calls < 5
+        dependency.poison = frozenset()
+        await until_committed(broker, "p.stage", 1)
+    assert broker.values("p.stage.dlq") == []
