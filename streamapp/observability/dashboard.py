@@ -37,6 +37,9 @@ class Panel:
     kind: str = "timeseries"
 
 
+_MEMBER = "pipeline, stage, pool, agent"
+
+
 def _metric(name: str, suffix: str = "") -> str:
     return f"{_METRICS[name]}{suffix}{_SELECTED}"
 
@@ -135,7 +138,25 @@ def panels() -> tuple[Panel, ...]:
                 (_by_stage("held_seconds", "max")[0], "{{stage}} held for seconds"),
                 (_increase("holds_total"), "{{stage}} holds"),
                 (_increase("probes_total"), "{{stage}} probes"),
-                (_open_breakers(), "{{stage}} breaker not closed"),
+                (_open_breakers("breaker_state", by_stage), "{{stage}} breaker not closed"),
+            ),
+        ),
+        Panel(
+            "Members of pools: active calls, capacity and score",
+            "short",
+            (
+                (_by_member("member_active_calls"), "{{stage}} {{agent}} active"),
+                (_by_member("member_capacity_calls"), "{{stage}} {{agent}} capacity"),
+                (_by_member("member_score_seconds", "max"), "{{stage}} {{agent}} score"),
+            ),
+        ),
+        Panel(
+            "Members of pools: calls, failures, and who is left out",
+            "cps",
+            (
+                (_rate("member_calls_total", _MEMBER), "{{stage}} {{agent}} calls"),
+                (_rate("member_failures_total", _MEMBER), "{{stage}} {{agent}} failures"),
+                (_open_breakers("member_breaker_state", _MEMBER), "{{stage}} {{agent}} left out"),
             ),
         ),
         Panel(
@@ -166,9 +187,13 @@ def panels() -> tuple[Panel, ...]:
     )
 
 
-def _open_breakers() -> str:
+def _open_breakers(name: str, by: str) -> str:
     selected = _SELECTED.removesuffix("}") + ',breaker!="closed"}'
-    return f"max by (pipeline, stage) ({_METRICS['breaker_state']}{selected})"
+    return f"max by ({by}) ({_METRICS[name]}{selected})"
+
+
+def _by_member(name: str, aggregate: str = "sum") -> str:
+    return f"{aggregate} by ({_MEMBER}) ({_metric(name)})"
 
 
 def _increase(name: str) -> str:

@@ -55,7 +55,9 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "outcome": ("how a record ended", tuple(Outcome)),
     "reason": ("why a record became a dead letter", tuple(DeadLetterReason)),
     "state": ("state of a stage", tuple(StageState)),
-    "breaker": ("what the breaker of a stage lets through", tuple(BreakerState)),
+    "breaker": ("what the breaker of a stage or member lets through", tuple(BreakerState)),
+    "pool": ("name of a pool in the agent of the stage", ()),
+    "agent": ("name of a member of the pool", ()),
     "status": ("how an execution ended", ("success", "failed", "cancelled")),
     "version": ("version of streamapp", ()),
     "worker": ("number of the worker process, from 0, the same over its restarts", ()),
@@ -64,6 +66,7 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 _STAGE = ("pipeline", "stage")
 _PARTITION = (*_STAGE, "topic", "partition")
+_MEMBER = ("pool", "agent")
 
 
 def _counter(name: str, unit: str, help_: str, *labels: str) -> MetricDefinition:
@@ -227,6 +230,33 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "streamapp_breaker_state",
         "",
         "One series for each state of the breaker: 1 for the one it is in, else 0.",
+        "breaker",
+    ),
+    _counter("streamapp_member_calls_total", "calls", "Calls of the member.", *_MEMBER),
+    _counter(
+        "streamapp_member_failures_total",
+        "failures",
+        "Calls of the member that failed, whoever was at fault.",
+        *_MEMBER,
+    ),
+    _gauge("streamapp_member_active_calls", "calls", "Calls of the member that run.", *_MEMBER),
+    _gauge(
+        "streamapp_member_capacity_calls",
+        "calls",
+        "Most calls of the member that may run at a time.",
+        *_MEMBER,
+    ),
+    _gauge(
+        "streamapp_member_score_seconds",
+        "seconds",
+        "How long a call would keep the member from others; the lowest is called next.",
+        *_MEMBER,
+    ),
+    _gauge(
+        "streamapp_member_breaker_state",
+        "",
+        "One series for each state of the member's breaker: 1 for the one it is in, else 0.",
+        *_MEMBER,
         "breaker",
     ),
     _partition_gauge(

@@ -21,7 +21,12 @@ from streamapp.observability.definitions import (
     MetricKind,
 )
 from streamapp.observability.histogram import Histogram
-from streamapp.observability.stage_metrics import BreakerState, StageMetrics, StageState
+from streamapp.observability.stage_metrics import (
+    BreakerState,
+    MemberState,
+    StageMetrics,
+    StageState,
+)
 from streamapp.version import VERSION
 
 
@@ -197,6 +202,22 @@ def _held(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
     yield (), 0.0 if since is None else max(0.0, now.monotonic - since)
 
 
+def _members(read: Callable[[MemberState], float]) -> Reader:
+    """A metric with one series for each member of a pool."""
+    return lambda metrics, now: (
+        ((pool, member.name), read(member))
+        for pool, states in metrics.pools.items()
+        for member in states(now.monotonic)
+    )
+
+
+def _member_breakers(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    for pool, states in metrics.pools.items():
+        for member in states(now.monotonic):
+            for state in BreakerState:
+                yield (pool, member.name, state), int(member.breaker is state)
+
+
 def _lag_records(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
     for (topic, partition), state in metrics.partitions.items():
         if state.lag_records is not None:
@@ -282,6 +303,12 @@ _READERS: dict[str, Reader] = {
     "streamapp_breaker_state": lambda m, _: (
         ((state,), int(m.breaker_state is state)) for state in BreakerState
     ),
+    "streamapp_member_calls_total": _members(lambda m: m.calls),
+    "streamapp_member_failures_total": _members(lambda m: m.failures),
+    "streamapp_member_active_calls": _members(lambda m: m.active),
+    "streamapp_member_capacity_calls": _members(lambda m: m.capacity),
+    "streamapp_member_score_seconds": _members(lambda m: m.score),
+    "streamapp_member_breaker_state": _member_breakers,
     "streamapp_partition_blocked": _blocked,
     "streamapp_stage_state": lambda m, _: (
         ((state,), int(m.state is state)) for state in StageState

@@ -5,6 +5,7 @@ Only the event loop reads and writes them.
 """
 
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -86,6 +87,29 @@ class TopicFault:
     hides_lag: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """A member of a pool as it is now.
+
+    Attributes:
+        name: name of the member, unique in its pool.
+        active: calls that run.
+        capacity: most calls that may run at a time.
+        breaker: what its breaker lets through.
+        score: how long a call would keep it from others: the lowest is called next.
+        calls: calls that have begun.
+        failures: calls that have raised.
+    """
+
+    name: str
+    active: int
+    capacity: int
+    breaker: BreakerState
+    score: float
+    calls: int
+    failures: int
+
+
 class StageMetrics:
     """Counters of one stage.
 
@@ -132,6 +156,8 @@ class StageMetrics:
         holds: times that records began to be held.
         probes: attempts that were made meanwhile, to see whether they succeed again.
         breaker_state: what the breaker lets through.
+        pools: reads the members of each pool in its agent at a time in monotonic seconds, by the
+            name of the pool.
         partitions: the assigned partitions.
         state: state of the stage.
     """
@@ -180,6 +206,7 @@ class StageMetrics:
         self.holds = 0
         self.probes = 0
         self.breaker_state = BreakerState.CLOSED
+        self.pools: Mapping[str, Callable[[float], Sequence[MemberState]]] = {}
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING
 

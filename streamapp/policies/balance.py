@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
-from streamapp.observability.member_state import MemberState
+from streamapp.observability.stage_metrics import MemberState
 from streamapp.policies.breaker import Permit
 from streamapp.policies.member import Member
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from streamapp.observability.member_state import MemberState
+from streamapp.observability.stage_metrics import MemberState
 from streamapp.policies.breaker import Breaker
 from streamapp.policies.fault import Fault, whose_fault
 from streamapp.policies.window import Window

@@ -15,6 +15,7 @@ from streamapp.errors import (
 )
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
+from streamapp.pipeline.combinators.pool import named_pools
 from streamapp.pipeline.handover import Handover
 from streamapp.pipeline.threads import threads_in_use
 from streamapp.pipeline.topology import Segment
@@ -216,8 +217,9 @@ class SegmentRunner:
             BrokerError: the consumer could not start.
         """
         self._state(StageState.STARTING)
-        for metrics in self.metrics:  # until its first assignment
-            metrics.cut_off_since = self._env.clock.monotonic()
+        for metrics, step in zip(self.metrics, self.segment.steps, strict=True):
+            metrics.cut_off_since = self._env.clock.monotonic()  # until its first assignment
+            metrics.pools = named_pools(step.stage.agent)
         try:
             await self._consumer.start()
             self._state(StageState.RUNNING)

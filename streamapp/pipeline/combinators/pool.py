@@ -1,13 +1,14 @@
 """`pool(small, large, capacity=(2, 8))`: agents that do the same work share it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
 from streamapp.clock import Clock, current_clock
 from streamapp.errors import AllMembersOpenError, PipelineError
-from streamapp.observability.member_state import MemberState
+from streamapp.observability.stage_metrics import MemberState
 from streamapp.pipeline.agent import Agent, walk
 from streamapp.pipeline.combinators.copies import copier_for
 from streamapp.pipeline.combinators.notes import with_notes
@@ -101,6 +102,18 @@ def pools_of(agent: Agent[Any, Any]) -> Iterator["Pool"]:
             yield pool
 
 
+def named_pools(agent: Agent[Any, Any]) -> dict[str, Callable[[float], Sequence[MemberState]]]:
+    """How to read the members of each of its pools in this run, at a time in monotonic seconds.
+
+    Call it where the run's clock is in use. Of pools with one name, the second is `name-2`.
+    """
+    found: dict[str, Callable[[float], Sequence[MemberState]]] = {}
+    for pool in pools_of(agent):
+        names = (f"{pool.name}-{n}" if n > 1 else pool.name for n in count(1))
+        found[next(name for name in names if name not in found)] = pool.members().states
+    return found
+
+
 class Pool:
     """The function of an agent that is a pool.
 
@@ -130,7 +143,7 @@ class Pool:
 
     def states(self) -> tuple[MemberState, ...]:
         """What is known of the members in the run that this code is part of."""
-        return self.members().states()
+        return self.members().states(current_clock().monotonic())
 
     def members(self) -> PoolMembers:
         """The members in the run that this code is part of: its event loop and clock."""

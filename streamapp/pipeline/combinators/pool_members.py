@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 from streamapp.clock import current_clock
-from streamapp.observability.member_state import MemberState
+from streamapp.observability.stage_metrics import MemberState
 from streamapp.pipeline.combinators.pool_queue import PoolQueue
 from streamapp.policies.balance import Balance, Call
 from streamapp.policies.breaker import Breaker
@@ -43,9 +43,9 @@ class PoolMembers:
         self._left_out: set[Member] = set()
         self.queue = PoolQueue(self._balance)
 
-    def states(self) -> tuple[MemberState, ...]:
-        """What is known of each member, in the order of their declaration."""
-        return self._balance.states(current_clock().monotonic())
+    def states(self, now: float) -> tuple[MemberState, ...]:
+        """What is known of each member at a time, in the order of their declaration."""
+        return self._balance.states(now)
 
     def end(self, call: Call) -> None:
         """Give the place of a call to one that waits.

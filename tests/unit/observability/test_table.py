@@ -13,6 +13,7 @@ from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import (
     BreakerState,
     DeadLetterReason,
+    MemberState,
     PartitionMetrics,
     StageMetrics,
     StageState,
@@ -59,6 +60,9 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.rebalances, stage.producer_replacements = 135, 136
     stage.held_since, stage.holds, stage.probes = began_at + 93, 137, 138
     stage.breaker_state = BreakerState.OPEN
+    stage.pools = {
+        "pool": lambda now: [MemberState("a", 139, 140, BreakerState.OPEN, now, 141, 142)]
+    }
     stage.state = StageState.DRAINING
     clock.advance(100)
     return stage
@@ -69,6 +73,11 @@ def line(name: str, value: float, **labels: str) -> str:
     every = {"pipeline": "p", "stage": "s", **labels}
     listed = ",".join(f'{label}="{text}"' for label, text in sorted(every.items()))
     return f"{name}{{{listed}}} {floatToGoString(value)}"  # type: ignore[no-untyped-call]  # untyped library
+
+
+def member(name: str, value: float) -> list[str]:
+    """The line of the one member of the one pool."""
+    return [line(name, value, pool="pool", agent="a")]
 
 
 def partitions(name: str, *values: float | None) -> list[str]:
@@ -162,6 +171,21 @@ EXPECTED: dict[str, list[str]] = {
     "streamapp_probes_total": [line("streamapp_probes_total", 138.0)],
     "streamapp_breaker_state": [
         line("streamapp_breaker_state", float(state == "open"), breaker=state)
+        for state in ("closed", "open", "half_open")
+    ],
+    "streamapp_member_calls_total": member("streamapp_member_calls_total", 141.0),
+    "streamapp_member_failures_total": member("streamapp_member_failures_total", 142.0),
+    "streamapp_member_active_calls": member("streamapp_member_active_calls", 139.0),
+    "streamapp_member_capacity_calls": member("streamapp_member_capacity_calls", 140.0),
+    "streamapp_member_score_seconds": member("streamapp_member_score_seconds", 1100.0),
+    "streamapp_member_breaker_state": [
+        line(
+            "streamapp_member_breaker_state",
+            float(state == "open"),
+            pool="pool",
+            agent="a",
+            breaker=state,
+        )
         for state in ("closed", "open", "half_open")
     ],
     "streamapp_partition_blocked": partitions("streamapp_partition_blocked", 1.0, 0.0, 0.0),

@@ -7,6 +7,7 @@ import pytest
 
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.combinators.branches import parallel
+from streamapp.pipeline.combinators.chain import chain
 from streamapp.pipeline.combinators.pool import pool, pools_of
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.breaker_config import BreakerConfig
@@ -194,6 +195,24 @@ async def test_stopping_while_calls_wait_leaves_none_behind() -> None:
         await until(lambda: slow.active == 2)
     assert slow.active == 0
     assert broker.values("p-out") == []
+
+
+@in_virtual_time
+async def test_each_stage_tells_of_the_members_of_its_pools_while_it_runs() -> None:
+    broker, a, b = await broker_for("p"), Server("a", 2), Server("b", 2)
+    once, twice = pool(a.agent, capacity=2, name="pool"), pool(b.agent, capacity=3, name="pool")
+    stage = service(broker, one_stage(chain(once, twice), concurrency=8))
+    assert stage.metrics[0].pools == {}
+    async with running(stage):
+        await write(broker, range(0, 12, 3))
+        await until(lambda: b.active == 2)
+        now = loop().time()
+        found = {name: states(now) for name, states in stage.metrics[0].pools.items()}
+        assert [
+            (name, one.name, one.active, one.capacity, one.calls)
+            for name, states in found.items()
+            for one in states
+        ] == [("pool", "a", 2, 2, 4), ("pool-2", "b", 2, 3, 2)]
 
 
 @on_virtual_clock
