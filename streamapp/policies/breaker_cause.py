@@ -40,3 +40,18 @@ class Cause:
 
     def __str__(self) -> str:
         return f"{self.rule} ({self.error})" if self.error else str(self.rule)
+
+    @property
+    def in_words(self) -> str:
+        """The same as a clause for operators."""
+        return _CLAUSES[self.rule].format(error=self.error)
+
+
+_CLAUSES = {
+    Rule.ERROR_RATE: "a large share of the attempts fail, now with {error}",
+    Rule.CONSECUTIVE_FAILURES: "one attempt after the other fails, now with {error}",
+    Rule.SLOW_RATE: "a large share of the attempts are slow",
+    Rule.VALIDATION_RATE: "a large share of the records are at fault, now with {error}",
+    Rule.DISTINCT_KEYS: "most keys fail, now with {error} (what the agent depends on is down, or"
+    " it has a bug)",
+}

@@ -31,6 +31,8 @@ class RuntimeConfig:
             other worker may have; `None` means dynamic membership.
         session_timeout_seconds: a worker that sends no heartbeat for so long loses its partitions.
         topic_check_interval_seconds: time between two looks whether topics are gone or have grown.
+        waits_for_others: whether a record that fails alone through the world's fault waits until
+            another one tells whose fault it is; a test with one record gives it none.
     """
 
     commit_interval_seconds: float = 1.0
@@ -46,6 +48,7 @@ class RuntimeConfig:
     instance_id: str | None = None
     session_timeout_seconds: float = 10.0
     topic_check_interval_seconds: float = 10.0
+    waits_for_others: bool = True
 
 
 @dataclass(frozen=True, slots=True)

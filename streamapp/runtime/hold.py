@@ -316,4 +316,5 @@ class Hold:
         if own.held_until is not None:
             return f"stage {own.step.stage_id!r} has more dead letters than its budget allows"
         assert own.breaker is not None  # noqa: S101 - it is open
-        return f"what stage {own.step.stage_id!r} depends on is down: {own.breaker.cause}"
+        assert own.breaker.cause is not None  # noqa: S101 - the same
+        return f"in stage {own.step.stage_id!r} {own.breaker.cause.in_words}"

@@ -44,6 +44,7 @@ class StepHold:
         slow_seconds = config.breaker.slow_seconds if config.breaker else None
         self.slow_seconds = math.inf if slow_seconds is None else slow_seconds
         self._budget = BudgetMeter(budget) if budget else None
+        self._waits_for_others = environment.config.waits_for_others
         self._max_hold_seconds = config.max_hold_seconds
         self._clock = environment.clock
         self._rng = environment.rng
@@ -117,6 +118,7 @@ class StepHold:
         if (
             self.breaker is None
             or self.is_given_up
+            or not self._waits_for_others
             or work.partition.until is not None
             or whose_fault(error) is not Fault.WORLD
             or not self.step.policy.dead_letters_after(error)

@@ -23,7 +23,9 @@ from streamapp.topics.letter_limits import DEAD_LETTER_EXTRA_BYTES
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
 
-_CONFIG = RuntimeConfig(commit_interval_seconds=0.01, shutdown_drain_seconds=1.0)
+_CONFIG = RuntimeConfig(
+    commit_interval_seconds=0.01, shutdown_drain_seconds=1.0, waits_for_others=False
+)
 
 _LETTERS = {"max.message.bytes": str(DEFAULT_MAX_MESSAGE_BYTES + DEAD_LETTER_EXTRA_BYTES)}
 

@@ -139,6 +139,11 @@ class RunningPipeline(Generic[InT, OutT]):
                     f" {', '.join(sources)} ({metrics.in_flight_records} in flight,"
                     f" {metrics.retries} retries so far)"
                 )
+                if metrics.held_reason is not None:
+                    left.append(
+                        f"its records are held, because {metrics.held_reason}; breaker=None and"
+                        " dead_letter_budget=None turn that off for a stage"
+                    )
         letters = [
             f"{letter.stage}: {letter.error}: {letter.message}" for letter in written.dead_letters()
         ]

@@ -12,6 +12,7 @@ from streamapp import (
     Permanent,
     Pipeline,
     PipelineError,
+    Policy,
     StageError,
     StageStoppedError,
     Topic,
@@ -303,3 +304,24 @@ async def test_a_tombstone_is_sent_step_by_step() -> None:
     async with PipelineDriver(pipeline).start() as running:
         await running.send(None, key="k")
         assert (await running.results()).outputs == [None]
+
+
+@pytest.mark.parametrize("policy", [dead_letter(), retry(1), None], ids=["letter", "retry", "none"])
+def test_one_record_that_fails_through_the_world_is_a_dead_letter(policy: Policy | None) -> None:
+    @agent(name="down")
+    def down(_value: bytes) -> bytes:
+        raise OSError
+
+    pipeline = Pipeline("p", source=Topic("in", bytes)).stage(down, on_error=policy).sink("out")
+    assert len(PipelineDriver(pipeline).run([b"1"]).dead_letters()) == 1
+
+
+def test_records_that_are_held_are_said_to_be_and_how_that_is_turned_off() -> None:
+    @agent(name="down")
+    def down(_value: bytes) -> bytes:
+        raise OSError
+
+    pipeline = Pipeline("p", source=Topic("in", bytes)).stage(down).sink("out")
+    inputs: list[Input[bytes]] = [Input(b"1", key=f"k{n}") for n in range(10)]
+    with pytest.raises(UnfinishedError, match="now with OSError; breaker=None"):
+        PipelineDriver(pipeline, timeout_seconds=0.5).run(inputs)

@@ -187,3 +187,19 @@ async def test_attempts_that_wait_for_long_are_not_blamed() -> None:
         await asyncio.sleep(32)
         assert stage.metrics[0].blocked_by is None
     assert broker.values("p-out") == [b"1"]
+
+
+@in_virtual_time
+async def test_records_that_together_block_the_loop_past_the_session_are_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = await broker_for("p")
+
+    @agent(name="compute")
+    async def compute(value: bytes) -> bytes:
+        loop().burn(3.0)
+        return value
+
+    await broker.write("p-in", *((b"k%d" % n, b"%d" % n) for n in range(6)))
+    async with running(service(broker, one_stage(compute), config=SESSION)):
+        await until(lambda: "declare the agent as @agent(blocking=True)" in caplog.text, seconds=60)
