@@ -54,4 +54,5 @@ _CLAUSES = {
     Rule.VALIDATION_RATE: "a large share of the records are at fault, now with {error}",
     Rule.DISTINCT_KEYS: "most keys fail, now with {error} (what the agent depends on is down, or"
     " it has a bug)",
+    Rule.ALL_MEMBERS_OPEN: "no member of the pool takes calls",
 }

@@ -8,7 +8,7 @@ import pytest
 from streamapp.errors import AllMembersOpenError, Permanent, Transient
 from streamapp.observability.stage_metrics import BreakerState
 from streamapp.policies.breaker import Breaker, Permit
-from streamapp.policies.breaker_cause import Rule
+from streamapp.policies.breaker_cause import Cause, Rule
 from streamapp.policies.breaker_config import BreakerConfig
 
 CONFIG = BreakerConfig(consecutive_failures=1_000)
@@ -457,3 +457,10 @@ def test_it_says_whether_a_probe_is_under_way() -> None:
     found.append(breaker.is_probing)
     probe.released()
     assert [*found, breaker.is_probing] == [False, True, False]
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_every_cause_can_be_told_in_words(rule: Rule) -> None:
+    told = Cause(rule, "OSError").in_words
+    assert " " in told
+    assert "{" not in told
