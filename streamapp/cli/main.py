@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli import broker, demo, generate, run, topics
+from streamapp.cli import broker, demo, generate, plan, run, topics
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.errors import (
     BrokerError,
@@ -45,6 +45,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(run.run)
+app.command()(plan.plan)
 app.command()(generate.generate)
 app.add_typer(topics.app, name="topics")
 app.add_typer(broker.app, name="broker")

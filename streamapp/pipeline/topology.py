@@ -110,6 +110,16 @@ class Segment:
         """Names of the topics that it reads."""
         return tuple(source.topic for source in self.sources)
 
+    @property
+    def attempts_at_once(self) -> int:
+        """Largest number of attempts that run at once.
+
+        One, if no agent ever suspends: others could only wait for it. Middleware may suspend.
+        """
+        if any(step.stage.agent.is_async or step.middleware for step in self.steps):
+            return self.steps[0].stage.config.concurrency
+        return 1
+
     def written_topics(self) -> Iterator[str]:
         """Names of all topics that it writes to."""
         for step in self.steps:

@@ -167,7 +167,7 @@ class SegmentRunner:
         return Lanes(
             burst,
             attempts,
-            _lane_count(self.segment, self._steps),
+            self.segment.attempts_at_once,
             clock,
             self._head,
             suspends=any(step.agent.is_async for step in self._steps),
@@ -398,10 +398,3 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _lane_count(segment: Segment, steps: tuple[StepRunner, ...]) -> int:
-    """One lane, if no agent ever suspends: others could only wait for it. Else `concurrency`."""
-    if not any(step.agent.is_async for step in steps):
-        return 1
-    return segment.steps[0].stage.config.concurrency

@@ -21,6 +21,7 @@ from streamapp.cli.main import app
         ("generate", "give --records, --seconds or --forever"),
         ("generate --records 1.5", "Invalid value for '--records'"),
         ("run", "Missing argument 'MODULE:PIPELINE'"),
+        ("plan", "Missing argument 'MODULE:PIPELINE'"),
         ("run a:b --log-format xml", "Invalid value for '--log-format'"),
         ("run a:b --progress-seconds 0", "Invalid value for '--progress-seconds'"),
         ("topics apply --partitions 0", "Invalid value for '--partitions'"),
@@ -36,7 +37,9 @@ def test_a_wrong_command_line_is_told(command: str, sentence: str) -> None:
     assert sentence in last
 
 
-@pytest.mark.parametrize("command", ["", "demo", "run", "generate", "topics", "topics apply"])
+@pytest.mark.parametrize(
+    "command", ["", "demo", "run", "plan", "generate", "topics", "topics apply"]
+)
 def test_every_command_explains_itself(command: str) -> None:
     done = CliRunner().invoke(app, [*command.split(), "--help"])
     assert done.exit_code == ExitCode.OK

@@ -1,0 +1,87 @@
+"""Policies, breakers and budgets in words."""
+
+from collections.abc import Iterator
+
+from streamapp.pipeline.outline import HoldOutline, PolicyOutline
+from streamapp.pipeline.stage import AfterHold
+from streamapp.policies.breaker_config import BreakerConfig
+from streamapp.policies.budget import BeyondBudget, DeadLetterBudget
+from streamapp.policies.policy import ErrorPolicy
+
+_ACTIONS = {
+    ErrorPolicy.STOP: "stop the stage",
+    ErrorPolicy.SKIP: "pass the record on unchanged",
+    ErrorPolicy.DEAD_LETTER: "dead letter",
+    ErrorPolicy.DROP: "drop the record",
+}
+
+
+def policy_words(policy: PolicyOutline) -> str:
+    """What happens to a record that failed, without other policies for single exceptions."""
+    if policy.backoff is None or policy.then is None:
+        return _ACTIONS[policy.action]
+    if not policy.retries:
+        return _ACTIONS[policy.then]
+    waits = policy.backoff
+    count = "1 retry" if policy.retries == 1 else f"{policy.retries} retries"
+    return (
+        f"{count} after waits of up to {waits.base_seconds:g} s, each {waits.factor:g} times as"
+        f" long up to {waits.max_seconds:g} s; then {_ACTIONS[policy.then]}"
+    )
+
+
+def hold_words(hold: HoldOutline | None) -> str:
+    """When records are held and how long."""
+    if hold is None:
+        return "not held; each failure is one of its record"
+    breaker = hold.breaker
+    words = (
+        f"held when {', or when '.join(_openings(breaker))}; probes every"
+        f" {breaker.first_probe_seconds:g} to {breaker.longest_probe_seconds:g} s,"
+        f" {breaker.successes_to_close} that succeed end it"
+    )
+    if hold.max_hold_seconds is None:
+        return words
+    stops = hold.after_hold is AfterHold.STOP
+    after = "the stage stops" if stops else "the policy decides"
+    return f"{words}; after {hold.max_hold_seconds:g} s {after}"
+
+
+def _openings(breaker: BreakerConfig) -> Iterator[str]:
+    within = f"in {breaker.window_seconds:g} s"
+    yield (
+        f"{breaker.consecutive_failures} calls in a row or {_percent(breaker.error_rate)} of at"
+        f" least {breaker.minimum_calls} {within} fail through the world's fault"
+    )
+    yield (
+        f"more than {_percent(breaker.distinct_share)} of at least {breaker.distinct_keys} keys"
+        f" {within} fail with unknown errors"
+    )
+    if breaker.slow_seconds is not None and breaker.slow_rate is not None:
+        share = _percent(breaker.slow_rate)
+        yield f"{share} of the successes {within} take {breaker.slow_seconds:g} s or longer"
+    if breaker.validation_rate is not None:
+        yield f"{_percent(breaker.validation_rate)} of the calls {within} fail by their records"
+
+
+def budget_words(budget: DeadLetterBudget | None) -> str:
+    """How many dead letters are too many, and what happens then."""
+    limits = list(_limits(budget)) if budget is not None else []
+    if budget is None or not limits:
+        return "any number of them"
+    then = "stop" if budget.then is BeyondBudget.STOP else "hold"
+    return f"{then} beyond {' or '.join(limits)}"
+
+
+def _limits(budget: DeadLetterBudget) -> Iterator[str]:
+    if budget.share is not None:
+        yield (
+            f"{_percent(budget.share)} of at least {budget.minimum_records} records in"
+            f" {budget.window_seconds:g} s"
+        )
+    if budget.per_minute is not None:
+        yield f"{budget.per_minute} a minute"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"
