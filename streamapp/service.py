@@ -15,6 +15,7 @@ from streamapp.errors import ConfigurationError, StreamappError, TopicError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.pipeline.lifecycle import OpenAgents
+from streamapp.pipeline.outline import Outline, outline_of
 from streamapp.pipeline.topology import Segment, Topology
 from streamapp.randomness import random_in_use
 from streamapp.renames.renames import Renames, find_renames, store_start_offsets
@@ -87,6 +88,11 @@ class Service:
     def metrics(self) -> Sequence[StageMetrics]:
         """Counters of every stage, in the order of the pipelines."""
         return [metrics for own in self._metrics.values() for metrics in own]
+
+    @property
+    def outlines(self) -> Sequence[Outline]:
+        """What the pipelines are; stages that other workers run are among theirs."""
+        return [outline_of(topology) for topology in self._topologies]
 
     def stop(self) -> None:
         """Drain and end; may be called at any time, and more than once."""

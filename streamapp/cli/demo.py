@@ -123,7 +123,13 @@ class Demonstration:
             )
             port = DEFAULT_PORT if web_port is None else web_port
             await stack.enter_async_context(
-                serving(stages, self.clock, port=port, or_any=web_port is None)
+                serving(
+                    stages,
+                    self.clock,
+                    port=port,
+                    or_any=web_port is None,
+                    outlines=self._service.outlines,
+                )
             )
             figures = Figures(stages, self.clock)
             await stack.enter_async_context(show_progress(figures, seconds=progress_seconds))

@@ -9,6 +9,7 @@ from streamapp.clock import Clock
 from streamapp.errors import PortInUseError
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.pipeline.outline import Outline
 from streamapp.web.server import View, WebServer, WorkerView
 
 DEFAULT_PORT = 9464
@@ -26,6 +27,7 @@ async def serving(
     port: int,
     or_any: bool = False,
     say: Callable[[str], None] = typer.echo,
+    outlines: Sequence[Outline] = (),
 ) -> AsyncIterator[WebServer]:
     """Serve metrics, health and status of these stages while the block runs.
 
@@ -35,6 +37,7 @@ async def serving(
         port: port to listen on; 0 takes any free port.
         or_any: take a free port when this one is in use, and say so.
         say: prints the addresses.
+        outlines: what the pipelines are, for the status page.
 
     Raises:
         PortInUseError: the port is in use.
@@ -43,7 +46,7 @@ async def serving(
     exporter = MetricsExporter(clock)
     for metrics in stages:
         exporter.stages.add(metrics)
-    view = WorkerView(lambda: stages, exporter.render, clock)
+    view = WorkerView(lambda: stages, exporter.render, clock, outlines=outlines)
     async with listening(view, port=port, or_any=or_any, say=say) as server:
         yield server
 

@@ -71,7 +71,13 @@ async def _work(
         async with AsyncExitStack() as stack:
             port = None
             if options.web_port is not None:
-                web = serving(service.metrics, SystemClock(), port=options.web_port, say=say)
+                web = serving(
+                    service.metrics,
+                    SystemClock(),
+                    port=options.web_port,
+                    say=say,
+                    outlines=service.outlines,
+                )
                 port = (await stack.enter_async_context(web)).port
             if supervised is not None:
                 supervised.report_up(port)

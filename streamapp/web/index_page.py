@@ -1,4 +1,4 @@
-"""The status page at `/`: the state and figures of each stage.
+"""The status page at `/`: the state and figures of each stage, and how they are connected.
 
 It needs no JavaScript, loads nothing from elsewhere, and reloads itself.
 """
@@ -40,6 +40,10 @@ td small { display: block; line-height: 1.2 }
 .starting, .draining { background: var(--busy) }
 .failed, .stalled { background: var(--bad) }
 .verdict { font-weight: 600 } .well { color: var(--good) } .unwell { color: var(--bad) }
+.plan { font-size: .85rem; margin: .8rem 0 } .plan, .plan ul { padding-left: 1.2rem }
+.plan > li { margin: .3rem 0 } .plan ul { list-style: none; border-left: 1px solid var(--line) }
+.topic { border: 1px solid var(--quiet); border-radius: .5rem; padding: 0 .4rem }
+.letters { border-style: dashed } .plan small { color: GrayText }
 .wide { overflow-x: auto } .workers table { width: auto; margin-top: 1rem }
 @media (prefers-color-scheme: dark) { :root { --good: #2ea043; --busy: #bb8009; --bad: #f85149 } }
 """
@@ -53,11 +57,13 @@ class StageView:
         metrics: its counters.
         health: whether it does its work, and why.
         finished_per_second: records finished, lately.
+        picture: where it stands in its pipeline, as HTML; empty if that is not known.
     """
 
     metrics: StageMetrics
     health: Health
     finished_per_second: float
+    picture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ class Row:
         ok, reason: its health.
         cells: its cells as HTML, one for each column.
         worker: the worker that runs it, where there are several.
+        picture: where the stage stands in its pipeline, as HTML; empty if that is not known.
     """
 
     pipeline: str
@@ -99,13 +106,16 @@ class Row:
     reason: str
     cells: Sequence[str]
     worker: str | None = None
+    picture: str = ""
 
 
 def row_of(view: StageView, moment: Moment) -> Row:
     """The row of a stage."""
     metrics, health = view.metrics, view.health
     cells = tuple(column.cell(view, moment) for column in _COLUMNS)
-    return Row(metrics.pipeline, metrics.stage, health.ok, health.reason, cells)
+    return Row(
+        metrics.pipeline, metrics.stage, health.ok, health.reason, cells, picture=view.picture
+    )
 
 
 def index_page(stages: Sequence[StageView], moment: Moment, version: str) -> str:
@@ -130,7 +140,8 @@ def page(rows: Sequence[Row], moment: Moment, version: str, workers: Sequence[Ro
     for pipeline, own in groupby(
         sorted(rows, key=lambda row: row.pipeline) if workers else rows, key=lambda r: r.pipeline
     ):
-        sections += f"<h2>{escape(pipeline)}</h2>\n{_table(columns, list(own))}"
+        stages = list(own)
+        sections += f"<h2>{escape(pipeline)}</h2>\n{_table(columns, stages)}{_plan(stages)}"
     verdict = _verdict(rows, workers)
     return f"""<!doctype html>
 <html lang="en">
@@ -190,6 +201,12 @@ def _table(columns: Sequence[tuple[str, str, str]], rows: Sequence[Row]) -> str:
         f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}</tbody>\n</table></div>\n"
     )
+
+
+def _plan(rows: Sequence[Row]) -> str:
+    """The stages with their topics and parts; one that several workers run comes once."""
+    items = "".join(f"<li>{one}</li>\n" for one in dict.fromkeys(r.picture for r in rows) if one)
+    return f'<ol class="plan">\n{items}</ol>\n' if items else ""
 
 
 def _cells(kinds: Sequence[str], row: Row) -> str:

@@ -17,8 +17,10 @@ from streamapp.clock import Clock
 from streamapp.errors import ConfigurationError, PortInUseError
 from streamapp.observability.health import Health, stage_health, stage_readiness
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.pipeline.outline import Outline
 from streamapp.version import VERSION
 from streamapp.web.index_page import Moment, StageView, index_page, row_of
+from streamapp.web.picture import pictures_of
 from streamapp.web.rates import FinishedRates
 
 _HEADERS = {
@@ -47,24 +49,27 @@ class WorkerView:
             `MetricsExporter.render` does.
         clock: the clock that the counters were written with.
         stall_after_seconds: how long a stage with lag may go without progress.
+        outlines: what the pipelines are, to show how their stages are connected.
     """
 
     stages: Callable[[], Sequence[StageMetrics]]
     render_metrics: Callable[[str], Awaitable[tuple[bytes, str]]]
     clock: Clock
     stall_after_seconds: float = 60.0
+    outlines: Sequence[Outline] = ()
 
     def handlers(self) -> Mapping[str, Handler]:
         """`/`, `/metrics`, `/healthz`, `/readyz`, and `/status` for a supervisor."""
         rates = FinishedRates(self.clock)
+        pictures = pictures_of(self.outlines)
 
         async def index(_: web.Request) -> web.Response:
-            page = index_page(self._stage_views(rates), Moment.of(self.clock), VERSION)
+            page = index_page(self._stage_views(rates, pictures), Moment.of(self.clock), VERSION)
             return html(page)
 
         async def status(_: web.Request) -> web.Response:
             moment = Moment.of(self.clock)
-            rows = [asdict(row_of(view, moment)) for view in self._stage_views(rates)]
+            rows = [asdict(row_of(view, moment)) for view in self._stage_views(rates, pictures)]
             return json(rows, ok=True)
 
         async def metrics(request: web.Request) -> web.Response:
@@ -91,10 +96,17 @@ class WorkerView:
             "/status": status,
         }
 
-    def _stage_views(self, rates: FinishedRates) -> list[StageView]:
+    def _stage_views(
+        self, rates: FinishedRates, pictures: Mapping[tuple[str, str], str]
+    ) -> list[StageView]:
         stages, now = self.stages(), self.clock.monotonic()
         return [
-            StageView(metrics, stage_health(metrics, now, self.stall_after_seconds), rate)
+            StageView(
+                metrics,
+                stage_health(metrics, now, self.stall_after_seconds),
+                rate,
+                pictures.get((metrics.pipeline, metrics.stage), ""),
+            )
             for metrics, rate in zip(stages, rates.update(stages), strict=True)
         ]
 

@@ -63,11 +63,15 @@ def test_metrics_and_health_can_be_read_while_it_runs_and_sigterm_ends_it_well(
             address = metrics.replace("metrics", path)
             with urlopen(address, timeout=10) as answer:  # noqa: S310 - our own address
                 assert answer.status == 200
+        index = metrics.replace("metrics", "")
+        with urlopen(index, timeout=10) as answer:  # noqa: S310 - our own address
+            page = answer.read().decode()
         demo.send(signal.SIGTERM)
         assert demo.exit_code() == 0
         assert_accounted_for(demo.stdout)
     for stage in ("validate", "enrich", "score", "route"):
         assert re.search(rf'streamapp_received_records_total{{.*stage="{stage}"', body)
+        assert f"→ <b>{stage}</b> →" in page
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

@@ -10,8 +10,11 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from streamapp import Pipeline, Topic, agent
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics, StageState
+from streamapp.pipeline.outline import outline_of
+from streamapp.pipeline.topology import build
 from streamapp.record import TopicPartition
 from streamapp.supervisor import view
 from streamapp.supervisor.answers import WorkersPort
@@ -20,6 +23,16 @@ from streamapp.supervisor.slot import SLOW_START_SECONDS, Slot, SlotState
 from streamapp.supervisor.view import WorkersView
 from streamapp.web.server import WebServer, WorkerView
 from tests.hand_clock import HandClock
+
+
+@agent
+def validate(value: int) -> int:
+    return value
+
+
+OUTLINE = outline_of(
+    build(Pipeline("playback", source=Topic("raw", int)).stage(validate).sink("valid"))
+)
 
 
 class Process:
@@ -68,7 +81,8 @@ class Crew:
         metrics.partitions[TopicPartition("raw", len(self.slots))] = PartitionMetrics(lag_records=0)
         exporter = MetricsExporter(self.clock)
         exporter.stages.add(metrics)
-        server = WebServer(WorkerView(lambda: [metrics], exporter.render, self.clock))
+        view = WorkerView(lambda: [metrics], exporter.render, self.clock, outlines=[OUTLINE])
+        server = WebServer(view)
         await server.start()
         self._stack.push_async_callback(server.stop)
         self.metrics.append(metrics)
@@ -227,6 +241,7 @@ async def test_the_page_has_a_row_for_each_worker_and_for_each_of_its_stages(cre
     assert page.index(">1,234<") < page.index(">5,678<")
     assert page.count("4711") == 2
     assert page.count("<h2>playback</h2>") == 1
+    assert page.count('<span class="topic">raw</span> → <b>validate</b>') == 1
 
 
 async def test_every_series_of_a_worker_is_labelled_and_the_supervisors_own_are_not(

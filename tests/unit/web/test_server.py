@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from streamapp import Pipeline, Topic, agent, drop, fallback
 from streamapp.errors import ConfigurationError, PortInUseError
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import (
@@ -13,9 +14,32 @@ from streamapp.observability.stage_metrics import (
     StageState,
     TopicFault,
 )
+from streamapp.pipeline.outline import outline_of
+from streamapp.pipeline.topology import build
 from streamapp.record import TopicPartition
 from streamapp.web.server import WebServer, WorkerView
 from tests.hand_clock import HandClock
+
+
+@agent
+def left(value: int) -> int:
+    return value
+
+
+@agent
+def right(value: int) -> int:
+    return -value
+
+
+OUTLINE = outline_of(
+    build(
+        Pipeline("playback", source=Topic("raw", int))
+        .stage(fallback(left, right, name="<i>"), name="first", routes={"odd": Topic("odd", int)})
+        .stage(left, name="second", fused=True, on_error=drop(), output=Topic("out", int))
+        .stage(left, name="third")
+        .sink("end")
+    )
+)
 
 
 class Worker:
@@ -29,6 +53,7 @@ class Worker:
             self.exporter.render,
             self.clock,
             stall_after_seconds=60,
+            outlines=[OUTLINE],
         )
 
     def add(self, stage: str = "validate", *, lag: int = 0) -> StageMetrics:
@@ -203,6 +228,25 @@ async def test_a_fused_stage_shows_what_it_is_fused_to_and_no_lag(
     assert "fused to score" in page
     assert "enriched" not in page
     assert ">?<" not in page
+
+
+async def test_the_page_shows_how_stages_are_connected_and_their_parts(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    worker.add("first")
+    worker.add("second")
+    async with client.get("/") as response:
+        page = await response.text()
+    assert (
+        '<li><span class="topic">raw</span> → <b>first</b> → fused,'
+        ' <span class="topic">odd</span> <small>by the route odd</small>,'
+        ' <span class="topic letters">playback.first.dlq</span>'
+        "<ul><li><small>fallback</small> &lt;i&gt;<ul><li>left</li><li>right</li></ul></li></ul>"
+        "</li>\n"
+        '<li>fused → <b>second</b> → <span class="topic">out</span></li>\n'
+    ) in page
+    # It is not there for a stage that this worker does not run.
+    assert "third" not in page
 
 
 async def test_a_stage_name_cannot_write_html(
