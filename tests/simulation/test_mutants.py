@@ -11,6 +11,7 @@ from tests.simulation.batch import first_found
 from tests.simulation.mutants import FIRST, MUTANTS, SECOND
 from tests.simulation.planting import DoesNotFitError, replaced
 from tests.simulation.scenario import LONGEST_DRAIN_SECONDS, Fault, Scenario, draw
+from tests.simulation.starvation import LONGEST_IDLE_SECONDS
 from tests.simulation.test_seeds import ROOT
 
 MOST_SEEDS = 400
@@ -82,6 +83,23 @@ def holds_offsets(scenario: Scenario) -> bool:
     return small and scenario.partitions > 1 and Fault.SLOW in scenario.shares
 
 
+def has_keys_that_give_way(scenario: Scenario) -> bool:
+    failing = {Fault.TRANSIENT, Fault.HOPELESS} & scenario.shares.keys()
+    return (
+        scenario.is_calm
+        and bool(failing)
+        and not scenario.until_end
+        and not any(stage.may_stop for stage in scenario.stages)
+        and any(
+            stage.gives_keys_up
+            and stage.action is ErrorPolicy.RETRY
+            and stage.ordering != "partition"
+            and stage.backoff_seconds > LONGEST_IDLE_SECONDS
+            for stage in scenario.stages
+        )
+    )
+
+
 def refuses_records(scenario: Scenario) -> bool:
     return Fault.RECORD_REFUSED in scenario.rates
 
@@ -107,6 +125,7 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "failures_of_one_value_count_for_the_next": retries_fused_stages,
     "offsets_are_held_without_bound": holds_offsets,
     "drain_waits_for_a_retry": retries_for_long,
+    "failing_records_never_give_way": has_keys_that_give_way,
     "replay_waits_do_not_grow": loses_batches_often,
     "producer_replaced_by_each_stage": shares_a_producer,
     "lost_position_never_stops": loses_positions,

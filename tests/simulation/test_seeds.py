@@ -14,6 +14,8 @@ from tests.simulation.simulate import simulate
 ROOT = Path(__file__).parents[2]
 SEEDS = range(300)
 REPLAYED = (3, 58, 211)
+STOPS_BEHIND_A_RETRY = 811057
+"""It stops at a record while an earlier one waits for its retry for seconds."""
 OUTPUTS_FILL = 126434
 """Its records are small, and their outputs take all the bytes that may be in flight."""
 
@@ -70,6 +72,10 @@ def test_every_rule_is_looked_at(batch: Batch, rule: str, least: int) -> None:
 def test_faults_make_repetitions(batch: Batch) -> None:
     assert batch.repeated >= 500
     assert batch.clean >= 5
+
+
+def test_a_stage_that_stops_may_read_nothing_while_earlier_records_wait() -> None:
+    assert not simulate(STOPS_BEHIND_A_RETRY).complaints
 
 
 def test_outputs_in_flight_make_failing_records_give_way() -> None:
