@@ -39,7 +39,8 @@ def not_promised(topology: Topology) -> tuple[Statement, ...]:
 
 def may_hold(step: Step) -> bool:
     """Whether a step holds its records while what it depends on is down."""
-    return step.stage.config.breaker is not None and _last_action(step) is ErrorPolicy.DEAD_LETTER
+    config = step.stage.config
+    return config.breaker is not None and config.policy.last_action is ErrorPolicy.DEAD_LETTER
 
 
 def may_dead_letter(segment: Segment, step: Step) -> bool:
@@ -77,11 +78,6 @@ def _is_ordered(segment: Segment, _step: Step) -> bool:
 
 def _is_by_key(segment: Segment, _step: Step) -> bool:
     return _ordering(segment) is Ordering.KEY
-
-
-def _last_action(step: Step) -> ErrorPolicy:
-    policy = step.stage.config.policy
-    return policy.then if policy.action is ErrorPolicy.RETRY else policy.action
 
 
 def _retries(step: Step) -> bool:

@@ -37,7 +37,7 @@ def decide(policy: Policy, error: Exception, failures: int, rng: random.Random) 
     if retrying and failures <= policy.retries and whose_fault(error) is not Fault.RECORD:
         delay_seconds = policy.backoff.delay_seconds(failures, rng)
         return Decision(ErrorPolicy.RETRY, delay_seconds, DeadLetterReason.EXHAUSTED)
-    action = policy.then if retrying else policy.action
+    action = policy.last_action
     if isinstance(error, DecodeError) and action is ErrorPolicy.SKIP:
         action = ErrorPolicy.DEAD_LETTER
     return Decision(action, 0.0, _reason(error, retried=retrying and policy.retries > 0))

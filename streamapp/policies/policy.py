@@ -80,15 +80,20 @@ class Policy:
         ordered = sorted(policies.items(), key=lambda item: -len(item[0].__mro__))
         return Policy(self.action, self.retries, self.backoff, self.then, tuple(ordered))
 
+    @property
+    def last_action(self) -> ErrorPolicy:
+        """What happens to a record that is not retried, or not any more; never `retry`."""
+        return self.then if self.action is ErrorPolicy.RETRY else self.action
+
     def dead_letters_after(self, error: BaseException) -> bool:
         """Whether a record ends as a dead letter if this error, which has no policy, stays."""
-        own = self.then if self.action is ErrorPolicy.RETRY else self.action
-        return own is ErrorPolicy.DEAD_LETTER and self.for_error(error) is self
+        return self.last_action is ErrorPolicy.DEAD_LETTER and self.for_error(error) is self
 
     def uses(self, action: ErrorPolicy) -> bool:
         """Whether this action can be the final one for any error."""
-        own = self.then if self.action is ErrorPolicy.RETRY else self.action
-        return own is action or any(policy.uses(action) for _, policy in self.by_exception)
+        return self.last_action is action or any(
+            policy.uses(action) for _, policy in self.by_exception
+        )
 
 
 def stop() -> Policy:
