@@ -37,6 +37,10 @@ class Backoff:
         """Wait before the `retry`-th retry, counted from 1."""
         return rng.uniform(0.0, self.longest_delay_seconds(retry))
 
+    def late_delay_seconds(self, retry: int, spread: float) -> float:
+        """A wait in the upper half of the range; `spread`, from 0 to 1, says where."""
+        return self.longest_delay_seconds(retry) * (1 + spread) / 2
+
     def longest_delay_seconds(self, retry: int) -> float:
         """Upper end of the wait before the `retry`-th retry, counted from 1."""
         try:

@@ -18,7 +18,6 @@ from typing import Self
 
 from streamapp.errors import AllMembersOpenError
 from streamapp.observability.stage_metrics import BreakerState
-from streamapp.policies.backoff import Backoff
 from streamapp.policies.breaker_cause import Cause, Rule
 from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.distinct_keys import DistinctKeys
@@ -152,9 +151,7 @@ class Breaker:
         self.times_opened = 0
         self.probes = 0
         self._rng = rng
-        self._waits = Backoff(
-            config.first_probe_seconds, config.probe_multiplier, config.longest_probe_seconds
-        )
+        self._waits = config.waits
         self._window = Window(len(_Kind), config.window_seconds, config.window_calls)
         self._keys = DistinctKeys(config.window_seconds)
         self._generation = 0
@@ -309,9 +306,9 @@ class Breaker:
     def _wait_seconds(self, error: Exception | None) -> float:
         """Drawn from the upper half of its range, or up to a tenth longer than the error asks."""
         spread = self._rng.random()
-        longest = self._waits.longest_delay_seconds(self._waits_in_row)
+        own = self._waits.late_delay_seconds(self._waits_in_row, spread)
         asked = retry_after_seconds(error) if error is not None else 0.0
-        return max(longest * (1 + spread) / 2, asked * (1 + spread / 10))
+        return max(own, asked * (1 + spread / 10))
 
     def _close(self) -> None:
         self._change(BreakerState.CLOSED)

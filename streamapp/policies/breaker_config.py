@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from streamapp.policies.backoff import Backoff
 from streamapp.policies.distinct_keys import MOST_KEYS
 
 
@@ -52,6 +53,11 @@ class BreakerConfig:
     longest_probe_seconds: float = 15.0
     probe_multiplier: float = 2.0
     successes_to_close: int = 3
+
+    @property
+    def waits(self) -> Backoff:
+        """Waits before one probe after the other."""
+        return Backoff(self.first_probe_seconds, self.probe_multiplier, self.longest_probe_seconds)
 
     def __post_init__(self) -> None:
         for name in (

@@ -5,7 +5,6 @@ from collections.abc import Collection, Hashable
 
 from streamapp.errors import AllMembersOpenError
 from streamapp.pipeline.stage import AfterHold, StageConfig
-from streamapp.policies.backoff import Backoff
 from streamapp.policies.breaker import Breaker, Permit
 from streamapp.policies.budget import BeyondBudget, BudgetMeter
 from streamapp.policies.fault import Fault, whose_fault
@@ -49,12 +48,6 @@ class StepHold:
         self._clock = environment.clock
         self._rng = environment.rng
         self._succeeded_at = -math.inf  # monotonic seconds
-        waits = config.breaker
-        self._alone = (
-            Backoff(waits.first_probe_seconds, waits.probe_multiplier, waits.longest_probe_seconds)
-            if waits
-            else Backoff()
-        )
 
     @property
     def is_open(self) -> bool:
@@ -125,8 +118,7 @@ class StepHold:
             or self._succeeded_at >= work.failing_since
         ):
             return None
-        longest = self._alone.longest_delay_seconds(work.failures)
-        return longest * (1 + self._rng.random()) / 2
+        return self.breaker.config.waits.late_delay_seconds(work.failures, self._rng.random())
 
     def allows_dead_letter(self) -> bool:
         """Whether its budget allows one more; if so, it is counted."""
