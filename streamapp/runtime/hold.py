@@ -15,6 +15,7 @@ from streamapp.pipeline.topology import Segment
 from streamapp.policies.breaker import Permit
 from streamapp.runtime.config import Environment
 from streamapp.runtime.first_attempts import FirstAttempts
+from streamapp.runtime.probe import Probe
 from streamapp.runtime.ready import ReadyQueue, is_any
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.step_hold import StepHold, key_of
@@ -62,11 +63,8 @@ class Hold:
         self._ready = ready
         self._retries = retries
         self._opened = asyncio.Event()
-        self._probe: Work | None = None
-        self._probe_of: StepHold | None = None
-        self._permit: Permit | None = None
+        self._probe: Probe | None = None
         self._probe_ended = asyncio.Event()
-        self._probe_succeeded = False
         self._takes_fresh = True
         self._lacks_fresh = False
         self.on_change: Callable[[], None] = lambda: None
@@ -95,7 +93,8 @@ class Hold:
         """Note that an attempt on a record succeeded, and how long it took."""
         own = self._steps[step.index]
         permit = self._take_permit(work, own)
-        self._probe_succeeded = self._probe_succeeded or permit is not None
+        if permit is not None and self._probe is not None:
+            self._probe.succeeded = True
         own.tell_success(permit, 1, [key_of(work)], slow=int(seconds >= own.slow_seconds))
         self._look(own)
 
@@ -117,12 +116,12 @@ class Hold:
         """
         known = [key for key in keys if key is not None]
         for i, own in enumerate(self._steps[:steps]):
-            if own.slow_seconds == math.inf and not own.is_given_up:
-                own.tell_success(None, count, known)
-            else:
+            slow, was_given_up = 0, own.is_given_up
+            if own.slow_seconds < math.inf:
                 durations = map(sub, marks[i + 1 :: steps], marks[i:-1:steps])
                 slow = sum(seconds >= own.slow_seconds for seconds in durations)
-                own.tell_success(None, count, known, slow=slow)
+            own.tell_success(None, count, known, slow=slow)
+            if slow or was_given_up:
                 self._look(own)
 
     def holds(self, step: StepRunner, work: Work, error: Exception) -> bool:
@@ -147,14 +146,15 @@ class Hold:
 
     def end_probe(self, work: Work) -> None:
         """Give back the permit of a probe whose attempt has ended without an outcome."""
-        if work is self._probe:
-            permit, self._permit = self._permit, None
-            if permit is not None:
-                permit.released()
-            self._probe = None
-            if not self._probe_succeeded:
-                self._takes_fresh = not self._takes_fresh
-            self._probe_ended.set()
+        probe = self._probe
+        if probe is None or probe.work is not work:
+            return
+        if (permit := probe.take_permit()) is not None:
+            permit.released()
+        self._probe = None
+        if not probe.succeeded:
+            self._takes_fresh = not self._takes_fresh
+        self._probe_ended.set()
 
     def give_up_stuck_probe(self, stuck: Collection[Work]) -> None:
         """Let other probes be made if this one does not end although it was cancelled.
@@ -162,14 +162,13 @@ class Hold:
         Args:
             stuck: the records whose attempts do not end.
         """
-        work = self._probe
-        if work is None or work not in stuck:
+        probe = self._probe
+        if probe is None or probe.work not in stuck:
             return
-        permit, self._permit = self._permit, None
-        if permit is not None:
+        if (permit := probe.take_permit()) is not None:
             error = TimeoutError("the attempt does not end although it was cancelled")
-            permit.failed(error, self._clock.monotonic(), key_of(work))
-        self.end_probe(work)
+            permit.failed(error, self._clock.monotonic(), key_of(probe.work))
+        self.end_probe(probe.work)
 
     async def run(self) -> None:
         """Let probes through until cancelled."""
@@ -201,9 +200,9 @@ class Hold:
                 continue
             work = self._candidate(own, is_first=own is is_open[0])
             if work is not None:
-                self._probe, self._probe_of, self._probe_succeeded = work, own, False
-                if own is not None and breaker is not None:
-                    self._permit = breaker.try_acquire(now)
+                permit = None if breaker is None else breaker.try_acquire(now)
+                self._probe = Probe(work, own, permit)
+                if own is not None:
                     self._metrics[own.step.index].probes += 1
                 self._ready.let_through(work)
                 self.on_change()
@@ -257,10 +256,8 @@ class Hold:
 
     def _take_permit(self, work: Work, own: StepHold) -> Permit | None:
         """The permit of a probe, whose outcome is now known."""
-        if work is not self._probe or own is not self._probe_of:
-            return None
-        permit, self._permit = self._permit, None
-        return permit
+        probe = self._probe
+        return None if probe is None or probe.work is not work else probe.take_permit(own)
 
     def _look(self, own: StepHold) -> None:
         """Begin or cease to hold records, if a step has changed."""
