@@ -24,6 +24,12 @@ from streamapp.serialisation import Codec
 if TYPE_CHECKING:
     from streamapp.pipeline.middleware import StageMiddleware
 
+CANCEL_AGAIN_SECONDS = 5.0
+"""How long an agent may clean up after it was cancelled, before it is cancelled again.
+
+The same time that a client may take to close (`RuntimeConfig.stop_timeout_seconds`).
+"""
+
 AgentOutput: TypeAlias = tuple[Any, bytes | Keep | None, Headers | Keep, str | None]
 """One checked output of an attempt: value, key, headers, and the name of its route.
 

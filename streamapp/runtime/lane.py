@@ -3,16 +3,11 @@
 import asyncio
 from enum import Enum, auto
 
+from streamapp.pipeline.agent_call import CANCEL_AGAIN_SECONDS
 from streamapp.pipeline.contexts import Contexts
 from streamapp.record import Record
 from streamapp.runtime.ready import Chunk
 from streamapp.runtime.work import Work
-
-CANCEL_AGAIN_SECONDS = 5.0
-"""How long an agent may clean up after it was cancelled, before it is cancelled again.
-
-The same time that a client may take to close (`RuntimeConfig.stop_timeout_seconds`).
-"""
 
 
 class Interruption(Enum):

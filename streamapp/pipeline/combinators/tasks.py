@@ -5,15 +5,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
 from streamapp.clock import current_clock
-from streamapp.policies.gravest import as_failure, gravest
+from streamapp.pipeline.agent_call import CANCEL_AGAIN_SECONDS
+from streamapp.policies.gravest import NOT_OF_THE_AGENT, as_failure, gravest
 from streamapp.policies.policy import retry
 
 Call: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
 
-CANCEL_AGAIN_SECONDS = 5.0
-"""How long a part may clean up after it was cancelled, before it is cancelled again."""
-
-_NOT_OF_THE_PART = (KeyboardInterrupt, GeneratorExit)
 _NO_RULES = retry(0)
 
 
@@ -40,7 +37,7 @@ class Watch:
             BaseException: it is no failure of the part: the attempt is cancelled, or the process
                 ends.
         """
-        if isinstance(raised, _NOT_OF_THE_PART):
+        if isinstance(raised, NOT_OF_THE_AGENT):
             raise raised
         if self._task is not None and self._task.cancelling() > self._before:
             raise raised if isinstance(raised, asyncio.CancelledError) else asyncio.CancelledError
