@@ -9,9 +9,10 @@ from typing import Any, Final, TypeVar, overload
 from streamapp.clock import current_clock
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.combinators.combined import combined
 from streamapp.pipeline.combinators.copies import copier_for
 from streamapp.pipeline.combinators.outages import Outages
-from streamapp.pipeline.combinators.part import Part, as_function, shape_of
+from streamapp.pipeline.combinators.part import Part
 from streamapp.pipeline.combinators.tasks import Watch, within
 from streamapp.pipeline.combinators.types import check_agents
 from streamapp.pipeline.context import Context
@@ -105,23 +106,20 @@ def branch(
     _check_timeout(where, agent, timeout_seconds)
     policy = _checked(where, retry)
     _check_defaults(where, agent, default, if_none)
-    is_async = agent.is_async or retry is not None
     defaults = [one for one in (default, if_none) if one is not UNSET]
     output_type = agent.output_type
     for one in defaults:
         output_type = output_type if fits(type(one), output_type) else output_type | type(one)
     run = _run(Part(agent), timeout_seconds, policy, default, if_none)
     found = agent.results
-    return Agent(
-        name=name or agent.name,
-        function=as_function(run, is_async=is_async),
-        shape=shape_of(is_async=is_async, yields=False),
-        takes_context=agent.takes_context,
+    return combined(
+        "branch",
+        name or agent.name,
+        (agent,),
+        run,
+        waits=retry is not None,
         input_type=agent.input_type,
         output_type=output_type,
-        capabilities=agent.capabilities,
-        kind="branch",
-        parts=(agent,),
         results=Results(found.none and if_none is UNSET, found.many, found.out),
     )
 

@@ -6,11 +6,12 @@ from typing import Any, Generic, TypeVar, TypeVarTuple, overload
 
 from streamapp.errors import EncodeError, PipelineError
 from streamapp.pipeline.agent import Agent, agent_name
+from streamapp.pipeline.combinators.combined import combined
 from streamapp.pipeline.combinators.copies import copier_for
 from streamapp.pipeline.combinators.join import Join, check_branches, checked_join
-from streamapp.pipeline.combinators.part import Part, as_function, shape_of
+from streamapp.pipeline.combinators.part import Part
 from streamapp.pipeline.combinators.tasks import all_of
-from streamapp.pipeline.combinators.types import all_capabilities, check_agents, common_input
+from streamapp.pipeline.combinators.types import check_agents, common_input
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
 
@@ -87,19 +88,16 @@ class Branches(Generic[InT, *Ts]):
         agents = self._agents
         join = checked_join(function, self._input_type, agents, output_type)
         parts_async = any(agent.is_async for agent in agents)
-        is_async = parts_async or join.is_async
         parts = [Part(agent) for agent in agents]
         run = _run(parts, join, self._input_type, side_by_side=parts_async)
-        return Agent(
-            name=name or _name_of(function, agents),
-            function=as_function(run, is_async=is_async),
-            shape=shape_of(is_async=is_async, yields=False),
-            takes_context=any(agent.takes_context for agent in agents),
+        return combined(
+            "parallel",
+            name or _name_of(function, agents),
+            agents,
+            run,
+            waits=join.is_async,
             input_type=self._input_type,
             output_type=join.output_type,
-            capabilities=all_capabilities(agents),
-            kind="parallel",
-            parts=agents,
             results=join.results,
         )
 

@@ -8,8 +8,9 @@ from typing import Any, TypeVar, overload
 
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent
-from streamapp.pipeline.combinators.part import Part, as_function, as_iterator, shape_of
-from streamapp.pipeline.combinators.types import all_capabilities, check_agents
+from streamapp.pipeline.combinators.combined import combined
+from streamapp.pipeline.combinators.part import Part
+from streamapp.pipeline.combinators.types import check_agents
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.fits import bare, fits, type_name
 from streamapp.pipeline.signature import Results
@@ -105,23 +106,15 @@ def chain(*agents: Agent[Any, Any], name: str | None = None) -> Agent[Any, Any]:
     name = name or "-then-".join(agent.name for agent in agents)
     _check_neighbours(f"chain {name!r}", agents)
     parts = [Part(agent) for agent in agents]
-    is_async = any(agent.is_async for agent in agents)
     several = any(agent.results.many for agent in agents)
-    function = (
-        as_iterator(_flow(parts), is_async=is_async)
-        if several
-        else as_function(_straight(parts), is_async=is_async)
-    )
-    return Agent(
-        name=name,
-        function=function,
-        shape=shape_of(is_async=is_async, yields=several),
-        takes_context=any(agent.takes_context for agent in agents),
+    return combined(
+        "chain",
+        name,
+        agents,
+        _flow(parts) if several else _straight(parts),
+        yields=several,
         input_type=agents[0].input_type,
         output_type=agents[-1].output_type,
-        capabilities=all_capabilities(agents),
-        kind="chain",
-        parts=agents,
         results=Results(
             none=any(agent.results.none for agent in agents),
             many=several,

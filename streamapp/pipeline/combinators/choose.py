@@ -6,9 +6,9 @@ from typing import Any, TypeVar, overload
 
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent
-from streamapp.pipeline.combinators.part import Part, as_function, as_iterator, shape_of
+from streamapp.pipeline.combinators.combined import combined
+from streamapp.pipeline.combinators.part import Part
 from streamapp.pipeline.combinators.types import (
-    all_capabilities,
     any_output,
     any_results,
     check_agents,
@@ -124,24 +124,16 @@ def choose(
     name = name or "-or-".join(agent.name for agent in agents)
     where = f"choose {name!r}"
     parts = [Part(agent) for agent in agents]
-    is_async = any(agent.is_async for agent in agents)
     yields = any(part.yields for part in parts)
-    function = (
-        as_iterator(_outputs(cases, parts), is_async=is_async)
-        if yields
-        else as_function(_result(cases, parts), is_async=is_async)
-    )
-    return Agent(
-        name=name,
-        function=function,
-        shape=shape_of(is_async=is_async, yields=yields),
-        takes_context=any(agent.takes_context for agent in agents)
-        or any(case.takes_context for case in cases),
+    return combined(
+        "choose",
+        name,
+        agents,
+        _outputs(cases, parts) if yields else _result(cases, parts),
+        yields=yields,
+        takes_context=any(case.takes_context for case in cases),
         input_type=common_input(where, agents),
         output_type=any_output(where, agents),
-        capabilities=all_capabilities(agents),
-        kind="choose",
-        parts=agents,
         results=any_results(agents),
     )
 

@@ -5,13 +5,13 @@ from typing import Any, TypeVar
 
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.combinators.combined import combined
 from streamapp.pipeline.combinators.copies import copier_for
 from streamapp.pipeline.combinators.notes import with_notes
 from streamapp.pipeline.combinators.outages import Outages
-from streamapp.pipeline.combinators.part import Part, as_function, shape_of
+from streamapp.pipeline.combinators.part import Part
 from streamapp.pipeline.combinators.tasks import Watch
 from streamapp.pipeline.combinators.types import (
-    all_capabilities,
     any_results,
     check_agents,
     common_input,
@@ -55,17 +55,13 @@ def fallback(
     _check_members(where, agents)
     input_type = common_input(where, agents)
     run = _run(where, [Part(agent) for agent in agents], input_type)
-    is_async = any(agent.is_async for agent in agents)
-    return Agent(
-        name=name,
-        function=as_function(run, is_async=is_async),
-        shape=shape_of(is_async=is_async, yields=False),
-        takes_context=any(agent.takes_context for agent in agents),
+    return combined(
+        "fallback",
+        name,
+        agents,
+        run,
         input_type=input_type,
         output_type=primary.output_type,
-        capabilities=all_capabilities(agents),
-        kind="fallback",
-        parts=agents,
         results=any_results(agents),
     )
 

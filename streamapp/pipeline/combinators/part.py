@@ -1,11 +1,7 @@
-"""Calls a part of an agent, whatever shape it has.
-
-Each combinator is written once, with `await`. If none of its parts is async it never waits, so it
-is run like a plain function, and its stage keeps the fast path of plain agents.
-"""
+"""Calls a part of an agent, whatever shape it has."""
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from itertools import islice
 from typing import Any
@@ -136,49 +132,6 @@ class Part:
                 " value; they have to be collected here"
             )
         found.append(self.copy_output(one))
-
-
-def as_function(core: Callable[..., Coroutine[Any, Any, Any]], *, is_async: bool) -> Any:
-    """The function of an agent whose work is a coroutine function; plain if that never waits.
-
-    The work is called with a value and, if the agent takes one, a context.
-    """
-    return core if is_async else lambda *args: _without_waiting(core(*args))
-
-
-def as_iterator(core: Callable[..., AsyncGenerator[Any, None]], *, is_async: bool) -> Any:
-    """The same of an agent whose work is an async generator function."""
-
-    def plain(*args: Any) -> Iterator[Any]:
-        outputs = core(*args)
-        try:
-            while True:
-                try:
-                    one = _without_waiting(outputs.__anext__())
-                except StopAsyncIteration:
-                    return
-                yield one
-        finally:
-            _without_waiting(outputs.aclose())
-
-    return core if is_async else plain
-
-
-def shape_of(*, is_async: bool, yields: bool) -> Shape:
-    """The shape of what `as_iterator` makes, if it yields, or `as_function`."""
-    if yields:
-        return Shape.ASYNC_ITERATOR if is_async else Shape.ITERATOR
-    return Shape.ASYNC if is_async else Shape.PLAIN
-
-
-def _without_waiting(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that never waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration as ended:
-        return ended.value
-    coroutine.close()
-    raise RuntimeError("an agent that is declared as plain has waited")
 
 
 def _class_of(type_: Any) -> Any:
