@@ -3,11 +3,10 @@
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from types import TracebackType
-from typing import Self
 
 from streamapp.observability.stage_metrics import MemberState
 from streamapp.policies.breaker import Permit
+from streamapp.policies.given_back import GivenBack
 from streamapp.policies.member import Member
 
 _SHORTEST_SECONDS = 1e-6
@@ -37,7 +36,7 @@ class Unavailable:
     until: float | None = None
 
 
-class Call:
+class Call(GivenBack):
     """A call of a member; tell it the outcome, once.
 
     Call `released` in a `finally`, or use it in a `with`: it gives the place back if there was no
@@ -85,17 +84,6 @@ class Call:
     def _take_permit(self) -> Permit | None:
         permit, self._permit = self._permit, None
         return permit
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.released()
 
 
 class Balance:

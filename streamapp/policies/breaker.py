@@ -13,8 +13,6 @@ closed ──a rule of BreakerConfig──> open ──the wait is over──> h
 import random
 from collections.abc import Collection, Hashable
 from enum import IntEnum
-from types import TracebackType
-from typing import Self
 
 from streamapp.errors import AllMembersOpenError
 from streamapp.observability.stage_metrics import BreakerState
@@ -22,6 +20,7 @@ from streamapp.policies.breaker_cause import Cause, Rule
 from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.distinct_keys import DistinctKeys
 from streamapp.policies.fault import Fault, whose_fault
+from streamapp.policies.given_back import GivenBack
 from streamapp.policies.retry_after import retry_after_seconds
 from streamapp.policies.window import Window
 
@@ -36,7 +35,7 @@ class _Kind(IntEnum):
     RECORD = 4
 
 
-class Permit:
+class Permit(GivenBack):
     """Leave to call, whose outcome is told to it.
 
     The permit of a closed breaker is shared: one is enough for all calls of a while, and it is told
@@ -89,17 +88,6 @@ class Permit:
     def released(self) -> None:
         """Give a probe's place back if its call had no outcome, such as one that was cancelled."""
         self._breaker._released(self)  # noqa: SLF001 - the same
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.released()
 
 
 class Breaker:
