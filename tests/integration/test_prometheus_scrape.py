@@ -12,7 +12,9 @@ from streamapp.observability.definitions import BUILD_INFO, LABELS, STAGE_METRIC
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import (
+    BreakerState,
     DeadLetterReason,
+    MemberState,
     PartitionMetrics,
     StageMetrics,
     StageState,
@@ -33,6 +35,8 @@ class MovingStage:
         self.clock = SystemClock()
         self.metrics = StageMetrics(STAGE["pipeline"], STAGE["stage"], "playback.raw")
         self.watch = ProgressWatch(self.metrics, self.clock)
+        member = MemberState("quick", 1, 2, BreakerState.CLOSED, 0.1, 3, 1)
+        self.metrics.pools = {"both": lambda _now: [member]}
 
     def assign(self) -> None:
         self.metrics.state = StageState.RUNNING
