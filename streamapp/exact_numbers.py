@@ -73,11 +73,8 @@ def kinds_in(schema: Any) -> set[str]:
 
 
 def _validator(schema: Any) -> SchemaValidator:
-    try:
-        # Without this the validators of nested models are taken as pydantic has built them.
-        return SchemaValidator(schema, None, _use_prebuilt=False)
-    except TypeError:  # before pydantic 2.11 none are taken
-        return SchemaValidator(schema)
+    # Without this the validators of nested models are taken as pydantic has built them.
+    return SchemaValidator(schema, None, _use_prebuilt=False)
 
 
 def _changed(schema: Any, change: Change, *, declared: bool = False) -> Any:
