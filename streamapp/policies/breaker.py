@@ -24,6 +24,10 @@ from streamapp.policies.given_back import GivenBack
 from streamapp.policies.retry_after import retry_after_seconds
 from streamapp.policies.window import Window
 
+_CHANCE = 2e-7
+"""A run of failures that is less likely than this is no chance: at 10,000 calls a second, chance
+alone makes such a run at most once in eight minutes."""
+
 
 class _Kind(IntEnum):
     """What the window counts."""
@@ -266,10 +270,23 @@ class Breaker:
         if fault is Fault.RECORD:
             bad = self._exceeds(totals[_Kind.RECORD], sum(totals), config.validation_rate)
             return Rule.VALIDATION_RATE if bad else None
-        if self._consecutive >= config.consecutive_failures:
+        if self._consecutive >= config.consecutive_failures and not self._is_by_chance(
+            totals[_Kind.WORLD], calls
+        ):
             return Rule.CONSECUTIVE_FAILURES
         bad = self._exceeds(totals[_Kind.WORLD], calls, config.error_rate)
         return Rule.ERROR_RATE if bad else None
+
+    def _is_by_chance(self, failures: int, calls: int) -> bool:
+        """Whether a run of failures so long is to be expected, as the calls before it failed.
+
+        Where one call in seven fails, four in a row do so every few thousand calls.
+        """
+        before, failed = calls - self._consecutive, max(0, failures - self._consecutive)
+        if before < self.config.minimum_calls:
+            return False  # too few to know how often calls fail
+        rate = (failed + 1) / (before + 2)
+        return bool(rate**self._consecutive > _CHANCE)
 
     def _look_at_slow(self, now: float) -> None:
         totals = self._window.totals(now)

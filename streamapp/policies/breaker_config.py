@@ -19,7 +19,8 @@ class BreakerConfig:
             at most 1. At half, retries double the load of what is in trouble.
         minimum_calls: the shares of calls are not looked at below so many.
         consecutive_failures: failures in a row through the world's fault. Four, the attempts that
-            `retry(3)` has: a record that comes alone is not used up before the breaker opens.
+            `retry(3)` has: a record that comes alone is not used up before the breaker opens. With
+            `minimum_calls` before them, it takes a run that is no chance where calls fail so often.
         slow_seconds: a success that takes so long is slow; `None`: none is.
         slow_rate: share of the successes in the window that are slow; with `slow_seconds` only.
         validation_rate: share of all calls that fail through the record's own fault; `None`: such

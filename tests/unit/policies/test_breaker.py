@@ -464,3 +464,23 @@ def test_every_cause_can_be_told_in_words(rule: Rule) -> None:
     told = Cause(rule, "OSError").in_words
     assert " " in told
     assert "{" not in told
+
+
+def test_failures_in_a_row_by_chance_do_not_open_it_and_an_outage_soon_does() -> None:
+    one, rng = breaker(BreakerConfig()), random.Random(7)
+    longest = in_row = 0
+    for call in range(100_000):
+        if rng.random() < 1 / 7:
+            in_row += 1
+            longest = max(longest, in_row)
+            permit(one, call / 10_000).failed(OSError(), call / 10_000, b"%d" % call)
+        else:
+            in_row = 0
+            permit(one, call / 10_000).succeeded(call / 10_000)
+    assert one.state is BreakerState.CLOSED
+    assert longest > BreakerConfig().consecutive_failures
+    for failure in range(12):
+        permit(one, 10.0).failed(OSError(), 10.0, b"%d" % failure)
+        if one.next_probe_at is not None:
+            break
+    assert one.next_probe_at is not None
