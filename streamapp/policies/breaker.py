@@ -118,6 +118,7 @@ class Breaker:
         "_consecutive",
         "_generation",
         "_keys",
+        "_made_good",
         "_probe",
         "_rng",
         "_shared",
@@ -148,6 +149,7 @@ class Breaker:
         self._keys = DistinctKeys(config.window_seconds)
         self._generation = 0
         self._successes = 0
+        self._made_good = False
         self._shared: Permit | None = None
         self._probe: Permit | None = None
         self._close()
@@ -161,6 +163,16 @@ class Breaker:
     def is_probing(self) -> bool:
         """Whether a probe was given out whose outcome is not known yet."""
         return self._probe is not None
+
+    @property
+    def wants_failed_key(self) -> bool:
+        """Whether the next probe is to be of a key that has failed.
+
+        Enough probes have succeeded to close it, but none was of a key that had failed, and more
+        keys are known to fail than to succeed: while failing records are held, later ones of their
+        keys cannot be tried, so all that can may be of the keys that never failed.
+        """
+        return not self.closed and self._successes >= self.config.successes_to_close
 
     def may_call(self, now: float) -> bool:
         """Whether `try_acquire` would give a permit."""
@@ -207,7 +219,7 @@ class Breaker:
         self, permit: Permit, count: int, now: float, slow: int, keys: Collection[Hashable]
     ) -> None:
         if permit is self._probe:
-            self._probe_succeeded(now, slow)
+            self._probe_succeeded(now, slow, keys)
         elif permit is self._shared and count:
             self._consecutive = 0
             self._window.add(_Kind.SUCCESS, now, count - slow)
@@ -220,20 +232,45 @@ class Breaker:
                 self._window.add(_Kind.SLOW, now, slow)
                 self._look_at_slow(now)
 
-    def _probe_succeeded(self, now: float, slow: int) -> None:
+    def _probe_succeeded(self, now: float, slow: int, keys: Collection[Hashable]) -> None:
         self._probe = None
         if slow and self.cause is not None and self.cause.rule is Rule.SLOW_RATE:
             self._open(Cause(Rule.SLOW_RATE), now)
             return
         self._successes += 1
-        if self._successes >= self.config.successes_to_close:
+        if self._is_about_keys():
+            self._see_good_probe(keys)
+        if self._successes >= self.config.successes_to_close and not self._most_keys_may_fail():
             self._close()
+
+    def _is_about_keys(self) -> bool:
+        """Whether it is open because most keys failed; what was seen of them is kept until then."""
+        return self.cause is not None and self.cause.rule is Rule.DISTINCT_KEYS
+
+    def _most_keys_may_fail(self) -> bool:
+        return self._is_about_keys() and not self._made_good and self._most_keys_fail()
+
+    def _see_good_probe(self, keys: Collection[Hashable]) -> None:
+        failing = self._keys.failing
+        for key in keys:
+            self._see_probe(key, failed=False)
+        # One that is not told may have failed before.
+        self._made_good |= self._keys.failing < failing or not keys
+
+    def _see_probe(self, key: Hashable, *, failed: bool) -> None:
+        # No key is forgotten with time: hardly any is tried meanwhile.
+        self._keys.see(key, self.opened_at or 0.0, failed=failed)
+
+    def _most_keys_fail(self) -> bool:
+        return self._keys.failing > self.config.distinct_share * self._keys.distinct
 
     def _failed(self, permit: Permit, error: Exception, now: float, key: Hashable) -> None:
         fault = whose_fault(error)
         if permit is self._probe:
             self._probe = None
             if self.cause is not None and self.cause.blames(fault):
+                if self._is_about_keys():
+                    self._see_probe(key, failed=True)
                 self._open(Cause(self.cause.rule, type(error).__name__), now, error)
                 return
         elif permit is self._shared:
@@ -263,10 +300,8 @@ class Breaker:
         config, totals = self.config, self._window.totals(now)
         calls = sum(totals) - totals[_Kind.RECORD]
         if fault is Fault.UNKNOWN:
-            keys = self._keys
-            enough = keys.distinct >= config.distinct_keys
-            failing = keys.failing > config.distinct_share * keys.distinct
-            return Rule.DISTINCT_KEYS if enough and failing else None
+            enough = self._keys.distinct >= config.distinct_keys
+            return Rule.DISTINCT_KEYS if enough and self._most_keys_fail() else None
         if fault is Fault.RECORD:
             bad = self._exceeds(totals[_Kind.RECORD], sum(totals), config.validation_rate)
             return Rule.VALIDATION_RATE if bad else None
@@ -300,11 +335,14 @@ class Breaker:
     def _open(self, cause: Cause, now: float, error: Exception | None = None) -> None:
         self._change(BreakerState.OPEN)
         self.cause = cause
+        if not self._is_about_keys():
+            self._keys.clear()
         self._shared = None
         if self.opened_at is None:
             self.opened_at = now
             self.times_opened += 1
         self._successes = 0
+        self._made_good = False
         self._waits_in_row += 1
         self.next_probe_at = now + self._wait_seconds(error)
 
@@ -322,13 +360,13 @@ class Breaker:
         self.opened_at = None
         self.next_probe_at = None
         self._waits_in_row = 0
+        self._keys.clear()
 
     def _change(self, state: BreakerState) -> None:
-        """Begin a generation; what was counted before counts for nothing in it."""
+        """Begin a generation; calls that were counted before count for nothing in it."""
         self.state = state
         self.closed = state is BreakerState.CLOSED
         self._generation += 1
         if state is not BreakerState.HALF_OPEN:
             self._consecutive = 0
             self._window.clear()
-            self._keys.clear()

@@ -34,7 +34,9 @@ class BreakerConfig:
             seen, and a probe costs one call: so a quarter of a minute.
         probe_multiplier: how much longer each next wait may be; at least 1.
         successes_to_close: probes in a row that have to succeed. Three, since where one call in
-            three goes through by chance, one probe says little.
+            three goes through by chance, one probe says little. When most keys failed with unknown
+            errors, one of them has to be of a key that had failed, or no more keys be known to fail
+            than `distinct_share` of all.
 
     Raises:
         ValueError: a value is out of its range.

@@ -152,7 +152,7 @@ class Hold:
         if (permit := probe.take_permit()) is not None:
             permit.released()
         self._probe = None
-        if not probe.succeeded:
+        if not probe.succeeded or probe.calls_for_failed_key:
             self._takes_fresh = not self._takes_fresh
         self._probe_ended.set()
 
@@ -228,7 +228,8 @@ class Hold:
         """The next record to probe a step with: a held one, or one that was not tried.
 
         They take turns until a probe succeeds, which the next are then like: where some records
-        always fail, those that were not tried can close the breaker.
+        always fail, those that were not tried can close the breaker. Where most keys failed, they
+        take turns again once those alone would have closed it.
 
         Args:
             own: the step; `None` for what waits for no step that is open.

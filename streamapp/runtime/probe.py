@@ -26,6 +26,12 @@ class Probe:
         self._tested = tested
         self._permit = permit
 
+    @property
+    def calls_for_failed_key(self) -> bool:
+        """Whether it and others succeeded, and a record that failed is to be tried next."""
+        breaker = None if self._tested is None else self._tested.breaker
+        return breaker is not None and breaker.wants_failed_key
+
     def take_permit(self, step: StepHold | None = None) -> Permit | None:
         """The permit, once; with a step, only if it is that which the probe tests."""
         if step is not None and step is not self._tested:

@@ -1,6 +1,7 @@
 """A breaker: what opens it, how it probes, what closes it."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -238,6 +239,57 @@ def test_two_thirds_that_fail_open_it_soon_whatever_succeeded_before() -> None:
             permit(one).succeeded(0.0, key=number)
     assert 100 < number < 256
     assert rule(one) is Rule.DISTINCT_KEYS
+
+
+def opened_by_keys() -> Breaker:
+    """A breaker that opened at 0, after 11 of the keys 0 to 19 had failed."""
+    one = breaker()
+    permit(one).succeeded_many(9, 0.0, keys=range(11, 20))
+    fail(one, KeyError(), 11, keys=11)
+    assert rule(one) is Rule.DISTINCT_KEYS
+    return one
+
+
+def probe_until_closed(one: Breaker, keys: Iterable[object], now: float = 100.0) -> int:
+    """How many probes on these keys succeed until it is closed."""
+    for count, key in enumerate(keys, 1):
+        permit(one, now).succeeded(now, key=key)
+        if one.closed:
+            return count
+    return -1
+
+
+def test_keys_that_never_failed_do_not_close_what_most_keys_opened() -> None:
+    """While records that failed are held, later ones of their keys cannot be tried."""
+    one, now = opened_by_keys(), 0.0
+    for key in range(100, 150):
+        now = one.next_probe_at or now
+        permit(one, now).failed(KeyError(), now, key)
+    assert probe_until_closed(one, range(11, 51), now + 100) == -1  # 40 of 101
+    assert one.wants_failed_key
+    now += 200
+    permit(one, now).failed(KeyError(), now, 100)
+    assert not one.wants_failed_key
+
+
+def test_one_key_that_failed_and_succeeds_closes_it() -> None:
+    one, now = opened_by_keys(), 0.0
+    for key in range(100, 300):
+        now = one.next_probe_at or now
+        permit(one, now).failed(KeyError(), now, key)
+    assert probe_until_closed(one, [11, 12, 13], now + 100) == -1
+    assert one.wants_failed_key
+    assert probe_until_closed(one, [250], now + 100) == 1
+    assert not one.wants_failed_key
+
+
+def test_what_chance_opened_closes_once_as_many_keys_succeed_as_fail() -> None:
+    one = opened_by_keys()
+    assert probe_until_closed(one, [11, 11, 11, 11, 12, "new", "newer"]) == 7
+
+
+def test_probes_of_keys_that_are_not_told_close_it_as_any_success() -> None:
+    assert probe_until_closed(opened_by_keys(), [None] * 5) == 3
 
 
 def test_waits_between_probes_grow_to_the_longest() -> None:

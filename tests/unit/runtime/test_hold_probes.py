@@ -21,7 +21,7 @@ from tests.unit.runtime.test_hold import (
     until_committed,
     write,
 )
-from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
+from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
 
 
 @pytest.mark.parametrize("is_later", [False, True], ids=["good ones wait", "good ones come later"])
@@ -146,3 +146,27 @@ async def test_a_budget_that_allows_no_dead_letter_holds_without_asking_all_the_
         dependency.poison = frozenset()
         await until_committed(broker, "p.stage", 1)
     assert broker.values("p.stage.dlq") == []
+
+
+@pytest.mark.parametrize("failing", [2, 3], ids=["two of three keys", "all keys"])
+@in_virtual_time
+async def test_keys_that_fail_for_long_are_not_given_up_because_others_succeed(
+    failing: int,
+) -> None:
+    """Behind failing records of their keys are held, so in the end all that is tried succeeds."""
+    loop().allow_turns(10_000_000)
+    broker, dependency = await broker_for("p"), Dependency(LookupError)
+    total = 10_000
+    dependency.poison = frozenset(b"%d" % n for n in range(total) if n % 90 % 3 < failing)
+    stage = service(broker, one_stage(dependency.waiting, QUICK, concurrency=16))
+    async with running(stage):
+        await write(broker, range(total // 2), keys=90)
+        await asyncio.sleep(20 * OUTAGE_SECONDS)
+        await write(broker, range(total // 2, total), keys=90)
+        await asyncio.sleep(OUTAGE_SECONDS)
+        assert stage.metrics[0].held_since is not None
+        assert stage.metrics[0].holds == 1
+        dependency.poison = frozenset()
+        await until_committed(broker, "p.stage", total)
+    assert broker.values("p.stage.dlq") == []
+    assert len(broker.values("p-out")) == total
