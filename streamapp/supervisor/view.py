@@ -19,6 +19,7 @@ from streamapp.supervisor.exposition import ACCEPT, join_families, parse_familie
 from streamapp.supervisor.slot import Slot, SlotState
 from streamapp.version import VERSION
 from streamapp.web.index_page import Moment, Row, page
+from streamapp.web.members import MemberRow
 from streamapp.web.server import Handler, exposition, html, json
 
 ANSWER_SECONDS = 0.8
@@ -93,9 +94,7 @@ class WorkersView:
         now = self._clock.monotonic()
         workers = [_worker_row(slot, _health(slot, now, answers)) for slot in self._slots]
         rows = [
-            Row(**row | {"worker": str(number)})
-            for number, stages in sorted(answers.items())
-            for row in stages
+            _stage_row(row, number) for number, stages in sorted(answers.items()) for row in stages
         ]
         order = list(dict.fromkeys((row.pipeline, row.stage) for row in rows))
         rows.sort(key=lambda row: order.index((row.pipeline, row.stage)))  # stable sort
@@ -154,6 +153,12 @@ def _verdict(
         for slot, health in workers.items()
     ]
     return json({"ok": ok, "workers": listed, "stages": stages}, ok=ok)
+
+
+def _stage_row(answer: dict[str, Any], worker: int) -> Row:
+    """What a worker says of one of its stages."""
+    members = [MemberRow(**one) for one in answer.get("members", ())]
+    return Row(**answer | {"worker": str(worker), "members": members})
 
 
 def _worker_row(slot: Slot, health: Health) -> Row:

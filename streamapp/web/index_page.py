@@ -12,6 +12,7 @@ from itertools import groupby
 from streamapp.clock import Clock
 from streamapp.observability.health import Health
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.web.members import MemberRow, member_items, member_rows
 from streamapp.web.readable import age, amount, bytes_amount, duration
 
 RELOAD_SECONDS = 5
@@ -40,7 +41,8 @@ td small { display: block; line-height: 1.2 }
 .starting, .draining { background: var(--busy) }
 .failed, .stalled { background: var(--bad) }
 .verdict { font-weight: 600 } .well { color: var(--good) } .unwell { color: var(--bad) }
-.plan { font-size: .85rem; margin: .8rem 0 } .plan, .plan ul { padding-left: 1.2rem }
+.plan, .members { font-size: .85rem; margin: .8rem 0 }
+.plan, .members, .plan ul { padding-left: 1.2rem }
 .plan > li { margin: .3rem 0 } .plan ul { list-style: none; border-left: 1px solid var(--line) }
 .topic { border: 1px solid var(--quiet); border-radius: .5rem; padding: 0 .4rem }
 .letters { border-style: dashed } .plan small { color: GrayText }
@@ -98,6 +100,7 @@ class Row:
         cells: its cells as HTML, one for each column.
         worker: the worker that runs it, where there are several.
         picture: where the stage stands in its pipeline, as HTML; empty if that is not known.
+        members: the members of its pools.
     """
 
     pipeline: str
@@ -107,6 +110,7 @@ class Row:
     cells: Sequence[str]
     worker: str | None = None
     picture: str = ""
+    members: Sequence[MemberRow] = ()
 
 
 def row_of(view: StageView, moment: Moment) -> Row:
@@ -114,7 +118,13 @@ def row_of(view: StageView, moment: Moment) -> Row:
     metrics, health = view.metrics, view.health
     cells = tuple(column.cell(view, moment) for column in _COLUMNS)
     return Row(
-        metrics.pipeline, metrics.stage, health.ok, health.reason, cells, picture=view.picture
+        metrics.pipeline,
+        metrics.stage,
+        health.ok,
+        health.reason,
+        cells,
+        picture=view.picture,
+        members=member_rows(metrics, moment.monotonic),
     )
 
 
@@ -141,7 +151,8 @@ def page(rows: Sequence[Row], moment: Moment, version: str, workers: Sequence[Ro
         sorted(rows, key=lambda row: row.pipeline) if workers else rows, key=lambda r: r.pipeline
     ):
         stages = list(own)
-        sections += f"<h2>{escape(pipeline)}</h2>\n{_table(columns, stages)}{_plan(stages)}"
+        sections += f"<h2>{escape(pipeline)}</h2>\n{_table(columns, stages)}"
+        sections += _plan(stages) + _members(stages)
     verdict = _verdict(rows, workers)
     return f"""<!doctype html>
 <html lang="en">
@@ -207,6 +218,13 @@ def _plan(rows: Sequence[Row]) -> str:
     """The stages with their topics and parts; one that several workers run comes once."""
     items = "".join(f"<li>{one}</li>\n" for one in dict.fromkeys(r.picture for r in rows) if one)
     return f'<ol class="plan">\n{items}</ol>\n' if items else ""
+
+
+def _members(rows: Sequence[Row]) -> str:
+    """The members of the pools, those of each worker."""
+    lines = [line for row in rows for line in member_items(row.members, row.worker)]
+    items = "".join(f"<li>{line}</li>\n" for line in lines)
+    return f'<ul class="members">\n{items}</ul>\n' if items else ""
 
 
 def _cells(kinds: Sequence[str], row: Row) -> str:

@@ -12,7 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamapp import Pipeline, Topic, agent
 from streamapp.observability.exporter import MetricsExporter
-from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics, StageState
+from streamapp.observability.stage_metrics import (
+    BreakerState,
+    MemberState,
+    PartitionMetrics,
+    StageMetrics,
+    StageState,
+)
 from streamapp.pipeline.outline import outline_of
 from streamapp.pipeline.topology import build
 from streamapp.record import TopicPartition
@@ -242,6 +248,16 @@ async def test_the_page_has_a_row_for_each_worker_and_for_each_of_its_stages(cre
     assert page.count("4711") == 2
     assert page.count("<h2>playback</h2>") == 1
     assert page.count('<span class="topic">raw</span> → <b>validate</b>') == 1
+
+
+async def test_the_page_tells_of_the_members_of_pools_in_each_worker(crew: Crew) -> None:
+    await crew.worker()
+    await crew.worker()
+    member = MemberState("fast", 0, 8, BreakerState.HALF_OPEN, 0.1, calls=7, failures=7)
+    crew.metrics[1].pools = {"score": lambda _now: [member]}
+    _, page = await crew.get("/")
+    assert page.count("<li>score") == 1
+    assert 'score of worker 1: <b>fast</b> <span class="unwell">tried with a call</span>' in page
 
 
 async def test_every_series_of_a_worker_is_labelled_and_the_supervisors_own_are_not(

@@ -8,7 +8,9 @@ from streamapp import Pipeline, Topic, agent, drop, fallback
 from streamapp.errors import ConfigurationError, PortInUseError
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import (
+    BreakerState,
     DeadLetterReason,
+    MemberState,
     PartitionMetrics,
     StageMetrics,
     StageState,
@@ -247,6 +249,41 @@ async def test_the_page_shows_how_stages_are_connected_and_their_parts(
     ) in page
     # It is not there for a stage that this worker does not run.
     assert "third" not in page
+
+
+async def test_the_page_and_the_status_tell_of_the_members_of_pools(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    at: list[float] = []
+
+    def members(now: float) -> list[MemberState]:
+        at.append(now)
+        return [
+            MemberState("fast", 2, 8, BreakerState.CLOSED, 0.1, calls=1200, failures=3),
+            MemberState("<b>", 0, 4, BreakerState.OPEN, 0.5, calls=40, failures=40),
+        ]
+
+    worker.add().pools = {"score": members}
+    async with client.get("/") as response:
+        page = await response.text()
+    assert (
+        '<li>score: <b>fast</b> <span class="well">takes calls</span>, 2 of 8 calls run;'
+        " 1,200 calls, 3 failed</li>\n"
+        '<li>score: <b>&lt;b&gt;</b> <span class="unwell">left out</span>, 0 of 4 calls run;'
+        " 40 calls, 40 failed</li>\n"
+    ) in page
+    async with client.get("/status") as response:
+        [stage] = await response.json()
+    assert stage["members"][1] == {
+        "pool": "score",
+        "member": "<b>",
+        "breaker": "open",
+        "active": 0,
+        "capacity": 4,
+        "calls": 40,
+        "failures": 40,
+    }
+    assert set(at) == {worker.clock.monotonic()}
 
 
 async def test_a_stage_name_cannot_write_html(
