@@ -18,14 +18,14 @@ class MemberRow:
     """A member of a pool as the page shows it.
 
     Attributes:
-        pool, member: what they are called.
+        pool, agent: what they are called.
         breaker: what its breaker lets through.
         active, capacity: calls that run, and most that may.
         calls, failures: calls that have begun, and that have raised.
     """
 
     pool: str
-    member: str
+    agent: str
     breaker: BreakerState
     active: int
     capacity: int
@@ -49,7 +49,7 @@ def member_items(rows: Sequence[MemberRow], worker: str | None) -> Iterator[str]
         word = _WORDS[BreakerState(row.breaker)]
         kind = "well" if row.breaker == BreakerState.CLOSED else "unwell"
         yield (
-            f"{escape(row.pool)}{where}: <b>{escape(row.member)}</b>"
+            f"{escape(row.pool)}{where}: <b>{escape(row.agent)}</b>"
             f' <span class="{kind}">{word}</span>, {row.active} of {row.capacity} calls run;'
             f" {row.calls:,} calls, {row.failures:,} failed"
         )

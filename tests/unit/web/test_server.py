@@ -276,7 +276,7 @@ async def test_the_page_and_the_status_tell_of_the_members_of_pools(
         [stage] = await response.json()
     assert stage["members"][1] == {
         "pool": "score",
-        "member": "<b>",
+        "agent": "<b>",
         "breaker": "open",
         "active": 0,
         "capacity": 4,
