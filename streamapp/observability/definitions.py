@@ -98,12 +98,14 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     _counter(
         "streamapp_received_records_total",
         "records",
-        "Records taken from the broker, redelivered ones included.",
+        "Records taken, redelivered ones included, by topic; a fused stage has none.",
+        "topic",
     ),
     _counter(
         "streamapp_received_bytes_total",
         "bytes",
-        "Bytes of the values of the records taken from the broker.",
+        "Bytes of the values of the records taken, by topic; a fused stage has none.",
+        "topic",
     ),
     _counter(
         "streamapp_finished_records_total", "records", "Records finished, by outcome.", "outcome"

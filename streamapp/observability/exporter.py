@@ -24,6 +24,7 @@ from streamapp.observability.histogram import Histogram
 from streamapp.observability.stage_metrics import (
     BreakerState,
     MemberState,
+    Received,
     StageMetrics,
     StageState,
 )
@@ -181,6 +182,18 @@ def _value(read: Callable[[StageMetrics], float | Histogram]) -> Reader:
     return lambda metrics, _: (((), read(metrics)),)
 
 
+def _received(total: Callable[[StageMetrics], int], of_topic: Callable[[Received], int]) -> Reader:
+    """A metric with one series for each topic; a fused stage has one with no topic."""
+
+    def reader(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
+        if metrics.fused_to is not None:
+            yield ("",), total(metrics)
+        for topic, received in metrics.received.items():
+            yield (topic,), of_topic(received)
+
+    return reader
+
+
 def _age(read: Callable[[StageMetrics], float | None]) -> Reader:
     """Seconds since a monotonic time; no series while it is `None`."""
 
@@ -262,8 +275,8 @@ def _progress_age(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
 
 
 _READERS: dict[str, Reader] = {
-    "streamapp_received_records_total": _value(lambda m: m.records_in),
-    "streamapp_received_bytes_total": _value(lambda m: m.bytes_in),
+    "streamapp_received_records_total": _received(lambda m: m.records_in, lambda r: r.records),
+    "streamapp_received_bytes_total": _received(lambda m: m.bytes_in, lambda r: r.bytes),
     "streamapp_finished_records_total": lambda m, _: (
         ((outcome,), count) for outcome, count in m.outcomes.items()
     ),

@@ -110,16 +110,30 @@ class MemberState:
     failures: int
 
 
+@dataclass(slots=True)
+class Received:
+    """What was taken of one topic, redelivered records included.
+
+    Attributes:
+        records: number of records.
+        bytes: bytes of their values.
+    """
+
+    records: int = 0
+    bytes: int = 0
+
+
 class StageMetrics:
     """Counters of one stage.
 
     Attributes:
         pipeline, stage: the labels.
-        source: topic that the stage, or the one that it is fused to, reads.
+        source: topics that the stage, or the one that it is fused to, reads.
         fused_to: first stage of the segment, which reads and commits for this one; `None` for a
             first stage.
         records_in: records taken from the broker, redelivered ones included.
         bytes_in: bytes of their values.
+        received: the same two by topic; none for a stage that is fused to another.
         processed, filtered, skipped, dropped, dead_lettered: records finished, by outcome.
         records_out: output records, acknowledged by the broker, by topic.
         attempt_duration: one attempt of the agent, in microseconds.
@@ -171,6 +185,7 @@ class StageMetrics:
         self.fused_to = fused_to
         self.records_in = 0
         self.bytes_in = 0
+        self.received: defaultdict[str, Received] = defaultdict(Received)
         self.processed = 0
         self.filtered = 0
         self.skipped = 0

@@ -1,14 +1,13 @@
 """Pipelines: typed stages in sequence, as the user declares them."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, overload
 
-from pydantic import ValidationError
 from typing_extensions import TypedDict
 
 from streamapp.errors import PipelineError
@@ -21,16 +20,17 @@ from streamapp.pipeline.arguments import (
     check_settings,
     check_sink,
     check_stage_arguments,
-    check_topic,
 )
 from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.context import Context
+from streamapp.pipeline.make_stage import make_stage
 from streamapp.pipeline.middleware import (
     Added,
     AroundMiddleware,
     Middleware,
     checked_middleware,
 )
+from streamapp.pipeline.sources import checked_sources
 from streamapp.pipeline.stage import (
     AfterHold,
     KeyBacklog,
@@ -53,6 +53,10 @@ if TYPE_CHECKING:
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
 NextT = TypeVar("NextT")
+AT = TypeVar("AT")
+BT = TypeVar("BT")
+CT = TypeVar("CT")
+DT = TypeVar("DT")
 
 
 class StageSettings(TypedDict, total=False):
@@ -97,7 +101,7 @@ class StageDeclaration:
 
 
 class Pipeline(Generic[InT, OutT]):
-    """A typed sequence of stages between a source topic and a sink.
+    """A typed sequence of stages between one or several source topics and a sink.
 
     Immutable: every method returns a new pipeline, so several pipelines can share a beginning.
 
@@ -110,9 +114,13 @@ class Pipeline(Generic[InT, OutT]):
     )
     ```
 
+    Several sources are given as a tuple: `source=(Topic("a", A), Topic("b", B))` makes a pipeline
+    whose first stage takes `A | B`. For type checkers these are up to four of different types, or
+    any number of one type in a list.
+
     Attributes:
         name: name of the pipeline; its consumer groups and topics begin with it.
-        source: topic that the first stage reads.
+        sources: topics that the first stage reads.
         declarations: the stages with their topics.
         audit: what the stages add to the audit trail of the data.
         added: the middleware, in the order in which it was added.
@@ -120,16 +128,47 @@ class Pipeline(Generic[InT, OutT]):
         plan: what `execute` has made of the pipeline; `None` before.
     """
 
+    @overload
+    def __init__(
+        self: "Pipeline[AT | BT, AT | BT]",
+        name: str,
+        *,
+        source: tuple[Topic[AT], Topic[BT]],
+        audit: Audit | str = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipeline[AT | BT | CT, AT | BT | CT]",
+        name: str,
+        *,
+        source: tuple[Topic[AT], Topic[BT], Topic[CT]],
+        audit: Audit | str = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "Pipeline[AT | BT | CT | DT, AT | BT | CT | DT]",
+        name: str,
+        *,
+        source: tuple[Topic[AT], Topic[BT], Topic[CT], Topic[DT]],
+        audit: Audit | str = ...,
+    ) -> None: ...
+    @overload
     def __init__(
         self: "Pipeline[NextT, NextT]",
         name: str,
         *,
-        source: Topic[NextT],
+        source: Topic[NextT] | Sequence[Topic[NextT]],
+        audit: Audit | str = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        name: str,
+        *,
+        source: Topic[Any] | Sequence[Topic[Any]],
         audit: Audit | str = Audit.ERRORS,
     ) -> None:
-        check_topic(f"pipeline {name!r}", "source", source)
         self.name = name
-        self.source: Topic[Any] = source
+        self.sources = checked_sources(f"pipeline {name!r}", source)
         self.declarations: tuple[StageDeclaration, ...] = ()
         self.audit = check_audit(f"pipeline {name!r}", audit)
         self.added: tuple[Added, ...] = ()
@@ -185,7 +224,7 @@ class Pipeline(Generic[InT, OutT]):
             dead_letters=dead_letters,
             renamed_from=renamed_from,
         )
-        stage = _make_stage(self.name, stage_id, agent, config, on_error, settings)
+        stage = make_stage(self.name, stage_id, agent, config, on_error, settings)
         declared = StageDeclaration(
             stage, fused, output, dict(routes or {}), dead_letters, renamed_from
         )
@@ -247,6 +286,7 @@ class Pipeline(Generic[InT, OutT]):
         key: bytes | str | None = None,
         headers: Headers = (),
         timestamp: datetime | None = None,
+        source: str | None = None,
     ) -> "ExecutionResult[OutT]":
         """Run data through all stages in this process, without a broker.
 
@@ -261,15 +301,17 @@ class Pipeline(Generic[InT, OutT]):
             key: key of the record, text as UTF-8.
             headers: headers of the record.
             timestamp: when the event was; `None` is now.
+            source: topic that would hold the data; needed if several take data of this type.
 
         Raises:
-            PipelineError: the pipeline is wrong, or has no stage.
+            PipelineError: the pipeline is wrong, has no stage or no such source, or several
+                sources take the data.
             EncodeError: the metadata of the context are no JSON, or too large.
             StageError: an agent could not be opened, or has ended by itself.
         """
         async with self.executor() as executor:
             return await executor.execute(
-                data, context, key=key, headers=headers, timestamp=timestamp
+                data, context, key=key, headers=headers, timestamp=timestamp, source=source
             )
 
     async def execute_many(
@@ -279,6 +321,7 @@ class Pipeline(Generic[InT, OutT]):
         concurrency: int = 10,
         on_progress: "Progress | None" = None,
         context: Context | None = None,
+        source: str | None = None,
     ) -> "AsyncGenerator[ExecutionResult[OutT], None]":
         """Execute the pipeline for each item, and give the results in the order of the items.
 
@@ -291,6 +334,7 @@ class Pipeline(Generic[InT, OutT]):
             on_progress: called before each result is given, with the number of results so far,
                 and that of all items if they have a length, else `None`.
             context: its metadata are copied into a context of each execution.
+            source: as for `execute`, for all items.
 
         Raises:
             PipelineError: the pipeline is wrong, or has no stage; or `concurrency` is below 1.
@@ -298,7 +342,11 @@ class Pipeline(Generic[InT, OutT]):
         """
         async with self.executor() as executor:
             results = executor.execute_many(
-                items, concurrency=concurrency, on_progress=on_progress, context=context
+                items,
+                concurrency=concurrency,
+                on_progress=on_progress,
+                context=context,
+                source=source,
             )
             async with aclosing(results):
                 async for result in results:
@@ -329,30 +377,5 @@ class Pipeline(Generic[InT, OutT]):
 
     def __repr__(self) -> str:
         names = " -> ".join(stage.stage_id for stage in self.stages)
-        return f"<Pipeline {self.name}: {self.source.name} -> {names}>"
-
-
-def _make_stage(
-    pipeline: str,
-    stage_id: str,
-    agent: Agent[Any, Any],
-    config: StageConfig | None,
-    on_error: Policy | None,
-    settings: StageSettings,
-) -> Stage:
-    try:
-        merged = StageConfig.model_validate({**dict(config or StageConfig()), **settings})
-        if on_error is not None:
-            merged = merged.with_policy(on_error)
-        return Stage(
-            stage_id=stage_id,
-            stage_name=stage_id,
-            agent=agent,
-            description=agent.description,
-            config=merged,
-        )
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-        )
-        raise PipelineError(f"pipeline {pipeline!r}, stage {stage_id!r}: {faults}") from error
+        sources = ", ".join(source.name for source in self.sources)
+        return f"<Pipeline {self.name}: {sources} -> {names}>"

@@ -80,6 +80,10 @@ def _is_by_key(segment: Segment, _step: Step) -> bool:
     return _ordering(segment) is Ordering.KEY
 
 
+def _reads_several(segment: Segment, step: Step) -> bool:
+    return _is_ordered(segment, step) and len(segment.sources) > 1
+
+
 def _retries(step: Step) -> bool:
     policy = step.stage.config.policy
     return any(one.retries for one in (policy, *_by_exception(policy)))
@@ -182,6 +186,11 @@ _NOT_PROMISED = (
         lambda segment, _: _ordering(segment) is Ordering.UNORDERED,
     ),
     _Rule("order_without_key", "Order of records without a key.", _is_by_key),
+    _Rule(
+        "order_between_topics",
+        "Order between topics: records of one key in two of them are worked on side by side.",
+        _reads_several,
+    ),
     _Rule(
         "order_after_new_key",
         "Order after a change of key: outputs of inputs with different keys that get the same key"

@@ -1,13 +1,14 @@
 """A checked pipeline: which consumer group reads which topic and writes to which topics."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
 from streamapp.errors import PipelineError
 from streamapp.observability.collector import Collectors
+from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.fits import fits, type_name
 from streamapp.pipeline.middleware import Added, StageMiddleware
@@ -165,7 +166,7 @@ def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
     _check_names(pipeline)
     segments: list[Segment] = []
     steps: list[Step] = []
-    source = pipeline.source
+    topics = pipeline.sources
     renamed_from: str | None = None
     for i, declared in enumerate(declarations):
         following = declarations[i + 1] if i + 1 < len(declarations) else None
@@ -174,13 +175,26 @@ def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
         steps.append(step)
         renamed_from = renamed_from if declared.fused else declared.renamed_from
         if following is None or not following.fused:
-            sources = (Source(source.name, steps[0].codec),)
+            sources = _sources(topics, steps[0].codec)
             segments.append(Segment(pipeline.name, sources, tuple(steps), renamed_from))
             steps = []
-            source = step.output or source
+            topics = topics if step.output is None else (step.output,)
     topology = Topology(pipeline.name, tuple(segments))
     _check_loops(topology)
     return topology
+
+
+def _sources(topics: Sequence[Topic[Any]], taken: Codec[Any]) -> tuple[Source, ...]:
+    """The sources of a segment whose first step takes values of one codec.
+
+    A single topic is read as what the stage takes. Of several, each is read as what it is declared
+    with: a value of one type might be read as one of another, if the stage takes both.
+    """
+    if len(topics) == 1:
+        return (Source(topics[0].name, taken),)
+    return tuple(
+        Source(topic.name, taken if topic.schema is Any else topic.codec) for topic in topics
+    )
 
 
 def _step(
@@ -268,19 +282,16 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
     agent = declared.stage.agent
     where = f"pipeline {pipeline.name!r}, stage {declared.stage.stage_id!r}"
     if i == 0:
-        given, giver = pipeline.source.schema, f"topic {pipeline.source.name!r}"
+        for source in pipeline.sources:
+            _check_input(where, agent, source.schema, f"topic {source.name!r}")
     else:
         before = pipeline.declarations[i - 1]
         given, giver = before.stage.agent.output_type, f"stage {before.stage.stage_id!r}"
         if given is NoneType:
             raise PipelineError(f"{where} has nothing to read: {giver} gives no outputs")
-    if not _fits(given, agent.input_type):
-        raise PipelineError(
-            f"{where} takes {type_name(agent.input_type)}, but {giver} gives {type_name(given)}"
-            + (_TOMBSTONES if _fits(value_type(given), agent.input_type) else "")
-        )
-    if i > 0 and (reason := why_unreadable(given, agent.input_type)) is not None:
-        raise PipelineError(f"{where} cannot read what {giver} writes: {reason}")
+        _check_input(where, agent, given, giver)
+        if (reason := why_unreadable(given, agent.input_type)) is not None:
+            raise PipelineError(f"{where} cannot read what {giver} writes: {reason}")
     # The type of a topic is that of its values, and a tombstone has none.
     values = value_type(agent.output_type)
     if declared.output is not None and not fits(values, declared.output.schema):
@@ -305,6 +316,15 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
         raise PipelineError(
             f"{where}: the policy skip lets {type_name(agent.input_type)} flow on unchanged, but"
             f" the stage gives {type_name(agent.output_type)}; use dead_letter() or drop()"
+        )
+
+
+def _check_input(where: str, agent: Agent[Any, Any], given: Any, giver: str) -> None:
+    """Require the agent to take what a topic or a stage gives."""
+    if not _fits(given, agent.input_type):
+        raise PipelineError(
+            f"{where} takes {type_name(agent.input_type)}, but {giver} gives {type_name(given)}"
+            + (_TOMBSTONES if _fits(value_type(given), agent.input_type) else "")
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from streamapp.brokers.protocols import Consumer
-from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics
+from streamapp.observability.stage_metrics import PartitionMetrics, Received, StageMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.commit_metadata import decode
 from streamapp.runtime.partition import Partition, Phase
@@ -61,6 +61,7 @@ class Assignment:
                 )
             self.partitions[name] = opened
             self.metrics.partitions[name] = PartitionMetrics()
+            self.metrics.received.setdefault(name.topic, Received())  # a series that begins at 0
 
     def close(self) -> None:
         """Close all partitions, because they are given back."""

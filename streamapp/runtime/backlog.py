@@ -130,6 +130,9 @@ class Backlog:
         partition.put_back([record.offset for record in records], value_bytes)
         metrics.records_in -= len(records)
         metrics.bytes_in -= value_bytes
+        received = metrics.received[partition.name.topic]
+        received.records -= len(records)
+        received.bytes -= value_bytes
         self._assignment.consumer.seek(partition.name, records[0].offset)
         return True
 

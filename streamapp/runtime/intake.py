@@ -263,6 +263,9 @@ class Intake:
         partition.in_flight_bytes += value_bytes
         self._metrics.records_in += len(records)
         self._metrics.bytes_in += value_bytes
+        received = self._metrics.received[name.topic]
+        received.records += len(records)
+        received.bytes += value_bytes
         with_care = self._refusals.are_possible(name, records)
         self._ready.put(Chunk(partition, records, with_care=with_care))
 

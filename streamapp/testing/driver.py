@@ -63,7 +63,7 @@ class PipelineDriver(Generic[InT, OutT]):
                 f"PipelineDriver was given a value of type {type(pipeline).__name__};"
                 " give it a Pipeline"
             )
-        self._source = pipeline.source
+        self._sources = pipeline.sources
         self._topology = build(pipeline)
         self._partitions = partitions
         self._timeout_seconds = timeout_seconds
@@ -76,9 +76,11 @@ class PipelineDriver(Generic[InT, OutT]):
 
         Args:
             inputs: values of the source topic's schema; bytes, which are written as they are; or
-                `Input`s, which have a key, headers or a timestamp as well.
+                `Input`s, which have a key, headers, a timestamp or the name of the topic as well.
+                Of several source topics, a value goes to the one that takes its type.
 
         Raises:
+            PipelineError: several source topics take an input that names none.
             EncodeError: an input is not of the source topic's schema.
             StageStoppedError: the policy of a stage said stop.
             StageError: an agent could not be opened.
@@ -121,7 +123,9 @@ class PipelineDriver(Generic[InT, OutT]):
         task = asyncio.create_task(service.run())
         running: RunningPipeline[InT, OutT] = RunningPipeline(
             topology=self._topology,
-            writer=InputWriter(self._source, self._partitions, producer),
+            writer=InputWriter(
+                f"pipeline {self._topology.pipeline!r}", self._sources, self._partitions, producer
+            ),
             broker=broker,
             service=service,
             task=task,

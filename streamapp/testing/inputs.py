@@ -1,6 +1,6 @@
-"""The inputs of a test, and how they are written to the source topic."""
+"""The inputs of a test, and how they are written to the source topics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 from streamapp.brokers.partitioner import partition_for
 from streamapp.brokers.protocols import Producer
 from streamapp.errors import EncodeError
+from streamapp.pipeline.fits import type_name
+from streamapp.pipeline.sources import source_index
 from streamapp.record import Headers
 from streamapp.topics.topic import Topic
 
@@ -25,28 +27,34 @@ class Input(Generic[ValueT_co]):
         key: the record's key, text as UTF-8.
         headers: the record's headers.
         timestamp: the record's timestamp; `None` is the time of the clock.
+        topic: the source topic to write to; needed if several take values of this type.
     """
 
     value: ValueT_co | bytes | None
     key: bytes | str | None = None
     headers: Headers = ()
     timestamp: datetime | None = None
+    topic: str | None = None
 
 
 class InputWriter:
-    """Writes inputs to the source topic of a pipeline.
+    """Writes inputs to the source topics of a pipeline.
 
     A record with a key goes to the partition that Kafka's own clients choose; records without a
     key take the partitions in turn.
 
     Args:
-        topic: the source topic.
-        partitions: number of its partitions.
+        where: beginning of error messages, such as `pipeline 'p'`.
+        topics: the source topics.
+        partitions: number of partitions of each.
         producer: a producer that is started.
     """
 
-    def __init__(self, topic: Topic[Any], partitions: int, producer: Producer) -> None:
-        self._topic = topic
+    def __init__(
+        self, where: str, topics: Sequence[Topic[Any]], partitions: int, producer: Producer
+    ) -> None:
+        self._where = where
+        self._topics = topics
         self._partitions = partitions
         self._producer = producer
         self._turn = count()
@@ -55,11 +63,12 @@ class InputWriter:
         """Write values, bytes and `Input`s in their order; returns when all are acknowledged.
 
         Raises:
+            PipelineError: several topics take a value; none of the inputs is written.
             EncodeError: a value is not of the topic's schema; none of the inputs is written.
         """
         records = [item if isinstance(item, Input) else Input(item) for item in inputs]
-        encoded = [(record, self._encode(record.value)) for record in records]
-        for record, value in encoded:
+        encoded = [(record, *self._encode(record)) for record in records]
+        for record, topic, value in encoded:
             key = record.key.encode() if isinstance(record.key, str) else record.key
             batch = self._producer.create_batch()
             batch.append(
@@ -68,27 +77,23 @@ class InputWriter:
                 value=value,
                 headers=record.headers,
             )
-            sent = self._producer.send_batch(batch, self._topic.name, self._partition(key))
+            sent = self._producer.send_batch(batch, topic, self._partition(key))
             await (await sent)
 
-    def _encode(self, value: object) -> bytes | None:
+    def _encode(self, record: Input[Any]) -> tuple[str, bytes | None]:
+        """Name of the topic that the record goes to, and its value there."""
+        value = record.value
+        index = source_index(self._where, self._topics, value, record.topic, argument="topic")
+        topic = self._topics[index]
         if value is None or isinstance(value, bytes):
-            return value
-        codec = self._topic.codec
+            return topic.name, value
+        codec = topic.codec
         try:
             if isinstance(value, codec.instance_of):
-                return codec.encode(value)
+                return topic.name, codec.encode(value)
         except (ValueError, TypeError) as error:
-            raise EncodeError(f"{self._mismatch(value)}: {error}") from error
-        raise EncodeError(self._mismatch(value))
-
-    def _mismatch(self, value: object) -> str:
-        schema = self._topic.schema
-        wanted = schema.__name__ if isinstance(schema, type) else schema
-        return (
-            f"topic {self._topic.name!r} takes {wanted}, but an input is of type"
-            f" {type(value).__name__}; give bytes to write a value that does not fit"
-        )
+            raise EncodeError(f"{_mismatch(topic, value)}: {error}") from error
+        raise EncodeError(_mismatch(topic, value))
 
     def _partition(self, key: bytes | None) -> int:
         if key is None:
@@ -98,3 +103,10 @@ class InputWriter:
 
 def _milliseconds(timestamp: datetime) -> int:
     return round(timestamp.timestamp() * 1000)
+
+
+def _mismatch(topic: Topic[Any], value: object) -> str:
+    return (
+        f"topic {topic.name!r} takes {type_name(topic.schema)}, but an input is of type"
+        f" {type(value).__name__}; give bytes to write a value that does not fit"
+    )

@@ -57,25 +57,33 @@ class RunningPipeline(Generic[InT, OutT]):
         self._error_raised = False
 
     async def send(
-        self, value: InT | bytes | None, *, key: bytes | str | None = None, headers: Headers = ()
+        self,
+        value: InT | bytes | None,
+        *,
+        key: bytes | str | None = None,
+        headers: Headers = (),
+        topic: str | None = None,
     ) -> None:
-        """Write one record to the source topic.
+        """Write one record to a source topic.
 
         Args:
             value: a value of the topic's schema, or bytes to write as they are; `None` writes a
                 tombstone.
             key: the record's key, text as UTF-8.
             headers: the record's headers.
+            topic: the source topic; needed if several take values of this type.
 
         Raises:
+            PipelineError: several source topics take the value, and none is named.
             EncodeError: the value is not of the topic's schema.
         """
-        await self._writer.write([Input(value, key, headers)])
+        await self._writer.write([Input(value, key, headers, topic=topic)])
 
     async def send_all(self, inputs: Iterable[InT | Input[InT] | bytes]) -> None:
-        """Write records to the source topic in their order.
+        """Write records to the source topics in their order.
 
         Raises:
+            PipelineError: several source topics take a value that names none.
             EncodeError: a value is not of the topic's schema; none of the inputs is written.
         """
         await self._writer.write(inputs)

@@ -76,13 +76,14 @@ class Rig:
         partition: int = 0,
         headers: Headers = (),
         timestamp: int | None = None,
+        topic: str | None = None,
     ) -> None:
         """Write keys and values to the source, in order, to one partition."""
         async with self.subject.producer(ProducerConfig()) as producer:
             batch = producer.create_batch()
             for key, value in records:
                 assert batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
-            await (await producer.send_batch(batch, self.source().name, partition))
+            await (await producer.send_batch(batch, topic or self.source().name, partition))
 
     async def put_items(
         self, numbers: Iterable[int], *, keys: int = 5, partition: int = 0, text: str = ""

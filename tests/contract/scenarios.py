@@ -4,9 +4,11 @@ To add one, add an entry to `SCENARIOS`; every suite that takes the list runs it
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from pydantic import BaseModel
 
 from streamapp.errors import Permanent
 from streamapp.middleware import Redact, TimeStages, Validate
@@ -35,11 +37,12 @@ RETRY = retry(2, backoff=AT_ONCE)
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A record of the source."""
+    """A record of a source: `in`, or one of the others of its scenario."""
 
     value: bytes | None
     key: bytes | None = b"k"
     headers: Headers = ()
+    source: str = "in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Scenario:
         stopped_by: the stage whose policy says stop; `None` for none.
         audit: what the stages add to the audit trail.
         source: type of the source's values.
+        others: types of the values of further sources, by the last part of their names.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Scenario:
     stopped_by: str | None = None
     audit: str = "errors"
     source: Any = field(default=Item)
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     def given(self) -> list[Given]:
         """The inputs as records."""
@@ -307,6 +312,29 @@ LETTER = [("s", "failed")]
 EXHAUSTED = [("s", "exhausted")]
 BY_KIND = retry(2, backoff=AT_ONCE).on({ValueError: drop()})
 
+
+class Sibling(BaseModel):
+    """A value with the same fields as an `Item`."""
+
+    n: int
+    text: str = ""
+
+
+@agent
+def told_apart(value: Item | Sibling) -> Item:
+    return Item(n=value.n, text=type(value).__name__)
+
+
+@agent
+def with_its_topic(value: Item | Sibling, context: Context) -> Item:
+    return Item(n=value.n, text=context.topic.rpartition(".")[2])
+
+
+@agent
+def counted(value: Item | Sibling | None) -> Item:
+    return Item(n=-1 if value is None else value.n)
+
+
 SHAPES = [
     Scenario("a plain agent", one(marked), outputs=numbers("+")),
     Scenario("an async agent", one(waiting), outputs=numbers("+")),
@@ -532,4 +560,46 @@ AUDITED = [
     ),
 ]
 
-SCENARIOS = [*SHAPES, *POLICIES, *COMBINED, *SURROUNDED, *AUDITED]
+SEVERAL = [
+    Scenario(
+        "two sources with a type each",
+        then(told_apart, marked, fused=False),
+        [0, Given(b'{"n":1}', source="siblings"), 2, Given(b'{"n":3}', source="siblings")],
+        outputs=[(0, "Item+"), (1, "Sibling+"), (2, "Item+"), (3, "Sibling+")],
+        others={"siblings": Sibling},
+    ),
+    Scenario(
+        "two sources whose topics the context names",
+        then(with_its_topic, marked, fused=True),
+        [0, Given(b'{"n":1}', source="siblings")],
+        outputs=[(0, "in+"), (1, "siblings+")],
+        others={"siblings": Sibling},
+    ),
+    Scenario(
+        "two sources, of which one declares tombstones",
+        lambda p: p.stage(counted, name="s"),
+        [Given(None), Given(None, source="siblings"), Given(b'{"n":2}', source="siblings")],
+        outputs=[(-1, ""), (2, "")],
+        letters=[("s", "decode")],
+        source=Item | None,
+        others={"siblings": Sibling},
+    ),
+    Scenario(
+        "two sources of one union",
+        then(told_apart, fused=False),
+        [Given(b'{"n":1}'), Given(b'{"n":2}', source="more")],
+        outputs=[(1, "Item"), (2, "Item")],
+        source=Item | Sibling,
+        others={"more": Item | Sibling},
+    ),
+    Scenario(
+        "bytes of another type in one of two sources",
+        lambda p: p.stage(told_apart, name="s"),
+        [0, Given(b"{", source="siblings"), Given(b'{"n":"x"}', source="siblings"), 3],
+        outputs=[(0, "Item"), (3, "Item")],
+        letters=[("s", "decode")] * 2,
+        others={"siblings": Sibling},
+    ),
+]
+
+SCENARIOS = [*SHAPES, *POLICIES, *COMBINED, *SURROUNDED, *AUDITED, *SEVERAL]

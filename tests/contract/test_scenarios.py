@@ -60,15 +60,21 @@ def told(headers: Headers) -> Any:
 
 
 def pipeline_of(scenario: Scenario, name: str) -> Pipeline[Any, Any]:
-    source = Topic(f"{name}.in", scenario.source)
-    return scenario.stages(Pipeline(name, source=source, audit=scenario.audit))
+    types = {"in": scenario.source, **scenario.others}
+    sources = [Topic(f"{name}.{end}", type_) for end, type_ in types.items()]
+    return scenario.stages(Pipeline(name, source=sources, audit=scenario.audit))
 
 
 async def in_process(scenario: Scenario, pipeline: Pipeline[Any, Any]) -> Ending:
     ending = Ending()
     async with pipeline.executor() as executor:
         for given in scenario.given():
-            result = await executor.execute(given.value, key=given.key, headers=given.headers)
+            result = await executor.execute(
+                given.value,
+                key=given.key,
+                headers=given.headers,
+                source=f"{pipeline.name}.{given.source}",
+            )
             _add(ending, result)
     return ending.sorted()
 
@@ -95,7 +101,8 @@ async def on_broker(scenario: Scenario, pipeline: Pipeline[Any, Any], rig: Rig) 
     pipeline = pipeline.sink(rig.out)
     await rig.create(pipeline, partitions=1)
     for given in scenario.given():
-        await rig.put([(given.key, given.value)], headers=given.headers)
+        topic = f"{rig.name}.{given.source}"
+        await rig.put([(given.key, given.value)], headers=given.headers, topic=topic)
     ending = Ending()
     try:
         await rig.run_to_end(pipeline)

@@ -53,6 +53,8 @@ class MovingStage:
         m = self.metrics
         m.records_in += 10
         m.bytes_in += 1000
+        m.received["raw"].records += 10
+        m.received["raw"].bytes += 1000
         m.processed += 9
         m.dead_lettered += 1
         m.dead_letters[DeadLetterReason.DECODE] += 1

@@ -38,9 +38,13 @@ def undeclared(value: A) -> Out[B]:
     return Out(None)
 wrong_data = good.execute(B(1))
 wrong_items = good.execute_many([B(1)])
+both = Pipeline("p", source=(Topic("a", A), Topic("b", B)))
+takes_one_of_two = both.stage(plain)
+no_topic = Pipeline("p", source=(Topic("a", A), "b"))
+wrong_of_both = both.execute("text")
 """
 
-MISMATCHES = {11, 13, 14, 17, 21, 22, 23}
+MISMATCHES = {11, 13, 14, 17, 21, 22, 23, 25, 26, 27}
 """The lines of it that type checkers refuse."""
 
 

@@ -20,12 +20,13 @@ from streamapp.pipeline.contexts import Contexts
 from streamapp.pipeline.execution.execution import Execution
 from streamapp.pipeline.execution.results import ExecutionResult
 from streamapp.pipeline.execution.step import ExecutionStep, Item, steps_of
+from streamapp.pipeline.fits import type_name
 from streamapp.pipeline.lifecycle import OpenAgents
+from streamapp.pipeline.sources import source_index
 from streamapp.pipeline.topology import Topology, build
 from streamapp.pipeline.trail import with_header
 from streamapp.randomness import current_random, random_in_use
 from streamapp.record import Headers
-from streamapp.serialisation import Codec
 
 if TYPE_CHECKING:
     from streamapp.pipeline.pipeline import Pipeline
@@ -46,6 +47,14 @@ Progress = Callable[[int, int | None], None]
 class Plan:
     """A pipeline that was checked, with its stages ready to be called.
 
+    Attributes:
+        clock: the time.
+        topology: the checked pipeline.
+        sources: topics that would hold the data.
+        ways: the stages, for data of each source.
+        agents: every agent with the name of its stage.
+        opens_agents: whether any has to be opened.
+
     Args:
         pipeline: the pipeline.
         clock: the time.
@@ -57,8 +66,12 @@ class Plan:
     def __init__(self, pipeline: "Pipeline[Any, Any]", clock: Clock) -> None:
         self.clock = clock
         self.topology: Topology = build(pipeline, needs_sink=False)
-        self.source: Codec[Any] = pipeline.source.codec
-        self.steps: list[ExecutionStep] = steps_of(self.topology.segments, self.source, clock)
+        self.sources = pipeline.sources
+        read = self.topology.segments[0].sources
+        self.ways: list[list[ExecutionStep]] = [
+            steps_of(self.topology.segments, topic.codec, source, clock)
+            for topic, source in zip(self.sources, read, strict=True)
+        ]
         stages = [step.stage for segment in self.topology.segments for step in segment.steps]
         self.agents = [(stage.stage_id, one) for stage in stages for one in walk(stage.agent)]
         self.opens_agents = any(agent.lifecycle is not None for _, agent in self.agents)
@@ -137,6 +150,7 @@ class Executor(Generic[InT, OutT]):
         key: bytes | str | None = None,
         headers: Headers = (),
         timestamp: datetime | None = None,
+        source: str | None = None,
     ) -> ExecutionResult[OutT]:
         """Run data through all stages; see `Pipeline.execute`."""
         if not self._is_open:
@@ -153,11 +167,13 @@ class Executor(Generic[InT, OutT]):
         if context.trail is not None:
             headers = with_header(headers, context.trail.to_header())
         contexts, name = Contexts(), plan.topology.pipeline
-        execution = Execution(name, plan.steps, context, plan.clock, self._rng, contexts)
         try:
-            first = Item(0, self._packed(data), key_bytes(key), checked_headers(headers))
+            steps, packed = self._first(data, source)
+            first = Item(0, packed, key_bytes(key), checked_headers(headers))
         except EncodeError as error:
-            return execution.refuse(error)
+            refused = Execution(name, plan.ways[0], context, plan.clock, self._rng, contexts)
+            return refused.refuse(error)
+        execution = Execution(name, steps, context, plan.clock, self._rng, contexts)
         time = plan.clock.time() if timestamp is None else timestamp.timestamp()
         variables = copy_context() if self._agents is None else self._agents.context.copy()
         with ExitStack() as in_use:
@@ -171,6 +187,7 @@ class Executor(Generic[InT, OutT]):
         concurrency: int = 10,
         on_progress: Progress | None = None,
         context: Context | None = None,
+        source: str | None = None,
     ) -> AsyncGenerator[ExecutionResult[OutT], None]:
         """Execute the pipeline for each item; see `Pipeline.execute_many`."""
         if concurrency < 1:
@@ -183,7 +200,7 @@ class Executor(Generic[InT, OutT]):
 
         async def execute(item: InT | bytes) -> ExecutionResult[OutT]:
             try:
-                return await self.execute(item, _copied(context))
+                return await self.execute(item, _copied(context), source=source)
             finally:
                 free.release()
 
@@ -215,20 +232,27 @@ class Executor(Generic[InT, OutT]):
                 task.cancel()
             await asyncio.gather(beginning, *tasks, return_exceptions=True)
 
-    def _packed(self, data: InT | bytes | None) -> Any:
-        """What the first stage is given; bytes are what a topic would hold, `None` a tombstone.
+    def _first(
+        self, data: InT | bytes | None, source: str | None
+    ) -> tuple[list[ExecutionStep], Any]:
+        """The stages for the data, and what the first of them is given.
+
+        Bytes are what a topic would hold, `None` is a tombstone.
 
         Raises:
-            EncodeError: the data are not of the source's type.
+            PipelineError: there is no such source, or several take the data.
+            EncodeError: the data are not of a source's type.
         """
-        source, handover = self._plan.source, self._plan.steps[0].handover
+        plan = self._plan
+        where = f"pipeline {plan.topology.pipeline!r}"
+        index = source_index(where, plan.sources, data, source, argument="source")
+        steps, codec = plan.ways[index], plan.sources[index].codec
         if data is None or isinstance(data, bytes):
-            return handover.pack(EncodedValue(data))
-        if not isinstance(data, source.instance_of):
-            schema = source.schema
-            wanted = schema.__name__ if isinstance(schema, type) else schema
+            return steps, steps[0].handover.pack(EncodedValue(data))
+        if not isinstance(data, codec.instance_of):
+            wanted = type_name(codec.schema)
             raise EncodeError(f"the pipeline takes {wanted}, not a {type(data).__name__}")
-        return handover.pack(data)
+        return steps, steps[0].handover.pack(data)
 
 
 def executor_of(

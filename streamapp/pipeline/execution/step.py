@@ -21,7 +21,7 @@ from streamapp.pipeline.context import Place, RecordContext, context_of_attempt
 from streamapp.pipeline.execution.results import ExecutionOutput
 from streamapp.pipeline.handover import Handover, undecodable
 from streamapp.pipeline.out import KEEP
-from streamapp.pipeline.topology import Segment, middleware_of
+from streamapp.pipeline.topology import Segment, Source, middleware_of
 from streamapp.pipeline.trail import Trail, keep_header, with_header
 from streamapp.record import Headers, without_error_headers
 from streamapp.serialisation import Codec, codec_for
@@ -92,6 +92,7 @@ class ExecutionStep:
         handover: as above.
         taker: codec of the stage behind it; `None` for the last.
         clock: the time.
+        topic: topic that would hold what the segment is given.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class ExecutionStep:
         handover: Handover,
         taker: Codec[Any] | None,
         clock: Clock,
+        *,
+        topic: str,
     ) -> None:
         step = segment.steps[index]
         stage = step.stage
@@ -117,8 +120,7 @@ class ExecutionStep:
         self._topics = {route: topic.name for route, topic in step.routes.items()}
         self._output_topic = None if step.output is None else step.output.name
         self._timeout_seconds = stage.config.timeout_seconds
-        source = segment.sources[0].topic
-        self._place = Place(segment.pipeline, stage.stage_id, source, 0, clock.time, lambda: None)
+        self._place = Place(segment.pipeline, stage.stage_id, topic, 0, clock.time, lambda: None)
         self.audit = StageAudit(step.audit, self._place, stage.agent.name)
         self.agent = AgentCall(
             stage.agent,
@@ -252,18 +254,28 @@ class ExecutionStep:
             raise unwritable(error) from error
 
 
-def steps_of(segments: Sequence[Segment], source: Codec[Any], clock: Clock) -> list[ExecutionStep]:
-    """The stages of a pipeline, in their order."""
+def steps_of(
+    segments: Sequence[Segment], given: Codec[Any], source: Source, clock: Clock
+) -> list[ExecutionStep]:
+    """The stages of a pipeline, in their order.
+
+    Args:
+        segments: their segments.
+        given: codec of the data.
+        source: the topic that would hold the data, one of the first segment's.
+        clock: the time.
+    """
     places = [(segment, i) for segment in segments for i in range(len(segment.steps))]
     steps: list[ExecutionStep] = []
     first = 0
-    handover = Handover(source, segments[0].steps[0].codec)
+    handover = Handover(given, source.codec)
     for n, (segment, i) in enumerate(places):
         first = n if i == 0 else first
+        topic = source.topic if segment is segments[0] else segment.sources[0].topic
         taker = None
         if n + 1 < len(places):
             following, j = places[n + 1]
             taker = following.steps[j].codec
-        steps.append(ExecutionStep(segment, i, first, handover, taker, clock))
+        steps.append(ExecutionStep(segment, i, first, handover, taker, clock, topic=topic))
         handover = steps[-1].next_handover or handover
     return steps

@@ -12,6 +12,7 @@ from streamapp.observability.exporter import _READERS, MetricsExporter, StageCol
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
     PartitionMetrics,
+    Received,
     StageMetrics,
     StageState,
 )
@@ -53,15 +54,16 @@ def test_the_readers_are_the_table() -> None:
 def test_counters_are_exported_as_they_stand(
     registry: CollectorRegistry, stage: StageMetrics
 ) -> None:
-    stage.records_in, stage.bytes_in, stage.retries, stage.timeouts = 11, 12, 13, 14
+    stage.received["raw"] = Received(11, 12)
+    stage.retries, stage.timeouts = 13, 14
     stage.commits, stage.commit_failures, stage.rebalances = 15, 16, 17
     stage.producer_replacements, stage.in_flight_records, stage.in_flight_bytes = 18, 19, 20
     stage.busy_lanes = 21
     stage.filtered = 22
     stage.records_out["valid"] = 23
     stage.dead_letters[DeadLetterReason.EXHAUSTED] = 24
-    assert _value(registry, "received_records_total") == 11
-    assert _value(registry, "received_bytes_total") == 12
+    assert _value(registry, "received_records_total", topic="raw") == 11
+    assert _value(registry, "received_bytes_total", topic="raw") == 12
     assert _value(registry, "retries_total") == 13
     assert _value(registry, "timeouts_total") == 14
     assert _value(registry, "commits_total") == 15

@@ -15,6 +15,7 @@ from streamapp.observability.stage_metrics import (
     DeadLetterReason,
     MemberState,
     PartitionMetrics,
+    Received,
     StageMetrics,
     StageState,
     TopicFault,
@@ -33,7 +34,7 @@ def filled(clock: HandClock) -> StageMetrics:
     """A stage of which no two numbers are equal, as it stood 100 seconds after it began."""
     stage = StageMetrics("p", "s", "raw")
     began_at = clock.monotonic()
-    stage.records_in, stage.bytes_in = 101, 102
+    stage.received["raw"] = Received(101, 102)
     stage.processed, stage.filtered, stage.skipped = 103, 104, 105
     stage.dropped, stage.dead_lettered = 106, 107
     stage.records_out = stage.records_out | {"valid": 108, "p.s.dlq": 109}
@@ -111,8 +112,10 @@ SERVED = [metric.name for metric in METRICS if metric not in EXECUTION_METRICS]
 
 DURATION, AGE = "streamapp_attempt_duration_seconds", "streamapp_record_age_seconds"
 EXPECTED: dict[str, list[str]] = {
-    "streamapp_received_records_total": [line("streamapp_received_records_total", 101.0)],
-    "streamapp_received_bytes_total": [line("streamapp_received_bytes_total", 102.0)],
+    "streamapp_received_records_total": [
+        line("streamapp_received_records_total", 101.0, topic="raw")
+    ],
+    "streamapp_received_bytes_total": [line("streamapp_received_bytes_total", 102.0, topic="raw")],
     "streamapp_finished_records_total": [
         line("streamapp_finished_records_total", 103.0, outcome="processed"),
         line("streamapp_finished_records_total", 104.0, outcome="filtered"),

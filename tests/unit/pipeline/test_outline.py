@@ -253,6 +253,17 @@ def test_each_order_promises_itself_only(
     assert ("order_after_failure" in no) is (ordering is not Ordering.UNORDERED)
 
 
+def test_topics_of_a_stage_have_no_order_between_them() -> None:
+    several = Pipeline("p", source=(SOURCE, Topic("more", SOURCE.schema)))
+    found = outline(several.stage(same).stage(same, name="next").sink("out"))
+    assert found.segments[0].sources == (SOURCE.name, "more")
+    assert rules(found)[1]["order_between_topics"] == ("same",)
+    alone = Pipeline("p", source=SOURCE).stage(same).sink("out")
+    assert "order_between_topics" not in rules(outline(alone))[1]
+    unordered = several.stage(same, ordering="unordered").sink("out")
+    assert "order_between_topics" not in rules(outline(unordered))[1]
+
+
 def test_new_keys_end_the_order_of_the_stages_that_may_give_them() -> None:
     pipeline = Pipeline("p", source=SOURCE).stage(same).stage(keyed).sink("out")
     assert rules(outline(pipeline))[1]["order_after_new_key"] == ("keyed",)

@@ -188,7 +188,7 @@ async def test_one_that_does_not_answer_is_down_and_hides_no_other(
     crew: Crew, answer: bytes | None
 ) -> None:
     await crew.worker()
-    crew.metrics[0].records_in = 42
+    crew.metrics[0].records_in = crew.metrics[0].received["raw"].records = 42
     await crew.answering(answer)
     assert await crew.series("streamapp_worker_up") == {"0": 1, "1": 0}
     assert await crew.series("streamapp_received_records_total") == {"0": 42}

@@ -103,11 +103,12 @@ async def _answer(client: aiohttp.ClientSession, path: str) -> tuple[int, dict[s
 async def test_metrics_come_in_the_format_that_is_asked_for(
     client: aiohttp.ClientSession, worker: Worker, accept: str, content_type: str
 ) -> None:
-    worker.add().records_in = 42
+    worker.add().received["raw"].records = 42
     async with client.get("/metrics", headers={"Accept": accept}) as response:
         text = await response.text()
         assert (response.status, response.content_type) == (200, content_type)
-    line = 'streamapp_received_records_total{pipeline="playback",stage="validate"} 42.0'
+    labels = 'pipeline="playback",stage="validate",topic="raw"'
+    line = f"streamapp_received_records_total{{{labels}}} 42.0"
     assert line in text.splitlines()
     assert text.endswith("# EOF\n") == (content_type != "text/plain")
 
