@@ -1,4 +1,4 @@
-"""What executions in process cost beside their agents, and middleware, audit and collectors.
+"""What executions in process cost beside their agents, and what stands around or within a stage.
 
 `python -m benchmarks.execute`, two minutes. CPU time of this process; all sides in turns, so that a
 busy machine slows all of them. The stages pass a purchase on, so the rest is what streamapp does:
@@ -17,8 +17,14 @@ from benchmarks.hot_path import end_of, make_log, run_segment
 from benchmarks.tables import executions, surrounded
 from benchmarks.testbed import machine
 from streamapp.observability.execution_figures import InMemoryCollector
-from streamapp.pipeline.agent import agent
+from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.audit import Audit
+from streamapp.pipeline.combinators.branches import parallel
+from streamapp.pipeline.combinators.chain import chain
+from streamapp.pipeline.combinators.choose import choose
+from streamapp.pipeline.combinators.fallback import fallback
+from streamapp.pipeline.combinators.pool import pool
+from streamapp.pipeline.combinators.when import when
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.middleware import Call
 from streamapp.pipeline.pipeline import Pipeline
@@ -59,6 +65,54 @@ CHANGES: Mapping[str, Change] = {
     "audit=all": audited,
     "a collector": lambda pipeline: pipeline.collect(InMemoryCollector()),
 }
+
+
+def pricing(used: Agent[Any, Any], **settings: Any) -> Change:
+    """One stage with this agent instead of the benchmark's own."""
+
+    def changed(pipeline: P) -> P:
+        made: P = Pipeline(pipeline.name, source=pipeline.source)
+        return made.stage(used, dead_letters="out.dlq", **settings).sink("out")
+
+    return changed
+
+
+def priced_again(purchase: agents.Purchase) -> agents.PricedPurchase:
+    """A second agent that does the same."""
+    return agents.price(purchase)
+
+
+def is_large(purchase: agents.Purchase) -> bool:
+    return purchase.quantity > agents.LARGE_CENTS
+
+
+def country_of(purchase: agents.Purchase) -> str:
+    """A second branch that costs next to nothing."""
+    return purchase.country
+
+
+def priced_of(
+    _: agents.Purchase,
+    priced: agents.PricedPurchase,
+    country: str,  # noqa: ARG001 - the form
+) -> agents.PricedPurchase:
+    """Take what the first branch gave."""
+    return priced
+
+
+def compositions() -> Mapping[str, Change]:
+    """The agent of the benchmark without its breaker, and as a part of each combinator."""
+    price, second = agent(name="price")(agents.price), agent(name="second")(priced_again)
+    confirm = agent(name="confirm")(agents.pass_on)
+    country = agent(name="country")(country_of)
+    return {
+        "no breaker": pricing(price, breaker=None),
+        "a choice of two": pricing(choose(when(is_large, second), otherwise=price)),
+        "a fallback of two": pricing(fallback(price, second)),
+        "a chain of two": pricing(chain(price, confirm)),
+        "two branches and a join": pricing(parallel(price, country).join(priced_of)),
+        "a pool of two": pricing(pool(price, second, capacity=64)),
+    }
 
 
 def four_stages(*, fused: bool = False) -> P:
@@ -127,7 +181,7 @@ def in_a_segment() -> Mapping[str, Callable[[], Awaitable[None]]]:
         return lambda: run_segment(log, "sync", change=change)
 
     assert sum(map(end_of, log.values())) == RECORDS  # noqa: S101 - what is divided by
-    return {name: running(change) for name, change in CHANGES.items()}
+    return {name: running(change) for name, change in {**CHANGES, **compositions()}.items()}
 
 
 def measured(

@@ -185,7 +185,7 @@ def executions() -> str:
 
 
 def surrounded() -> str:
-    """What middleware, audit and collectors take of a stage of the runtime."""
+    """What stands around the agent of a stage, or within it, takes in the runtime."""
     found = read("execute")["in_a_segment"]
     plain = found["nothing more"]["median"]
     rows = [
