@@ -37,6 +37,7 @@ class Panel:
     kind: str = "timeseries"
 
 
+_PART = "pipeline, stage, agent"
 _MEMBER = "pipeline, stage, pool, agent"
 
 
@@ -140,6 +141,19 @@ def panels() -> tuple[Panel, ...]:
                 (_increase("probes_total"), "{{stage}} probes"),
                 (_open_breakers("breaker_state", by_stage), "{{stage}} breaker not closed"),
             ),
+        ),
+        Panel(
+            "Parts of agents: calls and failures",
+            "cps",
+            (
+                (_rate("part_calls_total", _PART), "{{stage}} {{agent}} calls"),
+                (_rate("part_failures_total", _PART), "{{stage}} {{agent}} failures"),
+            ),
+        ),
+        Panel(
+            "Parts of agents: calls that run, on average",
+            "short",
+            ((_rate("part_duration_seconds_total", _PART), "{{stage}} {{agent}}"),),
         ),
         Panel(
             "Members of pools: active calls, capacity and score",

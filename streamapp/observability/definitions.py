@@ -57,7 +57,7 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "state": ("state of a stage", tuple(StageState)),
     "breaker": ("what the breaker of a stage or member lets through", tuple(BreakerState)),
     "pool": ("name of a pool in the agent of the stage", ()),
-    "agent": ("name of a member of the pool", ()),
+    "agent": ("name of a part of the agent of the stage, or of a member of the pool", ()),
     "status": ("how an execution ended", ("success", "failed", "cancelled")),
     "version": ("version of streamapp", ()),
     "worker": ("number of the worker process, from 0, the same over its restarts", ()),
@@ -233,6 +233,24 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "",
         "One series for each state of the breaker: 1 for the one it is in, else 0.",
         "breaker",
+    ),
+    _counter(
+        "streamapp_part_calls_total",
+        "calls",
+        "Calls of a part of the agent: a branch, a choice, a member of a pool.",
+        "agent",
+    ),
+    _counter(
+        "streamapp_part_failures_total",
+        "failures",
+        "Calls of the part that raised, also where another part or a default took over.",
+        "agent",
+    ),
+    _counter(
+        "streamapp_part_duration_seconds_total",
+        "seconds",
+        "How long all calls of the part took together.",
+        "agent",
     ),
     _counter("streamapp_member_calls_total", "calls", "Calls of the member.", *_MEMBER),
     _counter(

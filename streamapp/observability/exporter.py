@@ -24,6 +24,7 @@ from streamapp.observability.histogram import Histogram
 from streamapp.observability.stage_metrics import (
     BreakerState,
     MemberState,
+    PartFigures,
     Received,
     StageMetrics,
     StageState,
@@ -215,6 +216,11 @@ def _held(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
     yield (), 0.0 if since is None else max(0.0, now.monotonic - since)
 
 
+def _parts(read: Callable[[PartFigures], float]) -> Reader:
+    """A metric with one series for each part of the agent of a stage."""
+    return lambda metrics, _: (((name,), read(part)) for name, part in metrics.parts.items())
+
+
 def _members(read: Callable[[MemberState], float]) -> Reader:
     """A metric with one series for each member of a pool."""
     return lambda metrics, now: (
@@ -316,6 +322,9 @@ _READERS: dict[str, Reader] = {
     "streamapp_breaker_state": lambda m, _: (
         ((state,), int(m.breaker_state is state)) for state in BreakerState
     ),
+    "streamapp_part_calls_total": _parts(lambda part: part.calls),
+    "streamapp_part_failures_total": _parts(lambda part: part.failures),
+    "streamapp_part_duration_seconds_total": _parts(lambda part: part.seconds),
     "streamapp_member_calls_total": _members(lambda m: m.calls),
     "streamapp_member_failures_total": _members(lambda m: m.failures),
     "streamapp_member_active_calls": _members(lambda m: m.active),

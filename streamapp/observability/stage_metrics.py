@@ -123,6 +123,21 @@ class Received:
     bytes: int = 0
 
 
+@dataclass(slots=True)
+class PartFigures:
+    """Counters of one part of the agent of a stage.
+
+    Attributes:
+        calls: calls that have begun.
+        failures: calls that have raised; those that were cancelled have not.
+        seconds: how long all its calls took together.
+    """
+
+    calls: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+
+
 class StageMetrics:
     """Counters of one stage.
 
@@ -172,6 +187,7 @@ class StageMetrics:
         breaker_state: what the breaker lets through.
         pools: reads the members of each pool in its agent at a time in monotonic seconds, by the
             name of the pool.
+        parts: counters of the parts that its agent is made of, by their names.
         partitions: the assigned partitions.
         state: state of the stage.
     """
@@ -222,6 +238,7 @@ class StageMetrics:
         self.probes = 0
         self.breaker_state = BreakerState.CLOSED
         self.pools: Mapping[str, Callable[[float], Sequence[MemberState]]] = {}
+        self.parts: Mapping[str, PartFigures] = {}
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from streamapp.errors import EncodeError, TooManyOutputsError
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.out import KEEP, Keep, Out
+from streamapp.pipeline.part_figures import Figures, counting
 from streamapp.pipeline.signature import Shape
 from streamapp.pipeline.threads import in_thread
 from streamapp.policies.describe import describe
@@ -72,6 +73,7 @@ class AgentCall:
         max_outputs: an attempt with more outputs fails.
         threads: thread pool for a blocking agent; `None` is that of the event loop.
         middleware: what runs around each call; `None` for nothing.
+        parts: where the calls of the agent's parts are counted; `None` for nowhere.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class AgentCall:
         max_outputs: int,
         threads: Executor | None,
         middleware: "StageMiddleware | None" = None,
+        parts: Figures | None = None,
     ) -> None:
         self._gives = gives
         self.is_async = agent.is_async
@@ -91,6 +94,8 @@ class AgentCall:
         self.function = self._collected(agent.function, agent.shape, max_outputs)
         if agent.blocking:
             self.function = in_thread(self.function, threads)
+        if parts:
+            self.function = counting(self.function, parts, is_async=self.is_async)
         if middleware is not None:
             self.function = middleware.around(
                 self.function, is_async=self.is_async, takes_context=self.takes_context

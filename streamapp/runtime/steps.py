@@ -21,6 +21,7 @@ from streamapp.pipeline.audit import StageAudit
 from streamapp.pipeline.context import Place, context_of_attempt
 from streamapp.pipeline.handover import Handover, undecodable
 from streamapp.pipeline.out import KEEP
+from streamapp.pipeline.part_figures import no_figures
 from streamapp.pipeline.topology import Segment, middleware_of
 from streamapp.pipeline.trail import StageEntry, keep_header, with_header
 from streamapp.record import Headers, TopicPartition, event_timestamp, without_error_headers
@@ -95,6 +96,7 @@ class StepRunner:
             route: (targets[topic.name], encoder_for(given, targets[topic.name]))
             for route, topic in written.items()
         }
+        metrics.parts = no_figures(step.stage.agent)
         self.agent = AgentCall(
             step.stage.agent,
             stage_id=self.stage_id,
@@ -103,6 +105,7 @@ class StepRunner:
             max_outputs=config.max_outputs_per_record,
             threads=threads,
             middleware=middleware_of(step, given),
+            parts=metrics.parts,
         )
         self._collectors = step.collectors
         self._is_last = step.is_last

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -14,6 +15,7 @@ from streamapp.pipeline.combinators.copies import copier_for
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.fits import bare, fits, type_name
 from streamapp.pipeline.out import Out
+from streamapp.pipeline.part_figures import counted, not_counted
 from streamapp.pipeline.signature import Shape
 from streamapp.pipeline.threads import in_thread
 from streamapp.tombstones import takes_tombstones
@@ -42,6 +44,9 @@ class Part:
         if agent.blocking:
             self._function = in_thread(self._collected if is_iterator else agent.function)
         self._class = _class_of(agent.output_type)
+        # A branch that has the name of its agent is not counted: the agent is, with each retry.
+        is_alike = any(part.name == agent.name for part in agent.parts)
+        self._counted = not_counted if is_alike else partial(counted, agent.name)
         self._none_is_value = takes_tombstones(agent.output_type) and not agent.results.none
 
     async def result(self, value: Any, context: Context | None) -> Any:
@@ -57,8 +62,9 @@ class Part:
                     # The generator may go on to change what it has yielded.
                     self._collect(found, one)
             return found
-        result = self._started(value, context)
-        return await result if self.agent.is_async else result
+        with self._counted():
+            result = self._started(value, context)
+            return await result if self.agent.is_async else result
 
     async def outputs(self, value: Any, context: Context | None) -> AsyncGenerator[Any, None]:
         """The outputs of a call, each when it comes."""
@@ -67,17 +73,18 @@ class Part:
             for one in () if result is None else result if type(result) is list else (result,):
                 yield one
             return
-        outputs = self._started(value, context)
-        if self.agent.shape is Shape.ITERATOR:
-            for one in outputs:
-                yield one
-            return
-        try:
-            async for one in outputs:
-                yield one
-        finally:
-            if isinstance(outputs, AsyncGenerator):
-                await outputs.aclose()
+        with self._counted():
+            outputs = self._started(value, context)
+            if self.agent.shape is Shape.ITERATOR:
+                for one in outputs:
+                    yield one
+                return
+            try:
+                async for one in outputs:
+                    yield one
+            finally:
+                if isinstance(outputs, AsyncGenerator):
+                    await outputs.aclose()
 
     def one_value(self, result: Any) -> Any:
         """Require a result to be exactly one bare value of the declared type.

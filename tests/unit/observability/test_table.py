@@ -14,6 +14,7 @@ from streamapp.observability.stage_metrics import (
     BreakerState,
     DeadLetterReason,
     MemberState,
+    PartFigures,
     PartitionMetrics,
     Received,
     StageMetrics,
@@ -64,6 +65,7 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.pools = {
         "pool": lambda now: [MemberState("a", 139, 140, BreakerState.OPEN, now, 141, 142)]
     }
+    stage.parts = {"title": PartFigures(143, 144, 145.5)}
     stage.state = StageState.DRAINING
     clock.advance(100)
     return stage
@@ -175,6 +177,11 @@ EXPECTED: dict[str, list[str]] = {
     "streamapp_breaker_state": [
         line("streamapp_breaker_state", float(state == "open"), breaker=state)
         for state in ("closed", "open", "half_open")
+    ],
+    "streamapp_part_calls_total": [line("streamapp_part_calls_total", 143.0, agent="title")],
+    "streamapp_part_failures_total": [line("streamapp_part_failures_total", 144.0, agent="title")],
+    "streamapp_part_duration_seconds_total": [
+        line("streamapp_part_duration_seconds_total", 145.5, agent="title")
     ],
     "streamapp_member_calls_total": member("streamapp_member_calls_total", 141.0),
     "streamapp_member_failures_total": member("streamapp_member_failures_total", 142.0),
