@@ -71,7 +71,7 @@ def pricing(used: Agent[Any, Any], **settings: Any) -> Change:
     """One stage with this agent instead of the benchmark's own."""
 
     def changed(pipeline: P) -> P:
-        made: P = Pipeline(pipeline.name, source=pipeline.source)
+        made: P = Pipeline(pipeline.name, source=pipeline.sources)
         return made.stage(used, dead_letters="out.dlq", **settings).sink("out")
 
     return changed
