@@ -38,6 +38,7 @@ from streamapp.policies.policy import (
     dead_letter,
     drop,
     retry,
+    retry_later,
     skip,
     stop,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "parallel",
     "pool",
     "retry",
+    "retry_later",
     "skip",
     "stop",
     "when",

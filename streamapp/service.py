@@ -173,12 +173,18 @@ class Service:
     def _tell_risks(self, topics: Mapping[str, TopicDescription]) -> None:
         """Log which topics may delete records unread, or have too little room for dead letters."""
         between = _topics_between(self._topologies)
+        delays = {
+            name: topic.delay_seconds
+            for segment in self._segments()
+            for name, topic in segment.retry_topics.items()
+        }
         letters = {step.dead_letters for segment in self._segments() for step in segment.steps}
         for name in sorted(topics.keys() & (between | letters)):
-            for risk in retention_risks(topics[name]):
+            for risk in retention_risks(topics[name], delays.get(name, 0.0)):
                 log.warning("%s", risk)
         for name, sources in sorted(_sources_of_letters(self._segments()).items()):
-            for risk in letter_risks(topics[name], [topics[source] for source in sources]):
+            originals = [topics[source] for source in sources]
+            for risk in letter_risks(topics[name], originals, are_retries=name in delays):
                 log.warning("%s", risk)
 
     async def _find_renames(self, admin: Admin) -> Sequence[Renames]:
@@ -243,7 +249,7 @@ class Service:
     async def _describe_topics(self, admin: Admin) -> Mapping[str, TopicDescription]:
         names: dict[str, None] = {}
         for segment in self._segments():
-            names.update(dict.fromkeys(segment.source_topics))
+            names.update(dict.fromkeys(segment.read_topics))
             names.update(dict.fromkeys(segment.written_topics()))
         found = await admin.describe_topics(list(names))
         if missing := [name for name in names if name not in found]:
@@ -289,7 +295,8 @@ def _sources_of_letters(segments: Iterable[Segment]) -> Mapping[str, set[str]]:
     found: dict[str, set[str]] = {}
     for segment in segments:
         for step in segment.steps:
-            found.setdefault(step.dead_letters, set()).update(segment.source_topics)
+            for name in (step.dead_letters, *(topic.name for topic in step.retry_topics)):
+                found.setdefault(name, set()).update(segment.source_topics)
     return found
 
 
@@ -297,7 +304,7 @@ def _topics_between(topologies: Iterable[Topology]) -> frozenset[str]:
     """Topics that one stage writes and another reads, whether this worker runs them or not."""
     segments = [segment for topology in topologies for segment in topology.segments]
     written = {name for segment in segments for name in segment.written_topics()}
-    return frozenset(name for segment in segments for name in segment.source_topics) & written
+    return frozenset(name for segment in segments for name in segment.read_topics) & written
 
 
 def _check_selection(topologies: Sequence[Topology], stages: Collection[str]) -> None:

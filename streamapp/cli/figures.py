@@ -16,8 +16,8 @@ class StageFigures:
         stage: its name.
         state: its state.
         records_in: records taken, redelivered ones included.
-        records_out: acknowledged outputs without dead letters; `None` for a stage whose outputs
-            go to no topic, because another stage is fused to it.
+        records_out: acknowledged outputs, without dead letters and retries; `None` for a stage
+            whose outputs go to no topic, because another stage is fused to it.
         finished_per_second: records finished a second since the previous call.
         in_flight: records taken and not finished.
         lag: records between the frontier and the end of its topic; `None` while unknown.
@@ -26,6 +26,7 @@ class StageFigures:
         reasons: dead letters by reason, without reasons that did not occur.
         skipped, dropped, filtered: records finished without an output of the agent.
         p50_seconds, p99_seconds: upper bounds of an attempt's duration; `None` before the first.
+        retried_later: times that a record went to a retry topic.
     """
 
     stage: str
@@ -43,6 +44,7 @@ class StageFigures:
     filtered: int
     p50_seconds: float | None
     p99_seconds: float | None
+    retried_later: int = 0
 
 
 class Figures:
@@ -101,7 +103,8 @@ def _finished(metrics: StageMetrics) -> int:
 
 def _figures(metrics: StageMetrics, finished_per_second: float) -> StageFigures:
     dead_letters = sum(metrics.dead_letters.values())
-    records_out = sum(metrics.records_out.values()) - dead_letters
+    waiting = sum(metrics.records_out[topic] for topic in metrics.retry_topics)
+    records_out = sum(metrics.records_out.values()) - dead_letters - waiting
     return StageFigures(
         stage=metrics.stage,
         state=metrics.state,
@@ -118,4 +121,5 @@ def _figures(metrics: StageMetrics, finished_per_second: float) -> StageFigures:
         filtered=metrics.filtered,
         p50_seconds=metrics.attempt_duration.quantile_seconds(0.5),
         p99_seconds=metrics.attempt_duration.quantile_seconds(0.99),
+        retried_later=metrics.retried_later,
     )

@@ -1,12 +1,14 @@
 """The outline of a pipeline as a flowchart of Mermaid.
 
-Topics are cylinders, stages are boxes, and dead letters are dashed. The parts of an agent are boxes
+Topics are cylinders, stages are boxes, dead letters are dashed, and what is retried later goes
+round in a circle. The parts of an agent are boxes
 in a box; their order is that of their declaration.
 """
 
 from collections.abc import Iterator
 
 from streamapp.pipeline.outline import AgentOutline, Outline, StageOutline, TopicRole
+from streamapp.policies.delays import delay_name
 
 _ENTITIES = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "\n": " "}
 """What would end a label in quotes or be read as HTML."""
@@ -44,6 +46,7 @@ def _used(outline: Outline) -> Iterator[str]:
         yield from segment.sources
         for stage in segment.stages:
             yield from stage.routes.values()
+            yield from stage.retry_topics
             if stage.output is not None:
                 yield stage.output
             if stage.may_dead_letter:
@@ -75,6 +78,9 @@ def _writes(id_: str, stage: StageOutline, topics: dict[str, str]) -> Iterator[s
         yield f"  {id_} --> {topics[stage.output]}"
     for route, topic in stage.routes.items():
         yield f"  {id_} -- {_label(route)} --> {topics[topic]}"
+    for topic, seconds in stage.retry_topics.items():
+        yield f"  {id_} -.-> {topics[topic]}"
+        yield f"  {topics[topic]} -- {_label(f'after {delay_name(seconds)}')} --> {id_}"
     if stage.may_dead_letter:
         yield f"  {id_} -.-> {topics[stage.dead_letters]}"
 

@@ -92,6 +92,8 @@ def _failures(stage: StageOutline) -> Iterator[str]:
     yield from _field("on failure", policy_words(stage.policy))
     for one in stage.policy.by_exception:
         yield from _field("", f"{one.exception}: {policy_words(one.policy)}")
+    if stage.retry_topics:
+        yield from _field("retry topics", *stage.retry_topics)
     yield from _field("in an outage", hold_words(stage.hold))
     if stage.may_dead_letter:
         yield from _field("dead letters", stage.dead_letters)

@@ -6,6 +6,7 @@ from streamapp.pipeline.outline import HoldOutline, PolicyOutline
 from streamapp.pipeline.stage import AfterHold
 from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.budget import BeyondBudget, DeadLetterBudget
+from streamapp.policies.delays import delay_name
 from streamapp.policies.policy import ErrorPolicy
 
 _ACTIONS = {
@@ -18,16 +19,22 @@ _ACTIONS = {
 
 def policy_words(policy: PolicyOutline) -> str:
     """What happens to a record that failed, without other policies for single exceptions."""
-    if policy.backoff is None or policy.then is None:
-        return _ACTIONS[policy.action]
-    if not policy.retries:
-        return _ACTIONS[policy.then]
-    waits = policy.backoff
-    count = "1 retry" if policy.retries == 1 else f"{policy.retries} retries"
-    return (
-        f"{count} after waits of up to {waits.base_seconds:g} s, each {waits.factor:g} times as"
-        f" long up to {waits.max_seconds:g} s; then {_ACTIONS[policy.then]}"
-    )
+    return "; then ".join(_policy_parts(policy))
+
+
+def _policy_parts(policy: PolicyOutline) -> Iterator[str]:
+    if policy.retries and policy.backoff is not None:
+        waits = policy.backoff
+        count = "1 retry" if policy.retries == 1 else f"{policy.retries} retries"
+        yield (
+            f"{count} after waits of up to {waits.base_seconds:g} s, each {waits.factor:g} times as"
+            f" long up to {waits.max_seconds:g} s"
+        )
+    if policy.delays_seconds:
+        delays = ", ".join(delay_name(seconds) for seconds in policy.delays_seconds)
+        again = "the same again" if policy.retries else "another attempt"
+        yield f"{again} after each wait in a retry topic: {delays}"
+    yield _ACTIONS[policy.action if policy.then is None else policy.then]
 
 
 def hold_words(hold: HoldOutline | None) -> str:

@@ -127,6 +127,7 @@ def _counts(figures: StageFigures, dead_letter_topic: str | None = None) -> str:
         "filtered": figures.filtered,
         "skipped": figures.skipped,
         "dropped": figures.dropped,
+        "retried later": figures.retried_later,
     }
     parts += [f"{count:,} {name}" for name, count in others.items() if count]
     parts.append(f"{figures.finished_per_second:,.0f}/s")

@@ -122,6 +122,15 @@ def panels() -> tuple[Panel, ...]:
             ),
         ),
         Panel(
+            "Retries later: records that come to wait, and their wait",
+            "short",
+            (
+                (_rate("later_retries_total", "pipeline, stage, topic"), "{{topic}} a second"),
+                (_by_topic("waiting_records"), "{{topic}} waiting"),
+                (_by_topic("retry_wait_seconds", "max"), "{{topic}} next due in seconds"),
+            ),
+        ),
+        Panel(
             "Seconds since the last commit, since progress, cut off, lag unknown, a topic at fault",
             "s",
             (
@@ -204,6 +213,10 @@ def panels() -> tuple[Panel, ...]:
 def _open_breakers(name: str, by: str) -> str:
     selected = _SELECTED.removesuffix("}") + ',breaker!="closed"}'
     return f"max by ({by}) ({_METRICS[name]}{selected})"
+
+
+def _by_topic(name: str, aggregate: str = "sum") -> str:
+    return f"{aggregate} by (pipeline, stage, topic) ({_metric(name)})"
 
 
 def _by_member(name: str, aggregate: str = "sum") -> str:

@@ -147,6 +147,23 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "Attempts that still run although they were cancelled a while ago.",
     ),
     _counter("streamapp_retries_total", "retries", "Attempts after the first of a record."),
+    _counter(
+        "streamapp_later_retries_total",
+        "retries",
+        "Records that the broker acknowledged in a retry topic, where they wait, by topic.",
+        "topic",
+    ),
+    _partition_gauge(
+        "streamapp_waiting_records",
+        "records",
+        "Records in a partition of a retry topic that are not finished; absent until known.",
+    ),
+    _partition_gauge(
+        "streamapp_retry_wait_seconds",
+        "seconds",
+        "Seconds until the next record of a partition of a retry topic is due; 0 if it is, or there"
+        " is none.",
+    ),
     _counter("streamapp_timeouts_total", "timeouts", "Attempts that exceeded their deadline."),
     _counter(
         "streamapp_unreadable_contexts_total",

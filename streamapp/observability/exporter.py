@@ -255,6 +255,19 @@ def _lag_seconds(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
             yield (topic, str(partition)), max(0.0, now.time - state.oldest_timestamp_seconds)
 
 
+def _waiting_records(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    """The lag of retry topics; a first stage reads those of the stages fused to it too."""
+    for values, lag in _lag_records(metrics, now):
+        if values[0] in metrics.read_retry_topics:
+            yield values, lag
+
+
+def _retry_waits(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    for (topic, partition), state in metrics.partitions.items():
+        if topic in metrics.read_retry_topics:
+            yield (topic, str(partition)), max(0.0, (state.waits_until or 0.0) - now.monotonic)
+
+
 def _blocked(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
     for (topic, partition), state in metrics.partitions.items():
         yield (topic, str(partition)), int(state.blocked)
@@ -298,6 +311,11 @@ _READERS: dict[str, Reader] = {
     "streamapp_busy_lanes": _value(lambda m: m.busy_lanes),
     "streamapp_stuck_attempts": _value(lambda m: m.stuck_attempts),
     "streamapp_retries_total": _value(lambda m: m.retries),
+    "streamapp_later_retries_total": lambda m, _: (
+        ((topic,), m.records_out[topic]) for topic in m.retry_topics
+    ),
+    "streamapp_waiting_records": _waiting_records,
+    "streamapp_retry_wait_seconds": _retry_waits,
     "streamapp_timeouts_total": _value(lambda m: m.timeouts),
     "streamapp_unreadable_contexts_total": _value(lambda m: m.unreadable_contexts),
     "streamapp_dead_letters_total": lambda m, _: (

@@ -12,6 +12,8 @@ The result is right only if the runtime keeps these rules:
   which writes `StageMetrics.lag_unknown_since`;
 - write `PartitionMetrics.last_progress_at` when records of the partition finish, and when lag
   appears;
+- write `PartitionMetrics.waits_until` when a partition of a retry topic is read no more until its
+  next record is due, and nothing of it is worked on;
 - remove the `PartitionMetrics` of revoked partitions, and count `rebalances` for each assignment,
   an empty one included;
 - set `StageMetrics.cut_off_since` when the stage starts, when partitions are revoked and when the
@@ -66,10 +68,11 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
     if metrics.state is StageState.STARTING or metrics.held_since is not None:
         reason = metrics.state if metrics.held_since is None else _held(metrics, now)
         return Health(ok=True, reason=reason)  # a restart would not help a stage that holds
-    lags = [partition.lag_records for partition in metrics.partitions.values()]
-    lag = sum(known or 0 for known in lags)
+    waiting = sum(p.lag_records or 0 for p in metrics.partitions.values() if p.is_waiting(now))
+    lag = sum(p.lag_records or 0 for p in metrics.partitions.values()) - waiting
+    wait = f"{waiting} records wait for their retry" if waiting else ""
     if not lag and metrics.blocked_by is None:
-        held = "no lag" if lags else "no partitions assigned"
+        held = wait or ("no lag" if metrics.partitions else "no partitions assigned")
         held = doubts[0][1] if doubts else held
         return Health(ok=True, reason=f"{metrics.state}, {held}")
     stalled = (
@@ -79,7 +82,8 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
     )
     if stalled is not None:
         return Health(ok=False, reason=stalled)
-    return Health(ok=True, reason=f"{metrics.state}, lag of {lag} records")
+    told = f"lag of {lag} records" + (f", and {wait}" if wait else "")
+    return Health(ok=True, reason=f"{metrics.state}, {told}")
 
 
 def _doubts(metrics: StageMetrics, now: float) -> Iterator[tuple[float, str]]:
@@ -100,11 +104,13 @@ def _doubts(metrics: StageMetrics, now: float) -> Iterator[tuple[float, str]]:
 
 def _stage_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
     """Why the stage as a whole makes no progress; `None` if it does."""
-    lag = sum(partition.lag_records or 0 for partition in metrics.partitions.values())
+    partitions = [own for own in metrics.partitions.values() if not own.is_waiting(now)]
+    lag = sum(partition.lag_records or 0 for partition in partitions)
     if metrics.last_progress_at is None:
         # Impossible if the runtime keeps the rules above; else it would stay healthy for ever.
         return f"lag of {lag} records and no progress ever recorded"
-    still_seconds = now - metrics.last_progress_at
+    became_due_at = [own.waits_until for own in partitions if own.waits_until is not None]
+    still_seconds = now - max(metrics.last_progress_at, *became_due_at, -math.inf)
     if still_seconds < stall_after_seconds:
         return None
     return f"lag of {lag} records and no progress for {still_seconds:.0f} s"
@@ -113,9 +119,11 @@ def _stage_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float
 def _partition_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
     """The partition that has gone without progress for longest, if that is too long."""
     since = {
-        name: partition.last_progress_at
+        name: max(partition.last_progress_at, partition.waits_until or -math.inf)
         for name, partition in metrics.partitions.items()
-        if partition.lag_records and partition.last_progress_at is not None
+        if partition.lag_records
+        and partition.last_progress_at is not None
+        and not partition.is_waiting(now)
     }
     if not since:
         return None

@@ -35,21 +35,27 @@ class ProgressWatch:
     def lag_measured(self) -> None:
         """Note that the lags in `metrics.partitions` were just written.
 
-        When lag appears, the time without progress starts. While lag is unknown (`None`, after an
+        When lag appears, the time without progress starts. Records that wait in a retry topic until
+        they are due count as no lag until then. While lag is unknown (`None`, after an
         assignment or while the broker does not answer), the earlier state is kept, and the time
         with an unknown lag runs.
         """
+        now = self._clock.monotonic()
+        lags: list[int | None] = []
         for partition in self._metrics.partitions.values():
-            if partition.lag_records is None:
+            lag = partition.lag_records
+            if lag and partition.is_waiting(now):
+                lag = 0
+            lags.append(lag)
+            if lag is None:
                 continue
-            if not partition.lag_records:
+            if not lag:
                 partition.last_progress_at = None
             elif partition.last_progress_at is None:
-                partition.last_progress_at = self._clock.monotonic()
-        lags = [partition.lag_records for partition in self._metrics.partitions.values()]
+                partition.last_progress_at = now
         if any(lags):
             if not self._had_lag:
-                self._metrics.last_progress_at = self._clock.monotonic()
+                self._metrics.last_progress_at = now
             self._had_lag = True
         elif lags and None not in lags:
             self._had_lag = False

@@ -5,7 +5,7 @@ Only the event loop reads and writes them.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +21,9 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"  # failed, and was passed on unchanged
     DROPPED = "dropped"  # failed, and the policy dropped it
     DEAD_LETTERED = "dead_lettered"  # failed, and went to the dead-letter topic
+    RETRIED_LATER = (
+        "retried_later"  # failed, and waits in a retry topic, from which it is read again
+    )
 
 
 class DeadLetterReason(StrEnum):
@@ -64,12 +67,19 @@ class PartitionMetrics:
         blocked: whether the partition takes no more records for now.
         last_progress_at: monotonic seconds when a record of it last finished or lag appeared;
             written through `progress.ProgressWatch`; `None` before it.
+        waits_until: of a retry topic, monotonic seconds when its first unfinished record is due, or
+            was; `None` if it never waited.
     """
 
     lag_records: int | None = None
     oldest_timestamp_seconds: float | None = None
     blocked: bool = False
     last_progress_at: float | None = None
+    waits_until: float | None = None
+
+    def is_waiting(self, now: float) -> bool:
+        """Whether its lag is no reason to worry, because its records are not due."""
+        return self.waits_until is not None and now < self.waits_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +159,10 @@ class StageMetrics:
         records_in: records taken from the broker, redelivered ones included.
         bytes_in: bytes of their values.
         received: the same two by topic; none for a stage that is fused to another.
-        processed, filtered, skipped, dropped, dead_lettered: records finished, by outcome.
+        processed, filtered, skipped, dropped, dead_lettered, retried_later: records finished, by
+            outcome; those that are retried later are read again.
+        retry_topics: names of its retry topics.
+        read_retry_topics: names of those that it reads, for the stages fused to it too.
         records_out: output records, acknowledged by the broker, by topic.
         attempt_duration: one attempt of the agent, in microseconds.
         age: time of processing less the record's timestamp, in milliseconds.
@@ -207,6 +220,9 @@ class StageMetrics:
         self.skipped = 0
         self.dropped = 0
         self.dead_lettered = 0
+        self.retried_later = 0
+        self.retry_topics: tuple[str, ...] = ()
+        self.read_retry_topics: Collection[str] = ()
         self.records_out: defaultdict[str, int] = defaultdict(int)
         self.attempt_duration = Histogram(unit_seconds=1e-6, buckets=32)
         self.age = Histogram(unit_seconds=1e-3, buckets=34)
@@ -259,4 +275,5 @@ class StageMetrics:
             Outcome.SKIPPED: self.skipped,
             Outcome.DROPPED: self.dropped,
             Outcome.DEAD_LETTERED: self.dead_lettered,
+            Outcome.RETRIED_LATER: self.retried_later,
         }

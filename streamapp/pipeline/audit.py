@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from streamapp.errors import EncodeError
 from streamapp.pipeline.context import Place, received_trail
-from streamapp.pipeline.trail import StageEntry, Trail, error_entry, utc
+from streamapp.pipeline.trail import StageEntry, Trail, error_entry, header_in, utc
 from streamapp.record import Headers
 from streamapp.version import VERSION
 
@@ -37,6 +37,19 @@ class StageAudit:
         self._keeps_errors = audit is not Audit.OFF
         self._place = place
         self._agent = agent
+
+    def kept_before(self, headers: Headers) -> Trail | None:
+        """What was kept of failed attempts before the data waited in a retry topic."""
+        if not self._keeps_errors or header_in(headers) is None:
+            return None
+        return received_trail(headers, self._place)
+
+    def header_of_retry(self, trail: Trail | None) -> bytes | None:
+        """The header of data that is to wait in a retry topic; `None` if it stays as it is."""
+        try:
+            return None if trail is None else trail.to_header()
+        except EncodeError:  # what came in was not written by us, and is as large as it may be
+            return None
 
     def add_failure(self, trail: Trail | None, headers: Headers, error: Exception) -> Trail | None:
         """The trail that is kept after a failed attempt; `None` if nothing is kept.

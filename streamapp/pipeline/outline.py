@@ -5,7 +5,7 @@ An outline holds no functions, types or codecs, so it can be written as JSON as 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -37,6 +37,7 @@ class TopicRole(StrEnum):
     SINK = "sink"  # outputs of the last stage
     ROUTE = "route"  # outputs that name a route
     DEAD_LETTERS = "dead_letters"  # records that failed for good
+    RETRIES = "retries"  # records that failed, and wait until they are retried
 
 
 class Calls(StrEnum):
@@ -92,6 +93,7 @@ class PolicyOutline:
         backoff: waits between them; `None` without retries.
         then: what happens when they are used up; `None` without retries.
         by_exception: other policies for these exceptions, the first that fits counts.
+        delays_seconds: how long it waits in retry topics before `then`, one after the other.
     """
 
     action: ErrorPolicy
@@ -99,6 +101,7 @@ class PolicyOutline:
     backoff: Backoff | None
     then: ErrorPolicy | None
     by_exception: tuple[ExceptionOutline, ...]
+    delays_seconds: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class StageOutline:
         output: topic of its outputs; `None` if it has none, or if a fused stage takes them.
         routes: route and topic, for each route.
         dead_letters: its dead-letter topic.
+        retry_topics: where its records wait for a later retry, and how many seconds they do.
         may_dead_letter: whether any failure makes a dead letter.
         timeout_seconds: deadline of one attempt.
         max_outputs_per_record: an attempt with more outputs fails.
@@ -139,6 +143,7 @@ class StageOutline:
     output: str | None
     routes: dict[str, str]
     dead_letters: str
+    retry_topics: dict[str, float]
     may_dead_letter: bool
     timeout_seconds: float
     max_outputs_per_record: int
@@ -184,7 +189,8 @@ class TopicOutline:
     Attributes:
         name: its name.
         roles: what it is to the pipeline, mostly one thing.
-        type: name of the type of its values; `None` for dead letters, which are kept as they came.
+        type: name of the type of its values; `None` for dead letters and retries, which are kept as
+            they came.
         written_by, read_by: names of stages.
     """
 
@@ -263,6 +269,7 @@ def _stage(segment: Segment, step: Step) -> StageOutline:
         output=None if step.output is None else step.output.name,
         routes={route: topic.name for route, topic in step.routes.items()},
         dead_letters=step.dead_letters,
+        retry_topics={topic.name: topic.delay_seconds for topic in step.retry_topics},
         may_dead_letter=may_dead_letter(segment, step),
         timeout_seconds=config.timeout_seconds,
         max_outputs_per_record=config.max_outputs_per_record,
@@ -287,16 +294,15 @@ def _agent(agent: Agent[Any, Any]) -> AgentOutline:
 
 def _policy(policy: Policy) -> PolicyOutline:
     # A policy for an exception type has no others for further types.
-    others = [
-        (kind, Policy(p.action, p.retries, p.backoff, p.then)) for kind, p in policy.by_exception
-    ]
+    others = [(kind, replace(one, by_exception=())) for kind, one in policy.by_exception]
     retries = policy.action is ErrorPolicy.RETRY
     return PolicyOutline(
         action=policy.action,
         retries=policy.retries,
         backoff=policy.backoff if retries else None,
-        then=policy.then if retries else None,
+        then=policy.then if policy.is_retry else None,
         by_exception=tuple(ExceptionOutline(kind.__name__, _policy(one)) for kind, one in others),
+        delays_seconds=policy.delays_seconds,
     )
 
 
@@ -333,6 +339,9 @@ def _uses(topology: Topology) -> Iterator[_Use]:
             yield _Use(source.topic, role, _short(source.codec.schema), reader=segment.name)
         for step in segment.steps:
             yield from _writes(step)
+            for topic in step.retry_topics:
+                stage = step.stage.stage_id
+                yield _Use(topic.name, TopicRole.RETRIES, writer=stage, reader=segment.name)
 
 
 def _writes(step: Step) -> Iterator[_Use]:

@@ -40,7 +40,9 @@ def not_promised(topology: Topology) -> tuple[Statement, ...]:
 def may_hold(step: Step) -> bool:
     """Whether a step holds its records while what it depends on is down."""
     config = step.stage.config
-    return config.breaker is not None and config.policy.last_action is ErrorPolicy.DEAD_LETTER
+    policy = config.policy
+    lets_go = policy.last_action is not ErrorPolicy.DEAD_LETTER and not policy.all_delays_seconds
+    return config.breaker is not None and not lets_go
 
 
 def may_dead_letter(segment: Segment, step: Step) -> bool:
@@ -97,6 +99,15 @@ def _waits_for_retries(segment: Segment, step: Step) -> bool:
     return _is_by_key(segment, step) and _retries(step)
 
 
+def _retries_later(_segment: Segment, step: Step) -> bool:
+    return bool(step.retry_topics)
+
+
+def _keeps_order(segment: Segment) -> bool:
+    """Whether no record of a segment leaves its place to be retried later."""
+    return not segment.retry_topics
+
+
 def _others_go_on(segment: Segment, step: Step) -> bool:
     first = segment.steps[0].stage.config
     has_room = first.max_in_flight_records > 1
@@ -141,18 +152,24 @@ _PROMISED = (
         "order_by_key",
         "Order by key: records of one key in one partition are worked on one at a time, and their"
         " outputs are written in the same order, retries included.",
-        _is_by_key,
+        lambda segment, step: _is_by_key(segment, step) and _keeps_order(segment),
     ),
     _Rule(
         "order_by_partition",
         "Order by partition: records of one partition are worked on one at a time, and their"
         " outputs are written in the same order, retries included.",
-        lambda segment, _: _ordering(segment) is Ordering.PARTITION,
+        lambda segment, _: _ordering(segment) is Ordering.PARTITION and _keeps_order(segment),
     ),
     _Rule(
         "other_keys_go_on",
         "Other keys go on while records of a key wait for a retry.",
         _others_go_on,
+    ),
+    _Rule(
+        "retried_later",
+        "A later retry of what fails: it waits in a retry topic, over restarts too, and never comes"
+        " back early; its dead letter tells where it was read first.",
+        _retries_later,
     ),
     _Rule(
         "outages_are_held",
@@ -178,12 +195,18 @@ _NOT_PROMISED = (
         "single_attempt",
         "A single attempt: one that failed or timed out may have done its work, and the next does"
         " it again.",
-        lambda _, step: _retries(step),
+        lambda _, step: _retries(step) or bool(step.retry_topics),
     ),
     _Rule(
         "order",
         "Order: records are worked on side by side, whatever their keys.",
         lambda segment, _: _ordering(segment) is Ordering.UNORDERED,
+    ),
+    _Rule(
+        "order_after_retry_later",
+        "Order of what is retried later: later records of its key or partition are worked on while"
+        " it waits, and their outputs stand before its own.",
+        lambda segment, step: _is_ordered(segment, step) and not _keeps_order(segment),
     ),
     _Rule("order_without_key", "Order of records without a key.", _is_by_key),
     _Rule(
@@ -242,7 +265,10 @@ _NOT_PROMISED = (
     _Rule(
         "outages_are_held_by_exception",
         "A hold for exceptions that have a policy of their own.",
-        lambda _, step: may_hold(step) and bool(step.stage.config.by_exception),
+        lambda _, step: (
+            may_hold(step)
+            and any(not one.delays_seconds for _, one in step.stage.config.by_exception)
+        ),
     ),
     _Rule(
         "bounded_dead_letters",

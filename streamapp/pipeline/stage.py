@@ -64,6 +64,8 @@ class StageConfig(BaseModel):
         then: what happens to it when the retries are used up.
         backoff: waits between attempts.
         by_exception: other policies for single exception types.
+        delays_seconds: how long it waits in retry topics before `then`, one after the other; for
+            the policies `retry` and `retry_later`.
         concurrency: largest number of attempts that run at once.
         ordering: which records of a partition are worked on one at a time.
         max_outputs_per_record: an attempt with more outputs fails, as the record's fault.
@@ -96,6 +98,7 @@ class StageConfig(BaseModel):
     then: ErrorPolicy = ErrorPolicy.DEAD_LETTER
     backoff: Backoff = Field(default_factory=Backoff)
     by_exception: tuple[tuple[type[BaseException], Policy], ...] = ()
+    delays_seconds: tuple[float, ...] = ()
     concurrency: int = Field(default=32, ge=1)
     ordering: Ordering = Ordering.KEY
     max_outputs_per_record: int = Field(default=1000, ge=1)
@@ -118,7 +121,14 @@ class StageConfig(BaseModel):
     def policy(self) -> Policy:
         """The error policy as the runtime uses it."""
         retries = self.retry_count if self.error_policy is ErrorPolicy.RETRY else 0
-        return Policy(self.error_policy, retries, self.backoff, self.then, self.by_exception)
+        return Policy(
+            self.error_policy,
+            retries,
+            self.backoff,
+            self.then,
+            self.by_exception,
+            self.delays_seconds,
+        )
 
     @property
     def max_output_bytes(self) -> int:
@@ -135,6 +145,7 @@ class StageConfig(BaseModel):
                 "then": policy.then,
                 "backoff": policy.backoff,
                 "by_exception": policy.by_exception,
+                "delays_seconds": policy.delays_seconds,
             }
         )
 

@@ -14,6 +14,7 @@ from streamapp.pipeline.fits import fits, type_name
 from streamapp.pipeline.middleware import Added, StageMiddleware
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.readable import why_unreadable
+from streamapp.pipeline.retry_topics import RetryTopic, check_retry_topics, retry_topics_of
 from streamapp.pipeline.stage import Stage, StageConfig
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.serialisation import Codec, codec_for
@@ -35,6 +36,8 @@ class Step:
         middleware: what runs around its agent, in the order in which it was added.
         collectors: told of each execution of it.
         is_last: whether it is the last stage of its pipeline.
+        retry_topics: where its failed records wait if they are retried later, the shortest delay
+            first. The segment reads them too, and goes on with this step.
     """
 
     stage: Stage
@@ -46,11 +49,14 @@ class Step:
     middleware: tuple[Added, ...] = ()
     collectors: Collectors | None = None
     is_last: bool = False
+    retry_topics: tuple[RetryTopic, ...] = ()
 
     def written_topics(self) -> Iterator[str]:
         """Names of all topics that it writes to."""
         yield from self.output_topics()
         yield self.dead_letters
+        for topic in self.retry_topics:
+            yield topic.name
 
     def output_topics(self) -> Iterator[str]:
         """Names of the topics that its outputs go to."""
@@ -110,6 +116,16 @@ class Segment:
     def source_topics(self) -> tuple[str, ...]:
         """Names of the topics that it reads."""
         return tuple(source.topic for source in self.sources)
+
+    @property
+    def retry_topics(self) -> Mapping[str, RetryTopic]:
+        """The topics in which records wait for a later retry, by name."""
+        return {topic.name: topic for step in self.steps for topic in step.retry_topics}
+
+    @property
+    def read_topics(self) -> tuple[str, ...]:
+        """Names of all topics that it reads: its sources, and its own retry topics."""
+        return (*self.source_topics, *self.retry_topics)
 
     @property
     def attempts_at_once(self) -> int:
@@ -181,6 +197,7 @@ def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
             topics = topics if step.output is None else (step.output,)
     topology = Topology(pipeline.name, tuple(segments))
     _check_loops(topology)
+    _check_retry_topics(topology)
     return topology
 
 
@@ -233,6 +250,7 @@ def _step(
         pipeline.added,
         pipeline.collectors,
         is_last=following is None,
+        retry_topics=retry_topics_of(f"{pipeline.name}.{stage_id}", declared.stage.config.policy),
     )
 
 
@@ -369,3 +387,13 @@ def _check_loops(topology: Topology) -> None:
                 f"pipeline {topology.pipeline!r}, stage {segment.name!r} writes to the topic"
                 f" {min(loop)!r} that the pipeline reads; name another output"
             )
+
+
+def _check_retry_topics(topology: Topology) -> None:
+    """Refuse a retry topic that is something else as well."""
+    own = {name for segment in topology.segments for name in segment.retry_topics}
+    others = [name for segment in topology.segments for name in segment.source_topics]
+    for segment in topology.segments:
+        for step in segment.steps:
+            others += [*step.output_topics(), step.dead_letters]
+    check_retry_topics(topology.pipeline, own, others)

@@ -1,4 +1,4 @@
-"""The decision about a failed record: retry, skip, drop, dead-letter or stop."""
+"""The decision about a failed record: retry now or later, skip, drop, dead-letter or stop."""
 
 import random
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Decision:
     """What happens to a record that just failed.
 
     Attributes:
-        action: `RETRY` for another attempt, else how the record ends.
+        action: `RETRY` or `RETRY_LATER` for another attempt, else how the record ends.
         delay_seconds: wait before the next attempt.
         reason: reason for a dead letter, in its header and its metric.
     """
@@ -26,21 +26,41 @@ class Decision:
     reason: DeadLetterReason
 
 
-def decide(policy: Policy, error: Exception, failures: int, rng: random.Random) -> Decision:
+def decide(
+    policy: Policy, error: Exception, failures: int, rng: random.Random, *, delays_used: int = 0
+) -> Decision:
     """Decide about a record whose `failures`-th attempt just failed with `error`.
 
     A record that does not decode is never retried or skipped. A failure that is the record's fault
     is never retried.
+
+    Args:
+        policy: the policy of the stage.
+        error: why the attempt failed.
+        failures: how many attempts have failed since the record was read, or came back from a
+            retry topic.
+        rng: draws the wait before the next attempt.
+        delays_used: how often it has waited in a retry topic.
     """
     policy = policy.for_error(error)
-    retrying = policy.action is ErrorPolicy.RETRY
-    if retrying and failures <= policy.retries and whose_fault(error) is not Fault.RECORD:
-        delay_seconds = policy.backoff.delay_seconds(failures, rng)
-        return Decision(ErrorPolicy.RETRY, delay_seconds, DeadLetterReason.EXHAUSTED)
+    if policy.is_retry and whose_fault(error) is not Fault.RECORD:
+        if failures <= policy.retries:
+            delay_seconds = policy.backoff.delay_seconds(failures, rng)
+            return Decision(ErrorPolicy.RETRY, delay_seconds, DeadLetterReason.EXHAUSTED)
+        if delays_used < len(policy.delays_seconds):
+            delay_seconds = policy.delays_seconds[delays_used]
+            return Decision(ErrorPolicy.RETRY_LATER, delay_seconds, _reason(error, retried=True))
+    return final_decision(policy, error)
+
+
+def final_decision(policy: Policy, error: Exception) -> Decision:
+    """How a record ends that is not retried, or not any more."""
+    policy = policy.for_error(error)
     action = policy.last_action
     if isinstance(error, DecodeError) and action is ErrorPolicy.SKIP:
         action = ErrorPolicy.DEAD_LETTER
-    return Decision(action, 0.0, _reason(error, retried=retrying and policy.retries > 0))
+    retried = policy.is_retry and bool(policy.retries or policy.delays_seconds)
+    return Decision(action, 0.0, _reason(error, retried=retried))
 
 
 def _reason(error: Exception, *, retried: bool) -> DeadLetterReason:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from streamapp.brokers.protocols import Admin, CommittedOffset
+from streamapp.pipeline.retry_topics import RETRY_INFIX
 from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
 
@@ -93,6 +94,7 @@ async def _orphans(admin: Admin, topology: Topology) -> Mapping[str, Orphan]:
     for stage in sorted(name for name in named - declared if name and "." not in name):
         group = f"{prefix}{stage}"
         own = tuple(name for end in _OWN_TOPICS if (name := f"{group}{end}") in topics)
+        own += tuple(sorted(name for name in topics if name.startswith(f"{group}{RETRY_INFIX}")))
         offsets = await admin.committed_offsets(group)
         if offsets or await _was_written(admin, [n for n in own if n.endswith(DEAD_LETTERS)]):
             found[stage] = Orphan(stage, group, offsets, own)
@@ -109,8 +111,13 @@ async def _was_written(admin: Admin, topics: Collection[str]) -> bool:
 async def _unread(
     admin: Admin, orphans: Collection[Orphan], readers: Collection[Offsets]
 ) -> tuple[Unread, ...]:
-    """Unread records in the topics that orphans wrote and the next stages read."""
-    names = [orphan.group for orphan in orphans if orphan.group in orphan.topics]
+    """Unread records in what orphans wrote for the next stages, or for a retry of their own."""
+    names = [
+        name
+        for orphan in orphans
+        for name in orphan.topics
+        if name == orphan.group or name.startswith(f"{orphan.group}{RETRY_INFIX}")
+    ]
     described = await admin.describe_topics(names)
     found = []
     for name in names:

@@ -29,6 +29,7 @@ from streamapp.runtime.lane import Lane
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue
+from streamapp.runtime.retry_later import RetriedRecords
 from streamapp.runtime.slices import TimeSlice
 from streamapp.runtime.steps import StepRunner, fused_call
 from streamapp.runtime.work import Item, Work
@@ -55,6 +56,7 @@ class Burst:
         time_slice: how long a burst may take.
         clock: measures attempts.
         hold: is told what has succeeded.
+        retried: makes work of what comes back from retry topics.
         reads_between: whether it reads a topic that another stage writes, which may have put event
             times into headers.
     """
@@ -70,6 +72,7 @@ class Burst:
         time_slice: TimeSlice,
         clock: Clock,
         hold: Hold,
+        retried: RetriedRecords,
         reads_between: bool = False,
     ) -> None:
         self._steps = steps
@@ -90,6 +93,7 @@ class Burst:
         self._hold = hold
         self._reads_between = reads_between
         self._with_care = any(step.needs_every_record for step in steps)
+        self._retried = retried
         self._current: Lane | None = None
 
     def publish_progress(self) -> None:
@@ -336,7 +340,11 @@ class Burst:
         if taken is None:
             self._ready.mark_used_up(chunk)
             return None
-        work = self._work_on(taken[1], chunk)
+        if chunk.partition.name.topic in self._retried.topics:
+            order_key = self._order_key(taken[1])
+            work = self._retried.work_on(taken[1], chunk.partition, order_key)
+        else:
+            work = self._work_on(taken[1], chunk)
         holder = self._ready.holders(chunk.partition).get(work.order_key or b"")
         if work.order_key is not None and holder is not None:
             self._attempts.make_wait_behind(holder, work)

@@ -33,6 +33,7 @@ class RuntimeConfig:
         topic_check_interval_seconds: time between two looks whether topics are gone or have grown.
         waits_for_others: whether a record that fails alone through the world's fault waits until
             another one tells whose fault it is; a test with one record gives it none.
+        waits_until_due: whether records wait in retry topics; a test does not wait for them.
     """
 
     commit_interval_seconds: float = 1.0
@@ -49,6 +50,7 @@ class RuntimeConfig:
     session_timeout_seconds: float = 10.0
     topic_check_interval_seconds: float = 10.0
     waits_for_others: bool = True
+    waits_until_due: bool = True
 
 
 @dataclass(frozen=True, slots=True)

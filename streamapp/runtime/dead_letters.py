@@ -54,7 +54,12 @@ class Failure:
 def error_headers(
     headers: Headers, source: TopicPartition, record: Record, failure: Failure
 ) -> Headers:
-    """Headers of a dead letter: those of the failed value, then new `streamapp.error.*`.
+    """Headers of a dead letter: those of the failed value, then new `streamapp.error.*`."""
+    return [*without_error_headers(headers), *error_facts(source, record, failure)]
+
+
+def error_facts(source: TopicPartition, record: Record, failure: Failure) -> Headers:
+    """What is told of a failure.
 
     `topic`, `partition`, `offset` and event time are those of the record that was read. Times are
     milliseconds since the epoch. All header values are text.
@@ -76,10 +81,7 @@ def error_headers(
         "execution_id": failure.execution_id,
         "version": VERSION,
     }
-    return [
-        *without_error_headers(headers),
-        *[(ERROR_HEADERS + name, str(value).encode()) for name, value in facts.items()],
-    ]
+    return [(ERROR_HEADERS + name, str(value).encode()) for name, value in facts.items()]
 
 
 def fingerprint(stage: str, error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Handles failed attempts: asks the policy of the stage, and does what it decides."""
 
 import logging
+import sys
 from collections.abc import Callable
 
 from streamapp.errors import (
@@ -13,7 +14,7 @@ from streamapp.errors import (
 from streamapp.observability.stage_metrics import DeadLetterReason, Outcome
 from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
 from streamapp.pipeline.trail import with_header
-from streamapp.policies.decision import decide
+from streamapp.policies.decision import Decision, decide, final_decision
 from streamapp.policies.describe import describe
 from streamapp.policies.gravest import gravest
 from streamapp.policies.policy import ErrorPolicy
@@ -22,6 +23,7 @@ from streamapp.runtime.config import Environment
 from streamapp.runtime.dead_letters import Failure, error_headers, fingerprint, place_of
 from streamapp.runtime.hold import Hold
 from streamapp.runtime.retries import RetryQueue
+from streamapp.runtime.retry_later import move_to_retry_topic
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
 from streamapp.status import PipelineStatus
@@ -74,7 +76,7 @@ class FailureHandler:
         self._on_stop = on_stop
         self.agent_is_lost = False
 
-    def handle(  # noqa: C901, PLR0911 - one branch for each policy, in one place
+    def handle(  # noqa: PLR0911 - one branch for each policy, in one place
         self, work: Work, step: StepRunner, error: Exception
     ) -> bool:
         """Apply the policy to a failed attempt.
@@ -100,7 +102,7 @@ class FailureHandler:
         work.context = None  # what a failed attempt has added to it is forgotten
         origin = work.record if work.item is None else work.item
         work.kept = step.audit.add_failure(work.kept, origin.headers, error)
-        decision = decide(step.policy, error, work.failures, self._rng)
+        decision = self._decide(work, step, error)
         match decision.action:
             case ErrorPolicy.RETRY if work.on_last_attempt:
                 return self._give_up_key(work, step, error)
@@ -110,6 +112,26 @@ class FailureHandler:
                 # Records may have come to wait behind this one while the attempt ran.
                 self.check_backlog(work, len(work.behind or ()))
                 return False
+            case ErrorPolicy.RETRY_LATER:
+                if self._retry_later(work, step, error, decision):
+                    return True
+                return self._end(work, step, error, final_decision(step.policy, error))
+            case _:
+                return self._end(work, step, error, decision)
+
+    def _decide(self, work: Work, step: StepRunner, error: Exception) -> Decision:
+        failures = work.failures - work.failures_before(step.index)
+        used = work.delays_used(step.index)
+        decision = decide(step.policy, error, failures, self._rng, delays_used=used)
+        if decision.action is ErrorPolicy.RETRY and work.on_last_attempt:
+            # Others wait for it, so it waits elsewhere, if it can.
+            later = decide(step.policy, error, sys.maxsize, self._rng, delays_used=used)
+            return later if later.action is ErrorPolicy.RETRY_LATER else decision
+        return decision
+
+    def _end(self, work: Work, step: StepRunner, error: Exception, decision: Decision) -> bool:
+        """End a record as its policy says; returns what `handle` does."""
+        match decision.action:
             case ErrorPolicy.SKIP:
                 return self._skip(work, step)
             case ErrorPolicy.DROP:
@@ -118,9 +140,17 @@ class FailureHandler:
                 return True
             case ErrorPolicy.DEAD_LETTER:
                 return self._dead_letter_unless_alone(work, step, error, decision.reason)
-            case ErrorPolicy.STOP:
+            case _:
                 self._stop(work, step, error, "its policy says stop")
                 return False
+
+    def _retry_later(
+        self, work: Work, step: StepRunner, error: Exception, decision: Decision
+    ) -> bool:
+        """Let a record wait in a retry topic; false if that does not take it."""
+        failure = self._failure(work, step, error, decision.reason)
+        original = _original_of(work, step)
+        return move_to_retry_topic(work, step, failure, original, decision.delay_seconds)
 
     def stop_after_hold(self, work: Work, step: StepRunner) -> None:
         """Stop the stage at a record that was held for too long."""
@@ -184,22 +214,9 @@ class FailureHandler:
             if self._hold.of(step).stops_beyond_budget:
                 self._stop(work, step, error, "it has more dead letters than its budget allows")
             return False
-        record, item = work.record, work.item
-        failure = Failure(
-            pipeline=step.pipeline,
-            stage=step.stage_id,
-            error=error,
-            reason=reason,
-            attempts=work.failures,
-            first_failure_at=work.first_failure_at,
-            last_failure_at=self._clock.time(),
-            execution_id=self._execution_id,
-        )
-        key, value, headers = record.key, record.value, record.headers
-        if item is not None and step.index > 0:
-            # For a fused step, the record that a topic before it would have held.
-            key, value, headers = _input_as_record(step, item, record)
-        headers = error_headers(headers, work.partition.name, record, failure)
+        failure = self._failure(work, step, error, reason)
+        key, value, headers = _original_of(work, step)
+        headers = error_headers(headers, *work.origin, failure)
         target = step.dead_letters
         entry = step.entry(work, Outcome.DEAD_LETTERED, work.failures)
         header = step.audit.header_of_letter(work.kept, headers, entry, error)
@@ -210,7 +227,7 @@ class FailureHandler:
             return False
         try:
             if step.refusals is not None:
-                step.refusals.check(work.partition.name, record.offset, target)
+                step.refusals.check(work.partition.name, work.record.offset, target)
         except RecordRefusedError as refused:
             self._stop(work, step, error, f"its dead letter is refused: {describe(refused)}")
             return False
@@ -221,6 +238,20 @@ class FailureHandler:
         step.tell(work, PipelineStatus.FAILED, flows_on=False)
         self._log_first_of_cause(failure, target.name)
         return True
+
+    def _failure(
+        self, work: Work, step: StepRunner, error: Exception, reason: DeadLetterReason
+    ) -> Failure:
+        return Failure(
+            pipeline=step.pipeline,
+            stage=step.stage_id,
+            error=error,
+            reason=reason,
+            attempts=work.failures,
+            first_failure_at=work.first_failure_at,
+            last_failure_at=self._clock.time(),
+            execution_id=self._execution_id,
+        )
 
     def _log_first_of_cause(self, failure: Failure, topic: str) -> None:
         """Log the first dead letter of each cause; metrics count all of them."""
@@ -255,6 +286,15 @@ class FailureHandler:
         stopped.__cause__ = error
         step.tell(work, PipelineStatus.FAILED, flows_on=False)
         self._on_stop(stopped)
+
+
+def _original_of(work: Work, step: StepRunner) -> tuple[bytes | None, bytes | None, Headers]:
+    """Key, value and headers of what has failed."""
+    record, item = work.record, work.item
+    if item is not None and step.index > 0:
+        # For a fused step, the record that a topic before it would have held.
+        return _input_as_record(step, item, record)
+    return record.key, record.value, record.headers
 
 
 def _input_as_record(

@@ -129,7 +129,7 @@ class Hold:
         own = self._steps[step.index]
         is_held = own.holds_after(self._take_permit(work, own), work, error)
         if is_held:
-            work.was_held, work.failures = True, 0
+            work.was_held, work.failures = True, work.failures_before(step.index)
             self._retries.hold(work)
         self._look(own)
         return is_held

@@ -21,6 +21,7 @@ from streamapp.pipeline.stage import StageConfig
 from streamapp.record import TopicPartition, event_timestamp
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.backlog import Backlog
+from streamapp.runtime.due_times import DueTimes
 from streamapp.runtime.lost_positions import LostPositions
 from streamapp.runtime.partition import Partition, Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue
@@ -80,6 +81,7 @@ class Intake:
             and all records before are finished.
         output_bytes: bytes of outputs that are in flight.
         backlog: gives way when nothing more can be read; `None` means that nothing does.
+        due_times: says which records of retry topics are due; `None` without retry topics.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Intake:
         self.on_dead_end: Callable[[StreamappError], None] = lambda _error: None
         self.output_bytes: Callable[[], int] = lambda: 0
         self.backlog: Backlog | None = None
+        self.due_times: DueTimes | None = None
 
     def on_capacity(self) -> None:
         """Check again what can be fetched: records have finished, or partitions have opened."""
@@ -162,7 +165,7 @@ class Intake:
                     continue
                 self._polled_at = self._clock.monotonic()
                 fetched = await self._consumer.fetch(
-                    ready, max_records=free, timeout_seconds=FETCH_TIMEOUT_SECONDS
+                    ready, max_records=free, timeout_seconds=self._longest_wait()
                 )
                 for name, records in fetched.items():
                     self._admit(name, records)
@@ -180,6 +183,8 @@ class Intake:
 
     def _demand(self) -> tuple[Sequence[TopicPartition], int]:
         """Partitions that may take more records, and how many records may be fetched."""
+        if self.due_times is not None:
+            self.due_times.resume_due()
         if self._halts:
             return (), 0
         while self._is_full():
@@ -230,13 +235,26 @@ class Intake:
             return False
         if partition.dead_end is not None and partition.frontier.idle:
             self.on_dead_end(partition.dead_end)
+        if self.due_times is not None and self.due_times.is_waiting(partition):
+            return False
         return not blocked and (self.backlog is None or not self.backlog.holds(partition))
+
+    def _longest_wait(self) -> float:
+        """How long a fetch may wait for records."""
+        due_times = self.due_times
+        return (
+            FETCH_TIMEOUT_SECONDS
+            if due_times is None
+            else due_times.seconds_left(FETCH_TIMEOUT_SECONDS)
+        )
 
     async def _wait_for_capacity(self) -> None:
         """Wait until more may be taken. Poll when that takes long, or the group evicts us."""
         self._capacity.clear()
         # Counted from the last poll: records that finish end this wait, but are no poll.
         left = self._polled_at + FETCH_TIMEOUT_SECONDS - self._clock.monotonic()
+        if self.due_times is not None:
+            left = self.due_times.seconds_left(left)
         try:
             async with asyncio.timeout(left):
                 await self._capacity.wait()
@@ -250,6 +268,10 @@ class Intake:
             # The partition is not open: these records are dropped, and fetched again when it is.
             self._refetch_from.setdefault(name, records.offsets[0])
             return
+        if self.due_times is not None:
+            records = self.due_times.due_of(partition, records)
+            if not len(records):
+                return
         if partition.until is not None and records.offsets[-1] >= partition.until:
             partition.reached_end = True
             records = records.before(partition.until)
@@ -267,6 +289,8 @@ class Intake:
         received.records += len(records)
         received.bytes += value_bytes
         with_care = self._refusals.are_possible(name, records)
+        if self.due_times is not None:
+            with_care = with_care or name.topic in self.due_times.topics
         self._ready.put(Chunk(partition, records, with_care=with_care))
 
     def _hold(

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from streamapp.brokers.protocols import ConsumerConfig, TopicDescription
+from streamapp.brokers.protocols import TopicDescription
 from streamapp.errors import (
     BatchRefusedError,
     BrokerError,
@@ -16,7 +16,6 @@ from streamapp.errors import (
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.combinators.pool import named_pools
-from streamapp.pipeline.handover import Handover
 from streamapp.pipeline.threads import threads_in_use
 from streamapp.pipeline.topology import Segment
 from streamapp.record import TopicPartition
@@ -25,8 +24,10 @@ from streamapp.runtime.attempts import Attempts
 from streamapp.runtime.backlog import Backlog
 from streamapp.runtime.blocked_loop import BlockedLoop
 from streamapp.runtime.burst import Burst
+from streamapp.runtime.compiled import compiled, consumer_config
 from streamapp.runtime.config import Environment
 from streamapp.runtime.delivery import AtLeastOnce
+from streamapp.runtime.due_times import DueTimes
 from streamapp.runtime.failures import FailureHandler
 from streamapp.runtime.hold import Hold
 from streamapp.runtime.in_flight import InFlight
@@ -34,14 +35,13 @@ from streamapp.runtime.intake import Halt, Intake
 from streamapp.runtime.lag import LagWatch
 from streamapp.runtime.lanes import Lanes
 from streamapp.runtime.membership import Membership
-from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.ready import ReadyQueue
 from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.replay import Replay
 from streamapp.runtime.retries import RetryQueue
+from streamapp.runtime.retry_later import RetriedRecords
 from streamapp.runtime.segment_topics import SegmentTopics
 from streamapp.runtime.slices import TimeSlice
-from streamapp.runtime.steps import StepRunner
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +83,11 @@ class SegmentRunner:
         self._error: StreamappError | None = None
         clock, stage = environment.clock, segment.steps[0].stage.config
         self._progress = ProgressWatch(self._head, clock)
-        self._consumer = environment.broker.consumer(_consumer_config(segment, environment), self)
+        self._consumer = environment.broker.consumer(consumer_config(segment, environment), self)
         self._assignment = Assignment(self._consumer, self._head)
         # Threads are started when they are needed, no more than attempts run side by side.
         self._threads = ThreadPoolExecutor(stage.concurrency, thread_name_prefix=segment.group)
-        self._steps, targets = _compiled(segment, topics, metrics, self._threads, environment)
+        self._steps, targets = compiled(segment, topics, metrics, self._threads, environment)
         self._refusals = Refusals(targets, clock, segment.group)
         for step in self._steps:
             step.refusals = self._refusals
@@ -124,7 +124,9 @@ class SegmentRunner:
             self._assignment, stage, ready=ready, retries=retries, lanes=self._lanes
         )
         self._replay = Replay(self._assignment, self._intake, self._in_flight, targets, environment)
-        sources = {name: topics[name].partitions for name in segment.source_topics}
+        if segment.retry_topics:
+            self._intake.due_times = DueTimes(segment, self._assignment, environment)
+        sources = {name: topics[name].partitions for name in segment.read_topics}
         self.topics = SegmentTopics(sources, targets, self._assignment, environment)
         self._membership = Membership(
             segment.group,
@@ -161,6 +163,7 @@ class SegmentRunner:
             time_slice=time_slice,
             clock=clock,
             hold=hold,
+            retried=RetriedRecords(self.segment, self._steps, clock),
             reads_between=not self._env.between.isdisjoint(self.segment.source_topics),
         )
         hold.first = burst
@@ -220,6 +223,8 @@ class SegmentRunner:
         for metrics, step in zip(self.metrics, self.segment.steps, strict=True):
             metrics.cut_off_since = self._env.clock.monotonic()  # until its first assignment
             metrics.pools = named_pools(step.stage.agent)
+            metrics.retry_topics = tuple(topic.name for topic in step.retry_topics)
+        self._head.read_retry_topics = self.segment.retry_topics.keys()
         try:
             await self._consumer.start()
             self._state(StageState.RUNNING)
@@ -344,52 +349,6 @@ class SegmentRunner:
                 await self._consumer.stop()
         except (BrokerError, TimeoutError) as error:
             log.warning("the consumer did not close properly: %r", error)
-
-
-def _consumer_config(segment: Segment, environment: Environment) -> ConsumerConfig:
-    # A revocation takes the drain, the last commit and the wait for cancelled attempts (5 s each by
-    # default); a member that needs longer than the rebalance timeout would be evicted.
-    return ConsumerConfig(
-        group=segment.group,
-        topics=segment.source_topics,
-        max_prefetch_bytes=segment.steps[0].stage.config.max_in_flight_bytes,
-        rebalance_timeout_seconds=2 * environment.config.revoke_drain_seconds + 10,
-        session_timeout_seconds=environment.config.session_timeout_seconds,
-        group_instance_id=environment.config.instance_id,
-    )
-
-
-def _compiled(
-    segment: Segment,
-    topics: Mapping[str, TopicDescription],
-    metrics: tuple[StageMetrics, ...],
-    threads: Executor,
-    environment: Environment,
-) -> tuple[tuple[StepRunner, ...], list[OutputTopic]]:
-    """The steps of a segment, and the topics that they write to."""
-    steps: list[StepRunner] = []
-    targets: list[OutputTopic] = []
-    handover: Handover | None = None
-    for i, (step, own) in enumerate(zip(segment.steps, metrics, strict=True)):
-        by_name = {
-            name: OutputTopic(
-                topics[name],
-                own,
-                environment.clock.time,
-                compression=environment.broker.compression,
-                holds_letters=name == step.dead_letters,
-                is_read_later=name in environment.between,
-            )
-            for name in step.written_topics()
-        }
-        steps.append(
-            StepRunner(
-                segment, i, by_name, own, threads, handover=handover, clock=environment.clock
-            )
-        )
-        handover = steps[-1].next_handover
-        targets += by_name.values()
-    return tuple(steps), targets
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -89,7 +89,7 @@ class StepHold:
         a member to call says so whatever the record, so it is told at once.
         """
         breaker = self.breaker
-        if breaker is None or not self.step.policy.dead_letters_after(error):
+        if breaker is None or not self.step.policy.holds_after(error):
             return False
         now = self._clock.monotonic()
         tells = isinstance(error, AllMembersOpenError) or not (work.failures or work.was_held)

@@ -28,6 +28,7 @@ from streamapp.record import Headers, TopicPartition, event_timestamp, without_e
 from streamapp.runtime.encoding import encoder_for
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.refusals import Refusals
+from streamapp.runtime.retry_records import Earlier
 from streamapp.runtime.work import EncodedOutput, Item, Work
 from streamapp.serialisation import Codec, codec_for
 from streamapp.status import PipelineStatus
@@ -50,6 +51,7 @@ class StepRunner:
         handover: how it gets the outputs of the step before it; `None` for the first step.
         next_handover: how the step behind it gets its outputs; `None` for the last step.
         dead_letters: its dead-letter topic.
+        retry_topics: where its failed records wait, by how long they do, in seconds.
         metrics: its counters.
         refusals: what its topics have refused.
         places: where its attempts run, by partition, for contexts.
@@ -77,6 +79,7 @@ class StepRunner:
         self._max_output_bytes = segment.steps[0].stage.config.max_output_bytes
         sources = segment.sources if index == 0 else ()
         self.decoders = {source.topic: source.codec.decode for source in sources}
+        self.retry_topics = {own.delay_seconds: targets[own.name] for own in step.retry_topics}
         self.metrics = metrics
         self.refusals: Refusals | None = None
         self._clock = clock
@@ -122,9 +125,12 @@ class StepRunner:
         value = self._load(work)
         if not self.agent.takes_context:
             return self.agent.function(value)
-        place, attempt = self.places[work.partition.name], work.failures + 1
+        name, record = work.partition.name, work.record
+        if work.earlier is not None:
+            name, record = work.origin
         headers = None if work.item is None else work.item.headers
-        context = context_of_attempt(place, work.record, attempt, work.kept, headers)
+        attempt = work.failures + 1
+        context = context_of_attempt(self.places[name], record, attempt, work.kept, headers)
         work.context = context
         return self.agent.function(value, context)
 
@@ -276,13 +282,21 @@ class StepRunner:
         try:
             if item is not None and handover is not None:
                 return handover.unpack(item.packed)
-            return self.decoders[work.partition.name.topic](work.record.value)  # type: ignore[arg-type]  # None raises, and is told apart
+            topic = (
+                work.partition.name.topic if work.earlier is None else self._topic_of(work.earlier)
+            )
+            return self.decoders[topic](work.record.value)  # type: ignore[arg-type]  # None raises, and is told apart
         except Exception as error:
             value = work.record.value if item is None else self.encode_input(item)
             failure = undecodable(value, error)
             if failure is error:
                 raise
             raise failure from error
+
+    def _topic_of(self, earlier: Earlier) -> str:
+        """The topic whose codec reads what comes back from a retry topic."""
+        topic = earlier.source.topic
+        return topic if topic in self.decoders else next(iter(self.decoders))
 
     def make_output(
         self, output: agent_call.AgentOutput, key: bytes | None, headers: Headers

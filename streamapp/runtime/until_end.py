@@ -19,6 +19,9 @@ T = TypeVar("T")
 POLL_SECONDS = 0.2
 """Time between two questions how far the group has committed."""
 
+NO_END = 2**63 - 1
+"""For a retry topic, which ends when it is empty: its records are part of the bounded work."""
+
 RETRY_SECONDS = 1.0
 """Wait after a question that failed. The segments survive an outage, so this does too."""
 
@@ -29,9 +32,10 @@ async def run_until_end(
     """Stop each running segment of a pipeline when its group has reached the end of its source.
 
     The end for the first segment is the current end of its source. When its group has committed
-    these offsets, all its outputs are written. Then the end for the next segment is the end that
-    its own source has at that time. Several workers can do this together, because what counts are
-    the offsets that the group has committed.
+    these offsets, and then those of what has waited in its retry topics, all its outputs are
+    written. Then the end for the next segment is the end that its own source has at that time.
+    Several workers can do this together, because what counts are the offsets that the group has
+    committed.
 
     Args:
         admin: reads offsets.
@@ -46,14 +50,35 @@ async def run_until_end(
         counts |= await _answer(partial(admin.partition_counts, topics), clock)
         if position:
             await tell_unread_starts(admin, runner.segment.group, counts)
-        names = [TopicPartition(topic, i) for topic in topics for i in range(counts[topic])]
-        ends = await _answer(partial(admin.end_offsets, names), clock)
-        beginnings = await _answer(partial(admin.beginning_offsets, names), clock)
-        runner.end_at(ends)
-        reached = partial(_reached, admin, runner.segment.group, beginnings, ends)
-        while not await _answer(reached, clock):
-            await clock.sleep(POLL_SECONDS)
+        ends = await _ends(admin, counts, clock)
+        waiting = {name: partitions[name] for name in runner.segment.retry_topics}
+        runner.end_at(ends | dict.fromkeys(_places(waiting), NO_END))
+        await _wait_for(admin, runner.segment.group, ends, clock)
+        for _ in waiting:  # each time, a record may be moved to the topic of the next delay
+            ends = await _ends(admin, waiting, clock)
+            await _wait_for(admin, runner.segment.group, ends, clock)
         runner.stop()
+
+
+def _places(partitions: Mapping[str, int]) -> list[TopicPartition]:
+    return [TopicPartition(topic, i) for topic, count in partitions.items() for i in range(count)]
+
+
+async def _ends(
+    admin: Admin, partitions: Mapping[str, int], clock: Clock
+) -> dict[TopicPartition, int]:
+    """The current ends of all partitions of these topics."""
+    return dict(await _answer(partial(admin.end_offsets, _places(partitions)), clock))
+
+
+async def _wait_for(
+    admin: Admin, group: str, ends: Mapping[TopicPartition, int], clock: Clock
+) -> None:
+    """Wait until the group has committed these offsets."""
+    beginnings = await _answer(partial(admin.beginning_offsets, list(ends)), clock)
+    reached = partial(_reached, admin, group, beginnings, ends)
+    while not await _answer(reached, clock):
+        await clock.sleep(POLL_SECONDS)
 
 
 async def _answer(ask: Callable[[], Awaitable[T]], clock: Clock) -> T:

@@ -5,14 +5,15 @@ burst finishes all others without one.
 """
 
 from collections import deque
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 from streamapp.pipeline.context import RecordContext
 from streamapp.pipeline.trail import Trail
-from streamapp.record import Headers, Record
+from streamapp.record import Headers, Record, StoredRecord, TopicPartition
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Partition
+from streamapp.runtime.retry_records import Earlier
 
 
 class Item:
@@ -67,7 +68,10 @@ class Work:
         was_held: whether it was held because the world was at fault.
         kept: the audit trail with these failures; `None` if nothing is kept.
         context: context of the last attempt; `None` if its agent takes none, or it has failed.
+        earlier: what is known of it if it comes back from a retry topic; `None` for all others.
     """
+
+    earlier: ClassVar[Earlier | None] = None
 
     __slots__ = (
         "began",
@@ -111,3 +115,62 @@ class Work:
         self.context: RecordContext | None = None
         self.failing_since = 0.0
         self.was_held = False
+
+    @property
+    def origin(self) -> tuple[TopicPartition, Record]:
+        """Where the record was read first, and the record with its offset there."""
+        return self.partition.name, self.record
+
+    def failures_before(self, _step: int) -> int:
+        """How many attempts of a step on its input had failed when the record was read."""
+        return 0
+
+    def delays_used(self, _step: int) -> int:
+        """How often the input of a step has waited in a retry topic."""
+        return 0
+
+
+class RetriedWork(Work):
+    """A record that comes back from a retry topic.
+
+    Args:
+        record: the original record, with its offset in the retry topic.
+        partition: the partition of the retry topic.
+        order_key: as in `Work`.
+        earlier: what is known of it.
+        step: index of the step that has failed, and goes on.
+    """
+
+    __slots__ = ("_step", "earlier")  # in place of the value of the class
+
+    def __init__(
+        self,
+        record: StoredRecord,
+        partition: Partition,
+        order_key: bytes | None,
+        earlier: Earlier,
+        step: int,
+    ) -> None:
+        super().__init__(record, partition, order_key)
+        self.earlier = earlier  # type: ignore[misc]  # the same
+        self._step = step
+        self.failures = earlier.attempts
+        self.first_failure_at = earlier.first_failure_at
+
+    @property
+    def origin(self) -> tuple[TopicPartition, Record]:
+        """Where the record was read first, and the record with its offset there."""
+        assert self.earlier is not None  # noqa: S101 - it is given
+        record = self.record
+        found = StoredRecord(
+            self.earlier.offset, record.timestamp, record.key, record.value, record.headers
+        )
+        return self.earlier.source, found
+
+    def failures_before(self, step: int) -> int:
+        """How many attempts of a step on its input had failed when the record was read."""
+        return self.earlier.attempts if self.earlier and step == self._step else 0
+
+    def delays_used(self, step: int) -> int:
+        """How often the input of a step has waited in a retry topic."""
+        return self.earlier.delays_used if self.earlier and step == self._step else 0

@@ -24,7 +24,10 @@ InT = TypeVar("InT")
 OutT = TypeVar("OutT")
 
 _CONFIG = RuntimeConfig(
-    commit_interval_seconds=0.01, shutdown_drain_seconds=1.0, waits_for_others=False
+    commit_interval_seconds=0.01,
+    shutdown_drain_seconds=1.0,
+    waits_for_others=False,
+    waits_until_due=False,
 )
 
 _LETTERS = {"max.message.bytes": str(DEFAULT_MAX_MESSAGE_BYTES + DEAD_LETTER_EXTRA_BYTES)}
@@ -109,7 +112,9 @@ class PipelineDriver(Generic[InT, OutT]):
         raised is raised there.
         """
         broker = MemoryBroker(self._clock)
-        letters = {step.dead_letters for one in self._topology.segments for step in one.steps}
+        segments = self._topology.segments
+        letters = {step.dead_letters for one in segments for step in one.steps}
+        letters.update(name for one in segments for name in one.retry_topics)
         topics = [
             TopicSpec(name, self._partitions, config=_LETTERS if name in letters else {})
             for name in self._topology.topics()

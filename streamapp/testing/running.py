@@ -126,11 +126,12 @@ class RunningPipeline(Generic[InT, OutT]):
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _unfinished_records(self, segment: Segment) -> int:
-        """Records of a segment's source that its group has not committed."""
+        """Records of what a segment reads that its group has not committed."""
         admin = self._broker.admin()
-        places = [place for topic in segment.source_topics for place in self._places(topic)]
-        ends = await admin.end_offsets(places)
+        places = [place for topic in segment.read_topics for place in self._places(topic)]
+        # In this order: a record is in a retry topic before the commit says that it was moved.
         committed = await admin.committed_offsets(segment.group)
+        ends = await admin.end_offsets(places)
         return sum(
             end - (committed[place].offset if place in committed else 0)
             for place, end in ends.items()

@@ -8,20 +8,29 @@ DEAD_LETTER_EXTRA_BYTES = 65_536
 """How much a dead-letter topic's limit exceeds its source's: space for the error headers."""
 
 
-def letter_risks(letters: TopicDescription, sources: Iterable[TopicDescription]) -> Iterator[str]:
+def letter_risks(
+    letters: TopicDescription, sources: Iterable[TopicDescription], *, are_retries: bool = False
+) -> Iterator[str]:
     """Why a dead letter may not fit into its topic, which stops the stage; one sentence each.
 
     A dead letter that is too large is compressed, as its record may have been in its source.
+
+    Args:
+        letters: the topic.
+        sources: where its records are from.
+        are_retries: whether it is a retry topic, whose records are like dead letters.
     """
+    one = "a record that is to wait there" if are_retries else "a dead letter"
+    effect = "so that its retries are left out" if are_retries else "which stops the stage"
     needed = max(topic.max_message_bytes for topic in sources) + DEAD_LETTER_EXTRA_BYTES
     if letters.max_message_bytes < needed:
         yield (
             f"topic {letters.name} takes batches of {letters.max_message_bytes} bytes"
-            " (max.message.bytes), and a dead letter may be larger, which stops the stage; raise"
+            f" (max.message.bytes), and {one} may be larger, {effect}; raise"
             f" it to {needed}: that of the source and {DEAD_LETTER_EXTRA_BYTES} for headers"
         )
     if letters.compression_type == "uncompressed":
         yield (
-            f"topic {letters.name} stores batches uncompressed (compression.type), so a dead letter"
-            " that came compressed may not fit, which stops the stage; set it to producer"
+            f"topic {letters.name} stores batches uncompressed (compression.type), so {one}"
+            f" that came compressed may not fit, {effect}; set it to producer"
         )

@@ -256,9 +256,10 @@ def _records_in(view: StageView, _moment: Moment) -> str:
 
 
 def _records_out(view: StageView, _moment: Moment) -> str:
-    """Acknowledged outputs; dead letters have a column of their own."""
+    """Acknowledged outputs; dead letters and retries have columns of their own."""
     metrics = view.metrics
     out = sum(metrics.records_out.values()) - sum(metrics.dead_letters.values())
+    out -= sum(metrics.records_out[topic] for topic in metrics.retry_topics)
     if metrics.processed and not out:
         return _NOTHING  # they go on in this process, to the stage that is fused to it
     return _muted_zero(amount(out))
@@ -275,7 +276,9 @@ def _lag(view: StageView, moment: Moment) -> str:
         return '<span class="zero" title="no partition, or not measured yet">?</span>'
     stamps = [p.oldest_timestamp_seconds for p in partitions if p.oldest_timestamp_seconds]
     oldest = f"<small>{age(moment.wall - min(stamps))}</small>" if sum(known) and stamps else ""
-    return f"{'≥ ' if is_partial else ''}{_muted_zero(amount(sum(known)))}{oldest}"
+    waiting = sum(p.lag_records or 0 for p in partitions if p.is_waiting(moment.monotonic))
+    wait = f"<small>{amount(waiting)} wait for a retry</small>" if waiting else ""
+    return f"{'≥ ' if is_partial else ''}{_muted_zero(amount(sum(known)))}{oldest}{wait}"
 
 
 def _in_flight(view: StageView, _moment: Moment) -> str:
@@ -289,7 +292,9 @@ def _in_flight(view: StageView, _moment: Moment) -> str:
 
 
 def _retries(view: StageView, _moment: Moment) -> str:
-    return _muted_zero(amount(view.metrics.retries))
+    later = view.metrics.retried_later
+    small = f"<small>{amount(later)} later</small>" if later else ""
+    return _muted_zero(amount(view.metrics.retries)) + small
 
 
 def _dead_letters(view: StageView, _moment: Moment) -> str:

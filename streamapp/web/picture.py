@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from streamapp.pipeline.outline import AgentOutline, Outline, SegmentOutline, StageOutline
+from streamapp.policies.delays import delay_name
 
 
 def pictures_of(outlines: Sequence[Outline]) -> dict[tuple[str, str], str]:
@@ -34,6 +35,8 @@ def _outputs(stage: StageOutline) -> Iterator[str]:
         yield _topic(stage.output)
     for route, topic in stage.routes.items():
         yield f"{_topic(topic)} <small>by the route {escape(route)}</small>"
+    for topic, seconds in stage.retry_topics.items():
+        yield f"{_topic(topic)} <small>back after {delay_name(seconds)}</small>"
     if stage.may_dead_letter:
         yield f'<span class="topic letters">{escape(stage.dead_letters)}</span>'
 

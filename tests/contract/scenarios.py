@@ -25,7 +25,7 @@ from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.stage import Stage
 from streamapp.policies.backoff import Backoff
-from streamapp.policies.policy import Policy, dead_letter, drop, retry, skip, stop
+from streamapp.policies.policy import Policy, dead_letter, drop, retry, retry_later, skip, stop
 from streamapp.record import CONTEXT_HEADER, Headers
 from streamapp.topics.topic import Topic
 from tests.contract.pipelines import Item
@@ -33,6 +33,7 @@ from tests.contract.pipelines import Item
 P: TypeAlias = Pipeline[Any, Any]
 AT_ONCE = Backoff(base_seconds=0.001)
 RETRY = retry(2, backoff=AT_ONCE)
+LATER = retry_later([0.001, 0.002])
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +301,11 @@ def then(*steps: Agent[Any, Any], fused: bool) -> Callable[[P], P]:
     return add
 
 
+def later_behind(step: Agent[Any, Any], *, fused: bool) -> Callable[[P], P]:
+    """Stage `s1`, which is retried later, behind one that makes two items of each."""
+    return lambda p: p.stage(doubled, name="s0").stage(step, name="s1", fused=fused, on_error=LATER)
+
+
 def using(stages: Callable[[P], P], *middleware: Any) -> Callable[[P], P]:
     return lambda p: stages(p.use(*middleware))
 
@@ -323,6 +329,15 @@ class Sibling(BaseModel):
 @agent
 def told_apart(value: Item | Sibling) -> Item:
     return Item(n=value.n, text=type(value).__name__)
+
+
+@agent
+def told_apart_later(value: Item | Sibling, context: Context) -> Item:
+    """Fail at the first two attempts, and say of which type the value is and whether it was so."""
+    if context.attempt <= 2:
+        raise OSError("not yet")
+    is_own = context.topic.endswith("siblings") is isinstance(value, Sibling)
+    return Item(n=value.n, text=type(value).__name__ if is_own else "of another topic")
 
 
 @agent
@@ -576,6 +591,13 @@ SEVERAL = [
         others={"siblings": Sibling},
     ),
     Scenario(
+        "two sources with a type each, retried later",
+        lambda p: p.stage(told_apart_later, name="s", on_error=LATER),
+        [0, Given(b'{"n":1}', source="siblings"), Given(b'{"n":2}', source="siblings")],
+        outputs=[(0, "Item"), (1, "Sibling"), (2, "Sibling")],
+        others={"siblings": Sibling},
+    ),
+    Scenario(
         "two sources, of which one declares tombstones",
         lambda p: p.stage(counted, name="s"),
         [Given(None), Given(None, source="siblings"), Given(b'{"n":2}', source="siblings")],
@@ -602,4 +624,102 @@ SEVERAL = [
     ),
 ]
 
-SCENARIOS = [*SHAPES, *POLICIES, *COMBINED, *SURROUNDED, *AUDITED, *SEVERAL]
+RETRIED_LATER = [
+    Scenario("a later retry that succeeds", one(busy, LATER), outputs=numbers("+")),
+    Scenario(
+        "later retries that are used up",
+        one(failing, LATER),
+        outputs=numbers(without=2),
+        letters=EXHAUSTED,
+    ),
+    Scenario(
+        "retries at once and later",
+        one(failing, retry(1, then=retry_later([0.001], then=dead_letter()), backoff=AT_ONCE)),
+        outputs=numbers(without=2),
+        letters=EXHAUSTED,
+    ),
+    Scenario(
+        "later retries, then skip",
+        one(failing, retry_later([0.001], then=skip())),
+        outputs=numbers(),
+    ),
+    Scenario(
+        "later retries, then stop",
+        one(failing, retry_later([0.001], then=stop())),
+        [2],
+        stopped_by="s",
+    ),
+    Scenario(
+        "later retries by exception",
+        one(busy, dead_letter().on({OSError: LATER})),
+        outputs=numbers("+"),
+    ),
+    Scenario(
+        "later retries of an agent that waits",
+        one(endless, LATER, timeout_seconds=0.05),
+        outputs=numbers(without=2),
+        letters=[("s", "timeout")],
+    ),
+    Scenario(
+        "the record's own fault is not retried later",
+        one(permanent, LATER),
+        outputs=numbers(without=2),
+        letters=[("s", "permanent")],
+    ),
+    Scenario(
+        "bytes that do not decode are not retried later",
+        one(same, LATER),
+        [Given(b"{"), Given(None), 1],
+        outputs=[(1, "")],
+        letters=[("s", "decode")] * 2,
+    ),
+    *(
+        Scenario(
+            f"a later retry behind a fan-out, {'fused' if fused else 'with a topic between'}",
+            later_behind(step, fused=fused),
+            [Given(b'{"n":2,"text":""}', b"k", [("h", b"1")]), 3],
+            outputs=outputs,
+            letters=letters,
+        )
+        for fused in (False, True)
+        for step, outputs, letters in (
+            (failing, [(3, ""), (3, "")], [("s1", "exhausted")] * 2),
+            (busy, [(2, "+"), (2, "again+"), (3, "+"), (3, "again+")], []),
+        )
+    ),
+    *(
+        Scenario(
+            f"errors in the trail of what was retried later, with audit {audit}",
+            lambda p: p.stage(busy, name="s", on_error=LATER).stage(noting),
+            outputs=outputs,
+            audit=audit,
+        )
+        for audit, outputs in (
+            ("off", [(n, "tried=3||" if n == 2 else "tried=1||") for n in range(4)]),
+            (
+                "errors",
+                [
+                    (2, "tried=3|s:3|dependency,dependency"),
+                    *((n, "tried=1||") for n in (0, 1, 3)),
+                ],
+            ),
+            (
+                "all",
+                [
+                    (2, "tried=3|s:3|dependency,dependency"),
+                    *((n, "tried=1|s:1|") for n in (0, 1, 3)),
+                ],
+            ),
+        )
+    ),
+]
+
+SCENARIOS = [
+    *SHAPES,
+    *POLICIES,
+    *RETRIED_LATER,
+    *COMBINED,
+    *SURROUNDED,
+    *AUDITED,
+    *SEVERAL,
+]

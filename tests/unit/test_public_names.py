@@ -58,6 +58,7 @@ NAMES = {
     "parallel",
     "pool",
     "retry",
+    "retry_later",
     "skip",
     "stop",
     "when",

@@ -185,6 +185,11 @@ def _checked(where: str, policy: object) -> Policy:
     if not isinstance(policy, Policy):
         raise PipelineError(f"{where}: retry is {policy!r}; give a policy, such as retry(3)")
     for one in (policy, *(one for _, one in policy.by_exception)):
+        if one.delays_seconds:
+            raise PipelineError(
+                f"{where}: a branch cannot retry later, as only a whole record can wait in a topic;"
+                " give the stage on_error=retry_later(…)"
+            )
         if one.action is not ErrorPolicy.RETRY or one.then is not ErrorPolicy.DEAD_LETTER:
             raise PipelineError(
                 f"{where}: a branch can only be retried; drop then=…, since what follows is up to"

@@ -31,11 +31,23 @@ class GivenValue:
         already: outputs that earlier fused stages made of the same record, and their bytes.
         began: monotonic seconds at which the first attempt began.
         failures: number of failed attempts.
+        failures_before: how many of them were before it last waited as in a retry topic.
+        delays_used: how often it has waited so.
         kept: the trail with these failures; `None` if nothing is kept.
         context: the context of the last attempt; `None` if the agent takes none.
     """
 
-    __slots__ = ("already", "began", "context", "failures", "item", "kept", "record")
+    __slots__ = (
+        "already",
+        "began",
+        "context",
+        "delays_used",
+        "failures",
+        "failures_before",
+        "item",
+        "kept",
+        "record",
+    )
 
     def __init__(
         self, item: Item, record: GivenRecord, already: tuple[int, int], began: float
@@ -44,7 +56,7 @@ class GivenValue:
         self.record = record
         self.already = already
         self.began = began
-        self.failures = 0
+        self.failures = self.failures_before = self.delays_used = 0
         self.kept: Trail | None = None
         self.context: RecordContext | None = None
 

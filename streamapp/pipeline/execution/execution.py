@@ -176,8 +176,13 @@ class Execution:
         value.failures += 1
         value.kept = step.audit.add_failure(value.kept, value.item.headers, error)
         account.attempt_failed(step, error)
-        decision = decide(step.policy, error, value.failures, self._rng)
+        failures, used = value.failures - value.failures_before, value.delays_used
+        decision = decide(step.policy, error, failures, self._rng, delays_used=used)
         match decision.action:
+            case ErrorPolicy.RETRY_LATER:  # there is no topic: it waits here as long
+                value.failures_before, value.delays_used = value.failures, used + 1
+                await self._clock.sleep(decision.delay_seconds)
+                return None
             case ErrorPolicy.RETRY:
                 await self._clock.sleep(decision.delay_seconds)
                 return None

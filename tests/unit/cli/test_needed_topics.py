@@ -6,6 +6,7 @@ from streamapp.examples.playback.pipeline import fused_pipeline, pipeline
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
+from streamapp.policies.policy import retry_later
 from streamapp.topics.topic import Topic
 
 LIMIT = "max.message.bytes"
@@ -88,3 +89,29 @@ def test_a_dead_letter_topic_that_stages_share_takes_what_the_largest_source_tak
     enough = existing("letters", 5_065_536)
     specs = {s.name: s for s in needed_topics(build(shared), declared=declared, existing=enough)}
     assert "letters" not in specs
+
+
+def test_a_retry_topic_has_partitions_room_for_headers_and_time_to_wait() -> None:
+    day = 86_400
+    retrying = (
+        Pipeline("p", source=Topic("raw", bytes))
+        .stage(same, on_error=retry_later([10, day]))
+        .sink("out")
+    )
+    found = existing("raw", 2_000_000)
+    specs = {spec.name: spec for spec in needed_topics(build(retrying), existing=found)}
+    limit = {LIMIT: "2065536"}
+    week, longer = {"retention.ms": f"{7 * day * 1000}"}, {"retention.ms": f"{8 * day * 1000}"}
+    assert specs["p.same.retry-10s"] == TopicSpec("p.same.retry-10s", 4, 1, limit | week)
+    assert specs["p.same.retry-1d"] == TopicSpec("p.same.retry-1d", 4, 1, limit | longer)
+
+
+def test_the_limit_of_a_retry_topic_is_raised_to_that_of_its_source() -> None:
+    retrying = (
+        Pipeline("p", source=Topic("raw", bytes))
+        .stage(same, on_error=retry_later([10]))
+        .sink("out")
+    )
+    found = existing("raw", 2_000_000) | existing("p.same.retry-10s", 1_000_000)
+    specs = {spec.name: spec for spec in needed_topics(build(retrying), existing=found)}
+    assert specs["p.same.retry-10s"] == TopicSpec("p.same.retry-10s", 7, 3, {LIMIT: "2065536"})

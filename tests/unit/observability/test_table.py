@@ -29,6 +29,7 @@ from streamapp.version import VERSION
 from tests.hand_clock import HandClock
 
 LAGS, IDLES, UNKNOWN = (TopicPartition("raw", n) for n in range(3))
+WAITS = TopicPartition("retries", 0)
 
 
 def filled(clock: HandClock) -> StageMetrics:
@@ -38,7 +39,9 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.received["raw"] = Received(101, 102)
     stage.processed, stage.filtered, stage.skipped = 103, 104, 105
     stage.dropped, stage.dead_lettered = 106, 107
-    stage.records_out = stage.records_out | {"valid": 108, "p.s.dlq": 109}
+    stage.retried_later = 143
+    stage.retry_topics, stage.read_retry_topics = ("retries",), ["retries"]
+    stage.records_out = stage.records_out | {"valid": 108, "p.s.dlq": 109, "retries": 144}
     for microseconds in (0, 3, 4, 250_000, 1 << 31):
         stage.attempt_duration.observe(microseconds)
     for milliseconds in (-5, 7, 8, 1 << 33):
@@ -49,6 +52,7 @@ def filled(clock: HandClock) -> StageMetrics:
         ),
         IDLES: PartitionMetrics(0, None, last_progress_at=began_at),
         UNKNOWN: PartitionMetrics(None, clock.time() - 12, last_progress_at=began_at),
+        WAITS: PartitionMetrics(145, clock.time() - 13, waits_until=began_at + 246),
     }
     stage.in_flight_records, stage.in_flight_bytes = 111, 112
     stage.busy_lanes, stage.stuck_attempts = 113, 114
@@ -92,6 +96,11 @@ def partitions(name: str, *values: float | None) -> list[str]:
     ]
 
 
+def waits(name: str, value: float) -> str:
+    """The line of the partition of the one retry topic."""
+    return line(name, value, topic="retries", partition="0")
+
+
 def histogram(
     name: str, bounds: Iterable[str], counts: Mapping[str, int], total: float
 ) -> list[str]:
@@ -124,10 +133,12 @@ EXPECTED: dict[str, list[str]] = {
         line("streamapp_finished_records_total", 105.0, outcome="skipped"),
         line("streamapp_finished_records_total", 106.0, outcome="dropped"),
         line("streamapp_finished_records_total", 107.0, outcome="dead_lettered"),
+        line("streamapp_finished_records_total", 143.0, outcome="retried_later"),
     ],
     "streamapp_produced_records_total": [
         line("streamapp_produced_records_total", 108.0, topic="valid"),
         line("streamapp_produced_records_total", 109.0, topic="p.s.dlq"),
+        line("streamapp_produced_records_total", 144.0, topic="retries"),
     ],
     DURATION: histogram(
         DURATION,
@@ -138,13 +149,24 @@ EXPECTED: dict[str, list[str]] = {
     AGE: histogram(
         AGE, doubling(1e-3, 34), {"0.0": 1, "0.007": 2, "0.015": 3, "+Inf": 4}, 8589934.607
     ),
-    "streamapp_lag_records": partitions("streamapp_lag_records", 110.0, 0.0, None),
-    "streamapp_lag_seconds": partitions("streamapp_lag_seconds", 111.0, 0.0, None),
+    "streamapp_lag_records": [
+        *partitions("streamapp_lag_records", 110.0, 0.0, None),
+        waits("streamapp_lag_records", 145.0),
+    ],
+    "streamapp_lag_seconds": [
+        *partitions("streamapp_lag_seconds", 111.0, 0.0, None),
+        waits("streamapp_lag_seconds", 113.0),
+    ],
     "streamapp_in_flight_records": [line("streamapp_in_flight_records", 111.0)],
     "streamapp_in_flight_bytes": [line("streamapp_in_flight_bytes", 112.0)],
     "streamapp_busy_lanes": [line("streamapp_busy_lanes", 113.0)],
     "streamapp_stuck_attempts": [line("streamapp_stuck_attempts", 114.0)],
     "streamapp_retries_total": [line("streamapp_retries_total", 115.0)],
+    "streamapp_later_retries_total": [
+        line("streamapp_later_retries_total", 144.0, topic="retries")
+    ],
+    "streamapp_waiting_records": [waits("streamapp_waiting_records", 145.0)],
+    "streamapp_retry_wait_seconds": [waits("streamapp_retry_wait_seconds", 146.0)],
     "streamapp_timeouts_total": [line("streamapp_timeouts_total", 116.0)],
     "streamapp_unreadable_contexts_total": [line("streamapp_unreadable_contexts_total", 199.0)],
     "streamapp_dead_letters_total": [
@@ -198,7 +220,10 @@ EXPECTED: dict[str, list[str]] = {
         )
         for state in ("closed", "open", "half_open")
     ],
-    "streamapp_partition_blocked": partitions("streamapp_partition_blocked", 1.0, 0.0, 0.0),
+    "streamapp_partition_blocked": [
+        *partitions("streamapp_partition_blocked", 1.0, 0.0, 0.0),
+        waits("streamapp_partition_blocked", 0.0),
+    ],
     "streamapp_stage_state": [
         line("streamapp_stage_state", float(state == "draining"), state=state)
         for state in ("starting", "running", "draining", "stopped", "failed")

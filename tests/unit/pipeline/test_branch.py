@@ -14,7 +14,7 @@ from streamapp.pipeline.combinators.branches import parallel
 from streamapp.pipeline.out import Out
 from streamapp.pipeline.signature import Results, Shape
 from streamapp.policies.backoff import Backoff
-from streamapp.policies.policy import Policy, drop, retry, stop
+from streamapp.policies.policy import Policy, drop, retry, retry_later, stop
 from streamapp.randomness import random_in_use
 from tests.hand_clock import HandClock
 from tests.unit.pipeline.parts import Item, odd, text, twice
@@ -228,6 +228,8 @@ def test_an_output_of_another_type_than_declared_is_no_output() -> None:
         ({"retry": stop()}, "can only be retried; drop then=…"),
         ({"retry": retry(3, then=drop())}, "can only be retried; drop then=…"),
         ({"retry": retry(3).on({KeyError: drop()})}, "can only be retried"),
+        ({"retry": retry_later([10])}, "a branch cannot retry later"),
+        ({"retry": retry(3).on({KeyError: retry_later([1])})}, "a branch cannot retry later"),
         ({"default": [1]}, "default has to be one bare value; put it into a model"),
         ({"default": Out(1)}, "default has to be one bare value"),
         ({"if_none": 1}, "if_none has no effect, since 'text' always gives an output"),

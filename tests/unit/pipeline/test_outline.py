@@ -26,6 +26,7 @@ from streamapp import (
     parallel,
     pool,
     retry,
+    retry_later,
     skip,
     stop,
     when,
@@ -204,6 +205,9 @@ def test_a_policy_has_its_waits_and_those_of_single_exceptions() -> None:
         (dead_letter(), {}, True, True),
         (retry(2), {}, True, True),
         (retry(2), {"breaker": None}, True, False),
+        (retry_later([10]), {}, True, True),
+        (retry_later([10], then=drop()), {}, False, True),
+        (stop().on({KeyError: retry_later([10], then=drop())}), {}, False, True),
         (skip(), {}, True, False),
         (drop(), {}, False, False),
         (stop(), {}, False, False),
@@ -307,3 +311,38 @@ def test_what_is_not_promised_depends_on_retries_threads_and_budgets() -> None:
     assert no["outages_are_held_by_exception"] == ("slow",)
     assert no["outages_are_held"] == ("both",)
     assert no["order_after_failure"] == ("same", "slow")
+
+
+def test_later_retries_have_topics_and_end_the_order() -> None:
+    policy = retry(1, then=retry_later([10, 60])).on({KeyError: retry_later([5])})
+    found = one_stage(on_error=policy)
+    stage = found.segments[0].stages[0]
+    names = {"p.same.retry-5s": 5.0, "p.same.retry-10s": 10.0, "p.same.retry-1m": 60.0}
+    assert stage.retry_topics == names
+    assert (stage.policy.delays_seconds, stage.policy.then) == ((10.0, 60.0), "dead_letter")
+    assert stage.policy.by_exception[0].policy.delays_seconds == (5.0,)
+    topics = {topic.name: topic for topic in found.topics}
+    for name in names:
+        assert (topics[name].roles, topics[name].type) == (("retries",), None)
+        assert (topics[name].written_by, topics[name].read_by) == (("same",), ("same",))
+    yes, no = rules(found)
+    assert "order_by_key" not in yes
+    assert yes["retried_later"] == no["order_after_retry_later"] == ("same",)
+    assert "single_attempt" in no
+    for ordering in ("partition", "unordered"):
+        yes, no = rules(one_stage(on_error=policy, ordering=ordering))
+        assert "order_by_partition" not in yes
+        assert ("order_after_retry_later" in no) is (ordering == "partition")
+
+
+def test_a_fused_stage_that_retries_later_ends_the_order_of_all() -> None:
+    pipeline = (
+        Pipeline("p", source=SOURCE)
+        .stage(same)
+        .stage(other, name="tail", on_error=retry_later([10]), fused=True)
+        .sink("out")
+    )
+    yes, no = rules(outline(pipeline))
+    assert "order_by_key" not in yes
+    assert no["order_after_retry_later"] == ("same", "tail")
+    assert yes["retried_later"] == ("tail",)

@@ -11,7 +11,15 @@ from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.stage import Stage, StageConfig
 from streamapp.pipeline.topology import build
-from streamapp.policies.policy import ErrorPolicy, Policy, dead_letter, drop, retry, skip
+from streamapp.policies.policy import (
+    ErrorPolicy,
+    Policy,
+    dead_letter,
+    drop,
+    retry,
+    retry_later,
+    skip,
+)
 from streamapp.topics.topic import Topic
 
 
@@ -86,6 +94,22 @@ def test_fused_stages_share_a_segment_and_have_no_topic_between() -> None:
     assert "p.clean.dlq" in topology.topics()
 
 
+def test_a_segment_reads_the_retry_topics_that_its_stages_write() -> None:
+    policy = retry(1, then=retry_later([10, 60]))
+    [segment] = build(
+        Pipeline("p", source=SOURCE)
+        .stage(clean, on_error=policy)
+        .stage(same, on_error=retry_later([5]).on({KeyError: retry_later([60])}), fused=True)
+        .sink("x")
+    ).segments
+    first, second = (tuple(topic.name for topic in step.retry_topics) for step in segment.steps)
+    assert first == ("p.clean.retry-10s", "p.clean.retry-1m")
+    assert second == ("p.same.retry-5s", "p.same.retry-1m")
+    assert segment.source_topics == ("raw",)
+    assert segment.read_topics == ("raw", *first, *second)
+    assert {*first, *second} <= set(segment.written_topics())
+
+
 def test_a_pipeline_that_is_extended_twice_stays_as_it_was() -> None:
     start = Pipeline("p", source=SOURCE).stage(clean)
     start.stage(enrich)
@@ -103,6 +127,9 @@ def broken_pipelines() -> dict[str, Pipeline[Any, Any]]:
         "go nowhere": start.stage(clean),
         "is declared with Raw": start.stage(clean).sink(other),
         "its route 'alerts' is declared": start.stage(clean, routes={"alerts": other}).sink("x"),
+        "'p.clean.retry-10s' is the name of a retry topic": start.stage(
+            clean, on_error=retry_later([10]), dead_letters="p.clean.retry-10s"
+        ).sink("x"),
         "skip lets Raw flow on unchanged": start.stage(clean, on_error=skip()).sink("x"),
         "renamed_from='same' is the name of a stage": start.stage(clean, renamed_from="same")
         .stage(same)

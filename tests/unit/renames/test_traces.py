@@ -167,3 +167,12 @@ async def test_what_starts_anew_starts_at_what_retention_has_left(before: Before
         TopicPartition("raw", 0): CommittedOffset(0),
         TopicPartition("raw", 1): CommittedOffset(4),
     }
+
+
+async def test_records_that_wait_for_a_retry_of_the_old_name_are_unread(before: Before) -> None:
+    later = f"{BETWEEN}.retry-10s"
+    await before.create(later, "p.older.retry-10s")
+    await before.write(later, 4)
+    await before.commit("second", BETWEEN, 10, 5)
+    await before.commit("old", later, 1)
+    assert await unread(before) == (Unread(later, 3),)

@@ -86,6 +86,7 @@ async def test_every_record_is_counted_once_and_by_how_it_ended() -> None:
         "skipped": 5,
         "dropped": 4,
         "dead_lettered": 2 + 3 + 4 + 1 + 6,
+        "retried_later": 0,
     }
     assert {reason.value: count for reason, count in metrics.dead_letters.items() if count} == {
         "permanent": 2,

@@ -1,0 +1,126 @@
+"""Records of retry topics: originals with headers that say where they are from and when due.
+
+Such a record has the headers of a dead letter (`dead_letters.error_headers`) and three more, and
+keeps all headers that the original had. So whoever reads dead letters can read what waits.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+from streamapp.record import (
+    ERROR_HEADERS,
+    EVENT_TIME_HEADER,
+    Headers,
+    Record,
+    StoredRecord,
+    TopicPartition,
+    event_timestamp,
+)
+
+_FIRST_FACT = f"{ERROR_HEADERS}pipeline"
+RETRY_HEADER = f"{ERROR_HEADERS}retry"
+DELAY_HEADER = f"{ERROR_HEADERS}delay"
+DUE_HEADER = f"{ERROR_HEADERS}due"
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What is known of a record that comes back from a retry topic.
+
+    Attributes:
+        source: topic and partition that it was read from first.
+        offset: its offset there.
+        timestamp: when its event was, in milliseconds since the epoch.
+        attempts: attempts that have failed.
+        first_failure_at: when the first of them failed, in seconds since the epoch.
+        delays_used: how often it has waited in a retry topic.
+    """
+
+    source: TopicPartition
+    offset: int
+    timestamp: int
+    attempts: int
+    first_failure_at: float
+    delays_used: int
+
+
+def retry_headers(
+    headers: Headers, facts: Headers, *, retry: int, delay_seconds: float, now: float
+) -> Headers:
+    """Headers of a record that is to wait.
+
+    Args:
+        headers: those of what failed, which stay as they are.
+        facts: what `dead_letters.error_facts` says of the failure.
+        retry: how often it has waited then.
+        delay_seconds: how long it waits now.
+        now: seconds since the epoch.
+    """
+    delay = round(delay_seconds * 1000)
+    times = {RETRY_HEADER: retry, DELAY_HEADER: delay, DUE_HEADER: ceil(now * 1000) + delay}
+    return [*headers, *facts, *[(name, str(value).encode()) for name, value in times.items()]]
+
+
+def due_at(record: Record, delay_seconds: float) -> float:
+    """When a record of a retry topic is due, in seconds since the epoch.
+
+    One that was not written by a stage waits from its timestamp on.
+    """
+    for name, content in reversed(record.headers):
+        if name == DUE_HEADER:
+            try:
+                return int(content) / 1000
+            except (TypeError, ValueError):
+                break
+    return record.timestamp / 1000 + delay_seconds
+
+
+def restored(
+    record: Record, topic: TopicPartition, delays_used: int
+) -> tuple[StoredRecord, Earlier]:
+    """The original record, with the offset that it has in the retry topic, and what is known of it.
+
+    Args:
+        record: a record of a retry topic.
+        topic: the topic and its partition. A record that was not written by a stage is from there.
+        delays_used: how often that one has waited.
+    """
+    headers = list(record.headers)
+    first = _beginning_of_facts(headers)
+    facts = dict(headers[first:])
+    try:
+        earlier = _earlier(facts)
+    except (KeyError, TypeError, ValueError):
+        first = len(headers)
+        earlier = Earlier(topic, record.offset, event_timestamp(record), 0, 0.0, delays_used)
+    timestamp = earlier.timestamp if first < len(headers) else record.timestamp
+    if first < len(headers):
+        headers = [header for header in headers[:first] if header[0] != EVENT_TIME_HEADER]
+    found = StoredRecord(record.offset, timestamp, record.key, record.value, headers)
+    return found, earlier
+
+
+def _beginning_of_facts(headers: Headers) -> int:
+    """Where the headers begin that were added last; the length of all without any."""
+    for i in range(len(headers) - 1, -1, -1):
+        name = headers[i][0]
+        if name == _FIRST_FACT:
+            return i
+        if not name.startswith(ERROR_HEADERS) and name != EVENT_TIME_HEADER:
+            break
+    return len(headers)
+
+
+def _earlier(facts: dict[str, bytes]) -> Earlier:
+    def number(name: str) -> int:
+        return int(facts[f"{ERROR_HEADERS}{name}"])
+
+    topic = facts[f"{ERROR_HEADERS}topic"].decode()
+    return Earlier(
+        source=TopicPartition(topic, number("partition")),
+        offset=number("offset"),
+        timestamp=number("timestamp"),
+        attempts=number("attempts"),
+        first_failure_at=number("first_failure") / 1000,
+        delays_used=number("retry"),
+    )
