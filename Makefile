@@ -83,7 +83,7 @@ format: install
 million: install
 	$(BIN)/python -m benchmarks.million $(ARGS)
 
-# Faults on a real Kafka, every record counted; three quarters of an hour: make torture ARGS="--only outage"
+# Faults on a real Kafka, every record counted; an hour: make torture ARGS="--only outage"
 torture: install
 	@$(BIN)/python -m tests.torture --write $(ARGS)
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 import aiohttp
 from aiohttp import web
 
+from streamapp.errors import Transient
+
 _SHUTDOWN_SECONDS = 0.1
 
 
@@ -15,6 +17,7 @@ class Mood(StrEnum):
 
     ANSWERS = "answers"
     HANGS = "hangs"
+    FAILS = "fails"  # answers that it cannot
 
 
 class Endpoint:
@@ -61,6 +64,8 @@ class Endpoint:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.seen[self.mood] += 1
+        if self.mood is Mood.FAILS:
+            return web.Response(status=503)
         if self.mood is Mood.HANGS:
             await self._dead.wait()
         await asyncio.sleep(self._seconds)
@@ -74,9 +79,9 @@ class Caller:
         outcomes: calls by how they ended.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, url: str) -> None:
         self.outcomes: Counter[str] = Counter()
-        self._endpoint = endpoint
+        self._url = url
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -94,14 +99,19 @@ class Caller:
 
         Raises:
             aiohttp.ClientError: it did not answer.
+            Transient: it answered that it cannot.
         """
         assert self._session is not None, "the client is not open"
         try:
-            async with self._session.get(self._endpoint.url, params={"id": number}) as answer:
+            async with self._session.get(self._url, params={"id": number}) as answer:
+                answer.raise_for_status()
                 found = int(await answer.text())
         except asyncio.CancelledError:
             self.outcomes["timed out"] += 1
             raise
+        except aiohttp.ClientResponseError as error:
+            self.outcomes["failed"] += 1
+            raise Transient(f"the endpoint answers {error.status}") from error
         except aiohttp.ClientConnectorError:
             self.outcomes["refused"] += 1
             raise

@@ -91,7 +91,7 @@ async def standing(kafka: Kafka, name: str) -> AsyncIterator[Stand]:
         for endpoint in endpoints.values():
             await endpoint.live()
             stack.push_async_callback(endpoint.die)
-        members = {one: Member(endpoint) for one, endpoint in endpoints.items()}
+        members = {one: Member(endpoint.url) for one, endpoint in endpoints.items()}
         pipeline = declared(name, members)
         await rig.create(pipeline, partitions=PARTITIONS)
         service = await stack.enter_async_context(rig.running(pipeline))

@@ -13,7 +13,7 @@ from tests.torture.report import table
 from tests.torture.runner import SCENARIOS, ground, play
 from tests.torture.stand import Ground
 
-ONE_NODE = ("zombie", "churn", "network", "rolling-stateful-set", "outage")
+ONE_NODE = ("zombie", "churn", "network", "rolling-stateful-set", "dependency", "letters", "outage")
 THREE_NODES = ("bounce",)
 
 log = logging.getLogger(__name__)

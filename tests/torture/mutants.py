@@ -4,6 +4,7 @@ Each bug is planted where the runtime calls its Kafka client, so that it does no
 inner structure of the runtime.
 """
 
+import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -76,11 +77,35 @@ def unordered() -> None:
     """Work on records of one key side by side; the pipeline reads this from its environment."""
 
 
+def no_hold() -> None:
+    """Hold nothing, whatever is down; the pipeline reads this from its environment."""
+
+
+def letters_unawaited() -> None:
+    """Take dead letters for written, whatever becomes of them."""
+    send = KafkaProducer.send_batch
+
+    async def send_and_forget(
+        self: KafkaProducer, batch: Any, topic: str, partition: int
+    ) -> "asyncio.Future[object]":
+        sent = await send(self, batch, topic, partition)
+        if not topic.endswith(".dlq"):
+            return sent
+        sent.add_done_callback(lambda done: done.cancelled() or done.exception())
+        written: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        written.set_result(None)
+        return written
+
+    KafkaProducer.send_batch = send_and_forget  # type: ignore[method-assign]  # the bug
+
+
 MUTANTS: Mapping[str, Callable[[], None]] = {
     "commit-early": commit_early,
     "no-ack": no_ack,
     "skip-unfinished": skip_unfinished,
     "unordered": unordered,
+    "no-hold": no_hold,
+    "letters-unawaited": letters_unawaited,
 }
 
 

@@ -1,6 +1,6 @@
-"""The pipeline under test: one stage that waits a little and passes its record on.
+"""The pipelines under test: one stage that waits a little, or asks an endpoint, and passes on.
 
-`streamapp run tests.torture.pipeline:pipeline` runs it under the name in `TORTURE_NAME`.
+`streamapp run tests.torture.pipeline:pipeline` runs one under the name in `TORTURE_NAME`.
 """
 
 import asyncio
@@ -9,16 +9,25 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from streamapp.pipeline.agent import agent
+from streamapp.errors import Permanent
+from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.stage import Ordering
+from streamapp.policies.breaker_config import BreakerConfig
+from streamapp.policies.budget import DeadLetterBudget
 from streamapp.topics.topic import Topic
+from tests.endpoints import Caller
 
 NAME_VARIABLE = "TORTURE_NAME"
 WAIT_VARIABLE = "TORTURE_WAIT_MS"
 ORDERING_VARIABLE = "TORTURE_ORDERING"
+URL_VARIABLE = "TORTURE_URL"
+HOLD_VARIABLE = "TORTURE_HOLD"
 
 STAGE = "work"
+PIPELINE = "tests.torture.pipeline:pipeline"
+POISONED = "tests.torture.pipeline:poisoned"
+ASKING = "tests.torture.pipeline:asking"
 
 
 class Item(BaseModel):
@@ -34,6 +43,11 @@ class Done(BaseModel):
     pid: int
 
 
+def is_poison(number: int) -> bool:
+    """Whether a record of this id is at fault in the pipeline with poison: one of ten is."""
+    return number % 10 == 3
+
+
 @agent
 async def work(item: Item) -> Done:
     """Wait for 0.5 to 1.5 of `TORTURE_WAIT_MS`, so that records overtake their neighbours."""
@@ -42,12 +56,51 @@ async def work(item: Item) -> Done:
     return Done(id=item.id, pid=os.getpid())
 
 
+@agent
+async def work_or_refuse(item: Item) -> Done:
+    """The same, but poison is refused at the end of it."""
+    done: Done = await work(item)
+    if is_poison(item.id):
+        raise Permanent("poison")
+    return done
+
+
+class Ask(Caller):
+    """Ask the endpoint at `TORTURE_URL`."""
+
+    async def __call__(self, item: Item) -> Done:
+        """Pass on what it answers."""
+        return Done(id=await self.ask(item.id), pid=os.getpid())
+
+
 def pipeline() -> Pipeline[Any, Any]:
-    """The pipeline, under the name that is in the environment."""
+    """The pipeline that waits, under the name that is in the environment."""
+    return _of(work)
+
+
+def poisoned() -> Pipeline[Any, Any]:
+    """The pipeline that refuses one record of ten."""
+    return _of(work_or_refuse)
+
+
+def asking() -> Pipeline[Any, Any]:
+    """The pipeline that asks an endpoint."""
+    return _of(agent(name="ask")(Ask(os.environ[URL_VARIABLE])))
+
+
+def _of(step: Agent[Item, Done]) -> Pipeline[Any, Any]:
     name = os.environ[NAME_VARIABLE]
     ordering = Ordering(os.environ.get(ORDERING_VARIABLE, "key"))
+    holds = os.environ.get(HOLD_VARIABLE, "on") == "on"
     return (
         Pipeline(name, source=Topic(f"{name}.in", Item))
-        .stage(work, concurrency=64, ordering=ordering)
+        .stage(
+            step,
+            name=STAGE,
+            concurrency=64,
+            ordering=ordering,
+            breaker=BreakerConfig() if holds else None,
+            dead_letter_budget=DeadLetterBudget() if holds else None,
+        )
         .sink(f"{name}.out")
     )

@@ -131,6 +131,7 @@ def _fate(outcome: Outcome) -> str:
     found = {
         "lost": counts.lost,
         "inverted": counts.inversions,
+        "in dead letters": counts.dead_letters,
         "commits moved back": outcome.faults["commits moved back"],
     }
     return "found: " + ", ".join(f"{count:,} {word}" for word, count in found.items() if count)

@@ -11,8 +11,19 @@ from typing import Any
 from streamapp.local_kafka.config import BrokerOptions
 from tests.torture.nodes import Nodes
 from tests.torture.outcome import Outcome
+from tests.torture.permissions import PROPERTIES
 from tests.torture.proxy import proxied_kafka
-from tests.torture.scenarios import bounce, churn, crash, network, outage, rolling, zombie
+from tests.torture.scenarios import (
+    bounce,
+    churn,
+    crash,
+    dependency,
+    letters,
+    network,
+    outage,
+    rolling,
+    zombie,
+)
 from tests.torture.stand import Ground
 from tests.torture.watch import TooSlowError
 from tests.torture.weather import Weather
@@ -61,6 +72,20 @@ SCENARIOS = {
     "bounce": Scenario(
         bounce.bounce, bounce.FULL, bounce.SHORT, ("no-ack",), "nodes go and come back", nodes=3
     ),
+    "dependency": Scenario(
+        dependency.dependency,
+        dependency.FULL,
+        dependency.SHORT,
+        ("no-hold",),
+        "what agents call is down",
+    ),
+    "letters": Scenario(
+        letters.letters,
+        letters.FULL,
+        letters.SHORT,
+        ("letters-unawaited",),
+        "dead letters cannot be written",
+    ),
     "rolling-deployment": Scenario(
         rolling.deployment, rolling.FULL, rolling.SHORT, ("commit-early",), "a rolling restart"
     ),
@@ -77,7 +102,7 @@ SCENARIOS = {
 async def ground(folder: Path, *, nodes: int) -> AsyncIterator[Ground]:
     """A small broker for scenarios: two cores have to be enough for everything."""
     weather = Weather(random.Random(1))
-    options = BrokerOptions(nodes=nodes, heap_mb=320)
+    options = BrokerOptions(nodes=nodes, heap_mb=320, properties=PROPERTIES)
     async with proxied_kafka(folder / "broker", options, weather) as (kafka, proxies):
         yield Ground(kafka, Nodes(kafka), proxies, folder)
 

@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.kafka import Kafka, unique_name
 from tests.torture.feeder import Feeder
 from tests.torture.nodes import Nodes
 from tests.torture.outcome import Outcome
-from tests.torture.pipeline import STAGE
+from tests.torture.pipeline import PIPELINE, STAGE
 from tests.torture.proxy import Proxies
 from tests.torture.verdict import Seen, judge, read
 from tests.torture.watch import TooSlowError, Watch
@@ -75,6 +76,8 @@ class Stand:
         partitions: int,
         wait_ms: float,
         through_proxies: bool = False,
+        target: str = PIPELINE,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> AsyncIterator["Stand"]:
         """Create the topics; at the end of the block all its processes have ended.
 
@@ -84,6 +87,8 @@ class Stand:
             partitions: number of partitions of source and sink.
             wait_ms: how long the agent waits with each record, on average.
             through_proxies: whether the workers reach the broker through proxies only.
+            target: the pipeline that they run.
+            environment: further variables for them.
         """
         name = unique_name(outcome.scenario)
         kafka, folder = ground.kafka, ground.folder / name
@@ -104,6 +109,8 @@ class Stand:
                 folder,
                 mutant=outcome.mutant,
                 wait_ms=wait_ms,
+                target=target,
+                environment=environment,
             ) as fleet,
         ):
             stand = cls(kafka, name, partitions, feeder, fleet, watch, outcome)

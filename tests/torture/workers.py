@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.patience import within
-from tests.torture.pipeline import NAME_VARIABLE, ORDERING_VARIABLE, WAIT_VARIABLE
+from tests.torture.pipeline import (
+    HOLD_VARIABLE,
+    NAME_VARIABLE,
+    ORDERING_VARIABLE,
+    PIPELINE,
+    WAIT_VARIABLE,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,6 +98,8 @@ class Fleet:
         folder: folder for their output.
         mutant: the bug planted into each, if any.
         wait_ms: how long the agent waits, on average.
+        target: the pipeline that they run.
+        environment: variables for them, beside those that are always set.
         workers: all workers that were ever started.
         supervised: workers that are started again when they end.
     """
@@ -101,6 +109,8 @@ class Fleet:
     folder: Path
     mutant: str | None = None
     wait_ms: float = 5.0
+    target: str = PIPELINE
+    environment: Mapping[str, str] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
     supervised: list["Supervised"] = field(default_factory=list)
 
@@ -114,9 +124,11 @@ class Fleet:
         *,
         mutant: str | None,
         wait_ms: float,
+        target: str,
+        environment: Mapping[str, str],
     ) -> AsyncIterator["Fleet"]:
         """A fleet without workers; at the end of the block none is left."""
-        fleet = cls(pipeline, bootstrap_servers, folder, mutant, wait_ms)
+        fleet = cls(pipeline, bootstrap_servers, folder, mutant, wait_ms, target, environment)
         try:
             yield fleet
         finally:
@@ -137,7 +149,7 @@ class Fleet:
         name = f"w{len(self.workers)}"
         output = self.folder / f"{name}.log"
         how = ["tests.torture.mutants", self.mutant] if self.mutant else ["streamapp"]
-        command = ["run", "tests.torture.pipeline:pipeline", "--no-web"]
+        command = ["run", self.target, "--no-web"]
         servers = ["--bootstrap-servers", self.bootstrap_servers]
         with output.open("wb") as file:
             process = await asyncio.create_subprocess_exec(
@@ -175,11 +187,14 @@ class Fleet:
             WAIT_VARIABLE: str(self.wait_ms),
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "200",
+            **self.environment,
         }
         if instance is not None:
             own[INSTANCE_VARIABLE] = instance
         if self.mutant == "unordered":
             own[ORDERING_VARIABLE] = "unordered"
+        if self.mutant == "no-hold":
+            own[HOLD_VARIABLE] = "off"
         kept = {k: v for k, v in os.environ.items() if not k.startswith("STREAMAPP_")}
         return kept | own
 
