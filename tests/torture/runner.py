@@ -102,7 +102,9 @@ SCENARIOS = {
 async def ground(folder: Path, *, nodes: int) -> AsyncIterator[Ground]:
     """A small broker for scenarios: two cores have to be enough for everything."""
     weather = Weather(random.Random(1))
-    options = BrokerOptions(nodes=nodes, heap_mb=320, properties=PROPERTIES)
+    # Several controllers cannot elect one before the authorizer knows its rules from the log.
+    properties = PROPERTIES if nodes == 1 else {}
+    options = BrokerOptions(nodes=nodes, heap_mb=320, properties=properties)
     async with proxied_kafka(folder / "broker", options, weather) as (kafka, proxies):
         yield Ground(kafka, Nodes(kafka), proxies, folder)
 
