@@ -121,9 +121,7 @@ def _partition_stalled(metrics: StageMetrics, now: float, stall_after_seconds: f
     since = {
         name: max(partition.last_progress_at, partition.waits_until or -math.inf)
         for name, partition in metrics.partitions.items()
-        if partition.lag_records
-        and partition.last_progress_at is not None
-        and not partition.is_waiting(now)
+        if partition.lag_records and partition.last_progress_at is not None
     }
     if not since:
         return None

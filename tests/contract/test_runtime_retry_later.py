@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 
+from streamapp.cli.needed_topics import needed_topics
 from streamapp.clock import SystemClock
 from streamapp.observability.health import stage_health
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import build
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import dead_letter, retry, retry_later
 from streamapp.record import Record, TopicPartition
 from streamapp.runtime.config import RuntimeConfig
+from streamapp.topics.apply import apply_plan
+from streamapp.topics.plan import CreateTopic, Plan, plan_topics
 from tests.contract.harness import SESSION_SECONDS, Subject
 from tests.contract.pipelines import QUICK, Item, Rig, error_headers, eventually, numbers
 from tests.kafka import unique_name
@@ -240,3 +244,31 @@ async def test_bounded_work_of_several_stages_waits_for_what_is_retried_later(ri
     await rig.put_items(range(6))
     await rig.run_to_end(pipeline)
     assert sorted(await rig.read_numbers(rig.out)) == list(range(6))
+
+
+async def test_topics_plan_and_apply_make_what_a_stage_that_retries_later_needs(rig: Rig) -> None:
+    calls = Calls(failures=2)
+    pipeline = later(rig, calls, SHORT, 86_400.0)
+    async with rig.subject.admin() as admin:
+
+        async def planned() -> Plan:
+            topology = build(pipeline)
+            existing = await admin.describe_topics(topology.topics())
+            wanted = needed_topics(topology, existing=existing, partitions=3)
+            return await plan_topics(admin, wanted, unkeyed=frozenset())
+
+        changes = (await planned()).changes
+        created = {change.spec.name for change in changes if isinstance(change, CreateTopic)}
+        assert {retry_topic(rig, "300ms"), retry_topic(rig, "1d")} < created
+        await apply_plan(admin, await planned())
+        assert (await planned()).changes == ()
+        topics = await admin.describe_topics(build(pipeline).topics())
+    short, day = (topics[retry_topic(rig, name)] for name in ("300ms", "1d"))
+    source = topics[rig.source().name]
+    for topic in (short, day):
+        assert topic.partitions == 3
+        assert topic.max_message_bytes == source.max_message_bytes + 65_536
+    assert (short.retention_ms, day.retention_ms) == (7 * 86_400_000, 8 * 86_400_000)
+    async with rig.running(pipeline):
+        await rig.put_items([3])
+        await eventually(lambda: len(calls.at) == 2)

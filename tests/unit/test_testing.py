@@ -19,6 +19,7 @@ from streamapp import (
     agent,
     dead_letter,
     retry,
+    retry_later,
     skip,
     stop,
 )
@@ -325,3 +326,19 @@ def test_records_that_are_held_are_said_to_be_and_how_that_is_turned_off() -> No
     inputs: list[Input[bytes]] = [Input(b"1", key=f"k{n}") for n in range(10)]
     with pytest.raises(UnfinishedError, match="now with OSError; breaker=None"):
         PipelineDriver(pipeline, timeout_seconds=0.5).run(inputs)
+
+
+def test_what_is_retried_later_is_finished_without_a_wait() -> None:
+    @agent
+    async def later(item: Item, context: Context) -> Item:
+        await asyncio.sleep(0.1 if context.attempt > 1 else 0)
+        if context.attempt < 3 or item.n == 2:
+            raise ValueError("not yet")
+        return item
+
+    policy = retry_later([600, 86_400])
+    pipeline = Pipeline("p", source=Topic("in", Item)).stage(later, on_error=policy).sink("out")
+    results = PipelineDriver(pipeline).run([Item(n=1), Item(n=2)])
+    assert results.outputs == [Item(n=1)]
+    [letter] = results.dead_letters("later")
+    assert (letter.reason, letter.attempts) == ("exhausted", 3)

@@ -168,3 +168,34 @@ def test_of_several_partitions_with_an_unknown_lag_the_first_is_named() -> None:
     stage = _stage(None, None)
     stage.lag_unknown_since = 0.0
     assert "topic[0]" in stage_health(stage, STALL_SECONDS, STALL_SECONDS).reason
+
+
+def _waiting(stage: StageMetrics, until: float, partition: int = 0) -> StageMetrics:
+    """Let a partition wait for its next record until that time, having made progress long ago."""
+    found = stage.partitions[TopicPartition("topic", partition)]
+    found.waits_until, found.last_progress_at = until, 0.0
+    return stage
+
+
+def test_records_that_are_not_due_are_no_stall_and_are_told() -> None:
+    stage = _waiting(_stage(3, 0, last_progress_at=0.0), 1000.0)
+    health = stage_health(stage, 999.0, STALL_SECONDS)
+    assert (health.ok, health.reason) == (True, "running, 3 records wait for their retry")
+
+
+def test_what_is_due_has_the_full_time_from_then_on() -> None:
+    stage = _waiting(_stage(3, last_progress_at=0.0), 1000.0)
+    assert stage_health(stage, 1059.0, STALL_SECONDS).ok
+    assert not stage_health(stage, 1060.0, STALL_SECONDS).ok
+    stage.last_progress_at = 1050.0  # of another partition
+    stalled = stage_health(stage, 1060.0, STALL_SECONDS)
+    assert stalled.reason == "topic[0]: lag of 3 records and no progress for 60 s"
+
+
+def test_a_partition_that_waits_does_not_hide_that_another_one_stalls() -> None:
+    stage = _waiting(_stage(3, 5, last_progress_at=100.0), 1000.0)
+    stage.partitions[TopicPartition("topic", 1)].last_progress_at = 100.0
+    moving = stage_health(stage, 159.0, STALL_SECONDS)
+    assert moving.reason == "running, lag of 5 records, and 3 records wait for their retry"
+    stalled = stage_health(stage, 160.0, STALL_SECONDS)
+    assert (stalled.ok, stalled.reason) == (False, "lag of 5 records and no progress for 60 s")

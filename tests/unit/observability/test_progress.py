@@ -200,3 +200,24 @@ def test_lag_that_comes_back_after_it_was_worked_off_starts_anew(stage: WatchedS
     stage.clock.advance(30)
     stage.measure(0, 4)
     assert stage.metrics.last_progress_at == stage.clock.monotonic()
+
+
+def test_records_that_wait_until_they_are_due_are_no_lag_before(stage: WatchedStage) -> None:
+    stage.metrics.partitions[SECOND].waits_until = stage.clock.monotonic() + 7200
+    stage.measure(0, 5)
+    stage.clock.advance(7000)
+    stage.measure(0, 5)
+    assert stage.healthy()
+    stage.clock.advance(100)
+    stage.measure(3, 5)  # lag of another partition appears, and gets the full time
+    stage.clock.advance(59)
+    stage.measure(3, 5)
+    assert stage.healthy()
+    stage.watch.finished(FIRST)
+    stage.clock.advance(42)
+    stage.measure(0, 5)  # due since a second
+    stage.clock.advance(58)
+    stage.measure(0, 5)
+    assert stage.healthy()
+    stage.clock.advance(1)
+    assert not stage.healthy()

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from streamapp.brokers.memory.consumer import MemoryConsumer
+from streamapp.brokers.protocols import ConsumerConfig, RebalanceListener
 from streamapp.errors import Permanent, StageStoppedError
 from streamapp.observability.health import stage_health
 from streamapp.observability.stage_metrics import Outcome
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.topology import Topology
+from streamapp.pipeline.trail import header_in, trail_from
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, drop, retry, retry_later, stop
 from streamapp.record import Record, TopicPartition
@@ -113,6 +116,8 @@ async def test_what_waits_has_the_original_byte_for_byte_and_says_where_it_is_fr
     async with running(service(broker, made)):
         await broker.write("p-in", (b"", b"other"), (None, b"a"), headers=earlier)
         await until_done(broker, ("p.stage.dlq", 1))
+    for *_, headers in calls.seen[1:]:
+        assert {**headers, "streamapp.context": b""} == {**dict(earlier), "streamapp.context": b""}
     [first], [second] = broker.records(TEN), broker.records(MINUTE)
     assert (first.key, first.value, second.key, second.value) == (None, b"a", None, b"a")
     for record, attempts, delay, retries in (
@@ -122,6 +127,7 @@ async def test_what_waits_has_the_original_byte_for_byte_and_says_where_it_is_fr
         kept = [one for one in record.headers if one[0] != "streamapp.context"][:3]
         assert kept == earlier
         facts = error_headers(record)
+        assert sum(name == "streamapp.error.due" for name, _ in record.headers) == 1
         expected = {"pipeline": "p", "stage": "stage", "topic": "p-in", "partition": "0"}
         expected |= {"offset": "1", "attempts": attempts, "class": "ValueError"}
         expected |= {"delay": delay, "retry": retries}
@@ -401,6 +407,33 @@ async def test_a_retry_that_hangs_is_still_a_stall() -> None:
 
 
 @in_virtual_time
+async def test_a_retry_that_hangs_is_a_stall_although_a_later_record_waits() -> None:
+    failed: set[bytes] = set()
+    hanging = asyncio.Event()
+
+    @agent
+    async def hangs(value: bytes) -> bytes:
+        if value in failed:
+            await hanging.wait()
+        failed.add(value)
+        raise ValueError("at first")
+
+    made = one_stage(hangs, retry_later([60]), breaker=None, timeout_seconds=600)
+    broker = await topics(made)
+    stage = service(broker, made)
+    [metrics] = stage.metrics
+    async with running(stage):
+        await broker.write("p-in", (b"k", b"a"))
+        await asyncio.sleep(50)
+        await broker.write("p-in", (b"k", b"b"))
+        await asyncio.sleep(12)
+        assert stage_health(metrics, loop().time(), 5.0).ok
+        await asyncio.sleep(8)
+        assert not stage_health(metrics, loop().time(), 5.0).ok
+        hanging.set()
+
+
+@in_virtual_time
 async def test_work_up_to_the_end_waits_for_what_is_retried_later() -> None:
     calls = Calls({b"a": 9, b"b": 1, b"c": 2}, error=lambda: OSError("down"))
     made = one_stage(calls.agent, BOTH)
@@ -443,9 +476,11 @@ async def test_what_does_not_fit_into_its_retry_topic_ends_at_once() -> None:
     made = topology(calls)
     broker = await topics(made)
     await broker.admin().alter_topic_config(TEN, {"max.message.bytes": "400"})
-    async with running(service(broker, made)):
+    stage = service(broker, made)
+    async with running(stage):
         await broker.write("p-in", (b"k", b"a" * 500))
         await until_done(broker, ("p.stage.dlq", 1), seconds=5)
+    assert stage.metrics[0].producer_replacements == stage.metrics[0].retried_later == 0
     assert error_headers(broker.records("p.stage.dlq")[0])["attempts"] == "1"
 
 
@@ -459,3 +494,117 @@ async def test_a_record_behind_which_too_many_wait_is_retried_later() -> None:
         await broker.write("p-in", *((b"k", b"%d" % n) for n in range(30)))
         await until_done(broker, (TEN, 1), ("p-out", 29), seconds=9)
     assert broker.values("p.stage.dlq") == []
+
+
+@in_virtual_time
+async def test_an_output_after_a_delay_has_the_trail_of_all_attempts() -> None:
+    failures = [ValueError("one"), ValueError("two")]
+
+    @agent
+    def plain(value: bytes) -> bytes:
+        if failures:
+            raise failures.pop()
+        return value
+
+    made = one_stage(plain, BOTH, breaker=None)
+    broker = await topics(made)
+    async with running(service(broker, made)):
+        await broker.write("p-in", (b"k", b"a"))
+        await until_done(broker, ("p-out", 1))
+    header = header_in(broker.records("p-out")[0].headers)
+    assert header is not None
+    trail = trail_from(header)
+    assert trail is not None
+    assert [(one.stage_id, one.attempts) for one in trail.history] == [("stage", 3)]
+    assert [one.error for one in trail.errors] == ["ValueError: two", "ValueError: one"]
+
+
+@in_virtual_time
+async def test_a_lone_record_of_an_outage_waits_for_another_after_its_last_delay_too() -> None:
+    calls = Calls({b"a": 99}, error=lambda: OSError("down"))
+    made = one_stage(calls.agent, retry_later([10]))
+    broker = await topics(made)
+    async with running(service(broker, made)):
+        await broker.write("p-in", (b"k", b"before"))
+        await asyncio.sleep(20)
+        await broker.write("p-in", (b"k", b"a"))
+        await asyncio.sleep(100)
+        assert broker.values("p.stage.dlq") == []
+        await broker.write("p-in", (b"k", b"b"))
+        await until_done(broker, ("p.stage.dlq", 1))
+
+
+@in_virtual_time
+async def test_a_record_of_an_outage_ends_if_others_have_succeeded_while_it_waited() -> None:
+    calls = Calls({b"a": 99}, error=lambda: OSError("down"))
+    made = one_stage(calls.agent, retry_later([10]))
+    broker = await topics(made)
+    async with running(service(broker, made)):
+        await broker.write("p-in", (b"k", b"a"))
+        await asyncio.sleep(5)
+        await broker.write("p-in", (b"k", b"b"))
+        await until_done(broker, ("p.stage.dlq", 1), seconds=10)
+    assert error_headers(broker.records("p.stage.dlq")[0])["attempts"] == "2"
+
+
+@in_virtual_time
+async def test_a_hold_forgets_no_attempt_that_was_made_before_the_delay() -> None:
+    errors: list[Exception] = [ValueError("first"), OSError("down"), ValueError("last")]
+    down = False
+
+    @agent
+    async def slow(value: bytes) -> bytes:
+        if value == b"a":
+            error = errors.pop(0)
+            await asyncio.sleep(5 if isinstance(error, OSError) else 0)
+            raise error
+        if down:
+            raise OSError("down")
+        return value
+
+    made = one_stage(slow, retry_later([10]))
+    broker = await topics(made)
+    stage = service(broker, made)
+    async with running(stage):
+        await broker.write("p-in", (b"k", b"a"))
+        await asyncio.sleep(11)
+        down = True
+        await broker.write("p-in", *((b"k%d" % n, b"%d" % n) for n in range(50)))
+        await until(lambda: stage.metrics[0].held_since is not None)
+        await until(lambda: len(errors) == 1)
+        await asyncio.sleep(6)
+        down = False
+        await until_done(broker, ("p.stage.dlq", 1), ("p-out", 50))
+    [letter] = broker.records("p.stage.dlq")
+    assert (error_headers(letter)["attempts"], error_headers(letter)["message"]) == ("2", "last")
+
+
+@in_virtual_time
+async def test_a_partition_is_paused_while_it_waits_and_only_then() -> None:
+    calls = Calls({b"a": 1})
+    made = topology(calls)
+    broker = await topics(made)
+    asked: list[tuple[str, int, float]] = []
+    make = broker.consumer
+
+    def consumer(config: ConsumerConfig, listener: RebalanceListener) -> MemoryConsumer:
+        made = make(config, listener)
+        pause, resume = made.pause, made.resume
+
+        def paused(*places: TopicPartition) -> None:
+            asked.extend(("pause", place.partition, loop().time()) for place in places)
+            pause(*places)
+
+        def resumed(*places: TopicPartition) -> None:
+            asked.extend(("resume", place.partition, loop().time()) for place in places)
+            resume(*places)
+
+        made.pause, made.resume = paused, resumed  # type: ignore[method-assign]  # to look on
+        return made
+
+    broker.consumer = consumer  # type: ignore[method-assign]  # the same
+    async with running(service(broker, made)):
+        await broker.write("p-in", (b"k", b"a"))
+        await until_done(broker, ("p-out", 1))
+    assert [what for what, _, _ in asked] == ["pause", "resume"]
+    assert asked[1][2] == pytest.approx(10, abs=SLACK)
