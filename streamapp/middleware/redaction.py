@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from streamapp.errors import Permanent, PipelineError
+from streamapp.middleware.choice import chosen
+from streamapp.middleware.paths import may_have
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.stage import Stage
 
@@ -36,6 +38,21 @@ class Redact:
             )
         self._by = by
         self._stages = None if stages is None else frozenset(stages)
+
+    def check(self, stages: Sequence[Stage]) -> None:
+        """Require each path to be of data that a stage may get.
+
+        Raises:
+            ValueError: a path or a stage is none of the pipeline's.
+        """
+        for path in self._paths:
+            if not any(
+                may_have(stage.agent.input_type, path) for stage in chosen(stages, self._stages)
+            ):
+                raise ValueError(
+                    f"has the path {'.'.join(path)!r}, which the data of no stage have; give"
+                    " Python names of fields, and * for items"
+                )
 
     async def __call__(self, data: Any, stage: Stage, context: Context) -> Any:  # noqa: ARG002 - the form of middleware
         """Return a copy without these fields.

@@ -1,12 +1,13 @@
 """Refuses data before an agent gets them: by a schema, or by a predicate."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
 from streamapp.errors import Permanent, PipelineError
+from streamapp.middleware.choice import chosen
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.signature import name_of
 from streamapp.pipeline.stage import Stage
@@ -41,6 +42,14 @@ class Validate:
             raise PipelineError(
                 f"Validate was given {given!r}; give a type, or a plain function of the data"
             )
+
+    def check(self, stages: Sequence[Stage]) -> None:
+        """Require its stages to be some of the pipeline's.
+
+        Raises:
+            ValueError: one is none.
+        """
+        chosen(stages, self._stages)
 
     async def __call__(self, data: Any, stage: Stage, context: Context) -> Any:  # noqa: ARG002 - the form of middleware
         """Return the data if they are accepted.

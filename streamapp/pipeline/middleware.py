@@ -66,6 +66,24 @@ class Added:
     name: str
     is_around: bool
 
+    def check(self, where: str, stages: Sequence[Stage]) -> None:
+        """Let middleware with a method `check(stages)` say whether it fits a pipeline.
+
+        Args:
+            where: beginning of the error message.
+            stages: the stages of the pipeline that it was added to.
+
+        Raises:
+            PipelineError: it raised a `ValueError`, whose text says what does not fit.
+        """
+        check: object = getattr(self.function, "check", None)
+        if not callable(check):
+            return
+        try:
+            check(stages)
+        except ValueError as error:
+            raise PipelineError(f"{where}: the middleware {self.name} {error}") from error
+
 
 _FORMS = {3: False, 4: True}
 """Number of parameters, and whether the last of them is the call."""

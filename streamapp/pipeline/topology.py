@@ -10,12 +10,13 @@ from streamapp.errors import PipelineError
 from streamapp.observability.collector import Collectors
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.audit import Audit
+from streamapp.pipeline.effects import check_effects
 from streamapp.pipeline.fits import fits, type_name
 from streamapp.pipeline.middleware import Added, StageMiddleware
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.readable import why_unreadable
 from streamapp.pipeline.retry_topics import RetryTopic, check_retry_topics, retry_topics_of
-from streamapp.pipeline.stage import Stage, StageConfig
+from streamapp.pipeline.stage import Stage
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.serialisation import Codec, codec_for
 from streamapp.tombstones import takes_tombstones, value_type
@@ -180,6 +181,8 @@ def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
     if not declarations:
         raise PipelineError(f"pipeline {pipeline.name!r} has no stage; add one with .stage(agent)")
     _check_names(pipeline)
+    for added in pipeline.added:
+        added.check(f"pipeline {pipeline.name!r}", pipeline.stages)
     segments: list[Segment] = []
     steps: list[Step] = []
     topics = pipeline.sources
@@ -323,11 +326,7 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
                 f"{where} gives {type_name(agent.output_type)}, but the topic {topic.name!r} of its"
                 f" route {route!r} is declared with {type_name(topic.schema)}"
             )
-    if declared.fused and (ignored := _first_stage_settings(declared.stage.config)):
-        raise PipelineError(
-            f"{where} is fused, so {', '.join(ignored)} would have no effect; set it at the stage"
-            " that it is fused to"
-        )
+    check_effects(where, declared.stage.config, fused=declared.fused)
     if declared.stage.config.policy.uses(ErrorPolicy.SKIP) and not _fits(
         agent.input_type, agent.output_type
     ):
@@ -356,25 +355,6 @@ def _fits(given: Any, taken: Any) -> bool:
 
 
 _TOMBSTONES = ", tombstones too; annotate its input with | None, which stands for them"
-
-
-def _first_stage_settings(config: StageConfig) -> list[str]:
-    """Changed settings that only the first stage of a segment can have."""
-    default = StageConfig()
-    return [
-        name for name in _FIRST_STAGE_SETTINGS if getattr(config, name) != getattr(default, name)
-    ]
-
-
-_FIRST_STAGE_SETTINGS = (
-    "concurrency",
-    "ordering",
-    "max_in_flight_records",
-    "max_in_flight_bytes",
-    "max_key_backlog_records",
-    "on_key_backlog",
-    "on_lost_position",
-)
 
 
 def _check_loops(topology: Topology) -> None:

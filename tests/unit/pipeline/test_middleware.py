@@ -246,8 +246,9 @@ async def test_validation_refuses_as_the_fault_of_the_record(check: Any) -> None
     assert (await made.execute(Item(n=4))).outputs == [Item(n=4, tags=["a"])]
     [letter] = (await made.execute(Item(n=7))).dead_letters
     assert (letter.reason, letter.attempts) == ("permanent", 1)
-    elsewhere = pipeline(tagging("a")).use(Validate(check, stages=["b"]))
-    assert (await elsewhere.execute(Item(n=7))).status is PipelineStatus.SUCCESS
+    elsewhere = pipeline(tagging("a"), tagging("b")).use(Validate(check, stages=["b"]))
+    [letter] = (await elsewhere.execute(Item(n=7))).dead_letters
+    assert letter.stage_id == "b"
 
 
 async def later(item: Item) -> bool:
