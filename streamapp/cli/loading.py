@@ -10,9 +10,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pydantic
+
+import streamapp
 from streamapp.errors import ConfigurationError, StreamappError
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.policies.describe import describe
+
+_LIBRARIES = tuple(str(Path(str(one.__file__)).parent) for one in (streamapp, pydantic, importlib))
+"""Folders of code that is not the user's."""
 
 _TARGET = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\W\d]\w*)")
 
@@ -118,11 +124,16 @@ def _call_function(target: str, function: Callable[..., object]) -> object:
 
 
 def _failure(doing: str, error: Exception) -> ConfigurationError:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next((one for one in reversed(frames) if _is_of_user(one.filename)), frames[-1])
     return ConfigurationError(
         f"{doing} failed with {type(error).__name__}: {describe(error)}"
         f" ({frame.filename}, line {frame.lineno})"
     )
+
+
+def _is_of_user(file: str) -> bool:
+    return not file.startswith((*_LIBRARIES, "<"))
 
 
 def _pipelines_of(module: ModuleType) -> str:

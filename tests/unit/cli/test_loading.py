@@ -130,6 +130,11 @@ def test_a_module_that_is_not_there_is_told(name: str) -> None:
         ("import nowhere_at_all", "imports 'nowhere_at_all', which is not installed"),
         ("def (", r"is not valid Python: invalid syntax \(.*, line 1\)"),
         ("\nx = 1 / 0", r"failed with ZeroDivisionError: division by zero \(.*, line 2\)"),
+        ("import streamapp\nstreamapp.retry(-1)", r"but is -1 \(.*mine_\w*\.py, line 2\)"),
+        (
+            "import streamapp\nstreamapp.StageConfig(concurency=1)",
+            r"concurency: .* \(.*mine_\w*\.py, line 2\)",
+        ),
     ],
 )
 def test_a_module_that_cannot_be_imported_is_told_with_the_place(
