@@ -45,6 +45,7 @@ from streamapp.policies.policy import (
 from streamapp.record import Record
 from streamapp.status import PipelineStatus
 from streamapp.topics.topic import Topic
+from streamapp.topics.topic_pattern import TopicPattern
 
 if TYPE_CHECKING:
     from streamapp.brokers.memory.broker import MemoryBroker
@@ -97,6 +98,7 @@ __all__ = [
     "StreamappError",
     "Topic",
     "TopicError",
+    "TopicPattern",
     "Transient",
     "agent",
     "branch",

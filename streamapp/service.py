@@ -72,7 +72,7 @@ class Service:
                 StageMetrics(
                     segment.pipeline,
                     step.stage.stage_id,
-                    ", ".join(segment.source_topics),
+                    ", ".join(segment.source_names),
                     fused_to=segment.name if i else None,
                 )
                 for i, step in enumerate(segment.steps)
@@ -133,7 +133,7 @@ class Service:
             for renames in await self._find_renames(admin):
                 await store_start_offsets(admin, renames)
             for segment in self._segments():
-                sources = {name: topics[name].partitions for name in segment.source_topics}
+                sources = {n: topics[n].partitions for n in segment.sources_among(topics)}
                 await tell_unread_starts(admin, segment.group, sources)
             producer = SharedProducer(self._broker, ProducerConfig(), self._clock, self._rng)
             await producer.start()
@@ -182,7 +182,7 @@ class Service:
         for name in sorted(topics.keys() & (between | letters)):
             for risk in retention_risks(topics[name], delays.get(name, 0.0)):
                 log.warning("%s", risk)
-        for name, sources in sorted(_sources_of_letters(self._segments()).items()):
+        for name, sources in sorted(_sources_of_letters(self._segments(), topics).items()):
             originals = [topics[source] for source in sources]
             for risk in letter_risks(topics[name], originals, are_retries=name in delays):
                 log.warning("%s", risk)
@@ -211,8 +211,15 @@ class Service:
             return
         interval_seconds = self._config.topic_check_interval_seconds
         topic_watch = TopicWatch(
-            admin, self._runners, self._clock, interval_seconds=interval_seconds
+            admin,
+            self._runners,
+            self._clock,
+            interval_seconds=interval_seconds,
+            listing_seconds=self._config.topic_list_interval_seconds,
         )
+        if until_end:
+            for runner in self._runners:
+                runner.topics.stop_following()
         async with asyncio.TaskGroup() as group:
             watches = [
                 group.create_task(self._end_at_the_end(admin, runners, partitions))
@@ -248,10 +255,15 @@ class Service:
 
     async def _describe_topics(self, admin: Admin) -> Mapping[str, TopicDescription]:
         names: dict[str, None] = {}
+        matching: set[str] = set()
+        existing: Collection[str] = ()
+        if any(segment.patterns for segment in self._segments()):
+            existing = await admin.list_topics()
         for segment in self._segments():
             names.update(dict.fromkeys(segment.read_topics))
             names.update(dict.fromkeys(segment.written_topics()))
-        found = await admin.describe_topics(list(names))
+            matching.update(segment.topics_among(existing))
+        found = await admin.describe_topics([*names, *(matching - names.keys())])
         if missing := [name for name in names if name not in found]:
             raise TopicError(
                 f"missing topics: {', '.join(missing)}; create them with"
@@ -290,13 +302,15 @@ def _selected(topology: Topology, stages: Collection[str]) -> list[Segment]:
     return [segment for segment in topology.segments if not stages or segment.name in stages]
 
 
-def _sources_of_letters(segments: Iterable[Segment]) -> Mapping[str, set[str]]:
+def _sources_of_letters(
+    segments: Iterable[Segment], existing: Collection[str]
+) -> Mapping[str, set[str]]:
     """Each dead-letter topic with the topics that its records come from."""
     found: dict[str, set[str]] = {}
     for segment in segments:
         for step in segment.steps:
             for name in (step.dead_letters, *(topic.name for topic in step.retry_topics)):
-                found.setdefault(name, set()).update(segment.source_topics)
+                found.setdefault(name, set()).update(segment.sources_among(existing))
     return found
 
 
@@ -304,7 +318,11 @@ def _topics_between(topologies: Iterable[Topology]) -> frozenset[str]:
     """Topics that one stage writes and another reads, whether this worker runs them or not."""
     segments = [segment for topology in topologies for segment in topology.segments]
     written = {name for segment in segments for name in segment.written_topics()}
-    return frozenset(name for segment in segments for name in segment.read_topics) & written
+    return frozenset(
+        name
+        for name in written
+        if any(name in segment.read_topics or segment.has_source(name) for segment in segments)
+    )
 
 
 def _check_selection(topologies: Sequence[Topology], stages: Collection[str]) -> None:

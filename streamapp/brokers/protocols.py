@@ -110,7 +110,7 @@ class ConsumerConfig:
 
     Attributes:
         group: name of the consumer group.
-        topics: topics to subscribe to; they must exist.
+        topics: topics to subscribe to; they must exist. Without any, the member waits for some.
         max_prefetch_bytes: most bytes that the client may buffer before they are asked for.
         session_timeout_seconds: a member that sends no heartbeat for so long is evicted.
         rebalance_timeout_seconds: how long a rebalance waits for this member to give its
@@ -222,7 +222,7 @@ class Consumer(Protocol):
         """
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
-        """Store the offsets at which the group resumes.
+        """Store the offsets at which the group resumes; those of deleted topics are left out.
 
         Raises:
             CommitRefusedError: this member is no longer part of the group's generation.
@@ -237,10 +237,18 @@ class Consumer(Protocol):
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset; discards what was prefetched of the partition."""
 
-    async def request_rebalance(self) -> None:
-        """Have the group rebalance, if this member leads it; the others do nothing.
+    def subscribe(self, topics: Collection[str]) -> None:
+        """Read these topics from the next rebalance on, and no others; `request_rebalance` asks.
 
-        The partitions are assigned as the topics have them then.
+        What is given while partitions are being revoked counts for that rebalance. Topics need not
+        exist. Members may subscribe to different topics for a while: a partition is assigned to one
+        of those that subscribe to its topic, and to nobody if there is none.
+        """
+
+    async def request_rebalance(self) -> None:
+        """Have the group rebalance, if this member leads it or subscribes to other topics now.
+
+        Otherwise it does nothing. The partitions are assigned as the topics have them then.
         """
 
     def pause(self, *partitions: TopicPartition) -> None:

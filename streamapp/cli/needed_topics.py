@@ -32,7 +32,7 @@ def needed_topics(
     Args:
         topology: the pipeline.
         declared: topics that a file declares; they are left as they are.
-        existing: topics that the broker has.
+        existing: topics that the broker has, those that match a pattern as well.
         partitions: number of partitions of a new source, output or retry topic; a dead-letter topic
             gets one.
         replication_factor: copies of each partition of a new topic.
@@ -75,8 +75,10 @@ def _limits_of_originals(topology: Topology, limits: Mapping[str, int]) -> dict[
     """Smallest allowed limit of each topic for dead letters, which may be shared, or retries."""
     needed: dict[str, int] = {}
     for segment in topology.segments:
+        sources = segment.sources_among(limits)
         source = max(
-            limits.get(topic, DEFAULT_MAX_MESSAGE_BYTES) for topic in segment.source_topics
+            (limits.get(topic, DEFAULT_MAX_MESSAGE_BYTES) for topic in sources),
+            default=DEFAULT_MAX_MESSAGE_BYTES,
         )
         for step in segment.steps:
             limit = source + DEAD_LETTER_EXTRA_BYTES

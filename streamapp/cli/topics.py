@@ -113,7 +113,7 @@ async def _apply(
             wanted += needed_topics(
                 topology,
                 declared=catalogue.specs(),
-                existing=await admin.describe_topics(topology.topics()),
+                existing=await _existing(admin, topology),
                 partitions=partitions,
                 replication_factor=replication_factor,
             )
@@ -128,6 +128,16 @@ async def _apply(
                 typer.echo(f"would {change}")
         else:
             await apply_plan(admin, plan, yes=yes, on_done=_say_done)
+
+
+async def _existing(admin: Admin, topology: Topology) -> Mapping[str, TopicDescription]:
+    """The topics of a pipeline that Kafka has; those that match a pattern are among them."""
+    names = set(topology.topics())
+    if any(segment.patterns for segment in topology.segments):
+        listed = await admin.list_topics()
+        for segment in topology.segments:
+            names.update(segment.topics_among(listed))
+    return await admin.describe_topics(names)
 
 
 async def _warn_of_renames(admin: Admin, topology: Topology) -> None:

@@ -72,7 +72,9 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
     lag = sum(p.lag_records or 0 for p in metrics.partitions.values()) - waiting
     wait = f"{waiting} records wait for their retry" if waiting else ""
     if not lag and metrics.blocked_by is None:
-        held = wait or ("no lag" if metrics.partitions else "no partitions assigned")
+        held = "no lag" if metrics.partitions else "no partitions assigned"
+        held = held if metrics.waits_for is None else f"waits for {metrics.waits_for}"
+        held = wait or held
         held = doubts[0][1] if doubts else held
         return Health(ok=True, reason=f"{metrics.state}, {held}")
     stalled = (

@@ -182,6 +182,7 @@ class StageMetrics:
             Kafka stopped answering; `None` while it is a member and Kafka answers.
         lag_unknown_since: monotonic seconds since when the lag of a partition is unknown; written
             through `progress.ProgressWatch`; `None` while all are known.
+        waits_for: what topics the stage waits for, in a few words; `None` while it reads some.
         topic_faults: topics of the stage that do not exist, or of which it does not use all
             partitions, with what is wrong, by name.
         assignments_given_up: assignments given up because commits kept failing.
@@ -241,6 +242,7 @@ class StageMetrics:
         self.rebalances = 0
         self.cut_off_since: float | None = None
         self.lag_unknown_since: float | None = None
+        self.waits_for: str | None = None
         self.topic_faults: dict[str, TopicFault] = {}
         self.assignments_given_up = 0
         self.position_resets = 0

@@ -33,6 +33,7 @@ class TopicRole(StrEnum):
     """What a topic is to a pipeline."""
 
     SOURCE = "source"  # what the first stage reads
+    PATTERN = "pattern"  # no topic, but those whose names match, which the first stage reads
     BETWEEN = "between"  # outputs of a stage, which the next one reads
     SINK = "sink"  # outputs of the last stage
     ROUTE = "route"  # outputs that name a route
@@ -158,7 +159,7 @@ class SegmentOutline:
 
     Attributes:
         group: name of the consumer group.
-        sources: topics that it reads.
+        sources: topics that it reads, and patterns of topics.
         renamed_from: former name of the first stage; `None` if it was not renamed.
         ordering: which records of a partition are worked on one at a time.
         attempts_at_once: largest number of attempts that run at once.
@@ -184,7 +185,7 @@ class SegmentOutline:
 
 @dataclass(frozen=True, slots=True)
 class TopicOutline:
-    """A topic of a pipeline.
+    """A topic of a pipeline, or a pattern of topics.
 
     Attributes:
         name: its name.
@@ -245,7 +246,7 @@ def _segment(segment: Segment) -> SegmentOutline:
     config = segment.steps[0].stage.config
     return SegmentOutline(
         group=segment.group,
-        sources=segment.source_topics,
+        sources=segment.source_names,
         renamed_from=segment.renamed_from,
         ordering=config.ordering,
         attempts_at_once=segment.attempts_at_once,
@@ -308,6 +309,7 @@ def _policy(policy: Policy) -> PolicyOutline:
 
 def _topics(topology: Topology) -> tuple[TopicOutline, ...]:
     uses = list(_uses(topology))
+    patterns = [use.topic for use in uses if use.role is TopicRole.PATTERN]
     return tuple(
         TopicOutline(
             name=name,
@@ -316,7 +318,7 @@ def _topics(topology: Topology) -> tuple[TopicOutline, ...]:
             written_by=_stages(use.writer for use in uses if use.topic == name),
             read_by=_stages(use.reader for use in uses if use.topic == name),
         )
-        for name in topology.topics()
+        for name in (*patterns, *topology.topics())
     )
 
 
@@ -337,6 +339,9 @@ def _uses(topology: Topology) -> Iterator[_Use]:
         for source in segment.sources:
             role = TopicRole.BETWEEN if source.topic in written else TopicRole.SOURCE
             yield _Use(source.topic, role, _short(source.codec.schema), reader=segment.name)
+        for one in segment.patterns:
+            type_ = _short(one.codec.schema)
+            yield _Use(one.pattern.name, TopicRole.PATTERN, type_, reader=segment.name)
         for step in segment.steps:
             yield from _writes(step)
             for topic in step.retry_topics:

@@ -44,6 +44,7 @@ from streamapp.policies.budget import DeadLetterBudget
 from streamapp.policies.policy import Policy
 from streamapp.record import Headers
 from streamapp.topics.topic import Topic
+from streamapp.topics.topic_pattern import TopicPattern
 
 if TYPE_CHECKING:
     from streamapp.clock import Clock
@@ -120,7 +121,7 @@ class Pipeline(Generic[InT, OutT]):
 
     Attributes:
         name: name of the pipeline; its consumer groups and topics begin with it.
-        sources: topics that the first stage reads.
+        sources: topics that the first stage reads, by name or by pattern.
         declarations: the stages with their topics.
         audit: what the stages add to the audit trail of the data.
         added: the middleware, in the order in which it was added.
@@ -133,7 +134,7 @@ class Pipeline(Generic[InT, OutT]):
         self: "Pipeline[AT | BT, AT | BT]",
         name: str,
         *,
-        source: tuple[Topic[AT], Topic[BT]],
+        source: tuple[Topic[AT] | TopicPattern[AT], Topic[BT] | TopicPattern[BT]],
         audit: Audit | str = ...,
     ) -> None: ...
     @overload
@@ -141,7 +142,9 @@ class Pipeline(Generic[InT, OutT]):
         self: "Pipeline[AT | BT | CT, AT | BT | CT]",
         name: str,
         *,
-        source: tuple[Topic[AT], Topic[BT], Topic[CT]],
+        source: tuple[
+            Topic[AT] | TopicPattern[AT], Topic[BT] | TopicPattern[BT], Topic[CT] | TopicPattern[CT]
+        ],
         audit: Audit | str = ...,
     ) -> None: ...
     @overload
@@ -149,7 +152,12 @@ class Pipeline(Generic[InT, OutT]):
         self: "Pipeline[AT | BT | CT | DT, AT | BT | CT | DT]",
         name: str,
         *,
-        source: tuple[Topic[AT], Topic[BT], Topic[CT], Topic[DT]],
+        source: tuple[
+            Topic[AT] | TopicPattern[AT],
+            Topic[BT] | TopicPattern[BT],
+            Topic[CT] | TopicPattern[CT],
+            Topic[DT] | TopicPattern[DT],
+        ],
         audit: Audit | str = ...,
     ) -> None: ...
     @overload
@@ -157,14 +165,14 @@ class Pipeline(Generic[InT, OutT]):
         self: "Pipeline[NextT, NextT]",
         name: str,
         *,
-        source: Topic[NextT] | Sequence[Topic[NextT]],
+        source: Topic[NextT] | TopicPattern[NextT] | Sequence[Topic[NextT] | TopicPattern[NextT]],
         audit: Audit | str = ...,
     ) -> None: ...
     def __init__(
         self,
         name: str,
         *,
-        source: Topic[Any] | Sequence[Topic[Any]],
+        source: object,
         audit: Audit | str = Audit.ERRORS,
     ) -> None:
         self.name = name

@@ -83,7 +83,12 @@ def _is_by_key(segment: Segment, _step: Step) -> bool:
 
 
 def _reads_several(segment: Segment, step: Step) -> bool:
-    return _is_ordered(segment, step) and len(segment.sources) > 1
+    several = len(segment.sources) > 1 or bool(segment.patterns)
+    return _is_ordered(segment, step) and several
+
+
+def _reads_by_pattern(segment: Segment, step: Step) -> bool:
+    return bool(segment.patterns) and step is segment.steps[0]
 
 
 def _retries(step: Step) -> bool:
@@ -172,6 +177,12 @@ _PROMISED = (
         _retries_later,
     ),
     _Rule(
+        "new_topics_are_read",
+        "Topics that match a pattern are read from their beginning within a minute after they are"
+        " made, and let go when they are deleted.",
+        _reads_by_pattern,
+    ),
+    _Rule(
         "outages_are_held",
         "Nothing is dead-lettered because what an agent depends on is down: records are held, for"
         " max_hold_seconds at most if that is set.",
@@ -213,6 +224,12 @@ _NOT_PROMISED = (
         "order_between_topics",
         "Order between topics: records of one key in two of them are worked on side by side.",
         _reads_several,
+    ),
+    _Rule(
+        "own_topics_by_pattern",
+        "That a pattern stands for every name: topics of the pipeline, and dead letters, replay and"
+        " retry topics under their default names, never match.",
+        _reads_by_pattern,
     ),
     _Rule(
         "order_after_new_key",

@@ -1,15 +1,16 @@
 """The topics that a pipeline reads: as declared, and which of them a value is for."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from streamapp.errors import EncodeError, PipelineError
 from streamapp.pipeline.arguments import check_topic
 from streamapp.pipeline.fits import type_name
+from streamapp.pipeline.source import Declared, kind_and_name
 from streamapp.topics.topic import Topic
+from streamapp.topics.topic_pattern import TopicPattern
 
 
-def checked_sources(where: str, value: object) -> tuple[Topic[Any], ...]:
+def checked_sources(where: str, value: object) -> tuple[Declared, ...]:
     """The declared sources of a pipeline: one, or a sequence of several.
 
     Args:
@@ -17,25 +18,34 @@ def checked_sources(where: str, value: object) -> tuple[Topic[Any], ...]:
         value: the argument `source`.
 
     Raises:
-        PipelineError: it is neither a topic nor a sequence of topics, or names a topic twice.
+        PipelineError: it is neither a topic or pattern nor a sequence of them, or a topic stands
+            there twice: by its name, or because a pattern matches it.
     """
     given = value if isinstance(value, list | tuple) else (value,)
     if not given:
         raise PipelineError(f"{where}: source is empty; give at least one Topic('name', Model)")
     for one in given:
-        check_topic(where, "source", one)
-    names = [one.name for one in given]
-    for name in names:
-        if names.count(name) > 1:
-            raise PipelineError(
-                f"{where}: the topic {name!r} stands in source twice; give it once, with the type"
-                " of all its values"
-            )
+        if not isinstance(one, TopicPattern):
+            check_topic(where, "source", one)
+    for i, one in enumerate(given):
+        for other in given[i + 1 :]:
+            if type(one) is type(other) and one.name == other.name:
+                raise PipelineError(
+                    f"{where}: the {kind_and_name(one)} stands in source twice; give it once, with"
+                    " the type of all its values"
+                )
+    for pattern in (one for one in given if isinstance(one, TopicPattern)):
+        for topic in (one for one in given if isinstance(one, Topic)):
+            if pattern.matches(topic.name):
+                raise PipelineError(
+                    f"{where}: the {kind_and_name(pattern)} in source matches the topic"
+                    f" {topic.name!r}, which stands there too; drop one, or narrow the pattern"
+                )
     return tuple(given)
 
 
 def source_index(
-    where: str, sources: Sequence[Topic[Any]], value: object, named: str | None, *, argument: str
+    where: str, sources: Sequence[Declared], value: object, named: str | None, *, argument: str
 ) -> int:
     """Which source a value is for: the named one, else the only one that takes its type.
 
@@ -71,10 +81,9 @@ def source_index(
     return fitting[0]
 
 
-def _named(where: str, sources: Sequence[Topic[Any]], named: str) -> int:
-    names = [one.name for one in sources]
-    if named not in names:
-        raise PipelineError(
-            f"{where} has no source {named!r}; it reads {', '.join(map(repr, names))}"
-        )
-    return names.index(named)
+def _named(where: str, sources: Sequence[Declared], named: str) -> int:
+    for i, one in enumerate(sources):
+        if one.matches(named) if isinstance(one, TopicPattern) else one.name == named:
+            return i
+    names = ", ".join(repr(one.name) for one in sources)
+    raise PipelineError(f"{where} has no source {named!r}; it reads {names}")

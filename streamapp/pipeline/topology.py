@@ -1,8 +1,7 @@
 """A checked pipeline: which consumer group reads which topic and writes to which topics."""
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
 
@@ -16,7 +15,17 @@ from streamapp.pipeline.middleware import Added, StageMiddleware
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.readable import why_unreadable
 from streamapp.pipeline.retry_topics import RetryTopic, check_retry_topics, retry_topics_of
+from streamapp.pipeline.source import (
+    Declared,
+    PatternSource,
+    Source,
+    kind_and_name,
+    matching,
+    sources_of,
+    without_own,
+)
 from streamapp.pipeline.stage import Stage
+from streamapp.pipeline.stage_names import check_names
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.serialisation import Codec, codec_for
 from streamapp.tombstones import takes_tombstones, value_type
@@ -75,33 +84,22 @@ def middleware_of(step: Step, gives: Codec[Any]) -> StageMiddleware | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A topic that a segment reads.
-
-    Attributes:
-        topic: its name.
-        codec: codec of its values; they decode to what the first step takes.
-    """
-
-    topic: str
-    codec: Codec[Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Segment:
     """A step and the steps fused to it: what one consumer group reads, works on and commits.
 
     Attributes:
         pipeline: name of the pipeline.
-        sources: topics that it reads, at least one.
+        sources: topics that it reads; at least one, or a pattern.
         steps: at least one; the steps after the first are fused to it.
         renamed_from: former name of the first stage; `None` if it was not renamed.
+        patterns: further topics that it reads, whose names match.
     """
 
     pipeline: str
     sources: tuple[Source, ...]
     steps: tuple[Step, ...]
     renamed_from: str | None = None
+    patterns: tuple[PatternSource, ...] = ()
 
     @property
     def name(self) -> str:
@@ -115,7 +113,7 @@ class Segment:
 
     @property
     def source_topics(self) -> tuple[str, ...]:
-        """Names of the topics that it reads."""
+        """Names of the topics that it reads by name."""
         return tuple(source.topic for source in self.sources)
 
     @property
@@ -125,8 +123,33 @@ class Segment:
 
     @property
     def read_topics(self) -> tuple[str, ...]:
-        """Names of all topics that it reads: its sources, and its own retry topics."""
+        """Names of all topics that it reads by name: its sources, and its own retry topics."""
         return (*self.source_topics, *self.retry_topics)
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Names of its sources, and its patterns."""
+        return (*self.source_topics, *(one.pattern.name for one in self.patterns))
+
+    def sources_among(self, existing: Collection[str]) -> tuple[str, ...]:
+        """Names of its sources, by its patterns those that exist.
+
+        Raises:
+            TopicError: more match a pattern than its `max_topics`.
+        """
+        return (*self.source_topics, *matching(self.patterns, existing))
+
+    def topics_among(self, existing: Collection[str]) -> tuple[str, ...]:
+        """Names of all topics that it reads, by its patterns those that exist.
+
+        Raises:
+            TopicError: more match a pattern than its `max_topics`.
+        """
+        return (*self.read_topics, *matching(self.patterns, existing))
+
+    def has_source(self, topic: str) -> bool:
+        """Whether a topic of this name is a source, by its name or by a pattern."""
+        return topic in self.source_topics or any(one.matches(topic) for one in self.patterns)
 
     @property
     def attempts_at_once(self) -> int:
@@ -180,12 +203,12 @@ def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
     declarations = pipeline.declarations
     if not declarations:
         raise PipelineError(f"pipeline {pipeline.name!r} has no stage; add one with .stage(agent)")
-    _check_names(pipeline)
+    check_names(pipeline)
     for added in pipeline.added:
         added.check(f"pipeline {pipeline.name!r}", pipeline.stages)
     segments: list[Segment] = []
     steps: list[Step] = []
-    topics = pipeline.sources
+    declared_sources: tuple[Declared, ...] = pipeline.sources
     renamed_from: str | None = None
     for i, declared in enumerate(declarations):
         following = declarations[i + 1] if i + 1 < len(declarations) else None
@@ -194,27 +217,17 @@ def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
         steps.append(step)
         renamed_from = renamed_from if declared.fused else declared.renamed_from
         if following is None or not following.fused:
-            sources = _sources(topics, steps[0].codec)
-            segments.append(Segment(pipeline.name, sources, tuple(steps), renamed_from))
+            sources, patterns = sources_of(declared_sources, steps[0].codec)
+            segments.append(Segment(pipeline.name, sources, tuple(steps), renamed_from, patterns))
             steps = []
-            topics = topics if step.output is None else (step.output,)
+            declared_sources = declared_sources if step.output is None else (step.output,)
     topology = Topology(pipeline.name, tuple(segments))
     _check_loops(topology)
     _check_retry_topics(topology)
-    return topology
-
-
-def _sources(topics: Sequence[Topic[Any]], taken: Codec[Any]) -> tuple[Source, ...]:
-    """The sources of a segment whose first step takes values of one codec.
-
-    A single topic is read as what the stage takes. Of several, each is read as what it is declared
-    with: a value of one type might be read as one of another, if the stage takes both.
-    """
-    if len(topics) == 1:
-        return (Source(topics[0].name, taken),)
-    return tuple(
-        Source(topic.name, taken if topic.schema is Any else topic.codec) for topic in topics
-    )
+    if segments[0].patterns:
+        patterns = without_own(segments[0].patterns, topology.topics())
+        segments[0] = replace(segments[0], patterns=patterns)
+    return Topology(pipeline.name, tuple(segments))
 
 
 def _step(
@@ -257,54 +270,13 @@ def _step(
     )
 
 
-def _check_names(pipeline: Pipeline[Any, Any]) -> None:
-    check_topic_name(pipeline.name)
-    counts = Counter(stage.stage_id for stage in pipeline.stages)
-    for stage_id, count in counts.items():
-        check_topic_name(stage_id)
-        if count > 1:
-            raise PipelineError(
-                f"pipeline {pipeline.name!r}: {count} stages are called {stage_id!r};"
-                " give each a name=… of its own"
-            )
-    _check_old_names(pipeline, counts)
-    first = pipeline.declarations[0]
-    if first.fused:
-        raise PipelineError(
-            f"pipeline {pipeline.name!r}: the first stage {first.stage.stage_id!r}"
-            " cannot be fused: there is no stage before it"
-        )
-
-
-def _check_old_names(pipeline: Pipeline[Any, Any], names: Collection[str]) -> None:
-    """Require each `renamed_from` to be unique, and not on a fused stage."""
-    taken = set(names)
-    for declared in pipeline.declarations:
-        old = declared.renamed_from
-        if old is None:
-            continue
-        where = (
-            f"pipeline {pipeline.name!r}, stage {declared.stage.stage_id!r}: renamed_from={old!r}"
-        )
-        check_topic_name(old)
-        if old in taken:
-            raise PipelineError(
-                f"{where} is the name of a stage, or is given to another stage as well"
-            )
-        if declared.fused:
-            raise PipelineError(
-                f"{where} would have no effect: a fused stage reads no topic; drop it"
-            )
-        taken.add(old)
-
-
 def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
     declared = pipeline.declarations[i]
     agent = declared.stage.agent
     where = f"pipeline {pipeline.name!r}, stage {declared.stage.stage_id!r}"
     if i == 0:
         for source in pipeline.sources:
-            _check_input(where, agent, source.schema, f"topic {source.name!r}")
+            _check_input(where, agent, source.schema, kind_and_name(source))
     else:
         before = pipeline.declarations[i - 1]
         given, giver = before.stage.agent.output_type, f"stage {before.stage.stage_id!r}"

@@ -85,12 +85,9 @@ async def store_start_offsets(admin: Admin, renames: Renames) -> None:
             orphan.group,
         )
     for segment in renames.unexplained:
-        topics = await admin.describe_topics(segment.source_topics)
-        places = [
-            TopicPartition(name, i)
-            for name in segment.source_topics
-            for i in range(topics[name].partitions)
-        ]
+        existing = await admin.list_topics() if segment.patterns else ()
+        counts = await admin.partition_counts(segment.sources_among(existing))
+        places = [TopicPartition(name, i) for name in counts for i in range(counts[name])]
         beginnings = await admin.beginning_offsets(places)
         await _start_at(admin, segment, {p: CommittedOffset(beginnings[p]) for p in places})
         log.info(
@@ -123,7 +120,7 @@ def _unexplained(segments: Sequence[Segment], orphans: Sequence[Orphan]) -> str:
     several = len(segments) > 1
     new = ", ".join(repr(segment.name) for segment in segments)
     sources = ", ".join(
-        dict.fromkeys(repr(topic) for segment in segments for topic in segment.source_topics)
+        dict.fromkeys(repr(topic) for segment in segments for topic in segment.source_names)
     )
     known = "; ".join(f"{orphan.stage!r} ({_traces(orphan)})" for orphan in orphans)
     for segment in segments:

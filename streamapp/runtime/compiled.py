@@ -9,18 +9,22 @@ from streamapp.pipeline.handover import Handover
 from streamapp.pipeline.topology import Segment
 from streamapp.runtime.config import Environment
 from streamapp.runtime.output_topic import OutputTopic
+from streamapp.runtime.segment_topics import ANSWER_SECONDS
 from streamapp.runtime.steps import StepRunner
 
 
 def consumer_config(segment: Segment, environment: Environment) -> ConsumerConfig:
     """How a segment reads its topics, as a member of its group."""
     # A revocation takes the drain, the last commit and the wait for cancelled attempts (5 s each by
-    # default); a member that needs longer than the rebalance timeout would be evicted.
+    # default), and the look for topics that match; a member that needs longer than the rebalance
+    # timeout would be evicted. Topics that match are subscribed to beside these.
+    look_seconds = ANSWER_SECONDS if segment.patterns else 0.0
+    drain_seconds = environment.config.revoke_drain_seconds
     return ConsumerConfig(
         group=segment.group,
         topics=segment.read_topics,
         max_prefetch_bytes=segment.steps[0].stage.config.max_in_flight_bytes,
-        rebalance_timeout_seconds=2 * environment.config.revoke_drain_seconds + 10,
+        rebalance_timeout_seconds=2 * drain_seconds + 10 + look_seconds,
         session_timeout_seconds=environment.config.session_timeout_seconds,
         group_instance_id=environment.config.instance_id,
     )

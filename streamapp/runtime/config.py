@@ -31,6 +31,8 @@ class RuntimeConfig:
             other worker may have; `None` means dynamic membership.
         session_timeout_seconds: a worker that sends no heartbeat for so long loses its partitions.
         topic_check_interval_seconds: time between two looks whether topics are gone or have grown.
+        topic_list_interval_seconds: least time between two looks for topics that match a pattern,
+            each of which asks for the metadata of all topics.
         waits_for_others: whether a record that fails alone through the world's fault waits until
             another one tells whose fault it is; a test with one record gives it none.
         waits_until_due: whether records wait in retry topics; a test does not wait for them.
@@ -49,6 +51,7 @@ class RuntimeConfig:
     instance_id: str | None = None
     session_timeout_seconds: float = 10.0
     topic_check_interval_seconds: float = 10.0
+    topic_list_interval_seconds: float = 30.0
     waits_for_others: bool = True
     waits_until_due: bool = True
 

@@ -95,6 +95,7 @@ class Membership:
         # If a record comes back to this worker, its old attempt must have ended. A stuck attempt is
         # not waited for.
         await self._in_flight.wait_for_cancelled_attempts(self._env.config.stop_timeout_seconds)
+        await self._topics.renew()
 
     async def leave(self) -> bool:
         """Finish what is in flight, commit, and close all partitions, because the segment ends.
@@ -140,6 +141,7 @@ class Membership:
         self._intake.forget_refetch_offsets()  # a fetch was still running and has added some
         attempt = 0
         while True:
+            await self._topics.renew()
             try:
                 await self._assignment.consumer.start()
             except (BrokerError, TopicError) as error:

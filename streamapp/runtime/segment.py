@@ -126,8 +126,8 @@ class SegmentRunner:
         self._replay = Replay(self._assignment, self._intake, self._in_flight, targets, environment)
         if segment.retry_topics:
             self._intake.due_times = DueTimes(segment, self._assignment, environment)
-        sources = {name: topics[name].partitions for name in segment.read_topics}
-        self.topics = SegmentTopics(sources, targets, self._assignment, environment)
+        sources = {n: topics[n].partitions for n in segment.topics_among(topics)}
+        self.topics = SegmentTopics(segment, sources, targets, self._assignment, environment)
         self._membership = Membership(
             segment.group,
             metrics,
@@ -164,7 +164,7 @@ class SegmentRunner:
             clock=clock,
             hold=hold,
             retried=RetriedRecords(self.segment, self._steps, clock),
-            reads_between=not self._env.between.isdisjoint(self.segment.source_topics),
+            reads_between=any(map(self.segment.has_source, self._env.between)),
         )
         hold.first = burst
         return Lanes(

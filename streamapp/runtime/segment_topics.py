@@ -4,14 +4,19 @@ All workers of a segment distribute keys over the same number of partitions of a
 the records of a key would be in two partitions. So a worker changes that number only when its group
 assigns partitions: then every worker has given back its own and has written what it had. What came
 to a topic since is a fault until then, and the member that leads the group has it rebalance.
+
+Topics that are read by a pattern come and go: each member looks for them at every rebalance, and
+asks for one when others match than those that it reads. One that is gone is no fault.
 """
 
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
-from streamapp.errors import BrokerError
+from streamapp.errors import BrokerError, TopicError
 from streamapp.observability.stage_metrics import StageMetrics, TopicFault
+from streamapp.pipeline.source import matching
+from streamapp.pipeline.topology import Segment
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.config import Environment
 from streamapp.runtime.output_topic import OutputTopic
@@ -29,6 +34,7 @@ class SegmentTopics:
     by nobody until the group rebalances, so nobody measures their lag.
 
     Args:
+        segment: what reads them.
         sources: number of partitions of each topic that the segment reads.
         targets: the topics that it writes to.
         assignment: the member of the group, and the counters of the segment, which get the faults
@@ -38,24 +44,81 @@ class SegmentTopics:
 
     def __init__(
         self,
+        segment: Segment,
         sources: Mapping[str, int],
         targets: Sequence[OutputTopic],
         assignment: Assignment,
         environment: Environment,
     ) -> None:
+        self._segment = segment
         self._seen = dict(sources)
         self._assigned = dict(sources)
+        self._matching = tuple(name for name in sources if name not in segment.read_topics)
         self._targets = targets
         self._assignment = assignment
         self._metrics = assignment.metrics
         self._admin = environment.admin
         self._clock = environment.clock
         self._silent_since: float | None = None
+        self.follows_patterns = bool(segment.patterns)
+        self._patterns = " or ".join(one.pattern.name for one in segment.patterns)
+        self._tell_what_is_waited_for()
+        if self.follows_patterns:
+            assignment.consumer.subscribe(tuple(sources))
+
+    @property
+    def sources(self) -> Collection[str]:
+        """Topics that are sources of the segment now."""
+        return tuple(name for name in self._seen if name not in self._segment.retry_topics)
 
     @property
     def names(self) -> Collection[str]:
         """Topics that the segment reads or writes."""
-        return {*self._seen, *(target.name for target in self._targets)}
+        return {*self._seen, *self._matching, *(target.name for target in self._targets)}
+
+    def stop_following(self) -> None:
+        """Read no further topics than now: the segment ends when it has read these."""
+        self.follows_patterns = False
+
+    def note_existing(self, existing: Collection[str]) -> None:
+        """Take note of which topics exist, of which some may match; `look` acts on it."""
+        if not self.follows_patterns:
+            return
+        try:
+            self._matching = matching(self._segment.patterns, existing)
+        except TopicError as error:  # the group goes on with those that it reads
+            self._set_fault(self._metrics, self._patterns, str(error))
+            self._matching = tuple(name for name in self._matching if name in existing)
+        else:
+            self._set_fault(self._metrics, self._patterns, None)
+
+    async def renew(self) -> None:
+        """Look for the topics that match, to join the group with them: it has no partitions now.
+
+        Without an answer, the segment joins with the topics that it knows of.
+        """
+        if not self.follows_patterns:
+            return
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                self.note_existing(await self._admin.list_topics())
+        except (BrokerError, TimeoutError) as error:
+            log.debug("topics could not be listed before a join: %r", error)
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        wanted = (*self._segment.read_topics, *self._matching)
+        for name in self._seen.keys() - set(wanted):
+            log.info("%s: no longer reads topic %s", self._segment.group, name)
+            self._set_fault(self._metrics, name, None)
+            self._metrics.received.pop(name, None)
+        self._seen = {name: self._seen.get(name, 0) for name in wanted}
+        self._assigned = {name: self._assigned.get(name, 0) for name in wanted}
+        self._assignment.consumer.subscribe(wanted)
+        self._tell_what_is_waited_for()
+
+    def _tell_what_is_waited_for(self) -> None:
+        self._metrics.waits_for = None if self.sources else f"a topic that matches {self._patterns}"
 
     async def look(self, partitions: Mapping[str, int]) -> None:
         """Take note of how many partitions the topics have, and have the group use them all.
@@ -67,6 +130,9 @@ class SegmentTopics:
             self._metrics.cut_off_since = None
         self._silent_since = None
         if self._note(partitions):
+            if self.follows_patterns:
+                wanted = (*self._segment.read_topics, *self._matching)
+                self._assignment.consumer.subscribe(wanted)
             try:
                 await self._assignment.consumer.request_rebalance()
             except BrokerError as error:
@@ -103,11 +169,13 @@ class SegmentTopics:
 
     def _note(self, partitions: Mapping[str, int]) -> bool:
         """Set the faults of all topics; whether a rebalance would mend one."""
-        mendable = False
+        mendable = self._note_matching(partitions)
         for name in self._seen:
             self._seen[name] = count = partitions.get(name, 0)
             unread = count - self._assigned[name]
-            if not count:
+            if not count and name not in self._segment.read_topics:
+                self._set_fault(self._metrics, name, None)  # it comes and goes
+            elif not count:
                 self._set_fault(self._metrics, name, _gone(name), hides_lag=True)
             elif unread > 0:
                 what = f"{unread} new partitions of topic {name} are not assigned yet"
@@ -126,6 +194,19 @@ class SegmentTopics:
             else:
                 self._set_fault(target.metrics, target.name, None)
         return mendable
+
+    def _note_matching(self, partitions: Mapping[str, int]) -> bool:
+        """Tell of topics that match and are not read yet; whether others match than are read."""
+        if not self.follows_patterns:
+            return False
+        gone = {name for name in self._matching if name in self._seen and not partitions.get(name)}
+        self._matching = tuple(name for name in self._matching if name not in gone)
+        new = [name for name in self._matching if name not in self._seen and partitions.get(name)]
+        for name in new:
+            what = f"topic {name} matches and is not read yet"
+            self._set_fault(self._metrics, name, what, hides_lag=True)
+        gone |= self._seen.keys() - {*self._segment.read_topics, *self._matching}
+        return bool(new or gone)
 
     def _set_fault(
         self, metrics: StageMetrics, name: str, reason: str | None, *, hides_lag: bool = False

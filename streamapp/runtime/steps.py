@@ -77,8 +77,7 @@ class StepRunner:
         self.policy = config.policy
         self.timeout_seconds = config.timeout_seconds
         self._max_output_bytes = segment.steps[0].stage.config.max_output_bytes
-        sources = segment.sources if index == 0 else ()
-        self.decoders = {source.topic: source.codec.decode for source in sources}
+        self.decoders = Decoders(segment) if index == 0 else Decoders()
         self.retry_topics = {own.delay_seconds: targets[own.name] for own in step.retry_topics}
         self.metrics = metrics
         self.refusals: Refusals | None = None
@@ -296,7 +295,7 @@ class StepRunner:
     def _topic_of(self, earlier: Earlier) -> str:
         """The topic whose codec reads what comes back from a retry topic."""
         topic = earlier.source.topic
-        return topic if topic in self.decoders else next(iter(self.decoders))
+        return topic if self.decoders.knows(topic) else next(iter(self.decoders), topic)
 
     def make_output(
         self, output: agent_call.AgentOutput, key: bytes | None, headers: Headers
@@ -319,6 +318,26 @@ class StepRunner:
             topic.check(key, value.data or b"", headers)
             return topic, key, value.data, headers
         return topic, key, encode(value, key, headers), headers
+
+
+class Decoders(dict[str, Callable[[bytes], Any]]):
+    """How the values of each topic that a segment reads are decoded; topics may match later."""
+
+    def __init__(self, segment: Segment | None = None) -> None:
+        sources = () if segment is None else segment.sources
+        super().__init__({one.topic: one.codec.decode for one in sources})
+        self._patterns = () if segment is None else segment.patterns
+
+    def knows(self, topic: str) -> bool:
+        """Whether a topic of this name is a source."""
+        return topic in self or any(one.matches(topic) for one in self._patterns)
+
+    def __missing__(self, topic: str) -> Callable[[bytes], Any]:
+        for one in self._patterns:
+            if one.matches(topic):
+                self[topic] = one.codec.decode
+                return one.codec.decode
+        raise KeyError(topic)
 
 
 class Places(dict[TopicPartition, Place]):

@@ -29,6 +29,7 @@ class TopicWatch:
         runners: the segments.
         clock: waits between two looks.
         interval_seconds: time between two looks.
+        listing_seconds: least time between two looks for topics that match a pattern.
     """
 
     def __init__(
@@ -38,11 +39,14 @@ class TopicWatch:
         clock: Clock,
         *,
         interval_seconds: float,
+        listing_seconds: float,
     ) -> None:
         self._admin = admin
         self._runners = runners
         self._clock = clock
         self._interval_seconds = interval_seconds
+        self._listing_seconds = listing_seconds
+        self._lists_at = clock.monotonic() + listing_seconds
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -52,9 +56,10 @@ class TopicWatch:
 
     async def look(self) -> None:
         """Look once. Without an answer, everything stays as it was known."""
-        names = sorted({name for runner in self._runners for name in runner.topics.names})
         partitions: dict[str, int] = {}
         try:
+            await self._look_for_matching()
+            names = sorted({name for runner in self._runners for name in runner.topics.names})
             for some in _batches(names):
                 async with asyncio.timeout(ANSWER_SECONDS):
                     partitions |= await self._admin.partition_counts(some)
@@ -65,6 +70,18 @@ class TopicWatch:
             return
         for runner in self._runners:
             await runner.topics.look(partitions)
+
+    async def _look_for_matching(self) -> None:
+        """Tell the segments that read topics by a pattern which topics there are."""
+        following = [r.topics for r in self._runners if r.topics.follows_patterns]
+        now = self._clock.monotonic()
+        if not following or now < self._lists_at:
+            return
+        self._lists_at = now + self._listing_seconds
+        async with asyncio.timeout(ANSWER_SECONDS):
+            existing = await self._admin.list_topics()
+        for topics in following:
+            topics.note_existing(existing)
 
 
 def _batches(names: Sequence[str]) -> Iterator[list[str]]:

@@ -44,8 +44,9 @@ async def run_until_end(
         clock: waits between questions.
     """
     for position, runner in enumerate(runners):
-        topics = runner.segment.source_topics
-        counts = {topic: partitions[topic] for topic in topics}
+        topics = runner.topics.sources
+        named = runner.segment.source_topics
+        counts = {topic: partitions[topic] for topic in named}
         # An earlier stage may have written for long: partitions were added, or records deleted.
         counts |= await _answer(partial(admin.partition_counts, topics), clock)
         if position:

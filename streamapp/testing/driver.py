@@ -4,10 +4,12 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Generic, TypeVar
 
 from streamapp.brokers.memory.broker import MemoryBroker
-from streamapp.brokers.protocols import ProducerConfig, TopicSpec
+from streamapp.brokers.protocols import Admin, ProducerConfig, TopicSpec
 from streamapp.clock import Clock, SystemClock
 from streamapp.errors import ConfigurationError, PipelineError
 from streamapp.pipeline.pipeline import Pipeline
@@ -29,6 +31,8 @@ _CONFIG = RuntimeConfig(
     waits_for_others=False,
     waits_until_due=False,
 )
+
+_LOOKING = replace(_CONFIG, topic_check_interval_seconds=0.01, topic_list_interval_seconds=0.0)
 
 _LETTERS = {"max.message.bytes": str(DEFAULT_MAX_MESSAGE_BYTES + DEAD_LETTER_EXTRA_BYTES)}
 
@@ -122,14 +126,20 @@ class PipelineDriver(Generic[InT, OutT]):
         await broker.admin().create_topics(topics)
         producer = broker.producer(ProducerConfig())
         await producer.start()
+        has_patterns = any(segment.patterns for segment in self._topology.segments)
+        config = _LOOKING if has_patterns else _CONFIG
         service = Service(
-            broker, [self._topology], config=_CONFIG, clock=self._clock, rng=_NoWaits()
+            broker, [self._topology], config=config, clock=self._clock, rng=_NoWaits()
         )
         task = asyncio.create_task(service.run())
         running: RunningPipeline[InT, OutT] = RunningPipeline(
             topology=self._topology,
             writer=InputWriter(
-                f"pipeline {self._topology.pipeline!r}", self._sources, self._partitions, producer
+                f"pipeline {self._topology.pipeline!r}",
+                self._sources,
+                self._partitions,
+                producer,
+                create=partial(self._create, broker.admin()),
             ),
             broker=broker,
             service=service,
@@ -145,6 +155,11 @@ class PipelineDriver(Generic[InT, OutT]):
             service.stop()
             await asyncio.gather(task, return_exceptions=True)  # a failed block has its own error
             await producer.stop()
+
+    async def _create(self, admin: Admin, topic: str) -> None:
+        """Make a topic that matches a pattern, unless it exists."""
+        if topic not in await admin.list_topics():
+            await admin.create_topics([TopicSpec(topic, self._partitions)])
 
 
 class _NoWaits(random.Random):

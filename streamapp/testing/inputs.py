@@ -1,6 +1,6 @@
 """The inputs of a test, and how they are written to the source topics."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -8,11 +8,12 @@ from typing import Any, Generic, TypeVar
 
 from streamapp.brokers.partitioner import partition_for
 from streamapp.brokers.protocols import Producer
-from streamapp.errors import EncodeError
+from streamapp.errors import EncodeError, PipelineError
 from streamapp.pipeline.fits import type_name
+from streamapp.pipeline.source import Declared
 from streamapp.pipeline.sources import source_index
 from streamapp.record import Headers
-from streamapp.topics.topic import Topic
+from streamapp.topics.topic_pattern import TopicPattern
 
 ValueT_co = TypeVar("ValueT_co", covariant=True)
 
@@ -27,7 +28,8 @@ class Input(Generic[ValueT_co]):
         key: the record's key, text as UTF-8.
         headers: the record's headers.
         timestamp: the record's timestamp; `None` is the time of the clock.
-        topic: the source topic to write to; needed if several take values of this type.
+        topic: the source topic to write to; needed if several take values of this type, and for a
+            pattern, whose topics are made when they are first written to.
     """
 
     value: ValueT_co | bytes | None
@@ -45,16 +47,24 @@ class InputWriter:
 
     Args:
         where: beginning of error messages, such as `pipeline 'p'`.
-        topics: the source topics.
-        partitions: number of partitions of each.
+        sources: the source topics, and patterns of them.
+        partitions: number of partitions of each topic.
         producer: a producer that is started.
+        create: makes a topic that matches a pattern, unless it exists.
     """
 
     def __init__(
-        self, where: str, topics: Sequence[Topic[Any]], partitions: int, producer: Producer
+        self,
+        where: str,
+        sources: Sequence[Declared],
+        partitions: int,
+        producer: Producer,
+        *,
+        create: Callable[[str], Awaitable[None]],
     ) -> None:
         self._where = where
-        self._topics = topics
+        self._sources = sources
+        self._create = create
         self._partitions = partitions
         self._producer = producer
         self._turn = count()
@@ -69,6 +79,7 @@ class InputWriter:
         records = [item if isinstance(item, Input) else Input(item) for item in inputs]
         encoded = [(record, *self._encode(record)) for record in records]
         for record, topic, value in encoded:
+            await self._create(topic)
             key = record.key.encode() if isinstance(record.key, str) else record.key
             batch = self._producer.create_batch()
             batch.append(
@@ -83,17 +94,22 @@ class InputWriter:
     def _encode(self, record: Input[Any]) -> tuple[str, bytes | None]:
         """Name of the topic that the record goes to, and its value there."""
         value = record.value
-        index = source_index(self._where, self._topics, value, record.topic, argument="topic")
-        topic = self._topics[index]
+        index = source_index(self._where, self._sources, value, record.topic, argument="topic")
+        source = self._sources[index]
+        topic = record.topic or source.name
+        if record.topic is None and isinstance(source, TopicPattern):
+            raise PipelineError(
+                f"{self._where}: an input is for the pattern {source.name!r}; name a topic that"
+                " matches with topic="
+            )
         if value is None or isinstance(value, bytes):
-            return topic.name, value
-        codec = topic.codec
+            return topic, value
         try:
-            if isinstance(value, codec.instance_of):
-                return topic.name, codec.encode(value)
+            if isinstance(value, source.codec.instance_of):
+                return topic, source.codec.encode(value)
         except (ValueError, TypeError) as error:
-            raise EncodeError(f"{_mismatch(topic, value)}: {error}") from error
-        raise EncodeError(_mismatch(topic, value))
+            raise EncodeError(f"{_mismatch(topic, source, value)}: {error}") from error
+        raise EncodeError(_mismatch(topic, source, value))
 
     def _partition(self, key: bytes | None) -> int:
         if key is None:
@@ -105,8 +121,8 @@ def _milliseconds(timestamp: datetime) -> int:
     return round(timestamp.timestamp() * 1000)
 
 
-def _mismatch(topic: Topic[Any], value: object) -> str:
+def _mismatch(topic: str, source: Declared, value: object) -> str:
     return (
-        f"topic {topic.name!r} takes {type_name(topic.schema)}, but an input is of type"
+        f"topic {topic!r} takes {type_name(source.schema)}, but an input is of type"
         f" {type(value).__name__}; give bytes to write a value that does not fit"
     )

@@ -128,7 +128,9 @@ class RunningPipeline(Generic[InT, OutT]):
     async def _unfinished_records(self, segment: Segment) -> int:
         """Records of what a segment reads that its group has not committed."""
         admin = self._broker.admin()
-        places = [place for topic in segment.read_topics for place in self._places(topic)]
+        existing = await admin.list_topics() if segment.patterns else ()
+        topics = segment.topics_among(existing)
+        places = [place for topic in topics for place in self._places(topic)]
         # In this order: a record is in a retry topic before the commit says that it was moved.
         committed = await admin.committed_offsets(segment.group)
         ends = await admin.end_offsets(places)
@@ -142,7 +144,7 @@ class RunningPipeline(Generic[InT, OutT]):
         left = []
         for segment in self._topology.segments:
             if count := await self._unfinished_records(segment):
-                metrics, sources = written.metrics(segment.name), map(repr, segment.source_topics)
+                metrics, sources = written.metrics(segment.name), map(repr, segment.source_names)
                 left.append(
                     f"stage {segment.name!r} has not finished {count} records of"
                     f" {', '.join(sources)} ({metrics.in_flight_records} in flight,"

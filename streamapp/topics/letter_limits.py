@@ -22,7 +22,8 @@ def letter_risks(
     """
     one = "a record that is to wait there" if are_retries else "a dead letter"
     effect = "so that its retries are left out" if are_retries else "which stops the stage"
-    needed = max(topic.max_message_bytes for topic in sources) + DEAD_LETTER_EXTRA_BYTES
+    largest = max((topic.max_message_bytes for topic in sources), default=0)
+    needed = largest + DEAD_LETTER_EXTRA_BYTES
     if letters.max_message_bytes < needed:
         yield (
             f"topic {letters.name} takes batches of {letters.max_message_bytes} bytes"

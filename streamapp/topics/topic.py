@@ -50,7 +50,7 @@ class Topic(Generic[T]):
         check_topic_name(name)
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "schema", schema)
-        object.__setattr__(self, "codec", _codec(name, schema))
+        object.__setattr__(self, "codec", topic_codec(f"topic {name!r}", schema))
 
 
 def check_topic_name(name: object) -> None:
@@ -83,19 +83,26 @@ def _shortened(name: object) -> str:
     return text if len(text) <= 60 else f"{text[:56]}...'"  # noqa: PLR2004 - fits a line
 
 
-def _codec(name: str, schema: object) -> Codec[Any]:
+def topic_codec(what: str, schema: object) -> Codec[Any]:
+    """Codec of the values of a topic.
+
+    Args:
+        what: the topic, for the error message.
+        schema: type of its values.
+
+    Raises:
+        TopicError: it is not a type that JSON can carry.
+    """
     if not _is_type(schema):
         raise TopicError(
-            f"the schema of topic {name!r} is {schema!r}, not a type:"
+            f"the schema of {what} is {schema!r}, not a type:"
             " give a pydantic model, a dataclass, a TypedDict, a plain type, dict or bytes"
         )
     try:
         return codec_for(schema)
     except PydanticUserError as error:
         reason = error.message.partition("\n")[0].rstrip(".")
-        raise TopicError(
-            f"the schema of topic {name!r} cannot be read from JSON: {reason}"
-        ) from error
+        raise TopicError(f"the schema of {what} cannot be read from JSON: {reason}") from error
 
 
 def _is_type(schema: object) -> bool:

@@ -79,9 +79,9 @@ class CoordinatorLink:
         self.is_joining = False
         return await self.group.join(member_id, config, ask)
 
-    def rebalance_for(self, member_id: str) -> None:
+    def rebalance_for(self, member_id: str, topics: Collection[str]) -> None:
         if not self._line.is_cut and not self._line.world.is_down:
-            self._line.world.outside.run(self.group.rebalance_for, member_id)
+            self._line.world.outside.run(self.group.rebalance_for, member_id, topics)
 
     def leave(self, member_id: str) -> None:
         if not self._line.is_cut:
@@ -174,6 +174,7 @@ class SimulatedConsumer:
         )
         self.pause = self._inner.pause
         self.resume = self._inner.resume
+        self.subscribe = self._inner.subscribe
         self.request_rebalance = self._inner.request_rebalance
 
     async def start(self) -> None:

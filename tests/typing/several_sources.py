@@ -7,6 +7,7 @@ from streamapp.pipeline.agent import agent
 from streamapp.pipeline.execution.results import ExecutionResult
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.topics.topic import Topic
+from streamapp.topics.topic_pattern import TopicPattern
 from tests.typing.shapes import A, B
 
 
@@ -40,6 +41,11 @@ assert_type(Pipeline("p", source=[a, Topic("other", A)]), Pipeline[A, A])
 assert_type(Pipeline("p", source=[Topic(name, A) for name in "xyz"]), Pipeline[A, A])
 assert_type(two.stage(either), Pipeline[A | B, B])
 assert_type(Pipeline("p", source=(a, b, c)).stage(anything), Pipeline[A | B | C, B])
+every = TopicPattern("a.*", A)
+assert_type(every, TopicPattern[A])
+assert_type(Pipeline("p", source=every), Pipeline[A, A])
+assert_type(Pipeline("p", source=(every, b)), Pipeline[A | B, A | B])
+assert_type(Pipeline("p", source=[every, TopicPattern("b.*", A)]), Pipeline[A, A])
 union: Topic[A | B] = Topic("ab", A | B)
 assert_type(Pipeline("p", source=union), Pipeline[A | B, A | B])
 

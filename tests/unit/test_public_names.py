@@ -45,6 +45,7 @@ NAMES = {
     "StreamappError",
     "Topic",
     "TopicError",
+    "TopicPattern",
     "Transient",
     "agent",
     "branch",

@@ -17,6 +17,7 @@ from aiokafka.errors import UnsupportedCodecError
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
 from streamapp.brokers.fetched import FetchedList
+from streamapp.brokers.kafka.commits import commit
 from streamapp.brokers.kafka.connection import Connection, kafka_partition
 from streamapp.brokers.kafka.failures import (
     LOST_MEMBERSHIP,
@@ -73,6 +74,7 @@ class KafkaConsumer:
         self._listener = listener
         self._connection = connection
         self._client: Any = None
+        self._topics = frozenset(config.topics)
         self._held: frozenset[TopicPartition] = frozenset()
         self._positions = PositionTracker(config, connection)
 
@@ -86,14 +88,20 @@ class KafkaConsumer:
         requests = RequestClient(self._connection)
         await requests.start()
         try:
-            counts = await requests.partition_counts(self._config.topics)
+            required = self._config.topics
+            counts = await requests.partition_counts(required) if required else {}
+            others = self._topics.difference(required)
+            found = await requests.topics(others) if others else {}
         finally:
             await requests.stop()
-        client = self._make_client(sum(counts.values()))
+        partitions = sum(counts.values()) + sum(len(one["partitions"]) for one in found.values())
+        client = self._make_client(partitions)
         await self._connection.start(client.start, client.stop, (client,))
         self._client = client
         # Subscribed after the start, because `start` of a subscribed client waits for a rebalance.
-        client.subscribe(list(self._config.topics), listener=_Listener(self))
+        # Not with the client's `subscribe`, which takes no empty list.
+        client._subscription.subscribe(set(self._topics), _Listener(self))  # noqa: SLF001 - see above
+        client._client.set_topics(self._topics)  # noqa: SLF001 - see above
 
     async def stop(self) -> None:
         """Leave the group and close the connections, within the deadline of the settings."""
@@ -157,6 +165,8 @@ class KafkaConsumer:
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Store the offsets at which the group resumes, within the session timeout.
 
+        Those of a topic that was deleted are left out.
+
         Raises:
             CommitRefusedError: a partition is not assigned to this member, or a rebalance has begun
                 a new generation of the group.
@@ -174,10 +184,10 @@ class KafkaConsumer:
         payload = {kafka_partition(p): (c.offset, c.metadata) for p, c in offsets.items()}
         with reported(f"group {self._config.group!r}: committing", self._connection.address):
             try:
-                # The client would retry for ever. A member that gets no answer for the length of a
+                # Retries have no end of their own. A member that gets no answer for the length of a
                 # session has been evicted from the group anyway.
                 async with asyncio.timeout(self._config.session_timeout_seconds):
-                    await client.commit(payload)
+                    await commit(client, payload)
             except LOST_MEMBERSHIP as error:
                 raise commit_refused(error, self._config.group) from error
             except (TimeoutError, asyncio.CancelledError):
@@ -207,8 +217,12 @@ class KafkaConsumer:
             client.seek(kafka_partition(partition), offset)
         self._positions.note_seek(partition)
 
+    def subscribe(self, topics: Collection[str]) -> None:
+        """Read these topics from the next rebalance on, and no others; `request_rebalance` asks."""
+        self._topics = frozenset(topics)
+
     async def request_rebalance(self) -> None:
-        """Have the group rebalance, if this member leads it; the others do nothing.
+        """Have the group rebalance, if this member leads it or subscribes to other topics now.
 
         Raises:
             BrokerError: Kafka does not answer.
@@ -217,8 +231,10 @@ class KafkaConsumer:
         doing = f"group {self._config.group!r}: asking for a rebalance"
         with reported(doing, self._connection.address):
             coordinator = client._coordinator  # noqa: SLF001 - there is no public way
-            # Only the leader assigns, and only when it joins again does a group rebalance.
-            if coordinator._group_subscription is None:  # noqa: SLF001 - set by the leader
+            # Only the leader assigns. A group rebalances when it joins again, or another member
+            # that subscribes to other topics than before.
+            is_leader = coordinator._group_subscription is not None  # noqa: SLF001 - set by the leader
+            if not is_leader and client.subscription() == self._topics:
                 return
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
                 await client._client.force_metadata_update()  # noqa: SLF001 - there is no public way
@@ -250,9 +266,25 @@ class KafkaConsumer:
         finally:
             self._held = frozenset()
             self._positions.clear()
+            self._change_subscription()
+
+    def _change_subscription(self) -> None:
+        """Join with the topics that are wanted now; called while partitions are revoked.
+
+        The client's own `subscribe` would drop its partitions first, so that what was finished
+        could not be committed any more, and would join twice. What it knows of topics is changed
+        here, between the revocation and the join.
+        """
+        client = self._client
+        if client is None or client.subscription() == self._topics:
+            return
+        client._subscription.subscription._topics = self._topics  # noqa: SLF001 - there is no public way
+        client._client.set_topics(self._topics)  # noqa: SLF001 - asks who leads their partitions
 
     async def _assign(self, partitions: Collection[KafkaTopicPartition]) -> None:
         self._held = frozenset(TopicPartition(*partition) for partition in partitions)
+        if self._topics != frozenset(self._config.topics):
+            self._divide_prefetch()
         await self._positions.set_all(self._held, lambda: self._client)
         await self._listener.on_partitions_assigned(self._held)
 
@@ -297,14 +329,25 @@ class KafkaConsumer:
             raise BrokerError("this consumer is not running: start it before using it")
         return self._client
 
+    def _divide_prefetch(self) -> None:
+        """Divide the prefetch anew, because other topics are read than at the start."""
+        client = self._client
+        if client is not None:
+            counts = map(client.partitions_for_topic, self._topics)
+            share = self._share(sum(len(known or ()) for known in counts))
+            client._fetcher._max_partition_fetch_bytes = share  # noqa: SLF001 - there is no public way
+
+    def _share(self, partitions: int) -> int:
+        """Bytes that may be fetched of one partition at a time."""
+        share = self._config.max_prefetch_bytes // max(1, partitions)
+        return min(max(share, _MIN_PARTITION_FETCH_BYTES), _MAX_PARTITION_FETCH_BYTES)
+
     def _make_client(self, partitions: int) -> Any:
         config = self._config
         session_ms = int(config.session_timeout_seconds * 1000)
         rebalance_ms = int(config.rebalance_timeout_seconds * 1000)
         # A heartbeat a fifth of the session: several can be lost before the member is evicted. A
         # join request is answered when the rebalance ends, so requests may take longer than one.
-        share = max(config.max_prefetch_bytes // partitions, _MIN_PARTITION_FETCH_BYTES)
-        share = min(share, _MAX_PARTITION_FETCH_BYTES)
         return AIOKafkaConsumer(
             **self._connection.options(),
             group_id=config.group,
@@ -319,7 +362,7 @@ class KafkaConsumer:
             request_timeout_ms=max(40_000, rebalance_ms + 10_000),
             max_poll_interval_ms=int(config.max_poll_interval_seconds * 1000),
             fetch_max_bytes=config.max_prefetch_bytes,
-            max_partition_fetch_bytes=share,
+            max_partition_fetch_bytes=self._share(partitions),
             fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
         )
 

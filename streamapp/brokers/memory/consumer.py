@@ -6,6 +6,7 @@ Hot path: `fetch` takes one slice of a list for each partition; no code runs for
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.memory.group import Group, Membership
@@ -47,6 +48,7 @@ class MemoryConsumer:
         self._listener = listener
         self._topics = topics
         self._group = group
+        self._subscribed = config.topics
         self._clock = clock
         self._network = network
         self._tasks: list[asyncio.Task[None]] = []
@@ -167,10 +169,14 @@ class MemoryConsumer:
         self._without_prefetch.add(partition)
         self.wake(partition)
 
+    def subscribe(self, topics: Collection[str]) -> None:
+        """Read these topics from the next rebalance on, and no others; `request_rebalance` asks."""
+        self._subscribed = tuple(topics)
+
     async def request_rebalance(self) -> None:
-        """Have the group rebalance, if this member leads it; the others do nothing."""
+        """Have the group rebalance, if this member leads it or subscribes to other topics now."""
         if self._membership is not None and not self._rebalancing:
-            self._group.rebalance_for(self._membership.member_id)
+            self._group.rebalance_for(self._membership.member_id, self._subscribed)
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Stop fetching these partitions; discards what was prefetched of them."""
@@ -290,7 +296,8 @@ class MemoryConsumer:
                 self._polled.clear()
                 await self._polled.wait()
             member_id = self._membership.member_id if self._membership else None
-            self._membership = await self._group.join(member_id, self._config, self._rejoin.set)
+            config = replace(self._config, topics=self._subscribed)
+            self._membership = await self._group.join(member_id, config, self._rejoin.set)
             self._take_partitions(self._membership.partitions)
             self._rebalancing = False
             await self._call_listener(self._listener.on_partitions_assigned, self.assignment())

@@ -6,7 +6,7 @@ rebalance timeout is evicted. Then a new generation begins, and the partitions a
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count, cycle
 
@@ -88,6 +88,7 @@ class Group:
             member = self._admit(config, ask_to_rejoin)
             if known is not None:
                 return self._replace(known, member)
+        member.config = config
         member.last_heartbeat_at = self._clock.monotonic()
         joined: asyncio.Future[Membership] = asyncio.get_running_loop().create_future()
         member.joined = joined
@@ -167,16 +168,23 @@ class Group:
                     f"group {self.name!r} refused a commit of {partition}: its metadata is longer "
                     f"than {MAX_COMMIT_METADATA_BYTES} bytes"
                 )
-        self.commits.update(offsets)
+        existing = {name: kept for name, kept in offsets.items() if self._topics.find(name.topic)}
+        self.commits.update(existing)
 
     def rebalance(self) -> None:
         """Assign the partitions anew, because their number has changed."""
         if self._members:
             self._begin_rebalance()
 
-    def rebalance_for(self, member_id: str) -> None:
-        """Assign the partitions anew, if this member leads the group: it has joined first."""
-        if member_id == next(iter(self._members), None):
+    def rebalance_for(self, member_id: str, topics: Collection[str]) -> None:
+        """Assign the partitions anew for a member that leads, or wants other topics than it has.
+
+        The first member to join leads the group.
+        """
+        member = self._members.get(member_id)
+        if member is None:
+            return
+        if member_id == next(iter(self._members)) or set(member.config.topics) != set(topics):
             self._begin_rebalance()
 
     def _admit(self, config: ConsumerConfig, ask_to_rejoin: Callable[[], None]) -> _Member:

@@ -22,11 +22,13 @@ from streamapp.pipeline.execution.results import ExecutionResult
 from streamapp.pipeline.execution.step import ExecutionStep, Item, steps_of
 from streamapp.pipeline.fits import type_name
 from streamapp.pipeline.lifecycle import OpenAgents
+from streamapp.pipeline.source import Source
 from streamapp.pipeline.sources import source_index
 from streamapp.pipeline.topology import Topology, build
 from streamapp.pipeline.trail import with_header
 from streamapp.randomness import current_random, random_in_use
 from streamapp.record import Headers
+from streamapp.topics.topic import Topic
 
 if TYPE_CHECKING:
     from streamapp.pipeline.pipeline import Pipeline
@@ -40,6 +42,9 @@ OPEN_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 """Longest wait for an agent to close its clients."""
 
+MAX_WAYS = 100
+"""Topics for which a plan keeps the stages ready."""
+
 Progress = Callable[[int, int | None], None]
 """Called with the number of results so far, and of all items, if that is known."""
 
@@ -51,7 +56,7 @@ class Plan:
         clock: the time.
         topology: the checked pipeline.
         sources: topics that would hold the data.
-        ways: the stages, for data of each source.
+        steps: the stages, for data of the first source.
         agents: every agent with the name of its stage.
         opens_agents: whether any has to be opened.
 
@@ -67,14 +72,35 @@ class Plan:
         self.clock = clock
         self.topology: Topology = build(pipeline, needs_sink=False)
         self.sources = pipeline.sources
-        read = self.topology.segments[0].sources
-        self.ways: list[list[ExecutionStep]] = [
-            steps_of(self.topology.segments, topic.codec, source, clock)
-            for topic, source in zip(self.sources, read, strict=True)
+        first = self.topology.segments[0]
+        topics, patterns = iter(first.sources), iter(first.patterns)
+        self._codecs = [
+            next(topics).codec if isinstance(one, Topic) else next(patterns).codec
+            for one in self.sources
         ]
+        self._ways: dict[tuple[int, str], list[ExecutionStep]] = {}
+        self.steps = self.way(0, None)
         stages = [step.stage for segment in self.topology.segments for step in segment.steps]
         self.agents = [(stage.stage_id, one) for stage in stages for one in walk(stage.agent)]
         self.opens_agents = any(agent.lifecycle is not None for _, agent in self.agents)
+
+    def way(self, index: int, topic: str | None) -> list[ExecutionStep]:
+        """The stages, for data of a source.
+
+        Args:
+            index: place of the source among the declared ones.
+            topic: name of the topic; `None` is that of the source, or its pattern.
+        """
+        declared = self.sources[index]
+        topic = topic or declared.name
+        if len(self._ways) > MAX_WAYS:  # a pattern stands for any number of topics
+            self._ways.clear()
+        found = self._ways.get((index, topic))
+        if found is None:
+            source = Source(topic, self._codecs[index])
+            found = steps_of(self.topology.segments, declared.codec, source, self.clock)
+            self._ways[index, topic] = found
+        return found
 
 
 class Executor(Generic[InT, OutT]):
@@ -171,7 +197,7 @@ class Executor(Generic[InT, OutT]):
             steps, packed = self._first(data, source)
             first = Item(0, packed, key_bytes(key), checked_headers(headers))
         except EncodeError as error:
-            refused = Execution(name, plan.ways[0], context, plan.clock, self._rng, contexts)
+            refused = Execution(name, plan.steps, context, plan.clock, self._rng, contexts)
             return refused.refuse(error)
         execution = Execution(name, steps, context, plan.clock, self._rng, contexts)
         time = plan.clock.time() if timestamp is None else timestamp.timestamp()
@@ -246,7 +272,7 @@ class Executor(Generic[InT, OutT]):
         plan = self._plan
         where = f"pipeline {plan.topology.pipeline!r}"
         index = source_index(where, plan.sources, data, source, argument="source")
-        steps, codec = plan.ways[index], plan.sources[index].codec
+        steps, codec = plan.way(index, source), plan.sources[index].codec
         if data is None or isinstance(data, bytes):
             return steps, steps[0].handover.pack(EncodedValue(data))
         if not isinstance(data, codec.instance_of):

@@ -21,7 +21,8 @@ from streamapp.pipeline.context import Place, RecordContext, context_of_attempt
 from streamapp.pipeline.execution.results import ExecutionOutput
 from streamapp.pipeline.handover import Handover, undecodable
 from streamapp.pipeline.out import KEEP
-from streamapp.pipeline.topology import Segment, Source, middleware_of
+from streamapp.pipeline.source import Source
+from streamapp.pipeline.topology import Segment, middleware_of
 from streamapp.pipeline.trail import Trail, keep_header, with_header
 from streamapp.record import Headers, without_error_headers
 from streamapp.serialisation import Codec, codec_for

@@ -34,6 +34,7 @@ from streamapp import (
 from streamapp.middleware import TimeStages
 from streamapp.pipeline.outline import AgentOutline, Calls, Outline, TopicRole, outline_of
 from streamapp.pipeline.topology import build
+from streamapp.topics.topic_pattern import TopicPattern
 from tests.unit.pipeline.parts import Item, text, twice
 
 SOURCE = Topic("in", Item)
@@ -266,6 +267,19 @@ def test_topics_of_a_stage_have_no_order_between_them() -> None:
     assert "order_between_topics" not in rules(outline(alone))[1]
     unordered = several.stage(same, ordering="unordered").sink("out")
     assert "order_between_topics" not in rules(outline(unordered))[1]
+
+
+def test_a_pattern_is_shown_with_what_it_promises() -> None:
+    pattern = TopicPattern(r"raw\..*", SOURCE.schema)
+    found = outline(Pipeline("p", source=pattern).stage(same).stage(same, name="next").sink("out"))
+    assert found.segments[0].sources == (r"raw\..*",)
+    [first, *others] = found.topics
+    assert (first.name, first.roles) == (pattern.name, (TopicRole.PATTERN,))
+    assert first.read_by == ("same",)
+    assert pattern.name not in [topic.name for topic in others]
+    yes, no = rules(found)
+    assert yes["new_topics_are_read"] == no["own_topics_by_pattern"] == ("same",)
+    assert no["order_between_topics"] == ("same",)
 
 
 def test_new_keys_end_the_order_of_the_stages_that_may_give_them() -> None:

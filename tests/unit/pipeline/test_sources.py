@@ -10,9 +10,11 @@ from streamapp.pipeline.agent import agent
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
+from streamapp.runtime.steps import Decoders
 from streamapp.status import PipelineStatus
 from streamapp.testing import Input, PipelineDriver
 from streamapp.topics.topic import Topic
+from streamapp.topics.topic_pattern import TopicPattern
 
 
 class Live(BaseModel):
@@ -38,7 +40,13 @@ def topic_of(value: Live | Vod, context: Context) -> str:
     return context.topic
 
 
+@agent
+def text(value: str) -> str:
+    return value
+
+
 LIVE, VOD = Topic("live", Live), Topic("vod", Vod)
+EVERY = TopicPattern(r"in\..*", Live)
 BOTH = Pipeline("p", source=(LIVE, VOD)).stage(name_of).sink("out")
 
 
@@ -68,6 +76,8 @@ def test_a_source_without_a_schema_is_read_as_what_the_stage_takes() -> None:
         ((LIVE, "vod"), r"source is 'vod'; give Topic\('vod', Model\)"),
         ((LIVE, VOD, Topic("live", Vod)), "the topic 'live' stands in source twice"),
         ({"live": LIVE}, "source is of type dict"),
+        ((EVERY, TopicPattern(r"in\..*", Vod)), r"the pattern '.*' stands in source twice"),
+        ((EVERY, Topic("in.a", Vod)), r"the pattern '.*' in source matches the topic 'in\.a'"),
     ],
 )
 def test_a_wrong_source_is_refused_when_it_is_declared(source: Any, reason: str) -> None:
@@ -144,3 +154,50 @@ async def test_a_running_driver_takes_the_name_of_a_topic() -> None:
         results = await running.results()
     assert results.outputs == ["Live 1"]
     assert [letter.value for letter in results.dead_letters()] == [b"{"]
+
+
+def test_a_segment_reads_what_matches_and_none_of_its_own() -> None:
+    pattern = TopicPattern(r"(p|in)\..*", Live)
+    topology = build(Pipeline("p", source=(pattern, VOD)).stage(name_of).stage(text).sink("in.out"))
+    first, second = topology.segments
+    assert (first.source_topics, first.source_names) == (("vod",), ("vod", pattern.name))
+    existing = ["in.b", "in.a", "in.out", "p.name-of", "p.x", "p.name-of.dlq", "other", "in.a.dlq"]
+    assert first.topics_among(existing) == ("vod", "in.a", "in.b", "p.x")
+    assert [name for name in existing if first.has_source(name)] == ["in.b", "in.a", "p.x"]
+    assert (second.patterns, second.topics_among(existing)) == ((), ("p.name-of",))
+
+
+def test_the_first_pattern_that_matches_says_what_a_topic_is_read_as() -> None:
+    patterns = (TopicPattern(r"in\.v.*", Vod), TopicPattern(r"in\..*", Live))
+    [segment] = build(Pipeline("p", source=patterns).stage(name_of).sink("out")).segments
+    decoders = Decoders(segment)
+    assert decoders["in.vod"](b'{"n":1}') == Vod(n=1)
+    assert decoders["in.live"](b'{"n":1}') == Live(n=1)
+    assert segment.topics_among(["in.vod", "in.live"]) == ("in.live", "in.vod")
+
+
+def test_a_pattern_whose_type_the_stage_does_not_take_is_named() -> None:
+    wrong: Any = TopicPattern("others.*", Other)
+    with pytest.raises(PipelineError, match=r"but pattern 'others\.\*' gives Other"):
+        build(Pipeline("p", source=(LIVE, wrong)).stage(name_of).sink("out"))
+
+
+async def test_data_for_a_pattern_may_name_a_topic() -> None:
+    pipeline = Pipeline("p", source=(EVERY, VOD)).stage(topic_of)
+    assert (await pipeline.execute(Live(n=1), source="in.eu")).output == "in.eu"
+    assert (await pipeline.execute(Live(n=1))).output == EVERY.name
+    assert (await pipeline.execute(b'{"n":1}', source="vod")).output == "vod"
+    with pytest.raises(PipelineError, match="has no source 'out'"):
+        await pipeline.execute(b'{"n":1}', source="out")
+
+
+def test_a_driver_makes_the_topics_that_it_is_told_to_feed() -> None:
+    pipeline = Pipeline("p", source=(EVERY, VOD)).stage(topic_of).sink("out")
+    inputs: list[Any] = [
+        Vod(n=1),
+        Input(Live(n=1), topic="in.eu"),
+        Input(b'{"n":2}', topic="in.us"),
+    ]
+    assert sorted(PipelineDriver(pipeline).run(inputs).outputs) == ["in.eu", "in.us", "vod"]
+    with pytest.raises(PipelineError, match=r"an input is for the pattern .* name a topic"):
+        PipelineDriver(pipeline).run([Live(n=1)])
