@@ -61,6 +61,7 @@ class Scenario:
         audit: what the stages add to the audit trail.
         source: type of the source's values.
         others: types of the values of further sources, by the last part of their names.
+        matching: type of the values of topics that a pattern matches, as `many.a` and `many.b`.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Scenario:
     audit: str = "errors"
     source: Any = field(default=Item)
     others: Mapping[str, Any] = field(default_factory=dict)
+    matching: Any = None
 
     def given(self) -> list[Given]:
         """The inputs as records."""
@@ -613,6 +615,19 @@ SEVERAL = [
         outputs=[(1, "Item"), (2, "Item")],
         source=Item | Sibling,
         others={"more": Item | Sibling},
+    ),
+    Scenario(
+        "a source by name and others by a pattern",
+        then(with_its_topic, marked, fused=True),
+        [
+            0,
+            Given(b'{"n":1}', source="many.a"),
+            Given(b'{"n":2}', source="many.b"),
+            Given(b"{", source="many.b"),
+        ],
+        outputs=[(0, "in+"), (1, "a+"), (2, "b+")],
+        letters=[("s0", "decode")],
+        matching=Sibling,
     ),
     Scenario(
         "bytes of another type in one of two sources",

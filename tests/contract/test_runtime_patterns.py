@@ -101,8 +101,8 @@ async def test_what_the_pipeline_writes_and_dead_letters_never_match(rig: Rig) -
         .sink(rig.out)
     )
     await rig.create(pipeline, partitions=1)
-    await make(rig, "in", "x.y.dlq", "x.y.replay", "x.y.retry.10s")
-    for end in ("in", "x.y.dlq", "x.y.replay", "x.y.retry.10s", "failures"):
+    await make(rig, "in", "x.y.dlq", "x.y.replay", "x.y.retry-10s")
+    for end in ("in", "x.y.dlq", "x.y.replay", "x.y.retry-10s", "failures"):
         await put(rig, end, [1])
     service = await rig.run_to_end(pipeline)
     assert set(service.metrics[0].received) == {f"{rig.name}.in"}

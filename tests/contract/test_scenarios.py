@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from streamapp.brokers.protocols import TopicSpec
 from streamapp.errors import StageStoppedError
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.context import Context
@@ -20,6 +21,7 @@ from streamapp.record import CONTEXT_HEADER, ERROR_HEADERS, Headers, Record
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.status import PipelineStatus
 from streamapp.topics.topic import Topic
+from streamapp.topics.topic_pattern import TopicPattern
 from tests.contract.harness import Subject
 from tests.contract.pipelines import Item, Rig, error_headers, eventually
 from tests.contract.scenarios import SCENARIOS, Given, Scenario
@@ -61,7 +63,9 @@ def told(headers: Headers) -> Any:
 
 def pipeline_of(scenario: Scenario, name: str) -> Pipeline[Any, Any]:
     types = {"in": scenario.source, **scenario.others}
-    sources = [Topic(f"{name}.{end}", type_) for end, type_ in types.items()]
+    sources: list[Any] = [Topic(f"{name}.{end}", type_) for end, type_ in types.items()]
+    if scenario.matching is not None:
+        sources.append(TopicPattern(rf"{name}\.many\..*", scenario.matching))
     return scenario.stages(Pipeline(name, source=sources, audit=scenario.audit))
 
 
@@ -100,6 +104,9 @@ def _add(ending: Ending, result: ExecutionResult[Any]) -> None:
 async def on_broker(scenario: Scenario, pipeline: Pipeline[Any, Any], rig: Rig) -> Ending:
     pipeline = pipeline.sink(rig.out)
     await rig.create(pipeline, partitions=1)
+    matching = {f"{rig.name}.{one.source}" for one in scenario.given() if "." in one.source}
+    async with rig.subject.admin() as admin:
+        await admin.create_topics([TopicSpec(name, 1) for name in matching])
     for given in scenario.given():
         topic = f"{rig.name}.{given.source}"
         await rig.put([(given.key, given.value)], headers=given.headers, topic=topic)

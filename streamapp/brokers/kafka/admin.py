@@ -17,6 +17,7 @@ from streamapp.brokers.kafka.alter_configs import IncrementalAlterConfigsRequest
 from streamapp.brokers.kafka.connection import Connection
 from streamapp.brokers.kafka.failures import topic_error
 from streamapp.brokers.kafka.request_client import EARLIEST, LATEST, RequestClient, raise_for
+from streamapp.brokers.kafka.topic_names import TopicNamesRequest, TopicNamesResponse
 from streamapp.brokers.protocols import CommittedOffset, TopicDescription, TopicSpec
 from streamapp.errors import OffsetOutOfRangeError as OutOfRangeError
 from streamapp.record import TopicPartition
@@ -46,8 +47,8 @@ class KafkaAdmin:
     async def list_topics(self) -> frozenset[str]:
         """Names of all topics except Kafka's internal ones."""
         async with self._requests.operation("listing topics"):
-            found = await self._requests.topics(None)
-        return frozenset(name for name, topic in found.items() if not topic["is_internal"])
+            answer: TopicNamesResponse = await self._requests.send(TopicNamesRequest())
+        return answer.names
 
     async def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
         """Descriptions of the named topics that exist."""

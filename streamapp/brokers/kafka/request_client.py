@@ -76,11 +76,10 @@ class RequestClient:
         return [broker.nodeId for broker in self._running().cluster.brokers()]
 
     async def topics(
-        self, names: Collection[str] | None, *, node_id: int | None = None
+        self, names: Collection[str], *, node_id: int | None = None
     ) -> Mapping[str, Mapping[str, Any]]:
-        """Metadata of the named topics that exist, or of all topics; creates no topic."""
-        asked = None if names is None else sorted(names)
-        request = MetadataRequest(asked, allow_auto_topic_creation=False)
+        """Metadata of the named topics that exist; creates no topic."""
+        request = MetadataRequest(sorted(names), allow_auto_topic_creation=False)
         answer = (await self.send(request, node_id=node_id)).to_object()
         return {topic["topic"]: topic for topic in answer["topics"] if topic["partitions"]}
 

@@ -8,6 +8,7 @@ from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.policy import retry_later
 from streamapp.topics.topic import Topic
+from streamapp.topics.topic_pattern import TopicPattern
 
 LIMIT = "max.message.bytes"
 TOPOLOGY = build(pipeline)
@@ -115,3 +116,16 @@ def test_the_limit_of_a_retry_topic_is_raised_to_that_of_its_source() -> None:
     found = existing("raw", 2_000_000) | existing("p.same.retry-10s", 1_000_000)
     specs = {spec.name: spec for spec in needed_topics(build(retrying), existing=found)}
     assert specs["p.same.retry-10s"] == TopicSpec("p.same.retry-10s", 7, 3, {LIMIT: "2065536"})
+
+
+def test_topics_that_match_a_pattern_are_not_made_but_their_dead_letters_are() -> None:
+    sources = (TopicPattern(r"raw\..*", bytes), Topic("named", bytes))
+    topology = build(Pipeline("p", source=sources).stage(same).sink("out"))
+    specs = {spec.name: spec for spec in needed_topics(topology, existing={})}
+    assert set(specs) == {"named", "out", "p.same.dlq"}
+    assert specs["p.same.dlq"].config[LIMIT] == str(1_048_588 + 65_536)
+    found = existing("raw.eu", 5_000_000) | existing("other", 9_000_000)
+    specs = {spec.name: spec for spec in needed_topics(topology, existing=found)}
+    assert specs["p.same.dlq"].config[LIMIT] == "5065536"
+    alone = build(Pipeline("p", source=sources[0]).stage(same).sink("out"))
+    assert {spec.name for spec in needed_topics(alone, existing={})} == {"out", "p.same.dlq"}

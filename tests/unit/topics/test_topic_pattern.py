@@ -23,7 +23,13 @@ def test_a_pattern_stands_for_whole_names(topic: str) -> None:
 
 @pytest.mark.parametrize(
     "topic",
-    ["__consumer_offsets", "playback.validate.dlq", "p.s.replay", "p.s.retry.10s"],
+    [
+        "__consumer_offsets",
+        "playback.validate.dlq",
+        "p.s.replay",
+        "p.s.retry-10s",
+        "p.s.retry-1.5h",
+    ],
 )
 def test_what_kafka_and_the_runtime_write_never_matches(topic: str) -> None:
     assert not TopicPattern(".*", Event).matches(topic)
