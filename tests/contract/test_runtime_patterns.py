@@ -17,6 +17,7 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.pipeline import Pipeline
+from streamapp.policies.policy import retry_later
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.topics.topic_pattern import TopicPattern
 from tests.contract.harness import Subject
@@ -254,3 +255,54 @@ async def test_topics_beyond_max_topics_are_told_and_not_read(rig: Rig) -> None:
 def test_topics_are_looked_for_within_a_minute() -> None:
     config = RuntimeConfig()
     assert config.topic_list_interval_seconds + 2 * config.topic_check_interval_seconds <= 60
+
+
+async def test_a_record_of_a_topic_that_matches_is_retried_later_as_its_type(rig: Rig) -> None:
+    tried: set[int] = set()
+
+    @agent
+    def once_more(value: Item | Sibling, context: Context) -> Item:
+        if value.n not in tried:
+            tried.add(value.n)
+            raise ValueError("not yet")
+        return Item(n=value.n, text=f"{type(value).__name__} {context.attempt}")
+
+    pattern = TopicPattern(rf"{rig.name}\.in\..*", Sibling)
+    pipeline = (
+        Pipeline(rig.name, source=(rig.source(), pattern))
+        .stage(once_more, on_error=retry_later([1]))
+        .sink(rig.out)
+    )
+    await rig.create(pipeline, partitions=1)
+    await make(rig, "in.a")
+    await rig.put_items([0])
+    await put(rig, "in.a", [1])
+    async with rig.running(pipeline) as service:
+        moved = service.metrics[0].records_out
+        await eventually(lambda: moved[f"{rig.name}.once-more.retry-1s"] == 2)
+    await rig.run_to_end(pipeline)  # a worker that has read nothing of the topic itself
+    assert await texts(rig) == [(0, "Item 2"), (1, "Sibling 2")]
+
+
+async def test_a_static_worker_that_restarts_reads_what_matches_since(rig: Rig) -> None:
+    pipeline = by_pattern(rig).stage(same).sink(rig.out)
+    await rig.create(pipeline, partitions=1)
+    await make(rig, "in.a", partitions=2)
+    one, two = (replace(LOOKING, instance_id=f"{rig.name}-{n}") for n in "12")
+    async with rig.running(pipeline, config=one) as staying:
+        async with rig.running(pipeline, config=two) as first:
+            metrics = [staying.metrics[0], first.metrics[0]]
+            await eventually(lambda: [len(own.partitions) for own in metrics] == [1, 1])
+        await make(rig, "in.b", partitions=2)
+        await put(rig, "in.a", [0, 1])
+        await put(rig, "in.a", [2, 3], partition=1)
+        async with rig.running(pipeline, config=two) as again:
+            metrics[1] = again.metrics[0]
+            await put(rig, "in.b", [4])
+            await put(rig, "in.b", [5], partition=1)
+            await eventually(
+                lambda: [len(own.partitions) for own in metrics] == [2, 2], seconds=MINUTE_SECONDS
+            )
+            await eventually(lambda: all(own.lag_records == 0 for own in metrics))
+            assert not set(metrics[0].partitions) & set(metrics[1].partitions)
+    assert sorted(set(await rig.read_numbers(rig.out))) == list(range(6))
