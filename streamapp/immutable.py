@@ -17,7 +17,9 @@ _CONFIG_OF_NO_EFFECT = frozenset({"title", "frozen", "strict", "extra"})
 
 
 def is_immutable(type_: Any, adapter: TypeAdapter[Any]) -> bool:
-    """Whether this is a frozen model of text, integers, booleans, null, and tuples of these.
+    """Whether this is a frozen model of text, integers, booleans, null, enums, and tuples of these.
+
+    The values of an enum are to be text, or to be integers.
 
     Such a model was validated when it was made, so it can be written, and is read back equal. Of
     other types this is not certain: a float may be NaN, a standard dataclass is never validated, a
@@ -57,6 +59,10 @@ def _is_immutable_field(schema: Mapping[str, Any]) -> bool:
             return _is_immutable_field(schema["schema"])
         case "tuple":
             return all(map(_is_immutable_field, schema["items_schema"]))
+        case "enum":
+            return any(
+                all(type(one.value) is kind for one in schema["members"]) for kind in (str, int)
+            )
         case "literal":
             return all(type(value) in (str, int, bool) for value in schema["expected"])
         case kind:

@@ -9,6 +9,7 @@ import typer
 from streamapp.brokers.memory.broker import MemoryBroker
 from streamapp.brokers.protocols import ProducerConfig
 from streamapp.cli.demo_accounts import Accounts
+from streamapp.cli.demo_outage import BEGINS_AFTER_RECORDS, Outage
 from streamapp.cli.demo_summary import summary
 from streamapp.cli.event_writer import EventWriter, WrittenBatch
 from streamapp.cli.exit_codes import ExitCode
@@ -27,13 +28,14 @@ from streamapp.cli.progress import show_progress
 from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE, serving
 from streamapp.cli.signals import stop_on_signal
 from streamapp.clock import Clock, SystemClock
+from streamapp.examples.playback.catalog import TitleCatalog
 from streamapp.examples.playback.generator import PlaybackGenerator
-from streamapp.examples.playback.pipeline import SOURCE, build_pipeline
+from streamapp.examples.playback.pipeline import ASKS_CATALOG, SOURCE, build_pipeline
 from streamapp.observability.logs import configure_logging
 from streamapp.pipeline.topology import Topology, build
 from streamapp.service import Service
 
-DEFAULT_RECORDS = 200_000
+DEFAULT_RECORDS = 100_000
 MAX_BEHIND_RECORDS = 10_000
 """When the pipeline is this far behind, the generator waits; this bounds the memory."""
 
@@ -57,6 +59,10 @@ def demo(
         bool,
         typer.Option(help="Fuse the last two stages, or put a topic between them."),
     ] = True,
+    outage: Annotated[
+        bool,
+        typer.Option("--outage", help="Let the title catalogue be down for a while in between."),
+    ] = False,
     seed: SeedOption = 1,
     web_port: Annotated[
         int | None,
@@ -79,9 +85,12 @@ def demo(
         records=records, seconds=seconds, forever=forever, default_records=DEFAULT_RECORDS
     )
     configure_logging("ERROR")  # the generator causes the dead letters, and the summary counts them
+    catalog = TitleCatalog()
     demonstration = Demonstration(
-        build(build_pipeline(fused=fused)), PlaybackGenerator(seed), SystemClock()
+        build(build_pipeline(fused=fused, catalog=catalog)), PlaybackGenerator(seed), SystemClock()
     )
+    if outage:
+        demonstration.show_outage_of(catalog)
     pace = Pace(demonstration.clock, records=amount, seconds=seconds, per_second=rate)
     accounts = asyncio.run(
         demonstration.run(pace, web_port=web_port, progress_seconds=progress_seconds)
@@ -108,6 +117,12 @@ class Demonstration:
         self._broker = MemoryBroker(clock, retention_records=_RETAINED_RECORDS)
         self._service = Service(self._broker, [topology], clock=clock)
         self._accounts = Accounts(self._broker, topology)
+        self._outage: Outage | None = None
+
+    def show_outage_of(self, catalog: TitleCatalog) -> None:
+        """Take the catalogue of the pipeline down when a part of the events was written."""
+        [stage] = [one for one in self._service.metrics if one.stage == ASKS_CATALOG]
+        self._outage = self._accounts.outage = Outage(catalog, stage, self.clock, typer.echo)
 
     async def run(self, pace: Pace, *, web_port: int | None, progress_seconds: float) -> Accounts:
         """Feed the pipeline at this pace, drain it, and count where every event ended.
@@ -135,12 +150,12 @@ class Demonstration:
             await stack.enter_async_context(show_progress(figures, seconds=progress_seconds))
             await stack.enter_async_context(self._accounts.counting())
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._feed(pace))
+                group.create_task(self._feed(pace, group))
                 await self._service.run()
             await self._accounts.close()
         return self._accounts
 
-    async def _feed(self, pace: Pace) -> None:
+    async def _feed(self, pace: Pace, group: asyncio.TaskGroup) -> None:
         """Write events, never far ahead of the pipeline; stop the service when all have ended."""
         producer = self._broker.producer(ProducerConfig())
         await producer.start()
@@ -149,6 +164,7 @@ class Demonstration:
         while not pace.over:
             behind = accounts.generated - await accounts.ended()
             count = pace.take(_EVENTS_AT_A_TIME) if behind < MAX_BEHIND_RECORDS else 0
+            self._begin_outage_if_due(pace, group)
             if count:
                 await writer.write(self._generator.take(count, int(self.clock.time() * 1000)))
                 await writer.wait_for_acknowledgements()
@@ -158,6 +174,12 @@ class Demonstration:
         accounts.seconds = pace.elapsed_seconds
         await producer.stop()
         self._service.stop()
+
+    def _begin_outage_if_due(self, pace: Pace, group: asyncio.TaskGroup) -> None:
+        outage = self._outage
+        is_due = pace.half_over or pace.taken >= BEGINS_AFTER_RECORDS
+        if outage is not None and is_due and not outage.has_begun:
+            group.create_task(outage.run())
 
     def _count(self, batch: WrittenBatch) -> None:
         self._accounts.add_generated(kind for _, _, _, kind, _ in batch.events)

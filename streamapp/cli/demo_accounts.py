@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from streamapp.brokers.memory.broker import MemoryBroker
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
+from streamapp.cli.demo_outage import Outage
 from streamapp.examples.playback.generator import EXPECTED_DEAD_LETTERS, EventKind
 from streamapp.examples.playback.pipeline import ALERTS, SCORED, SOURCE
 from streamapp.observability.stage_metrics import DeadLetterReason
@@ -30,6 +31,7 @@ class Accounts:
         dead_letters: number of dead letters by stage and reason, from their headers.
         records_in, scored, alerts: number of records written to the source and to each sink.
         seconds: time from the first event until the last event ended.
+        outage: the outage that was shown, if any.
     """
 
     def __init__(self, broker: MemoryBroker, topology: Topology) -> None:
@@ -48,6 +50,7 @@ class Accounts:
         self.dead_letters: Counter[DeadLetterKind] = Counter()
         self.records_in = self.scored = self.alerts = 0
         self.seconds = 0.0
+        self.outage: Outage | None = None
 
     @property
     def expected_dead_letters(self) -> Counter[DeadLetterKind]:

@@ -19,6 +19,7 @@ _MEANINGS = {
 _NEXT = (
     "Where to look next:",
     "  streamapp/examples/playback/pipeline.py   the pipeline, in a few lines",
+    "  streamapp demo --outage                   shows what happens while a service is down",
     "  streamapp demo --forever                  keeps running; open its status page meanwhile",
     "  streamapp broker up --port 9092           a real Kafka on this machine, then",
     "    streamapp topics apply",
@@ -61,6 +62,12 @@ def _account(accounts: Accounts) -> Iterator[str]:
     if accounts.complete:
         yield f"Everything is accounted for: {equation},"
         yield "each of which the generator broke on purpose."
+        if accounts.outage is not None and accounts.outage.held_seconds:
+            yield (
+                "While the title catalogue was down, and until that was seen, records were held for"
+                f" {accounts.outage.held_seconds:.1f} s;"
+            )
+            yield "none of them was lost or became a dead letter."
         return
     yield f"NOT everything is accounted for: {equation}."
     for kind in sorted(letters.keys() | accounts.expected_dead_letters.keys()):

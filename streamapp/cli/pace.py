@@ -58,6 +58,11 @@ class Pace:
         """Whether no further event will become due."""
         return self._stopped or self.taken >= self._records or self.elapsed_seconds >= self._seconds
 
+    @property
+    def half_over(self) -> bool:
+        """Whether half of the events were taken, or half of the time is over."""
+        return self.taken >= self._records / 2 or self.elapsed_seconds >= self._seconds / 2
+
     def stop(self) -> None:
         """Make no further event due."""
         self._stopped = True

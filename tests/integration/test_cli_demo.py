@@ -35,6 +35,27 @@ def test_every_generated_record_is_accounted_for() -> None:
     assert assert_accounted_for(done.stdout) == 5_000
 
 
+def test_an_outage_is_told_from_its_beginning_to_its_end_and_costs_no_record() -> None:
+    done = streamapp("demo", "--outage", "--records", "4000", "--web-port", "0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert assert_accounted_for(done.stdout) == 4_000
+    told = (
+        r"The title catalogue goes down now, for 6 seconds\.",
+        r"  enrich holds its records, because in stage 'enrich' [^\n]*, now with ConnectionError\.",
+        r"  held for [\d.]+ s: [\d,]+ records in flight, \d+ probes; the next is in [\d.]+ s",
+        r"The title catalogue is back",
+        r"  enrich goes on with its records, which it held for [\d.]+ s: [1-9]\d* probes, 0 dead l",
+        r"Everything is accounted for",
+        r"While the title catalogue was down, [^\n]* records were held for [\d.]+ s;\nnone of them",
+    )
+    assert re.search(".*".join(told), done.stdout, re.DOTALL), done.stdout
+
+
+def test_without_an_outage_none_is_told() -> None:
+    done = streamapp("demo", "--records", "100", "--web-port", "0")
+    assert "catalogue" not in done.stdout
+
+
 def test_with_a_topic_between_every_two_stages_it_comes_to_the_same() -> None:
     fused = streamapp("demo", "--records", "3000", "--web-port", "0")
     apart = streamapp("demo", "--records", "3000", "--web-port", "0", "--no-fused")

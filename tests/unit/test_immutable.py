@@ -1,6 +1,7 @@
 """Only what never changes, and is read back equal, is said to be immutable."""
 
 from dataclasses import dataclass
+from enum import Enum, IntEnum, StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,6 +20,28 @@ class Plain(Frozen):
     text: str | None = None
     flags: tuple[bool, ...] = ()
     kind: Literal["a", 1] = 1
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Size(IntEnum):
+    LARGE = 3
+
+
+class Mixed(Enum):
+    TEXT = "1"
+    NUMBER = 1
+
+
+class WithEnums(Frozen):
+    colour: Colour = Colour.RED
+    size: Size | None = Size.LARGE
+
+
+class WithMixedEnum(Frozen):
+    mixed: Mixed = Mixed.TEXT
 
 
 class Changeable(BaseModel):
@@ -96,7 +119,7 @@ class NeverValidated:
     number: int = 1
 
 
-@pytest.mark.parametrize("type_", [bytes, Frozen, Plain, Plain | None], ids=str)
+@pytest.mark.parametrize("type_", [bytes, Frozen, Plain, Plain | None, WithEnums], ids=str)
 def test_what_never_changes_is_found(type_: Any) -> None:
     assert codec_for(type_).immutable
 
@@ -112,6 +135,7 @@ def test_what_never_changes_is_found(type_: Any) -> None:
         WithList,
         WithModel,
         WithFloat,
+        WithMixedEnum,
         WithAnything,
         WithPrivate,
         WithCache,

@@ -6,7 +6,7 @@ Hot path: each is called once for each record.
 from collections.abc import Iterator
 
 from streamapp.errors import Permanent
-from streamapp.examples.playback.catalog import REGIONS, TitleCatalog
+from streamapp.examples.playback.catalog import REGIONS, Title, TitleCatalog
 from streamapp.examples.playback.models import (
     Cause,
     EnrichedPlayback,
@@ -39,8 +39,8 @@ def validate(event: RawPlayback) -> Playback:
     return Playback.model_validate(event.__dict__)
 
 
-class Enrich:
-    """Add title and region to events; opens and closes its catalogue client."""
+class FindTitle:
+    """Find the title of an event in the catalogue; opens and closes its client."""
 
     def __init__(self, catalog: TitleCatalog | None = None) -> None:
         self._catalog = catalog or TitleCatalog()
@@ -53,21 +53,36 @@ class Enrich:
         """Close the catalogue."""
         await self._catalog.close()
 
-    async def __call__(self, event: Playback) -> EnrichedPlayback:
-        """Look up the title and the region.
+    async def __call__(self, event: Playback) -> Title:
+        """Look up the title.
 
         Raises:
-            Permanent: the title or the delivery site does not exist.
+            Permanent: the title does not exist.
+            ConnectionError: the catalogue does not answer.
         """
         title = await self._catalog.title(event.title_id)
         if title is None:
             raise Permanent(f"there is no title {event.title_id!r}")
-        region = REGIONS.get(event.cdn)
-        if region is None:
-            raise Permanent(f"there is no delivery site {event.cdn!r}")
-        return EnrichedPlayback.model_validate(
-            {**event.__dict__, "title": title.name, "genre": title.genre, "region": region}
-        )
+        return title
+
+
+def find_region(event: Playback) -> str:
+    """Find the region that the delivery site of an event serves.
+
+    Raises:
+        Permanent: the delivery site does not exist.
+    """
+    region = REGIONS.get(event.cdn)
+    if region is None:
+        raise Permanent(f"there is no delivery site {event.cdn!r}")
+    return region
+
+
+def enrich(event: Playback, title: Title, region: str) -> EnrichedPlayback:
+    """Add title and region to an event."""
+    return EnrichedPlayback.model_validate(
+        {**event.__dict__, "title": title.name, "genre": title.genre, "region": region}
+    )
 
 
 def score(event: EnrichedPlayback) -> ScoredPlayback:

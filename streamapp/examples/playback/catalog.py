@@ -55,9 +55,13 @@ class TitleCatalog:
     """A client of the service's title catalogue; here the titles are in memory.
 
     It is used like a database client: opened once, queried often, closed at the end.
+
+    Attributes:
+        is_down: whether it answers nothing, to see what an outage does.
     """
 
     def __init__(self, titles: Sequence[Title] | None = None) -> None:
+        self.is_down = False
         self._titles = make_titles() if titles is None else titles
         self._by_id: dict[str, Title] | None = None
 
@@ -83,7 +87,10 @@ class TitleCatalog:
 
         Raises:
             RuntimeError: the client is not open.
+            ConnectionError: the catalogue is down.
         """
+        if self.is_down:
+            raise ConnectionError("the title catalogue does not answer")
         if self._by_id is None:
             raise RuntimeError("the title catalogue is not open: call open() first")
         return self._by_id.get(title_id)

@@ -1,9 +1,12 @@
 """The playback pipeline: validate, enrich, score, and send poor quality to an alert topic."""
 
 from streamapp.examples.playback import agents
+from streamapp.examples.playback.catalog import TitleCatalog
 from streamapp.examples.playback.models import RawPlayback, ScoredPlayback
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.capability import Capability
+from streamapp.pipeline.combinators.branches import parallel
+from streamapp.pipeline.combinators.pool import pool
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.policies.policy import dead_letter, retry
 from streamapp.topics.topic import Topic
@@ -12,19 +15,42 @@ SOURCE = Topic("playback.raw", RawPlayback)
 SCORED = Topic("playback.scored", ScoredPlayback)
 ALERTS = Topic("playback.alerts", ScoredPlayback)
 
+ASKS_CATALOG = "enrich"
+"""Name of the stage that holds its records while the catalogue is down."""
+
 validate = agent(capabilities=[Capability.DATA_VALIDATION])(agents.validate)
-enrich = agent(name="enrich", capabilities=[Capability.DATA_ENRICHMENT])(agents.Enrich())
-score = agent(capabilities=[Capability.DATA_TRANSFORMATION])(agents.score)
+find_region = agent(capabilities=[Capability.DATA_ENRICHMENT])(agents.find_region)
 route = agent(capabilities=[Capability.STREAM_PROCESSING])(agents.route)
 
+_TRANSFORMS = [Capability.DATA_TRANSFORMATION]
+score = pool(
+    agent(name="first-scorer", capabilities=_TRANSFORMS)(agents.score),
+    agent(name="second-scorer", capabilities=_TRANSFORMS)(agents.score),
+    capacity=8,
+    name="score",
+)
+"""Two that do the same work, as two instances of a scoring service would: the less busy one gets
+the next event, and one that fails is left out until it works again."""
 
-def build_pipeline(*, fused: bool) -> Pipeline[RawPlayback, ScoredPlayback]:
-    """The pipeline of four stages; `fused` fuses the last two."""
+
+def build_pipeline(
+    *, fused: bool, catalog: TitleCatalog | None = None
+) -> Pipeline[RawPlayback, ScoredPlayback]:
+    """The pipeline of four stages.
+
+    Args:
+        fused: fuse the last two.
+        catalog: has the titles; by default one that is always up.
+    """
+    find_title = agent(name="find-title", capabilities=[Capability.DATA_ENRICHMENT])(
+        agents.FindTitle(catalog)
+    )
+    enrich = parallel(find_title, find_region).join(agents.enrich, name=ASKS_CATALOG)
     return (
         Pipeline("playback-quality", source=SOURCE)
         .stage(validate, on_error=dead_letter())
-        .stage(enrich, on_error=retry(3, then=dead_letter()), timeout_seconds=2, concurrency=64)
-        .stage(score, on_error=dead_letter())
+        .stage(enrich, on_error=retry(3, then=dead_letter()), timeout_seconds=5, concurrency=64)
+        .stage(score, on_error=dead_letter(), concurrency=16)
         .stage(route, on_error=dead_letter(), routes={agents.ALERTS_ROUTE: ALERTS}, fused=fused)
         .sink(SCORED)
     )

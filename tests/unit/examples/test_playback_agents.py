@@ -1,4 +1,6 @@
+import time
 from collections import Counter, defaultdict
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -7,7 +9,9 @@ from streamapp.errors import Permanent
 from streamapp.examples.playback.agents import (
     ALERTS_ROUTE,
     POOR_QUALITY,
-    Enrich,
+    FindTitle,
+    enrich,
+    find_region,
     route,
     score,
     validate,
@@ -25,7 +29,11 @@ from streamapp.examples.playback.models import (
     RawPlayback,
     ScoredPlayback,
 )
+from streamapp.examples.playback.pipeline import build_pipeline
+from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.combinators.pool import named_pools
 from streamapp.pipeline.out import Out
+from streamapp.policies.fault import Fault, whose_fault
 from streamapp.serialisation import json_codec
 
 RAW = RawPlayback(
@@ -70,11 +78,15 @@ def test_validate_keeps_every_field() -> None:
     assert validate(RAW).model_dump() == RAW.model_dump()
 
 
+def pipeline_agent(stage: str, catalog: TitleCatalog | None = None) -> Agent[Any, Any]:
+    """The agent of a stage, whose clients the caller opens."""
+    declared = build_pipeline(fused=True, catalog=catalog).declarations
+    return next(one.stage.agent for one in declared if one.stage.stage_id == stage)
+
+
 async def test_enrich_adds_title_and_region() -> None:
-    enrich = Enrich()
-    await enrich.open()
-    event = await enrich(validate(RAW))
-    await enrich.close()
+    async with TitleCatalog() as catalog:
+        event = await pipeline_agent("enrich", catalog)(validate(RAW))
     assert (event.title, event.genre, event.region) == (
         make_titles()[3].name,
         make_titles()[3].genre,
@@ -85,10 +97,28 @@ async def test_enrich_adds_title_and_region() -> None:
 
 @pytest.mark.parametrize(("field", "says"), [("title_id", "title 'x'"), ("cdn", "site 'x'")])
 async def test_what_does_not_exist_is_the_records_fault(field: str, says: str) -> None:
-    enrich = Enrich()
-    await enrich.open()
-    with pytest.raises(Permanent, match=says):
-        await enrich(validate(RAW.model_copy(update={field: "x"})))
+    async with TitleCatalog() as catalog:
+        look_up = pipeline_agent("enrich", catalog)
+        with pytest.raises(Permanent, match=says):
+            await look_up(validate(RAW.model_copy(update={field: "x"})))
+
+
+async def test_a_catalogue_that_is_down_is_the_worlds_fault() -> None:
+    async with TitleCatalog() as catalog:
+        catalog.is_down = True
+        with pytest.raises(ConnectionError) as raised:
+            await pipeline_agent("enrich", catalog)(validate(RAW))
+    assert whose_fault(raised.value) is Fault.WORLD
+
+
+async def test_two_scorers_score_in_a_pool() -> None:
+    async with TitleCatalog() as catalog:
+        event = await pipeline_agent("enrich", catalog)(validate(RAW))
+    pooled = pipeline_agent("score")
+    assert {(await pooled(event)).quality for _ in range(10)} == {score(event).quality}
+    [members] = [read(time.monotonic()) for read in named_pools(pooled).values()]
+    assert {one.name for one in members} == {"first-scorer", "second-scorer"}
+    assert sum(one.calls for one in members) == 10
 
 
 async def test_a_catalogue_answers_only_while_it_is_open() -> None:
@@ -143,13 +173,14 @@ def test_only_poor_quality_raises_an_alert() -> None:
 
 async def test_generated_events_end_where_the_generator_says() -> None:
     decode = json_codec(RawPlayback).decode
-    enrich = Enrich()
-    await enrich.open()
+    find_title = FindTitle()
+    await find_title.open()
     ends: defaultdict[EventKind, Counter[str]] = defaultdict(Counter)
     alerts = 0
     for _, value, _, kind, _ in PlaybackGenerator(11).take(20_000, 1_767_225_600_000):
         try:
-            event = score(await enrich(validate(decode(value))))
+            valid = validate(decode(value))
+            event = score(enrich(valid, await find_title(valid), find_region(valid)))
         except ValidationError:
             ends[kind]["validate"] += 1
         except Permanent:
