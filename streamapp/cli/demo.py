@@ -35,7 +35,7 @@ from streamapp.observability.logs import configure_logging
 from streamapp.pipeline.topology import Topology, build
 from streamapp.service import Service
 
-DEFAULT_RECORDS = 100_000
+DEFAULT_RECORDS = 200_000
 MAX_BEHIND_RECORDS = 10_000
 """When the pipeline is this far behind, the generator waits; this bounds the memory."""
 

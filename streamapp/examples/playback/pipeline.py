@@ -49,7 +49,7 @@ def build_pipeline(
     return (
         Pipeline("playback-quality", source=SOURCE)
         .stage(validate, on_error=dead_letter())
-        .stage(enrich, on_error=retry(3, then=dead_letter()), timeout_seconds=5, concurrency=64)
+        .stage(enrich, on_error=retry(3, then=dead_letter()), timeout_seconds=2, concurrency=64)
         .stage(score, on_error=dead_letter(), concurrency=16)
         .stage(route, on_error=dead_letter(), routes={agents.ALERTS_ROUTE: ALERTS}, fused=fused)
         .sink(SCORED)

@@ -87,9 +87,7 @@ class Branches(Generic[InT, *Ts]):
             raise PipelineError(f"parallel(…).join() was given {function!r}; give it a function")
         agents = self._agents
         join = checked_join(function, self._input_type, agents, output_type)
-        parts_async = any(agent.is_async for agent in agents)
-        parts = [Part(agent) for agent in agents]
-        run = _run(parts, join, self._input_type, side_by_side=parts_async)
+        run = _run([Part(agent) for agent in agents], join, self._input_type)
         return combined(
             "parallel",
             name or _name_of(function, agents),
@@ -107,10 +105,11 @@ def _name_of(function: Callable[..., Any], agents: Sequence[Agent[Any, Any]]) ->
     return name if name != "<lambda>" else "-and-".join(agent.name for agent in agents)
 
 
-def _run(
-    parts: Sequence[Part], join: Join, input_type: Any, *, side_by_side: bool
-) -> Callable[..., Any]:
+def _run(parts: Sequence[Part], join: Join, input_type: Any) -> Callable[..., Any]:
     copy_input = copier_for(input_type)
+    # Where only one waits there is nothing to do beside it, and a task for each would be dear.
+    side_by_side = sum(part.agent.is_async for part in parts) > 1
+    in_turn = sorted(range(len(parts)), key=lambda i: parts[i].agent.is_async)
 
     async def one(part: Part, value: Any, context: Context | None) -> Any:
         return part.one_value(await part.result(value, context))
@@ -121,7 +120,8 @@ def _run(
             calls = [(part.name, partial(one, part, own, context)) for part, own in given]
             outputs = await all_of(calls)
         else:
-            outputs = [await one(part, own, context) for part, own in given]
+            found = {i: await one(*given[i], context) for i in in_turn}
+            outputs = [found[i] for i in range(len(parts))]
         result = join.function(value, *outputs)
         result = await result if join.is_async else result
         if type(result) is list:
@@ -190,7 +190,8 @@ def parallel(*agents: Agent[Any, Any]) -> Branches[Any, *tuple[Any, ...]]:
 
     Each has a copy of the input of its own, unless nothing can change it. All are awaited. The
     failure of one fails the attempt and cancels the others; `branch` gives one a timeout, retries
-    or a default of its own. If none of them waits, they run one after the other.
+    or a default of its own. If no more than one of them waits, they run one after the other, that
+    one last.
 
     Args:
         agents: each gives exactly one value; types are checked up to eight of them.

@@ -47,6 +47,31 @@ def test_branches_that_never_wait_make_a_plain_agent() -> None:
     assert joined(Item(n=1)) == 5
 
 
+async def test_where_only_one_branch_waits_it_comes_last_and_needs_no_task() -> None:
+    began: list[str] = []
+
+    @agent
+    async def waits(value: int) -> str:
+        began.append("waits")
+        assert asyncio.current_task() is this_task
+        return f"waits {value}"
+
+    @agent
+    def plain(value: int) -> int:
+        began.append("plain")
+        if value < 0:
+            raise ValueError("negative")
+        return value
+
+    this_task = asyncio.current_task()
+    joined = parallel(waits, plain).join(lambda value, a, b: (value, a, b), output_type=Any)
+    assert await joined(3) == (3, "waits 3", 3)
+    assert began == ["plain", "waits"]
+    with pytest.raises(ValueError, match="negative"):
+        await joined(-3)
+    assert began == ["plain", "waits", "plain"]
+
+
 async def test_a_join_may_be_async_where_no_branch_is() -> None:
     async def later(item: Item, two: int) -> int | None:
         await asyncio.sleep(0)
