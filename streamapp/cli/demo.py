@@ -30,7 +30,7 @@ from streamapp.cli.signals import stop_on_signal
 from streamapp.clock import Clock, SystemClock
 from streamapp.examples.playback.catalog import TitleCatalog
 from streamapp.examples.playback.generator import PlaybackGenerator
-from streamapp.examples.playback.pipeline import ASKS_CATALOG, SOURCE, build_pipeline
+from streamapp.examples.playback.pipeline import ASKS_CATALOG, SOURCE, build_pipeline, enrich_from
 from streamapp.observability.logs import configure_logging
 from streamapp.pipeline.topology import Topology, build
 from streamapp.service import Service
@@ -87,7 +87,9 @@ def demo(
     configure_logging("ERROR")  # the generator causes the dead letters, and the summary counts them
     catalog = TitleCatalog()
     demonstration = Demonstration(
-        build(build_pipeline(fused=fused, catalog=catalog)), PlaybackGenerator(seed), SystemClock()
+        build(build_pipeline(fused=fused, enrich=enrich_from(catalog))),
+        PlaybackGenerator(seed),
+        SystemClock(),
     )
     if outage:
         demonstration.show_outage_of(catalog)

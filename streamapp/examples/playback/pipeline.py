@@ -2,8 +2,13 @@
 
 from streamapp.examples.playback import agents
 from streamapp.examples.playback.catalog import TitleCatalog
-from streamapp.examples.playback.models import RawPlayback, ScoredPlayback
-from streamapp.pipeline.agent import agent
+from streamapp.examples.playback.models import (
+    EnrichedPlayback,
+    Playback,
+    RawPlayback,
+    ScoredPlayback,
+)
+from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.combinators.branches import parallel
 from streamapp.pipeline.combinators.pool import pool
@@ -33,19 +38,26 @@ score = pool(
 the next event, and one that fails is left out until it works again."""
 
 
+def enrich_from(catalog: TitleCatalog) -> Agent[Playback, EnrichedPlayback]:
+    """The agent that looks title and region up at the same time, the titles in this catalogue."""
+    find_title = agent(name="find-title", capabilities=[Capability.DATA_ENRICHMENT])(
+        agents.FindTitle(catalog)
+    )
+    return parallel(find_title, find_region).join(agents.enrich, name=ASKS_CATALOG)
+
+
+enrich = enrich_from(TitleCatalog())
+
+
 def build_pipeline(
-    *, fused: bool, catalog: TitleCatalog | None = None
+    *, fused: bool, enrich: Agent[Playback, EnrichedPlayback] = enrich
 ) -> Pipeline[RawPlayback, ScoredPlayback]:
     """The pipeline of four stages.
 
     Args:
         fused: fuse the last two.
-        catalog: has the titles; by default one that is always up.
+        enrich: the agent of the second; by default with a catalogue that is always up.
     """
-    find_title = agent(name="find-title", capabilities=[Capability.DATA_ENRICHMENT])(
-        agents.FindTitle(catalog)
-    )
-    enrich = parallel(find_title, find_region).join(agents.enrich, name=ASKS_CATALOG)
     return (
         Pipeline("playback-quality", source=SOURCE)
         .stage(validate, on_error=dead_letter())

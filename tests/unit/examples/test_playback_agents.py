@@ -1,6 +1,5 @@
 import time
 from collections import Counter, defaultdict
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -29,8 +28,8 @@ from streamapp.examples.playback.models import (
     RawPlayback,
     ScoredPlayback,
 )
-from streamapp.examples.playback.pipeline import build_pipeline
-from streamapp.pipeline.agent import Agent
+from streamapp.examples.playback.pipeline import enrich_from
+from streamapp.examples.playback.pipeline import score as pool_of_scorers
 from streamapp.pipeline.combinators.pool import named_pools
 from streamapp.pipeline.out import Out
 from streamapp.policies.fault import Fault, whose_fault
@@ -78,15 +77,9 @@ def test_validate_keeps_every_field() -> None:
     assert validate(RAW).model_dump() == RAW.model_dump()
 
 
-def pipeline_agent(stage: str, catalog: TitleCatalog | None = None) -> Agent[Any, Any]:
-    """The agent of a stage, whose clients the caller opens."""
-    declared = build_pipeline(fused=True, catalog=catalog).declarations
-    return next(one.stage.agent for one in declared if one.stage.stage_id == stage)
-
-
 async def test_enrich_adds_title_and_region() -> None:
     async with TitleCatalog() as catalog:
-        event = await pipeline_agent("enrich", catalog)(validate(RAW))
+        event = await enrich_from(catalog)(validate(RAW))
     assert (event.title, event.genre, event.region) == (
         make_titles()[3].name,
         make_titles()[3].genre,
@@ -98,7 +91,7 @@ async def test_enrich_adds_title_and_region() -> None:
 @pytest.mark.parametrize(("field", "says"), [("title_id", "title 'x'"), ("cdn", "site 'x'")])
 async def test_what_does_not_exist_is_the_records_fault(field: str, says: str) -> None:
     async with TitleCatalog() as catalog:
-        look_up = pipeline_agent("enrich", catalog)
+        look_up = enrich_from(catalog)
         with pytest.raises(Permanent, match=says):
             await look_up(validate(RAW.model_copy(update={field: "x"})))
 
@@ -107,16 +100,15 @@ async def test_a_catalogue_that_is_down_is_the_worlds_fault() -> None:
     async with TitleCatalog() as catalog:
         catalog.is_down = True
         with pytest.raises(ConnectionError) as raised:
-            await pipeline_agent("enrich", catalog)(validate(RAW))
+            await enrich_from(catalog)(validate(RAW))
     assert whose_fault(raised.value) is Fault.WORLD
 
 
 async def test_two_scorers_score_in_a_pool() -> None:
     async with TitleCatalog() as catalog:
-        event = await pipeline_agent("enrich", catalog)(validate(RAW))
-    pooled = pipeline_agent("score")
-    assert {(await pooled(event)).quality for _ in range(10)} == {score(event).quality}
-    [members] = [read(time.monotonic()) for read in named_pools(pooled).values()]
+        event = await enrich_from(catalog)(validate(RAW))
+    assert {(await pool_of_scorers(event)).quality for _ in range(10)} == {score(event).quality}
+    [members] = [read(time.monotonic()) for read in named_pools(pool_of_scorers).values()]
     assert {one.name for one in members} == {"first-scorer", "second-scorer"}
     assert sum(one.calls for one in members) == 10
 
