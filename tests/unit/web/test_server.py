@@ -176,6 +176,21 @@ async def test_the_page_shows_each_stage_and_links_the_rest(
     assert 'http-equiv="refresh"' in page
 
 
+async def test_the_page_shows_what_waits_for_a_later_retry_and_counts_it_as_no_output(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    stage = worker.add("validate", lag=17)
+    [partition] = stage.partitions.values()
+    partition.waits_until = worker.clock.monotonic() + 60
+    stage.retried_later, stage.retries = 23, 5
+    stage.retry_topics = ("p.validate.retry-10s",)
+    stage.records_out |= {"valid": 900_002, "p.validate.retry-10s": 23}
+    async with client.get("/") as response:
+        page = await response.text()
+    for text in ("17 wait for a retry", "<small>23 later</small>", ">900,002<"):
+        assert text in page
+
+
 @pytest.mark.parametrize(("known", "shown"), [(0, ">?<"), (1234, ">≥ 1,234<")])
 @pytest.mark.parametrize("unknown", ["a partition", "a topic"])
 async def test_the_page_shows_no_lag_as_if_it_were_all_while_a_part_is_unknown(
