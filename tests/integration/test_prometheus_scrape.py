@@ -53,8 +53,8 @@ class MovingStage:
         m = self.metrics
         m.records_in += 10
         m.bytes_in += 1000
-        m.received["raw"].records += 10
-        m.received["raw"].bytes += 1000
+        m.received[FIRST.topic].records += 10
+        m.received[FIRST.topic].bytes += 1000
         m.processed += 9
         m.dead_lettered += 1
         m.dead_letters[DeadLetterReason.DECODE] += 1
@@ -99,7 +99,7 @@ async def test_rates_and_quantiles_come_out_of_a_moving_stage(scraped: Prometheu
     [(labels, rate)] = await scraped.eventually(
         "rate(streamapp_received_records_total[10s])", _one_above_zero
     )
-    assert labels == STAGE
+    assert labels == STAGE | {"topic": FIRST.topic}
     assert rate > 0
     [(_, p50)] = await scraped.query(
         "histogram_quantile(0.5, rate(streamapp_attempt_duration_seconds_bucket[10s]))"
