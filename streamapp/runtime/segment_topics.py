@@ -60,6 +60,7 @@ class SegmentTopics:
         self._admin = environment.admin
         self._clock = environment.clock
         self._silent_since: float | None = None
+        self._told_new: set[str] = set()
         self.follows_patterns = bool(segment.patterns)
         self._patterns = " or ".join(one.pattern.name for one in segment.patterns)
         self._tell_what_is_waited_for()
@@ -202,6 +203,9 @@ class SegmentTopics:
         gone = {name for name in self._matching if name in self._seen and not partitions.get(name)}
         self._matching = tuple(name for name in self._matching if name not in gone)
         new = [name for name in self._matching if name not in self._seen and partitions.get(name)]
+        for name in self._told_new.difference(new) - self._seen.keys():
+            self._set_fault(self._metrics, name, None)  # it went before it was read
+        self._told_new = set(new)
         for name in new:
             what = f"topic {name} matches and is not read yet"
             self._set_fault(self._metrics, name, what, hides_lag=True)

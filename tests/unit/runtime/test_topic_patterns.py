@@ -68,8 +68,11 @@ async def test_a_topic_that_matches_and_is_not_read_yet_is_told() -> None:
         await until(lambda: bool(metrics.topic_faults), seconds=MINUTE_SECONDS)
         assert metrics.topic_faults["in.b"].reason == "topic in.b matches and is not read yet"
         assert metrics.lag_records is None
+        await broker.admin().delete_topics(["in.b"])
+        await until(lambda: not metrics.topic_faults, seconds=MINUTE_SECONDS)
+        await broker.admin().create_topics([TopicSpec("in.b", 1)])
         gate.set()
-        await until(lambda: read_by(stage) == {"in.a", "in.b"})
+        await until(lambda: read_by(stage) == {"in.a", "in.b"}, seconds=MINUTE_SECONDS)
         await until(lambda: metrics.lag_records == 0)
         assert not metrics.topic_faults
 
