@@ -16,6 +16,7 @@ from streamapp.errors import (
 )
 from streamapp.observability.collector import MetricsCollector
 from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.batch_agent import batch_agent
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context, PipelineContext
 from streamapp.pipeline.out import Out
@@ -101,6 +102,7 @@ __all__ = [
     "TopicPattern",
     "Transient",
     "agent",
+    "batch_agent",
     "branch",
     "build",
     "chain",

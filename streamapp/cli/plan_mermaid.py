@@ -55,11 +55,16 @@ def _used(outline: Outline) -> Iterator[str]:
 
 def _stage(id_: str, stage: StageOutline) -> Iterator[str]:
     if not stage.agent.parts:
-        yield f"  {id_}[{_label(stage.stage)}]"
+        yield f"  {id_}[{_label(_titled(stage))}]"
         return
     agent = stage.agent
     named = "" if agent.name == stage.stage else f" {agent.name}"
     yield from _parts(id_, f"{stage.stage}: {agent.kind}{named}", agent, "  ")
+
+
+def _titled(stage: StageOutline) -> str:
+    batching = stage.agent.batching
+    return stage.stage if batching is None else f"{stage.stage}: batches of {batching.size}"
 
 
 def _parts(id_: str, title: str, agent: AgentOutline, indent: str) -> Iterator[str]:

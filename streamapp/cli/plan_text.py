@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
-from streamapp.cli.plan_words import budget_words, hold_words, policy_words
+from streamapp.cli.plan_words import batching_words, budget_words, hold_words, policy_words
 from streamapp.pipeline.outline import (
     AgentOutline,
     Calls,
@@ -72,6 +72,8 @@ def _stage(
     yield from _field("agent", *_tree(agent))
     if agent.description:
         yield from _field("", agent.description)
+    if agent.batching is not None:
+        yield from _field("batches", batching_words(agent.batching))
     if before is None:
         yield from _field("reads", f"{', '.join(segment.sources)} as group {segment.group}")
         if segment.renamed_from is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from streamapp.pipeline.batching import Batching
 from streamapp.pipeline.outline import HoldOutline, PolicyOutline
 from streamapp.pipeline.stage import AfterHold
 from streamapp.policies.breaker_config import BreakerConfig
@@ -15,6 +16,14 @@ _ACTIONS = {
     ErrorPolicy.DEAD_LETTER: "dead letter",
     ErrorPolicy.DROP: "drop the record",
 }
+
+
+def batching_words(batching: Batching) -> str:
+    """When an agent is called with several records."""
+    size = "1 record" if batching.size == 1 else f"{batching.size} records"
+    if not batching.linger_seconds:
+        return f"of up to {size}, of what is there"
+    return f"of up to {size}; the first waits up to {batching.linger_seconds:g} s for others"
 
 
 def policy_words(policy: PolicyOutline) -> str:

@@ -103,6 +103,14 @@ def panels() -> tuple[Panel, ...]:
         Panel("Attempt duration", "s", _quantiles("attempt_duration_seconds", 0.5, 0.95, 0.99)),
         Panel("End-to-end age", "s", _quantiles("record_age_seconds", 0.99)),
         Panel(
+            "Records of a batch, and batches that failed as a whole",
+            "short",
+            (
+                *_quantiles("batch_records", 0.5, 0.99),
+                (_rate("failed_batches_total", by_stage), "{{stage}} failed batches/s"),
+            ),
+        ),
+        Panel(
             "Busy lanes and stuck attempts",
             "short",
             (

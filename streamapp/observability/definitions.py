@@ -124,6 +124,14 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "seconds",
         "End-to-end age of a record: time of its processing less its timestamp.",
     ),
+    _histogram(
+        "streamapp_batch_records", "records", "Records of one call of an agent that takes batches."
+    ),
+    _counter(
+        "streamapp_failed_batches_total",
+        "batches",
+        "Calls with several records that failed as a whole; each record was then tried alone.",
+    ),
     _partition_gauge(
         "streamapp_lag_records",
         "records",

@@ -195,6 +195,17 @@ def _received(total: Callable[[StageMetrics], int], of_topic: Callable[[Received
     return reader
 
 
+def _of_batches(read: Callable[[StageMetrics], float | Histogram | None]) -> Reader:
+    """A metric of stages whose agents take batches; no series for others."""
+
+    def reader(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
+        value = read(metrics)
+        if value is not None:
+            yield (), value
+
+    return reader
+
+
 def _age(read: Callable[[StageMetrics], float | None]) -> Reader:
     """Seconds since a monotonic time; no series while it is `None`."""
 
@@ -304,6 +315,10 @@ _READERS: dict[str, Reader] = {
     ),
     "streamapp_attempt_duration_seconds": _value(lambda m: m.attempt_duration),
     "streamapp_record_age_seconds": _value(lambda m: m.age),
+    "streamapp_batch_records": _of_batches(lambda m: m.batch_records),
+    "streamapp_failed_batches_total": _of_batches(
+        lambda m: None if m.batch_records is None else m.failed_batches
+    ),
     "streamapp_lag_records": _lag_records,
     "streamapp_lag_seconds": _lag_seconds,
     "streamapp_in_flight_records": _value(lambda m: m.in_flight_records),

@@ -14,7 +14,7 @@ class Histogram:
     `2**i - 1` units; the last bucket has all larger values.
 
     Attributes:
-        unit_seconds: length of one unit in seconds.
+        unit_seconds: length of one unit in seconds; 1 where records are counted instead of time.
         counts: observations by bucket, not cumulative.
         last: index of the last, unbounded bucket.
         total: sum of all observed units.

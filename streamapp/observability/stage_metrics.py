@@ -165,6 +165,8 @@ class StageMetrics:
         read_retry_topics: names of those that it reads, for the stages fused to it too.
         records_out: output records, acknowledged by the broker, by topic.
         attempt_duration: one attempt of the agent, in microseconds.
+        batch_records: records of one call of a batch agent; `None` for other agents.
+        failed_batches: calls with several records that failed as a whole.
         age: time of processing less the record's timestamp, in milliseconds.
         retries: attempts after the first.
         unreadable_contexts: headers of contexts that could not be read.
@@ -227,7 +229,8 @@ class StageMetrics:
         self.records_out: defaultdict[str, int] = defaultdict(int)
         self.attempt_duration = Histogram(unit_seconds=1e-6, buckets=32)
         self.age = Histogram(unit_seconds=1e-3, buckets=34)
-        self.retries = 0
+        self.batch_records: Histogram | None = None
+        self.failed_batches = self.retries = 0
         self.timeouts = 0
         self.unreadable_contexts = 0
         self.dead_letters: dict[DeadLetterReason, int] = dict.fromkeys(DeadLetterReason, 0)
@@ -252,8 +255,7 @@ class StageMetrics:
         self.held_since: float | None = None
         self.held_reason: str | None = None
         self.next_probe_at: float | None = None
-        self.holds = 0
-        self.probes = 0
+        self.holds = self.probes = 0
         self.breaker_state = BreakerState.CLOSED
         self.pools: Mapping[str, Callable[[float], Sequence[MemberState]]] = {}
         self.parts: Mapping[str, PartFigures] = {}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 
 from streamapp.errors import PipelineError
+from streamapp.pipeline.batching import Batching
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
@@ -50,6 +51,7 @@ class Agent(Generic[InT_contra, OutT_co]):
         kind: `agent`, or which combinator it was made by, such as `parallel`.
         parts: the agents that it was made of, in the order of their declaration.
         results: what a call may give besides one value, as far as annotations say.
+        batching: when its function is called, if that takes a list of inputs; `None` for others.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Agent(Generic[InT_contra, OutT_co]):
     kind: str = "agent"
     parts: "tuple[Agent[Any, Any], ...]" = ()
     results: Results = ONE_VALUE
+    batching: Batching | None = None
 
     @property
     def is_async(self) -> bool:
@@ -226,7 +229,7 @@ class AgentDecorator:
             input_type=signature.input_type,
             output_type=signature.output_type,
             capabilities=self._capabilities,
-            description=_first_line(function),
+            description=first_line(function),
             blocking=self._blocking,
             results=signature.results,
         )
@@ -243,5 +246,6 @@ def agent_name(function: Callable[..., Any]) -> str:
     return str(name).lower().replace("_", "-")
 
 
-def _first_line(function: Callable[..., Any]) -> str:
+def first_line(function: Callable[..., Any]) -> str:
+    """The first line of its documentation."""
     return (innermost(function).__doc__ or "").strip().partition("\n")[0]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from streamapp.errors import EncodeError, TooManyOutputsError
 from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.batch_call import BatchCall, Many
 from streamapp.pipeline.out import KEEP, Keep, Out
 from streamapp.pipeline.part_figures import Figures, counting
 from streamapp.pipeline.signature import Shape
@@ -62,6 +63,7 @@ class AgentCall:
         function: calls the agent; the outputs of a generator are collected into a list.
         is_async: whether the result of `function` is awaited.
         takes_context: whether `function` takes a `Context` as well.
+        many: calls a batch agent with several values; `None` for other agents.
         plain: class of results that are each one output with the key and headers of the input;
             `None` if a result of the output type may be something else.
 
@@ -96,6 +98,11 @@ class AgentCall:
             self.function = in_thread(self.function, threads)
         if parts:
             self.function = counting(self.function, parts, is_async=self.is_async)
+        self.many: Many | None = None
+        if agent.batching is not None:
+            batch = BatchCall(agent, self.function, stage_id)
+            self.function = batch.one
+            self.many = batch.many if middleware is None else middleware.around_each(batch.many)
         if middleware is not None:
             self.function = middleware.around(
                 self.function, is_async=self.is_async, takes_context=self.takes_context

@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeAlias
 
 from streamapp.errors import EncodeError, PipelineError
 from streamapp.pipeline.agent_call import CheckedOutputs, EncodedValue
+from streamapp.pipeline.batch_call import Many
+from streamapp.pipeline.batch_meeting import call_together
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.signature import name_of
@@ -148,6 +150,17 @@ class StageMiddleware:
         for one in reversed(self._added):
             inner = self._with_call(one, inner) if one.is_around else self._before(one, inner)
         return inner
+
+    def around_each(self, many: Many) -> Many:
+        """The call of a batch agent with the middleware around the part of each value."""
+
+        def around(call: Function) -> Function:
+            return self.around(call, is_async=True, takes_context=True)
+
+        async def call(values: list[Any], contexts: list[Context]) -> list[Any]:
+            return await call_together(values, contexts, around, many)
+
+        return call
 
     def _innermost(
         self, function: Callable[..., Any], *, is_async: bool, takes_context: bool

@@ -11,6 +11,7 @@ from typing import Any
 
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.audit import Audit
+from streamapp.pipeline.batching import Batching
 from streamapp.pipeline.fits import type_name
 from streamapp.pipeline.promises import (
     Statement,
@@ -59,6 +60,7 @@ class AgentOutline:
         takes, gives: names of the types of its inputs and outputs.
         calls: how it is called.
         description: one line on what it does.
+        batching: when it is called with several records, if it takes batches; else `None`.
         parts: the agents it is made of, in the order of their declaration.
     """
 
@@ -68,6 +70,7 @@ class AgentOutline:
     gives: str
     calls: Calls
     description: str
+    batching: Batching | None
     parts: "tuple[AgentOutline, ...]"
 
 
@@ -289,6 +292,7 @@ def _agent(agent: Agent[Any, Any]) -> AgentOutline:
         gives=_short(agent.output_type),
         calls=Calls.BLOCKING if agent.blocking else waits,
         description=agent.description,
+        batching=agent.batching,
         parts=tuple(_agent(part) for part in agent.parts),
     )
 

@@ -21,6 +21,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
 from streamapp.errors import PipelineError
+from streamapp.pipeline.batch_signature import hints_of_one
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.fits import bare
 from streamapp.pipeline.out import Out
@@ -94,11 +95,16 @@ class CallSignature:
 
 
 def inspect_signature(
-    function: Callable[..., Any], input_type: Any = None, output_type: Any = None
+    function: Callable[..., Any],
+    input_type: Any = None,
+    output_type: Any = None,
+    *,
+    in_batches: bool = False,
 ) -> Signature:
     """Read shape and types of a function or a callable object.
 
-    `input_type` and `output_type` replace missing annotations.
+    `input_type` and `output_type` replace missing annotations. A function that takes its inputs
+    `in_batches` is read as if it took one.
 
     Raises:
         PipelineError: a type is missing, the outputs mix `Out` and bare values, or the return
@@ -107,6 +113,8 @@ def inspect_signature(
     where = name_of(function)
     target = _target(function, where)
     hints = _type_hints(target, where)
+    if in_batches:
+        hints = hints_of_one(target, hints, where)
     parameters = _positional_parameters(target, hints, where)
     takes_context = len(parameters) > 1
     if takes_context and bare(hints.get(parameters[1].name, Context)) is not Context:

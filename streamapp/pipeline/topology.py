@@ -299,6 +299,7 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
                 f" route {route!r} is declared with {type_name(topic.schema)}"
             )
     check_effects(where, declared.stage.config, fused=declared.fused)
+    _check_batching(where, declared)
     if declared.stage.config.policy.uses(ErrorPolicy.SKIP) and not _fits(
         agent.input_type, agent.output_type
     ):
@@ -314,6 +315,24 @@ def _check_input(where: str, agent: Agent[Any, Any], given: Any, giver: str) -> 
         raise PipelineError(
             f"{where} takes {type_name(agent.input_type)}, but {giver} gives {type_name(given)}"
             + (_TOMBSTONES if _fits(value_type(given), agent.input_type) else "")
+        )
+
+
+def _check_batching(where: str, declared: StageDeclaration) -> None:
+    batching = declared.stage.agent.batching
+    if batching is None:
+        return
+    if declared.fused:
+        raise PipelineError(
+            f"{where} is fused, but its agent works on batches, which are put together of records;"
+            " drop fused=True"
+        )
+    most = declared.stage.config.max_in_flight_records
+    if batching.size > most // 2:  # the intake takes no more while half of the bound is in flight
+        raise PipelineError(
+            f"{where} works on batches of {batching.size}, but takes no further records while more"
+            f" than half of {most} are in flight; set max_in_flight_records to at least"
+            f" {2 * batching.size}, or make the batches smaller"
         )
 
 

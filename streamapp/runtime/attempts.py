@@ -102,30 +102,66 @@ class Attempts:
             AbandonedError: an attempt was cancelled, and the record will be read again.
         """
         while True:
-            lane.deadline = None
-            if lane.task is not None and lane.task.cancelling():
-                await self._absorb_late_cancel(lane)  # the agent returned a result all the same
-            lane.cancels, lane.interruption = 0, None
-            if work.began is None:
-                work.began = started
-            error = error or _accepted(step, work, result)
-            ended = self._clock.monotonic()
-            step.metrics.attempt_duration.observe(int((ended - started) * 1e6))
-            seconds, started = ended - started, ended
-            if error is None:
-                self._hold.succeeded(step, work, seconds)
-            elif not self._failures.handle(work, step, error):
+            if lane.end_call():
+                await self.absorb_late_cancel(lane)
+            if not self.settle(work, step, started, result, error):
                 return
             if not work.pending:
                 self.pass_to_outbox(work)
                 return
-            self._start_item(work, work.pending.pop())
-            if started >= self._slice.end:
-                started = await self._slice.yield_to_event_loop()
-                if work.partition.closed:
-                    return
+            started = await self._begin_pending(work)
+            if work.partition.closed:
+                return
             step = self._step_of(work)
             result, error = await self._attempt(work, lane, step, started)
+
+    def settle(
+        self,
+        work: Work,
+        step: StepRunner,
+        started: float,
+        result: Any,
+        error: Exception | None,
+        ended: float | None = None,
+    ) -> bool:
+        """Take over what an attempt gave, or let the policy decide; and count the attempt.
+
+        Args:
+            work: the record.
+            step: step of the attempt.
+            started: when it began, in monotonic seconds.
+            result: what the agent returned; not used if there is an error.
+            error: why it failed; `None` if it did not.
+            ended: when it ended; `None` is now.
+
+        Returns:
+            Whether the record goes on: its next value is to be tried, or it is done.
+        """
+        if work.began is None:
+            work.began = started
+        error = error or _accepted(step, work, result)
+        seconds = (self._clock.monotonic() if ended is None else ended) - started
+        step.metrics.attempt_duration.observe(int(seconds * 1e6))
+        if error is None:
+            self._hold.succeeded(step, work, seconds)
+            return True
+        return self._failures.handle(work, step, error)
+
+    async def try_pending(self, work: Work, lane: Lane) -> None:
+        """Make the attempts of the fused steps that follow one whose call is over.
+
+        Raises:
+            AbandonedError: an attempt was cancelled, and its record will be read again.
+        """
+        started = await self._begin_pending(work)
+        if not work.partition.closed:
+            step = self._step_of(work)
+            result, error = await self._attempt(work, lane, step, started)
+            await self.handle_result(work, lane, step, started, result, error)
+
+    def end_probe(self, work: Work) -> None:
+        """Give back the permit of a probe, if the record is one and its attempt had no outcome."""
+        self._hold.end_probe(work)
 
     def pass_to_outbox(self, work: Work) -> None:
         """Give the outputs of a record that is done to the outbox, and release its key."""
@@ -174,6 +210,13 @@ class Attempts:
             return None, as_failure(raised)
         return result, None
 
+    async def _begin_pending(self, work: Work) -> float:
+        """Go on to the next value of a record; returns the time in monotonic seconds."""
+        assert work.pending  # noqa: S101 - it has one
+        self._start_item(work, work.pending.pop())
+        now = self._clock.monotonic()
+        return now if now < self._slice.end else await self._slice.yield_to_event_loop()
+
     def _start_item(self, work: Work, item: Item) -> None:
         work.item = item
         work.failures, work.began = 0, None
@@ -182,7 +225,7 @@ class Attempts:
         work.on_last_attempt = False
         self._steps[item.step].metrics.records_in += 1
 
-    async def _absorb_late_cancel(self, lane: Lane) -> None:
+    async def absorb_late_cancel(self, lane: Lane) -> None:
         """Let a cancellation arrive that was requested during an attempt which has now ended."""
         self._clear_cancels(lane)
         try:

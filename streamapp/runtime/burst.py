@@ -95,6 +95,10 @@ class Burst:
         self._with_care = any(step.needs_every_record for step in steps)
         self._retried = retried
         self._current: Lane | None = None
+        self.run_waited = attempts.run
+
+    async def run_due(self, _lane: Lane, _started: float) -> None:
+        """Do nothing: no record waits for others."""
 
     def publish_progress(self) -> None:
         """Book what the current lane has finished, and make known which attempt has suspended."""

@@ -1,12 +1,13 @@
 """The protocol of what makes the first attempts on records.
 
-`Burst` makes them one record at a time. Calls with a batch of records, or a fold over them, would
-be other implementations.
+`Burst` makes them one record at a time, `BatchRun` with calls that take several. A fold over
+records would be another implementation.
 """
 
 from typing import Protocol
 
 from streamapp.runtime.lane import Lane
+from streamapp.runtime.partition import Partition
 from streamapp.runtime.ready import Chunk
 from streamapp.runtime.work import Work
 
@@ -24,6 +25,20 @@ class FirstAttempts(Protocol):
 
         Raises:
             AbandonedError: an attempt was cancelled, and its record will be read again.
+        """
+
+    async def run_waited(self, work: Work, lane: Lane, started: float) -> None:
+        """Make an attempt on a record that has waited for its key or for a retry.
+
+        Raises:
+            AbandonedError: the attempt was cancelled, and its record will be read again.
+        """
+
+    async def run_due(self, lane: Lane, started: float) -> Partition | None:
+        """Make attempts on records that have waited for others long enough.
+
+        Returns:
+            The partition of the first of them; `None` without any.
         """
 
     def take_one(self) -> Work | None:

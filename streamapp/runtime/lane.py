@@ -1,6 +1,7 @@
 """A lane: one coroutine that runs attempts, and how attempts are cancelled."""
 
 import asyncio
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from streamapp.pipeline.agent_call import CANCEL_AGAIN_SECONDS
@@ -28,6 +29,8 @@ class Lane:
         last_offset: offset of the last record of its last burst.
         work: the record of its attempt, once the attempt has suspended or left the burst; `None`
             while it is parked.
+        batch: the records of a call with several of them, until all are handled; `work` is the one
+            that is past the call, at a fused step.
         chunk: where it takes records from.
         record, place: the record that it has just begun, and its index in the chunk. If the attempt
             suspends, they are made into `work`.
@@ -43,6 +46,7 @@ class Lane:
     """
 
     __slots__ = (
+        "batch",
         "cancels",
         "chunk",
         "contexts",
@@ -61,6 +65,7 @@ class Lane:
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
         self.work: Work | None = None
+        self.batch: Sequence[Work] = ()
         self.chunk: Chunk | None = None
         self.record: Record | None = None
         self.place = 0
@@ -79,9 +84,29 @@ class Lane:
         self.marks = [started]
 
     @property
+    def works(self) -> Sequence[Work]:
+        """The records that it works on, if their attempts have suspended or left the burst."""
+        return self.batch or (() if self.work is None else (self.work,))
+
+    @property
+    def running(self) -> Sequence[Work]:
+        """The records of the attempt that runs now."""
+        return self.batch if self.work is None else (self.work,)
+
+    @property
     def stuck(self) -> bool:
         """Whether its attempt has not ended although it was cancelled some seconds ago."""
         return self.cancels > 1
+
+    def end_call(self) -> bool:
+        """Have no deadline any more, as the agent has returned.
+
+        Returns:
+            Whether it was cancelled meanwhile, which will still be raised.
+        """
+        self.deadline = self.interruption = None
+        self.cancels = 0
+        return self.task is not None and self.task.cancelling() > 0
 
     def interrupt(self, reason: Interruption, now: float) -> None:
         """Cancel the attempt, and set a deadline for the next cancel if it does not end.

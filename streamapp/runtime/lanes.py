@@ -48,8 +48,8 @@ class Lanes:
     """The lanes of a segment.
 
     Args:
-        first: makes first attempts, chunk by chunk.
-        attempts: makes all other attempts.
+        first: makes first attempts, chunk by chunk, and those of records that have waited.
+        attempts: is told when the segment ends.
         concurrency: number of lanes; agents that never suspend need only one.
         suspends: whether any agent may suspend.
         clock: measures attempts.
@@ -131,11 +131,11 @@ class Lanes:
 
     def stuck(self) -> Collection[Work]:
         """Records of attempts that have not ended although they were cancelled seconds ago."""
-        return [lane.work for lane in self._lanes if lane.work is not None and lane.stuck]
+        return [work for lane in self._lanes if lane.stuck for work in lane.running]
 
     def at_work(self) -> Collection[Work]:
         """Records that lanes work on, if their attempts have suspended or left the burst."""
-        return [lane.work for lane in self._lanes if lane.work is not None]
+        return [work for lane in self._lanes for work in lane.works]
 
     def take_long_worked_on(self, seconds: float) -> Collection[tuple[Partition, int]]:
         """Records that lanes have worked on for so long without a pause, or may have.
@@ -168,8 +168,7 @@ class Lanes:
         self.publish_progress()
         now = self._clock.monotonic()
         for lane in self._lanes:
-            work = lane.work
-            if work is None or not work.partition.closed or lane.deadline is None:
+            if lane.deadline is None or not any(work.partition.closed for work in lane.running):
                 continue
             if lane.interruption is not Interruption.ABANDONED:  # else `expire` cancels it again
                 lane.interrupt(Interruption.ABANDONED, now)
@@ -221,11 +220,13 @@ class Lanes:
                     lane.work = work
                     partition, lane.last_offset = work.partition, work.record.offset
                     self._wake()
-                    await self._attempts.run(work, lane, now)
+                    await self._first.run_waited(work, lane, now)
                 elif (chunk := ready.next_chunk()) is not None:
                     partition = chunk.partition
                     self._wake()
                     await self._first.run(lane, chunk, now)
+                elif ready.batch_is_due and not ready.is_held:
+                    partition = await self._first.run_due(lane, now)
                 else:
                     await self._park(lane)
             except AbandonedError:

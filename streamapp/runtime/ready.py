@@ -5,7 +5,7 @@ single record is rare, or is one dictionary operation.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import TypeAlias
 
 from streamapp.brokers.protocols import FetchedRecords
@@ -75,6 +75,8 @@ class ReadyQueue:
         on_put: called when there is something to take.
         on_dropped: called when what `let_through` was given is dropped before it was taken.
         is_held: whether nothing is given but what `let_through` was given.
+        batch_is_due: whether records that were gathered for a batch have waited long enough.
+        on_drop: called when records are dropped, with what says which are kept.
     """
 
     def __init__(self) -> None:
@@ -83,6 +85,8 @@ class ReadyQueue:
         self._chunks: deque[Chunk] = deque()
         self.on_dropped: Callable[[Work], None] = lambda _work: None
         self.is_held = False
+        self.batch_is_due = False
+        self.on_drop: Callable[[ShouldKeep], None] = lambda _keep: None
         self._let_through: Work | None = None
         self._taken_first = 0  # since a chunk was taken from
         self._holders: dict[Partition, dict[bytes, Work]] = {}
@@ -96,7 +100,7 @@ class ReadyQueue:
     @property
     def has_records(self) -> bool:
         """Whether there are records to take, held or not."""
-        return bool(self.first or self._chunks)
+        return bool(self.first or self._chunks or self.batch_is_due)
 
     def let_through(self, work: Work) -> None:
         """Give this record to a lane although records are held."""
@@ -193,6 +197,11 @@ class ReadyQueue:
         work.holds_key = False
         work.behind = None
 
+    def take_back(self, known: Container[Work]) -> None:
+        """Take out a record that was just given its key, if the result of its attempt is known."""
+        if self.first and self.first[0] in known:
+            self.first.popleft()
+
     def take_behind(self, holder: Work) -> list[Record]:
         """Forget what waits behind the holder of a whole partition; returns it in its order."""
         records = [work.record for work in holder.behind or ()]
@@ -210,6 +219,7 @@ class ReadyQueue:
         """
         self._chunks.clear()  # these records come after all that have begun, so none is kept
         self.first = deque(work for work in self.first if keep(work))
+        self.on_drop(keep)
         if self._let_through is not None and not keep(self._let_through):
             dropped, self._let_through = self._let_through, None
             self.on_dropped(dropped)

@@ -23,7 +23,7 @@ from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.attempts import Attempts
 from streamapp.runtime.backlog import Backlog
 from streamapp.runtime.blocked_loop import BlockedLoop
-from streamapp.runtime.burst import Burst
+from streamapp.runtime.choose_attempts import first_attempts_of
 from streamapp.runtime.compiled import compiled, consumer_config
 from streamapp.runtime.config import Environment
 from streamapp.runtime.delivery import AtLeastOnce
@@ -39,7 +39,6 @@ from streamapp.runtime.ready import ReadyQueue
 from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.replay import Replay
 from streamapp.runtime.retries import RetryQueue
-from streamapp.runtime.retry_later import RetriedRecords
 from streamapp.runtime.segment_topics import SegmentTopics
 from streamapp.runtime.slices import TimeSlice
 
@@ -154,21 +153,19 @@ class SegmentRunner:
         attempts = Attempts(
             self._steps, ready, delivery, failures, time_slice, clock=clock, hold=hold
         )
-        burst = Burst(
+        first = hold.first = first_attempts_of(
+            self.segment,
             self._steps,
-            stage.ordering,
             attempts,
+            self._env,
             ready=ready,
+            retries=retries,
             delivery=delivery,
             time_slice=time_slice,
-            clock=clock,
             hold=hold,
-            retried=RetriedRecords(self.segment, self._steps, clock),
-            reads_between=any(map(self.segment.has_source, self._env.between)),
         )
-        hold.first = burst
         return Lanes(
-            burst,
+            first,
             attempts,
             self.segment.attempts_at_once,
             clock,

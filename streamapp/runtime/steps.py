@@ -18,7 +18,7 @@ from streamapp.pipeline.agent_call import (
     too_many_bytes,
 )
 from streamapp.pipeline.audit import StageAudit
-from streamapp.pipeline.context import Place, context_of_attempt
+from streamapp.pipeline.context import Place, RecordContext, context_of_attempt
 from streamapp.pipeline.handover import Handover, undecodable
 from streamapp.pipeline.out import KEEP
 from streamapp.pipeline.part_figures import no_figures
@@ -121,9 +121,20 @@ class StepRunner:
         Raises:
             DecodeError: the bytes are not what the schema says.
         """
+        value, context = self.prepare(work)
+        if context is None:
+            return self.agent.function(value)
+        return self.agent.function(value, context)
+
+    def prepare(self, work: Work) -> tuple[Any, RecordContext | None]:
+        """The value of an attempt, which no other has, and its context if the agent takes one.
+
+        Raises:
+            DecodeError: the bytes are not what the schema says.
+        """
         value = self._load(work)
         if not self.agent.takes_context:
-            return self.agent.function(value)
+            return value, None
         name, record = work.partition.name, work.record
         if work.earlier is not None:
             name, record = work.origin
@@ -131,7 +142,7 @@ class StepRunner:
         attempt = work.failures + 1
         context = context_of_attempt(self.places[name], record, attempt, work.kept, headers)
         work.context = context
-        return self.agent.function(value, context)
+        return value, context
 
     def accept(self, work: Work, result: Any) -> int:
         """Take over what an attempt gave: all of it, or nothing and an error.

@@ -312,6 +312,16 @@ def _attempt(quantile: float) -> "Callable[[StageView, Moment], str]":
     return cell
 
 
+def _median_attempt(view: StageView, moment: Moment) -> str:
+    """With the mean size of the batches, if the agent takes batches."""
+    sizes = view.metrics.batch_records
+    calls = sum(sizes.counts) if sizes is not None else 0
+    if sizes is None or not calls:
+        return _attempt(0.5)(view, moment)
+    mean = f"{sizes.total / calls:.1f}"
+    return f"{_attempt(0.5)(view, moment)}<small>in batches of {mean}</small>"
+
+
 def _commit(view: StageView, moment: Moment) -> str:
     at = view.metrics.last_commit_at
     return _NOTHING if at is None else age(moment.monotonic - at)
@@ -339,7 +349,7 @@ _COLUMNS = (
     _Column("in flight", "records, size", "n", _in_flight),
     _Column("retries", "attempts", "n", _retries),
     _Column("dead letters", "records, why", "n", _dead_letters),
-    _Column("attempt", "median", "n", _attempt(0.5)),
+    _Column("attempt", "median", "n", _median_attempt),
     _Column("attempt", "99 %", "n", _attempt(0.99)),
     _Column("commit", "ago", "n", _commit),
 )

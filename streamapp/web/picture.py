@@ -27,7 +27,9 @@ def _picture(segment: SegmentOutline, i: int) -> str:
     if i + 1 < len(segment.stages):
         outputs.insert(0, "fused")
     writes = f" → {', '.join(outputs)}" if outputs else ""
-    return f"{reads} → <b>{escape(stage.stage)}</b>{writes}{_tree(stage)}"
+    batching = stage.agent.batching
+    size = "" if batching is None else f" <small>in batches of up to {batching.size}</small>"
+    return f"{reads} → <b>{escape(stage.stage)}</b>{size}{writes}{_tree(stage)}"
 
 
 def _outputs(stage: StageOutline) -> Iterator[str]:

@@ -22,6 +22,7 @@ from streamapp.runtime.config import RuntimeConfig
 from streamapp.status import PipelineStatus
 from streamapp.topics.topic import Topic
 from streamapp.topics.topic_pattern import TopicPattern
+from tests.contract.batch_scenarios import BATCHED
 from tests.contract.harness import Subject
 from tests.contract.pipelines import Item, Rig, error_headers, eventually
 from tests.contract.scenarios import SCENARIOS, Given, Scenario
@@ -137,7 +138,7 @@ def items(outputs: Sequence[Any]) -> list[tuple[int, str]]:
     return sorted((value["n"], value.get("text", "")) for value in values)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *BATCHED], ids=lambda scenario: scenario.name)
 async def test_a_scenario_ends_alike_in_process_and_on_a_broker(
     subject: Subject, scenario: Scenario
 ) -> None:

@@ -10,6 +10,7 @@ from streamapp.clock import SystemClock
 from streamapp.observability.dashboard import panels
 from streamapp.observability.definitions import BUILD_INFO, LABELS, STAGE_METRICS
 from streamapp.observability.exporter import MetricsExporter
+from streamapp.observability.histogram import Histogram
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import (
     BreakerState,
@@ -37,6 +38,7 @@ class MovingStage:
         self.watch = ProgressWatch(self.metrics, self.clock)
         member = MemberState("quick", 1, 2, BreakerState.CLOSED, 0.1, 3, 1)
         self.metrics.pools = {"both": lambda _now: [member]}
+        self.sizes = self.metrics.batch_records = Histogram(unit_seconds=1, buckets=16)
 
     def assign(self) -> None:
         self.metrics.state = StageState.RUNNING
@@ -56,6 +58,7 @@ class MovingStage:
         m.received[FIRST.topic].records += 10
         m.received[FIRST.topic].bytes += 1000
         m.processed += 9
+        self.sizes.observe(10)
         m.dead_lettered += 1
         m.dead_letters[DeadLetterReason.DECODE] += 1
         m.records_out["playback.valid"] += 9

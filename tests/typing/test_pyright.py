@@ -9,7 +9,14 @@ from typing import Any
 from tests.typing.test_typing import MISMATCH, MISMATCHES, WRONG_COMBINATIONS, WRONG_LINES
 
 ROOT = Path(__file__).parents[2]
-FILES = ("shapes.py", "combined.py", "executions.py", "runs.py", "several_sources.py")
+FILES = (
+    "shapes.py",
+    "batches.py",
+    "combined.py",
+    "executions.py",
+    "runs.py",
+    "several_sources.py",
+)
 
 
 def errors(folder: Path, *files: Path) -> list[dict[str, Any]]:

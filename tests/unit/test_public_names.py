@@ -48,6 +48,7 @@ NAMES = {
     "TopicPattern",
     "Transient",
     "agent",
+    "batch_agent",
     "branch",
     "build",
     "chain",

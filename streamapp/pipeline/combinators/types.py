@@ -18,12 +18,17 @@ def check_agents(where: str, values: Sequence[object]) -> None:
     """Require agents.
 
     Raises:
-        PipelineError: one is none.
+        PipelineError: one is none, or works on batches.
     """
     for value in values:
         if not isinstance(value, Agent):
             name = getattr(value, "__name__", None) or f"a value of type {type(value).__name__}"
             raise PipelineError(f"{where} was given {name}; give agents, made with @agent")
+        if value.batching is not None:
+            raise PipelineError(
+                f"{where} was given the batch agent {value.name!r}, whose batches only a stage can"
+                " put together; make it a stage of its own"
+            )
 
 
 def common_input(where: str, agents: Sequence[Agent[Any, Any]]) -> Any:

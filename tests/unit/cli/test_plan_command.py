@@ -23,6 +23,7 @@ from streamapp import (
     Pipeline,
     Topic,
     agent,
+    batch_agent,
     chain,
     drop,
     parallel,
@@ -127,6 +128,29 @@ def test_another_form_is_refused() -> None:
     done = CliRunner().invoke(app, ["plan", PLAYBACK, "--output", "yaml"])
     assert done.exit_code == ExitCode.USAGE
     assert "Invalid value for '--output'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("size", "linger_seconds", "words"),
+    [
+        (100, 0.05, "of up to 100 records; the first waits up to 0.05 s for others"),
+        (2, 0, "of up to 2 records, of what is there"),
+        (1, 1, "of up to 1 record; the first waits up to 1 s for others"),
+    ],
+)
+def test_every_form_shows_size_and_wait_of_batches(
+    size: int, linger_seconds: float, words: str
+) -> None:
+    @batch_agent(size=size, linger_seconds=linger_seconds)
+    def together(values: list[int]) -> list[int]:
+        return values
+
+    made = outline(Pipeline("p", source=Topic("in", int)).stage(together).sink("out"))
+    assert f"  batches         {words}" in as_text(made).splitlines()
+    [segment] = json.loads(as_json(made))["segments"]
+    batching = segment["stages"][0]["agent"]["batching"]
+    assert batching == {"size": size, "linger_seconds": linger_seconds}
+    assert f'stage0["together: batches of {size}"]' in as_mermaid(made)
 
 
 def test_text_fits_a_terminal_and_shows_the_tree_of_parts() -> None:

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from streamapp.observability.definitions import BUILD_INFO, STAGE_METRICS
 from streamapp.observability.exporter import _READERS, MetricsExporter, StageCollector
+from streamapp.observability.histogram import Histogram
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
     PartitionMetrics,
@@ -93,6 +94,24 @@ def test_histogram_buckets_are_cumulative_and_in_seconds(
     assert _value(registry, bucket, le="+Inf") == 4
     assert _value(registry, "attempt_duration_seconds_count") == 4
     assert _value(registry, "attempt_duration_seconds_sum") == pytest.approx(904e-6)
+
+
+def test_batches_are_told_of_stages_that_have_some(
+    registry: CollectorRegistry, stage: StageMetrics
+) -> None:
+    assert _value(registry, "batch_records_count") is None
+    assert _value(registry, "failed_batches_total") is None
+    stage.batch_records = Histogram(unit_seconds=1, buckets=16)
+    assert _value(registry, "batch_records_count") == 0
+    assert _value(registry, "failed_batches_total") == 0
+    for size in (1, 100):
+        stage.batch_records.observe(size)
+    stage.failed_batches = 1
+    assert _value(registry, "batch_records_bucket", le="1.0") == 1
+    assert _value(registry, "batch_records_bucket", le="63.0") == 1
+    assert _value(registry, "batch_records_bucket", le="127.0") == 2
+    assert _value(registry, "batch_records_sum") == 101
+    assert _value(registry, "failed_batches_total") == 1
 
 
 def test_a_value_beyond_every_bound_is_counted_as_infinite(

@@ -10,6 +10,7 @@ from prometheus_client.utils import floatToGoString
 
 from streamapp.observability.definitions import EXECUTION_METRICS, METRICS
 from streamapp.observability.exporter import MetricsExporter
+from streamapp.observability.histogram import Histogram
 from streamapp.observability.stage_metrics import (
     BreakerState,
     DeadLetterReason,
@@ -46,6 +47,10 @@ def filled(clock: HandClock) -> StageMetrics:
         stage.attempt_duration.observe(microseconds)
     for milliseconds in (-5, 7, 8, 1 << 33):
         stage.age.observe(milliseconds)
+    stage.batch_records = Histogram(unit_seconds=1, buckets=16)
+    for records in (1, 100, 1 << 20):
+        stage.batch_records.observe(records)
+    stage.failed_batches = 143
     stage.partitions = {
         LAGS: PartitionMetrics(
             110, clock.time() - 11, blocked=True, last_progress_at=began_at + 60
@@ -122,6 +127,7 @@ SERVED = [metric.name for metric in METRICS if metric not in EXECUTION_METRICS]
 """Metrics of a worker and of the supervisor; others have a collector of their own."""
 
 DURATION, AGE = "streamapp_attempt_duration_seconds", "streamapp_record_age_seconds"
+BATCHES = "streamapp_batch_records"
 EXPECTED: dict[str, list[str]] = {
     "streamapp_received_records_total": [
         line("streamapp_received_records_total", 101.0, topic="raw")
@@ -149,6 +155,10 @@ EXPECTED: dict[str, list[str]] = {
     AGE: histogram(
         AGE, doubling(1e-3, 34), {"0.0": 1, "0.007": 2, "0.015": 3, "+Inf": 4}, 8589934.607
     ),
+    BATCHES: histogram(
+        BATCHES, doubling(1, 16), {"0.0": 0, "1.0": 1, "127.0": 2, "+Inf": 3}, 1048677.0
+    ),
+    "streamapp_failed_batches_total": [line("streamapp_failed_batches_total", 143.0)],
     "streamapp_lag_records": [
         *partitions("streamapp_lag_records", 110.0, 0.0, None),
         waits("streamapp_lag_records", 145.0),

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from streamapp import Pipeline, Topic, agent, drop, fallback
+from streamapp import Pipeline, Topic, agent, batch_agent, drop, fallback
 from streamapp.errors import ConfigurationError, PortInUseError
 from streamapp.observability.exporter import MetricsExporter
+from streamapp.observability.histogram import Histogram
 from streamapp.observability.stage_metrics import (
     BreakerState,
     DeadLetterReason,
@@ -33,12 +34,17 @@ def right(value: int) -> int:
     return -value
 
 
+@batch_agent(size=50)
+def together(values: list[int]) -> list[int]:
+    return values
+
+
 OUTLINE = outline_of(
     build(
         Pipeline("playback", source=Topic("raw", int))
         .stage(fallback(left, right, name="<i>"), name="first", routes={"odd": Topic("odd", int)})
         .stage(left, name="second", fused=True, on_error=drop(), output=Topic("out", int))
-        .stage(left, name="third")
+        .stage(together, name="third", on_error=drop())
         .sink("end")
     )
 )
@@ -300,6 +306,22 @@ async def test_the_page_and_the_status_tell_of_the_members_of_pools(
         "failures": 40,
     }
     assert set(at) == {worker.clock.monotonic()}
+
+
+async def test_the_page_shows_how_large_batches_are(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    metrics = worker.add("third")
+    sizes = metrics.batch_records = Histogram(unit_seconds=1, buckets=16)
+    metrics.attempt_duration.observe(900)
+    async with client.get("/") as response:
+        page = await response.text()
+    assert "<b>third</b> <small>in batches of up to 50</small> → " in page
+    assert "≤ 1 ms</td>" in page
+    for size in (50, 25):
+        sizes.observe(size)
+    async with client.get("/") as response:
+        assert "≤ 1 ms<small>in batches of 37.5</small></td>" in await response.text()
 
 
 async def test_a_stage_name_cannot_write_html(

@@ -1,0 +1,168 @@
+"""Whatever fails, however batches are put together: order by key holds, and nothing is lost."""
+
+import asyncio
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamapp.errors import Permanent
+from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.batch_agent import batch_agent
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.policy import retry
+from streamapp.runtime.config import RuntimeConfig
+from tests.patience import eventually
+from tests.unit.runtime.faults import running
+from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
+
+SOON = Backoff(base_seconds=1, max_seconds=4)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run.
+
+    Attributes:
+        keys: the key of each record; `None` for none.
+        poison: numbers of records with which no call succeeds.
+        size, linger_seconds, concurrency, ordering: settings of the stage.
+        seed: draws how long calls take, and which fail.
+        failing: how likely it is that a call or a record fails.
+        stops_at: seconds until the stage is stopped and started again; `None`: never.
+    """
+
+    keys: list[int | None]
+    poison: frozenset[int]
+    size: int
+    linger_seconds: float
+    concurrency: int
+    ordering: str
+    seed: int
+    failing: float
+    stops_at: float | None
+
+
+PLANS = st.builds(
+    Plan,
+    keys=st.lists(st.sampled_from([0, 1, 2, 3, None]), min_size=1, max_size=40),
+    poison=st.frozensets(st.integers(0, 39), max_size=3),
+    size=st.integers(1, 8),
+    linger_seconds=st.sampled_from([0.0, 0.5, 20.0]),
+    concurrency=st.integers(1, 4),
+    ordering=st.sampled_from(["key", "partition", "unordered"]),
+    seed=st.integers(0, 2**16),
+    failing=st.sampled_from([0.0, 0.1, 0.4]),
+    stops_at=st.sampled_from([None, None, 0.5, 3.0, 12.0]),
+)
+
+
+class Watched:
+    """A batch agent that fails at random, and notes what is out of order."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._rng = random.Random(plan.seed)
+        self._running: set[int] = set()
+        self.faults: list[str] = []
+        self.sizes: list[int] = []
+
+    def agent(self) -> Agent[bytes, bytes]:
+        plan, rng = self._plan, self._rng
+
+        @batch_agent(size=plan.size, linger_seconds=plan.linger_seconds)
+        async def watched(values: list[bytes]) -> list[bytes | Exception]:
+            numbers = list(map(int, values))
+            places = {place for n in numbers if (place := self._place(n)) is not None}
+            self._note(numbers, places)
+            self._running |= places
+            try:
+                await asyncio.sleep(rng.choice((0, 0, 0.3, 1, 2)))
+            finally:
+                self._running -= places
+            if plan.poison.intersection(numbers):
+                raise rng.choice((Permanent("poison"), Permanent("poison"), OSError("poison")))
+            if rng.random() < plan.failing / 2:
+                raise rng.choice((OSError("busy"), KeyError("busy")))
+            return [OSError("busy") if rng.random() < plan.failing else v for v in values]
+
+        return watched
+
+    def _note(self, numbers: list[int], places: set[int]) -> None:
+        self.sizes.append(len(numbers))
+        if places & self._running:
+            self.faults.append(f"{numbers} beside {self._running}")
+        if len(numbers) > self._plan.size:
+            self.faults.append(f"{numbers} are too many")
+        by_place: defaultdict[int, list[int]] = defaultdict(list)
+        for n in numbers:
+            if (place := self._place(n)) is not None:
+                by_place[place].append(n)
+        if any(found != sorted(found) for found in by_place.values()):
+            self.faults.append(f"{numbers} are out of order")
+
+    def _place(self, number: int) -> int | None:
+        """What is worked on in order with this record; `None` is nothing."""
+        if self._plan.ordering == "partition":
+            return -1
+        return self._plan.keys[number] if self._plan.ordering == "key" else None
+
+
+@settings(max_examples=150, deadline=None)
+@given(PLANS)
+def test_order_holds_and_each_record_ends_once(plan: Plan) -> None:
+    check(plan)
+
+
+@in_virtual_time
+async def check(plan: Plan) -> None:
+    broker, watched = await broker_for("p"), Watched(plan)
+    count = len(plan.keys)
+    bad = {n for n in plan.poison if n < count}
+    records = [(None if k is None else b"k%d" % k, b"%d" % n) for n, k in enumerate(plan.keys)]
+    await broker.write("p-in", *records)
+    topology = one_stage(
+        watched.agent(),
+        retry(1000, backoff=SOON),
+        ordering=plan.ordering,
+        concurrency=plan.concurrency,
+        breaker=None,
+        dead_letter_budget=None,
+    )
+
+    config = RuntimeConfig(shutdown_drain_seconds=4)
+
+    def outputs() -> list[int]:
+        return [int(value or b"") for value in broker.values("p-out")]
+
+    def letters() -> list[int]:
+        return [int(value or b"") for value in broker.values("p.stage.dlq")]
+
+    def is_done() -> bool:
+        return set(outputs()) | set(letters()) == set(range(count))
+
+    if plan.stops_at is not None:
+        async with running(service(broker, topology, config=config)):
+            await asyncio.sleep(plan.stops_at)
+    async with running(service(broker, topology, config=config)):
+        await eventually(is_done, seconds=100_000, pause_seconds=0.5)
+    assert watched.faults == []
+    assert set(letters()) == bad
+    assert set(outputs()) == set(range(count)) - bad
+    if plan.stops_at is None:
+        assert len(outputs()) + len(letters()) == count
+    if plan.ordering != "unordered":
+        _assert_in_order(plan, outputs())
+
+
+def _assert_in_order(plan: Plan, outputs: list[int]) -> None:
+    by_key: defaultdict[int, list[int]] = defaultdict(list)
+    for n in dict.fromkeys(outputs):  # what is repeated after a stop was there before
+        key = plan.keys[n]
+        if plan.ordering == "partition":
+            by_key[-1].append(n)
+        elif key is not None:
+            by_key[key].append(n)
+    assert all(found == sorted(found) for found in by_key.values())
