@@ -161,13 +161,14 @@ class FailureHandler:
         self, work: Work, step: StepRunner, error: Exception, reason: DeadLetterReason
     ) -> bool:
         """Dead-letter a record, but let it wait while nothing says that the world is not down."""
-        if not work.on_last_attempt:
-            seconds = self._hold.of(step).wait_for_others(work, error)
-            if seconds is not None:
-                step.metrics.retries += 1
-                self._retries.add(work, seconds)
-                return False
-        return self._dead_letter(work, step, error, reason)
+        seconds = self._hold.of(step).wait_for_others(work, error)
+        if seconds is None:
+            return self._dead_letter(work, step, error, reason)
+        if work.on_last_attempt:
+            return self._give_up_key(work, step, error)
+        step.metrics.retries += 1
+        self._retries.add(work, seconds)
+        return False
 
     def check_backlog(self, work: Work, waiting: int) -> None:
         """Give a failing record one last attempt, now, if too many records wait behind it.

@@ -10,7 +10,8 @@ from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.backoff import Backoff
-from streamapp.policies.policy import retry
+from streamapp.policies.breaker_config import BreakerConfig
+from streamapp.policies.policy import dead_letter, retry
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
@@ -44,10 +45,10 @@ async def broker_with(*values: bytes) -> FaultyBroker:
 
 
 def topology(broken: Broken, **settings: object) -> Topology:
-    stage: dict[str, object] = {"max_key_backlog_records": 3, **settings}
+    stage: dict[str, object] = {"on_error": PATIENT, "max_key_backlog_records": 3, **settings}
     return build(
         Pipeline("p", source=Topic("in", bytes))
-        .stage(broken.agent(), on_error=PATIENT, **stage)  # type: ignore[arg-type]  # the test names fields of the class
+        .stage(broken.agent(), **stage)  # type: ignore[arg-type]  # the test names fields of the class
         .sink(Topic("out", bytes))
     )
 
@@ -127,6 +128,30 @@ async def test_the_stage_can_stop_instead() -> None:
         await Service(broker, [topology(broken, on_key_backlog="stop")]).run()
     assert broker.values("out") == [b"abc0"]
     assert await broker.committed("p.stage") == 1
+
+
+NEVER_PROBED = BreakerConfig(first_probe_seconds=3600, longest_probe_seconds=3600)
+"""A record that waits for another one to succeed waits as long as a breaker before a probe."""
+
+
+async def test_a_record_that_waits_alone_is_given_up_with_its_backlog() -> None:
+    broken = Broken()
+    broker = await broker_with(b"bad0", b"bad1", b"bad2", b"bad3")
+    alone = topology(broken, on_error=dead_letter(), breaker=NEVER_PROBED)
+    async with running(Service(broker, [alone])):
+        await until_committed(broker, "p.stage", 4)
+    assert broken.calls == {b"bad0": 2}
+    letters = [dict(letter.headers) for letter in broker.records("p.stage.dlq")]
+    assert [letter["streamapp.error.reason"] for letter in letters] == [b"backlog"] * 4
+
+
+async def test_a_stage_that_is_to_stop_does_so_for_a_record_that_waits_alone() -> None:
+    broken = Broken()
+    broker = await broker_with(b"bad0", b"bad1", b"bad2", b"bad3")
+    alone = topology(broken, on_error=dead_letter(), breaker=NEVER_PROBED, on_key_backlog="stop")
+    with pytest.raises(StageStoppedError, match="3 records of its key wait behind it"):
+        await Service(broker, [alone]).run()
+    assert broker.values("p.stage.dlq") == []
 
 
 async def test_without_order_by_key_nothing_waits_behind_a_key() -> None:
