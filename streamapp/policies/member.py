@@ -14,6 +14,13 @@ DECAY_SECONDS = 10.0
 PENALTY = 10.0
 """How many times longer a call of a member seems that has just failed again and again."""
 
+_FORGIVEN = 0.1
+"""A penalty that makes a call seem longer by less than this share of it counts for nothing.
+
+Where one call follows another, all members are equal once they have been idle for a while, and a
+rest of a penalty, however small, would lose every tie: for minutes, until it is lost in rounding.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class MemberConfig:
@@ -116,7 +123,8 @@ class Member:
             fastest_seconds: the shortest duration of all members, above 0.
         """
         room = self.config.capacity * self.config.weight
-        slowness = 1 + PENALTY * self._penalty * _fading(now - self._penalised_at)
+        penalty = PENALTY * self._penalty * _fading(now - self._penalised_at)
+        slowness = 1 + penalty if penalty >= _FORGIVEN else 1.0
         return (self.active + 1) / room * self._expected_seconds(now, fastest_seconds) * slowness
 
     def state(self, now: float, fastest_seconds: float) -> MemberState:

@@ -156,6 +156,20 @@ def test_each_failure_adds_to_the_penalty_up_to_a_bound() -> None:
     assert one.score(10.0, 1.0) == pytest.approx(0.1 * (1 + 10 * (0.5 + 0.5 / math.e)))
 
 
+def test_a_member_that_failed_long_ago_takes_its_turn_where_one_call_follows_another() -> None:
+    once, other = member("once"), member("other")
+    pool = Balance([once, other])
+    work(other, 1.0, now=1.0)
+    break_down(once, now=1.0)
+    turns = []
+    for now in range(2, 62):
+        began = call(pool, now)
+        began.succeeded(now + 1.0)
+        turns.append(began.member)
+    assert once not in turns[:30]
+    assert turns[-20:].count(once) == 10
+
+
 def test_the_records_own_fault_is_no_penalty() -> None:
     one = member("a")
     break_down(one, error=Permanent("bad"))
