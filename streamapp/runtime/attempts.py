@@ -110,7 +110,7 @@ class Attempts:
                 self.pass_to_outbox(work)
                 return
             started = await self._begin_pending(work)
-            if work.partition.closed:
+            if work.partition.closed or self._hold.keeps_back(work):
                 return
             step = self._step_of(work)
             result, error = await self._attempt(work, lane, step, started)
@@ -154,7 +154,7 @@ class Attempts:
             AbandonedError: an attempt was cancelled, and its record will be read again.
         """
         started = await self._begin_pending(work)
-        if not work.partition.closed:
+        if not work.partition.closed and not self._hold.keeps_back(work):
             step = self._step_of(work)
             result, error = await self._attempt(work, lane, step, started)
             await self.handle_result(work, lane, step, started, result, error)

@@ -196,6 +196,8 @@ class Burst:
                     work = lane.work  # it has suspended, and others know of it
                     if work is not None:
                         append, slice_end = None, 0.0  # the open flush and the slice may be others
+                        if ready.is_held:
+                            break  # the next step may be down
                     if (
                         task.cancelling()
                         or partition.phase is closed

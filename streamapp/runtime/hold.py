@@ -134,6 +134,20 @@ class Hold:
         self._look(own)
         return is_held
 
+    def keeps_back(self, work: Work) -> bool:
+        """Hold a record whose next step is down, unless it is tried there; whether it is held.
+
+        It is about to pass from one step to another. Without this, as many attempts as there are
+        lanes would begin at a step after it was found to be down.
+        """
+        if not self._ready.is_held or work.item is None:
+            return False
+        own = self._steps[work.item.step]
+        if not own.is_open or (self._probe is not None and self._probe.tests(work, own)):
+            return False
+        self._retries.hold(work)
+        return True
+
     def is_within_budget(self, step: StepRunner, work: Work) -> bool:
         """Whether the budget of the step allows a dead letter; else the record is held."""
         own = self._steps[step.index]

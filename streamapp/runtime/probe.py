@@ -32,6 +32,10 @@ class Probe:
         breaker = None if self._tested is None else self._tested.breaker
         return breaker is not None and breaker.wants_failed_key
 
+    def tests(self, work: Work, step: StepHold) -> bool:
+        """Whether it tries this record at this step."""
+        return self.work is work and self._tested is step
+
     def take_permit(self, step: StepHold | None = None) -> Permit | None:
         """The permit, once; with a step, only if it is that which the probe tests."""
         if step is not None and step is not self._tested:

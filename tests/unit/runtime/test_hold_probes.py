@@ -99,6 +99,37 @@ async def test_two_fused_stages_that_are_both_down_are_probed_each_at_its_time()
     assert Counter(broker.values("p-out")) == Counter(b"%d" % n for n in range(60))
 
 
+@pytest.mark.parametrize("shape", ["plain", "waiting"])
+@in_virtual_time
+async def test_what_is_under_way_to_a_fused_stage_that_is_down_is_no_probe(shape: str) -> None:
+    broker, dependency = await broker_for("p"), Dependency()
+
+    @agent
+    async def slow(value: bytes) -> bytes:
+        await asyncio.sleep(0.1 * int(value))
+        return value
+
+    tail = dependency.plain if shape == "plain" else dependency.waiting
+    pipeline = (
+        Pipeline("p", source=Topic("p-in", bytes))
+        .stage(slow, name="stage", on_error=QUICK, concurrency=64)
+        .stage(tail, name="tail", fused=True, on_error=dead_letter())
+        .sink("p-out")
+    )
+    await broker.admin().create_topics([TopicSpec("p.tail.dlq", 1)])
+    stage = service(broker, build(pipeline))
+    dependency.is_down = True
+    async with running(stage):
+        await write(broker, range(40), keys=100)
+        await until(lambda: stage.metrics[1].probes >= 3)
+        attempts_until_it_opens = 4
+        assert dependency.calls_while_down <= attempts_until_it_opens + stage.metrics[1].probes
+        dependency.is_down = False
+        await until_committed(broker, "p.stage", 40)
+    assert Counter(broker.values("p-out")) == Counter(b"%d" % n for n in range(40))
+    assert broker.values("p.tail.dlq") == []
+
+
 @in_virtual_time
 async def test_a_probe_that_never_ends_does_not_hold_the_others() -> None:
     broker, dependency = await broker_for("p"), Dependency()
