@@ -66,6 +66,12 @@ class Backlog:
         del self._put_back_for[partition]
         return False
 
+    @property
+    def waiting_records(self) -> int:
+        """Records of which nothing is sent for now: those that wait or are held, and all behind."""
+        found = (*self._retries.waiting, *self._retries.held)
+        return sum(_records(work) for work in found if not work.partition.closed)
+
     def make_room(self, *, except_for: Callable[[Partition], bool]) -> bool:
         """Let failing records give way that take more than their part of what may be in flight.
 

@@ -192,16 +192,26 @@ class Intake:
                 except_for=self._lost_positions.is_unsettled
             ):
                 return (), 0
-        in_flight = self._metrics.in_flight_records
-        most_records = min(self._max_records, self._refusals.max_in_flight or self._max_records)
-        if in_flight > most_records // 2:
-            return (), 0  # few are taken at a time, because one that is refused is looked for
+        free = self._max_records - self._metrics.in_flight_records
+        if (few := self._refusals.max_in_flight) is not None:
+            free = min(free, self._free_of(few))
+            if free <= 0:
+                return (), 0
         most = FRONTIER_FACTOR * self._max_records // max(1, len(self._partitions))
         ready = [n for n, partition in self._partitions.items() if self._is_ready(partition, most)]
         if self.backlog is not None and len(ready) < len(self._partitions):
             partitions = self._partitions.values()
             self.backlog.advance([p for p in partitions if self._is_blocked(p, most)])
-        return ready, most_records - in_flight
+        return ready, free
+
+    def _free_of(self, few: int) -> int:
+        """How many records may be read while few are taken at a time, as a refused one is sought.
+
+        What waits does not count: nothing of it is in a batch, and it may wait for others.
+        """
+        waiting = self.backlog.waiting_records if self.backlog is not None else 0
+        at_work = self._metrics.in_flight_records - waiting
+        return few - at_work if at_work <= few // 2 else 0
 
     def _is_full(self) -> bool:
         """Whether so much is in flight that no record is read."""

@@ -224,3 +224,27 @@ async def test_others_do_not_wait_for_long_while_a_record_that_is_looked_for_wai
     async with running(service(broker, one_stage(fail_when_looked_for, policy, concurrency=4))):
         await broker.write("p-in", (b"a", b"0"), (b"b", b"1"))
         await until(lambda: b"1" in broker.values("p-out"), seconds=100)
+
+
+@pytest.mark.parametrize("others", [1, 2, 9])
+@in_virtual_time
+async def test_a_record_that_waits_alone_does_not_keep_a_refused_one_from_being_found(
+    others: int,
+) -> None:
+    broker = await broker_for("p")
+    broker.refused = {("p-out", b"bad")}
+
+    @agent
+    async def fails_through_the_world(value: bytes) -> bytes:
+        await asyncio.sleep(0.01)
+        if value == b"lone":
+            raise OSError("not reachable")
+        return value
+
+    async with running(service(broker, one_stage(fails_through_the_world, concurrency=1))):
+        written = [b"lone", b"bad", *VALUES[:others]]
+        await broker.write("p-in", *((value, value) for value in written))
+        await until_committed(broker, "p.stage", len(written))
+    assert set(broker.values("p.stage.dlq")) == {b"bad", b"lone"}
+    assert broker.values("p-out") == VALUES[:others]
+    assert broker.fired["refused"] <= 5
