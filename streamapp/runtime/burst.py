@@ -330,6 +330,7 @@ class Burst:
         """Work on the next record of a chunk as on one that has waited: attempts look closer."""
         lane.work = self._take_from(chunk)
         if lane.work is not None:
+            lane.last_offset = lane.work.record.offset
             await self._attempts.run(lane.work, lane, started)
 
     def take_one(self) -> Work | None:

@@ -115,6 +115,26 @@ async def test_it_stops_as_well_if_a_fused_stage_goes_on_with_what_the_blocking_
 
 
 @in_virtual_time
+async def test_the_record_is_named_as_well_where_each_is_worked_on_alone() -> None:
+    """As those of a stage that keeps an audit trail of everything."""
+    broker, calls = await broker_for("p"), 0
+
+    @agent
+    def compute(value: bytes) -> bytes:
+        nonlocal calls
+        if value == b"slow":
+            calls += 1
+            loop().burn(BLOCK_SECONDS)
+        return value
+
+    pipeline = Pipeline("p", source=Topic("p-in", bytes), audit="all").stage(compute, name="stage")
+    await broker.write("p-in", (b"a", b"1"), (b"b", b"slow"), (b"c", b"2"))
+    with pytest.raises(StageStoppedError, match=r"worked on p-in\[0\] at offset 1"):
+        await service(broker, build(pipeline.sink(Topic("p-out", bytes))), config=SESSION).run()
+    assert calls == 3
+
+
+@in_virtual_time
 async def test_a_stage_that_was_blocked_once_goes_on_and_is_healthy_when_that_is_committed() -> (
     None
 ):
