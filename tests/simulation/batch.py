@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
-from tests.simulation.scenario import Fault
+from tests.simulation.faults import Fault
 from tests.simulation.simulate import simulate
 
 CHUNK = 25

@@ -21,9 +21,9 @@ from streamapp.errors import BrokerError
 from streamapp.record import TopicPartition
 from tests.simulation.consumer import SimulatedConsumer
 from tests.simulation.dice import Trace
+from tests.simulation.faults import Fault
 from tests.simulation.network import Line, World
 from tests.simulation.producer import SimulatedProducer
-from tests.simulation.scenario import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.checker import Checker

@@ -5,7 +5,7 @@ import random
 from typing import TYPE_CHECKING
 
 from streamapp.record import TopicPartition
-from tests.simulation.scenario import Fault
+from tests.simulation.faults import Fault
 from tests.simulation.workload import SOURCE
 
 if TYPE_CHECKING:

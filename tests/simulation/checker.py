@@ -7,7 +7,6 @@ calls nothing of the runtime and shares no code with it.
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -15,16 +14,18 @@ from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.brokers.memory.group import Membership
 from streamapp.brokers.protocols import CommittedOffset
 from streamapp.policies.policy import ErrorPolicy
-from streamapp.record import Headers, Record, TopicPartition
+from streamapp.record import Record, TopicPartition
+from tests.simulation.faults import Fault
 from tests.simulation.finished import Finished
 from tests.simulation.flushes import Flushes
+from tests.simulation.history import MOST_HISTORY_BYTES, check_history
 from tests.simulation.holdings import Holdings
+from tests.simulation.holds import Holds
 from tests.simulation.letters import Letters, without_facts
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.metadata import finished_ahead
-from tests.simulation.outcomes import Outcomes, Part, Way
+from tests.simulation.outcomes import Origin, Outcomes, Part
 from tests.simulation.positions import Positions
-from tests.simulation.scenario import Fault
 from tests.simulation.starvation import Starvation
 from tests.simulation.stops import Stops
 from tests.simulation.workload import SOURCE, Agents
@@ -36,26 +37,8 @@ _offset_of = attrgetter("offset")
 _GIVES_UP = (ErrorPolicy.DEAD_LETTER, ErrorPolicy.DROP)
 
 _MOST_BESIDE_VALUE_BYTES = 1024
-"""An output takes no more than this beside its value: a batch of its own, key, error headers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The input record of an output, and which of that record's outputs it is.
-
-    Attributes:
-        out_key, headers: key and headers of the output.
-        way: the stages that it went through, and the input of each.
-    """
-
-    part: Part
-    partition: TopicPartition
-    offset: int
-    key: bytes | None
-    out_key: bytes | None
-    headers: Headers
-    place: int
-    way: Way
+"""Without a long audit trail, an output takes no more than this beside its value: a batch of its
+own, key, error headers."""
 
 
 class Checker:
@@ -72,6 +55,7 @@ class Checker:
         positions: what retention has deleted before it was read.
         stops: how long drains and stops take.
         starvation: whether members read on.
+        holds: what stages do while they hold their records.
     """
 
     def __init__(
@@ -117,6 +101,8 @@ class Checker:
             complain=self.complain,
             checks=self.checks,
         )
+        self.holds = Holds(agents, loop, self.complain, self.checks)
+        self._letters.holds = self.starvation.holds = agents.watch = self.holds
         agents.on_attempt = self.finished.attempted
         agents.on_change = self.stops.busy
 
@@ -223,12 +209,18 @@ class Checker:
         """A member asks for more records of these partitions."""
         self.checks["asks for more"] += 1
         self.starvation.reads(consumer)
+        self._note_poll(consumer)
         self.holdings.requested(self._by_group[consumer.group], consumer, partitions)
 
     def polled(self, consumer: "SimulatedConsumer", *, has_unread: bool) -> None:
         """A member polls without asking for records."""
+        self._note_poll(consumer)
         head = self._by_group[consumer.group].first
         self.starvation.polls(consumer, head, has_unread=has_unread)
+
+    def _note_poll(self, consumer: "SimulatedConsumer") -> None:
+        head = self._by_group[consumer.group].first
+        self.holds.polls(consumer, head, is_away=self.starvation.is_away(consumer))
 
     def stops_on_loss(self, group: str) -> bool:
         """Whether a stage is declared to stop when its position is lost."""
@@ -298,7 +290,9 @@ class Checker:
         records = [r for p, found in self._inputs.items() if p.topic == part.source for r in found]
         value_bytes = sum(len(record.value or b"") for record in records)
         leaves = [leaf for record in records for leaf in self.outcomes.leaves(part, record)]
-        value_bytes += sum(_MOST_BESIDE_VALUE_BYTES + len(leaf.value) for leaf in leaves)
+        beside = _MOST_BESIDE_VALUE_BYTES
+        beside += MOST_HISTORY_BYTES if self._agents.scenario.carries_history else 0
+        value_bytes += sum(beside + len(leaf.value) for leaf in leaves)
         return len(records) > part.bound // 2 or value_bytes >= part.bytes_bound
 
     def _check_output(self, target: TopicPartition, record: Record) -> None:
@@ -309,6 +303,7 @@ class Checker:
             return
         count = self.outcomes.written[place] = self.outcomes.written.get(place, 0) + 1
         self.checks["output"] += 1
+        check_history(_told(target, record), record, self.complain, self.checks)
         headers = without_facts(record.headers)
         if (record.key, headers) not in [(o.out_key, o.headers) for o in origins]:
             self.complain(f"{_told(target, record)} has the key {record.key!r} and {headers}")

@@ -14,8 +14,8 @@ from streamapp.brokers.protocols import (
 )
 from streamapp.errors import BrokerError, CommitRefusedError, OffsetOutOfRangeError
 from streamapp.record import TopicPartition
+from tests.simulation.faults import Fault
 from tests.simulation.network import Line, Wire
-from tests.simulation.scenario import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.broker import ProcessBroker, SimulatedBroker

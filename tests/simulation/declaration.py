@@ -7,15 +7,19 @@ from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import ErrorPolicy, Policy, dead_letter
 from streamapp.topics.topic import Topic
 from tests.simulation.scenario import NO_BACKLOG, StageDraw
+from tests.simulation.shapes import Shapes
 from tests.simulation.workload import SINK, SOURCE, Agents
 
 
 def topology_of(agents: Agents, *, may_stop_on_loss: bool) -> Topology:
     """The pipeline of a scenario, built as a user's is."""
-    pipeline: Pipeline[str, str] = Pipeline("sim", source=Topic(SOURCE, str))
+    shapes = Shapes(agents)
+    pipeline: Pipeline[str, str] = Pipeline(
+        "sim", source=Topic(SOURCE, str), audit=agents.scenario.audit
+    )
     for i, draw in enumerate(agents.scenario.stages):
         pipeline = pipeline.stage(
-            agents.agent_of(i),
+            shapes.agent_of(i),
             name=f"s{i}",
             on_error=_policy(draw),
             fused=draw.fused,
@@ -41,15 +45,26 @@ def _on_backlog(draw: StageDraw) -> str:
     return "stop" if draw.stops_on_backlog else "dead_letter"
 
 
-_NEVER_HELD: StageSettings = {"breaker": None, "dead_letter_budget": None}
-"""The checker counts attempts and dead letters without knowing of holds."""
+def _hold_settings(draw: StageDraw) -> StageSettings:
+    """What was drawn, as far as it has an effect; the rest would be refused."""
+    hold = draw.hold
+    settings: StageSettings = {"dead_letter_budget": hold.budget}
+    if hold.breaker is None:
+        return {"breaker": None, **settings}
+    if draw.last_word not in (ErrorPolicy.DEAD_LETTER, ErrorPolicy.STOP):
+        return settings
+    settings["breaker"] = hold.breaker
+    if hold.max_hold_seconds is not None:
+        settings["max_hold_seconds"] = hold.max_hold_seconds
+        settings["after_hold"] = "stop" if hold.stops_after_hold else "dead_letter"
+    return settings
 
 
 def _settings(draw: StageDraw, *, may_stop_on_loss: bool) -> StageSettings:
     if draw.fused:  # it has the others from the stage that it is fused to
-        return {"timeout_seconds": draw.timeout_seconds, **_NEVER_HELD}
+        return {"timeout_seconds": draw.timeout_seconds, **_hold_settings(draw)}
     return {
-        **_NEVER_HELD,
+        **_hold_settings(draw),
         "timeout_seconds": draw.timeout_seconds,
         "concurrency": draw.concurrency,
         "ordering": draw.ordering,

@@ -5,8 +5,8 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 
+from tests.simulation.faults import Fault
 from tests.simulation.loop import PROCESS, VirtualLoop
-from tests.simulation.scenario import Fault
 
 
 class Trace:

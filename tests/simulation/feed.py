@@ -3,10 +3,12 @@
 import random
 
 from streamapp.brokers.memory.batch import Entry
-from streamapp.record import TopicPartition
+from streamapp.record import CONTEXT_HEADER, Headers, TopicPartition
 from tests.simulation.broker import SimulatedBroker
+from tests.simulation.faults import Fault
+from tests.simulation.history import long_history
 from tests.simulation.loop import VirtualClock
-from tests.simulation.scenario import Fault, Scenario
+from tests.simulation.scenario import Scenario
 from tests.simulation.workload import SOURCE
 
 _NULL_KEYS = 0.05
@@ -19,9 +21,11 @@ async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock)
     numbers = list(range(scenario.records))
     at_once = len(numbers) // 2 if rng.random() < 0.5 else 0
     span = scenario.seconds * rng.choice((0.1, 0.4, 0.8))
+    if scenario.feeds_evenly:
+        at_once, span = 0, scenario.seconds
     broken = scenario.shares.get(Fault.UNDECODABLE, 0.0)
     while numbers:
-        size = at_once or rng.randint(1, 12)
+        size = at_once or rng.randint(1, 4 if scenario.feeds_evenly else 12)
         at_once = 0
         for number in numbers[:size]:
             key = None if rng.random() < _NULL_KEYS else b"k%d" % rng.randrange(scenario.keys)
@@ -31,7 +35,11 @@ async def feed(broker: SimulatedBroker, scenario: Scenario, clock: VirtualClock)
             # Blanks behind the value show whether its bytes are passed on unchanged: decoding and
             # encoding it would remove them.
             value = b'"%d"' % number + b" " * rng.choice((0, 0, 10, 60))
-            headers = (("id", b"%d" % number), ("of", b"feed")) if rng.random() < _HEADERS else ()
+            headers: Headers = (
+                (("id", b"%d" % number), ("of", b"feed")) if rng.random() < _HEADERS else ()
+            )
+            if scenario.carries_history:
+                headers = (*headers, (CONTEXT_HEADER, long_history(number)))
             if rng.random() < broken:
                 value = b"broken %d" % number
                 broker.world.dice.note(Fault.UNDECODABLE)

@@ -10,12 +10,12 @@ from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.errors import BatchRefusedError
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Record, TopicPartition
+from tests.simulation.faults import Fault
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.outcomes import Part, letters, text
-from tests.simulation.scenario import Fault, Scenario
+from tests.simulation.outcomes import Origin, Part, letters, text
+from tests.simulation.scenario import Scenario
 
 if TYPE_CHECKING:
-    from tests.simulation.checker import Origin
     from tests.simulation.finished import Finished
     from tests.simulation.producer import SimulatedProducer
 
@@ -243,7 +243,7 @@ class Flushes:
                 )
 
     @staticmethod
-    def _marks(origin: "Origin") -> Collection[object]:
+    def _marks(origin: Origin) -> Collection[object]:
         """What says that a record is worked on again: itself, and what it waits behind."""
         key = origin.key if origin.part.ordering == "key" else None
         where = (origin.part.group, origin.partition)

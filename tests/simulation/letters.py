@@ -2,16 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers, Record
-from tests.simulation.outcomes import Part, text, without_context
-from tests.simulation.scenario import Fault
+from tests.simulation.faults import Fault
+from tests.simulation.holds import Holds
+from tests.simulation.outcomes import Origin, Part, text, without_context
 from tests.simulation.workload import Agents
-
-if TYPE_CHECKING:
-    from tests.simulation.checker import Origin
 
 PREFIX = "streamapp.error."
 _TICK_SECONDS = 0.002
@@ -29,6 +26,7 @@ class Letters:
         checks: how often each promise was checked.
 
     Attributes:
+        holds: says when stages held their records.
         given_up: stages and values that became dead letters because of other records of their key.
     """
 
@@ -40,6 +38,7 @@ class Letters:
         complain: Callable[[str], None],
         checks: Counter[str],
     ) -> None:
+        self.holds: Holds | None = None
         self.given_up: set[tuple[int, str]] = set()
         self._agents = agents
         self._waiting_for = waiting_for
@@ -47,7 +46,7 @@ class Letters:
         self._complain = complain
         self._checks = checks
 
-    def check(self, told: str, record: Record, origins: Sequence["Origin"]) -> None:
+    def check(self, told: str, record: Record, origins: Sequence[Origin]) -> None:
         """Check a dead letter that was written."""
         self._checks["letter"] += 1
         facts = facts_of(record.headers)
@@ -58,9 +57,11 @@ class Letters:
             self._check_backlog(told, record, origins[0], facts)
         value = text(record.value)
         self._check_times(told, value, facts)
+        stage = int(facts["stage"].removeprefix("s"))
+        if self.holds is not None:
+            self.holds.letter(told, stage, value, facts)
         if value is None:
             return
-        stage = int(facts["stage"].removeprefix("s"))
         place = (stage, value)
         allowed = self._agents.plan(*place).may_fail or place in self._agents.tainted
         last_word = self._agents.scenario.stages[stage].last_word
@@ -75,6 +76,8 @@ class Letters:
         if value is None:
             return
         place = (int(facts["stage"].removeprefix("s")), value)
+        if self._agents.scenario.stages[place[0]].parts is not None:
+            return  # it is told when its other parts have ended
         late = {Fault.SLOW_THREAD, Fault.STUBBORN, Fault.BURN} & self._agents.scenario.shares.keys()
         if late or place in self._agents.tainted or facts["reason"] == "backlog":
             return  # it is told of the failure later than it happens
@@ -88,7 +91,7 @@ class Letters:
             )
 
     def _check_backlog(
-        self, told: str, record: Record, origin: "Origin", facts: Mapping[str, str]
+        self, told: str, record: Record, origin: Origin, facts: Mapping[str, str]
     ) -> None:
         """A record may be given up because of others of its key, if its stage allows that."""
         head = self._agents.scenario.stages[origin.part.first]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from streamapp.brokers.protocols import CommittedOffset
 from streamapp.errors import OffsetOutOfRangeError, StageStoppedError, UnreadableRecordError
 from streamapp.record import TopicPartition
-from tests.simulation.scenario import Fault
+from tests.simulation.faults import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.simulate import Run

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from streamapp.policies.policy import ErrorPolicy
-from streamapp.record import CONTEXT_HEADER, Headers, Record
+from streamapp.record import CONTEXT_HEADER, Headers, Record, TopicPartition
 from tests.simulation.workload import SINK, SOURCE, Agents
 
 Way: TypeAlias = tuple[tuple[int, str], ...]
@@ -61,6 +61,25 @@ class Part:
     bound: int
     bytes_bound: int
     ordering: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The input record of an output, and which of that record's outputs it is.
+
+    Attributes:
+        out_key, headers: key and headers of the output.
+        way: the stages that it went through, and the input of each.
+    """
+
+    part: Part
+    partition: TopicPartition
+    offset: int
+    key: bytes | None
+    out_key: bytes | None
+    headers: Headers
+    place: int
+    way: Way
 
 
 class Outcomes:

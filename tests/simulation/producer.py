@@ -9,8 +9,8 @@ from streamapp.brokers.memory.producer import MemoryProducer
 from streamapp.brokers.protocols import BatchBuilder
 from streamapp.errors import BatchRefusedError, BrokerError
 from streamapp.record import TopicPartition
+from tests.simulation.faults import Fault
 from tests.simulation.network import Wire
-from tests.simulation.scenario import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.broker import ProcessBroker, SimulatedBroker

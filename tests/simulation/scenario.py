@@ -4,92 +4,13 @@ import hashlib
 import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from typing import Any
 
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.runtime.config import RuntimeConfig
-
-
-class Fault(StrEnum):
-    """Everything that can go wrong; each is counted when it happens."""
-
-    # Members
-    JOIN = "join"
-    LEAVE = "leave"
-    CRASH = "crash"
-    FREEZE = "freeze"
-    MUTE = "mute"  # heartbeats are lost, the rest goes on
-    REBALANCE = "rebalance"
-    # Writing
-    BATCH_LOST = "batch lost"  # not written, and reported so
-    BATCH_LIED = "batch lied"  # written, and reported as failed
-    BATCH_VANISHED = "batch vanished"  # not written, and no answer
-    BATCH_SILENT = "batch silent"  # written, and no answer
-    BATCH_LATE = "batch late"
-    SEND_REFUSED = "send refused"
-    RECORD_REFUSED = "record refused"  # the broker takes no batch with a certain output
-    SEND_STUCK = "send stuck"  # the client never takes the batch
-    PRODUCER_REFUSED = "producer refused"
-    LETTERS_REFUSED = "letters refused"  # dead-letter topics take nothing for a while
-    COMMITS_REFUSED = "commits refused"  # the coordinator stores nothing for a while
-    # Committing and reading
-    COMMIT_FAILED = "commit failed"
-    COMMIT_LIED = "commit lied"  # stored, and reported as failed
-    COMMIT_REFUSED = "commit refused"
-    COMMIT_SILENT = "commit silent"
-    FETCH_FAILED = "fetch failed"
-    FETCH_LATE = "fetch late"
-    ASSIGNMENT_LATE = "assignment late"  # told long after the first records can be fetched
-    OFFSETS_FAILED = "offsets failed"
-    GAP = "gap"
-    OUTAGE = "outage"
-    RETENTION = "retention"  # records are deleted that nobody has read
-    UNREADABLE = "unreadable"  # no client can parse a record
-    TRUNCATED = "truncated"  # a log loses its last records
-    # Agents
-    TRANSIENT = "transient"
-    PERMANENT = "permanent"
-    HOPELESS = "hopeless"
-    UNDECODABLE = "undecodable"
-    SLOW = "slow"  # longer than the timeout
-    SLOW_THREAD = "slow thread"  # a blocking agent takes longer than the timeout
-    BACKLOG = "backlog"  # too many records wait behind one that fails
-    STUBBORN = "stubborn"  # swallows its cancellation for a while
-    BURN = "burn"  # computes without yielding
-    BLOCK = "block"  # computes for longer than the session of its group
-
-
-EVENTS = (
-    Fault.JOIN,
-    Fault.LEAVE,
-    Fault.CRASH,
-    Fault.FREEZE,
-    Fault.MUTE,
-    Fault.REBALANCE,
-    Fault.OUTAGE,
-    Fault.RETENTION,
-    Fault.LETTERS_REFUSED,
-    Fault.COMMITS_REFUSED,
-)
-"""Faults that happen at drawn times; the others happen with a drawn probability."""
-
-CLEAN = frozenset(
-    {
-        Fault.JOIN,
-        Fault.LEAVE,
-        Fault.REBALANCE,
-        Fault.GAP,
-        Fault.FETCH_LATE,
-        Fault.ASSIGNMENT_LATE,
-        Fault.BURN,
-        Fault.TRANSIENT,
-        Fault.PERMANENT,
-        Fault.HOPELESS,
-        Fault.UNDECODABLE,
-        Fault.BACKLOG,
-    }
-)
-"""Faults after which nothing may be repeated."""
+from tests.simulation.dependency import DEFAULT_HOLD, NO_HOLD, Downtime, HoldDraw, draw_holds
+from tests.simulation.faults import CLEAN, EVENTS, Fault
+from tests.simulation.parts_draw import PartsDraw, draw_parts
 
 LONGEST_DRAIN_SECONDS = 100.0
 NO_BACKLOG = 2048
@@ -116,6 +37,9 @@ _ON_THE_WIRE = {
 
 _LATER = {Fault.SEND_STUCK: 0.05, Fault.RECORD_REFUSED: 0.1}
 """The same of faults that are drawn apart from the others."""
+
+_APART = {Fault.DOWN, Fault.MEMBER_DOWN}
+"""Faults that are drawn by modules of their own."""
 
 _RARE = {Fault.UNREADABLE: 0.15, Fault.TRUNCATED: 0.15, Fault.BLOCK: 0.15}
 """Probability of those that happen to one record or partition of a run, and end a stage."""
@@ -149,6 +73,8 @@ class StageDraw:
         stops_on_loss: whether it stops when records were deleted that it had not read.
         max_key_backlog_records: records that may wait behind one that fails.
         stops_on_backlog: whether it stops when so many wait.
+        hold: when it holds its records.
+        parts: what its agent is made of; `None`: of nothing else.
     """
 
     shape: str
@@ -170,6 +96,8 @@ class StageDraw:
     stops_on_loss: bool
     max_key_backlog_records: int
     stops_on_backlog: bool
+    hold: HoldDraw = NO_HOLD
+    parts: PartsDraw | None = None
 
     @property
     def gives_keys_up(self) -> bool:
@@ -180,7 +108,16 @@ class StageDraw:
     def may_stop(self) -> bool:
         """Whether it may stop at a failing record."""
         bounded = self.max_key_backlog_records < NO_BACKLOG
-        return self.last_word is ErrorPolicy.STOP or (bounded and self.stops_on_backlog)
+        stops = self.last_word is ErrorPolicy.STOP or (bounded and self.stops_on_backlog)
+        return stops or self.hold.may_stop
+
+    @property
+    def is_mended_in_the_end(self) -> bool:
+        """Whether values that always fail fail no more when the faults end.
+
+        While all that is left fails, nobody can tell that from an outage, which is held for ever.
+        """
+        return self.hold.breaker is not None and self.last_word is ErrorPolicy.DEAD_LETTER
 
     @property
     def rewrites(self) -> bool:
@@ -219,6 +156,10 @@ class Scenario:
         unreadable: number of the record that no client can parse; `None` if there is none.
         blocks: number of the record on which the first agent blocks its process; `None` likewise.
         truncates: whether a partition of the source loses records that were read.
+        downtime: when what the agents depend on is down; `None`: never.
+        feeds_evenly: whether records are written all the time.
+        audit: what the stages add to the audit trail.
+        carries_history: whether records come with an audit trail that is as long as it may be.
     """
 
     seed: int
@@ -242,6 +183,10 @@ class Scenario:
     unreadable: int | None = None
     blocks: int | None = None
     truncates: bool = False
+    downtime: Downtime | None = None
+    feeds_evenly: bool = False
+    audit: str = "errors"
+    carries_history: bool = False
 
     def refuses(self, topic: str, value: bytes) -> bool:
         """Whether the broker takes no batch with this output."""
@@ -265,11 +210,16 @@ class Scenario:
         )
 
 
+def keeps_its_records(draw: StageDraw) -> bool:
+    """Whether a stage gives up no record because what it depends on is down."""
+    return draw.hold.holds_as_long_as_it_takes and draw.last_word is ErrorPolicy.DEAD_LETTER
+
+
 def draw(seed: int) -> Scenario:
     """Draw the scenario of a seed, which is always the same."""
     rng = random.Random(f"scenario {seed}")
     # Some faults are left out in each run, because one fault can hide the effects of another.
-    drawn = [fault for fault in Fault if fault not in _LATER and fault not in _RARE]
+    drawn = [f for f in Fault if f not in {*_LATER, *_RARE, *_APART}]
     wanted = [fault for fault in drawn if rng.random() < rng.choice((0.15, 0.4, 0.7))]
     calm = rng.random() < 0.2
     clean = calm and rng.random() < 0.6
@@ -321,8 +271,37 @@ def draw(seed: int) -> Scenario:
         waits_long=rng.random() < 0.5,
     )
     session = replace(scenario.config, session_timeout_seconds=scenario.session_seconds)
-    scenario = replace(scenario, config=session)
+    holds, downtime = draw_holds(seed, len(scenario.stages), seconds)
+    stages = tuple(replace(s, hold=h) for s, h in zip(scenario.stages, holds, strict=True))
+    scenario = replace(scenario, config=session, stages=stages, downtime=downtime)
+    scenario = _with_audit(_with_parts(scenario))
     return scenario if calm else _with_rare_faults(scenario)
+
+
+def _with_parts(scenario: Scenario) -> Scenario:
+    """Make the agent of one stage of others, in some runs."""
+    drawn = draw_parts(scenario.seed, len(scenario.stages), scenario.seconds)
+    if drawn is None:
+        return scenario
+    stages = list(scenario.stages)
+    stage = stages[drawn.stage]
+    changes: dict[str, Any] = {"shape": "plain", "is_async": True, "is_blocking": False}
+    if drawn.parts.capacities:
+        # Where no member takes calls, records have to be held, or they fail with nobody at fault.
+        hold = stage.hold if stage.hold.holds_as_long_as_it_takes else DEFAULT_HOLD
+        changes |= {"hold": hold, "action": ErrorPolicy.RETRY, "then": ErrorPolicy.DEAD_LETTER}
+    stages[drawn.stage] = replace(stage, parts=drawn.parts, fan_out=1, **changes)
+    scenario = replace(scenario, stages=tuple(stages))
+    if drawn.seconds is not None:
+        return replace(scenario, seconds=drawn.seconds, records=200, feeds_evenly=True)
+    return scenario
+
+
+def _with_audit(scenario: Scenario) -> Scenario:
+    """Let stages keep an audit trail, sometimes behind one that comes with the records."""
+    rng = random.Random(f"audit {scenario.seed}")
+    audit, carries_history = rng.choice(("off", "errors", "errors", "all")), rng.random() < 0.1
+    return replace(scenario, audit=audit, carries_history=carries_history)
 
 
 def _with_rare_faults(scenario: Scenario) -> Scenario:

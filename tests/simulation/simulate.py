@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from streamapp.brokers.protocols import TopicSpec
 from streamapp.errors import StreamappError
+from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
 from tests.simulation.broker import SimulatedBroker
@@ -19,11 +20,12 @@ from tests.simulation.chaos import Chaos
 from tests.simulation.checker import Checker
 from tests.simulation.declaration import topology_of
 from tests.simulation.dice import Dice, Trace
+from tests.simulation.faults import Fault
 from tests.simulation.feed import feed
 from tests.simulation.loop import MAX_TURNS, NumberedTask, VirtualClock, VirtualLoop
 from tests.simulation.network import World
 from tests.simulation.operator import Operator
-from tests.simulation.scenario import Fault, Scenario, draw
+from tests.simulation.scenario import Scenario, draw
 from tests.simulation.worker import Worker
 from tests.simulation.workload import Agents
 
@@ -94,6 +96,7 @@ class Run:
         self.agents = Agents(scenario, loop)
         self.checker = Checker(self.agents, loop, self._on_complaint)
         self.broker.checker = self.checker
+        self.checker.holds.metrics_of = self._metrics_of
         self.operator = Operator(self)
         self.workers: list[Worker] = []
         self.is_ending = False
@@ -177,12 +180,19 @@ class Run:
             return  # an answer that nobody waited for any more
         self.checker.complain(f"{context.get('message')}: {error!r}")
 
+    def _metrics_of(self, process: str, stage: int) -> StageMetrics | None:
+        """What operators see of a stage in a process."""
+        worker = next((worker for worker in self.workers if worker.name == process), None)
+        return None if worker is None else worker.metrics_of(stage)
+
     def result(self) -> Result:
         return Result(
             scenario=self.scenario,
             complaints=self.checker.complaints,
             fired=self.dice.fired + self.agents.fired,
-            checks=self.checker.checks + Counter(alone=self.agents.overlaps_checked),
+            checks=self.checker.checks
+            + Counter(alone=self.agents.overlaps_checked)
+            + self.agents.parts_checked,
             repeated=self.checker.repeated(),
             seconds=self.loop.time(),
             trace=self.trace.lines,
@@ -193,6 +203,7 @@ class Run:
         """Let no further faults happen."""
         self.trace("quiet")
         self.dice.quiet = True
+        self.agents.dependency.is_mended = True
         self.world.letters_refused_until = self.world.commits_refused_until = 0.0
         self.world.down_until = 0.0
         for worker in self.workers:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tests.simulation.holds import Holds
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.scenario import NO_BACKLOG, Scenario
 
@@ -23,6 +24,9 @@ class Starvation:
         busy_at: when an attempt or a batch of a process last began or ended.
         complain: called when records wait without need.
         checks: how often each promise was checked.
+
+    Attributes:
+        holds: says whether a member holds its records, and need not read on.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Starvation:
         self._busy_at = busy_at
         self._complain = complain
         self._checks = checks
+        self.holds: Holds | None = None
         self._reads_nothing_since: dict[object, float] = {}
         self._away: set[object] = set()
 
@@ -53,6 +58,10 @@ class Starvation:
         """A member is giving its partitions back."""
         self._away.add(member)
 
+    def is_away(self, member: "SimulatedConsumer") -> bool:
+        """Whether a member is giving its partitions back, or is without any."""
+        return member in self._away
+
     def back(self, member: "SimulatedConsumer") -> None:
         """A member has its partitions."""
         self._away.discard(member)
@@ -61,7 +70,8 @@ class Starvation:
     def polls(self, member: "SimulatedConsumer", head: int, *, has_unread: bool) -> None:
         """A member polls without asking for records."""
         stage = self._scenario.stages[head]
-        if not self._is_checked or member in self._away or not has_unread:
+        is_held = self.holds is not None and self.holds.held_since(member.process, head) is not None
+        if not self._is_checked or member in self._away or not has_unread or is_held:
             self.reads(member)
             return
         if stage.max_key_backlog_records == NO_BACKLOG:

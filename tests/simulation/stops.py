@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tests.simulation.faults import Fault
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.scenario import Fault, Scenario
+from tests.simulation.scenario import Scenario
 
 if TYPE_CHECKING:
     from tests.simulation.consumer import SimulatedConsumer

@@ -13,30 +13,32 @@ from streamapp.runtime.batch_run import BatchRun
 from streamapp.runtime.gathering import Gathering
 from streamapp.runtime.ready import ReadyQueue
 from tests.simulation.loop import EPOCH_SECONDS
+from tests.simulation.shapes import Shapes
 from tests.simulation.simulate import simulate
-from tests.simulation.workload import Agents
 
 SEEDS = range(100, 140)
 
-_as_drawn = Agents.agent_of
+_as_drawn = Shapes.agent_of
 
 
-def _in_batches(self: Agents, index: int) -> Agent[str, str]:
+def _in_batches(self: Shapes, index: int) -> Agent[str, str]:
     """The agent of a stage, which takes batches where it can.
 
     It works on the values of a batch one after the other. Where the seed says so, the call fails
     with the first value that does; else each value has a result of its own.
     """
-    draw, seed = self.scenario.stages[index], self.scenario.seed
+    agents = self._agents
+    draw, seed = agents.scenario.stages[index], agents.scenario.seed
     size = min(1 + seed % 7, draw.max_in_flight_records // 2)
-    if draw.fused or draw.is_blocking or not draw.is_async or self.scenario.blocks or not size:
+    is_alone = draw.fused or draw.is_blocking or not draw.is_async or draw.parts is not None
+    if is_alone or agents.scenario.blocks or not size:
         return _as_drawn(self, index)
 
     async def together(values: list[str], contexts: list[Context]) -> list[list[str] | Exception]:
         results: list[list[str] | Exception] = []
         for value, context in zip(values, contexts, strict=True):
             try:
-                outputs = await self._async(index, value, context)
+                outputs = await agents.call_async(index, value, context)
             except Exception as error:
                 if seed % 5 == 0:
                     raise
@@ -45,7 +47,7 @@ def _in_batches(self: Agents, index: int) -> Agent[str, str]:
                 results.append(list(self._all_given(index, outputs)))
         for value, result in zip(values, results, strict=True):
             if isinstance(result, Exception):  # nobody can know of it before
-                self.failed_at[index, value][-1] = EPOCH_SECONDS + self._loop.time()
+                agents.failed_at[index, value][-1] = EPOCH_SECONDS + agents.loop.time()
         return results
 
     if draw.rewrites:
@@ -68,7 +70,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         await called(self, lane, works, started)
 
     monkeypatch.setattr(BatchRun, "_call", call)
-    monkeypatch.setattr(Agents, "agent_of", _in_batches)
+    monkeypatch.setattr(Shapes, "agent_of", _in_batches)
     return found
 
 

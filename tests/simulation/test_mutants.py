@@ -8,9 +8,10 @@ import pytest
 
 from streamapp.policies.policy import ErrorPolicy
 from tests.simulation.batch import first_found
+from tests.simulation.faults import Fault
 from tests.simulation.mutants import FIRST, MUTANTS, SECOND
 from tests.simulation.planting import DoesNotFitError, replaced
-from tests.simulation.scenario import LONGEST_DRAIN_SECONDS, Fault, Scenario, draw
+from tests.simulation.scenario import LONGEST_DRAIN_SECONDS, Scenario, draw, keeps_its_records
 from tests.simulation.starvation import LONGEST_IDLE_SECONDS
 from tests.simulation.test_seeds import ROOT
 
@@ -29,6 +30,12 @@ def has_rebalances(scenario: Scenario) -> bool:
 def replays_and_rebalances(scenario: Scenario) -> bool:
     late = Fault.ASSIGNMENT_LATE in scenario.rates and bool(scenario.events)
     return late and bool(LOST_BATCHES & scenario.rates.keys())
+
+
+def replays_often_in_rebalances(scenario: Scenario) -> bool:
+    happening = {fault for _, fault in scenario.events}
+    often = sum(scenario.rates.get(f, 0.0) for f in LOST_BATCHES) > 0.05
+    return often and bool(happening & GIVING_BACK) and replays_and_rebalances(scenario)
 
 
 def retries_fused_stages(scenario: Scenario) -> bool:
@@ -116,11 +123,47 @@ def loses_read_records(scenario: Scenario) -> bool:
     return scenario.truncates and not scenario.stages[0].stops_on_loss
 
 
+def has_a_pool(scenario: Scenario) -> bool:
+    return any(stage.parts is not None and stage.parts.capacities for stage in scenario.stages)
+
+
+def cancels_calls_of_a_pool(scenario: Scenario) -> bool:
+    return has_a_pool(scenario) and Fault.SLOW in scenario.shares and not stands_still(scenario)
+
+
+def stands_still(scenario: Scenario) -> bool:
+    happening = {fault for _, fault in scenario.events}
+    return scenario.blocks is not None or Fault.FREEZE in happening
+
+
+def loses_a_member(scenario: Scenario) -> bool:
+    return scenario.feeds_evenly
+
+
+def has_branches(scenario: Scenario) -> bool:
+    return any(stage.parts is not None and stage.parts.branches for stage in scenario.stages)
+
+
+def fails_beside_branches(scenario: Scenario) -> bool:
+    failing = {Fault.TRANSIENT, Fault.HOPELESS, Fault.PERMANENT} & scenario.shares.keys()
+    return has_branches(scenario) and bool(failing)
+
+
+def holds_in_an_outage(scenario: Scenario) -> bool:
+    down = scenario.downtime
+    return down is not None and down.is_told and keeps_its_records(scenario.stages[down.stage])
+
+
+def cancels_probes(scenario: Scenario) -> bool:
+    gives_back = bool(LOST_BATCHES & scenario.rates.keys()) or bool(scenario.events)
+    return holds_in_an_outage(scenario) and gives_back
+
+
 NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "drain_forgets_a_lane": lambda scenario: scenario.is_clean,
     "drain_is_not_told_of_what_is_dropped": stops_and_drains_long,
     "put_back_forgotten": has_rebalances,
-    "replay_takes_what_belongs_to_an_assignment": replays_and_rebalances,
+    "replay_takes_what_belongs_to_an_assignment": replays_often_in_rebalances,
     "failed_commit_taken_for_good": fails_commits_at_the_end,
     "failures_of_one_value_count_for_the_next": retries_fused_stages,
     "offsets_are_held_without_bound": holds_offsets,
@@ -138,6 +181,14 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "first_block_ends_the_stage": blocks_a_process,
     "unreadable_record_ends_the_stage_at_once": has_what_nobody_can_read,
     "truncation_taken_for_retention": loses_read_records,
+    "place_of_a_cancelled_call_not_returned": cancels_calls_of_a_pool,
+    "permit_of_a_cancelled_probe_not_returned": cancels_probes,
+    "two_probes_at_once": holds_in_an_outage,
+    "hold_that_commits": holds_in_an_outage,
+    "join_called_twice": has_branches,
+    "branch_left_running": fails_beside_branches,
+    "penalty_of_a_member_never_decays": loses_a_member,
+    "history_that_grows": lambda scenario: scenario.carries_history,
     "outputs_of_a_replay_are_kept": lambda scenario: bool(LOST_BATCHES & scenario.rates.keys()),
 }
 """Seeds on which a bug can matter; the others would only take time."""

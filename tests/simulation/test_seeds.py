@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.batch import Batch, run_here
-from tests.simulation.scenario import Fault
+from tests.simulation.faults import Fault
 from tests.simulation.simulate import simulate
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +63,17 @@ def test_every_fault_happens(batch: Batch, fault: Fault) -> None:
         ("committed before the end", 1000),
         ("dead end", 30),
         ("blocked", 10),
+        ("attempts counted", 10_000),
+        ("not held", 1000),
+        ("probe", 100),
+        ("wait of a probe", 10),
+        ("polls while held", 20),
+        ("budget", 50),
+        ("attempt", 3000),
+        ("capacity", 2000),
+        ("recovered", 300),
+        ("wait for a member", 5),
+        ("history", 3000),
     ],
 )
 def test_every_rule_is_looked_at(batch: Batch, rule: str, least: int) -> None:

@@ -9,10 +9,11 @@ from streamapp.errors import (
     DrainTimeoutError,
     StageStoppedError,
 )
+from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.service import Service
+from tests.simulation.faults import Fault
 from tests.simulation.loop import process_context
 from tests.simulation.network import Line
-from tests.simulation.scenario import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.broker import ProcessBroker
@@ -109,6 +110,10 @@ class Worker:
         self.line.is_cut = True
         self.is_wanted = False
         self._run.loop.thaw(self.name)
+
+    def metrics_of(self, stage: int) -> StageMetrics | None:
+        """The counters of one of its stages; `None` while none of them runs."""
+        return self._service.metrics[stage] if self._service is not None else None
 
     async def _supervise(self) -> None:
         run = self._run

@@ -9,22 +9,22 @@ import asyncio
 import hashlib
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 from streamapp.errors import Permanent, Transient
-from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.context import Context
-from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.threads import _Call
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers
+from tests.simulation.dependency import Dependency
+from tests.simulation.faults import Fault
 from tests.simulation.loop import EPOCH_SECONDS, PROCESS, VirtualLoop
-from tests.simulation.scenario import Fault, Scenario, StageDraw
+from tests.simulation.scenario import Scenario, StageDraw, keeps_its_records
 
 SOURCE = "sim.source"
 SINK = "sim.sink"
@@ -70,6 +70,24 @@ class Plan:
     must_fail: bool
 
 
+class AttemptWatch(Protocol):
+    """Is told of each attempt."""
+
+    def began(self, process: str, stage: int, value: str, context: Context) -> None:
+        """An attempt begins."""
+
+    def ended(self, process: str, stage: int, value: str, error: BaseException | None) -> None:
+        """An attempt has ended, perhaps with an error."""
+
+
+class _Unwatched:
+    def began(self, process: str, stage: int, value: str, context: Context) -> None:
+        pass
+
+    def ended(self, process: str, stage: int, value: str, error: BaseException | None) -> None:
+        pass
+
+
 class Agents:
     """The agents of one run, and what they have seen.
 
@@ -85,6 +103,10 @@ class Agents:
         blocks: whether the record of the scenario that blocks still does so.
         blocked: how often it has done so, by process.
         blocked_until: when that ended the last time; infinity while it lasts.
+        dependency: what the agents depend on.
+        watch: told of each attempt.
+        parts_checked: how often each promise to parts of agents was checked.
+        loop: tells the time.
         on_attempt: called with the process, the stage and the context of each attempt.
         on_change: called with the process whenever an attempt begins or ends.
     """
@@ -106,7 +128,10 @@ class Agents:
         self.blocked_until: dict[str, float] = {}
         self.on_attempt: Callable[[str, int, Context], None] = lambda *_: None
         self.on_change: Callable[[str], None] = lambda _: None
-        self._loop = loop
+        self.dependency = Dependency(scenario.downtime)
+        self.watch: AttemptWatch = _Unwatched()
+        self.parts_checked: Counter[str] = Counter()
+        self.loop = self._loop = loop
         self._rng = random.Random(f"threads {scenario.seed}")
         self._running: dict[tuple[Any, ...], list[Plan]] = {}
         self._threads: defaultdict[str, deque[tuple[float, str]]] = defaultdict(
@@ -124,6 +149,11 @@ class Agents:
         in_threads = [v for until, v in self._threads[process] if until >= now - _JUST_SECONDS]
         in_tasks = [value for value, count in self._attempts.get(process, {}).items() if count]
         return in_tasks + [(i, v) for i in range(len(self.scenario.stages)) for v in in_threads]
+
+    def at_work(self, process: str, place: tuple[int, str], change: int) -> None:
+        """Note how many more, or fewer, attempts a process makes on a value in a stage."""
+        own = self._attempts.setdefault(process, {})
+        own[place] = own.get(place, 0) + change
 
     def _thread_seconds(self, arguments: tuple[Any, ...]) -> float:
         """How long a blocking attempt takes; if that is too long, it may fail for good."""
@@ -162,13 +192,15 @@ class Agents:
                 times = 1 if fault is Fault.PERMANENT else retries + 1
             else:
                 times, must_fail = _ENDLESS, True
+        is_mended = fault is Fault.HOPELESS and draw.is_mended_in_the_end
+        must_fail = must_fail and not is_mended
         if fault is Fault.SLOW:
             seconds = (draw.timeout_seconds * 2, _FOREVER_SECONDS)[int(parts[4] * 2)]
         if fault is Fault.STUBBORN:
             seconds, times = draw.timeout_seconds * 2, 1
             lingers = (0.2, 2.0, 8.0)[int(parts[4] * 3)]
         can_fail = fault in (Fault.TRANSIENT, *_WAITING)
-        may_fail = must_fail or (can_fail and times > retries and not stops)
+        may_fail = must_fail or is_mended or (can_fail and times > retries and not stops)
         fails_late = parts[4] < _LATE and fault in (Fault.TRANSIENT, Fault.HOPELESS)
         return Plan(fault, times, seconds, lingers, fails_late, outputs, may_fail, must_fail)
 
@@ -200,12 +232,14 @@ class Agents:
                     f"two attempts at once on {lane} in {process}, one of them on {value}"
                 )
         beside.append(plan)
-        own = self._attempts.setdefault(process, {})
-        own[index, value] = own.get((index, value), 0) + 1
+        self.at_work(process, (index, value), 1)
         self.started[index, value] += 1
+        self.watch.began(process, index, value, context)
+        error: BaseException | None = None
         try:
             yield
-        except BaseException:  # cancelled is failed: by a timeout, most often
+        except BaseException as raised:  # cancelled is failed: by a timeout, most often
+            error = raised
             self.failed[index, value] += 1
             self.failed_at[index, value].append(EPOCH_SECONDS + self._loop.time())
             if self.scenario.stages[index].last_word is ErrorPolicy.DROP:
@@ -216,8 +250,9 @@ class Agents:
             if not plan.outputs:
                 self.ended_empty_at[process, head] = self._loop.time()
         finally:
+            self.watch.ended(process, index, value, error)
             self.on_change(process)
-            own[index, value] -= 1
+            self.at_work(process, (index, value), -1)
             beside.remove(plan)
 
     def head(self, index: int) -> int:
@@ -241,6 +276,9 @@ class Agents:
             self.fired[fault] += 1
             self._loop.burn(0.02)
         if fault is None or self.started[index, value] > plan.times:
+            return
+        is_mended = self.scenario.stages[index].is_mended_in_the_end and self.dependency.is_mended
+        if fault is Fault.HOPELESS and is_mended:
             return
         if fault in (Fault.TRANSIENT, Fault.HOPELESS):
             self.fired[fault] += 1
@@ -284,106 +322,44 @@ class Agents:
             except asyncio.CancelledError:
                 continue
 
-    def agent_of(self, index: int) -> Agent[str, str]:
-        """The agent of a stage, in the shape that was drawn."""
-        draw = self.scenario.stages[index]
-        makers = {
-            ("plain", False): self._plain,
-            ("list", False): self._list,
-            ("iterator", False): self._iterator,
-            ("plain", True): self._async_plain,
-            ("list", True): self._async_list,
-            ("iterator", True): self._async_iterator,
-        }
-        # A plain value can be one output at most.
-        shape = "list" if draw.shape == "plain" and draw.fan_out > 1 else draw.shape
-        made: Agent[str, str] = makers[shape, draw.is_async](index)
-        return made
-
-    def _sync(self, index: int, value: str, context: Context) -> tuple[str, ...]:
+    def call(self, index: int, value: str, context: Context) -> tuple[str, ...]:
         plan = self.plan(index, value)
         with self._attempt(index, value, context, plan):
+            self._depend(index, value, context, plan)
             self._begin(index, value, plan)
             return plan.outputs
 
-    async def _async(self, index: int, value: str, context: Context) -> tuple[str, ...]:
+    async def call_async(self, index: int, value: str, context: Context) -> tuple[str, ...]:
         plan = self.plan(index, value)
         with self._attempt(index, value, context, plan):
+            self._depend(index, value, context, plan)
             if plan.fails_late:
                 await self._wait(index, value, plan)
                 self._begin(index, value, plan)
             else:
                 self._begin(index, value, plan)
                 await self._wait(index, value, plan)
+            self._depend(index, value, context, plan)  # nothing succeeds during an outage
             return plan.outputs
+
+    def _depend(self, index: int, value: str, context: Context, plan: Plan) -> None:
+        """Fail if what the agent depends on is down."""
+        error = self.dependency.error_for(index, context.key, value, self._loop.time())
+        if error is None:
+            return
+        self.fired[Fault.DOWN] += 1
+        down, draw = self.scenario.downtime, self.scenario.stages[index]
+        assert down is not None
+        # A record that has failed before, while others succeeded, may be given up all the same.
+        is_kept = down.is_told and keeps_its_records(draw) and plan.fault in (None, Fault.BURN)
+        if draw.parts is not None and draw.parts.branches:
+            is_kept = False  # another branch may let one succeed that began before the outage
+        if not is_kept:
+            self.tainted.add((index, value))
+        raise error
 
     def headers_of(self, index: int, output: str, given: Headers) -> Headers:
         """Headers of an output of a stage whose input has the given ones."""
         if not self.scenario.stages[index].gives_headers:
             return given
         return (("by", b"s%d" % index), ("of", output.encode()))
-
-    def _given(self, index: int, output: str) -> Any:
-        """An output in the form in which the agent returns it."""
-        draw = self.scenario.stages[index]
-        if not draw.rewrites:
-            return output
-        key = None if draw.is_keyless else KEEP
-        headers = self.headers_of(index, output, ()) if draw.gives_headers else KEEP
-        return Out(output, key=key, headers=headers)
-
-    def _made(self, function: Any, index: int) -> Any:
-        draw = self.scenario.stages[index]
-        if draw.rewrites:
-            given = function.__annotations__["return"]
-            function.__annotations__["return"] = _OUTS[given]
-        return agent(blocking=draw.is_blocking)(function)
-
-    def _plain(self, index: int) -> Any:
-        def plain(value: str, context: Context) -> str | None:
-            return next(self._all_given(index, self._sync(index, value, context)), None)
-
-        return self._made(plain, index)
-
-    def _list(self, index: int) -> Any:
-        def listed(value: str, context: Context) -> list[str]:
-            return list(self._all_given(index, self._sync(index, value, context)))
-
-        return self._made(listed, index)
-
-    def _iterator(self, index: int) -> Any:
-        def iterated(value: str, context: Context) -> Iterator[str]:
-            yield from self._all_given(index, self._sync(index, value, context))
-
-        return self._made(iterated, index)
-
-    def _async_plain(self, index: int) -> Any:
-        async def plain(value: str, context: Context) -> str | None:
-            return next(self._all_given(index, await self._async(index, value, context)), None)
-
-        return self._made(plain, index)
-
-    def _async_list(self, index: int) -> Any:
-        async def listed(value: str, context: Context) -> list[str]:
-            return list(self._all_given(index, await self._async(index, value, context)))
-
-        return self._made(listed, index)
-
-    def _async_iterator(self, index: int) -> Any:
-        async def iterated(value: str, context: Context) -> AsyncIterator[str]:
-            for output in self._all_given(index, await self._async(index, value, context)):
-                yield output
-
-        return self._made(iterated, index)
-
-    def _all_given(self, index: int, outputs: tuple[str, ...]) -> Iterator[Any]:
-        return (self._given(index, output) for output in outputs)
-
-
-_OUTS = {
-    str | None: Out[str] | None,
-    list[str]: list[Out[str]],
-    Iterator[str]: Iterator[Out[str]],
-    AsyncIterator[str]: AsyncIterator[Out[str]],
-}
-"""What an agent is said to give, with keys or headers of its own."""
