@@ -220,6 +220,7 @@ async def test_a_failing_partition_is_put_back_and_the_others_are_read() -> None
         await until(lambda: len(written(broker, "p-out", 3)) == 300)
         await until(lambda: running_stage.metrics[0].in_flight_records == 0)
         assert running_stage.metrics[0].records_in == 300
+        assert running_stage.metrics[0].bytes_in == sum(map(len, bad + good))
         assert running_stage.metrics[0].in_flight_bytes == 0
     out = written(broker, "p-out", 3)
     assert [value for value in out if value.startswith(b"bad")] == bad

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.memory.topics import MemoryTopic
 from streamapp.brokers.protocols import TopicSpec
 from streamapp.errors import Permanent
@@ -24,6 +25,7 @@ from streamapp.record import (
     TopicPartition,
     event_timestamp,
 )
+from streamapp.runtime.event_times import need_dating
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
@@ -210,6 +212,17 @@ def test_an_event_keeps_its_timestamp_within_the_limits_of_a_topic_that_is_read_
     assert topic.event_times.suits(event, event) == is_kept
     other, _ = target(config, kept=False)
     assert other.event_times.date([], event) == ([], event), "retention of a sink is the user's"
+
+
+def test_records_are_dated_one_by_one_if_one_of_their_topics_needs_it() -> None:
+    (narrow, clock), (wide, _) = target({"retention_ms": "8000"}), target({"retention_ms": "-1"})
+    now = int(clock.time() * 1000)
+    records = FetchedList([StoredRecord(0, now - 2000, None, b"old")])
+    times = [wide.event_times, narrow.event_times]
+    assert need_dating(records, times, have_headers=False)
+    assert not need_dating(records, [wide.event_times], have_headers=False)
+    sink, _ = target({"retention_ms": "8000"}, kept=False)
+    assert not need_dating(records, [sink.event_times], have_headers=False)
 
 
 @pytest.mark.parametrize("content", [b"", b"soon", None, b"-2", str(2**63).encode()])

@@ -122,6 +122,13 @@ def test_a_value_that_cannot_be_written_is_refused_with_what_was_wrong() -> None
     assert isinstance(refused.value.__cause__, ValueError)
 
 
+def test_json_without_a_schema_is_written_as_it_is_and_what_is_no_number_is_refused() -> None:
+    encode = encoder_for(codec_for(dict), target())
+    assert encode({"share": None, "price": 0.5}, b"key", []) == b'{"share":null,"price":0.5}'
+    with pytest.raises(EncodeError, match="share: nan is no number in JSON"):
+        encode({"share": float("nan")}, b"key", [])
+
+
 def test_outputs_of_a_topic_are_counted_from_zero_before_there_is_one() -> None:
     metrics = StageMetrics("p", "stage", "in")
     OutputTopic(topic(), metrics)

@@ -150,6 +150,30 @@ async def test_a_record_that_is_refused_for_another_reason_is_found(
 
 
 @in_virtual_time
+async def test_once_it_is_found_as_many_records_as_before_are_worked_on_at_a_time() -> None:
+    gate, active = asyncio.Event(), 0
+
+    @agent
+    async def counting(value: bytes) -> bytes:
+        nonlocal active
+        active += 1
+        if value.startswith(b"later"):
+            await gate.wait()
+        active -= 1
+        return value
+
+    broker = await broker_for("p")
+    broker.refused.add(("p-out", b"7"))
+    async with running(service(broker, one_stage(counting, concurrency=64))):
+        await broker.write("p-in", *((value, value) for value in VALUES))
+        await until_committed(broker, "p.stage", 20)
+        await broker.write("p-in", *((b"%d" % n, b"later %d" % n) for n in range(40)))
+        await until(lambda: active == 40)
+        gate.set()
+        await until_committed(broker, "p.stage", 60)
+
+
+@in_virtual_time
 async def test_several_refused_records_are_found_one_after_another() -> None:
     broker = await broker_for("p")
     broker.refused = {("p-out", b"%d" % n) for n in (3, 4, 90)}
