@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 PEERS := shared quix pathway
 
-.PHONY: install demo test test-side-by-side test-alone test-lowest lint format simulate bench peers million torture mutate mutate-sample clean
+.PHONY: install demo test test-side-by-side test-servers test-alone test-lowest lint format simulate bench peers million torture mutate mutate-sample clean
 
 install: $(VENV)/.installed
 
@@ -28,26 +28,30 @@ lint: install
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
-# All tests, in two parts; those on a real Kafka need Java 17 and Maven. With arguments one part:
+# All tests, in three parts; those on a real Kafka need Java 17 and Maven. With arguments one part:
 # make test ARGS="tests/unit -k frontier"
 test: lint
 ifeq ($(strip $(ARGS)),)
-	@$(MAKE) --no-print-directory --jobs=1 --keep-going test-side-by-side test-alone
+	@$(MAKE) --no-print-directory --jobs=1 --keep-going test-side-by-side test-servers test-alone
 else
 	$(BIN)/pytest $(ARGS)
 endif
 
 # The tests that need no server, in two processes.
 test-side-by-side: install
-	$(BIN)/pytest -m 'not alone' -n 2 --dist loadgroup
+	$(BIN)/pytest -m 'not server and not alone' -n 2 --dist loadgroup
 
-# Those that need a server or measure, one after the other.
+# Those that need one mostly wait, so three processes share them, each with a Kafka of its own.
+test-servers: install
+	$(BIN)/pytest -m 'server and not alone' -n 3 --dist worksteal
+
+# Those that measure, or play faults against the clock, one after the other.
 test-alone: install
 	$(BIN)/pytest -m alone
 
 # The tests that need no server, with the lowest versions that pyproject.toml allows.
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python -m pytest tests/unit tests/contract -m 'not alone' -q -n 2 --dist loadgroup $(ARGS)
+	$(LOWEST)/bin/python -m pytest tests/unit tests/contract -m 'not server and not alone' -q -n 2 --dist loadgroup $(ARGS)
 
 $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)

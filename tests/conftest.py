@@ -34,16 +34,20 @@ settings.register_profile(
 settings.load_profile("streamapp")
 
 
-ALONE = frozenset({"integration", "mutation", "performance"})
-"""Folders with tests that start processes and servers, or measure: no test runs beside them."""
+ALONE = frozenset({"mutation", "performance"})
+"""Folders with tests that measure: no test runs beside them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
-        if item.get_closest_marker("kafka") or ALONE.intersection(item.path.parts):
+        if ALONE.intersection(item.path.parts):
             item.add_marker(pytest.mark.alone)
+        if item.get_closest_marker("alone"):
+            continue
+        if item.get_closest_marker("kafka") or "integration" in item.path.parts:
+            item.add_marker(pytest.mark.server)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
