@@ -85,6 +85,12 @@ class Hold:
         """
         return self._lacks_fresh
 
+    def records_came(self) -> None:
+        """Read no more for probes until one finds nothing to probe with."""
+        if self._lacks_fresh:
+            self._lacks_fresh = False
+            self.on_change()
+
     def of(self, step: StepRunner) -> StepHold:
         """What is known of a step."""
         return self._steps[step.index]

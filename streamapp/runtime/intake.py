@@ -75,6 +75,7 @@ class Intake:
         refusals: says which records need care, and whether few are taken at a time.
 
     Attributes:
+        on_admitted: called when records were taken in.
         on_end: called while a partition has reached the end of bounded work and that is not
             committed yet.
         on_dead_end: called with the reason, perhaps more than once, when nothing more can be read
@@ -110,6 +111,7 @@ class Intake:
         self._next_gap_check = 0.0
         self._polled_at = 0.0
         self.on_end: Callable[[], None] = lambda: None
+        self.on_admitted: Callable[[], None] = lambda: None
         self.on_dead_end: Callable[[StreamappError], None] = lambda _error: None
         self.output_bytes: Callable[[], int] = lambda: 0
         self.backlog: Backlog | None = None
@@ -302,6 +304,7 @@ class Intake:
         if self.due_times is not None:
             with_care = with_care or name.topic in self.due_times.topics
         self._ready.put(Chunk(partition, records, with_care=with_care))
+        self.on_admitted()
 
     def _hold(
         self, error: UnreadableRecordError, asked: Mapping[TopicPartition, Partition]

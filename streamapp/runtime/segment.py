@@ -117,6 +117,7 @@ class SegmentRunner:
         self._intake = Intake(self._assignment, stage, clock, ready, self._refusals)
         self._intake.output_bytes = lambda: self._delivery.held_bytes
         self._intake.on_end = self._delivery.commit_soon
+        self._intake.on_admitted = self._hold.records_came
         self._hold.on_change = self._halt_while_held
         self._intake.on_dead_end = self._end_with
         self._intake.backlog = Backlog(

@@ -42,6 +42,25 @@ async def test_few_records_that_always_time_out_do_not_hold_the_others(*, is_lat
     assert len(broker.values("p-out")) == 194
 
 
+@in_virtual_time
+async def test_only_what_probes_need_is_read_while_records_are_held() -> None:
+    broker, dependency = await broker_for("p"), Dependency()
+    dependency.is_down = True
+    stage = service(broker, one_stage(dependency.plain, QUICK))
+    async with running(stage):
+        await write(broker, range(4))
+        await until(lambda: stage.metrics[0].held_since is not None)
+        await asyncio.sleep(60)  # probes are seconds apart by now
+        before = stage.metrics[0].probes
+        for first in range(4, 1004, 10):
+            await write(broker, range(first, first + 10))
+            await asyncio.sleep(0.1)
+        probes = stage.metrics[0].probes - before
+        assert 10 <= stage.metrics[0].records_in - 4 <= 10 * (1 + probes)
+        dependency.is_down = False
+        await until_committed(broker, "p.stage", 1004)
+
+
 @pytest.mark.parametrize("shape", ["plain", "waiting"])
 @in_virtual_time
 async def test_the_longest_hold_of_an_outage_begins_with_that_outage(shape: str) -> None:
