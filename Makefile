@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[dev]'
+	  --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
 
 # The playback pipeline on the memory broker: make demo ARGS="--seconds 30"
@@ -57,7 +57,7 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	@echo "installing into $(LOWEST) ..."
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints-lowest.txt --editable '.[dev]'
+	  --constraint constraints-lowest.txt --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
 
 # Side by side on a real Kafka, a quarter of an hour: make bench ARGS="--only streamapp.sync"
