@@ -6,7 +6,7 @@ the call is one for all of them.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from streamapp.clock import Clock
@@ -237,15 +237,16 @@ class BatchRun:
                 work.alone_until_hold = self._step.metrics.holds + 1
             place = None if work.order_key is None else (work.partition, work.order_key)
             if work.partition.closed or place in waits:
-                work.context = None
                 continue
             if is_failed_call:
                 again.append((work, outcome.error))
             elif await self._handle(lane, work, outcome, started, ended):
-                self._ready.take_back(left)
+                if place is not None:
+                    self._ready.take_back(left, place)
                 continue
             if place is not None:
                 waits.add(place)
+                _forget_contexts(left, work)
             if self._clock.monotonic() >= self._slice.end:
                 await self._slice.yield_to_event_loop()
         if again:
@@ -304,3 +305,10 @@ class BatchRun:
             for work in works
             if not work.partition.closed and (work.order_key is None or work.holds_key)
         )
+
+
+def _forget_contexts(left: Container[Work], holder: Work) -> None:
+    """Forget the contexts of records that wait behind one, before another lane can try them."""
+    for waiting in holder.behind or ():
+        if waiting in left:
+            waiting.context = None

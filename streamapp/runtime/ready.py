@@ -197,9 +197,16 @@ class ReadyQueue:
         work.holds_key = False
         work.behind = None
 
-    def take_back(self, known: Container[Work]) -> None:
-        """Take out a record that was just given its key, if the result of its attempt is known."""
-        if self.first and self.first[0] in known:
+    def take_back(self, known: Container[Work], place: tuple[Partition, bytes]) -> None:
+        """Take out the record that was just given a key, if the result of its attempt is known.
+
+        Args:
+            known: records whose result is known.
+            place: the partition and the key. While the results of a batch are handled, another lane
+                may have released other keys of it, whose records are to be tried again.
+        """
+        first = self.first[0] if self.first else None
+        if first in known and first is not None and (first.partition, first.order_key) == place:
             self.first.popleft()
 
     def take_behind(self, holder: Work) -> list[Record]:

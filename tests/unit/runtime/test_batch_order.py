@@ -9,14 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamapp.errors import Permanent
-from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.batch_agent import batch_agent
+from streamapp.pipeline.context import Context
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import retry
 from streamapp.runtime.config import RuntimeConfig
+from streamapp.topics.topic import Topic
 from tests.patience import eventually
-from tests.unit.runtime.faults import running
-from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
+from tests.unit.runtime.faults import FaultyBroker, running
+from tests.unit.runtime.virtual import broker_for, broker_with, in_virtual_time, one_stage, service
 
 SOON = Backoff(base_seconds=1, max_seconds=4)
 
@@ -166,3 +170,58 @@ def _assert_in_order(plan: Plan, outputs: list[int]) -> None:
         elif key is not None:
             by_key[key].append(n)
     assert all(found == sorted(found) for found in by_key.values())
+
+
+def followed_by(slow_seconds: dict[bytes, float]) -> Topology:
+    """Batches of three, of which `a` fails once, and a fused stage that takes so long."""
+    failures = [ValueError("once")]
+
+    @batch_agent(size=3, linger_seconds=1)
+    async def first(values: list[bytes], contexts: list[Context]) -> list[bytes | Exception]:
+        for value, context in zip(values, contexts, strict=True):
+            context.metadata["seen"] = value.decode()
+        await asyncio.sleep(30 if values == [b"b"] else 0)
+        return [failures.pop() if value == b"a" and failures else value for value in values]
+
+    @agent
+    async def slow(value: bytes) -> bytes:
+        await asyncio.sleep(slow_seconds.get(value, 0))
+        return value
+
+    policy = retry(3, backoff=Backoff(1, max_seconds=1))
+    return build(
+        Pipeline("p", source=Topic("p-in", bytes))
+        .stage(first, name="stage", on_error=policy, concurrency=2, timeout_seconds=100)
+        .stage(slow, name="slow", fused=True, timeout_seconds=100)
+        .sink(Topic("p-out", bytes))
+    )
+
+
+async def all_written(broker: FaultyBroker, count: int) -> None:
+    async with asyncio.timeout(100):
+        while len(broker.values("p-out")) < count:  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(0.1)
+
+
+@in_virtual_time
+async def test_a_record_whose_turn_comes_while_its_old_batch_is_handled_is_tried() -> None:
+    topology = followed_by({b"x": 10, b"y": 20})
+    broker = await broker_with(*topology.topics())
+    async with running(service(broker, topology)):
+        await broker.write("p-in", (b"1", b"a"), (b"2", b"x"), (b"1", b"b"))
+        await asyncio.sleep(1)
+        await broker.write("p-in", (b"3", b"y"))
+        await all_written(broker, 4)
+    assert [value for value in broker.values("p-out") if value in (b"a", b"b")] == [b"a", b"b"]
+
+
+@in_virtual_time
+async def test_what_its_agent_adds_to_the_context_meanwhile_is_kept() -> None:
+    topology = followed_by({b"x": 10})
+    broker = await broker_with(*topology.topics())
+    async with running(service(broker, topology)):
+        await broker.write("p-in", (b"1", b"a"), (b"2", b"x"), (b"1", b"b"))
+        await all_written(broker, 3)
+    for record in broker.records("p-out"):
+        value = record.value or b""
+        assert b'"seen":"%b"' % value in dict(record.headers)["streamapp.context"]
