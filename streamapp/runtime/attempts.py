@@ -61,7 +61,7 @@ class Attempts:
     def make_wait_behind(self, holder: Work, work: Work) -> None:
         """Let a record wait for the one that holds its key."""
         waiting = make_wait_behind(holder, work)
-        if holder.failures:
+        if holder.is_failing:
             self._failures.check_backlog(holder, waiting)
 
     async def run(self, work: Work, lane: Lane, started: float) -> None:

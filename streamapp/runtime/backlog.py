@@ -61,7 +61,7 @@ class Backlog:
         work = self._put_back_for.get(partition)
         if work is None:
             return False
-        if work.holds_key and work.failures:
+        if work.holds_key and work.is_failing:
             return True
         del self._put_back_for[partition]
         return False
@@ -105,7 +105,7 @@ class Backlog:
         return [
             work
             for work in found
-            if work.failures and not work.on_last_attempt and not work.partition.closed
+            if work.is_failing and not work.on_last_attempt and not work.partition.closed
         ]
 
     def _end_waits(self, works: Collection[Work]) -> None:

@@ -117,6 +117,15 @@ class Work:
         self.was_held = False
 
     @property
+    def is_failing(self) -> bool:
+        """Whether an attempt on the current input has failed since the record was read.
+
+        One that has waited in a retry topic failed before that, which says nothing of now.
+        """
+        step = 0 if self.item is None else self.item.step
+        return self.failures > self.failures_before(step)
+
+    @property
     def origin(self) -> tuple[TopicPartition, Record]:
         """Where the record was read first, and the record with its offset there."""
         return self.partition.name, self.record

@@ -15,6 +15,7 @@ from streamapp.errors import Permanent, StageStoppedError
 from streamapp.observability.health import stage_health
 from streamapp.observability.stage_metrics import Outcome
 from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.batch_agent import batch_agent
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.topology import Topology
 from streamapp.pipeline.trail import header_in, trail_from
@@ -493,6 +494,49 @@ async def test_a_record_behind_which_too_many_wait_is_retried_later() -> None:
     async with running(service(broker, made)):
         await broker.write("p-in", *((b"k", b"%d" % n) for n in range(30)))
         await until_done(broker, (TEN, 1), ("p-out", 29), seconds=9)
+    assert broker.values("p.stage.dlq") == []
+
+
+@in_virtual_time
+async def test_a_record_that_came_back_has_its_retries_although_others_wait_behind_it() -> None:
+    calls = 0
+
+    @agent
+    async def fails(value: bytes) -> bytes:
+        nonlocal calls
+        if loop().time() < 9:
+            raise LookupError("not yet")
+        await asyncio.sleep(2 if value == b"0" else 0)
+        calls += value == b"0"
+        if value == b"0" and calls == 1:
+            raise LookupError("once more")
+        return value
+
+    policy = retry(2, then=retry_later([10]), backoff=Backoff(0.01))
+    made = one_stage(fails, policy, breaker=None, max_key_backlog_records=20)
+    broker = await broker_with(*made.topics())
+    async with running(service(broker, made)):
+        await broker.write("p-in", *((b"k", b"%d" % n) for n in range(60)))
+        await until_done(broker, ("p-out", 60))
+    assert broker.values("p.stage.dlq") == []
+
+
+@in_virtual_time
+async def test_records_that_came_back_are_not_taken_for_failing_when_much_is_in_flight() -> None:
+    attempts: Counter[bytes] = Counter()
+
+    @batch_agent(size=10, linger_seconds=0.01)
+    async def fails(values: list[bytes]) -> list[bytes | Exception]:
+        attempts.update(values)
+        await asyncio.sleep(1 if len(values) == 1 else 0)
+        return [ValueError("not yet") if attempts[one] <= 4 else one for one in values]
+
+    policy = retry(2, then=retry_later([10]), backoff=Backoff(0.01))
+    made = one_stage(fails, policy, breaker=None, max_in_flight_records=100, concurrency=4)
+    broker = await broker_with(*made.topics())
+    async with running(service(broker, made)):
+        await broker.write("p-in", *((b"k%d" % n, b"%d" % n) for n in range(80)))
+        await until_done(broker, ("p-out", 80))
     assert broker.values("p.stage.dlq") == []
 
 
