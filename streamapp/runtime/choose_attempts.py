@@ -28,7 +28,7 @@ def first_attempts_of(
     hold: Hold,
 ) -> FirstAttempts:
     """Calls with several records for a batch agent; for others, bursts with one after the other."""
-    stage, retried = segment.steps[0].stage, RetriedRecords(segment, steps, environment.clock)
+    stage, retried = segment.steps[0].stage, RetriedRecords(segment, steps)
     if stage.agent.batching is not None:
         return BatchRun(
             steps[0],

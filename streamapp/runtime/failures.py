@@ -96,7 +96,7 @@ class FailureHandler:
             step.metrics.timeouts += 1
         if self._hold.holds(step, work, error):
             return False
-        if not work.failures:
+        if not work.is_failing:
             work.failing_since = self._clock.monotonic()
         work.failures += 1
         work.context = None  # what a failed attempt has added to it is forgotten

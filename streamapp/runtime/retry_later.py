@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from streamapp.clock import Clock
 from streamapp.errors import RecordRefusedError
 from streamapp.pipeline.agent_call import EncodedValue
 from streamapp.pipeline.topology import Segment
@@ -66,19 +65,12 @@ class RetriedRecords:
     Args:
         segment: its steps say which topics they have.
         steps: the same steps at work.
-        clock: tells since when a record has failed.
 
     Attributes:
         topics: names of the retry topics.
     """
 
-    def __init__(
-        self,
-        segment: Segment,
-        steps: Sequence[StepRunner],
-        clock: Clock,
-    ) -> None:
-        self._clock = clock
+    def __init__(self, segment: Segment, steps: Sequence[StepRunner]) -> None:
         self._steps: Mapping[str, tuple[StepRunner, int]] = {
             topic.name: (runner, i + 1)
             for step, runner in zip(segment.steps, steps, strict=True)
@@ -91,8 +83,6 @@ class RetriedRecords:
         step, delays_used = self._steps[partition.name.topic]
         original, earlier = restored(record, partition.name, delays_used)
         work = RetriedWork(original, partition, order_key, earlier, step.index)
-        waited = max(0.0, self._clock.time() - earlier.first_failure_at)
-        work.failing_since = self._clock.monotonic() - waited
         work.kept = step.audit.kept_before(original.headers)
         if step.handover is not None:
             step.metrics.records_in += 1

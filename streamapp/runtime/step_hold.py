@@ -92,7 +92,11 @@ class StepHold:
         if breaker is None or not self.step.policy.holds_after(error):
             return False
         now = self._clock.monotonic()
-        tells = isinstance(error, AllMembersOpenError) or not (work.failures or work.was_held)
+        is_first = not (work.is_failing or work.was_held)
+        # What comes back from a retry topic has failed before: that it fails again for an unknown
+        # reason tells nothing. But nobody else may tell of an outage that began meanwhile.
+        tells = is_first and (not work.failures or whose_fault(error) is Fault.WORLD)
+        tells = tells or isinstance(error, AllMembersOpenError)
         if permit is None and tells and breaker.closed:
             permit = breaker.try_acquire(now)
         if permit is not None:
