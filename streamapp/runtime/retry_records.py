@@ -21,6 +21,8 @@ _FIRST_FACT = f"{ERROR_HEADERS}pipeline"
 RETRY_HEADER = f"{ERROR_HEADERS}retry"
 DELAY_HEADER = f"{ERROR_HEADERS}delay"
 DUE_HEADER = f"{ERROR_HEADERS}due"
+_TOO_LARGE = 2**63
+"""Offsets and timestamps of Kafka are below it. Whoever may write to the topic may write others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def due_at(record: Record, delay_seconds: float) -> float:
         if name == DUE_HEADER:
             try:
                 return int(content) / 1000
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 break
     return record.timestamp / 1000 + delay_seconds
 
@@ -90,7 +92,7 @@ def restored(
     facts = dict(headers[first:])
     try:
         earlier = _earlier(facts)
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         first = len(headers)
         earlier = Earlier(topic, record.offset, event_timestamp(record), 0, 0.0, delays_used)
     timestamp = earlier.timestamp if first < len(headers) else record.timestamp
@@ -113,14 +115,17 @@ def _beginning_of_facts(headers: Headers) -> int:
 
 def _earlier(facts: dict[str, bytes]) -> Earlier:
     def number(name: str) -> int:
-        return int(facts[f"{ERROR_HEADERS}{name}"])
+        found = int(facts[f"{ERROR_HEADERS}{name}"])
+        if not -1 <= found < _TOO_LARGE:  # -1 is the timestamp of a record without one
+            raise ValueError(f"{name} is {found}")
+        return found
 
     topic = facts[f"{ERROR_HEADERS}topic"].decode()
     return Earlier(
         source=TopicPartition(topic, number("partition")),
         offset=number("offset"),
         timestamp=number("timestamp"),
-        attempts=number("attempts"),
+        attempts=max(0, number("attempts")),
         first_failure_at=number("first_failure") / 1000,
-        delays_used=number("retry"),
+        delays_used=max(0, number("retry")),
     )

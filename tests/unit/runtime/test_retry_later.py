@@ -471,6 +471,30 @@ async def test_a_time_that_no_delay_explains_is_not_waited_for() -> None:
     assert loop().time() < 12
 
 
+FACTS = {"pipeline": b"p", "topic": b"p-in", "partition": b"0", "offset": b"0", "attempts": b"1"}
+FACTS |= {"timestamp": b"1700000000000", "first_failure": b"1700000000000", "retry": b"1"}
+
+
+@pytest.mark.parametrize(
+    "name", ["topic", "due", "first_failure", "retry", "attempts", "timestamp"]
+)
+@pytest.mark.parametrize("content", [None, b"-3", b"9" * 400, b"no"])
+def test_headers_that_no_stage_wrote_end_no_stage(name: str, content: bytes | None) -> None:
+    @in_virtual_time
+    async def run() -> None:
+        calls = Calls({b"x": 1})
+        made = topology(calls)
+        broker = await topics(made)
+        facts: dict[str, bytes | None] = {**FACTS, name: content}
+        headers = [(f"streamapp.error.{name}", content) for name, content in facts.items()]
+        async with running(service(broker, made)):
+            await broker.write(TEN, (b"k", b"x"), headers=headers)  # type: ignore[arg-type]  # as Kafka may hold it
+            await broker.write(TEN, (b"k", b"y"))
+            await until_done(broker, ("p-out", 2))
+
+    run()
+
+
 @in_virtual_time
 async def test_what_does_not_fit_into_its_retry_topic_ends_at_once() -> None:
     calls = Calls({b"a" * 500: 9})
