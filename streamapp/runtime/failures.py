@@ -18,14 +18,14 @@ from streamapp.policies.decision import Decision, decide, final_decision
 from streamapp.policies.describe import describe
 from streamapp.policies.gravest import gravest
 from streamapp.policies.policy import ErrorPolicy
-from streamapp.record import Headers, Record
+from streamapp.record import Headers
 from streamapp.runtime.config import Environment
 from streamapp.runtime.dead_letters import Failure, error_headers, fingerprint, place_of
 from streamapp.runtime.hold import Hold
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.retry_later import move_to_retry_topic
 from streamapp.runtime.steps import StepRunner
-from streamapp.runtime.work import Item, Work
+from streamapp.runtime.work import Work
 from streamapp.status import PipelineStatus
 
 log = logging.getLogger(__name__)
@@ -150,6 +150,8 @@ class FailureHandler:
         """Let a record wait in a retry topic; false if that does not take it."""
         failure = self._failure(work, step, error, decision.reason)
         original = _original_of(work, step)
+        if original is None:  # the step would get what another one takes
+            return False
         return move_to_retry_topic(work, step, failure, original, decision.delay_seconds)
 
     def stop_after_hold(self, work: Work, step: StepRunner) -> None:
@@ -216,7 +218,8 @@ class FailureHandler:
                 self._stop(work, step, error, "it has more dead letters than its budget allows")
             return False
         failure = self._failure(work, step, error, reason)
-        key, value, headers = _original_of(work, step)
+        record = work.record
+        key, value, headers = _original_of(work, step) or (record.key, record.value, record.headers)
         headers = error_headers(headers, *work.origin, failure)
         target = step.dead_letters
         entry = step.entry(work, Outcome.DEAD_LETTERED, work.failures)
@@ -289,23 +292,16 @@ class FailureHandler:
         self._on_stop(stopped)
 
 
-def _original_of(work: Work, step: StepRunner) -> tuple[bytes | None, bytes | None, Headers]:
-    """Key, value and headers of what has failed."""
-    record, item = work.record, work.item
-    if item is not None and step.index > 0:
-        # For a fused step, the record that a topic before it would have held.
-        return _input_as_record(step, item, record)
-    return record.key, record.value, record.headers
+def _original_of(work: Work, step: StepRunner) -> tuple[bytes | None, bytes | None, Headers] | None:
+    """Key, value and headers of what has failed.
 
-
-def _input_as_record(
-    step: StepRunner, item: Item, record: Record
-) -> tuple[bytes | None, bytes | None, Headers]:
-    """Key, value and headers that a topic before a fused step would hold for its input.
-
-    If the input cannot be encoded, those of the record that was read.
+    For a fused step, those that a topic before it would have held for its input; `None` if that
+    cannot be encoded.
     """
+    record, item = work.record, work.item
+    if item is None or not step.index:
+        return record.key, record.value, record.headers
     try:
         return item.key, step.encode_input(item), item.headers
     except Exception:  # noqa: BLE001 - encoding may run code of the user, which may raise anything
-        return record.key, record.value, record.headers
+        return None

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from streamapp.brokers.memory.consumer import MemoryConsumer
 from streamapp.brokers.protocols import ConsumerConfig, RebalanceListener
@@ -17,12 +18,14 @@ from streamapp.observability.stage_metrics import Outcome
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.batch_agent import batch_agent
 from streamapp.pipeline.context import Context
-from streamapp.pipeline.topology import Topology
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import Topology, build
 from streamapp.pipeline.trail import header_in, trail_from
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, drop, retry, retry_later, stop
 from streamapp.record import Record, TopicPartition
 from streamapp.runtime.config import RuntimeConfig
+from streamapp.topics.topic import Topic
 from tests.contract.pipelines import error_headers
 from tests.patience import within
 from tests.unit.runtime.faults import FaultyBroker, running, until
@@ -507,6 +510,39 @@ async def test_what_does_not_fit_into_its_retry_topic_ends_at_once() -> None:
         await until_done(broker, ("p.stage.dlq", 1), seconds=5)
     assert stage.metrics[0].producer_replacements == stage.metrics[0].retried_later == 0
     assert error_headers(broker.records("p.stage.dlq")[0])["attempts"] == "1"
+
+
+class Frozen(BaseModel):
+    """What fused stages hand over without writing it."""
+
+    model_config = ConfigDict(frozen=True)
+    text: str
+
+
+@in_virtual_time
+async def test_a_fused_stage_whose_input_cannot_be_written_never_gets_that_of_the_first() -> None:
+    seen: list[str] = []
+
+    @agent
+    def first(_: Frozen) -> Frozen:
+        return Frozen.model_construct(text="\ud800")
+
+    @agent
+    def second(value: Frozen) -> Frozen:
+        seen.append(value.text)
+        raise LookupError("not yet")
+
+    made = build(
+        Pipeline("p", source=Topic("p-in", Frozen))
+        .stage(first)
+        .stage(second, name="stage", fused=True, on_error=BOTH)
+        .sink(Topic("p-out", Frozen))
+    )
+    broker = await broker_with(*made.topics())
+    async with running(service(broker, made)):
+        await broker.write("p-in", (b"k", b'{"text":"of the first"}'))
+        await until_done(broker, ("p.stage.dlq", 1))
+    assert seen == ["\ud800"]
 
 
 @in_virtual_time
