@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from typing import Any, TypeAlias
 
 from streamapp.clock import Clock
-from streamapp.errors import EncodeError, RecordTooLargeError
+from streamapp.errors import DecodeError, EncodeError, RecordTooLargeError
 from streamapp.observability.stage_metrics import Outcome, StageMetrics
 from streamapp.pipeline import agent_call
 from streamapp.pipeline.agent_call import (
@@ -28,7 +28,6 @@ from streamapp.record import Headers, TopicPartition, event_timestamp, without_e
 from streamapp.runtime.encoding import encoder_for
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.refusals import Refusals
-from streamapp.runtime.retry_records import Earlier
 from streamapp.runtime.work import EncodedOutput, Item, Work
 from streamapp.serialisation import Codec, codec_for
 from streamapp.status import PipelineStatus
@@ -292,21 +291,18 @@ class StepRunner:
         try:
             if item is not None and handover is not None:
                 return handover.unpack(item.packed)
-            topic = (
-                work.partition.name.topic if work.earlier is None else self._topic_of(work.earlier)
+            decode = (
+                self.decoders[work.partition.name.topic]
+                if work.earlier is None
+                else self.decoders.of_former_source(work.earlier.source.topic)
             )
-            return self.decoders[topic](work.record.value)  # type: ignore[arg-type]  # None raises, and is told apart
+            return decode(work.record.value)  # type: ignore[arg-type]  # None raises, and is told apart
         except Exception as error:
             value = work.record.value if item is None else self.encode_input(item)
             failure = undecodable(value, error)
             if failure is error:
                 raise
             raise failure from error
-
-    def _topic_of(self, earlier: Earlier) -> str:
-        """The topic whose codec reads what comes back from a retry topic."""
-        topic = earlier.source.topic
-        return topic if self.decoders.knows(topic) else next(iter(self.decoders), topic)
 
     def make_output(
         self, output: agent_call.AgentOutput, key: bytes | None, headers: Headers
@@ -338,10 +334,26 @@ class Decoders(dict[str, Callable[[bytes], Any]]):
         sources = () if segment is None else segment.sources
         super().__init__({one.topic: one.codec.decode for one in sources})
         self._patterns = () if segment is None else segment.patterns
+        codecs = [*(one.codec for one in sources), *(one.codec for one in self._patterns)]
+        same = bool(codecs) and all(one.schema == codecs[0].schema for one in codecs)
+        self._of_all = codecs[0] if same else None
 
     def knows(self, topic: str) -> bool:
         """Whether a topic of this name is a source."""
         return topic in self or any(one.matches(topic) for one in self._patterns)
+
+    def of_former_source(self, topic: str) -> Callable[[bytes], Any]:
+        """What reads a record that was read from this topic, which may be no source any more.
+
+        Raises:
+            DecodeError: it is none, and the sources are of several types: it may be of any.
+        """
+        if self.knows(topic):
+            return self[topic]
+        if self._of_all is None:
+            raise DecodeError(f"it is from {topic!r}, which is no source of the stage any more")
+        decode: Callable[[bytes], Any] = self._of_all.decode
+        return decode
 
     def __missing__(self, topic: str) -> Callable[[bytes], Any]:
         for one in self._patterns:

@@ -545,6 +545,51 @@ async def test_a_fused_stage_whose_input_cannot_be_written_never_gets_that_of_th
     assert seen == ["\ud800"]
 
 
+class Play(BaseModel):
+    """One of the types of a stage."""
+
+    n: int = 0
+
+
+class Crash(BaseModel):
+    """One whose bytes fit the other types too."""
+
+    n: int = 0
+    reason: str = ""
+
+
+class Pause(BaseModel):
+    """The third."""
+
+    n: int = 0
+    seconds: int = 0
+
+
+@in_virtual_time
+async def test_what_waits_is_read_as_no_other_type_when_its_source_is_one_no_more() -> None:
+    seen: list[object] = []
+
+    @agent
+    def fails(value: Play | Crash | Pause) -> None:
+        seen.append(value)
+        raise LookupError("not yet")
+
+    def reads(*sources: Topic[Any]) -> Topology:
+        return build(Pipeline("p", source=sources).stage(fails, name="stage", on_error=BOTH))
+
+    plays, crashes, pauses = Topic("a", Play), Topic("b", Crash), Topic("c", Pause)
+    before, after = reads(plays, crashes), reads(plays, pauses)
+    broker = await broker_with(*{*before.topics(), *after.topics()})
+    async with running(service(broker, before)):
+        await broker.write("b", (b"k", b'{"n":1,"reason":"codec"}'))
+        await until_done(broker, (TEN, 1))
+    async with running(service(broker, after)):
+        await until_done(broker, ("p.stage.dlq", 1))
+    assert seen == [Crash(n=1, reason="codec")]
+    facts = error_headers(broker.records("p.stage.dlq")[0])
+    assert (facts["topic"], facts["reason"]) == ("b", "decode")
+
+
 @in_virtual_time
 async def test_a_record_behind_which_too_many_wait_is_retried_later() -> None:
     calls = Calls({b"0": 99})
