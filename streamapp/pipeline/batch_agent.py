@@ -166,7 +166,7 @@ def batch_agent(
         blocking: whether it waits without `await`; each call then runs in a thread.
 
     Raises:
-        PipelineError: the size is not at least 1, or the linger is not from 0 to 60 seconds.
+        PipelineError: the size is not at least 1, or the linger is not from 0 to 30 seconds.
     """
     where = "batch_agent()" if name is None else f"batch_agent(name={name!r})"
     batching = checked_batching(where, size, linger_seconds)

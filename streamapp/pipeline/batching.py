@@ -9,8 +9,8 @@ from streamapp.errors import PipelineError
 DEFAULT_LINGER_SECONDS = 0.05
 """Long enough that a busy stage fills its batches, and short enough that few notice it."""
 
-LONGEST_LINGER_SECONDS = 60.0
-"""Records that wait are in flight and uncommitted, and have not failed; a minute is plenty."""
+LONGEST_LINGER_SECONDS = 30.0
+"""Half of the time after which health takes a stage for stalled that finishes nothing."""
 
 
 @dataclass(frozen=True, slots=True)

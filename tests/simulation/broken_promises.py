@@ -88,13 +88,13 @@ def metadata_of_a_commit_not_read() -> AbstractContextManager[None]:
 
 
 def fused_dead_letter_with_the_headers_of_the_record() -> AbstractContextManager[None]:
-    original = failures_module._input_as_record
+    original = failures_module._original_of
 
-    def held(step: Any, item: Any, record: Any) -> Any:
-        key, value, _ = original(step, item, record)
-        return key, value, record.headers
+    def held(work: Any, step: Any) -> Any:
+        found = original(work, step)
+        return found and (*found[:2], work.record.headers)
 
-    return replaced(failures_module, "_input_as_record", held)
+    return replaced(failures_module, "_original_of", held)
 
 
 def first_failure_overwritten() -> AbstractContextManager[None]:

@@ -27,7 +27,7 @@ from tests.unit.runtime.faults import FaultyBroker, running
 from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
 
 LATER = Backoff(base_seconds=10, max_seconds=10)
-FOR_EVER = 60.0
+FOR_EVER = 30.0
 
 until = partial(faults.until, seconds=3600)
 """Waits of virtual time, in which a linger may pass."""
