@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Never
 
 from streamapp.errors import PipelineError
 from streamapp.policies.backoff import Backoff
@@ -58,6 +59,9 @@ class Policy:
         for what, value in (("the policy's action", self.action), (f"{then}(then=…)", self.then)):
             if not isinstance(value, ErrorPolicy):
                 raise PipelineError(f"{what} is {_described(value)}; {_INSTEAD}")
+        backoff: object = self.backoff
+        if not isinstance(backoff, Backoff):
+            raise PipelineError(f"retry(): backoff is {backoff!r}; {_backoff_for(backoff)}")
         if self.retries < 0:
             raise ValueError(f"retry count must not be negative, but is {self.retries}")
         if self.then is ErrorPolicy.RETRY:
@@ -86,8 +90,15 @@ class Policy:
         `retry(3).on({KeyError: drop()})`
 
         Raises:
-            PipelineError: a key is not an exception type, or a value is not a policy.
+            PipelineError: it is no mapping, a key is not an exception type, or a value is not a
+                policy.
         """
+        whole: object = policies
+        if not isinstance(whole, Mapping):
+            raise PipelineError(
+                f".on() was given {_described(whole)}; give a mapping, as in"
+                " .on({KeyError: drop()})"
+            )
         given: list[tuple[object, object]] = list(policies.items())
         for kind, policy in given:
             if not (inspect.isclass(kind) and issubclass(kind, BaseException)):
@@ -173,16 +184,20 @@ def retry(
 
     Raises:
         ValueError: `count` is negative, or `then` is another retry.
-        PipelineError: `count` is not a number, or `then` is not a policy.
+        PipelineError: `count` is not a number, `then` is not a policy, or `backoff` is not a
+            `Backoff`.
     """
     later = isinstance(then, Policy) and then.action is ErrorPolicy.RETRY_LATER
     delays = then.delays_seconds if isinstance(then, Policy) and later else ()
     action = _final_action(then.then if isinstance(then, Policy) and later else then)
-    return Policy(ErrorPolicy.RETRY, count, backoff or Backoff(), action, delays_seconds=delays)
+    waits = Backoff() if backoff is None else backoff
+    return Policy(ErrorPolicy.RETRY, count, waits, action, delays_seconds=delays)
 
 
 def retry_later(
-    delays: Sequence[float | timedelta], *, then: Policy | ErrorPolicy | None = None
+    delays: Sequence[float | timedelta],
+    *further: Never,
+    then: Policy | ErrorPolicy | None = None,
 ) -> Policy:
     """Let a failed record wait in a retry topic, while later ones go on; then try it again.
 
@@ -195,12 +210,18 @@ def retry_later(
 
     Args:
         delays: seconds or timedeltas: rising, above zero, at most ten, none above seven days.
+        further: nothing; delays that are given one by one are refused with what to write.
         then: what happens to a record that fails after the last delay.
 
     Raises:
         PipelineError: the delays are not as they have to be, or `then` is no policy that ends a
             record.
     """
+    if further:
+        one_by_one = ", ".join(map(repr, (delays, *further)))
+        raise PipelineError(
+            f"retry_later({one_by_one}): delays are a list; write retry_later([10, 60])"
+        )
     checked = checked_delays(delays)
     if isinstance(then, Policy) and then.is_retry:
         raise PipelineError(
@@ -216,6 +237,12 @@ def _final_action(then: Policy | ErrorPolicy | None) -> ErrorPolicy:
     if isinstance(action, str) and action in list(ErrorPolicy):
         action = ErrorPolicy(action)
     return action or ErrorPolicy.DEAD_LETTER
+
+
+def _backoff_for(value: object) -> str:
+    """What to write in place of a wrong backoff: a number is meant as the first wait."""
+    is_wait = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return f"give Backoff(base_seconds={value if is_wait else 0.1})"
 
 
 _INSTEAD = "give stop(), skip(), drop() or dead_letter()"

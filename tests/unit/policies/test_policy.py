@@ -1,5 +1,7 @@
 """Policies as users put them together."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +14,7 @@ from streamapp.policies.policy import (
     dead_letter,
     drop,
     retry,
+    retry_later,
     skip,
     stop,
 )
@@ -63,3 +66,39 @@ def test_what_is_given_in_place_of_a_policy_is_shown() -> None:
     named = type("Named", (), {"__name__": "spare", "__repr__": lambda _: "<named>"})()
     with pytest.raises(PipelineError, match="gives KeyError <named>; give stop"):
         dead_letter().on({KeyError: named})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (
+            lambda: retry(3, backoff=2),  # type: ignore[arg-type]  # a user's slip
+            "retry(): backoff is 2; give Backoff(base_seconds=2)",
+        ),
+        (
+            lambda: retry(3, backoff=0),  # type: ignore[arg-type]  # the same
+            "retry(): backoff is 0; give Backoff(base_seconds=0)",
+        ),
+        (
+            lambda: retry(3, backoff="long"),  # type: ignore[arg-type]  # the same
+            "retry(): backoff is 'long'; give Backoff(base_seconds=0.1)",
+        ),
+        (
+            lambda: retry(3).on([drop()]),  # type: ignore[arg-type]  # the same
+            ".on() was given [Policy(",
+        ),
+        (
+            lambda: retry(3).on(KeyError),  # type: ignore[arg-type]  # the same
+            "give a mapping, as in .on({KeyError: drop()})",
+        ),
+        (
+            lambda: retry_later(10, 60),  # type: ignore[arg-type]  # the same
+            "retry_later(10, 60): delays are a list; write retry_later([10, 60])",
+        ),
+    ],
+)
+def test_an_argument_of_another_kind_is_told_when_the_policy_is_made(
+    wrong: Callable[[], Policy], told: str
+) -> None:
+    with pytest.raises(PipelineError, match=re.escape(told)):
+        wrong()
