@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, overload, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload, runtime_checkable
 
 from streamapp.errors import PipelineError
 from streamapp.pipeline.batching import Batching
@@ -89,6 +89,29 @@ def walk(agent: Agent[Any, Any]) -> Iterator[Agent[Any, Any]]:
     yield agent
     for part in agent.parts:
         yield from walk(part)
+
+
+class Unfinished:
+    """What becomes an agent by one more call.
+
+    Attributes:
+        told: what it is and what to add, for the message to who gives it as an agent.
+    """
+
+    told: ClassVar[str]
+
+
+def require_no_agent(value: object) -> None:
+    """Refuse to make an agent of an agent.
+
+    Raises:
+        PipelineError: it is one.
+    """
+    if isinstance(value, Agent):
+        raise PipelineError(
+            f"agent {value.name!r} is already an agent; give it as it is, or drop one of its"
+            " decorators"
+        )
 
 
 class AgentDecorator:
@@ -210,11 +233,12 @@ class AgentDecorator:
                 interrupted: after a timeout it keeps its lane and its key until it ends.
 
         Raises:
-            PipelineError: a type is neither annotated nor given, or the function is async and
-                declared as blocking.
+            PipelineError: a type is neither annotated nor given, the function is async and
+                declared as blocking, or it is an agent already.
         """
         if function is None:
             return AgentDecorator(name, input_type, output_type, capabilities, blocking=blocking)
+        require_no_agent(function)
         signature = inspect_signature(function, self._input_type, self._output_type)
         if self._blocking and signature.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR):
             raise PipelineError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from streamapp.errors import PipelineError
 from streamapp.observability.collector import MetricsCollector
-from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.agent import Agent, Unfinished
 from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.stage import StageConfig
 from streamapp.policies.policy import Policy
@@ -57,6 +57,8 @@ def check_agent(where: str, value: object) -> None:
     Raises:
         PipelineError: it is not an `Agent`.
     """
+    if isinstance(value, Unfinished):
+        raise PipelineError(f"{where}: .stage() was given {value.told}")
     if not isinstance(value, Agent):
         raise PipelineError(
             f"{where}: .stage() was given {_described(value)}; decorate it with @agent"

@@ -1,10 +1,10 @@
 """Batch agents: functions that take several values at a time and answer for each of them."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, Never, TypeAlias, TypeVar, overload
 
 from streamapp.errors import PipelineError
-from streamapp.pipeline.agent import Agent, agent_name, first_line
+from streamapp.pipeline.agent import Agent, agent_name, first_line, require_no_agent
 from streamapp.pipeline.batching import DEFAULT_LINGER_SECONDS, Batching, checked_batching
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context
@@ -98,8 +98,9 @@ class BatchAgentDecorator:
 
         Raises:
             PipelineError: it does not take and return a list, a type is neither annotated nor
-                given, or it is async and declared as blocking.
+                given, it is async and declared as blocking, or it is an agent already.
         """
+        require_no_agent(function)
         signature = inspect_signature(
             function, self._input_type, self._output_type, in_batches=True
         )
@@ -129,9 +130,22 @@ class BatchAgentDecorator:
         )
 
 
+@overload
 def batch_agent(
     *,
     size: int,
+    linger_seconds: float = DEFAULT_LINGER_SECONDS,
+    name: str | None = None,
+    input_type: Any = None,
+    output_type: Any = None,
+    capabilities: Iterable[Capability] = (),
+    blocking: bool = False,
+) -> BatchAgentDecorator: ...
+@overload
+def batch_agent(*given: Never) -> Never: ...
+def batch_agent(
+    *given: Any,
+    size: int | None = None,
     linger_seconds: float = DEFAULT_LINGER_SECONDS,
     name: str | None = None,
     input_type: Any = None,
@@ -156,6 +170,7 @@ def batch_agent(
     whose fault it is: each record is then tried alone, and what comes of that counts.
 
     Args:
+        given: nothing; a function is refused, since the decorator needs a size first.
         size: most values of a call.
         linger_seconds: longest time that the first record of a batch waits for others; 0 takes what
             is there.
@@ -166,8 +181,15 @@ def batch_agent(
         blocking: whether it waits without `await`; each call then runs in a thread.
 
     Raises:
-        PipelineError: the size is not at least 1, or the linger is not from 0 to 30 seconds.
+        PipelineError: the size is not at least 1, the linger is not from 0 to 30 seconds, or
+            `batch_agent` stands without parentheses.
     """
+    if given:
+        told = getattr(given[0], "__name__", None) or repr(given[0])
+        raise PipelineError(
+            f"batch_agent was given {told}; give it the size of its batches, as in"
+            " @batch_agent(size=100)"
+        )
     where = "batch_agent()" if name is None else f"batch_agent(name={name!r})"
     batching = checked_batching(where, size, linger_seconds)
     return BatchAgentDecorator(

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar, TypeVarTuple, overload
 
 from streamapp.errors import EncodeError, PipelineError
-from streamapp.pipeline.agent import Agent, agent_name
+from streamapp.pipeline.agent import Agent, Unfinished, agent_name
 from streamapp.pipeline.combinators.combined import combined
 from streamapp.pipeline.combinators.copies import copier_for
 from streamapp.pipeline.combinators.join import Join, check_branches, checked_join
@@ -28,8 +28,10 @@ T7 = TypeVar("T7")
 T8 = TypeVar("T8")
 
 
-class Branches(Generic[InT, *Ts]):
+class Branches(Unfinished, Generic[InT, *Ts]):
     """Agents that get the same input; `join` makes one agent of them."""
+
+    told = "parallel(…) without its join; add .join(f)"
 
     def __init__(self, agents: Sequence[Agent[Any, Any]]) -> None:
         self._agents = tuple(agents)

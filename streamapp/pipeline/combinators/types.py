@@ -7,7 +7,7 @@ from types import NoneType
 from typing import Any
 
 from streamapp.errors import PipelineError
-from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.agent import Agent, Unfinished
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.fits import bare, fits, type_name
 from streamapp.pipeline.signature import ONE_VALUE, Results
@@ -21,6 +21,8 @@ def check_agents(where: str, values: Sequence[object]) -> None:
         PipelineError: one is none, or works on batches.
     """
     for value in values:
+        if isinstance(value, Unfinished):
+            raise PipelineError(f"{where} was given {value.told}")
         if not isinstance(value, Agent):
             name = getattr(value, "__name__", None) or f"a value of type {type(value).__name__}"
             raise PipelineError(f"{where} was given {name}; give agents, made with @agent")

@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from streamapp import Out, agent
+from streamapp.errors import PipelineError
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.out import KEEP
 
@@ -49,3 +50,8 @@ def test_an_agent_does_not_change() -> None:
 def test_an_output_keeps_key_and_headers_of_its_input_unless_it_is_told_others() -> None:
     out = Out(5)
     assert (out.key, out.headers, out.to) == (KEEP, KEEP, None)
+
+
+def test_an_agent_is_made_no_agent_again() -> None:
+    with pytest.raises(PipelineError, match="is already an agent; give it as it is, or drop one"):
+        agent(name="other")(agent(name="one", input_type=str, output_type=str)(str.upper))

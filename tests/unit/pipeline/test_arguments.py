@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from streamapp import Pipeline, Topic, agent, dead_letter
+from streamapp import Pipeline, Topic, agent, chain, dead_letter, parallel
 from streamapp.errors import PipelineError
 
 
@@ -38,6 +38,7 @@ def test_a_source_that_is_no_topic_is_told(source: Any, sentence: str) -> None:
         (bare, "the function bare; decorate it with @agent"),
         (lambda text: text, "the function <lambda>; decorate it with @agent"),
         (5, "5; give a function with @agent"),
+        (parallel(same, same), r"parallel\(…\) without its join; add \.join\(f\)"),
     ],
 )
 def test_a_stage_of_something_that_is_no_agent_is_told(given: object, sentence: str) -> None:
@@ -105,3 +106,9 @@ def test_a_stage_shows_the_description_of_its_agent() -> None:
         return text
 
     assert UNTYPED.stage(explained).stages[0].description == "Give it back."
+
+
+def test_branches_without_a_join_are_told_as_a_part_too() -> None:
+    unfinished: Any = parallel(same, same)
+    with pytest.raises(PipelineError, match=r"^chain\(\) was given parallel\(…\) without its join"):
+        chain(same, unfinished)

@@ -287,3 +287,17 @@ async def test_in_process_each_item_is_a_batch_of_one() -> None:
     counting = Pipeline("p", source=Topic("a", int)).stage(counted)
     assert [result.output async for result in counting.execute_many([1, 2, 3])] == [1, 2, 3]
     assert sizes == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [(lambda: halved.function, "halved"), (lambda: 100, "100")]
+)
+def test_the_decorator_without_a_size_is_told(given: Any, told: str) -> None:
+    sentence = rf"^batch_agent was given {told}; give it the size .* @batch_agent\(size=100\)$"
+    with pytest.raises(PipelineError, match=sentence):
+        batch_agent(given())
+
+
+def test_an_agent_is_made_no_batch_agent() -> None:
+    with pytest.raises(PipelineError, match=r"^agent 'halved' is already an agent;"):
+        batch_agent(size=2)(halved)
