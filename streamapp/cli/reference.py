@@ -151,7 +151,8 @@ def _type(annotation: Any) -> str:
     if inspect.isclass(annotation) and issubclass(annotation, Enum):
         return ", ".join(f"`{member.value}`" for member in annotation)
     if get_origin(annotation) is tuple:
-        return "pairs of an exception type and a policy"
+        of_numbers = get_args(annotation)[0] is float
+        return "list of `float`" if of_numbers else "pairs of an exception type and a policy"
     if not options:
         return f"`{annotation.__name__}`" if inspect.isclass(annotation) else f"`{annotation}`"
     if all(isinstance(option, str) for option in options):
