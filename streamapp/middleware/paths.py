@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -21,6 +22,29 @@ def may_have(type_: Any, path: Sequence[str]) -> bool:
     if not path:
         return True
     return any(_has(one, path[0], path[1:]) for one in _members(bare(type_)))
+
+
+def close_path(type_: Any, path: Sequence[str]) -> list[str] | None:
+    """A path that values of a type may have, and that is spelt much like this one; or `None`."""
+    for one in _members(bare(type_)):
+        parts = _parts(one)
+        for name in get_close_matches(path[0], parts, n=3):
+            if len(path) == 1:
+                return [name]
+            if rest := close_path(parts[name], path[1:]):
+                return [name, *rest]
+    return None
+
+
+def _parts(type_: Any) -> Mapping[str, Any]:
+    """The fields of a type and their types, with `*` for its items; none if it is unknown."""
+    origin, args = get_origin(type_) or type_, get_args(type_)
+    if not isinstance(origin, type) or origin is object:
+        return {}
+    named = _fields(origin)
+    if named is not None:
+        return named
+    return {"*": args[-1]} if args and issubclass(origin, (Mapping, list)) else {}
 
 
 def _members(type_: Any) -> Iterator[Any]:

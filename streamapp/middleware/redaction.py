@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from streamapp.errors import Permanent, PipelineError
 from streamapp.middleware.choice import chosen
-from streamapp.middleware.paths import may_have
+from streamapp.middleware.paths import close_path, may_have
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.stage import Stage
 
@@ -26,16 +26,17 @@ class Redact:
         stages: stages to redact at; by default all.
 
     Raises:
-        PipelineError: there is no path, or one has an empty part.
+        PipelineError: there is no path, or one is no text or has an empty part.
     """
 
     def __init__(self, *paths: str, by: Any = "***", stages: Collection[str] | None = None) -> None:
-        self._paths = [path.split(".") for path in paths]
-        if not paths or not all(part for parts in self._paths for part in parts):
+        given: Sequence[object] = paths
+        if not given or not all(isinstance(one, str) and all(one.split(".")) for one in given):
             raise PipelineError(
-                f"Redact was given {', '.join(map(repr, paths)) or 'no path'}; give paths of"
+                f"Redact was given {', '.join(map(repr, given)) or 'no path'}; give paths of"
                 " fields, such as 'customer.email'"
             )
+        self._paths = [path.split(".") for path in paths]
         self._by = by
         self._stages = None if stages is None else frozenset(stages)
 
@@ -46,11 +47,12 @@ class Redact:
             ValueError: a path or a stage is none of the pipeline's.
         """
         for path in self._paths:
-            if not any(
-                may_have(stage.agent.input_type, path) for stage in chosen(stages, self._stages)
-            ):
+            types = [stage.agent.input_type for stage in chosen(stages, self._stages)]
+            if not any(may_have(type_, path) for type_ in types):
+                near = next(filter(None, (close_path(type_, path) for type_ in types)), None)
+                asked = f" (did you mean {'.'.join(near)!r}?)" if near else ""
                 raise ValueError(
-                    f"has the path {'.'.join(path)!r}, which the data of no stage have; give"
+                    f"has the path {'.'.join(path)!r}, which the data of no stage have{asked}; give"
                     " Python names of fields, and * for items"
                 )
 

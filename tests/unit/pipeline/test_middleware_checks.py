@@ -124,3 +124,23 @@ async def test_middleware_of_a_user_can_check_what_it_is_added_to() -> None:
     build(pipeline(tagging("a")).use(Picky()), needs_sink=False)
     with pytest.raises(PipelineError, match=r"'p': the middleware .*Picky is for one stage only"):
         build(pipeline(tagging("a"), tagging("b")).use(Picky()))
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("customr.email", "customer.email"),
+        ("customer.emial", "customer.email"),
+        ("customer.adress.stret", "customer.address.street"),
+        ("customer.cards.*.numbr", "customer.cards.*.number"),
+        ("by_name.*.*.emails", "by_name.*.*.email"),
+    ],
+)
+def test_the_closest_path_is_suggested(path: str, near: str) -> None:
+    with pytest.raises(PipelineError, match=re.escape(f"(did you mean {near!r}?); give")):
+        build(taking(Wide | None).use(Redact(path)))
+
+
+def test_no_path_is_suggested_where_none_is_close() -> None:
+    with pytest.raises(PipelineError, match="which the data of no stage have; give"):
+        build(taking(Wide).use(Redact("customer.telephone")))
