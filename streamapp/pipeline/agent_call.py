@@ -181,7 +181,10 @@ class AgentCall:
                 if (promoted := float(value)) == value:
                     return promoted
             raise EncodeError(f"stage {self._stage_id!r} gave an integer that no float is equal to")
-        raise EncodeError(f"stage {self._stage_id!r} gave {_kind(value)}")
+        raise EncodeError(
+            f"stage {self._stage_id!r} gave {_kind(value)}, but declares"
+            f" {self._gives.instance_of.__name__}"
+        )
 
     def _collected(
         self, function: Callable[..., Any], shape: Shape, limit: int

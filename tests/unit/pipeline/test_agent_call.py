@@ -90,8 +90,8 @@ def test_an_output_of_its_own_key_headers_and_route() -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (5, "stage 's' gave a value of type int"),
-        (Out(5), "stage 's' gave a value of type int"),
+        (5, "stage 's' gave a value of type int, but declares str$"),
+        (Out(5), "stage 's' gave a value of type int, but declares str$"),
         (Out("a", to="never"), r"to='never'; its routes are: early, late"),
         (Out("a", key=5), "the key of an output is a value of type int"),  # type: ignore[arg-type]  # a user's slip
         (Out("a", headers=[("h", "1")]), "a header of an output holds a value of type str"),  # type: ignore[list-item]  # the same
