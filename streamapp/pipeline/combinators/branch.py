@@ -128,7 +128,7 @@ def _run(
     part: Part, timeout_seconds: float | None, policy: Policy, default: Any, if_none: Any
 ) -> Callable[..., Any]:
     copy_input = copier_for(part.agent.input_type)
-    outages = Outages(f"branch {part.name!r}")
+    outages = Outages(f"branch {part.name!r}", "its default is given instead")
     most_retries = max(policy.retries, *(one.retries for _, one in policy.by_exception), 0)
 
     async def call(value: Any, context: Context | None) -> Any:

@@ -83,7 +83,7 @@ def _check_members(where: str, agents: Sequence[Agent[Any, Any]]) -> None:
 
 def _run(where: str, parts: Sequence[Part], input_type: Any) -> Any:
     copy_input = copier_for(input_type)
-    outages = Outages(where)
+    outages = Outages(where, "another agent answers")
 
     async def run(value: Any, context: Context | None = None) -> Any:
         watch = Watch()

@@ -13,10 +13,12 @@ class Outages:
 
     Args:
         where: the combinator, such as `fallback 'a-else-b'`.
+        instead: what happens then, such as `another agent answers`.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, instead: str) -> None:
         self._where = where
+        self._instead = instead
         self._told: set[tuple[str, str]] = set()
 
     def tell(self, part: str, error: Exception) -> None:
@@ -25,4 +27,4 @@ class Outages:
         if cause in self._told or len(self._told) >= MOST_CAUSES:
             return
         self._told.add(cause)
-        log.warning("%s: agent %r fails with %s; this is made good for", self._where, *cause)
+        log.warning("%s: agent %r fails with %s; %s", self._where, *cause, self._instead)

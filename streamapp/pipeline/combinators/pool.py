@@ -136,7 +136,7 @@ class Pool:
         self._configs = configs
         self._breaker = breaker
         self._copy_input = copier_for(input_type)
-        self._outages = Outages(f"pool {name!r}")
+        self._outages = Outages(f"pool {name!r}", "another member answers")
         self._runs: WeakKeyDictionary[
             asyncio.AbstractEventLoop, WeakKeyDictionary[Clock, PoolMembers]
         ] = WeakKeyDictionary()

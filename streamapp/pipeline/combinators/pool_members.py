@@ -66,4 +66,5 @@ class PoolMembers:
             log.warning("pool %r: member %r takes calls again", self._pool, name)
         else:
             self._left_out.add(member)
-            log.warning("pool %r: member %r is left out: %s", self._pool, name, breaker.cause)
+            why = breaker.cause.in_words if breaker.cause else "it is not closed"
+            log.warning("pool %r: member %r is left out: %s", self._pool, name, why)

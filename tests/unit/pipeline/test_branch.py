@@ -175,7 +175,7 @@ async def test_a_default_is_given_for_a_failure_and_told_once(
     assert first == second == default
     assert first is not second is not default  # a join may change it
     assert await tried(Item(n=1)) == "spoilt"
-    told = "branch 'flaky': agent 'flaky' fails with OSError; this is made good for"
+    told = "branch 'flaky': agent 'flaky' fails with OSError; its default is given instead"
     assert caplog.messages == [told]
 
 

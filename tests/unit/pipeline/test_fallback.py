@@ -74,7 +74,7 @@ def test_a_failure_that_another_makes_good_for_is_told_once_without_its_message(
     with caplog.at_level(logging.WARNING):
         made(Item(n=1))
         made(Item(n=2))
-    assert caplog.messages == ["fallback 'f': agent 'a' fails with OSError; this is made good for"]
+    assert caplog.messages == ["fallback 'f': agent 'a' fails with OSError; another agent answers"]
 
 
 def test_outputs_of_an_agent_that_fails_later_do_not_count() -> None:

@@ -252,9 +252,9 @@ async def test_a_member_that_fails_is_left_out_and_taken_back(
             await call_all(made, range(n, n + 5))
     assert states(made)["bad"].breaker is BreakerState.CLOSED
     assert len(bad.begun) > 300
-    assert caplog.messages[0] == "pool 'p': agent 'bad' fails with OSError; this is made good for"
+    assert caplog.messages[0] == "pool 'p': agent 'bad' fails with OSError; another member answers"
     assert caplog.messages[1:] == [
-        "pool 'p': member 'bad' is left out: consecutive_failures (OSError)",
+        "pool 'p': member 'bad' is left out: one attempt after the other fails, now with OSError",
         "pool 'p': member 'bad' takes calls again",
     ]
 
