@@ -76,7 +76,7 @@ def source_index(
         names = ", ".join(repr(sources[i].name) for i in fitting)
         raise PipelineError(
             f"{where}: a value of type {type(value).__name__} could be for each of its sources"
-            f" {names}; name one with {argument}="
+            f" {names}; name one with {argument}={_HINT if _has_pattern(sources) else ''}"
         )
     return fitting[0]
 
@@ -86,4 +86,12 @@ def _named(where: str, sources: Sequence[Declared], named: str) -> int:
         if one.matches(named) if isinstance(one, TopicPattern) else one.name == named:
             return i
     names = ", ".join(repr(one.name) for one in sources)
-    raise PipelineError(f"{where} has no source {named!r}; it reads {names}")
+    hint = _HINT if _has_pattern(sources) else ""
+    raise PipelineError(f"{where} has no source {named!r}; it reads {names}{hint}")
+
+
+_HINT = "; for a pattern give the name of a topic that matches it"
+
+
+def _has_pattern(sources: Sequence[Declared]) -> bool:
+    return any(isinstance(one, TopicPattern) for one in sources)
