@@ -27,8 +27,8 @@ _ORDERS = {
     Ordering.UNORDERED: "none",
 }
 _BACKLOGS = {
-    KeyBacklog.DEAD_LETTER: "then they are dead letters",
-    KeyBacklog.STOP: "then the stage stops",
+    KeyBacklog.DEAD_LETTER: "they are dead letters",
+    KeyBacklog.STOP: "the stage stops",
 }
 
 
@@ -104,7 +104,9 @@ def _failures(stage: StageOutline) -> Iterator[str]:
 
 def _bounds(segment: SegmentOutline) -> Iterator[str]:
     count = segment.attempts_at_once
-    alone = "1 attempt at a time" if count == 1 else f"up to {amount(count)} attempts at once"
+    in_batches = segment.stages[0].agent.batching is not None
+    one, several = ("batch", "batches") if in_batches else ("attempt", "attempts")
+    alone = f"1 {one} at a time" if count == 1 else f"up to {amount(count)} {several} at once"
     yield from _field("concurrency", alone)
     yield from _field("order", _ORDERS[segment.ordering])
     if segment.ordering is Ordering.KEY:
@@ -120,7 +122,10 @@ def _backlog(segment: SegmentOutline) -> str:
     if segment.on_key_backlog is KeyBacklog.WAIT:
         return "any number of records may wait behind a failing one"
     most = amount(segment.max_key_backlog_records)
-    return f"at most {most} records wait behind a failing one, {_BACKLOGS[segment.on_key_backlog]}"
+    given_up = _BACKLOGS[segment.on_key_backlog]
+    if any(stage.retry_topics for stage in segment.stages):
+        given_up = f"it goes to its next retry topic; if none is left, {given_up}"
+    return f"at most {most} records wait behind a failing one, then {given_up}"
 
 
 def _tree(agent: AgentOutline) -> Iterator[str]:

@@ -34,11 +34,13 @@ def policy_words(policy: PolicyOutline) -> str:
 def _policy_parts(policy: PolicyOutline) -> Iterator[str]:
     if policy.retries and policy.backoff is not None:
         waits = policy.backoff
-        count = "1 retry" if policy.retries == 1 else f"{policy.retries} retries"
-        yield (
-            f"{count} after waits of up to {waits.base_seconds:g} s, each {waits.factor:g} times as"
-            f" long up to {waits.max_seconds:g} s"
-        )
+        if policy.retries == 1:
+            yield f"1 retry after a wait of up to {waits.longest_delay_seconds(1):g} s"
+        else:
+            yield (
+                f"{policy.retries} retries after waits of up to {waits.base_seconds:g} s, each"
+                f" {waits.factor:g} times as long up to {waits.max_seconds:g} s"
+            )
     if policy.delays_seconds:
         delays = ", ".join(delay_name(seconds) for seconds in policy.delays_seconds)
         again = "the same again" if policy.retries else "another attempt"

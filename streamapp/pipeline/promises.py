@@ -206,7 +206,9 @@ _NOT_PROMISED = (
         "single_attempt",
         "A single attempt: one that failed or timed out may have done its work, and the next does"
         " it again.",
-        lambda _, step: _retries(step) or bool(step.retry_topics),
+        lambda _, step: (
+            _retries(step) or bool(step.retry_topics) or step.stage.agent.batching is not None
+        ),
     ),
     _Rule(
         "order",

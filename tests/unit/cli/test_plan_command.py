@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from streamapp import (
     AfterHold,
+    Backoff,
     BreakerConfig,
     DeadLetterBudget,
     InMemoryCollector,
@@ -28,6 +29,7 @@ from streamapp import (
     drop,
     parallel,
     retry,
+    retry_later,
     stop,
 )
 from streamapp.cli.exit_codes import ExitCode
@@ -146,11 +148,24 @@ def test_every_form_shows_size_and_wait_of_batches(
         return values
 
     made = outline(Pipeline("p", source=Topic("in", int)).stage(together).sink("out"))
-    assert f"  batches         {words}" in as_text(made).splitlines()
+    lines = as_text(made).splitlines()
+    assert f"  batches         {words}" in lines
+    assert "  concurrency     1 batch at a time" in lines
     [segment] = json.loads(as_json(made))["segments"]
     batching = segment["stages"][0]["agent"]["batching"]
     assert batching == {"size": size, "linger_seconds": linger_seconds}
     assert f'stage0["together: batches of {size}"]' in as_mermaid(made)
+
+
+def test_concurrency_of_batches_counts_these_and_a_batch_may_be_tried_again() -> None:
+    @batch_agent(size=2)
+    async def together(values: list[int]) -> list[int]:
+        return values
+
+    made = Pipeline("p", source=Topic("in", int)).stage(together, on_error=stop()).sink("out")
+    lines = as_text(outline(made)).splitlines()
+    assert "  concurrency     up to 32 batches at once" in lines
+    assert any(line.startswith("- A single attempt:") for line in lines)
 
 
 def test_text_fits_a_terminal_and_shows_the_tree_of_parts() -> None:
@@ -176,7 +191,7 @@ def test_text_fits_a_terminal_and_shows_the_tree_of_parts() -> None:
         (
             {"on_error": retry(1, then=stop()).on({KeyError: retry(0), OSError: drop()})},
             [
-                "1 retry after waits of up to 0.1 s, each 2 times as long up to 30 s; then stop",
+                "1 retry after a wait of up to 0.1 s; then stop the stage",
                 "KeyError: dead letter OSError: drop the record",
             ],
         ),
@@ -201,6 +216,14 @@ def test_text_fits_a_terminal_and_shows_the_tree_of_parts() -> None:
             ["hold beyond 5 a minute"],
         ),
         ({"dead_letter_budget": DeadLetterBudget(share=None)}, ["any number of them"]),
+        (
+            {"on_error": retry(1, then=retry_later([10]), backoff=Backoff(9, max_seconds=5))},
+            [
+                "1 retry after a wait of up to 5 s; then the same again",
+                "one, then it goes to its next retry topic; if none is left, they are dead letters",
+            ],
+        ),
+        ({}, ["at most 2,048 records wait behind a failing one, then they are dead letters"]),
         ({"ordering": Ordering.UNORDERED}, ["order none in flight"]),
         ({"on_key_backlog": KeyBacklog.STOP}, ["behind a failing one, then the stage stops"]),
         ({"on_key_backlog": KeyBacklog.WAIT}, ["any number of records may wait"]),
