@@ -5,6 +5,7 @@ from collections.abc import Callable
 from streamapp.clock import Clock
 from streamapp.examples.playback.catalog import TitleCatalog
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
+from streamapp.web.readable import counted
 
 OUTAGE_SECONDS = 6.0
 BEGINS_AFTER_RECORDS = 10_000
@@ -61,8 +62,8 @@ class Outage:
         self.dead_letters = self._innocent_letters() - before
         self._say(
             f"  {self._stage.stage} goes on with its records, which it held for"
-            f" {self.held_seconds:.1f} s: {self._stage.probes} probes, {self.dead_letters} dead"
-            " letters because of the outage."
+            f" {self.held_seconds:.1f} s: {counted(self._stage.probes, 'probe')},"
+            f" {counted(self.dead_letters, 'dead letter')} because of the outage."
         )
 
     def _look(self) -> None:
@@ -78,9 +79,10 @@ class Outage:
             self._told_at = now
         elif now >= self._told_at + _TELL_SECONDS:
             next_probe = max(0.0, (self._stage.next_probe_at or now) - now)
+            in_flight = counted(self._stage.in_flight_records, "record")
             self._say(
-                f"  held for {now - since:.1f} s: {self._stage.in_flight_records:,} records in"
-                f" flight, {self._stage.probes} probes; the next is in {next_probe:.1f} s"
+                f"  held for {now - since:.1f} s: {in_flight} in flight,"
+                f" {counted(self._stage.probes, 'probe')}; the next is in {next_probe:.1f} s"
             )
             self._told_at = now
         self.held_seconds = max(now - since, _LOOK_SECONDS)

@@ -6,6 +6,7 @@ from streamapp.cli.demo_accounts import Accounts
 from streamapp.examples.playback.generator import EventKind
 from streamapp.examples.playback.pipeline import ALERTS, SCORED, SOURCE
 from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.web.readable import counted
 
 _MEANINGS = {
     DeadLetterReason.DECODE: "bytes that are not JSON, or lack a field that the schema needs",
@@ -16,10 +17,11 @@ _MEANINGS = {
     DeadLetterReason.OUTPUT: "an output does not fit its topic",
 }
 
+_OUTAGE = "  streamapp demo --outage                   shows what happens while a service is down"
 _NEXT = (
     "Where to look next:",
     "  streamapp/examples/playback/pipeline.py   the pipeline, in a few lines",
-    "  streamapp demo --outage                   shows what happens while a service is down",
+    _OUTAGE,
     "  streamapp demo --forever                  keeps running; open its status page meanwhile",
     "  streamapp broker up --port 9092           a real Kafka on this machine, then",
     "    streamapp topics apply",
@@ -31,7 +33,8 @@ _NEXT = (
 
 def summary(accounts: Accounts) -> list[str]:
     """The lines that the demo prints at its end."""
-    return ["", *_figures(accounts), "", *_account(accounts), "", *_NEXT]
+    further = [line for line in _NEXT if line != _OUTAGE or accounts.outage is None]
+    return ["", *_figures(accounts), "", *_account(accounts), "", *further]
 
 
 def _figures(accounts: Accounts) -> Iterator[str]:
@@ -44,7 +47,9 @@ def _figures(accounts: Accounts) -> Iterator[str]:
     yield f"  {accounts.records_in:>11,}  events read from {SOURCE.name}"
     yield f"  {accounts.scored:>11,}  scored, in {SCORED.name}"
     yield f"  {accounts.alerts:>11,}  of these of poor quality, raised in {ALERTS.name} as well"
-    yield f"  {accounts.dead_letters.total():>11,}  dead letters, kept with the reason in a header:"
+    total = accounts.dead_letters.total()
+    letters = "dead letter" if total == 1 else "dead letters"
+    yield f"  {total:>11,}  {letters}, kept with the reason in a header:"
     for (stage, reason), count in sorted(accounts.dead_letters.items()):
         yield f"  {count:>11,}    {stage}, {reason}: {_MEANINGS[reason]}"
     yield (
@@ -57,7 +62,7 @@ def _account(accounts: Accounts) -> Iterator[str]:
     letters = accounts.dead_letters
     equation = (
         f"{accounts.generated:,} generated, {accounts.scored:,} scored"
-        f" + {letters.total():,} dead letters"
+        f" + {counted(letters.total(), 'dead letter')}"
     )
     if accounts.complete:
         yield f"Everything is accounted for: {equation},"
@@ -73,4 +78,5 @@ def _account(accounts: Accounts) -> Iterator[str]:
     for kind in sorted(letters.keys() | accounts.expected_dead_letters.keys()):
         expected = accounts.expected_dead_letters[kind]
         if letters[kind] != expected:
-            yield f"  {kind[0]}, {kind[1]}: {letters[kind]:,} dead letters, {expected:,} expected"
+            found = counted(letters[kind], "dead letter")
+            yield f"  {kind[0]}, {kind[1]}: {found}, {expected:,} expected"

@@ -10,6 +10,11 @@ def amount(count: int) -> str:
     return f"{count:,}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: `1 probe`, `2,048 probes`."""
+    return f"{amount(count)} {noun if count == 1 else noun + 's'}"
+
+
 def bytes_amount(count: int) -> str:
     """Bytes in the largest unit that leaves a number above one: `1.5 MiB`."""
     value = float(count)

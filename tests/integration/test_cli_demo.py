@@ -42,9 +42,9 @@ def test_an_outage_is_told_from_its_beginning_to_its_end_and_costs_no_record() -
     told = (
         r"The title catalogue goes down now, for 6 seconds\.",
         r"  enrich holds its records, because in stage 'enrich' [^\n]*, now with ConnectionError\.",
-        r"  held for [\d.]+ s: [\d,]+ records in flight, \d+ probes; the next is in [\d.]+ s",
+        r"  held for [\d.]+ s: [\d,]+ records? in flight, \d+ probes?; the next is in [\d.]+ s",
         r"The title catalogue is back",
-        r"  enrich goes on with its records, which it held for [\d.]+ s: [1-9]\d* probes, 0 dead l",
+        r"  enrich goes on with its records, which it held for [\d.]+ s: [1-9]\d* probes?, 0 dead ",
         r"Everything is accounted for",
         r"While the title catalogue was down, [^\n]* records were held for [\d.]+ s;\nnone of them",
     )

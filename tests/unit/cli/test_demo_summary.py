@@ -4,11 +4,13 @@ import pytest
 
 from streamapp.brokers.memory.broker import MemoryBroker
 from streamapp.cli.demo_accounts import Accounts
+from streamapp.cli.demo_outage import Outage
 from streamapp.cli.demo_summary import summary
 from streamapp.clock import SystemClock
+from streamapp.examples.playback.catalog import TitleCatalog
 from streamapp.examples.playback.generator import EventKind
 from streamapp.examples.playback.pipeline import pipeline
-from streamapp.observability.stage_metrics import DeadLetterReason
+from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 from streamapp.pipeline.topology import build
 
 
@@ -54,4 +56,20 @@ def test_dead_letters_that_were_not_to_be_are_found_and_named(accounts: Accounts
     accounts.dead_letters["score", DeadLetterReason.FAILED] += 1
     accounts.scored -= 1
     assert not accounts.complete
-    assert "  score, failed: 1 dead letters, 0 expected" in summary(accounts)
+    assert "  score, failed: 1 dead letter, 0 expected" in summary(accounts)
+
+
+def test_a_single_dead_letter_is_told_as_one(accounts: Accounts) -> None:
+    accounts.dead_letters.clear()
+    accounts.dead_letters["enrich", DeadLetterReason.PERMANENT] = 1
+    text = "\n".join(summary(accounts))
+    assert "          1  dead letter, kept with the reason" in text
+    assert "scored + 1 dead letter." in text
+
+
+def test_the_outage_is_advised_only_where_none_was_shown(accounts: Accounts) -> None:
+    advice = "  streamapp demo --outage "
+    assert advice in "\n".join(summary(accounts))
+    stage = StageMetrics("p", "enrich", "in")
+    accounts.outage = Outage(TitleCatalog([]), stage, SystemClock(), print)
+    assert advice not in "\n".join(summary(accounts))

@@ -1,6 +1,6 @@
 import pytest
 
-from streamapp.web.readable import age, amount, bytes_amount, duration
+from streamapp.web.readable import age, amount, bytes_amount, counted, duration
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,7 @@ def test_counts_and_sizes() -> None:
         "5 MiB",
         "3.0 GiB",
     ]
+
+
+def test_one_thing_has_no_plural() -> None:
+    assert [counted(n, "probe") for n in (0, 1, 2048)] == ["0 probes", "1 probe", "2,048 probes"]
