@@ -337,7 +337,7 @@ def told_apart(value: Item | Sibling) -> Item:
 def told_apart_later(value: Item | Sibling, context: Context) -> Item:
     """Fail at the first two attempts, and say of which type the value is and whether it was so."""
     if context.attempt <= 2:
-        raise OSError("not yet")
+        raise LookupError("not yet")  # no fault of the world, for which records would be held
     is_own = context.topic.endswith("siblings") is isinstance(value, Sibling)
     return Item(n=value.n, text=type(value).__name__ if is_own else "of another topic")
 

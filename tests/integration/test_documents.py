@@ -14,6 +14,7 @@ from streamapp.observability.definitions import METRICS
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.record import ERROR_HEADERS, StoredRecord, TopicPartition
 from streamapp.runtime.dead_letters import Failure, error_headers
+from streamapp.runtime.retry_records import DELAY_HEADER, DUE_HEADER, RETRY_HEADER
 from tests.documents import ROOT, Reader, anchors, blocks, documents, links
 from tests.prometheus import require_tool
 
@@ -117,7 +118,7 @@ def test_the_page_on_dead_letters_names_every_header_and_reason() -> None:
     in_page = [
         line.split("`")[1] for line in page.splitlines() if line.startswith(f"| `{ERROR_HEADERS}")
     ]
-    assert in_page == names
+    assert in_page == [*names, RETRY_HEADER, DELAY_HEADER, DUE_HEADER]
     assert all(f"| `{reason}` |" in page for reason in DeadLetterReason)
 
 
