@@ -128,12 +128,17 @@ def _breaker(rng: random.Random) -> BreakerConfig:
 
 
 def _budget(rng: random.Random) -> DeadLetterBudget:
+    share, minimum_records = rng.choice((None, 0.3, 0.5)), rng.choice((3, 20))
+    window_seconds, per_minute = rng.choice((2.0, 10.0)), rng.choice((None, 12, 40))
+    then = rng.choice((BeyondBudget.HOLD, BeyondBudget.HOLD, BeyondBudget.STOP))
+    if then is BeyondBudget.STOP:
+        minimum_records = 20  # one record with three bad outputs would stop its stage at each start
     return DeadLetterBudget(
-        share=rng.choice((None, 0.3, 0.5)),
-        minimum_records=rng.choice((3, 20)),
-        window_seconds=rng.choice((2.0, 10.0)),
-        per_minute=rng.choice((None, 12, 40)),
-        then=rng.choice((BeyondBudget.HOLD, BeyondBudget.HOLD, BeyondBudget.STOP)),
+        share=share,
+        minimum_records=minimum_records,
+        window_seconds=window_seconds,
+        per_minute=per_minute,
+        then=then,
     )
 
 
