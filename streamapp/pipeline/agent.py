@@ -9,7 +9,14 @@ from streamapp.pipeline.batching import Batching
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
-from streamapp.pipeline.signature import ONE_VALUE, Results, Shape, innermost, inspect_signature
+from streamapp.pipeline.signature import (
+    ONE_VALUE,
+    Results,
+    Shape,
+    Signature,
+    innermost,
+    inspect_signature,
+)
 
 InT = TypeVar("InT")
 OutT = TypeVar("OutT")
@@ -240,23 +247,47 @@ class AgentDecorator:
             return AgentDecorator(name, input_type, output_type, capabilities, blocking=blocking)
         require_no_agent(function)
         signature = inspect_signature(function, self._input_type, self._output_type)
-        if self._blocking and signature.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR):
-            raise PipelineError(
-                f"agent {self._name or agent_name(function)!r} is async and cannot be blocking;"
-                " drop blocking=True, or make it a plain function"
-            )
-        return Agent(
-            name=self._name or agent_name(function),
-            function=function,
-            shape=signature.shape,
-            takes_context=signature.takes_context,
-            input_type=signature.input_type,
-            output_type=signature.output_type,
-            capabilities=self._capabilities,
-            description=first_line(function),
+        return agent_of(
+            function,
+            signature,
+            self._name or agent_name(function),
+            self._capabilities,
             blocking=self._blocking,
-            results=signature.results,
         )
+
+
+def agent_of(
+    function: Callable[..., Any],
+    signature: Signature,
+    name: str,
+    capabilities: frozenset[Capability],
+    *,
+    blocking: bool,
+    batching: Batching | None = None,
+) -> Agent[Any, Any]:
+    """Make the agent of a function whose signature is known.
+
+    Raises:
+        PipelineError: it is async and declared as blocking.
+    """
+    if blocking and signature.shape in (Shape.ASYNC, Shape.ASYNC_ITERATOR):
+        raise PipelineError(
+            f"agent {name!r} is async and cannot be blocking; drop blocking=True, or make it a"
+            " plain function"
+        )
+    return Agent(
+        name=name,
+        function=function,
+        shape=signature.shape,
+        takes_context=signature.takes_context,
+        input_type=signature.input_type,
+        output_type=signature.output_type,
+        capabilities=capabilities,
+        description=first_line(function),
+        blocking=blocking,
+        results=signature.results,
+        batching=batching,
+    )
 
 
 agent = AgentDecorator()

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Never, TypeAlias, TypeVar, overload
 
 from streamapp.errors import PipelineError
-from streamapp.pipeline.agent import Agent, agent_name, first_line, require_no_agent
+from streamapp.pipeline.agent import Agent, agent_name, agent_of, require_no_agent
 from streamapp.pipeline.batching import DEFAULT_LINGER_SECONDS, Batching, checked_batching
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context
@@ -110,22 +110,12 @@ class BatchAgentDecorator:
                 f"agent {name!r} yields its results; a batch agent returns a list with one result"
                 " for each item"
             )
-        if self._blocking and signature.shape is Shape.ASYNC:
-            raise PipelineError(
-                f"agent {name!r} is async and cannot be blocking; drop blocking=True, or make it a"
-                " plain function"
-            )
-        return Agent(
-            name=name,
-            function=function,
-            shape=signature.shape,
-            takes_context=signature.takes_context,
-            input_type=signature.input_type,
-            output_type=signature.output_type,
-            capabilities=self._capabilities,
-            description=first_line(function),
+        return agent_of(
+            function,
+            signature,
+            name,
+            self._capabilities,
             blocking=self._blocking,
-            results=signature.results,
             batching=self._batching,
         )
 

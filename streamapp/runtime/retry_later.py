@@ -1,6 +1,6 @@
 """Retries that let other records go on: what fails waits in a topic, and comes back when it is due.
 
-`RetryLater` moves failed records to retry topics; `RetriedRecords` makes work of what comes back.
+`move_to_retry_topic` lets failed records wait; `RetriedRecords` makes work of what comes back.
 """
 
 from collections.abc import Mapping, Sequence
