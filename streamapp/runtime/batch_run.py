@@ -124,7 +124,7 @@ class BatchRun:
                 self._ready.mark_used_up(chunk)
                 continue
             found = self._work_on(taken[1], chunk.partition)
-            holder = self._holder_of(found)
+            holder = self._ready.holder_of(found)
             if holder is None:
                 self._ready.hold_key(found)
                 work = found
@@ -141,14 +141,9 @@ class BatchRun:
             return self._retried.work_on(record, partition, order_key)
         return BatchWork(record, partition, order_key)
 
-    def _holder_of(self, work: Work) -> Work | None:
-        if work.order_key is None:
-            return None
-        return self._ready.holders(work.partition).get(work.order_key)
-
     def _gather(self, work: Work) -> None:
         """Add a record to the next batch, or let it wait for its key, or be tried alone."""
-        holder = self._holder_of(work)
+        holder = self._ready.holder_of(work)
         joins = holder is None or self._gathering.takes_behind(holder)
         if holder is None:
             self._ready.hold_key(work)

@@ -352,8 +352,7 @@ class Burst:
             work = self._retried.work_on(taken[1], chunk.partition, order_key)
         else:
             work = self._work_on(taken[1], chunk)
-        holder = self._ready.holders(chunk.partition).get(work.order_key or b"")
-        if work.order_key is not None and holder is not None:
+        if (holder := self._ready.holder_of(work)) is not None:
             self._attempts.make_wait_behind(holder, work)
             return None
         self._ready.hold_key(work)

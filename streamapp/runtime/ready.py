@@ -170,6 +170,10 @@ class ReadyQueue:
         """Records that hold a key, by key; the same dictionary while the partition is open."""
         return self._holders.setdefault(partition, {})
 
+    def holder_of(self, work: Work) -> Work | None:
+        """The record that holds the key of another one; `None` if none does, or it has no key."""
+        return None if work.order_key is None else self.holders(work.partition).get(work.order_key)
+
     def hold_key(self, work: Work) -> None:
         """Let later records of its key wait until this record releases the key."""
         if work.partition.closed:
