@@ -14,11 +14,11 @@ DECAY_SECONDS = 10.0
 PENALTY = 10.0
 """How many times longer a call of a member seems that has just failed again and again."""
 
-_FORGIVEN = 0.1
-"""A penalty that makes a call seem longer by less than this share of it counts for nothing.
+_FORGOTTEN = 0.01
+"""When less than this share is left of a duration or a penalty, nothing is: after 46 s.
 
-Where one call follows another, all members are equal once they have been idle for a while, and a
-rest of a penalty, however small, would lose every tie: for minutes, until it is lost in rounding.
+Where calls take no time, or one follows another, a rest of either, however small, would lose every
+tie: for minutes, until it is lost in rounding.
 """
 
 
@@ -123,8 +123,7 @@ class Member:
             fastest_seconds: the shortest duration of all members, above 0.
         """
         room = self.config.capacity * self.config.weight
-        penalty = PENALTY * self._penalty * _fading(now - self._penalised_at)
-        slowness = 1 + penalty if penalty >= _FORGIVEN else 1.0
+        slowness = 1 + PENALTY * self._penalty * _fading(now - self._penalised_at)
         return (self.active + 1) / room * self._expected_seconds(now, fastest_seconds) * slowness
 
     def state(self, now: float, fastest_seconds: float) -> MemberState:
@@ -190,5 +189,6 @@ class Member:
 
 
 def _fading(seconds: float) -> float:
-    """What is left of 1 after so long."""
-    return math.exp(-seconds / DECAY_SECONDS)
+    """What is left of 1 after so long; in the end nothing."""
+    left = math.exp(-seconds / DECAY_SECONDS)
+    return left if left >= _FORGOTTEN else 0.0

@@ -28,7 +28,7 @@ _LONG_SHARE = 0.2
 _CLEANS_UP_SECONDS = 0.1
 
 _RECOVERED_SECONDS = 50.0
-"""So long after a member is well again all is forgiven: five times as long as penalties fade."""
+"""So long after a member last failed all is forgiven: five times as long as penalties fade."""
 
 _CALLS = 40
 """Of so many calls of its pool, a member that is as good as the others gets one."""
@@ -94,6 +94,7 @@ class Parts:
         self._active: Counter[str] = Counter()
         self._changed_at = self._loop.time()
         self._recovered: Counter[str] = Counter()  # calls since all was forgiven
+        self._failed_at = self._draw.down.ends if self._draw.down else 0.0
         # Time that a process does not notice passes for it all at once.
         stands_still = agents.blocks or Fault.FREEZE in {f for _, f in agents.scenario.events}
         self._notices_time = not stands_still
@@ -223,6 +224,9 @@ class Parts:
             self._check_call(name)
         try:
             yield
+        except BaseException:
+            self._note_failure(name)
+            raise
         finally:
             attempt.running.remove(name)
             self._active[name] -= 1
@@ -241,11 +245,18 @@ class Parts:
             self._complain(f"{name} has {self._active[name]} calls, over {capacity}")
         self._check_recovery(name)
 
+    def _note_failure(self, name: str) -> None:
+        """The member that was down fails again, for whatever reason: it is well again later."""
+        down, now = self._draw.down, self._loop.time()
+        if down is not None and name == f"m{down.member}" and now > self._failed_at:
+            self._failed_at = now
+            self._recovered.clear()
+
     def _check_recovery(self, name: str) -> None:
         draw = self._draw
         if draw.down is None or not draw.is_even:
             return
-        if self._loop.time() < draw.down.ends + _RECOVERED_SECONDS:
+        if self._loop.time() < self._failed_at + _RECOVERED_SECONDS:
             return
         self._recovered[name] += 1
         self._agents.parts_checked["recovered"] += 1

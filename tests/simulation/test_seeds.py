@@ -71,7 +71,7 @@ def test_every_fault_happens(batch: Batch, fault: Fault) -> None:
         ("budget", 50),
         ("attempt", 3000),
         ("capacity", 2000),
-        ("recovered", 300),
+        ("recovered", 200),
         ("wait for a member", 5),
         ("history", 3000),
     ],

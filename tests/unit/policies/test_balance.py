@@ -118,6 +118,20 @@ def test_an_idle_member_becomes_as_good_as_the_best_and_no_better() -> None:
     assert slow.score(1000.0, 0.1) == pytest.approx(fast.score(1000.0, 0.1))
 
 
+def test_a_member_that_was_slow_long_ago_takes_its_turn_where_calls_take_no_time() -> None:
+    once, other = member("once"), member("other")
+    work(once, 3.0, 0.0)
+    work(other, 0.0, 0.0)
+    pool = Balance([once, other])
+    turns = []
+    for now in range(1, 61):
+        began = call(pool, now)
+        began.succeeded(now)
+        turns.append(began.member)
+    assert once not in turns[:40]
+    assert once in turns[40:50]
+
+
 def test_a_member_that_nothing_is_known_of_counts_as_the_fastest() -> None:
     known, new = member("known"), member("new")
     work(known, 0.2, 0.0)
@@ -162,11 +176,11 @@ def test_a_member_that_failed_long_ago_takes_its_turn_where_one_call_follows_ano
     work(other, 1.0, now=1.0)
     break_down(once, now=1.0)
     turns = []
-    for now in range(2, 62):
+    for now in range(2, 72):
         began = call(pool, now)
         began.succeeded(now + 1.0)
         turns.append(began.member)
-    assert once not in turns[:30]
+    assert once not in turns[:40]
     assert turns[-20:].count(once) == 10
 
 
