@@ -50,8 +50,8 @@ def main() -> int:
         return 1
     scores = report.scores(rooms, room_of, results, reasons)
     sys.stdout.writelines(f"{line}\n" for line in report.told(scores))
-    if options.write and not (options.is_partial or options.tests):
-        report.write(scores, results)
+    if options.write and not (options.only or options.tests):
+        report.write(scores, results, options.every)
     return 0 if all(score.is_reached for score in scores) else 1
 
 

@@ -113,10 +113,16 @@ def told(scores: Sequence[Score]) -> Iterator[str]:
             yield f"{name}: {score.share:.1%} is below its bound of {bound:.0%}"
 
 
-def write(scores: Sequence[Score], results: Sequence[Result]) -> None:
-    """Keep the scores in the page, and which test kills which critical mutant; others stay."""
-    today = f"{datetime.now(UTC):%Y-%m-%d}"
-    rows = {score.room.name: f"| {' | '.join((*score.cells(), today))} |" for score in scores}
+def write(scores: Sequence[Score], results: Sequence[Result], every: int) -> None:
+    """Keep the scores in the page, and which test kills which critical mutant; others stay.
+
+    Args:
+        scores: of the rooms that were tried.
+        results: of their mutants.
+        every: one mutant of so many was tried; of a sample only the scores are kept.
+    """
+    tried = f"{datetime.now(UTC):%Y-%m-%d}" + (f", one in {every}" if every > 1 else "")
+    rows = {score.room.name: f"| {' | '.join((*score.cells(), tried))} |" for score in scores}
     for line in PAGE.read_text().splitlines():
         name = line.removeprefix("| ").partition(" ")[0]
         if name in _NAMES and line.count("|") == len(_HEADS) + 2:
@@ -124,7 +130,8 @@ def write(scores: Sequence[Score], results: Sequence[Result]) -> None:
     heads = [f"| {' | '.join((*_HEADS, 'tried'))} |", f"|{' --- |' * (len(_HEADS) + 1)}"]
     known = [rows[name] for name in _NAMES if name in rows]
     put("mutants", "\n".join([*heads, *known]), target="mutate")
-    _keep_killers(scores, results)
+    if every == 1:
+        _keep_killers(scores, results)
 
 
 def _keep_killers(scores: Sequence[Score], results: Sequence[Result]) -> None:
