@@ -11,6 +11,8 @@ from types import CodeType
 from typing import Any
 
 _MOST_TOLD = 2000
+_ASK_SECONDS = 1.0
+_UNKNOWN = object()
 
 
 @asynccontextmanager
@@ -22,7 +24,7 @@ async def within(
     Args:
         seconds: how long.
         what: what is waited for, to complete "waited for ...".
-        there: asked for what was there when the time was over.
+        there: asked for what was there when the time was over; its answer may have to be awaited.
 
     Raises:
         TimeoutError: it took longer.
@@ -34,7 +36,7 @@ async def within(
     except TimeoutError as error:
         if not deadline.expired():
             raise
-        found = "" if there is None else f"; there was {_cut(repr(there()))}"
+        found = "" if there is None else f"; there was {_cut(repr(await _answer(there())))}"
         raise TimeoutError(f"waited {seconds:g} s for {what}{found}") from error
 
 
@@ -76,25 +78,55 @@ def _text_of(condition: Callable[[], Any]) -> str:
     return " ".join(part.strip() for part in text)
 
 
-def _sides_of(condition: Callable[[], Any]) -> dict[str, object]:
-    """What stands on each side of a comparison, and whatever else can be asked for again."""
+async def _sides_of(condition: Callable[[], Any]) -> dict[str, object]:
+    """What stands on each side of a comparison, and whatever else can be asked for again.
+
+    Of a function that has to be awaited, these are its answer and its arguments.
+    """
     try:
         body = ast.parse(_text_of(condition), mode="eval").body
-        known = inspect.getclosurevars(condition)
+        names = _names_of(condition)
     except (SyntaxError, TypeError, ValueError):
         return {}
-    names = {**known.builtins, **known.globals, **known.nonlocals}
-    sides = [body.left, *body.comparators] if isinstance(body, ast.Compare) else [body]
     found: dict[str, object] = {}
-    for side in sides:
-        if isinstance(side, ast.Constant) or any(isinstance(n, ast.Await) for n in ast.walk(side)):
-            continue
-        text = ast.unparse(side)
-        try:
-            found[text] = eval(text, names)  # noqa: S307 - a part of the test's own code
-        except Exception as error:  # noqa: BLE001 - it is told in place of the value
-            found[text] = error
+    for side in [body.left, *body.comparators] if isinstance(body, ast.Compare) else [body]:
+        value = _value_of(side, names)
+        if isinstance(value, Awaitable):
+            found[ast.unparse(side)] = await _answer(value)
+            for part in side.args if isinstance(side, ast.Call) else ():
+                if (argument := _value_of(part, names)) is not _UNKNOWN:
+                    found[ast.unparse(part)] = await _answer(argument)
+        elif value is not _UNKNOWN:
+            found[ast.unparse(side)] = value
     return found
+
+
+def _names_of(condition: Callable[[], Any]) -> dict[str, object]:
+    known = inspect.getclosurevars(condition)
+    parameters = inspect.signature(condition).parameters
+    defaults = {name: one.default for name, one in parameters.items()}
+    return {**known.builtins, **known.globals, **known.nonlocals, **defaults}
+
+
+def _value_of(part: ast.expr, names: dict[str, object]) -> object:
+    """The value of a part of a condition; an error is told in its place."""
+    if isinstance(part, ast.Constant) or any(isinstance(n, ast.Await) for n in ast.walk(part)):
+        return _UNKNOWN
+    try:
+        return eval(ast.unparse(part), names)  # noqa: S307 - a part of the test's own code
+    except Exception as error:  # noqa: BLE001 - it is told in place of the value
+        return error
+
+
+async def _answer(value: object) -> object:
+    """The value, awaited if it has to be; an error is told in its place."""
+    if not isinstance(value, Awaitable):
+        return value
+    try:
+        async with asyncio.timeout(_ASK_SECONDS):
+            return await value
+    except Exception as error:  # noqa: BLE001 - it is told in place of the value
+        return error
 
 
 def _cut(text: str) -> str:

@@ -1,6 +1,7 @@
 """A wait that is over says what was waited for, and what was there instead."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 
@@ -23,6 +24,32 @@ async def test_it_says_a_condition_of_several_lines() -> None:
             seconds=0.1,
         )  # fmt: skip
     assert "waited 0.1 s for [first, second] == [1, 2] or first == 2" in str(error.value)
+
+
+async def test_it_awaits_what_has_to_be_awaited_and_tells_the_arguments() -> None:
+    async def count(of: str) -> int:
+        return len(of)
+
+    async def at_least(value: Awaitable[int], least: int) -> bool:
+        return await value >= least
+
+    with pytest.raises(TimeoutError) as error:
+        await eventually(lambda of="ab": at_least(count(of), 3), seconds=0.1)  # type: ignore[misc]  # a default
+    there = "{'at_least(count(of), 3)': False, 'count(of)': 2}"
+    assert str(error.value) == f"waited 0.1 s for at_least(count(of), 3); there was {there}"
+
+
+async def test_it_tells_the_error_of_what_has_to_be_awaited() -> None:
+    asked: list[int] = []
+
+    async def answer(number: int) -> bool:
+        asked.append(number)
+        if len(asked) > 1:
+            raise LookupError("it has gone")
+        return False
+
+    with pytest.raises(TimeoutError, match=r"was {'answer\(1\)': LookupError\('it has gone'\)}"):
+        await eventually(lambda: answer(1), seconds=0.1, pause_seconds=60)
 
 
 async def test_it_names_a_function() -> None:
