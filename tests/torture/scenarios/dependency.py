@@ -9,6 +9,7 @@ import psutil
 
 from streamapp.policies.breaker_config import BreakerConfig
 from tests.endpoints import Endpoint, Mood
+from tests.probes import most_probes
 from tests.torture.outcome import Outcome
 from tests.torture.pipeline import ASKING, URL_VARIABLE
 from tests.torture.stand import Ground, Stand, now_ms
@@ -91,17 +92,6 @@ async def dependency(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> N
         within=DRAINED_WITHIN_SECONDS,
         after="the endpoint was back",
     )
-
-
-def most_probes(config: BreakerConfig, seconds: float) -> int:
-    """So many probes begin within this time if each wait is as short as it may be drawn."""
-    wait, longest = config.first_probe_seconds / 2, config.longest_probe_seconds / 2
-    count, at = 0, wait
-    while at <= seconds:
-        count += 1
-        wait = min(longest, wait * config.probe_multiplier)
-        at += wait
-    return count
 
 
 async def _go_down(
