@@ -1,7 +1,10 @@
 """Order, bounds, drains and rebalances on a broker."""
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
 
 import pytest
 
@@ -70,10 +73,12 @@ async def test_unordered_records_of_one_key_run_side_by_side(rig: Rig) -> None:
 
 async def test_no_more_is_taken_than_the_bound_allows(rig: Rig) -> None:
     gate = asyncio.Event()
+    unfinished: list[int] = []
 
     @agent
     async def gated(item: Item) -> Item:
         await gate.wait()
+        unfinished.append(metrics.records_in - len(unfinished))
         return item
 
     pipeline = rig.pipeline().stage(gated, max_in_flight_records=10, concurrency=4).sink(rig.out)
@@ -81,12 +86,10 @@ async def test_no_more_is_taken_than_the_bound_allows(rig: Rig) -> None:
     await rig.put_items(range(100))
     async with rig.running(pipeline) as service:
         metrics = service.metrics[0]
-        await eventually(lambda: metrics.busy_lanes == 4 and metrics.records_in >= 5)
-        taken = metrics.records_in
-        await asyncio.sleep(0.3)  # time in which it could take more, and must not
-        assert metrics.records_in == taken <= 10
+        await eventually(lambda: metrics.busy_lanes == 4)
         gate.set()
         await eventually(lambda: metrics.records_out[rig.out] == 100)
+    assert 4 <= max(unfinished) <= 10
     assert sorted(await rig.read_numbers(rig.out)) == list(range(100))
 
 
@@ -143,30 +146,53 @@ async def test_work_that_does_not_end_in_time_is_delivered_again(rig: Rig) -> No
     assert came.count(1) == 1
 
 
+@asynccontextmanager
+async def fed(rig: Rig, partitions: int) -> AsyncIterator[list[int]]:
+    """Write to all partitions in turn while the block runs; gives the numbers so far.
+
+    So there is work whenever workers come and go, however long a rebalance takes.
+    """
+    written: list[int] = []
+    enough = asyncio.Event()
+
+    async def feed() -> None:
+        for part in count():
+            if enough.is_set():  # a client that is cancelled may leave a connection behind
+                return
+            numbers = range(part * 20, part * 20 + 20)
+            await rig.put_items(numbers, keys=10, partition=part % partitions)
+            written.extend(numbers)
+
+    feeding = asyncio.create_task(feed())
+    try:
+        yield written
+    finally:
+        enough.set()
+        await feeding
+
+
 async def test_two_workers_share_and_a_clean_handover_repeats_nothing(rig: Rig) -> None:
-    calls: defaultdict[str, list[int]] = defaultdict(list)
+    calls: list[int] = []
 
     @agent
     async def note(item: Item) -> Item:
         await asyncio.sleep(0.001)
-        calls["all"].append(item.n)
+        calls.append(item.n)
         return item
 
     pipeline = rig.pipeline().stage(note, concurrency=4).sink(rig.out)
     await rig.create(pipeline, partitions=4)
-    total = 800
-    for partition in range(4):
-        numbers = range(partition * 200, partition * 200 + 200)
-        await rig.put_items(numbers, keys=50, partition=partition)
     async with rig.running(pipeline) as first:
-        await eventually(lambda: first.metrics[0].records_in > 0)
-        async with rig.running(pipeline) as second:
-            await eventually(lambda: second.metrics[0].rebalances > 0)
-            await eventually(lambda: len(first.metrics[0].partitions) == 2)
-        await eventually(lambda: len(set(calls["all"])) == total)
-    came = await rig.read_numbers(rig.out)
-    assert len(came) == total
-    assert sorted(came) == list(range(total))
+        async with fed(rig, 4) as written:
+            await eventually(lambda: first.metrics[0].processed > 0)
+            async with rig.running(pipeline) as second:
+                await eventually(lambda: second.metrics[0].processed > 0)
+                await eventually(lambda: len(first.metrics[0].partitions) == 2)
+            left = len(calls)
+            await eventually(lambda: len(calls) > left)
+        await eventually(lambda: len(calls) >= len(written))
+    assert sorted(calls) == written
+    assert sorted(await rig.read_numbers(rig.out)) == written
 
 
 async def test_records_that_come_before_their_partition_is_open_are_not_lost(rig: Rig) -> None:
@@ -179,17 +205,9 @@ async def test_records_that_come_before_their_partition_is_open_are_not_lost(rig
 
     pipeline = rig.pipeline().stage(same).sink(rig.out)
     await rig.create(pipeline, partitions=4)
-    for partition in range(4):
-        await rig.put_items(range(partition * 500, partition * 500 + 500), partition=partition)
-    async with rig.running(pipeline) as steady:
+    async with rig.running(pipeline), fed(rig, 4) as written:
         for _ in range(3):
             async with rig.running(pipeline) as other:
-                await eventually(lambda: other.metrics[0].rebalances > 0)
-        await eventually(
-            lambda: (
-                sum(p.lag_records or 0 for p in steady.metrics[0].partitions.values()) == 0
-                and len(steady.metrics[0].partitions) == 4
-            )
-        )
+                await eventually(lambda: other.metrics[0].processed > 0)
     await rig.run_to_end(pipeline)
-    assert sorted(await rig.read_numbers(rig.out)) == list(range(2000))
+    assert sorted(await rig.read_numbers(rig.out)) == written
