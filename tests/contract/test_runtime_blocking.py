@@ -26,7 +26,7 @@ async def test_blocking_agents_run_side_by_side_and_in_the_order_of_their_keys(r
     @agent(blocking=True)
     def meets_others(item: Item) -> Item:
         if item.n < 4:
-            together.wait(timeout=10)  # only passes when four are here at once
+            together.wait(timeout=60)  # only passes when four are here at once
         return item
 
     pipeline = rig.pipeline().stage(meets_others, concurrency=4).sink(rig.out)
@@ -70,13 +70,13 @@ async def test_a_thread_that_timed_out_keeps_its_key_until_it_returns(rig: Rig) 
             running[key] += 1
             most[key] = max(most[key], running[key])
         if item.n == 0 and not go_on.is_set():
-            go_on.wait(timeout=10)
+            go_on.wait(timeout=60)
         with lock:
             running[key] -= 1
         return item
 
     policy = retry(2, backoff=Backoff(base_seconds=0.001))
-    pipeline = rig.pipeline().stage(slow, on_error=policy, timeout_seconds=0.2, concurrency=4)
+    pipeline = rig.pipeline().stage(slow, on_error=policy, timeout_seconds=1, concurrency=4)
     pipeline = pipeline.sink(rig.out)
     await rig.create(pipeline, partitions=1)
     await rig.put_items(range(10), keys=2)
