@@ -1,7 +1,7 @@
 """Before a pipeline starts: finds stages without offsets that may have been renamed.
 
 A renamed stage would otherwise read its source from the beginning, and the records in the topic
-named after its old name would never be read.
+named after its old name would never be read. Nor would those that wait for a delay that is gone.
 """
 
 import logging
@@ -55,7 +55,7 @@ async def find_renames(admin: Admin, topology: Topology, segments: Collection[Se
     declared = {segment.renamed_from for segment in topology.segments}
     orphans = [orphan for orphan in traces.orphans.values() if orphan.stage not in declared]
     unexplained = tuple(s for s in fresh if orphans and s.name not in explained)
-    refusals = [_unread(unread) for unread in traces.unread]
+    refusals = [*map(_unread, traces.unread), *map(_waiting, traces.waiting)]
     if unexplained:
         refusals.insert(0, _unexplained(unexplained, orphans))
     occupied = [
@@ -148,4 +148,12 @@ def _unread(unread: Unread) -> str:
         f"{unread.records:,} records in {unread.topic!r} would never be read: run the previous"
         " declaration once more with --until-end, or keep the topic as output=Topic("
         f"{unread.topic!r}, ...) of the stage that writes it; --yes leaves them behind"
+    )
+
+
+def _waiting(unread: Unread) -> str:
+    return (
+        f"{unread.records:,} records wait in {unread.topic!r}, whose delay is declared no more, and"
+        " would never be retried: declare the delay again until the topic is empty, or delete the"
+        " topic; --yes leaves them behind"
     )

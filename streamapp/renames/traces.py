@@ -58,11 +58,13 @@ class Traces:
         offsets: committed offsets of the declared stages, by name of the stage.
         orphans: stages that are not declared, by name.
         unread: topics of orphans with unread records.
+        waiting: retry topics with unread records, of declared stages that have that delay no more.
     """
 
     offsets: Mapping[str, Offsets]
     orphans: Mapping[str, Orphan] = field(default_factory=dict)
     unread: tuple[Unread, ...] = ()
+    waiting: tuple[Unread, ...] = ()
 
 
 async def find_traces(admin: Admin, topology: Topology, heads: Collection[str]) -> Traces:
@@ -70,19 +72,33 @@ async def find_traces(admin: Admin, topology: Topology, heads: Collection[str]) 
     offsets = {
         segment.name: await admin.committed_offsets(segment.group) for segment in topology.segments
     }
+    unused = await admin.list_topics() - frozenset(topology.topics())
+    waiting = await _waiting(admin, topology, unused, offsets.values())
     if all(offsets[head] for head in heads):
-        return Traces(offsets)
-    orphans = await _orphans(admin, topology)
+        return Traces(offsets, waiting=waiting)
+    orphans = await _orphans(admin, topology, unused)
     readers = (*offsets.values(), *(orphan.offsets for orphan in orphans.values()))
-    unread = await _unread(admin, orphans.values(), readers)
-    return Traces(offsets, orphans, unread)
+    return Traces(offsets, orphans, await _unread_of(admin, orphans.values(), readers), waiting)
 
 
-async def _orphans(admin: Admin, topology: Topology) -> Mapping[str, Orphan]:
-    declared = {step.stage.stage_id for segment in topology.segments for step in segment.steps}
-    used = frozenset(topology.topics())
+def _stage_ids(topology: Topology) -> set[str]:
+    return {step.stage.stage_id for segment in topology.segments for step in segment.steps}
+
+
+async def _waiting(
+    admin: Admin, topology: Topology, unused: Collection[str], readers: Collection[Offsets]
+) -> tuple[Unread, ...]:
+    """Unread records in retry topics that a stage had before one of its delays was taken out."""
+    starts = tuple(f"{topology.pipeline}.{name}{RETRY_INFIX}" for name in _stage_ids(topology))
+    names = sorted(name for name in unused if name.startswith(starts))
+    return await _unread(admin, names, readers)
+
+
+async def _orphans(
+    admin: Admin, topology: Topology, topics: Collection[str]
+) -> Mapping[str, Orphan]:
+    declared = _stage_ids(topology)
     prefix = f"{topology.pipeline}."
-    topics = await admin.list_topics() - used
     groups = await admin.list_groups()
     named = {name.removeprefix(prefix) for name in groups if name.startswith(prefix)}
     named |= {
@@ -108,7 +124,7 @@ async def _was_written(admin: Admin, topics: Collection[str]) -> bool:
     return any((await admin.end_offsets(places)).values())
 
 
-async def _unread(
+async def _unread_of(
     admin: Admin, orphans: Collection[Orphan], readers: Collection[Offsets]
 ) -> tuple[Unread, ...]:
     """Unread records in what orphans wrote for the next stages, or for a retry of their own."""
@@ -118,6 +134,12 @@ async def _unread(
         for name in orphan.topics
         if name == orphan.group or name.startswith(f"{orphan.group}{RETRY_INFIX}")
     ]
+    return await _unread(admin, names, readers)
+
+
+async def _unread(
+    admin: Admin, names: Collection[str], readers: Collection[Offsets]
+) -> tuple[Unread, ...]:
     described = await admin.describe_topics(names)
     found = []
     for name in names:

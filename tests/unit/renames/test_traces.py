@@ -12,6 +12,7 @@ from streamapp.clock import SystemClock
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
+from streamapp.policies.policy import retry_later
 from streamapp.record import TopicPartition
 from streamapp.renames.renames import find_renames, store_start_offsets
 from streamapp.renames.traces import Unread, find_traces
@@ -176,3 +177,34 @@ async def test_records_that_wait_for_a_retry_of_the_old_name_are_unread(before: 
     await before.commit("second", BETWEEN, 10, 5)
     await before.commit("old", later, 1)
     assert await unread(before) == (Unread(later, 3),)
+
+
+async def test_a_start_is_refused_while_records_wait_for_a_delay_that_is_gone(
+    before: Before,
+) -> None:
+    gone, used_up, others = "p.new.retry-10s", "p.new.retry-1m", "p.newer.retry-10s"
+    await before.create(gone, used_up, others)
+    for topic in (gone, used_up, others):
+        await before.write(topic, 4)
+    await before.commit("new", "raw", 15, 15)
+    await before.commit("new", gone, 1)
+    await before.commit("new", used_up, 4)
+    topology = build(pipeline("new"))
+    renames = await find_renames(before.admin, topology, topology.segments)
+    [refusal] = renames.refusals
+    assert refusal.startswith(f"3 records wait in '{gone}', whose delay is declared no more")
+
+
+async def test_records_that_wait_for_a_declared_delay_are_no_reason_against_a_start(
+    before: Before,
+) -> None:
+    later = "p.new.retry-10s"
+    await before.create(later)
+    await before.write(later, 4)
+    await before.commit("new", "raw", 15, 15)
+    patient = Pipeline("p", source=Topic("raw", bytes)).stage(
+        same, name="new", on_error=retry_later([10])
+    )
+    topology = build(patient.sink("out"))
+    renames = await find_renames(before.admin, topology, topology.segments)
+    assert renames.refusals == ()
