@@ -79,8 +79,8 @@ class Holds:
         metrics = self.metrics_of(process, stage)
         return None if metrics is None else metrics.held_since
 
-    def began(self, process: str, stage: int, value: str, context: Context) -> None:
-        """An attempt begins."""
+    def call_began(self, stage: int, value: str, context: Context) -> None:
+        """A call begins: its attempt must not have a higher number than failures were counted."""
         draw = self._scenario.stages[stage]
         if draw.is_blocking:
             return  # its thread began earlier
@@ -92,6 +92,11 @@ class Holds:
                 f"attempt {context.attempt} on {value!r} in stage {stage}, and"
                 f" {self._counted[stage, value]} failed while it was not held"
             )
+
+    def attempt_began(self, process: str, stage: int, value: str) -> None:
+        """An attempt begins; while the stage holds its records, it must be the only one."""
+        if self._scenario.stages[stage].is_blocking:
+            return  # its thread began earlier
         since = self.held_since(process, stage)
         if since is not None and self._is_open(process, stage):
             self._note_probe(process, stage, value, since)
@@ -118,10 +123,15 @@ class Holds:
                 f" {breaker.first_probe_seconds} s as the first wait"
             )
 
-    def ended(self, process: str, stage: int, value: str, error: BaseException | None) -> None:
-        """An attempt has ended, perhaps with an error."""
+    def call_ended(self, process: str, stage: int, value: str, error: BaseException | None) -> None:
+        """A call has ended, perhaps with an error."""
         if error is not None:
             self._failed(process, stage, value, error)
+
+    def attempt_ended(
+        self, process: str, stage: int, value: str, error: BaseException | None
+    ) -> None:
+        """An attempt has ended, perhaps with an error."""
         probing = self._probing.get((process, self._head(stage)))
         if probing is None or (stage, value) not in probing.running:
             return

@@ -185,6 +185,7 @@ class Parts:
         attempt = Attempt((self._index, value), self._loop.time())
         process, token = PROCESS.get(), _ATTEMPT.set(attempt)
         self._agents.at_work(process, attempt.place, 1)
+        self._agents.watch.attempt_began(process, *attempt.place)
         self._look_later(attempt)
         joins = 0
         try:
@@ -199,6 +200,7 @@ class Parts:
             raise
         finally:
             attempt.has_ended = True
+            self._agents.watch.attempt_ended(process, *attempt.place, None)
             self._agents.at_work(process, attempt.place, -1)
             _ATTEMPT.reset(token)
             self._agents.parts_checked["attempt"] += 1

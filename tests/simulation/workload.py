@@ -71,20 +71,40 @@ class Plan:
 
 
 class AttemptWatch(Protocol):
-    """Is told of each attempt."""
+    """Is told of each attempt, and of each call of what does the work.
 
-    def began(self, process: str, stage: int, value: str, context: Context) -> None:
+    These are one and the same, but where the agent of a stage is made of others: an attempt of a
+    pool may call several of its members, one after the other.
+    """
+
+    def attempt_began(self, process: str, stage: int, value: str) -> None:
         """An attempt begins."""
 
-    def ended(self, process: str, stage: int, value: str, error: BaseException | None) -> None:
+    def attempt_ended(
+        self, process: str, stage: int, value: str, error: BaseException | None
+    ) -> None:
         """An attempt has ended, perhaps with an error."""
+
+    def call_began(self, stage: int, value: str, context: Context) -> None:
+        """A call begins."""
+
+    def call_ended(self, process: str, stage: int, value: str, error: BaseException | None) -> None:
+        """A call has ended, perhaps with an error."""
 
 
 class _Unwatched:
-    def began(self, process: str, stage: int, value: str, context: Context) -> None:
+    def attempt_began(self, process: str, stage: int, value: str) -> None:
         pass
 
-    def ended(self, process: str, stage: int, value: str, error: BaseException | None) -> None:
+    def attempt_ended(
+        self, process: str, stage: int, value: str, error: BaseException | None
+    ) -> None:
+        pass
+
+    def call_began(self, stage: int, value: str, context: Context) -> None:
+        pass
+
+    def call_ended(self, process: str, stage: int, value: str, error: BaseException | None) -> None:
         pass
 
 
@@ -104,7 +124,7 @@ class Agents:
         blocked: how often it has done so, by process.
         blocked_until: when that ended the last time; infinity while it lasts.
         dependency: what the agents depend on.
-        watch: told of each attempt.
+        watch: told of each attempt and call.
         parts_checked: how often each promise to parts of agents was checked.
         loop: tells the time.
         on_attempt: called with the process, the stage and the context of each attempt.
@@ -234,7 +254,10 @@ class Agents:
         beside.append(plan)
         self.at_work(process, (index, value), 1)
         self.started[index, value] += 1
-        self.watch.began(process, index, value, context)
+        has_parts = self.scenario.stages[index].parts is not None
+        self.watch.call_began(index, value, context)
+        if not has_parts:
+            self.watch.attempt_began(process, index, value)
         error: BaseException | None = None
         try:
             yield
@@ -250,7 +273,9 @@ class Agents:
             if not plan.outputs:
                 self.ended_empty_at[process, head] = self._loop.time()
         finally:
-            self.watch.ended(process, index, value, error)
+            self.watch.call_ended(process, index, value, error)
+            if not has_parts:
+                self.watch.attempt_ended(process, index, value, error)
             self.on_change(process)
             self.at_work(process, (index, value), -1)
             beside.remove(plan)
