@@ -14,7 +14,7 @@ class StageFigures:
 
     Attributes:
         stage: its name.
-        state: its state.
+        state: its state; "held" while it runs and holds its records.
         records_in: records taken, redelivered ones included.
         records_out: acknowledged outputs, without dead letters and retries; `None` for a stage
             whose outputs go to no topic, because another stage is fused to it.
@@ -97,6 +97,9 @@ def at_most(seconds: float | None) -> str:
     return f"{'≤' if utf else '<='} {duration(seconds)}"  # a terminal may show Latin 1 only
 
 
+_HELD = "held"
+
+
 def _finished(metrics: StageMetrics) -> int:
     return sum(metrics.outcomes.values())
 
@@ -107,7 +110,7 @@ def _figures(metrics: StageMetrics, finished_per_second: float) -> StageFigures:
     records_out = sum(metrics.records_out.values()) - dead_letters - waiting
     return StageFigures(
         stage=metrics.stage,
-        state=metrics.state,
+        state=_HELD if metrics.held_since is not None else metrics.state,
         records_in=metrics.records_in,
         records_out=None if metrics.processed and not records_out else records_out,
         finished_per_second=finished_per_second,

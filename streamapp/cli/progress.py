@@ -108,7 +108,7 @@ def _cells(figures: StageFigures) -> dict[str, str]:
 
 
 def _dead_letters(figures: StageFigures, topic: str | None) -> str:
-    text = f"{figures.dead_letters:,} dead letters"
+    text = f"{figures.dead_letters:,} dead letter{'' if figures.dead_letters == 1 else 's'}"
     if not figures.reasons:
         return text
     if len(figures.reasons) == 1:

@@ -90,6 +90,19 @@ class BudgetMeter:
         """Whether one more dead letter would be within the budget."""
         return self._within_minute(now) and self._within_share(now)
 
+    def refusal(self, now: float) -> str:
+        """Why one more dead letter is beyond the budget, with the figures."""
+        if not self._within_minute(now):
+            letters = self._minute.totals(now)[0] + 1
+            return (
+                f"with the next one {letters:,} within a minute, above {self.budget.per_minute:,}"
+            )
+        letters, others = self._window.totals(now)
+        return (
+            f"with the next one {letters + 1:,} of {letters + 1 + others:,} records within"
+            f" {self.budget.window_seconds:g} s, above {self.budget.share:.3g}"
+        )
+
     def ask_again_at(self, now: float) -> float | None:
         """When the answer may change by time alone; `None` if it never does."""
         changes = []

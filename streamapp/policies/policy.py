@@ -91,7 +91,7 @@ class Policy:
 
         Raises:
             PipelineError: it is no mapping, a key is not an exception type, or a value is not a
-                policy.
+                policy or has exceptions of its own.
         """
         whole: object = policies
         if not isinstance(whole, Mapping):
@@ -110,6 +110,7 @@ class Policy:
                 raise PipelineError(
                     f".on(…) gives {kind.__name__} {_described(policy)}; {_INSTEAD}"
                 )
+            _check_is_whole(f".on(…) gives {kind.__name__}", policy)
         ordered = sorted(policies.items(), key=lambda item: -len(item[0].__mro__))
         return replace(self, by_exception=tuple(ordered))
 
@@ -184,9 +185,10 @@ def retry(
 
     Raises:
         ValueError: `count` is negative, or `then` is another retry.
-        PipelineError: `count` is not a number, `then` is not a policy, or `backoff` is not a
-            `Backoff`.
+        PipelineError: `count` is not a number, `then` is not a policy or has exceptions of its
+            own, or `backoff` is not a `Backoff`.
     """
+    _check_is_whole("retry(then=…) is", then)
     later = isinstance(then, Policy) and then.action is ErrorPolicy.RETRY_LATER
     delays = then.delays_seconds if isinstance(then, Policy) and later else ()
     action = _final_action(then.then if isinstance(then, Policy) and later else then)
@@ -223,6 +225,7 @@ def retry_later(
             f"retry_later({one_by_one}): delays are a list; write retry_later([10, 60])"
         )
     checked = checked_delays(delays)
+    _check_is_whole("retry_later(then=…) is", then)
     if isinstance(then, Policy) and then.is_retry:
         raise PipelineError(
             "retry_later(then=…) takes stop, skip, dead_letter or drop, not another retry; write"
@@ -237,6 +240,15 @@ def _final_action(then: Policy | ErrorPolicy | None) -> ErrorPolicy:
     if isinstance(action, str) and action in list(ErrorPolicy):
         action = ErrorPolicy(action)
     return action or ErrorPolicy.DEAD_LETTER
+
+
+def _check_is_whole(where: str, policy: object) -> None:
+    """Refuse exceptions of a policy within another one, which nobody would look at."""
+    if isinstance(policy, Policy) and policy.by_exception:
+        raise PipelineError(
+            f"{where} a policy with .on(…) of its own, which would have no effect; put all"
+            " exceptions at the end, as in retry(3, then=skip()).on({KeyError: drop()})"
+        )
 
 
 def _backoff_for(value: object) -> str:

@@ -214,8 +214,9 @@ class FailureHandler:
         self, work: Work, step: StepRunner, error: Exception, reason: DeadLetterReason
     ) -> bool:
         if not self._hold.is_within_budget(step, work):
-            if self._hold.of(step).stops_beyond_budget:
-                self._stop(work, step, error, "it has more dead letters than its budget allows")
+            own = self._hold.of(step)
+            if own.stops_beyond_budget:
+                self._stop(work, step, error, f"it has {own.beyond_budget}")
             return False
         failure = self._failure(work, step, error, reason)
         record = work.record

@@ -332,7 +332,7 @@ class Hold:
 
     def _reason(self, own: StepHold) -> str:
         if own.held_until is not None:
-            return f"stage {own.step.stage_id!r} has more dead letters than its budget allows"
+            return f"stage {own.step.stage_id!r} has {own.beyond_budget}"
         assert own.breaker is not None  # noqa: S101 - it is open
         assert own.breaker.cause is not None  # noqa: S101 - the same
         return f"in stage {own.step.stage_id!r} {own.breaker.cause.in_words}"

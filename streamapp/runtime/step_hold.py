@@ -28,6 +28,7 @@ class StepHold:
         step: the step.
         breaker: its breaker; `None` if it is turned off.
         held_until: until when its dead-letter budget allows no more, in monotonic seconds.
+        beyond_budget: by how much it was last beyond it, for operators.
         slow_seconds: an attempt that takes so long is slow, although it succeeds.
         stops_after_hold: whether the stage stops when records were held for too long.
         is_given_up: whether they were held for longer, and nothing has succeeded since.
@@ -37,6 +38,7 @@ class StepHold:
         self.step = step
         self.breaker = Breaker(config.breaker, environment.rng) if config.breaker else None
         self.held_until: float | None = None
+        self.beyond_budget = ""
         self.stops_after_hold = config.after_hold is AfterHold.STOP
         self.is_given_up = False
         budget = config.dead_letter_budget
@@ -136,6 +138,9 @@ class StepHold:
         if changes_at is None:  # time alone changes nothing
             changes_at = now + self._budget.budget.window_seconds
         self.held_until = max(changes_at, now + SHORTEST_HOLD_SECONDS)
+        self.beyond_budget = (
+            f"more dead letters than its budget allows, {self._budget.refusal(now)}"
+        )
         return False
 
     @property

@@ -143,8 +143,8 @@ class PipelineResults(Generic[OutT]):
         letters = [f"{letter.stage}: {letter.reason}" for letter in self.dead_letters()]
         why = f" ({', '.join(letters)})" if letters else ""
         return (
-            f"<PipelineResults of {self._pipeline}: {len(self.records())} outputs,"
-            f" {len(letters)} dead letters{why}>"
+            f"<PipelineResults of {self._pipeline}: {_counted(len(self.records()), 'output')},"
+            f" {_counted(len(letters), 'dead letter')}{why}>"
         )
 
     def _check_stage(self, stage: str) -> None:
@@ -198,3 +198,7 @@ def _dead_letter(record: Record) -> DeadLetter:
         key=record.key,
         headers=headers,
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -48,6 +48,14 @@ def test_dead_letters_are_no_outputs_and_lag_is_that_of_all_partitions() -> None
     assert (figures.records_out, figures.dead_letters, figures.lag) == (900, 10, 400)
 
 
+def test_a_stage_that_holds_its_records_is_told_as_held() -> None:
+    metrics = busy_stage()
+    metrics.held_since = 1.0
+    assert Figures([metrics], HandClock()).read()[0].state == "held"
+    metrics.held_since = None
+    assert Figures([metrics], HandClock()).read()[0].state == "running"
+
+
 def test_lag_is_unknown_while_one_partition_is() -> None:
     metrics = busy_stage()
     metrics.partitions[TopicPartition("p.in", 2)] = PartitionMetrics(None)

@@ -75,6 +75,17 @@ def test_a_third_of_all_records_is_within_the_budget() -> None:
         fill(meter, 1, 2, number / 100)
 
 
+def test_a_refusal_tells_the_figures() -> None:
+    by_share = BudgetMeter(DeadLetterBudget(share=0.1, minimum_records=5))
+    by_share.finished(9, 0.0)
+    by_share.dead_letter(0.0)
+    assert by_share.refusal(1.0) == "with the next one 2 of 11 records within 60 s, above 0.1"
+    by_minute = BudgetMeter(DeadLetterBudget(per_minute=2))
+    by_minute.dead_letter(0.0)
+    by_minute.dead_letter(0.0)
+    assert by_minute.refusal(1.0) == "with the next one 3 within a minute, above 2"
+
+
 def test_it_tells_when_to_ask_again() -> None:
     meter = BudgetMeter(DeadLetterBudget(minimum_records=2, window_seconds=100.0, per_minute=3))
     assert meter.ask_again_at(0.0) is None

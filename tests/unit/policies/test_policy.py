@@ -102,3 +102,20 @@ def test_an_argument_of_another_kind_is_told_when_the_policy_is_made(
 ) -> None:
     with pytest.raises(PipelineError, match=re.escape(told)):
         wrong()
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda: retry(3, then=skip().on({KeyError: drop()})),
+        lambda: retry(3, then=retry_later([1]).on({KeyError: drop()})),
+        lambda: retry_later([1], then=skip().on({KeyError: drop()})),
+        lambda: dead_letter().on({OSError: skip().on({KeyError: drop()})}),
+    ],
+    ids=["retry", "retry, then later", "retry_later", "on"],
+)
+def test_exceptions_of_a_policy_within_another_one_are_refused(
+    declare: Callable[[], Policy],
+) -> None:
+    with pytest.raises(PipelineError, match=r"a policy with \.on\(…\) of its own.* no effect"):
+        declare()
