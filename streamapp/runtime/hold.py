@@ -214,10 +214,12 @@ class Hold:
         if late is not None and (self._retries.held or self._ready.has_records):
             self._give_up(late)
             return
+        finds_none = False
         for own in (None, *is_open):  # with `None`, what waits for none of them
             breaker = None if own is None else own.breaker
             if breaker is not None and not breaker.may_call(now):
                 continue
+            finds_none = own is not None
             work = self._candidate(own, is_first=own is is_open[0])
             if work is not None:
                 permit = None if breaker is None else breaker.try_acquire(now)
@@ -227,8 +229,9 @@ class Hold:
                 self._ready.let_through(work)
                 self.on_change()
                 return
-        self._takes_fresh = True
-        self.on_change()  # the intake may fetch a record
+        if finds_none:
+            self._takes_fresh = True
+            self.on_change()  # the intake may fetch a record
         self._tell(is_open[0])
         times = [own.breaker.next_probe_at for own in is_open if own.breaker is not None]
         waits = [at - now for at in times if at is not None and at > now]

@@ -482,6 +482,24 @@ async def test_records_are_held_in_an_outage_and_done_in_batches_after_it() -> N
 
 
 @in_virtual_time
+async def test_records_that_were_not_tried_end_a_hold_if_those_that_were_always_fail() -> None:
+    broker, calls = await broker_for("p"), Calls()
+
+    def fail(values: list[bytes]) -> Exception | None:
+        return Transient("its shard is down") if any(int(v) < 10 for v in values) else None
+
+    await broker.write("p-in", *numbered(*range(10)))
+    stage = service(broker, one_stage(calls.agent(5, 1, fail=fail), retry(2), concurrency=4))
+    async with running(stage):
+        await until(lambda: stage.metrics[0].held_since is not None)
+        await broker.write("p-in", *numbered(*range(10, 40), keys=30))
+        await until(lambda: len(broker.values("p-out")) == 20)
+        probes = [batch for batch in calls.batches[2:] if len(batch) == 1]
+    assert written(broker) == sorted(b"%d" % n for n in range(10, 30))
+    assert {int(value) < 10 for [value] in probes} == {True, False}
+
+
+@in_virtual_time
 async def test_a_record_that_makes_each_call_time_out_ends_as_a_dead_letter() -> None:
     broker = await broker_for("p")
     await broker.write("p-in", *numbered(*range(100)))

@@ -61,6 +61,25 @@ async def test_only_what_probes_need_is_read_while_records_are_held() -> None:
         await until_committed(broker, "p.stage", 1004)
 
 
+@in_virtual_time
+async def test_records_that_were_tried_and_those_that_were_not_take_turns_as_probes() -> None:
+    broker, tried = await broker_for("p"), list[int]()
+
+    @agent
+    def down(value: bytes) -> bytes:
+        tried.append(int(value))
+        raise OSError("no answer")
+
+    stage = service(broker, one_stage(down, QUICK))
+    async with running(stage):
+        await write(broker, range(10))
+        await until(lambda: stage.metrics[0].held_since is not None)
+        await write(broker, range(10, 50))
+        await until(lambda: len(tried) >= 20, seconds=300)
+    are_new = [tried[i] not in tried[:i] for i in range(10, 20)]
+    assert are_new in ([True, False] * 5, [False, True] * 5)
+
+
 @pytest.mark.parametrize("shape", ["plain", "waiting"])
 @in_virtual_time
 async def test_the_longest_hold_of_an_outage_begins_with_that_outage(shape: str) -> None:
