@@ -70,6 +70,11 @@ def plain_types(schema: Mapping[str, Any]) -> frozenset[type] | None:
     return inner | {NoneType} if kind == "nullable" else inner
 
 
+def has_plain_members(schema: Mapping[str, Any]) -> bool:
+    """Whether the values of the members of an enum are all text, or all integers."""
+    return any(all(type(one.value) is kind for one in schema["members"]) for kind in (str, int))
+
+
 @dataclass(frozen=True, slots=True)
 class DeclaredTypes:
     """Makes checks of values from a core schema.

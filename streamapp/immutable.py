@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from streamapp.declared_types import has_plain_members
+
 _SCALARS = frozenset({"str", "int", "bool", "none"})
 _CHANGES_TEXT = ("strip_whitespace", "to_lower", "to_upper")
 _OWN_WAYS = ("custom_init", "root_model", "post_init", "serialization")
@@ -60,9 +62,7 @@ def _is_immutable_field(schema: Mapping[str, Any]) -> bool:
         case "tuple":
             return all(map(_is_immutable_field, schema["items_schema"]))
         case "enum":
-            return any(
-                all(type(one.value) is kind for one in schema["members"]) for kind in (str, int)
-            )
+            return has_plain_members(schema)
         case "literal":
             return all(type(value) in (str, int, bool) for value in schema["expected"])
         case kind:

@@ -3,7 +3,7 @@
 Hot path: the encoders are called for each output.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from types import NoneType
@@ -13,7 +13,7 @@ import orjson
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_json
 
-from streamapp.declared_types import plain_types
+from streamapp.declared_types import has_plain_members, plain_types
 
 Encode = Callable[[Any], bytes]
 Kinds = tuple[type, ...]
@@ -67,15 +67,16 @@ def encoder_for(type_: Any, adapter: TypeAdapter[Any], checked: Encode) -> Encod
     """The JSON encoder of a class: orjson if its result equals that of `checked`, else `checked`.
 
     They are equal if a model or a dataclass has only plain fields (text, numbers, booleans, null,
-    literals and lists of these), and declares no other form of its JSON. Each combination of types
-    of its fields is first written by both and compared. So what `checked` refuses, such as text in
-    the place of a number, is refused.
+    members of enums, literals, and lists of these but members), and declares no other form of its
+    JSON. Each combination of types of its fields is first written by both and compared. So what
+    `checked` refuses, such as text in the place of a number, is refused.
     """
     found = _plain_fields(type_, adapter)
     if found is None:
         return Encoder(checked)
     kinds = set[Kinds]()
-    encode_first = _first_encoder(type_, kinds, checked)
+    enums = [class_ for schema in found.values() if (class_ := _enum_of(schema))]
+    encode_first = _first_encoder(type_, kinds, enums, checked)
     floats = any(_has_floats(schema) for schema in found.values())
     parts = [(name, fits) for name, schema in found.items() if (fits := _part(schema))]
     dumps = orjson.dumps
@@ -101,14 +102,17 @@ def encoder_for(type_: Any, adapter: TypeAdapter[Any], checked: Encode) -> Encod
     return Encoder(encode_carefully) if floats or parts else Encoder(encode, kinds)
 
 
-def _first_encoder(type_: Any, kinds: set[Kinds], checked: Encode) -> Encode:
+def _first_encoder(
+    type_: Any, kinds: set[Kinds], enums: Collection[type], checked: Encode
+) -> Encode:
     """Writes values whose fields have types that were not seen yet, and remembers these."""
+    known = _JSON_TYPES.union(enums)
 
     def encode_first(value: Any) -> bytes:
         encoded = checked(value)
         own = getattr(value, "__dict__", {})
         found = tuple(map(type, own.values()))
-        if type(value) is type_ and _JSON_TYPES.issuperset(found) and len(kinds) < _MAX_KINDS:
+        if type(value) is type_ and known.issuperset(found) and len(kinds) < _MAX_KINDS:
             try:
                 is_same = orjson.dumps(own) == encoded
             except TypeError:  # an integer of more than 64 bits
@@ -178,7 +182,16 @@ def _is_plain(schema: Mapping[str, Any]) -> bool:
         return "items_schema" in schema and plain_types(schema["items_schema"]) is not None
     if kind == "literal":
         return all(type(value) in (str, int, bool) for value in schema["expected"])
+    if kind == "enum":
+        return has_plain_members(schema)
     return kind in _TYPES or (kind in _WRAPPERS and _is_plain(schema["schema"]))
+
+
+def _enum_of(schema: Mapping[str, Any]) -> type | None:
+    """The enum of which a field has a member."""
+    if schema["type"] in _WRAPPERS:
+        return _enum_of(schema["schema"])
+    return schema["cls"] if schema["type"] == "enum" else None
 
 
 def _has_floats(schema: Mapping[str, Any]) -> bool:

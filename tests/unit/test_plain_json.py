@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
+from enum import Enum, IntEnum, StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -164,7 +164,16 @@ class Constant(BaseModel):
     n: float = float("nan")
 
 
-class Coloured(BaseModel):
+class Ratio(Enum):
+    HALF = 0.5
+
+
+class Rated(BaseModel):
+    ratio: Ratio = Ratio.HALF
+
+
+class ByValue(BaseModel):
+    model_config = ConfigDict(use_enum_values=True, validate_default=True)
     colour: Colour = Colour.RED
 
 
@@ -187,7 +196,8 @@ class Rooted(RootModel[list[int]]):
         Excluded,
         Aliased,
         Constant,
-        Coloured,
+        Rated,
+        ByValue,
         Nested,
         Rooted,
     ],
@@ -196,6 +206,44 @@ def test_what_declares_another_form_keeps_it(type_: type[BaseModel]) -> None:
     assert not is_fast(type_)
     ours, pydantics = both(type_())
     assert ours == pydantics
+
+
+class Level(IntEnum):
+    LOW = 1
+    HIGH = 2**70
+
+
+class Side(Enum):
+    LEFT = 'le"ft'
+    RIGHT = "right"
+
+
+class Chosen(BaseModel):
+    colour: Colour = Colour.RED
+    level: Level | None = None
+    side: Side = Side.LEFT
+    text: str | None = None
+
+
+@given(st.builds(Chosen))
+def test_both_write_the_same_members_of_enums(value: Chosen) -> None:
+    ours, pydantics = both(value)
+    assert is_fast(Chosen)
+    assert ours == pydantics
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"colour": "r"}, {"colour": None}, {"level": 1}, {"side": Colour.RED}, {"side": "right"}],
+)
+def test_what_is_no_member_is_refused_whatever_was_written_before(wrong: dict[str, Any]) -> None:
+    codec = codec_for(Chosen)
+    value, other = Chosen(level=Level.LOW), Chosen().model_copy(update=wrong)
+    codec.encode(value)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"^{next(iter(wrong))}: "):
+            codec.encode(other)
+    assert codec.encode(value) == TypeAdapter(Chosen).dump_json(value)
 
 
 @dataclass
