@@ -205,9 +205,6 @@ SKIPPING = {
     ".on({E: skip()})": dead_letter().on({KeyError: skip()}),
     ".on({E: drop(), F: skip()})": dead_letter().on({KeyError: drop(), ValueError: skip()}),
     ".on({E: retry(then=skip())})": dead_letter().on({KeyError: retry(1, then=skip())}),
-    ".on({E: drop().on({F: skip()})})": dead_letter().on(
-        {LookupError: drop().on({KeyError: skip()})}
-    ),
 }
 NOT_SKIPPING = {
     "drop()": drop(),
