@@ -13,7 +13,16 @@ from tests.torture.report import table
 from tests.torture.runner import SCENARIOS, ground, play
 from tests.torture.stand import Ground
 
-ONE_NODE = ("zombie", "churn", "network", "rolling-stateful-set", "dependency", "letters", "outage")
+ONE_NODE = (
+    "zombie",
+    "churn",
+    "network",
+    "rolling-stateful-set",
+    "dependency",
+    "endpoints",
+    "letters",
+    "outage",
+)
 THREE_NODES = ("bounce",)
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The pipelines under test: one stage that waits a little, or asks an endpoint, and passes on.
+"""The pipelines under test: one stage that waits a little, or asks endpoints, and passes on.
 
 `streamapp run tests.torture.pipeline:pipeline` runs one under the name in `TORTURE_NAME`.
 """
@@ -11,6 +11,8 @@ from pydantic import BaseModel
 
 from streamapp.errors import Permanent
 from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.combinators.branch import branch
+from streamapp.pipeline.combinators.pool import pool
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.stage import Ordering
 from streamapp.policies.breaker_config import BreakerConfig
@@ -21,13 +23,19 @@ from tests.endpoints import Caller
 NAME_VARIABLE = "TORTURE_NAME"
 WAIT_VARIABLE = "TORTURE_WAIT_MS"
 ORDERING_VARIABLE = "TORTURE_ORDERING"
-URL_VARIABLE = "TORTURE_URL"
+URLS_VARIABLE = "TORTURE_URLS"
 HOLD_VARIABLE = "TORTURE_HOLD"
 
 STAGE = "work"
 PIPELINE = "tests.torture.pipeline:pipeline"
 POISONED = "tests.torture.pipeline:poisoned"
 ASKING = "tests.torture.pipeline:asking"
+POOLED = "tests.torture.pipeline:pooled"
+
+ASK_SECONDS = 1.0
+"""How long a member of the pool may take."""
+
+_MEMBER_CAPACITY = 16
 
 
 class Item(BaseModel):
@@ -66,7 +74,7 @@ async def work_or_refuse(item: Item) -> Done:
 
 
 class Ask(Caller):
-    """Ask the endpoint at `TORTURE_URL`."""
+    """Ask an endpoint."""
 
     async def __call__(self, item: Item) -> Done:
         """Pass on what it answers."""
@@ -84,8 +92,22 @@ def poisoned() -> Pipeline[Any, Any]:
 
 
 def asking() -> Pipeline[Any, Any]:
-    """The pipeline that asks an endpoint."""
-    return _of(agent(name="ask")(Ask(os.environ[URL_VARIABLE])))
+    """The pipeline that asks the endpoint in `TORTURE_URLS`."""
+    [url] = _urls()
+    return _of(agent(name="ask")(Ask(url)))
+
+
+def pooled() -> Pipeline[Any, Any]:
+    """The pipeline that asks one of the endpoints in `TORTURE_URLS`."""
+    members: list[Agent[Item, Done]] = [
+        branch(agent(name=f"ask-{number}")(Ask(url)), timeout_seconds=ASK_SECONDS)
+        for number, url in enumerate(_urls())
+    ]
+    return _of(pool(*members, capacity=_MEMBER_CAPACITY, name="ask"))
+
+
+def _urls() -> list[str]:
+    return os.environ[URLS_VARIABLE].split()
 
 
 def _of(step: Agent[Item, Done]) -> Pipeline[Any, Any]:

@@ -79,6 +79,13 @@ SCENARIOS = {
         ("no-hold",),
         "what agents call is down",
     ),
+    "endpoints": Scenario(
+        dependency.endpoints,
+        dependency.FULL,
+        dependency.SHORT,
+        ("no-hold",),
+        "all members of a pool are down",
+    ),
     "letters": Scenario(
         letters.letters,
         letters.FULL,

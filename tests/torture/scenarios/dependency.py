@@ -1,8 +1,8 @@
-"""What the agent depends on is down for a minute: records are held, and none is given up."""
+"""What agents depend on is down for a minute: records are held, and none is given up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import psutil
@@ -11,7 +11,7 @@ from streamapp.policies.breaker_config import BreakerConfig
 from tests.endpoints import Endpoint, Mood
 from tests.probes import most_probes
 from tests.torture.outcome import Outcome
-from tests.torture.pipeline import ASKING, URL_VARIABLE
+from tests.torture.pipeline import ASKING, POOLED, URLS_VARIABLE
 from tests.torture.stand import Ground, Stand, now_ms
 from tests.torture.verdict import recovery_seconds
 from tests.torture.watch import TooSlowError
@@ -49,25 +49,54 @@ FULL = Scale()
 SHORT = Scale(down_seconds=7.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """What the workers ask.
+
+    Attributes:
+        target: their pipeline.
+        moods: what each endpoint does while it is down.
+        how: the same in words.
+    """
+
+    target: str
+    moods: Sequence[Mood]
+    how: str
+
+
+ONE = Cast(ASKING, (Mood.FAILS,), "one answers 503")
+POOL = Cast(POOLED, (Mood.FAILS, Mood.FAILS, Mood.HANGS), "two of a pool answer 503, one hangs")
+
+
 async def dependency(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
     """Let the endpoint that two workers ask answer 503 for a while, then as before."""
+    await _play(ground, outcome, scale, ONE)
+
+
+async def endpoints(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
+    """Let all three endpoints of a pool be down for a while."""
+    await _play(ground, outcome, scale, POOL)
+
+
+async def _play(ground: Ground, outcome: Outcome, scale: Scale, cast: Cast) -> None:
     outcome.asked = {
-        "endpoint fails for": f"{scale.down_seconds:g} s",
+        "endpoints": cast.how,
+        "down for": f"{scale.down_seconds:g} s",
         "dead letters, rebalances": "0, 0",
         "calls while held": "at most the probes that fit in",
         "drained": f"within {DRAINED_WITHIN_SECONDS:g} s after it",
         "memory": f"at most {MEMORY_MIB:g} MiB up",
     }
     async with (
-        _answering() as endpoint,
+        _answering(len(cast.moods)) as asked,
         Stand.on(
             ground,
             outcome,
             partitions=PARTITIONS,
             wait_ms=0,
             through_proxies=True,
-            target=ASKING,
-            environment={URL_VARIABLE: endpoint.url},
+            target=cast.target,
+            environment={URLS_VARIABLE: " ".join(one.url for one in asked)},
         ) as stand,
     ):
         workers = [await stand.fleet.start() for _ in range(WORKERS)]
@@ -78,7 +107,7 @@ async def dependency(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> N
         generations = ground.proxies.wiretap.generations
         generation = generations[stand.watch.group]
         async with _memory_watched(workers, outcome):
-            await _go_down(stand, endpoint, workers, scale)
+            await _go_down(stand, dict(zip(asked, cast.moods, strict=True)), workers, scale)
             back_ms = now_ms()
             await stand.feeder.stop()
             await _drain(stand)
@@ -90,17 +119,18 @@ async def dependency(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> N
     outcome.recovered(
         recovery_seconds(outputs, PARTITIONS, since_ms=back_ms),
         within=DRAINED_WITHIN_SECONDS,
-        after="the endpoint was back",
+        after="the end of it",
     )
 
 
 async def _go_down(
-    stand: Stand, endpoint: Endpoint, workers: Sequence[Worker], scale: Scale
+    stand: Stand, asked: Mapping[Endpoint, Mood], workers: Sequence[Worker], scale: Scale
 ) -> None:
     """Fail every call for the time asked; of the calls, count those made while all hold."""
     outcome, loop = stand.outcome, asyncio.get_running_loop()
     began = loop.time()
-    endpoint.mood = Mood.FAILS
+    for endpoint, mood in asked.items():
+        endpoint.mood = mood
     lag = await stand.unfinished()
 
     async def all_hold() -> bool:
@@ -111,16 +141,18 @@ async def _go_down(
     except TooSlowError as error:
         outcome.check(False, str(error))  # noqa: FBT003 - it does not hold
     await asyncio.sleep(_SETTLED_SECONDS)  # calls that ran when it opened end
-    before = endpoint.seen[Mood.FAILS]
+    before = _failed(asked)
     await asyncio.sleep(max(0.0, began + scale.down_seconds - loop.time()))
-    failed = endpoint.seen[Mood.FAILS]
-    endpoint.mood = Mood.ANSWERS
-    budget = WORKERS * most_probes(BreakerConfig(), loop.time() - began)
+    failed = _failed(asked)
+    for endpoint in asked:
+        endpoint.mood = Mood.ANSWERS
+    budget = WORKERS * len(asked) * most_probes(BreakerConfig(), loop.time() - began)
     outcome.faults["calls that failed"] += failed
     outcome.figures["lag when it began to fail"] = f"{lag:,}"
     outcome.figures["calls until all held"] = str(before)
     outcome.figures["calls while all held, and probes that fit in"] = f"{failed - before}, {budget}"
-    outcome.check(failed > 0, "no call failed")
+    tried = all(endpoint.seen[mood] for endpoint, mood in asked.items())
+    outcome.check(tried, "an endpoint was not called while it was down")
     outcome.check(failed - before <= budget, f"{failed - before} calls while held, not {budget}")
     outcome.check(all(worker.running for worker in workers), "a worker ended")
 
@@ -137,14 +169,19 @@ async def _drain(stand: Stand) -> None:
     stand.outcome.figures["drained after"] = f"{loop.time() - began:.1f} s"
 
 
+def _failed(asked: Mapping[Endpoint, Mood]) -> int:
+    """Calls that got no answer."""
+    return sum(endpoint.seen[mood] for endpoint, mood in asked.items())
+
+
 @asynccontextmanager
-async def _answering() -> AsyncIterator[Endpoint]:
-    endpoint = Endpoint(seconds=_ANSWER_SECONDS)
-    await endpoint.live()
-    try:
-        yield endpoint
-    finally:
-        await endpoint.die()
+async def _answering(count: int) -> AsyncIterator[Sequence[Endpoint]]:
+    async with AsyncExitStack() as stack:
+        asked = [Endpoint(seconds=_ANSWER_SECONDS) for _ in range(count)]
+        for endpoint in asked:
+            await endpoint.live()
+            stack.push_async_callback(endpoint.die)
+        yield asked
 
 
 @asynccontextmanager
