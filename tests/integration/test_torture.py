@@ -21,6 +21,7 @@ ONE_NODE = (
     "dependency",
     "endpoints",
     "letters",
+    "later",
     "outage",
 )
 THREE_NODES = ("bounce",)

@@ -11,15 +11,20 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.kafka.consumer import KafkaConsumer
 from streamapp.brokers.kafka.producer import KafkaProducer
 from streamapp.brokers.protocols import CommittedOffset
 from streamapp.cli.main import main
-from streamapp.record import TopicPartition
+from streamapp.pipeline.retry_topics import RETRY_INFIX
+from streamapp.record import Headers, TopicPartition
 from streamapp.runtime.commit_metadata import encode
+from streamapp.runtime.retry_records import DUE_HEADER
 
 _CLAIMED = 50
 """So many records beyond each committed offset are said to be finished."""
+
+_SOONER_MS = 500
 
 
 def commit_early() -> None:
@@ -99,6 +104,38 @@ def letters_unawaited() -> None:
     KafkaProducer.send_batch = send_and_forget  # type: ignore[method-assign]  # the bug
 
 
+def skip_heads() -> None:
+    """Go on behind the record for which a partition of a retry topic waits."""
+    seek = KafkaConsumer.seek
+
+    def seek_past(self: KafkaConsumer, partition: TopicPartition, offset: int) -> None:
+        seek(self, partition, offset + (RETRY_INFIX in partition.topic))
+
+    KafkaConsumer.seek = seek_past  # type: ignore[method-assign]  # the bug
+
+
+def hasty() -> None:
+    """Write half a second too little into the due times of records that wait."""
+    made = KafkaBatch.__init__
+
+    def make(self: KafkaBatch, *args: Any, **options: Any) -> None:
+        made(self, *args, **options)
+        append = self.appender
+
+        def append_hastily(
+            offset: int, timestamp: int, key: bytes | None, value: bytes | None, headers: Headers
+        ) -> object | None:
+            sooner = [
+                (name, b"%d" % (int(content) - _SOONER_MS) if name == DUE_HEADER else content)
+                for name, content in headers
+            ]
+            return append(offset, timestamp, key, value, sooner)
+
+        self.appender = append_hastily
+
+    KafkaBatch.__init__ = make  # type: ignore[method-assign]  # the bug
+
+
 MUTANTS: Mapping[str, Callable[[], None]] = {
     "commit-early": commit_early,
     "no-ack": no_ack,
@@ -106,6 +143,8 @@ MUTANTS: Mapping[str, Callable[[], None]] = {
     "unordered": unordered,
     "no-hold": no_hold,
     "letters-unawaited": letters_unawaited,
+    "skip-heads": skip_heads,
+    "hasty": hasty,
 }
 
 

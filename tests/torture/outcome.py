@@ -19,6 +19,7 @@ class Outcome:
         counts: what the verifier counted.
         violations: failed checks; a run without any has passed.
         mutant: the planted bug, if any.
+        early: attempts that began before their record was due.
         seconds: how long the run took.
     """
 
@@ -30,6 +31,7 @@ class Outcome:
     recovery_seconds: float | None = None
     counts: Counts | None = None
     violations: list[str] = field(default_factory=list)
+    early: int = 0
     seconds: float = 0.0
 
     @property
@@ -71,4 +73,4 @@ class Outcome:
     def caught(self) -> bool:
         """Whether the verifier's counts, and not only a deadline, show that a bug was planted."""
         counts = self.counts
-        return counts is not None and bool(counts.lost or counts.inversions)
+        return counts is not None and bool(counts.lost or counts.inversions or self.early)

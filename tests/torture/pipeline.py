@@ -4,7 +4,10 @@
 """
 
 import asyncio
+import json
 import os
+import sys
+import time
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,10 +16,12 @@ from streamapp.errors import Permanent
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.combinators.branch import branch
 from streamapp.pipeline.combinators.pool import pool
+from streamapp.pipeline.context import Context
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.stage import Ordering
 from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.budget import DeadLetterBudget
+from streamapp.policies.policy import Policy, retry_later
 from streamapp.topics.topic import Topic
 from tests.endpoints import Caller
 
@@ -25,17 +30,23 @@ WAIT_VARIABLE = "TORTURE_WAIT_MS"
 ORDERING_VARIABLE = "TORTURE_ORDERING"
 URLS_VARIABLE = "TORTURE_URLS"
 HOLD_VARIABLE = "TORTURE_HOLD"
+DELAYS_VARIABLE = "TORTURE_DELAYS"
 
 STAGE = "work"
 PIPELINE = "tests.torture.pipeline:pipeline"
 POISONED = "tests.torture.pipeline:poisoned"
 ASKING = "tests.torture.pipeline:asking"
 POOLED = "tests.torture.pipeline:pooled"
+PATIENT = "tests.torture.pipeline:patient"
+
+ATTEMPT_LINE = "attempt "
+"""Begins the lines in which the pipeline with retries later tells its attempts, as JSON."""
 
 ASK_SECONDS = 1.0
 """How long a member of the pool may take."""
 
 _MEMBER_CAPACITY = 16
+_FOR_EVER = 1_000
 
 
 class Item(BaseModel):
@@ -73,6 +84,32 @@ async def work_or_refuse(item: Item) -> Done:
     return done
 
 
+def failures_of(number: int) -> int:
+    """How often a record of this id fails in the pipeline with retries later.
+
+    One of ten fails at all: two of five once, two twice, and one for ever.
+    """
+    return (1, 1, 2, 2, _FOR_EVER)[number // 10 % 5] if number % 10 == 3 else 0
+
+
+@agent
+async def work_or_fail(item: Item, context: Context) -> Done:
+    """The same, but some fail at first; their attempts are told when they end."""
+    began_ms = _now_ms()
+    done: Done = await work(item)
+    failures = failures_of(item.id)
+    if failures:
+        told = {"id": item.id, "attempt": context.attempt, "from": began_ms, "to": _now_ms()}
+        sys.stdout.write(f"{ATTEMPT_LINE}{json.dumps(told)}\n")
+    if context.attempt <= failures:
+        raise LookupError("not yet")
+    return done
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class Ask(Caller):
     """Ask an endpoint."""
 
@@ -106,11 +143,17 @@ def pooled() -> Pipeline[Any, Any]:
     return _of(pool(*members, capacity=_MEMBER_CAPACITY, name="ask"))
 
 
+def patient() -> Pipeline[Any, Any]:
+    """The pipeline whose failing records wait for the delays in `TORTURE_DELAYS`."""
+    delays = [float(seconds) for seconds in os.environ[DELAYS_VARIABLE].split()]
+    return _of(work_or_fail, on_error=retry_later(delays))
+
+
 def _urls() -> list[str]:
     return os.environ[URLS_VARIABLE].split()
 
 
-def _of(step: Agent[Item, Done]) -> Pipeline[Any, Any]:
+def _of(step: Agent[Item, Done], on_error: Policy | None = None) -> Pipeline[Any, Any]:
     name = os.environ[NAME_VARIABLE]
     ordering = Ordering(os.environ.get(ORDERING_VARIABLE, "key"))
     holds = os.environ.get(HOLD_VARIABLE, "on") == "on"
@@ -119,6 +162,7 @@ def _of(step: Agent[Item, Done]) -> Pipeline[Any, Any]:
         .stage(
             step,
             name=STAGE,
+            on_error=on_error,
             concurrency=64,
             ordering=ordering,
             breaker=BreakerConfig() if holds else None,

@@ -133,5 +133,6 @@ def _fate(outcome: Outcome) -> str:
         "inverted": counts.inversions,
         "in dead letters": counts.dead_letters,
         "commits moved back": outcome.faults["commits moved back"],
+        "attempts too early": outcome.early,
     }
     return "found: " + ", ".join(f"{count:,} {word}" for word, count in found.items() if count)

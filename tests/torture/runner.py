@@ -18,6 +18,7 @@ from tests.torture.scenarios import (
     churn,
     crash,
     dependency,
+    later,
     letters,
     network,
     outage,
@@ -92,6 +93,13 @@ SCENARIOS = {
         letters.SHORT,
         ("letters-unawaited",),
         "dead letters cannot be written",
+    ),
+    "later": Scenario(
+        later.later,
+        later.FULL,
+        later.SHORT,
+        ("commit-early", "skip-heads", "hasty"),
+        "workers are killed while records wait",
     ),
     "rolling-deployment": Scenario(
         rolling.deployment, rolling.FULL, rolling.SHORT, ("commit-early",), "a rolling restart"

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,7 @@ class Stand:
         through_proxies: bool = False,
         target: str = PIPELINE,
         environment: Mapping[str, str] = MappingProxyType({}),
+        further: Collection[str] = (),
     ) -> AsyncIterator["Stand"]:
         """Create the topics; at the end of the block all its processes have ended.
 
@@ -89,13 +90,15 @@ class Stand:
             through_proxies: whether the workers reach the broker through proxies only.
             target: the pipeline that they run.
             environment: further variables for them.
+            further: last words of the names of further topics.
         """
         name = unique_name(outcome.scenario)
         kafka, folder = ground.kafka, ground.folder / name
         folder.mkdir(parents=True)
         # Time stamps by the broker: one clock tells when each output came.
         await kafka.create_topics(
-            {f"{name}.in": partitions, f"{name}.out": partitions, f"{name}.{STAGE}.dlq": 1},
+            {f"{name}.{end}": partitions for end in ("in", "out", *further)}
+            | {f"{name}.{STAGE}.dlq": 1},
             replication_factor=len(ground.nodes.ids()),
             config={"message.timestamp.type": "LogAppendTime"},
         )

@@ -45,7 +45,11 @@ class Watch:
         """Offset that the group has committed, by partition of the source."""
         async with admin(self.bootstrap_servers) as client:
             offsets = await client.list_consumer_group_offsets(self.group)
-        return {p.partition: stored.offset for p, stored in offsets.items() if stored.offset >= 0}
+        return {
+            place.partition: stored.offset
+            for place, stored in offsets.items()
+            if place.topic == self.source and stored.offset >= 0
+        }
 
     async def ends(self, topic: str) -> dict[int, int]:
         """End offset of each partition of a topic."""
