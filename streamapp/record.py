@@ -91,6 +91,7 @@ def event_timestamp(record: Record) -> int:
 
 def without_error_headers(headers: Headers) -> Headers:
     """Headers less those of an earlier dead letter, which was sent again."""
-    if any(name.startswith(ERROR_HEADERS) for name, _ in headers):
-        return [(name, content) for name, content in headers if not name.startswith(ERROR_HEADERS)]
+    for name, _ in headers:
+        if name.startswith(ERROR_HEADERS):
+            return [header for header in headers if not header[0].startswith(ERROR_HEADERS)]
     return headers

@@ -5,7 +5,8 @@ is to be read later must not be deleted before, however old its event is. So if 
 old, or too far ahead, its timestamp is the present, and a header has its event time. All that ask
 for the time of a record look for this header first (`streamapp.record.event_timestamp`).
 
-Hot path: records of a chunk come here only if one of them has headers, or is too old or too new.
+Hot path: records of a chunk come here only if one of them has such a header, or is too old or too
+new.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -96,7 +97,9 @@ def need_dating(
         topics: where their outputs may go.
         have_headers: whether the records may have their event times in headers.
     """
-    if have_headers and any(map(_headers_of, records)):
+    if have_headers and any(
+        name == EVENT_TIME_HEADER for headers in map(_headers_of, records) for name, _ in headers
+    ):
         return True
     topics = [topic for topic in topics if topic.may_differ]
     if not topics or not len(records):

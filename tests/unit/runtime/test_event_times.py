@@ -225,6 +225,17 @@ def test_records_are_dated_one_by_one_if_one_of_their_topics_needs_it() -> None:
     assert not need_dating(records, [sink.event_times], have_headers=False)
 
 
+def test_records_are_dated_one_by_one_if_a_header_of_one_has_its_event_time() -> None:
+    (sink, clock) = target(kept=False)
+    now = int(clock.time() * 1000)
+    other = StoredRecord(0, now, None, b"other", [("trace", b"1")])
+    dated = StoredRecord(1, now, None, b"dated", [("trace", b"1"), OLD_HEADER])
+    times = [sink.event_times]
+    assert need_dating(FetchedList([other, dated]), times, have_headers=True)
+    assert not need_dating(FetchedList([other]), times, have_headers=True)
+    assert not need_dating(FetchedList([other, dated]), times, have_headers=False)
+
+
 @pytest.mark.parametrize("content", [b"", b"soon", None, b"-2", str(2**63).encode()])
 def test_a_header_of_that_name_that_is_no_time_is_left_alone(content: Any) -> None:
     topic, _ = target()
