@@ -1,7 +1,7 @@
 """A burst: first attempts on the records of one chunk, one after the other.
 
 Hot path: everything here runs for each record, so it is one loop over local names, and the only
-module that does without small functions. Whatever is rare (an attempt that fails, a list of
+module that does without small functions. Whatever is rare (an attempt that fails, large
 outputs) leaves the loop and goes on in `attempts`. What is counted of each record (offsets, bytes,
 durations, ages, outcomes) is counted for a whole run of records at once, by `_count_finished`.
 """
@@ -13,7 +13,7 @@ from typing import Any, cast
 from streamapp.clock import Clock
 from streamapp.errors import RecordError
 from streamapp.observability.meter import observe_ages, observe_durations
-from streamapp.pipeline.agent_call import unwritable, unwritable_key
+from streamapp.pipeline.agent_call import CheckedOutputs, unwritable, unwritable_key
 from streamapp.pipeline.context import RecordContext
 from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.stage import Ordering
@@ -286,6 +286,17 @@ class Burst:
                 except Exception as raised:  # noqa: BLE001 - what is in it may be anything
                     result, error = None, as_failure(raised)
                     break
+            elif type(result) is CheckedOutputs or type(result) is list:
+                headers = record.headers
+                if headers:
+                    headers = without_error_headers(headers)
+                made = None if chunk.is_dated else step.make_all_written(result, key, headers)
+                if made is None:
+                    break
+                if not made:
+                    lane.filtered += 1
+                for output in made:
+                    self._append_to(chunk, output[0])(*output[1:], record.timestamp)
             else:
                 break
             ended = monotonic()

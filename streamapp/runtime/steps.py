@@ -5,7 +5,7 @@ Hot path: `call` and `accept` run once for each attempt that is not part of a bu
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from streamapp.clock import Clock
 from streamapp.errors import DecodeError, EncodeError, RecordTooLargeError
@@ -32,6 +32,9 @@ from streamapp.runtime.work import EncodedOutput, Item, Work
 from streamapp.serialisation import Codec, codec_for
 from streamapp.status import PipelineStatus
 from streamapp.topics.topic import Topic
+
+MOST_LISTED_BYTES = 16_384
+"""Outputs of one record that take more leave the burst, so that what is held is looked at."""
 
 
 class StepRunner:
@@ -182,20 +185,39 @@ class StepRunner:
         """
         origin = work.record if work.item is None else work.item
         headers, is_audit = self._headers(work, outcome, attempts)
+        already = work.output_bytes
         try:
-            return self._make_each(work, outputs, origin.key, headers)
+            return self._make_each(outputs, origin.key, headers, already)
         except RecordTooLargeError:
             if not is_audit:
                 raise
         # What the audit adds is no reason to fail.
-        return self._make_each(work, outputs, origin.key, without_error_headers(origin.headers))
+        headers = without_error_headers(origin.headers)
+        return self._make_each(outputs, origin.key, headers, already)
+
+    def make_all_written(
+        self, result: Any, key: bytes | None, headers: Headers
+    ) -> Sequence[EncodedOutput] | None:
+        """The outputs of a result that is a list, if all go to topics with the key of the record.
+
+        `None` if one does not or cannot, or if they are large: then `accept` is to look closer.
+        """
+        if self.next_handover is not None:
+            return None
+        try:
+            made, size = self._make_each(self.agent.outputs(result), key, headers, 0)
+        except Exception:  # noqa: BLE001 - checking an output may run code of the user
+            return None
+        written = cast("Sequence[EncodedOutput]", made)  # nothing is handed over
+        is_usual = size <= MOST_LISTED_BYTES and all(own == key for _, own, _, _ in written)
+        return written if is_usual else None
 
     def _make_each(
         self,
-        work: Work,
         outputs: Sequence[agent_call.AgentOutput],
         key: bytes | None,
         headers: Headers,
+        already: int,
     ) -> tuple[list[EncodedOutput | Item], int]:
         made: list[EncodedOutput | Item] = []
         size = 0
@@ -205,7 +227,7 @@ class StepRunner:
             held = one.packed if type(one) is Item else one[2]  # type: ignore[index]  # else a tuple
             if type(held) is bytes:
                 size += len(held)
-            if work.output_bytes + size > self._max_output_bytes:
+            if already + size > self._max_output_bytes:
                 raise too_many_bytes(self.stage_id, self._max_output_bytes)
         return made, size
 
