@@ -199,7 +199,8 @@ class Intake:
             free = min(free, self._free_of(few))
             if free <= 0:
                 return (), 0
-        most = FRONTIER_FACTOR * self._max_records // max(1, len(self._partitions))
+        # However many partitions share them, each may be read.
+        most = max(1, FRONTIER_FACTOR * self._max_records // max(1, len(self._partitions)))
         ready = [n for n, partition in self._partitions.items() if self._is_ready(partition, most)]
         if self.backlog is not None and len(ready) < len(self._partitions):
             partitions = self._partitions.values()

@@ -70,3 +70,13 @@ async def test_the_bytes_of_a_record_are_given_back_however_it_ends(
             await until(lambda n=n: held.metrics[0].records_in == n + 1)  # type: ignore[misc]  # bound now
         await until(lambda: held.metrics[0].in_flight_records == 0)
         await until(lambda: held.metrics[0].in_flight_bytes == 0)
+
+
+@in_virtual_time
+async def test_all_partitions_are_read_however_many_share_few_records_in_flight() -> None:
+    broker = await broker_for("p", partitions=20)
+    held = service(broker, one_stage(keep, max_in_flight_records=1))
+    async with running(held):
+        for n in range(20):
+            await broker.write("p-in", (None, b"x"), partition=n)
+        await until(lambda: held.metrics[0].processed == 20)
