@@ -63,6 +63,10 @@ class SimulatedBroker(MemoryBroker):
     def log(self, target: TopicPartition) -> PartitionLog:
         return self._topics.log(target)
 
+    def has(self, topic: str) -> bool:
+        """Whether there is such a topic."""
+        return self._topics.find(topic) is not None
+
     def group(self, name: str) -> Group:
         return self._groups.get(name)
 
@@ -124,6 +128,10 @@ class SimulatedAdmin(MemoryAdmin):
 
     async def start(self) -> None:
         await self._line.pass_over()
+
+    async def list_topics(self) -> frozenset[str]:
+        await self._ask()
+        return await super().list_topics()
 
     async def describe_topics(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
         await self._ask()

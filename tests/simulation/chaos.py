@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from streamapp.record import TopicPartition
 from tests.simulation.faults import Fault
-from tests.simulation.workload import SOURCE
 
 if TYPE_CHECKING:
     from tests.simulation.simulate import Run
@@ -41,6 +40,8 @@ class Chaos:
             run.start_worker()
         elif fault is Fault.OUTAGE:
             self._outage(rng.uniform(0.5, _OUTAGE_SECONDS))
+        elif fault is Fault.RETENTION and not self._has_a_source():
+            return
         elif fault is Fault.RETENTION:
             self._delete_records()
         elif fault is Fault.LETTERS_REFUSED:
@@ -73,13 +74,22 @@ class Chaos:
     def _delete_records(self) -> None:
         """Delete the older part of a source partition, even if nobody has read it."""
         run, rng = self._run, self._rng
-        name = TopicPartition(SOURCE, rng.randrange(run.scenario.partitions))
+        name = self._part_of_a_source()
         log = run.broker.log(name)
         before = rng.randint(log.start_offset, log.end_offset)
         if rng.random() < _ALL:
             before = log.end_offset
         log.delete_before(before)
         run.checker.deleted(name, before)
+
+    def _has_a_source(self) -> bool:
+        return any(self._run.broker.has(name) for name in self._run.scenario.sources.all)
+
+    def _part_of_a_source(self) -> TopicPartition:
+        run, rng = self._run, self._rng
+        topics = [name for name in run.scenario.sources.all if run.broker.has(name)]
+        topic = rng.choice(topics) if len(topics) > 1 else topics[0]
+        return TopicPartition(topic, rng.randrange(run.scenario.partitions))
 
     def truncate(self) -> None:
         """Let a source partition lose its last records, as a leader does that had not got them.
@@ -88,7 +98,7 @@ class Chaos:
         that later records have reached.
         """
         run, rng = self._run, self._rng
-        name = TopicPartition(SOURCE, rng.randrange(run.scenario.partitions))
+        name = self._part_of_a_source()
         log = run.broker.log(name)
         if log.start_offset == log.end_offset:
             return

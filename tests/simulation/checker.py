@@ -21,14 +21,16 @@ from tests.simulation.flushes import Flushes
 from tests.simulation.history import MOST_HISTORY_BYTES, check_history
 from tests.simulation.holdings import Holdings
 from tests.simulation.holds import Holds
-from tests.simulation.letters import Letters, without_facts
+from tests.simulation.letters import Letters, facts_of
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.metadata import finished_ahead
-from tests.simulation.outcomes import Origin, Outcomes, Part
+from tests.simulation.orders import Orders
+from tests.simulation.outcomes import Origin, Outcomes, Part, text, without_facts
 from tests.simulation.positions import Positions
 from tests.simulation.starvation import Starvation
 from tests.simulation.stops import Stops
-from tests.simulation.workload import SOURCE, Agents
+from tests.simulation.waits import Waits
+from tests.simulation.workload import Agents
 
 if TYPE_CHECKING:
     from tests.simulation.consumer import SimulatedConsumer
@@ -71,7 +73,8 @@ class Checker:
         stuck = {Fault.STUBBORN, Fault.SLOW_THREAD} & agents.scenario.shares.keys()
         self.holdings = Holdings(self.outcomes, self.complain, is_exact=not stuck)
         self._agents = agents
-        self._by_source = {part.source: part for part in self.parts}
+        self._by_topic = {topic: part for part in self.parts for topic in part.reads}
+        self._sources = frozenset(agents.scenario.sources.all)
         self._by_group = {part.group: part for part in self.parts}
         self._origins: defaultdict[tuple[str, bytes], list[Origin]] = defaultdict(list)
         self._inputs: defaultdict[TopicPartition, list[Record]] = defaultdict(list)
@@ -79,17 +82,23 @@ class Checker:
         self._commits: dict[tuple[str, TopicPartition], int] = {}
         self._generations: Counter[str] = Counter()
         self._fetches: Counter[tuple[str, TopicPartition, int]] = Counter()
-        self._latest: dict[tuple[object, ...], tuple[int, int]] = {}
-        self._lost: set[tuple[str, bytes]] = set()
         self._starts: Counter[TopicPartition] = Counter()
         self._ends: dict[TopicPartition, int] = {}
-        self._letters = Letters(agents, self._of_key, self._may_be_full, self.complain, self.checks)
+        waits = self._waits = Waits(agents, loop, self.complain, self.checks)
+        self._letters = Letters(
+            agents, self._of_key, self._may_be_full, self.complain, self.checks, waits
+        )
+        self._orders = Orders(
+            agents, self._is_deleted, self._times_fetched, self.complain, self.checks
+        )
         self.positions = Positions(self._starts.__getitem__, self.complain, self.checks)
         self.stops = Stops(agents.scenario, loop, self.complain, self.checks)
         self.starvation = Starvation(
             agents.scenario, loop, self.stops.busy_at, self.complain, self.checks
         )
-        self.finished = Finished(self.parts, self._starts.__getitem__, self.complain, self.checks)
+        self.finished = Finished(
+            self.parts, self._starts.__getitem__, self.complain, self.checks, waits
+        )
         self.flushes = Flushes(
             agents.scenario,
             self.parts,
@@ -113,15 +122,16 @@ class Checker:
     def written(self, target: TopicPartition, records: Sequence[Record]) -> None:
         """Records were written to a log."""
         for record in records:
-            if target.topic != SOURCE:
+            if target.topic not in self._sources:
                 self._check_output(target, record)
-            if (part := self._by_source.get(target.topic)) is not None:
+            if (part := self._by_topic.get(target.topic)) is not None:
                 self._inputs[target].append(record)
                 self._expect(part, target, record)
 
     def not_written(self, target: TopicPartition, batch: MemoryBatch) -> None:
         """A batch was lost, so its records may be written behind later ones."""
-        self._lost.update((target.topic, value or b"") for _, _, value, _ in batch.entries)
+        for _, _, value, _ in batch.entries:
+            self._orders.not_written(target.topic, value or b"")
 
     def refuses(self, topic: str, batch: MemoryBatch) -> bool:
         """Whether the broker refuses a batch for one of its outputs, whose record fails then.
@@ -134,7 +144,8 @@ class Checker:
             place = (topic, value or b"")
             origins = self._origins.get(place, ())
             stages = [self._agents.scenario.stages[o.part.last] for o in origins]
-            if topic.endswith(".dlq") or not self._agents.scenario.refuses(*place):
+            is_output = any(topic == origin.part.output for origin in origins)
+            if not is_output or not self._agents.scenario.refuses(*place):
                 continue
             if all(stage.last_word in _GIVES_UP for stage in stages):
                 for origin in origins:
@@ -146,7 +157,7 @@ class Checker:
         """All outputs of a record for a topic may fail when the topic refuses one of them."""
         record = self._input_at(origin.partition, origin.offset)
         if record is not None:
-            leaves = self.outcomes.leaves(origin.part, record)
+            leaves = self.outcomes.leaves(origin.part, origin.partition.topic, record)
             self._agents.tainted.update(leaf.way[-1] for leaf in leaves if leaf.topic == topic)
 
     def deleted(self, partition: TopicPartition, before: int) -> None:
@@ -163,10 +174,10 @@ class Checker:
 
     def unfinished_before(self, partition: TopicPartition, offset: int) -> list[int]:
         """Offsets before this one of records that are not finished, though the log has them."""
-        part = self._by_source[partition.topic]
+        part = self._by_topic[partition.topic]
         kept = range(self._starts[partition], min(offset, self._ends.get(partition, offset)))
         records = (record for record in self._inputs[partition] if record.offset in kept)
-        return [r.offset for r in records if not self.outcomes.is_finished(part, r)]
+        return [r.offset for r in records if not self._is_finished(part, partition, r)]
 
     def joined(self, group: str, membership: Membership) -> None:
         self._generations[group] = max(self._generations[group], membership.generation)
@@ -232,7 +243,7 @@ class Checker:
         found = []
         for part in self.parts:
             for partition, end in ends.items():
-                if partition.topic != part.source:
+                if partition.topic not in part.reads:
                     continue
                 # A partition that retention has emptied has reached its end without a commit.
                 at = self._commits.get((part.group, partition), self._starts[partition])
@@ -244,14 +255,14 @@ class Checker:
         """Complain unless every input record is finished; without a fault, exactly once."""
         for part in self.parts:
             for partition, records in self._inputs.items():
-                if partition.topic != part.source:
+                if partition.topic not in part.reads:
                     continue
                 for record in records:
                     self.checks["end"] += 1
                     is_gone = record.offset >= self._ends.get(partition, record.offset + 1)
                     if is_gone or record.offset < self._starts[partition]:
                         continue
-                    if not self.outcomes.is_finished(part, record):
+                    if not self._is_finished(part, partition, record):
                         self.complain(f"{part.group}: lost {_told(partition, record)}")
         if clean:
             for (topic, value), count in self.outcomes.written.items():
@@ -265,7 +276,11 @@ class Checker:
 
     def _expect(self, part: Part, partition: TopicPartition, record: Record) -> None:
         """Note which outputs an input record may have."""
-        for place, leaf in enumerate(self.outcomes.leaves(part, record)):
+        first = (partition.topic, str(partition.partition), str(record.offset))
+        if partition.topic in part.waits:
+            facts = facts_of(record.headers)
+            first = (facts["topic"], facts["partition"], facts["offset"])
+        for place, leaf in enumerate(self.outcomes.leaves(part, partition.topic, record)):
             origin = Origin(
                 part,
                 partition,
@@ -275,6 +290,7 @@ class Checker:
                 leaf.headers,
                 place,
                 leaf.way,
+                first,
             )
             self._origins[leaf.topic, leaf.value].append(origin)
 
@@ -287,9 +303,10 @@ class Checker:
 
         Outputs that are not acknowledged count as bytes in flight too.
         """
-        records = [r for p, found in self._inputs.items() if p.topic == part.source for r in found]
-        value_bytes = sum(len(record.value or b"") for record in records)
-        leaves = [leaf for record in records for leaf in self.outcomes.leaves(part, record)]
+        reads = part.reads
+        records = [(p.topic, r) for p, own in self._inputs.items() if p.topic in reads for r in own]
+        value_bytes = sum(len(record.value or b"") for _, record in records)
+        leaves = [leaf for of in records for leaf in self.outcomes.leaves(part, *of)]
         beside = _MOST_BESIDE_VALUE_BYTES
         beside += MOST_HISTORY_BYTES if self._agents.scenario.carries_history else 0
         value_bytes += sum(beside + len(leaf.value) for leaf in leaves)
@@ -312,45 +329,29 @@ class Checker:
             self.complain(f"{_told(target, record)} is there {count} times of {fetched}")
         if target.topic.endswith(".dlq"):
             self._letters.check(_told(target, record), record, origins)
+        elif target.topic in origins[0].part.waits:
+            self._check_waiting(target, record, origins)
         elif count == 1 and len({origin.partition for origin in origins}) == 1:
-            self._check_order(target, record, origins[0])
+            self._orders.check(_told(target, record), target, record, origins[0])
+
+    def _check_waiting(
+        self, target: TopicPartition, record: Record, origins: Sequence[Origin]
+    ) -> None:
+        """A record was written to a retry topic."""
+        told, value = _told(target, record), text(record.value)
+        facts = self._letters.check_facts(told, record, origins)
+        stage, number = origins[0].part.waits[target.topic]
+        assert value is not None  # what does not decode is not among the origins
+        self._waits.moved(told, stage, value, number, (target, record.offset), facts)
+
+    def _is_finished(self, part: Part, partition: TopicPartition, record: Record) -> bool:
+        return self.outcomes.is_finished(part, partition.topic, record)
+
+    def _is_deleted(self, origin: Origin) -> bool:
+        return origin.offset < self._starts[origin.partition]
 
     def _times_fetched(self, origin: Origin) -> int:
         return self._fetches[origin.part.group, origin.partition, origin.offset]
-
-    def _check_order(self, target: TopicPartition, record: Record, origin: Origin) -> None:
-        """The first occurrences of a key's outputs must have the order of their inputs."""
-        ordering = origin.part.ordering
-        if ordering == "unordered" or (ordering == "key" and origin.key is None):
-            return
-        key = origin.key if ordering == "key" else None
-        lane = (target, origin.part.group, origin.partition, key)
-        here = (origin.offset, origin.place)
-        before = self._latest.get(lane, here)
-        self.checks["order"] += 1
-        if here < before and not self._may_be_late(target, record, origin):
-            self.complain(
-                f"{_told(target, record)} of input offset {origin.offset} stands behind one of"
-                f" {before[0]}"
-            )
-        self._latest[lane] = max(before, here)
-
-    def _may_be_late(self, target: TopicPartition, record: Record, origin: Origin) -> bool:
-        """Whether a later record may come first: its batch was lost, or it had been given up.
-
-        A record that failed for good can succeed when it is read again; and a record that retention
-        has deleted is not worked on again.
-        """
-        agents = self._agents
-        if (target.topic, record.value or b"") in self._lost:
-            return True
-        if origin.offset < self._starts[origin.partition]:
-            return True
-        if origin.out_key is None and self._times_fetched(origin) > 1:
-            return True  # each time it goes to a partition of its own
-        if agents.scenario.stages[origin.part.first].gives_keys_up:
-            return True
-        return any(agents.plan(*step).may_fail or step in agents.tainted for step in origin.way)
 
     def _check_ahead(self, part: Part, partition: TopicPartition, commit: CommittedOffset) -> None:
         """Offsets that a commit calls finished, beyond the committed one, must be finished."""
@@ -359,7 +360,7 @@ class Checker:
         for offset in finished_ahead(commit):
             self.checks["ahead"] += 1
             record = self._input_at(partition, offset)
-            if record is None or not self.outcomes.is_finished(part, record):
+            if record is None or not self._is_finished(part, partition, record):
                 self.complain(
                     f"{part.group}: the commit of {partition} at {commit.offset} says that {offset}"
                     " is finished"
@@ -378,7 +379,7 @@ class Checker:
         while at < len(records) and records[at].offset < offset:
             self.checks["frontier"] += 1
             gone = records[at].offset < self._starts[partition]
-            if not gone and not self.outcomes.is_finished(part, records[at]):
+            if not gone and not self._is_finished(part, partition, records[at]):
                 self.complain(
                     f"{part.group}: committed {offset} of {partition}, but"
                     f" {_told(partition, records[at])} is not finished"

@@ -283,7 +283,8 @@ class SimulatedConsumer:
 
     def _has_unread(self) -> bool:
         inner, topics = self._inner, self.broker._topics
-        return any(inner._positions[p] < topics.log(p).end_offset for p in self._inner.assignment())
+        reads = self._inner.assignment() - inner._paused  # what waits until it is due is paused
+        return any(inner._positions[p] < topics.log(p).end_offset for p in reads)
 
     async def _ask(self) -> None:
         await self.line.pass_over()

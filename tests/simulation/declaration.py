@@ -4,18 +4,17 @@ from streamapp.errors import DecodeError
 from streamapp.pipeline.pipeline import Pipeline, StageSettings
 from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.backoff import Backoff
-from streamapp.policies.policy import ErrorPolicy, Policy, dead_letter
-from streamapp.topics.topic import Topic
-from tests.simulation.scenario import NO_BACKLOG, StageDraw
+from streamapp.policies.policy import ErrorPolicy, Policy, dead_letter, retry, retry_later
 from tests.simulation.shapes import Shapes
-from tests.simulation.workload import SINK, SOURCE, Agents
+from tests.simulation.stage_draw import NO_BACKLOG, StageDraw
+from tests.simulation.workload import SINK, Agents
 
 
 def topology_of(agents: Agents, *, may_stop_on_loss: bool) -> Topology:
     """The pipeline of a scenario, built as a user's is."""
     shapes = Shapes(agents)
     pipeline: Pipeline[str, str] = Pipeline(
-        "sim", source=Topic(SOURCE, str), audit=agents.scenario.audit
+        "sim", source=agents.scenario.sources.declared(), audit=agents.scenario.audit
     )
     for i, draw in enumerate(agents.scenario.stages):
         pipeline = pipeline.stage(
@@ -33,6 +32,9 @@ def _policy(draw: StageDraw) -> Policy:
     longest = draw.backoff_seconds
     backoff = Backoff(base_seconds=min(longest, 0.05 * longest**2), max_seconds=longest)
     policy = Policy(draw.action, retries, backoff, draw.then)
+    if draw.delays:
+        later = retry_later(draw.delays, then=draw.then)
+        policy = retry(retries, then=later, backoff=backoff) if retries else later
     if draw.last_word is ErrorPolicy.STOP:
         # Otherwise the stage would stop at such a record again and again.
         policy = policy.on({DecodeError: dead_letter()})

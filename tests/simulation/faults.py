@@ -38,6 +38,7 @@ class Fault(StrEnum):
     OUTAGE = "outage"
     RETENTION = "retention"  # records are deleted that nobody has read
     UNREADABLE = "unreadable"  # no client can parse a record
+    NEW_TOPIC = "new topic"  # one that matches a pattern appears
     TRUNCATED = "truncated"  # a log loses its last records
     # Agents
     TRANSIENT = "transient"
@@ -84,6 +85,7 @@ CLEAN = frozenset(
         Fault.BACKLOG,
         Fault.DOWN,
         Fault.MEMBER_DOWN,
+        Fault.NEW_TOPIC,
     }
 )
 """Faults after which nothing may be repeated."""

@@ -15,6 +15,7 @@ from streamapp.pipeline.context import Context
 from streamapp.record import TopicPartition
 from tests.simulation.metadata import finished_ahead
 from tests.simulation.outcomes import Part
+from tests.simulation.waits import Waits
 
 if TYPE_CHECKING:
     from tests.simulation.consumer import SimulatedConsumer
@@ -46,6 +47,14 @@ class Known:
     owed: frozenset[int] = frozenset()
     is_called_back: bool = False
     asked: CommittedOffset | None = None
+
+    def done(self, offset: int) -> str:
+        """How it knows that an offset is finished, as the middle of a sentence; empty if not."""
+        if offset in self.acknowledged or offset in self.kept:
+            return "is acknowledged, and worked on"
+        if offset < self.start or offset in self.ahead:
+            return "was committed, and is worked on"
+        return ""
 
     @property
     def said(self) -> "Said":
@@ -80,6 +89,7 @@ class Finished:
         first_kept: first offset of a partition that retention has not deleted.
         complain: called when a finished record is worked on again, or missing in a commit.
         checks: how often each promise was checked.
+        waits: says where the record of an attempt may be from.
     """
 
     def __init__(
@@ -88,10 +98,12 @@ class Finished:
         first_kept: Callable[[TopicPartition], int],
         complain: Callable[[str], None],
         checks: Counter[str],
+        waits: Waits,
     ) -> None:
         self._first_kept = first_kept
         self._complain = complain
         self._checks = checks
+        self._waits = waits
         self._part_of = {stage: p for p in parts for stage in range(p.first, p.last + 1)}
         self._known: defaultdict[_Member, dict[TopicPartition, Known]] = defaultdict(dict)
         self._left: dict[_Member, dict[TopicPartition, Known]] = {}
@@ -144,7 +156,7 @@ class Finished:
 
     def dead_end(self, process: str, name: TopicPartition, offset: int) -> None:
         """A process has ended because nothing more can be read of a partition from an offset on."""
-        group = next(p.group for p in self._part_of.values() if p.source == name.topic)
+        group = next(p.group for p in self._part_of.values() if name.topic in p.reads)
         known = self._left.get((process, group), {}).get(name)
         if known is not None:
             known.owed = frozenset(o for o in known.acknowledged if o < offset)
@@ -175,19 +187,19 @@ class Finished:
         if known is not None and sent_at >= known.since:
             known.kept.add(offset)
 
-    def attempted(self, process: str, stage: int, context: Context) -> None:
+    def attempted(self, process: str, stage: int, value: str, context: Context) -> None:
         """An agent of this process is called."""
+        self._waits.began(stage, value, context)
         part = self._part_of[stage]
-        name = TopicPartition(part.source, context.partition)
-        offset = context.record.offset
-        known = self._known[process, part.group].get(name)
-        if known is None:
-            return
-        self._checks["done once"] += 1
-        if offset in known.acknowledged or offset in known.kept:
-            self._complain(f"{part.group}: {name}@{offset} is acknowledged, and worked on again")
-        elif offset < known.start or offset in known.ahead:
-            self._complain(f"{part.group}: {name}@{offset} was committed, and is worked on again")
+        own, why = self._known[process, part.group], ""
+        for name, offset in self._waits.places(part.first, stage, value, context):
+            known = own.get(name)
+            self._checks["done once"] += known is not None
+            if known is None or not (done := known.done(offset)):
+                return
+            why = f"{part.group}: {name}@{offset} {done} again"
+        if why:
+            self._complain(why)
 
     def committing(
         self, process: str, group: str, offsets: Mapping[TopicPartition, CommittedOffset]

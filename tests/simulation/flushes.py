@@ -111,6 +111,7 @@ class Flushes:
         self._part_of = {part.output: part for part in parts} | {
             letters(stage): part for part in parts for stage in range(part.first, part.last + 1)
         }
+        self._part_of |= {topic: part for part in parts for topic in part.waits}
         self._keyless_topics = {part.output for part in parts if self._is_keyless(part)}
 
     def started(self, producer: "SimulatedProducer") -> None:

@@ -53,8 +53,8 @@ class Holdings:
             holding.fetched.append(record.offset)
             holding.open[record.offset] = record
         in_flight = 0
-        for held in holdings.values():
-            self._forget_finished(part, held)
+        for name, held in holdings.items():
+            self._forget_finished(part, name, held)
             in_flight += len(held.open)
         if in_flight > part.bound and self._is_exact:
             self._complain(f"{part.group}: {in_flight} records in flight, over {part.bound}")
@@ -65,8 +65,8 @@ class Holdings:
         """A member asks for more records, so it must have fewer in flight than it may."""
         holdings = self._held.get(consumer, {})
         value_bytes = 0
-        for held in holdings.values():
-            self._forget_finished(part, held)
+        for name, held in holdings.items():
+            self._forget_finished(part, name, held)
             value_bytes += sum(len(record.value or b"") for record in held.open.values())
         if value_bytes >= part.bytes_bound and self._is_exact:
             self._complain(
@@ -90,8 +90,9 @@ class Holdings:
         """A member has given all its partitions back."""
         self._held.pop(consumer, None)
 
-    def _forget_finished(self, part: Part, held: Holding) -> None:
-        ended = [o for o, r in held.open.items() if self._outcomes.is_finished(part, r)]
+    def _forget_finished(self, part: Part, name: TopicPartition, held: Holding) -> None:
+        is_finished, topic = self._outcomes.is_finished, name.topic
+        ended = [o for o, r in held.open.items() if is_finished(part, topic, r)]
         for offset in ended:
             del held.open[offset]
         first = min(held.open, default=None)

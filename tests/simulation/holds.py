@@ -10,7 +10,7 @@ from streamapp.observability.stage_metrics import BreakerState, StageMetrics
 from streamapp.pipeline.context import Context
 from tests.simulation.faults import Fault
 from tests.simulation.loop import EPOCH_SECONDS, VirtualLoop
-from tests.simulation.scenario import keeps_its_records
+from tests.simulation.stage_draw import keeps_its_records
 from tests.simulation.workload import Agents
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Holds:
         probing.running.discard((stage, value))
         # Where an agent has parts, another member may have succeeded in its place. An attempt that
         # does not end when it is cancelled is no probe any more.
-        is_alone = self._scenario.stages[stage].parts is None and self._ends_in_time
+        is_alone = not self._scenario.stages[stage].is_told_apart and self._ends_in_time
         if stage == self._head(stage) and is_alone:
             probing.failed_at = self._loop.time() if isinstance(error, _TOLD) else None
 

@@ -7,10 +7,10 @@ from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers, Record
 from tests.simulation.faults import Fault
 from tests.simulation.holds import Holds
-from tests.simulation.outcomes import Origin, Part, text, without_context
+from tests.simulation.outcomes import ERROR_PREFIX, Origin, Part, text
+from tests.simulation.waits import Waits
 from tests.simulation.workload import Agents
 
-PREFIX = "streamapp.error."
 _TICK_SECONDS = 0.002
 """Times in headers are whole milliseconds."""
 
@@ -24,6 +24,7 @@ class Letters:
         may_be_full: whether a segment may have had as much in flight as it may.
         complain: called when a promise is broken.
         checks: how often each promise was checked.
+        waits: knows what has waited in retry topics.
 
     Attributes:
         holds: says when stages held their records.
@@ -37,6 +38,7 @@ class Letters:
         may_be_full: Callable[[Part], bool],
         complain: Callable[[str], None],
         checks: Counter[str],
+        waits: Waits,
     ) -> None:
         self.holds: Holds | None = None
         self.given_up: set[tuple[int, str]] = set()
@@ -45,18 +47,15 @@ class Letters:
         self._may_be_full = may_be_full
         self._complain = complain
         self._checks = checks
+        self._waits = waits
 
     def check(self, told: str, record: Record, origins: Sequence[Origin]) -> None:
         """Check a dead letter that was written."""
         self._checks["letter"] += 1
-        facts = facts_of(record.headers)
-        named = (facts["topic"], facts["partition"], facts["offset"])
-        if named not in [tuple(map(str, (*o.partition, o.offset))) for o in origins]:
-            self._complain(f"{told} names {named} as its source")
+        facts = self.check_facts(told, record, origins)
         if facts["reason"] == "backlog":
             self._check_backlog(told, record, origins[0], facts)
         value = text(record.value)
-        self._check_times(told, value, facts)
         stage = int(facts["stage"].removeprefix("s"))
         if self.holds is not None:
             self.holds.letter(told, stage, value, facts)
@@ -67,6 +66,27 @@ class Letters:
         last_word = self._agents.scenario.stages[stage].last_word
         if not allowed or (last_word is not ErrorPolicy.DEAD_LETTER and place not in self.given_up):
             self._complain(f"{told} is no dead letter")
+        self._check_waited(told, place, facts)
+
+    def check_facts(
+        self, told: str, record: Record, origins: Sequence[Origin]
+    ) -> Mapping[str, str]:
+        """Check the error headers of a dead letter or of a record that waits; return them."""
+        facts = facts_of(record.headers)
+        named = (facts["topic"], facts["partition"], facts["offset"])
+        if named not in [origin.first for origin in origins]:
+            self._complain(f"{told} names {named} as its source")
+        self._check_times(told, text(record.value), facts)
+        return facts
+
+    def _check_waited(self, told: str, place: tuple[int, str], facts: Mapping[str, str]) -> None:
+        """A record that is retried later may be given up only after its last delay."""
+        agents = self._agents
+        if not agents.plan(*place).may_wait or place in agents.tainted or place in self.given_up:
+            return
+        self._checks["waited"] += 1
+        if not self._waits.have_used_up(*place):
+            self._complain(f"{told} was given up after {facts['attempts']} attempts, without waits")
 
     def _check_times(self, told: str, value: str | None, facts: Mapping[str, str]) -> None:
         """The number and the times of failed attempts must be those that it says."""
@@ -110,10 +130,5 @@ class Letters:
 
 def facts_of(headers: Headers) -> Mapping[str, str]:
     """The error headers of a dead letter, by the last word of each name."""
-    own = [(name, content) for name, content in headers if name.startswith(PREFIX)]
-    return {name.removeprefix(PREFIX): content.decode() for name, content in own}
-
-
-def without_facts(headers: Headers) -> Headers:
-    """The headers of a record except its error headers and that of its context."""
-    return without_context([pair for pair in headers if not pair[0].startswith(PREFIX)])
+    own = [(name, content) for name, content in headers if name.startswith(ERROR_PREFIX)]
+    return {name.removeprefix(ERROR_PREFIX): content.decode() for name, content in own}

@@ -60,7 +60,7 @@ class Operator:
         run, log = self._run, self._run.broker.log(name)
         self._check_all_before(process, name, offset)
         if offset > log.end_offset:
-            group = next(p.group for p in run.checker.parts if p.source == name.topic)
+            group = next(p.group for p in run.checker.parts if name.topic in p.sources)
             run.broker.group(group).commits[name] = CommittedOffset(log.end_offset)
             run.checker.offset_set(group, name, log.end_offset)
             return

@@ -1,12 +1,15 @@
 """Which outputs each record must have, and whether they are in the logs."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import CONTEXT_HEADER, Headers, Record, TopicPartition
-from tests.simulation.workload import SINK, SOURCE, Agents
+from tests.simulation.waits import retry_topic
+from tests.simulation.workload import SINK, Agents
+
+ERROR_PREFIX = "streamapp.error."
 
 Way: TypeAlias = tuple[tuple[int, str], ...]
 """The stages that a value went through, each with the value that it was given."""
@@ -32,6 +35,7 @@ class Input:
         value: the value as its agent gets it.
         content: the bytes that are written when the stage skips it or gives it up.
         key, headers: key and headers of its outputs, unless the agent gives others.
+        delays_used: how often it has waited in a retry topic of the stage.
     """
 
     stage: int
@@ -39,6 +43,7 @@ class Input:
     content: bytes
     key: bytes | None
     headers: Headers
+    delays_used: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +51,28 @@ class Part:
     """A segment, as the pipeline was declared.
 
     Attributes:
-        group, source: its consumer group, and the topic that it reads.
+        group, sources: its consumer group, and the topics that it reads.
         first, last: its first and last stage.
         output: the topic that the last stage writes to.
         bound, bytes_bound: records that it may have in flight, and bytes of their values.
         ordering: which records wait for one another.
+        waits: its retry topics, each with its stage and the number of its delay.
     """
 
     group: str
-    source: str
+    sources: tuple[str, ...]
     first: int
     last: int
     output: str
     bound: int
     bytes_bound: int
     ordering: str
+    waits: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """All topics that it reads."""
+        return (*self.sources, *self.waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,7 @@ class Origin:
     Attributes:
         out_key, headers: key and headers of the output.
         way: the stages that it went through, and the input of each.
+        first: topic, partition and offset from which the record was read first.
     """
 
     part: Part
@@ -80,6 +93,7 @@ class Origin:
     headers: Headers
     place: int
     way: Way
+    first: tuple[str, str, str]
 
 
 class Outcomes:
@@ -95,18 +109,18 @@ class Outcomes:
         self.written: dict[tuple[str, bytes], int] = {}
         self._agents = agents
 
-    def is_finished(self, part: Part, record: Record) -> bool:
-        """Whether all outputs that a record must have are in the logs."""
-        given = _input(part, record)
+    def is_finished(self, part: Part, topic: str, record: Record) -> bool:
+        """Whether all outputs that a record of a topic must have are in the logs."""
+        given = _input(part, topic, record)
         if given is not None:
             return self._has_ended(part, given)
         last_word = self._agents.scenario.stages[part.first].last_word
         letter = (letters(part.first), record.value or b"") in self.written
         return letter or last_word is ErrorPolicy.DROP
 
-    def leaves(self, part: Part, record: Record) -> Iterator[Leaf]:
-        """All outputs that a record may have, in the order in which they are written."""
-        given = _input(part, record)
+    def leaves(self, part: Part, topic: str, record: Record) -> Iterator[Leaf]:
+        """All outputs that a record of a topic may have, in the order in which they are written."""
+        given = _input(part, topic, record)
         if given is None:
             content = record.value or b""
             yield Leaf(
@@ -124,16 +138,19 @@ class Outcomes:
                 through = all(self._is_out(part, one) for one in self._outputs(given))
             else:
                 through = agents.returned[stage, value] > 0
-            if through or not (plan.may_fail or tainted):
+            if through or not (plan.may_fail or tainted or agents.may_wait(stage, value)):
                 return through
         draw = agents.scenario.stages[stage]
+        if (waits := self._retry_topic(given)) and (waits, given.content) in self.written:
+            return True
         if (letters(stage), given.content) in self.written:
             return True
         if draw.last_word is ErrorPolicy.SKIP:
             return self._is_out(part, _handed_on(given))
         if draw.last_word is ErrorPolicy.DROP:
             began = agents.started[stage, value] > 0 or value in agents.in_threads
-            return agents.failed[stage, value] > 0 or (tainted and began)
+            least = draw.attempts if draw.delays and plan.may_wait and not tainted else 1
+            return agents.failed[stage, value] >= least or (tainted and began)
         return False
 
     def _is_out(self, part: Part, output: Input) -> bool:
@@ -152,6 +169,15 @@ class Outcomes:
             else:
                 yield from self._leaves(part, output, way)
         yield Leaf(letters(given.stage), given.content, given.key, given.headers, way)
+        if (waits := self._retry_topic(given)) is not None:
+            yield Leaf(waits, given.content, given.key, given.headers, way)
+
+    def _retry_topic(self, given: Input) -> str | None:
+        """Where a value waits if it fails; `None` if it ends then."""
+        delays = self._agents.scenario.stages[given.stage].delays
+        if given.delays_used >= len(delays):
+            return None
+        return retry_topic(given.stage, delays[given.delays_used])
 
     def _outputs(self, given: Input) -> Iterator[Input]:
         agents, stage = self._agents, given.stage
@@ -161,18 +187,21 @@ class Outcomes:
             yield Input(stage + 1, output, as_bytes(output), key, headers)
 
 
-def _input(part: Part, record: Record) -> Input | None:
-    """The input of the first stage; `None` for bytes that do not decode."""
+def _input(part: Part, topic: str, record: Record) -> Input | None:
+    """The input of the first stage, or of that which goes on; `None` if it does not decode."""
     value = text(record.value)
     if value is None:
         return None
-    content = record.value or b""
-    return Input(part.first, value, content, record.key, without_context(record.headers))
+    content, headers = record.value or b"", without_context(record.headers)
+    if topic not in part.waits:
+        return Input(part.first, value, content, record.key, headers)
+    stage, number = part.waits[topic]
+    return Input(stage, value, content, record.key, without_facts(headers), number + 1)
 
 
 def _handed_on(given: Input) -> Input:
     """The input of the next stage after `skip`: the same bytes, with a topic between or without."""
-    return replace(given, stage=given.stage + 1)
+    return replace(given, stage=given.stage + 1, delays_used=0)
 
 
 def letters(stage: int) -> str:
@@ -200,16 +229,26 @@ def _parts(agents: Agents) -> Iterator[Part]:
         last = following - 1
         yield Part(
             group=f"sim.s{head}",
-            source=SOURCE if head == 0 else f"sim.s{head - 1}",
+            sources=agents.scenario.sources.all if head == 0 else (f"sim.s{head - 1}",),
             first=head,
             last=last,
             output=SINK if last == len(stages) - 1 else f"sim.s{last}",
             bound=stages[head].max_in_flight_records,
             bytes_bound=stages[head].max_in_flight_bytes,
             ordering=stages[head].ordering,
+            waits={
+                retry_topic(stage, delay): (stage, number)
+                for stage in range(head, following)
+                for number, delay in enumerate(stages[stage].delays)
+            },
         )
 
 
 def without_context(headers: Headers) -> Headers:
     """The headers except that of the context, which says what stages did and when."""
     return tuple((name, content) for name, content in headers if name != CONTEXT_HEADER)
+
+
+def without_facts(headers: Headers) -> Headers:
+    """The headers of a record except its error headers and that of its context."""
+    return without_context([pair for pair in headers if not pair[0].startswith(ERROR_PREFIX)])

@@ -2,18 +2,21 @@
 
 import hashlib
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.runtime.config import RuntimeConfig
-from tests.simulation.dependency import DEFAULT_HOLD, NO_HOLD, Downtime, HoldDraw, draw_holds
+from tests.simulation.batch_draw import draw_batch
+from tests.simulation.delays_draw import draw_delays
+from tests.simulation.dependency import DEFAULT_HOLD, Downtime, draw_holds
 from tests.simulation.faults import CLEAN, EVENTS, Fault
-from tests.simulation.parts_draw import PartsDraw, draw_parts
+from tests.simulation.parts_draw import draw_parts
+from tests.simulation.sources import ONE_SOURCE, SourcesDraw, draw_sources
+from tests.simulation.stage_draw import StageDraw, draw_stages
 
 LONGEST_DRAIN_SECONDS = 100.0
-NO_BACKLOG = 2048
 
 _ON_THE_WIRE = {
     Fault.BATCH_LOST: 0.08,
@@ -38,7 +41,7 @@ _ON_THE_WIRE = {
 _LATER = {Fault.SEND_STUCK: 0.05, Fault.RECORD_REFUSED: 0.1}
 """The same of faults that are drawn apart from the others."""
 
-_APART = {Fault.DOWN, Fault.MEMBER_DOWN}
+_APART = {Fault.DOWN, Fault.MEMBER_DOWN, Fault.NEW_TOPIC}
 """Faults that are drawn by modules of their own."""
 
 _RARE = {Fault.UNREADABLE: 0.15, Fault.TRUNCATED: 0.15, Fault.BLOCK: 0.15}
@@ -53,81 +56,6 @@ _IN_AGENTS = (
     Fault.STUBBORN,
     Fault.BURN,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StageDraw:
-    """One stage, as drawn.
-
-    Attributes:
-        shape: `plain`, `list` or `iterator`.
-        is_async: whether its agent is async.
-        is_blocking: whether its agent, which is not async, runs in a thread.
-        fused: whether it is fused with the stage before it.
-        ordering, concurrency, timeout_seconds, max_in_flight_records, max_in_flight_bytes:
-            settings of the stage.
-        action, retries, then, backoff_seconds: its error policy, and the longest wait for a retry.
-        fan_out: most outputs of one value.
-        is_keyless: whether its outputs have no key.
-        gives_headers: whether its outputs have headers of their own.
-        stops_on_loss: whether it stops when records were deleted that it had not read.
-        max_key_backlog_records: records that may wait behind one that fails.
-        stops_on_backlog: whether it stops when so many wait.
-        hold: when it holds its records.
-        parts: what its agent is made of; `None`: of nothing else.
-    """
-
-    shape: str
-    is_async: bool
-    is_blocking: bool
-    fused: bool
-    ordering: str
-    concurrency: int
-    timeout_seconds: float
-    max_in_flight_records: int
-    max_in_flight_bytes: int
-    action: ErrorPolicy
-    retries: int
-    then: ErrorPolicy
-    backoff_seconds: float
-    fan_out: int
-    is_keyless: bool
-    gives_headers: bool
-    stops_on_loss: bool
-    max_key_backlog_records: int
-    stops_on_backlog: bool
-    hold: HoldDraw = NO_HOLD
-    parts: PartsDraw | None = None
-
-    @property
-    def gives_keys_up(self) -> bool:
-        """Whether good records can become dead letters because of others of their key."""
-        return self.max_key_backlog_records < NO_BACKLOG and not self.stops_on_backlog
-
-    @property
-    def may_stop(self) -> bool:
-        """Whether it may stop at a failing record."""
-        bounded = self.max_key_backlog_records < NO_BACKLOG
-        stops = self.last_word is ErrorPolicy.STOP or (bounded and self.stops_on_backlog)
-        return stops or self.hold.may_stop
-
-    @property
-    def is_mended_in_the_end(self) -> bool:
-        """Whether values that always fail fail no more when the faults end.
-
-        While all that is left fails, nobody can tell that from an outage, which is held for ever.
-        """
-        return self.hold.breaker is not None and self.last_word is ErrorPolicy.DEAD_LETTER
-
-    @property
-    def rewrites(self) -> bool:
-        """Whether its outputs differ from their input in more than the value."""
-        return self.is_keyless or self.gives_headers
-
-    @property
-    def last_word(self) -> ErrorPolicy:
-        """What happens to a record that fails for good."""
-        return self.then if self.action is ErrorPolicy.RETRY else self.action
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +88,7 @@ class Scenario:
         feeds_evenly: whether records are written all the time.
         audit: what the stages add to the audit trail.
         carries_history: whether records come with an audit trail that is as long as it may be.
+        sources: the topics that the first stage reads.
     """
 
     seed: int
@@ -187,6 +116,7 @@ class Scenario:
     feeds_evenly: bool = False
     audit: str = "errors"
     carries_history: bool = False
+    sources: SourcesDraw = ONE_SOURCE
 
     def refuses(self, topic: str, value: bytes) -> bool:
         """Whether the broker takes no batch with this output."""
@@ -208,11 +138,6 @@ class Scenario:
         return (
             self.is_calm and not stops and self.config.revoke_drain_seconds > LONGEST_DRAIN_SECONDS
         )
-
-
-def keeps_its_records(draw: StageDraw) -> bool:
-    """Whether a stage gives up no record because what it depends on is down."""
-    return draw.hold.holds_as_long_as_it_takes and draw.last_word is ErrorPolicy.DEAD_LETTER
 
 
 def draw(seed: int) -> Scenario:
@@ -246,7 +171,7 @@ def draw(seed: int) -> Scenario:
         records=rng.randint(20, rng.choice((60, 200))),
         keys=rng.choice((1, 3, 8, 20)),
         workers=rng.randint(1, 3),
-        stages=_stages(rng, wanted),
+        stages=draw_stages(rng, wanted),
         seconds=seconds,
         latency_seconds=rng.choice((0.001, 0.02, 0.2)),
         disorder=rng.choice((0.0, 0.3, 1.0)),
@@ -274,7 +199,7 @@ def draw(seed: int) -> Scenario:
     holds, downtime = draw_holds(seed, len(scenario.stages), seconds)
     stages = tuple(replace(s, hold=h) for s, h in zip(scenario.stages, holds, strict=True))
     scenario = replace(scenario, config=session, stages=stages, downtime=downtime)
-    scenario = _with_audit(_with_parts(scenario))
+    scenario = _with_sources(_with_audit(_with_batch(_with_delays(_with_parts(scenario)))))
     return scenario if calm else _with_rare_faults(scenario)
 
 
@@ -297,6 +222,50 @@ def _with_parts(scenario: Scenario) -> Scenario:
     return scenario
 
 
+def _with_delays(scenario: Scenario) -> Scenario:
+    """Let failed records of one stage wait in retry topics, in some runs."""
+    drawn = draw_delays(scenario.seed, len(scenario.stages))
+    if drawn is None:
+        return scenario
+    stages = list(scenario.stages)
+    stage = stages[drawn.stage]
+    stages[drawn.stage] = replace(
+        stage,
+        action=ErrorPolicy.RETRY,
+        then=stage.last_word,
+        retries=drawn.retries,
+        delays=drawn.delays,
+    )
+    return replace(scenario, stages=tuple(stages))
+
+
+def _with_batch(scenario: Scenario) -> Scenario:
+    """Let the agent of one stage take batches, in some runs."""
+    free = [i for i, s in enumerate(scenario.stages) if not s.fused and s.parts is None]
+    drawn = draw_batch(scenario.seed, [scenario.stages[i].max_in_flight_records for i in free])
+    if drawn is None:
+        return scenario
+    place, batch = drawn
+    stages = list(scenario.stages)
+    stages[free[place]] = replace(
+        stages[free[place]], batch=batch, shape="list", is_async=True, is_blocking=False
+    )
+    return replace(scenario, stages=tuple(stages))
+
+
+def _with_sources(scenario: Scenario) -> Scenario:
+    """Let the first stage read several topics, in some runs; one may appear during the run."""
+    drawn = draw_sources(scenario.seed, scenario.seconds)
+    if drawn is None:
+        return scenario
+    config = replace(
+        scenario.config,
+        topic_check_interval_seconds=drawn.check_seconds,
+        topic_list_interval_seconds=drawn.check_seconds,
+    )
+    return replace(scenario, sources=drawn, config=config)
+
+
 def _with_audit(scenario: Scenario) -> Scenario:
     """Let stages keep an audit trail, sometimes behind one that comes with the records."""
     rng = random.Random(f"audit {scenario.seed}")
@@ -313,7 +282,7 @@ def _with_rare_faults(scenario: Scenario) -> Scenario:
     first = scenario.stages[0]
     # A stage that stops, and a worker that starts again each time, would hide that another blocks.
     may_stop = any(stage.may_stop for stage in scenario.stages)
-    can_block = not is_bounded and not first.is_blocking and not may_stop
+    can_block = not is_bounded and not first.is_blocking and not may_stop and not first.batch
     numbers = rng.sample(range(scenario.records), 2)
     return replace(
         scenario,
@@ -331,41 +300,3 @@ def _later_rates(seed: int) -> Mapping[Fault, float]:
 
 def _fifth(rng: random.Random) -> bool:
     return rng.random() < 0.2
-
-
-def _stages(rng: random.Random, wanted: Collection[Fault]) -> tuple[StageDraw, ...]:
-    number = rng.choice((1, 1, 2, 2, 3))
-    stages: list[StageDraw] = []
-    for i in range(number):
-        # Half of the stages behind another one are fused to it.
-        fused = i > 0 and rng.random() < 0.5
-        stages.append(_stage(rng, wanted, fused=fused))
-    return tuple(stages)
-
-
-def _stage(rng: random.Random, wanted: Collection[Fault], *, fused: bool) -> StageDraw:
-    ends = (ErrorPolicy.DEAD_LETTER,) * 3 + (ErrorPolicy.DROP, ErrorPolicy.SKIP, ErrorPolicy.STOP)
-    is_async = rng.random() < 0.6
-    hopeless = Fault.HOPELESS in wanted  # then a stage that stops would never get past a record
-    backlog = Fault.BACKLOG in wanted
-    return StageDraw(
-        shape=rng.choice(("plain", "list", "iterator")),
-        is_async=is_async,
-        is_blocking=not is_async and rng.random() < 0.4,
-        fused=fused,
-        ordering=rng.choice(("key", "key", "partition", "unordered")),
-        concurrency=rng.choice((1, 2, 4, 16)),
-        timeout_seconds=rng.choice((1.0, 3.0)),
-        max_in_flight_records=rng.choice((2, 8, 32, 256)),
-        max_in_flight_bytes=rng.choice((40, 200, 1 << 20, 1 << 20)),
-        action=rng.choice((ErrorPolicy.RETRY, ErrorPolicy.RETRY, *ends)),
-        retries=rng.randint(1, 3),
-        then=rng.choice(ends),
-        backoff_seconds=rng.choice((1.0, 1.0, 1.0, 15.0)),
-        fan_out=rng.choice((1, 1, 3)),
-        is_keyless=rng.random() < 0.15,
-        gives_headers=rng.random() < 0.3,
-        stops_on_loss=rng.random() < 0.3,
-        max_key_backlog_records=rng.choice((1, 1, 2, 4)) if backlog else NO_BACKLOG,
-        stops_on_backlog=rng.random() < 0.3 and not hopeless,
-    )

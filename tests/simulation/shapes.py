@@ -7,6 +7,7 @@ from typing import Any
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP, Out
+from tests.simulation.batches import Batches
 from tests.simulation.parts import Parts
 from tests.simulation.workload import Agents
 
@@ -27,6 +28,8 @@ class Shapes:
         if draw.parts is not None:
             parts = Parts(self._agents, index, partial(self._given, index), gives_out=draw.rewrites)
             return parts.agent()
+        if draw.batch is not None:
+            return Batches(self._agents, index, partial(self._all_given, index)).agent()
         makers = {
             ("plain", False): self._plain,
             ("list", False): self._list,

@@ -134,8 +134,9 @@ class Run:
 
     async def _play(self) -> None:
         scenario = self.scenario
+        names = {*self.topology.topics(), *scenario.sources.at_first}
         await self.broker.admin().create_topics(
-            [TopicSpec(name, scenario.partitions) for name in self.topology.topics()]
+            [TopicSpec(name, scenario.partitions) for name in sorted(names)]
         )
         for _ in range(scenario.workers):
             self.start_worker()
@@ -251,8 +252,10 @@ class Run:
 
     def _ends(self) -> dict[TopicPartition, int]:
         names = [
-            TopicPartition(part.source, i)
+            TopicPartition(topic, i)
             for part in self.checker.parts
+            for topic in part.reads
+            if self.broker.has(topic)
             for i in range(self.scenario.partitions)
         ]
         return {name: self.broker.log(name).end_offset for name in names}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.holds import Holds
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.scenario import NO_BACKLOG, Scenario
+from tests.simulation.scenario import Scenario
+from tests.simulation.stage_draw import NO_BACKLOG
 
 if TYPE_CHECKING:
     from tests.simulation.consumer import SimulatedConsumer

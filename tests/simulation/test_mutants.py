@@ -11,7 +11,8 @@ from tests.simulation.batch import first_found
 from tests.simulation.faults import Fault
 from tests.simulation.mutants import FIRST, MUTANTS, SECOND
 from tests.simulation.planting import DoesNotFitError, replaced
-from tests.simulation.scenario import LONGEST_DRAIN_SECONDS, Scenario, draw, keeps_its_records
+from tests.simulation.scenario import LONGEST_DRAIN_SECONDS, Scenario, draw
+from tests.simulation.stage_draw import keeps_its_records
 from tests.simulation.starvation import LONGEST_IDLE_SECONDS
 from tests.simulation.test_seeds import ROOT
 

@@ -6,12 +6,10 @@ the checker knows what must become of it without asking the runtime.
 """
 
 import asyncio
-import hashlib
 import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from math import inf
 from typing import Any, Protocol
@@ -24,13 +22,11 @@ from streamapp.record import Headers
 from tests.simulation.dependency import Dependency
 from tests.simulation.faults import Fault
 from tests.simulation.loop import EPOCH_SECONDS, PROCESS, VirtualLoop
-from tests.simulation.scenario import Scenario, StageDraw, keeps_its_records
+from tests.simulation.plans import WAITING, Plan, Plans
+from tests.simulation.scenario import Scenario
+from tests.simulation.stage_draw import keeps_its_records
 
-SOURCE = "sim.source"
 SINK = "sim.sink"
-
-_ENDLESS = 1_000_000
-_FOREVER_SECONDS = 1e9
 
 _MOST_THREADS = 16
 _JUST_SECONDS = 1.0
@@ -40,34 +36,6 @@ _BLOCK_SESSIONS = 1.5
 
 _WAITED_FOR_SECONDS = 5.0
 """An attempt that goes on for longer after it was cancelled is not waited for."""
-_LATE = 0.5
-_WAITING = (Fault.SLOW, Fault.STUBBORN)
-_NOT_OF_VALUES = (Fault.UNDECODABLE, Fault.SLOW_THREAD)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What an agent does with one value.
-
-    Attributes:
-        fault: how it fails; `None` if it never does.
-        times: how many attempts fail, over all workers.
-        seconds: how long an attempt waits.
-        lingers: how long it continues after it was cancelled.
-        fails_late: whether an attempt waits before it fails; otherwise it fails before it waits.
-        outputs: its outputs in the end.
-        may_fail: whether it can end as a failure for good.
-        must_fail: whether it cannot end otherwise.
-    """
-
-    fault: Fault | None
-    times: int
-    seconds: float
-    lingers: float
-    fails_late: bool
-    outputs: tuple[str, ...]
-    may_fail: bool
-    must_fail: bool
 
 
 class AttemptWatch(Protocol):
@@ -113,6 +81,8 @@ class Agents:
 
     Attributes:
         returned, failed: attempts that ended, by stage and value.
+        was_down: attempts that failed because what they depend on was down.
+        waited: values that stand in a retry topic.
         tainted: attempts that took too long because of an outside fault, so their record may fail.
         complaints: broken promises to agents.
         fired: faults of agents that happened.
@@ -127,7 +97,8 @@ class Agents:
         watch: told of each attempt and call.
         parts_checked: how often each promise to parts of agents was checked.
         loop: tells the time.
-        on_attempt: called with the process, the stage and the context of each attempt.
+        on_attempt: called with the process, the stage, the value and the context of each
+            attempt.
         on_change: called with the process whenever an attempt begins or ends.
     """
 
@@ -136,6 +107,8 @@ class Agents:
         self.returned: Counter[tuple[int, str]] = Counter()
         self.failed: Counter[tuple[int, str]] = Counter()
         self.tainted: set[tuple[int, str]] = set()
+        self.was_down: set[tuple[int, str]] = set()
+        self.waited: set[str] = set()
         self.complaints: list[str] = []
         self.fired: Counter[Fault] = Counter()
         self.started: Counter[tuple[int, str]] = Counter()
@@ -146,7 +119,7 @@ class Agents:
         self.blocks = scenario.blocks is not None
         self.blocked: Counter[str] = Counter()
         self.blocked_until: dict[str, float] = {}
-        self.on_attempt: Callable[[str, int, Context], None] = lambda *_: None
+        self.on_attempt: Callable[[str, int, str, Context], None] = lambda *_: None
         self.on_change: Callable[[str], None] = lambda _: None
         self.dependency = Dependency(scenario.downtime)
         self.watch: AttemptWatch = _Unwatched()
@@ -159,7 +132,7 @@ class Agents:
         )
         self._long_threads: set[str] = set()
         self._attempts: dict[str, dict[tuple[int, str], int]] = {}
-        self.plan = cache(self._plan)
+        self.plan = cache(Plans(scenario).plan)
         loop.thread_seconds = self._thread_seconds
 
     def running(self, process: str) -> list[tuple[int, str]]:
@@ -191,57 +164,15 @@ class Agents:
         self._threads[PROCESS.get()].append((self._loop.time() + seconds, value))
         return seconds
 
-    def _plan(self, index: int, value: str) -> Plan:
-        draw = self.scenario.stages[index]
-        digest = hashlib.blake2b(
-            f"{self.scenario.seed} {index} {value}".encode(), digest_size=20
-        ).digest()
-        parts = [int.from_bytes(digest[i : i + 4]) / 2**32 for i in range(0, 20, 4)]
-        fault = self._fault(draw, parts[0])
-        times = 1 + int(parts[1] * 3)
-        fan_out = 0 if parts[2] < 0.1 else 1 + int(parts[2] * draw.fan_out)
-        letter = "abc"[index]  # whatever stages are skipped, no two outputs have one name
-        outputs = tuple(f"{value}.{letter}{i}" for i in range(min(fan_out, draw.fan_out)))
-        seconds = (0.0, 0.0, 0.001, 0.05, draw.timeout_seconds * 0.3)[int(parts[3] * 5)]
-        lingers = 0.0
-        retries = draw.retries if draw.action is ErrorPolicy.RETRY else 0
-        stops = draw.last_word is ErrorPolicy.STOP
-        must_fail = False
-        if fault in (Fault.PERMANENT, Fault.HOPELESS):
-            if stops:
-                times = 1 if fault is Fault.PERMANENT else retries + 1
-            else:
-                times, must_fail = _ENDLESS, True
-        is_mended = fault is Fault.HOPELESS and draw.is_mended_in_the_end
-        must_fail = must_fail and not is_mended
-        if fault is Fault.SLOW:
-            seconds = (draw.timeout_seconds * 2, _FOREVER_SECONDS)[int(parts[4] * 2)]
-        if fault is Fault.STUBBORN:
-            seconds, times = draw.timeout_seconds * 2, 1
-            lingers = (0.2, 2.0, 8.0)[int(parts[4] * 3)]
-        can_fail = fault in (Fault.TRANSIENT, *_WAITING)
-        may_fail = must_fail or is_mended or (can_fail and times > retries and not stops)
-        fails_late = parts[4] < _LATE and fault in (Fault.TRANSIENT, Fault.HOPELESS)
-        return Plan(fault, times, seconds, lingers, fails_late, outputs, may_fail, must_fail)
-
-    def _fault(self, draw: StageDraw, part: float) -> Fault | None:
-        for fault, share in self.scenario.shares.items():
-            if fault in _NOT_OF_VALUES or (fault in _WAITING and not draw.is_async):
-                continue
-            if part < share:
-                return fault
-            part -= share
-        return None
-
     @contextmanager
     def _attempt(self, index: int, value: str, context: Context, plan: Plan) -> Iterator[None]:
         """Note the attempt, and check that it is the only one on its key."""
         process = PROCESS.get()
         head = self.head(index)
         if not self.scenario.stages[index].is_blocking:  # the others ended long ago in fact
-            self.on_attempt(process, index, context)
+            self.on_attempt(process, index, value, context)
         self.on_change(process)
-        lane = self._lane(head, context)
+        lane = None if self._has_waited(value) else self._lane(head, context)
         beside = self._running.setdefault((process, head, *lane), []) if lane else []
         if lane:
             self.overlaps_checked += 1
@@ -254,9 +185,9 @@ class Agents:
         beside.append(plan)
         self.at_work(process, (index, value), 1)
         self.started[index, value] += 1
-        has_parts = self.scenario.stages[index].parts is not None
+        is_told_apart = self.scenario.stages[index].is_told_apart
         self.watch.call_began(index, value, context)
-        if not has_parts:
+        if not is_told_apart:
             self.watch.attempt_began(process, index, value)
         error: BaseException | None = None
         try:
@@ -274,7 +205,7 @@ class Agents:
                 self.ended_empty_at[process, head] = self._loop.time()
         finally:
             self.watch.call_ended(process, index, value, error)
-            if not has_parts:
+            if not is_told_apart:
                 self.watch.attempt_ended(process, index, value, error)
             self.on_change(process)
             self.at_work(process, (index, value), -1)
@@ -286,11 +217,25 @@ class Agents:
             index -= 1
         return index
 
+    def may_wait(self, index: int, value: str) -> bool:
+        """Whether a value may have to wait in a retry topic of a stage."""
+        if not self.scenario.stages[index].delays:
+            return False
+        place = index, value
+        return self.plan(*place).may_wait or place in self.tainted or place in self.was_down
+
+    def _has_waited(self, value: str) -> bool:
+        """Whether a value may come from a retry topic: its record waits for no other then."""
+        if not self.waited:
+            return False
+        words = value.split(".")
+        return any(".".join(words[:n]) in self.waited for n in range(1, len(words) + 1))
+
     def _lane(self, head: int, context: Context) -> tuple[Any, ...] | None:
         ordering = self.scenario.stages[head].ordering
         if ordering == "unordered" or (ordering == "key" and context.key is None):
             return None
-        return (context.partition, context.key if ordering == "key" else b"")
+        return (context.topic, context.partition, context.key if ordering == "key" else b"")
 
     def _begin(self, index: int, value: str, plan: Plan) -> None:
         """The part of an attempt before it waits."""
@@ -323,7 +268,7 @@ class Agents:
         self.blocked_until[process] = self._loop.time()
 
     async def _wait(self, index: int, value: str, plan: Plan) -> None:
-        too_long = plan.fault in _WAITING
+        too_long = plan.fault in WAITING
         if too_long and self.started[index, value] > plan.times:
             return
         if too_long and plan.fault is not None:
@@ -373,6 +318,7 @@ class Agents:
         if error is None:
             return
         self.fired[Fault.DOWN] += 1
+        self.was_down.add((index, value))
         down, draw = self.scenario.downtime, self.scenario.stages[index]
         assert down is not None
         # A record that has failed before, while others succeeded, may be given up all the same.
