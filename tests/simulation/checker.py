@@ -143,9 +143,11 @@ class Checker:
         for _, _, value, _ in batch.entries:
             place = (topic, value or b"")
             origins = self._origins.get(place, ())
-            stages = [self._agents.scenario.stages[o.part.last] for o in origins]
-            is_output = any(topic == origin.part.output for origin in origins)
-            if not is_output or not self._agents.scenario.refuses(*place):
+            writers = [
+                o.part.waits[topic][0] if topic in o.part.waits else o.part.last for o in origins
+            ]
+            stages = [self._agents.scenario.stages[writer] for writer in writers]
+            if topic.endswith(".dlq") or not self._agents.scenario.refuses(*place):
                 continue
             if all(stage.last_word in _GIVES_UP for stage in stages):
                 for origin in origins:

@@ -85,8 +85,9 @@ class Letters:
         if not agents.plan(*place).may_wait or place in agents.tainted or place in self.given_up:
             return
         self._checks["waited"] += 1
-        if not self._waits.have_used_up(*place):
-            self._complain(f"{told} was given up after {facts['attempts']} attempts, without waits")
+        least = 1 + len(agents.scenario.stages[place[0]].delays)
+        if not self._waits.have_used_up(*place) or int(facts["attempts"]) < least:
+            self._complain(f"{told} was given up after {facts['attempts']} attempts, too early")
 
     def _check_times(self, told: str, value: str | None, facts: Mapping[str, str]) -> None:
         """The number and the times of failed attempts must be those that it says."""

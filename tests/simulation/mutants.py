@@ -3,7 +3,8 @@
 A mutant is a context manager that changes one behaviour of a production class. `FIRST` are the
 bugs for which the simulator was built. `SECOND` were chosen when it was finished, by reading the
 runtime for what it might miss. `THIRD` break promises that it did not check until then, `FOURTH`
-those about how a stage ends, `FIFTH` those of holds, pools, branches and the audit trail.
+those about how a stage ends, `FIFTH` those of holds, pools, branches and the audit trail, `SIXTH`
+those of retry topics, batches and sources that match a pattern.
 
 Each changes one named place. If that place no longer exists, planting fails with an error that
 says so; then the bug has to be moved.
@@ -41,6 +42,7 @@ from tests.simulation.broken_promises import THIRD
 from tests.simulation.composition_bugs import FIFTH
 from tests.simulation.endings import FOURTH
 from tests.simulation.planting import Mutant, replaced
+from tests.simulation.waiting_bugs import SIXTH
 
 
 def commit_before_acknowledgement() -> AbstractContextManager[None]:
@@ -385,4 +387,4 @@ SECOND: Mapping[str, Mutant] = {
     )
 }
 
-MUTANTS: Mapping[str, Mutant] = {**FIRST, **SECOND, **THIRD, **FOURTH, **FIFTH}
+MUTANTS: Mapping[str, Mutant] = {**FIRST, **SECOND, **THIRD, **FOURTH, **FIFTH, **SIXTH}

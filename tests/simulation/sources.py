@@ -8,6 +8,9 @@ from streamapp.topics.topic import Topic
 from streamapp.topics.topic_pattern import TopicPattern
 
 SOURCE = "sim.source"
+LATER = "sim.in.b"
+"""A topic that appears during the run, and matches."""
+
 PATTERN = r"sim\.in\.[a-z]+"
 
 _ONE = 0.75
@@ -69,4 +72,4 @@ def draw_sources(seed: int, seconds: float) -> SourcesDraw | None:
     if not has_pattern:
         return SourcesDraw(named)
     share = _LATER_SHARE if named or matching else 1.0
-    return SourcesDraw(named, matching, "sim.in.b", appears_at, share, check_seconds)
+    return SourcesDraw(named, matching, LATER, appears_at, share, check_seconds)

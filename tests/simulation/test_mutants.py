@@ -160,6 +160,18 @@ def cancels_probes(scenario: Scenario) -> bool:
     return holds_in_an_outage(scenario) and gives_back
 
 
+def retries_later(scenario: Scenario) -> bool:
+    return any(stage.delays for stage in scenario.stages)
+
+
+def takes_batches(scenario: Scenario) -> bool:
+    return any(stage.batch is not None and stage.batch.size > 1 for stage in scenario.stages)
+
+
+def finds_a_topic(scenario: Scenario) -> bool:
+    return scenario.sources.later is not None
+
+
 NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "drain_forgets_a_lane": lambda scenario: scenario.is_clean,
     "drain_is_not_told_of_what_is_dropped": stops_and_drains_long,
@@ -190,6 +202,23 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "branch_left_running": fails_beside_branches,
     "penalty_of_a_member_never_decays": loses_a_member,
     "history_that_grows": lambda scenario: scenario.carries_history,
+    **dict.fromkeys(
+        (
+            "retry_topic_skips_its_head",
+            "records_come_back_early",
+            "pause_is_never_lifted",
+            "attempts_are_counted_anew_after_a_delay",
+            "origin_is_the_retry_topic",
+            "headers_pile_up",
+            "delay_loses_its_record",
+        ),
+        retries_later,
+    ),
+    "batch_loses_what_lingers": takes_batches,
+    "known_result_is_not_used": takes_batches,
+    "batch_takes_all_behind": takes_batches,
+    "new_topic_is_read_from_its_end": finds_a_topic,
+    "new_topics_are_not_looked_for": finds_a_topic,
     "outputs_of_a_replay_are_kept": lambda scenario: bool(LOST_BATCHES & scenario.rates.keys()),
 }
 """Seeds on which a bug can matter; the others would only take time."""
