@@ -13,7 +13,7 @@ from tests.simulation.simulate import simulate
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(300)
-REPLAYED = (3, 58, 211)
+REPLAYED = (3, 58, 211, 1)
 STOPS_BEHIND_A_RETRY = 811057
 """It stops at a record while an earlier one waits for its retry for seconds."""
 OUTPUTS_FILL = 126434
@@ -74,6 +74,11 @@ def test_every_fault_happens(batch: Batch, fault: Fault) -> None:
         ("recovered", 200),
         ("wait for a member", 5),
         ("history", 3000),
+        ("waits", 300),
+        ("due", 500),
+        ("waited", 20),
+        ("batch", 1000),
+        ("in a batch with others", 300),
     ],
 )
 def test_every_rule_is_looked_at(batch: Batch, rule: str, least: int) -> None:
