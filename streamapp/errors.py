@@ -6,7 +6,10 @@ StreamappError
 │   ├── PipelineError       stages, schemas or policies of a pipeline do not fit together
 │   ├── TopicError          a topic is missing or is not as declared
 │   ├── RenamedStageError   a stage without offsets may have been renamed
-│   └── PortInUseError      another process listens on the port
+│   ├── PortInUseError      another process listens on the port
+│   └── RegistryError       a definition or schema is wrong, or the registry has none of this name
+│       ├── ImportRefusedError  what a definition names is not allowed, or is no agent
+│       └── AssemblyError   no chain of agents does what is asked for; carries explanation
 ├── BrokerError             the broker could not be reached, or refused a request
 │   ├── BatchRefusedError   the broker refused a batch for what is in it
 │   ├── CommitRefusedError  the committing member is no longer in the group's generation
@@ -55,6 +58,14 @@ class RenamedStageError(ConfigurationError):
 
 class PortInUseError(ConfigurationError):
     """Another process listens on the port."""
+
+
+class RegistryError(ConfigurationError):
+    """A definition of an agent or a schema is wrong, or the registry has none of this name."""
+
+
+class ImportRefusedError(RegistryError):
+    """What a definition names is not in an allowed package, is not there, or is no agent."""
 
 
 class BrokerError(StreamappError):
