@@ -46,7 +46,7 @@ class Scale:
 
 
 FULL = Scale()
-SHORT = Scale(delays=(1, 3), kills=2, step=300, backlog=500)
+SHORT = Scale(delays=(1, 2), kills=2, step=200, backlog=500)
 
 
 async def later(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
