@@ -92,6 +92,8 @@ class StepHold:
         """
         breaker = self.breaker
         if breaker is None or not self.step.policy.holds_after(error):
+            if permit is not None:
+                permit.released()  # the error has a policy of its own, and tells nothing
             return False
         now = self._clock.monotonic()
         is_first = not (work.is_failing or work.was_held)

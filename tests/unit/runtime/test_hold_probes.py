@@ -11,7 +11,7 @@ from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.budget import DeadLetterBudget
-from streamapp.policies.policy import dead_letter
+from streamapp.policies.policy import dead_letter, drop
 from streamapp.topics.topic import Topic
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.test_hold import (
@@ -239,3 +239,25 @@ async def test_keys_that_fail_for_long_are_not_given_up_because_others_succeed(
         await until_committed(broker, "p.stage", total)
     assert broker.values("p.stage.dlq") == []
     assert len(broker.values("p-out")) == total
+
+
+@in_virtual_time
+async def test_a_probe_that_fails_with_an_error_of_another_policy_makes_room_for_the_next() -> None:
+    broker, dependency = await broker_for("p"), Dependency()
+    dependency.is_down = True
+
+    @agent
+    def step(value: bytes) -> bytes:
+        if value == b"4":  # the first that is read to probe with
+            raise LookupError("no such customer")
+        return dependency.call(value)
+
+    stage = service(broker, one_stage(step, dead_letter().on({LookupError: drop()})))
+    async with running(stage):
+        await write(broker, range(4))
+        await until(lambda: stage.metrics[0].held_since is not None)
+        await write(broker, range(4, 5))
+        await until(lambda: stage.metrics[0].dropped == 1, seconds=300)
+        dependency.is_down = False
+        await until_committed(broker, "p.stage", 5)
+    assert set(broker.values("p-out")) == {b"0", b"1", b"2", b"3"}
