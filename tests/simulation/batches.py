@@ -1,5 +1,6 @@
 """Agents that take batches, each value of which has the result that the scenario says."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,7 +71,10 @@ class Batches:
     async def _results(
         self, values: list[str], contexts: list[Context]
     ) -> list[list[str] | Exception]:
+        task = asyncio.current_task()
         assert self._draw.batch is not None
+        assert task is not None
+        cancelled = task.cancelling()
         results: list[list[str] | Exception] = []
         for value, context in zip(values, contexts, strict=True):
             try:
@@ -81,6 +85,8 @@ class Batches:
                 results.append(error)
             else:
                 results.append(list(self._all_given(outputs)))
+            if task.cancelling() > cancelled:  # one was stubborn; those behind it do not begin
+                raise asyncio.CancelledError
         ended_at = EPOCH_SECONDS + self._agents.loop.time()
         for value, result in zip(values, results, strict=True):
             if isinstance(result, Exception):  # nobody can know of it before

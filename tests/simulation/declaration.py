@@ -53,7 +53,7 @@ def _hold_settings(draw: StageDraw) -> StageSettings:
     settings: StageSettings = {"dead_letter_budget": hold.budget}
     if hold.breaker is None:
         return {"breaker": None, **settings}
-    if draw.last_word not in (ErrorPolicy.DEAD_LETTER, ErrorPolicy.STOP):
+    if draw.last_word not in (ErrorPolicy.DEAD_LETTER, ErrorPolicy.STOP) and not draw.delays:
         return settings
     settings["breaker"] = hold.breaker
     if hold.max_hold_seconds is not None:

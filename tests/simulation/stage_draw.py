@@ -79,7 +79,8 @@ class StageDraw:
 
         While all that is left fails, nobody can tell that from an outage, which is held for ever.
         """
-        return self.hold.breaker is not None and self.last_word is ErrorPolicy.DEAD_LETTER
+        holds = self.last_word is ErrorPolicy.DEAD_LETTER or bool(self.delays)
+        return self.hold.breaker is not None and holds
 
     @property
     def rewrites(self) -> bool:
