@@ -36,11 +36,13 @@ def check_effects(where: str, config: StageConfig, *, fused: bool) -> None:
             f"{where} is fused, so {idle} would have no effect; set it at the stage that it is"
             " fused to"
         )
-    held = _changed(config, _OF_A_HOLD)
-    if held and config.breaker is not None and not config.policy.uses(ErrorPolicy.DEAD_LETTER):
+    held, policy = _changed(config, _OF_A_HOLD), config.policy
+    may_hold = policy.uses(ErrorPolicy.DEAD_LETTER) or policy.all_delays_seconds
+    if held and config.breaker is not None and not may_hold:
         raise PipelineError(
             f"{where}: {held} would have no effect: records are held instead of becoming dead"
-            " letters, and its policy makes none; drop it, or use dead_letter() or retry()"
+            " letters or being retried later, and its policy does neither; drop it, or use"
+            " dead_letter(), retry() or retry_later()"
         )
     if config.breaker is None and (idle := _changed(config, _OF_ITS_END)):
         raise PipelineError(

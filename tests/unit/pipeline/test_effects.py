@@ -9,7 +9,7 @@ from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.breaker_config import BreakerConfig
-from streamapp.policies.policy import Policy, dead_letter, drop, retry, skip, stop
+from streamapp.policies.policy import Policy, dead_letter, drop, retry, retry_later, skip, stop
 from streamapp.topics.topic import Topic
 
 OTHER = BreakerConfig(window_seconds=10)
@@ -44,9 +44,17 @@ def test_nothing_is_held_where_no_dead_letter_would_be_made(
 
 
 @pytest.mark.parametrize(
-    "policy", [dead_letter(), retry(2), drop().on({KeyError: dead_letter()})], ids=str
+    "policy",
+    [
+        dead_letter(),
+        retry(2),
+        drop().on({KeyError: dead_letter()}),
+        retry_later([10], then=skip()),
+        drop().on({KeyError: retry_later([10], then=drop())}),
+    ],
+    ids=str,
 )
-def test_something_may_be_held_where_one_would(policy: Policy) -> None:
+def test_something_may_be_held_where_one_would_or_is_retried_later(policy: Policy) -> None:
     built(policy, breaker=OTHER, max_hold_seconds=5.0, after_hold="stop")
 
 
