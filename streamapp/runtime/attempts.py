@@ -145,7 +145,7 @@ class Attempts:
         if error is None:
             self._hold.succeeded(step, work, seconds)
             return True
-        return self._failures.handle(work, step, error)
+        return self._failures.handle(work, step, error, ended)
 
     async def try_pending(self, work: Work, lane: Lane) -> None:
         """Make the attempts of the fused steps that follow one whose call is over.

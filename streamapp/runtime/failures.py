@@ -77,9 +77,15 @@ class FailureHandler:
         self.agent_is_lost = False
 
     def handle(  # noqa: PLR0911 - one branch for each policy, in one place
-        self, work: Work, step: StepRunner, error: Exception
+        self, work: Work, step: StepRunner, error: Exception, ended: float | None = None
     ) -> bool:
         """Apply the policy to a failed attempt.
+
+        Args:
+            work: the record.
+            step: step of the attempt.
+            error: why it failed.
+            ended: when it ended, in monotonic seconds; `None` is now.
 
         Returns:
             True if this value needs no further attempt, so that the record continues with its other
@@ -89,7 +95,9 @@ class FailureHandler:
         if work.partition.closed or self.agent_is_lost:
             return False
         error = gravest(error, step.policy)
-        work.first_failure_at = work.first_failure_at or self._clock.time()
+        ago = 0.0 if ended is None else self._clock.monotonic() - ended
+        work.last_failure_at = self._clock.time() - ago
+        work.first_failure_at = work.first_failure_at or work.last_failure_at
         if isinstance(error, KeyGivenUpError):
             return self._dead_letter(work, step, error, DeadLetterReason.BACKLOG)
         if isinstance(error, TimeoutError):
@@ -254,7 +262,7 @@ class FailureHandler:
             reason=reason,
             attempts=work.failures,
             first_failure_at=work.first_failure_at,
-            last_failure_at=self._clock.time(),
+            last_failure_at=work.last_failure_at,
             execution_id=self._execution_id,
         )
 

@@ -63,7 +63,8 @@ class Work:
         began: monotonic seconds at which the first attempt on the current input began; `None`
             before it has ended.
         failures: number of failed attempts on the current input.
-        first_failure_at: when the first attempt failed, in seconds since the epoch.
+        first_failure_at, last_failure_at: when the first and the last attempt failed, in seconds
+            since the epoch.
         failing_since: when the first of these failed, in monotonic seconds.
         was_held: whether it was held because the world was at fault.
         kept: the audit trail with these failures; `None` if nothing is kept.
@@ -85,6 +86,7 @@ class Work:
         "holds_key",
         "item",
         "kept",
+        "last_failure_at",
         "on_last_attempt",
         "order_key",
         "output_bytes",
@@ -110,7 +112,7 @@ class Work:
         self.dead_letters: list[tuple[StageMetrics, DeadLetterReason]] | None = None
         self.began: float | None = None
         self.failures = 0
-        self.first_failure_at = 0.0
+        self.first_failure_at = self.last_failure_at = 0.0
         self.kept: Trail | None = None
         self.context: RecordContext | None = None
         self.failing_since = 0.0

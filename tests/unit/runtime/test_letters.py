@@ -9,6 +9,7 @@ import pytest
 
 from streamapp.errors import Permanent
 from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.batch_agent import batch_agent
 from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
@@ -246,3 +247,28 @@ async def fingerprints(step: Agent[bytes, bytes], *values: bytes) -> list[str]:
     await broker.write("p-in", *((b"k", value) for value in values))
     await service(broker, one_stage(step)).run(until_end=True)
     return [error_headers(letter)["fingerprint"] for letter in broker.records("p.stage.dlq")]
+
+
+@in_virtual_time
+async def test_an_item_of_a_batch_has_failed_when_its_call_ended() -> None:
+    @batch_agent(size=2)
+    async def first(values: list[bytes]) -> list[bytes | Exception]:
+        await asyncio.sleep(3)
+        return [value if value == b"good" else Permanent("no") for value in values]
+
+    @agent
+    async def slow(value: bytes) -> bytes:
+        await asyncio.sleep(20)
+        return value
+
+    broker = await broker_for("p")
+    pipeline = Pipeline("p", source=Topic("p-in", bytes)).stage(first, name="stage")
+    fused = build(pipeline.stage(slow, name="slow", fused=True).sink("p-out"))
+    await broker.create("p.slow.dlq")
+    async with running(service(broker, fused)):
+        await broker.write("p-in", (b"a", b"good"), (b"b", b"bad"))
+        await until(lambda: bool(broker.values("p.stage.dlq")), seconds=60)
+    [letter] = broker.records("p.stage.dlq", 0)
+    headers, began = error_headers(letter), broker.records("p-in", 0)[0].timestamp
+    times = int(headers["first_failure"]), int(headers["last_failure"])
+    assert times == (began + 3000, began + 3000)
