@@ -88,7 +88,9 @@ class Batches:
             if task.cancelling() > cancelled:  # one was stubborn; those behind it do not begin
                 raise asyncio.CancelledError
         ended_at = EPOCH_SECONDS + self._agents.loop.time()
-        for value, result in zip(values, results, strict=True):
-            if isinstance(result, Exception):  # nobody can know of it before
+        for i, (value, context) in enumerate(zip(values, contexts, strict=True)):
+            if isinstance(results[i], Exception):  # nobody can know of it before
                 self._agents.failed_at[self._index, value][-1] = ended_at
+            elif failure := self._agents.error_at_end(self._index, value, context):
+                results[i] = failure
         return results

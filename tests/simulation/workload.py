@@ -312,6 +312,20 @@ class Agents:
             self._depend(index, value, context, plan)  # nothing succeeds during an outage
             return plan.outputs
 
+    def error_at_end(self, index: int, value: str, context: Context) -> Exception | None:
+        """Why a value fails that has a result when its batch ends; `None` if it does not.
+
+        Nothing succeeds during an outage, so no neighbour says that it is over.
+        """
+        try:
+            self._depend(index, value, context, self.plan(index, value))
+        except Exception as error:  # noqa: BLE001 - whatever it raises is the failure
+            self.failed[index, value] += 1
+            self.failed_at[index, value].append(EPOCH_SECONDS + self._loop.time())
+            self.watch.call_ended(PROCESS.get(), index, value, error)
+            return error
+        return None
+
     def _depend(self, index: int, value: str, context: Context, plan: Plan) -> None:
         """Fail if what the agent depends on is down."""
         error = self.dependency.error_for(index, context.key, value, self._loop.time())
