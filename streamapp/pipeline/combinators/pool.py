@@ -147,8 +147,11 @@ class Pool:
 
     def members(self) -> PoolMembers:
         """The members in the run that this code is part of: its event loop and clock."""
-        of_loop = self._runs.setdefault(asyncio.get_running_loop(), WeakKeyDictionary())
-        members = of_loop.get(clock := current_clock())
+        loop, clock = asyncio.get_running_loop(), current_clock()
+        of_loop = self._runs.get(loop)
+        if of_loop is None:
+            of_loop = self._runs[loop] = WeakKeyDictionary()
+        members = of_loop.get(clock)
         if members is None:
             members = PoolMembers(self.name, self._configs, self._breaker, current_random())
             of_loop[clock] = members
