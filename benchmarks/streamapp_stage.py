@@ -3,6 +3,7 @@
 from typing import Any
 
 from benchmarks import agents
+from benchmarks.composed_agents import COMPOSED
 from benchmarks.measure import Job, Meter, main
 from benchmarks.metered_broker import MeteredBroker
 from streamapp.pipeline.agent import Agent, agent
@@ -23,6 +24,7 @@ AGENTS: dict[str, Agent[Any, Any]] = {
     "context": agent(name="price")(agents.price_context),
     "fused": agent(name="price")(agents.price),
     "fused_frozen": agent(name="price")(agents.price_frozen),
+    **COMPOSED,
 }
 
 

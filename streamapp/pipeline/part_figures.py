@@ -16,6 +16,7 @@ from streamapp.pipeline.agent import Agent, walk
 
 Figures = Mapping[str, PartFigures]
 
+_NOWHERE: Figures = {}
 _counted: ContextVar[Figures] = ContextVar("streamapp_part_figures")
 
 
@@ -50,8 +51,8 @@ _NOT_COUNTED = nullcontext()
 
 def counted(name: str) -> AbstractContextManager[None]:
     """Count a call of a part, if its stage counts such calls."""
-    figures = _counted.get(None)
-    return _Call(figures[name]) if figures is not None and name in figures else _NOT_COUNTED
+    own = _counted.get(_NOWHERE).get(name)
+    return _NOT_COUNTED if own is None else _Call(own)
 
 
 def not_counted() -> AbstractContextManager[None]:

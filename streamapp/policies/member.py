@@ -182,7 +182,7 @@ class Member:
         Otherwise a member that was slow once would never be called again. While it is tried with
         one call, what was known counts in full, so that not all calls follow.
         """
-        if self.duration_seconds is None:
+        if self.duration_seconds is None or self.duration_seconds <= fastest_seconds:
             return fastest_seconds
         kept = 1.0 if self.active else _fading(now - self._changed_at)
         return max(fastest_seconds, self.duration_seconds * kept)

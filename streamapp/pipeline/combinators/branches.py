@@ -110,20 +110,25 @@ def _name_of(function: Callable[..., Any], agents: Sequence[Agent[Any, Any]]) ->
 def _run(parts: Sequence[Part], join: Join, input_type: Any) -> Callable[..., Any]:
     copy_input = copier_for(input_type)
     # Where only one waits there is nothing to do beside it, and a task for each would be dear.
-    side_by_side = sum(part.agent.is_async for part in parts) > 1
-    in_turn = sorted(range(len(parts)), key=lambda i: parts[i].agent.is_async)
+    waiting = [i for i, part in enumerate(parts) if part.is_async]
+    plain = [(i, part) for i, part in enumerate(parts) if not part.is_async]
 
     async def one(part: Part, value: Any, context: Context | None) -> Any:
         return part.one_value(await part.result(value, context))
 
     async def run(value: Any, context: Context | None = None) -> Any:
-        given = [(part, copy_input(value)) for part in parts]
-        if side_by_side:
-            calls = [(part.name, partial(one, part, own, context)) for part, own in given]
+        outputs = [copy_input(value) for _ in parts]
+        if len(waiting) > 1:
+            calls = [
+                (part.name, partial(one, part, own, context))
+                for part, own in zip(parts, outputs, strict=True)
+            ]
             outputs = await all_of(calls)
         else:
-            found = {i: await one(*given[i], context) for i in in_turn}
-            outputs = [found[i] for i in range(len(parts))]
+            for i, part in plain:
+                outputs[i] = part.one_value(part.result_at_once(outputs[i], context))
+            for i in waiting:
+                outputs[i] = await one(parts[i], outputs[i], context)
         result = join.function(value, *outputs)
         result = await result if join.is_async else result
         if type(result) is list:

@@ -31,12 +31,15 @@ class Part:
         agent: the agent.
         name: its name.
         copy_output: copies one value that it gave.
+        is_async: whether its calls are awaited.
         yields: whether it gives its outputs one by one, so that they need not be in memory at once.
     """
 
     def __init__(self, agent: Agent[Any, Any]) -> None:
         self.agent = agent
         self.name = agent.name
+        self.is_async = agent.is_async
+        self._takes_context = agent.takes_context
         self.copy_output = copier_for(agent.output_type)
         is_iterator = agent.shape in (Shape.ITERATOR, Shape.ASYNC_ITERATOR)
         self.yields = is_iterator and not agent.blocking
@@ -64,7 +67,12 @@ class Part:
             return found
         with self._counted():
             result = self._started(value, context)
-            return await result if self.agent.is_async else result
+            return await result if self.is_async else result
+
+    def result_at_once(self, value: Any, context: Context | None) -> Any:
+        """The same of a part that is neither async nor a generator, without a coroutine."""
+        with self._counted():
+            return self._started(value, context)
 
     async def outputs(self, value: Any, context: Context | None) -> AsyncGenerator[Any, None]:
         """The outputs of a call, each when it comes."""
@@ -123,7 +131,7 @@ class Part:
         )
 
     def _started(self, value: Any, context: Context | None) -> Any:
-        return self._function(value, context) if self.agent.takes_context else self._function(value)
+        return self._function(value, context) if self._takes_context else self._function(value)
 
     def _collected(self, *args: Any) -> list[Any]:
         """The outputs of a blocking generator, all from its thread."""
