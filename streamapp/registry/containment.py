@@ -72,9 +72,14 @@ class Fit:
 
 
 class ContainmentCheck:
-    """Answers whether outputs fit inputs, and keeps the answers."""
+    """Answers whether outputs fit inputs, and keeps the answers.
+
+    Attributes:
+        declarations: how often something was declared.
+    """
 
     def __init__(self) -> None:
+        self.declarations = 0
         self._fits: dict[tuple[Schema, Schema], bool] = {}
         self._explained: dict[tuple[Schema, Schema], Fit] = {}
         self._declared: dict[tuple[Schema, Schema], str] = {}
@@ -91,8 +96,13 @@ class ContainmentCheck:
             )
         pair = output, input_
         self._declared[pair] = reason.strip()
+        self.declarations += 1
         self._explained.pop(pair, None)
         self._fits[pair] = True
+
+    def declared_for(self, output: Schema) -> Iterator[Schema]:
+        """The inputs that an output is declared to fit."""
+        return (input_ for given, input_ in self._declared if given is output)
 
     def fits(self, output: Schema, input_: Schema) -> bool:
         """Whether an output may be given as an input; faster than `explain` when it may not."""

@@ -18,8 +18,10 @@ def sentences(error: ValidationError, model: type[BaseModel], where: str) -> Ite
         model: the model that was validated.
         where: where its data stand, as the beginning of a path.
     """
+    shows = not model.model_config.get("hide_input_in_errors", False)
     for fault in error.errors(include_url=False):
-        yield f"{_path(where, fault['loc'])}: {_what(fault, model)}"
+        given = _shown(fault["input"]) if shows else "this value"
+        yield f"{_path(where, fault['loc'])}: {_what(fault, given, model)}"
 
 
 def _path(where: str, location: tuple[int | str, ...]) -> str:
@@ -28,22 +30,22 @@ def _path(where: str, location: tuple[int | str, ...]) -> str:
     return (where + text).lstrip(".")
 
 
-def _what(fault: ErrorDetails, model: type[BaseModel]) -> str:
-    kind, given = fault["type"], fault["input"]
+def _what(fault: ErrorDetails, given: str, model: type[BaseModel]) -> str:
+    kind, value = fault["type"], fault["input"]
     if kind == "missing":
         return "is missing; add it"
     if kind == "extra_forbidden":
         return (
             f"there is no such field; {did_you_mean(str(fault['loc'][-1]), _fields(model, fault))}"
         )
-    if kind == "enum" and isinstance(given, str) and "capabilities" in fault["loc"]:
-        return f"{given!r} is no capability; {did_you_mean(given, map(str, Capability))}"
+    if kind == "enum" and isinstance(value, str) and "capabilities" in fault["loc"]:
+        return f"{given} is no capability; {did_you_mean(value, map(str, Capability))}"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"give a mapping of names to values, not {_shown(given)}"
+        return f"give a mapping of names to values, not {given}"
     if kind == "value_error":
         return str(fault["ctx"]["error"])
     message = fault["msg"].removeprefix("Input ")
-    return f"{message[0].lower()}{message[1:]}, not {_shown(given)}"
+    return f"{message[0].lower()}{message[1:]}, not {given}"
 
 
 def _fields(model: type[BaseModel], fault: ErrorDetails) -> Iterator[str]:

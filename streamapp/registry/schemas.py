@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Mapping
 from functools import cached_property
+from itertools import count
 from typing import Any, get_origin
 
 import orjson
@@ -142,6 +143,25 @@ class Schemas:
             known = [name for name, one in self._by_name.items() if one.is_bound]
             raise RegistryError(f"there is no schema {content!r}; {did_you_mean(content, known)}")
         return schema
+
+    def reference(self, content: Any) -> str:
+        """A name for a type or a JSON schema: one that it is bound to, or its own from now on.
+
+        Raises:
+            RegistryError: it is neither.
+        """
+        schema = self.of(content)
+        known = [name for name, one in self._by_name.items() if one is schema]
+        if known:
+            return min(known)
+        names = (f"{schema.name}-{n}" if n > 1 else schema.name for n in count(1))
+        name = next(one for one in names if not self._is_bound(one))
+        self.bind(name, schema)
+        return name
+
+    def _is_bound(self, name: str) -> bool:
+        schema = self._by_name.get(name)
+        return schema is not None and schema.is_bound
 
     def names(self) -> Mapping[str, Schema]:
         """The names that are bound, in alphabetical order."""
