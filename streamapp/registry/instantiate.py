@@ -1,0 +1,131 @@
+"""Makes agents of entries: imported if need be, configured, checked against their definition."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from streamapp.errors import RegistryError
+from streamapp.pipeline.agent import Agent, Lifecycle, walk
+from streamapp.registry.agent_class import configuration_model, made
+from streamapp.registry.entry import Entry
+from streamapp.registry.faults import sentences
+from streamapp.registry.registry import AgentRegistry
+
+
+def make_agent(
+    registry: AgentRegistry, agent_id: str, overrides: Mapping[str, Any] | None = None
+) -> Agent[Any, Any]:
+    """Make an agent as its definition says; a pipeline opens it when it runs.
+
+    Args:
+        registry: where it is defined.
+        agent_id: its id, which becomes its name.
+        overrides: values of its configuration, each in place of that of the definition.
+
+    Raises:
+        RegistryError: there is no such agent, a value of its configuration is wrong, it could not
+            be made, or it does not take and give what its definition says.
+        ImportRefusedError: it may not be imported, or is no agent.
+    """
+    entry = registry.entry(agent_id)
+    definition = entry.definition
+    given = entry.given
+    if given is None:
+        given = registry.importer.agent(definition.module_path, definition.agent_class)
+    values = {**definition.configuration, **(overrides or {})}
+    if isinstance(given, Agent):
+        _refuse_configuration(agent_id, values)
+        capabilities = frozenset(definition.capabilities)
+        agent = replace(given, name=agent_id, capabilities=capabilities)
+    else:
+        configuration = _configuration(agent_id, configuration_model(given), values)
+        agent = made(given, configuration, agent_id, definition.capabilities)
+    _check_types(registry, entry, agent)
+    return agent
+
+
+async def instantiate(
+    registry: AgentRegistry, agent_id: str, overrides: Mapping[str, Any] | None = None
+) -> Agent[Any, Any]:
+    """Make an agent and open its clients, to call it outside of a pipeline; close it afterwards.
+
+    Raises:
+        RegistryError: as `make_agent`, or it could not be opened; what was opened is closed.
+    """
+    agent = make_agent(registry, agent_id, overrides)
+    async with AsyncExitStack() as stack:
+        for lifecycle in _lifecycles(agent):
+            try:
+                await lifecycle.open()
+            except Exception as error:
+                raise RegistryError(
+                    f"agent {agent_id!r} could not be opened: {type(error).__name__}: {error}"
+                ) from error
+            stack.push_async_callback(lifecycle.close)
+        stack.pop_all()
+    return agent
+
+
+async def close(agent: Agent[Any, Any]) -> None:
+    """Close the clients of an agent that `instantiate` has opened, the last one first."""
+    async with AsyncExitStack() as stack:
+        for lifecycle in _lifecycles(agent):
+            stack.push_async_callback(lifecycle.close)
+
+
+def _lifecycles(agent: Agent[Any, Any]) -> tuple[Lifecycle, ...]:
+    """What is to be opened of an agent and its parts, each once."""
+    found = [part.lifecycle for part in walk(agent)]
+    return tuple({id(one): one for one in found if one is not None}.values())
+
+
+def _refuse_configuration(agent_id: str, values: Mapping[str, Any]) -> None:
+    if values:
+        raise RegistryError(
+            f"agent {agent_id!r}: {', '.join(map(repr, values))} cannot be set: it is an agent"
+            " without configuration; make it a class with one"
+        )
+
+
+def _configuration(
+    agent_id: str, model: type[BaseModel] | None, values: Mapping[str, Any]
+) -> BaseModel | None:
+    if model is None:
+        _refuse_configuration(agent_id, values)
+        return None
+    takes_others = model.model_config.get("extra") == "allow"
+    try:
+        return model.model_validate(dict(values), extra=None if takes_others else "forbid")
+    except ValidationError as error:
+        faults = "\n".join(sentences(error, model, f"{agent_id}.configuration"))
+    raise RegistryError(faults)
+
+
+def _check_types(registry: AgentRegistry, entry: Entry, agent: Agent[Any, Any]) -> None:
+    """Require the agent to take and give what its definition says; names get their meaning."""
+    schemas, check = registry.schemas, registry.check
+    taken, given = schemas.of(agent.input_type), schemas.of(agent.output_type)
+    definition = entry.definition
+    where = f"agent {entry.agent_id!r}"
+    for name, schema, actual in (
+        (definition.input_schema, entry.input_, taken),
+        (definition.output_schema, entry.output, given),
+    ):
+        if isinstance(name, str) and not schema.is_bound:
+            schemas.bind(name, actual)
+    entry = registry.entry(entry.agent_id)
+    if not check.fits(entry.input_, taken):
+        told = check.explain(entry.input_, taken)
+        raise RegistryError(
+            f"{where} does not take its input_schema {entry.input_.name}: it takes {taken.name};"
+            f" {told}"
+        )
+    if entry.output is not given and not check.fits(given, entry.output):
+        told = check.explain(given, entry.output)
+        raise RegistryError(
+            f"{where} does not give its output_schema {entry.output.name}: it gives {given.name};"
+            f" {told}"
+        )
