@@ -41,8 +41,6 @@ def checked_encoder(adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
     may_be_nan = not kinds_in(schema) <= CHECKED_KINDS or bool(_OWN_FORMS.search(str(schema)))
 
     def encode(value: Any) -> bytes:
-        if check is not None:
-            check(value)
         try:
             encoded: bytes = to_json(value, by_alias=True, warnings="error")
         except PydanticSerializationError as error:
@@ -54,6 +52,8 @@ def checked_encoder(adapter: TypeAdapter[Any]) -> Callable[[Any], bytes]:
                 check_all(value)
             if may_be_nan:
                 refuse_non_finite(serializer.to_python(value, by_alias=True), "")
+        elif check is not None:  # which is a part of the other
+            check(value)
         return encoded
 
     return encode
