@@ -85,8 +85,8 @@ class Batches:
                 results.append(error)
             else:
                 results.append(list(self._all_given(outputs)))
-            if task.cancelling() > cancelled:  # one was stubborn; those behind it do not begin
-                raise asyncio.CancelledError
+            if task.cancelling() > cancelled and len(results) < len(values):
+                raise asyncio.CancelledError  # one was stubborn; those behind it do not begin
         ended_at = EPOCH_SECONDS + self._agents.loop.time()
         for i, (value, context) in enumerate(zip(values, contexts, strict=True)):
             if isinstance(results[i], Exception):  # nobody can know of it before

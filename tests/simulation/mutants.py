@@ -184,8 +184,10 @@ def timeouts_never_fire() -> AbstractContextManager[None]:
 def record_that_said_stop_is_finished() -> AbstractContextManager[None]:
     original = FailureHandler.handle
 
-    def handle(handler: FailureHandler, work: Work, step: Any, error: Exception) -> bool:
-        goes_on = original(handler, work, step, error)
+    def handle(
+        handler: FailureHandler, work: Work, step: Any, error: Exception, *ended: Any
+    ) -> bool:
+        goes_on = original(handler, work, step, error, *ended)
         policy = step.policy.for_error(error)
         last_word = policy.then if policy.action is ErrorPolicy.RETRY else policy.action
         stopped = last_word is ErrorPolicy.STOP and work.failures > policy.retries
