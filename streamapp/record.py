@@ -17,6 +17,9 @@ CONTEXT_HEADER = "streamapp.context"
 ERROR_HEADERS = "streamapp.error."
 """Beginning of the names of the headers that say what a dead letter failed with."""
 
+NO_OFFSET = -1
+"""Offset of a record that was read from no partition: in process, and in tests of an agent."""
+
 _MAX_TIMESTAMP = 2**63 - 1
 
 
@@ -38,7 +41,7 @@ class Record(Protocol):
 
     @property
     def offset(self) -> int:
-        """Position in the partition."""
+        """Position in the partition; `NO_OFFSET` for what was read from none."""
 
     @property
     def timestamp(self) -> int:

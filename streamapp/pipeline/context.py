@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from streamapp.pipeline.trail import ErrorEntry, StageEntry, Trail, header_in, trail_from, utc
-from streamapp.record import Headers, Record, StoredRecord, event_timestamp
+from streamapp.record import NO_OFFSET, Headers, Record, StoredRecord, event_timestamp
 from streamapp.status import PipelineStatus
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NO_RECORD = StoredRecord(0, -1, None, None)
+_NO_RECORD = StoredRecord(NO_OFFSET, -1, None, None)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from streamapp.pipeline.out import KEEP
 from streamapp.pipeline.source import Source
 from streamapp.pipeline.topology import Segment, middleware_of
 from streamapp.pipeline.trail import Trail, keep_header, with_header
-from streamapp.record import Headers, without_error_headers
+from streamapp.record import NO_OFFSET, Headers, without_error_headers
 from streamapp.serialisation import Codec, codec_for
 
 
@@ -63,7 +63,7 @@ class GivenRecord:
         self.key = item.key
         self.headers = item.headers
         self.timestamp = timestamp
-        self.offset = 0
+        self.offset = NO_OFFSET
 
     @property
     def value(self) -> bytes | None:
