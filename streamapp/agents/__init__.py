@@ -1,0 +1,1 @@
+"""Built-in agents, which need a configuration and no code."""
