@@ -67,6 +67,17 @@ class Indexes:
         """Agents whose outputs have this schema, by id."""
         return self._by_output.get(schema, {})
 
+    def inputs(self) -> tuple[Schema, ...]:
+        """The schemas of all inputs."""
+        return tuple(self._by_input)
+
+    def fits(self, output: Schema, input_: Schema) -> bool:
+        """Whether an output fits an input."""
+        written = certain_fields(output.written_form)
+        if written is not None and not needed_fields(input_.read_form) <= written:
+            return input_ in self._check.declared_for(output)
+        return self._check.fits(output, input_)
+
     def inputs_for(self, output: Schema) -> tuple[Schema, ...]:
         """The schemas of inputs that an output fits."""
         if self._declared != self._check.declarations:

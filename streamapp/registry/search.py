@@ -1,0 +1,231 @@
+"""All chains of agents over a number of steps, the best first, none left out.
+
+At each step some agents may stand; one may follow another if its input takes what the other gives.
+First it is seen from both ends which agents are part of a chain, and what the best rest of a chain
+costs from each schema on. With that the chains are given in the order of their cost, and of their
+ids where costs are equal, each when it is asked for. An agent stands once in a chain.
+
+Costs are whole numbers: sums of them are equal or not, whatever the order of adding.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Protocol
+
+from streamapp.registry.entry import Entry
+from streamapp.registry.indexes import Indexes
+from streamapp.registry.schemas import Schema
+
+
+class Step(Protocol):
+    """Who may stand at a step."""
+
+    def taking(self, schema: Schema) -> Sequence[Entry]:
+        """Those whose inputs have this schema."""
+
+    def inputs(self) -> Sequence[Schema]:
+        """The schemas of all their inputs."""
+
+
+class Candidates:
+    """A step with these agents."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._by_input: dict[Schema, list[Entry]] = {}
+        for entry in entries.values():
+            self._by_input.setdefault(entry.input_, []).append(entry)
+
+    def taking(self, schema: Schema) -> Sequence[Entry]:
+        """Those whose inputs have this schema."""
+        return self._by_input.get(schema, ())
+
+    def inputs(self) -> Sequence[Schema]:
+        """The schemas of all their inputs."""
+        return tuple(self._by_input)
+
+
+class Anyone:
+    """A step with all agents but some."""
+
+    def __init__(self, indexes: Indexes, excluded: frozenset[str]) -> None:
+        self._indexes = indexes
+        self._excluded = excluded
+
+    def taking(self, schema: Schema) -> Sequence[Entry]:
+        """Those whose inputs have this schema."""
+        found = self._indexes.taking(schema)
+        if not self._excluded:
+            return tuple(found.values())
+        return [one for agent_id, one in found.items() if agent_id not in self._excluded]
+
+    def inputs(self) -> Sequence[Schema]:
+        """The schemas of all their inputs."""
+        return self._indexes.inputs()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A chain.
+
+    Attributes:
+        cost: the sum of the costs of its agents.
+        entries: its agents in their order.
+    """
+
+    cost: int
+    entries: tuple[Entry, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of its agents."""
+        return tuple(one.agent_id for one in self.entries)
+
+
+Cost = Callable[[int, Entry], int]
+"""What an agent costs at a step."""
+
+_Choice = tuple[int, str, Entry]
+"""An agent at a step: the cost of the best chain from it on, its id, and its entry."""
+
+
+class ChainSearch:
+    """Searches for chains.
+
+    Args:
+        steps: who may stand at each step, at least one.
+        indexes: what fits what.
+        cost: what an agent costs at a step.
+        source: the schema of what the first agent is given; `None` if it may take anything.
+        sink: the schema that the last agent's outputs have to fit; `None` if they may be anything.
+
+    Attributes:
+        cost: what an agent costs at a step.
+        reached: for each step, the schemas of inputs that some chain from the beginning reaches.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        indexes: Indexes,
+        cost: Cost,
+        source: Schema | None = None,
+        sink: Schema | None = None,
+    ) -> None:
+        self.steps = steps
+        self._indexes = indexes
+        self.cost = cost
+        self._source = source
+        self._sink = sink
+        self.reached = self._reach()
+        self._rest: list[dict[Schema, int]] = self._rests()
+        self._following: list[dict[Schema, Sequence[_Choice]]] = [{} for _ in steps]
+
+    def chains(self) -> Iterator[Found]:
+        """The chains, the best first; of equal ones that whose ids come first."""
+        first = self._first_choices()
+        waiting: list[tuple[int, tuple[str, ...], int, int, Sequence[_Choice], tuple[Entry, ...]]]
+        waiting = []
+        _push(waiting, (), 0, first, 0)
+        while waiting:
+            total, ids, spent, place, choices, entries = heappop(waiting)
+            _push(waiting, entries[:-1], spent, choices, place + 1)
+            entry = entries[-1]
+            if any(entry.agent_id == one.agent_id for one in entries[:-1]):
+                continue
+            if len(entries) == len(self.steps):
+                yield Found(total, entries)
+                continue
+            now_spent = spent + self.cost(len(ids) - 1, entry)
+            _push(waiting, entries, now_spent, self._choices(len(ids), entry.output), 0)
+
+    def best_from(self, step: int, entry: Entry) -> int | None:
+        """The cost of the best chain from an agent at a step on; `None` if there is none."""
+        rest = self._rest_after(step, entry)
+        return None if rest is None else self.cost(step, entry) + rest
+
+    def _reach(self) -> list[dict[Schema, None]]:
+        first = self.steps[0]
+        if self._source is None:
+            inputs: dict[Schema, None] = dict.fromkeys(first.inputs())
+        else:
+            inputs = dict.fromkeys(
+                one for one in self._indexes.inputs_for(self._source) if first.taking(one)
+            )
+        reached = [inputs]
+        for before, step in zip(self.steps, self.steps[1:], strict=False):
+            outputs = dict.fromkeys(
+                entry.output for schema in reached[-1] for entry in before.taking(schema)
+            )
+            inputs = dict.fromkeys(
+                one
+                for output in outputs
+                for one in self._indexes.inputs_for(output)
+                if step.taking(one)
+            )
+            reached.append(inputs)
+        return reached
+
+    def _rests(self) -> list[dict[Schema, int]]:
+        """For each step, the cost of the best chain from it on, by the schema of its input."""
+        self._rest = [{} for _ in self.steps]
+        self._after: list[dict[Schema, int | None]] = [{} for _ in self.steps]
+        for step in reversed(range(len(self.steps))):
+            rests = self._rest[step]
+            for schema in self.reached[step]:
+                costs = [self.best_from(step, one) for one in self.steps[step].taking(schema)]
+                best = min((cost for cost in costs if cost is not None), default=None)
+                if best is not None:
+                    rests[schema] = best
+        return self._rest
+
+    def _rest_after(self, step: int, entry: Entry) -> int | None:
+        """What the best rest of a chain costs after an agent."""
+        known = self._after[step]
+        if entry.output not in known:
+            known[entry.output] = self._best_rest(step, entry.output)
+        return known[entry.output]
+
+    def _best_rest(self, step: int, output: Schema) -> int | None:
+        if step == len(self.steps) - 1:
+            fits = self._sink is None or self._indexes.fits(output, self._sink)
+            return 0 if fits else None
+        rests = self._rest[step + 1]
+        costs = [rests[one] for one in self._indexes.inputs_for(output) if one in rests]
+        return min(costs, default=None)
+
+    def _first_choices(self) -> Sequence[_Choice]:
+        return self._sorted(0, self.reached[0])
+
+    def _choices(self, step: int, output: Schema) -> Sequence[_Choice]:
+        known = self._following[step]
+        if output not in known:
+            known[output] = self._sorted(step, self._indexes.inputs_for(output))
+        return known[output]
+
+    def _sorted(self, step: int, inputs: Sequence[Schema] | Mapping[Schema, None]) -> list[_Choice]:
+        rests = self._rest[step]
+        entries = (
+            entry
+            for schema in inputs
+            if schema in rests
+            for entry in self.steps[step].taking(schema)
+        )
+        choices = ((self.best_from(step, entry), entry.agent_id, entry) for entry in entries)
+        found = [(best, agent_id, entry) for best, agent_id, entry in choices if best is not None]
+        found.sort(key=lambda one: one[:2])
+        return found
+
+
+def _push(
+    waiting: list[tuple[int, tuple[str, ...], int, int, Sequence[_Choice], tuple[Entry, ...]]],
+    before: tuple[Entry, ...],
+    spent: int,
+    choices: Sequence[_Choice],
+    place: int,
+) -> None:
+    """Let the chain with the next of several choices wait for its turn."""
+    if place < len(choices):
+        best, agent_id, entry = choices[place]
+        ids = (*(one.agent_id for one in before), agent_id)
+        heappush(waiting, (spent + best, ids, spent, place, choices, (*before, entry)))
