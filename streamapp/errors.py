@@ -9,7 +9,7 @@ StreamappError
 │   ├── PortInUseError      another process listens on the port
 │   └── RegistryError       a definition or schema is wrong, or the registry has none of this name
 │       ├── ImportRefusedError  what a definition names is not allowed, or is no agent
-│       └── AssemblyError   no chain of agents does what is asked for; carries explanation
+│       └── AssemblyError   no chain of agents does what is asked for (registry/explanation.py)
 ├── BrokerError             the broker could not be reached, or refused a request
 │   ├── BatchRefusedError   the broker refused a batch for what is in it
 │   ├── CommitRefusedError  the committing member is no longer in the group's generation

@@ -61,14 +61,19 @@ class Fit:
         """Whether the output may be given as the input."""
         return self.answer is Answer.YES or bool(self.declared)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know beside the answer."""
+        notes = [f"not seen: {', '.join(self.unseen)}"] if self.unseen else []
+        notes += [f"not read: {', '.join(self.unread)}"] if self.unread else []
+        notes += [f"declared to fit: {self.declared}"] if self.declared else []
+        return tuple(notes)
+
     def __str__(self) -> str:
         """The answer as a sentence without a subject."""
         place = f"{self.path!r} " if self.path else ""
         told = "fits" if self.answer is Answer.YES else f"{self.answer}: {place}{self.reason}"
-        notes = [f"not seen: {', '.join(self.unseen)}"] if self.unseen else []
-        notes += [f"not read: {', '.join(self.unread)}"] if self.unread else []
-        notes += [f"declared to fit: {self.declared}"] if self.declared else []
-        return "; ".join((told, *notes))
+        return "; ".join((told, *self.notes))
 
 
 class ContainmentCheck:

@@ -1,0 +1,90 @@
+"""What a chain of agents is wanted for, once it is checked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamapp.errors import RegistryError
+from streamapp.pipeline.capability import Capability
+from streamapp.registry.entry import Entry
+from streamapp.registry.registry import AgentRegistry, capability
+from streamapp.registry.schemas import Schema
+
+LEAST_STEPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a chain is wanted for.
+
+    Attributes:
+        capabilities: what each step offers.
+        source: schema of what the first agent is given; `None` if it may take anything.
+        sink: schema that the last agent's outputs have to fit; `None` if they may be anything.
+        pins: ids of agents that have to be chosen, by the number of their step, from 1.
+        exclude: ids of agents that may not be chosen.
+    """
+
+    capabilities: tuple[Capability, ...]
+    source: Schema | None
+    sink: Schema | None
+    pins: Mapping[int, str]
+    exclude: frozenset[str]
+
+    def candidates(self, registry: AgentRegistry, place: int) -> Mapping[str, Entry]:
+        """The agents that may be chosen at a step, counted from 0."""
+        pinned = self.pins.get(place + 1)
+        return {
+            agent_id: entry
+            for agent_id, entry in registry.offering(self.capabilities[place]).items()
+            if agent_id not in self.exclude and pinned in (None, agent_id)
+        }
+
+
+def read_request(
+    registry: AgentRegistry,
+    capabilities: Sequence[Capability | str],
+    source: Any,
+    sink: Any,
+    pins: Mapping[int, str],
+    exclude: Iterable[str],
+) -> Request:
+    """Check what is wanted.
+
+    Raises:
+        RegistryError: a capability, a schema, an id or the number of a step is unknown, there are
+            less than two steps, or an agent is pinned to a step that it cannot take.
+    """
+    if isinstance(capabilities, str) or len(capabilities) < LEAST_STEPS:
+        raise RegistryError(f"assembly: give at least two capabilities, not {capabilities!r}")
+    wanted = tuple(capability(one) for one in capabilities)
+    excluded = frozenset(registry.entry(one).agent_id for one in exclude)
+    for number, agent_id in sorted(pins.items()):
+        _check_pin(registry, wanted, excluded, number, agent_id)
+    return Request(
+        wanted,
+        None if source is None else registry.schemas.bound(source),
+        None if sink is None else registry.schemas.bound(sink),
+        dict(pins),
+        excluded,
+    )
+
+
+def _check_pin(
+    registry: AgentRegistry,
+    wanted: Sequence[Capability],
+    excluded: frozenset[str],
+    number: int,
+    agent_id: str,
+) -> None:
+    where = f"assembly: {agent_id!r} is pinned to step {number}"
+    if number not in range(1, len(wanted) + 1):
+        raise RegistryError(f"{where}; the steps are 1 to {len(wanted)}")
+    offered = registry.get(agent_id).capabilities
+    if wanted[number - 1] not in offered:
+        raise RegistryError(
+            f"{where}, and does not offer {wanted[number - 1]}; it offers"
+            f" {', '.join(offered) or 'nothing'}"
+        )
+    if agent_id in excluded:
+        raise RegistryError(f"{where} and excluded; drop one of the two")
