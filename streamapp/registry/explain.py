@@ -1,8 +1,7 @@
 """Explains a search for a chain: every candidate of every step with the reason for or against it.
 
-A look at all pairs of agents could take long in a large registry. So the field that does not fit is
-looked for in a bounded number of pairs of schemas at each step, the best agents first; beyond that
-it is only said that there is none that fits.
+A look at all pairs of agents would take long in a large registry, so the field that does not fit is
+told for a bounded number of schemas at each step (nearest_fit.py).
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,6 +44,10 @@ class Explainer:
         self._found = found
         self._steps = [
             self._ranked(registry, scores, place) for place in range(len(request.capabilities))
+        ]
+        self._candidates = [
+            [entry for entry, _ in step if self._may_stand(place, entry)]
+            for place, step in enumerate(self._steps)
         ]
         self._nearest = NearestFits(registry.check)
         self._reached = [
@@ -153,12 +156,11 @@ class Explainer:
         if place == len(self._steps) - 1:
             told = self._nearest.to_output(place, entry, [], self._request.sink)
             return f"does not give what the pipeline has to give{told}"
-        following = self._reached[place + 1]
-        taking = [one.agent_id for one in following if self._check.fits(entry.output, one.input_)]
-        if taking:
+        step = self._search.steps[place + 1]
+        inputs = self._indexes.inputs_for(entry.output)
+        if taking := [one.agent_id for input_ in inputs for one in step.taking(input_)]:
             return f"leads only to {_some(taking)}, after which no chain goes on"
-        candidates = [one for one, _ in self._steps[place + 1] if self._may_stand(place + 1, one)]
-        told = self._nearest.to_output(place, entry, candidates)
+        told = self._nearest.to_output(place, entry, self._candidates[place + 1])
         return f"no agent of step {place + 2} takes what it gives{told}"
 
     def _failure(self) -> tuple[int, str]:
@@ -168,19 +170,19 @@ class Explainer:
                 return place, self._why_none(place)
         last = len(self._steps) - 1
         if all(self._search.best_from(last, entry) is None for entry in self._reached[last]):
-            told = self._nearest.of_all(last, self._reached[last], [], sink=self._request.sink)
+            told = self._nearest.of_all(self._reached[last], [], sink=self._request.sink)
             return last, f"none of its agents gives what the pipeline has to give{told}"
         return last, "every chain would use an agent twice; register another one"
 
     def _why_none(self, place: int) -> str:
         offering = [entry for entry, _ in self._steps[place]]
-        candidates = [entry for entry in offering if self._may_stand(place, entry)]
+        candidates = self._candidates[place]
         if not offering:
             return "no agent offers it"
         if not candidates:
             return f"all that offer it are excluded: {_some([one.agent_id for one in offering])}"
         before = self._reached[place - 1] if place else []
-        told = self._nearest.of_all(place, before, candidates, source=self._request.source)
+        told = self._nearest.of_all(before, candidates, source=self._request.source)
         giver = f"step {place} gives" if place else "the pipeline is given"
         return f"none of {len(candidates)} agents takes what {giver}{told}"
 
