@@ -1,0 +1,247 @@
+"""Makes a runnable pipeline of the agents that were chosen for a sequence of capabilities.
+
+Stages have the names of their capabilities, not of their agents: so another agent can take a place,
+and the stage keeps its consumer group, its topics and its dead letters.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamapp.errors import PipelineError, RegistryError
+from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.capability import Capability
+from streamapp.pipeline.combinators.pool import pool
+from streamapp.pipeline.fits import fits
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import build
+from streamapp.policies.policy import retry
+from streamapp.registry.choose import Choice, choose
+from streamapp.registry.definition import ResourceRequirements
+from streamapp.registry.instantiate import make_agent
+from streamapp.registry.read_as import read_as
+from streamapp.registry.registry import AgentRegistry
+from streamapp.registry.resources import Machine, added_up, lacking
+from streamapp.registry.scores import Scores
+from streamapp.tombstones import takes_tombstones
+from streamapp.topics.topic import Topic
+
+RETRIES = 2
+"""Retries of a stage, unless its settings say otherwise."""
+
+POOL_CAPACITY = 8
+"""Calls at a time of each agent in a pool, unless told otherwise."""
+
+Overrides = Mapping[str, Mapping[str, Any]]
+"""Values of configurations, by the ids of their agents."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a pipeline is made of the agents that were chosen.
+
+    Attributes:
+        overrides: values of configurations, by the ids of their agents.
+        settings: arguments of `Pipeline.stage`, such as `on_error` or `concurrency`, by the number
+            of the step; without `on_error` and `config`, a stage retries twice.
+        pools: how many agents share the work of a step, by its number; fewer if there are not so
+            many that take and give the same.
+        pool_capacity: calls at a time of each agent in a pool.
+        machine: what its agents may need together; `None`: anything.
+        refuse_excess: refuse a pipeline that needs more; otherwise it is a warning.
+    """
+
+    overrides: Overrides = field(default_factory=dict)
+    settings: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    pools: Mapping[int, int] = field(default_factory=dict)
+    pool_capacity: int = POOL_CAPACITY
+    machine: Machine | None = None
+    refuse_excess: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A pipeline that was assembled.
+
+    Attributes:
+        pipeline: the pipeline, checked.
+        choice: the chosen agents, and why these.
+        members: ids of the agents of each step; several where they make a pool.
+        resources: what all its agents need together.
+        warnings: of what the machine has too little.
+    """
+
+    pipeline: Pipeline[Any, Any]
+    choice: Choice
+    members: tuple[tuple[str, ...], ...]
+    resources: ResourceRequirements
+    warnings: tuple[str, ...]
+
+
+def assemble(
+    registry: AgentRegistry,
+    name: str,
+    capabilities: Sequence[Capability | str],
+    *,
+    source: Topic[Any] | str,
+    sink: Topic[Any] | str | None = None,
+    scores: Scores | None = None,
+    pins: Mapping[int, str] | None = None,
+    exclude: Iterable[str] = (),
+    options: Options | None = None,
+) -> Assembled:
+    """Choose agents for a sequence of capabilities, and make a pipeline of them.
+
+    Args:
+        registry: the agents.
+        name: name of the pipeline.
+        capabilities: at least two; a stage for each.
+        source: what it reads; the first agent takes what a topic with a type has, and any agent can
+            be first if there is only a name.
+        sink: what it writes; `None` if it is only executed in process.
+        scores: by which agents are ranked.
+        pins: ids of agents that have to be chosen, by the number of their step, from 1.
+        exclude: ids of agents that may not be chosen.
+        options: how the pipeline is made of the agents.
+
+    Raises:
+        AssemblyError: no chain of agents does this; which step failed, and what was nearest.
+        RegistryError: something that is asked for is unknown, an agent could not be made, or the
+            machine has too little.
+        ImportRefusedError: an agent may not be imported.
+        PipelineError: the agents do not make a pipeline.
+    """
+    options, scores = options or Options(), scores or Scores()
+    choice = choose(
+        registry,
+        capabilities,
+        scores=scores,
+        source=_schema(source),
+        sink=_schema(sink),
+        pins=pins,
+        exclude=exclude,
+    )
+    _check_numbers(len(choice.entries), options.settings, options.pools)
+    members = _members(registry, choice, scores, options.pools)
+    _check_overrides(options.overrides, members)
+    resources = added_up(registry.get(agent_id) for step in members for agent_id in step)
+    warnings = _warnings(name, resources, options)
+    stages = _stages(registry, members, options)
+    pipeline = _pipeline(name, choice, stages, source, sink, options.settings)
+    build(pipeline, needs_sink=sink is not None)
+    return Assembled(pipeline, choice, members, resources, warnings)
+
+
+def _schema(topic: Topic[Any] | str | None) -> Any:
+    """The type of a topic, as far as it is declared."""
+    return None if topic is None or isinstance(topic, str) or topic.schema is Any else topic.schema
+
+
+def _check_numbers(steps: int, *by_number: Mapping[int, object]) -> None:
+    for numbers in by_number:
+        for number in numbers:
+            if number not in range(1, steps + 1):
+                raise RegistryError(f"assembly: there is no step {number!r}; they are 1 to {steps}")
+
+
+def _members(
+    registry: AgentRegistry, choice: Choice, scores: Scores, pools: Mapping[int, int]
+) -> tuple[tuple[str, ...], ...]:
+    """The agents of each step: the chosen one, and the best of those that can share its work."""
+    taken = {entry.agent_id for entry in choice.entries}
+    found = []
+    for number, entry in enumerate(choice.entries, 1):
+        wanted = choice.request.capabilities[number - 1]
+        others = [
+            one
+            for one in registry.offering(wanted).values()
+            if one.agent_id not in taken | choice.request.exclude
+            and (one.input_, one.output) == (entry.input_, entry.output)
+        ]
+        others.sort(key=lambda one: (scores.cost(one.definition, wanted), one.agent_id))
+        added = [one.agent_id for one in others[: pools.get(number, 1) - 1]]
+        taken.update(added)
+        found.append((entry.agent_id, *added))
+    return tuple(found)
+
+
+def _check_overrides(overrides: Overrides, members: Sequence[Sequence[str]]) -> None:
+    chosen = [agent_id for step in members for agent_id in step]
+    for agent_id in overrides:
+        if agent_id not in chosen:
+            raise RegistryError(
+                f"assembly: there are overrides for {agent_id!r}, which was not chosen;"
+                f" chosen: {', '.join(chosen)}"
+            )
+
+
+def _warnings(name: str, needs: ResourceRequirements, options: Options) -> tuple[str, ...]:
+    found = () if options.machine is None else tuple(lacking(needs, options.machine))
+    if found and options.refuse_excess:
+        raise RegistryError(f"pipeline {name!r} does not fit the machine: {'; '.join(found)}")
+    return found
+
+
+def _stages(
+    registry: AgentRegistry,
+    members: Sequence[Sequence[str]],
+    options: Options,
+) -> list[Agent[Any, Any]]:
+    """The agent of each stage, which takes the type that the one before it gives."""
+    stages: list[Agent[Any, Any]] = []
+    for ids in members:
+        agents = [make_agent(registry, one, options.overrides.get(one)) for one in ids]
+        stage = agents[0]
+        if len(agents) > 1:
+            stage = pool(*agents, capacity=options.pool_capacity, name=f"{ids[0]}-pool")
+        if stages and not _same(stages[-1].output_type, stage.input_type):
+            stage = read_as(stage, stages[-1].output_type)
+        stages.append(stage)
+    return stages
+
+
+def _same(given: Any, taken: Any) -> bool:
+    """Whether a pipeline sees for itself that one type can be given as the other."""
+    return fits(given, taken) and takes_tombstones(given) <= takes_tombstones(taken)
+
+
+def _pipeline(
+    name: str,
+    choice: Choice,
+    stages: Sequence[Agent[Any, Any]],
+    source: Topic[Any] | str,
+    sink: Topic[Any] | str | None,
+    settings: Mapping[int, Mapping[str, Any]],
+) -> Pipeline[Any, Any]:
+    first, last = stages[0], stages[-1]
+    pipeline: Pipeline[Any, Any] = Pipeline(name, source=_topic(source, first.input_type))
+    counts = Counter[Capability]()
+    for number, (wanted, stage) in enumerate(
+        zip(choice.request.capabilities, stages, strict=True), 1
+    ):
+        counts[wanted] += 1
+        own = dict(settings.get(number, {}))
+        if not own.keys() & {"on_error", "config"}:
+            own["on_error"] = retry(RETRIES)
+        own.setdefault("name", f"{wanted}-{counts[wanted]}" if counts[wanted] > 1 else str(wanted))
+        try:
+            pipeline = pipeline.stage(stage, **own)
+        except TypeError as error:
+            raise PipelineError(f"pipeline {name!r}, step {number}: {error}") from error
+    if sink is None:
+        return pipeline
+    return pipeline.sink(_written(sink, last.output_type))
+
+
+def _topic(topic: Topic[Any] | str, read: Any) -> Topic[Any]:
+    """The topic as its reader reads it, which is proven to be able to."""
+    if isinstance(topic, str):
+        return Topic(topic, read)
+    return topic if topic.schema is Any or _same(topic.schema, read) else Topic(topic.name, read)
+
+
+def _written(topic: Topic[Any] | str, written: Any) -> Topic[Any] | str:
+    if isinstance(topic, str) or topic.schema is Any or _same(written, topic.schema):
+        return topic
+    return Topic(topic.name, written)
