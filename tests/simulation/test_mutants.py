@@ -39,6 +39,14 @@ def replays_often_in_rebalances(scenario: Scenario) -> bool:
     return often and bool(happening & GIVING_BACK) and replays_and_rebalances(scenario)
 
 
+def replays_while_assigned_late(scenario: Scenario) -> bool:
+    """One segment loses the producer while another waits to be told of its partitions."""
+    often_late = scenario.rates.get(Fault.ASSIGNMENT_LATE, 0.0) > 0.3
+    often_lost = scenario.rates.get(Fault.BATCH_LOST, 0.0) > 0.05
+    is_often = often_late and often_lost and scenario.workers > 1
+    return is_often and shares_a_producer(scenario) and replays_often_in_rebalances(scenario)
+
+
 def retries_fused_stages(scenario: Scenario) -> bool:
     last = scenario.stages[-1]
     return last.fused and last.action is ErrorPolicy.RETRY and Fault.TRANSIENT in scenario.shares
@@ -176,7 +184,7 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "drain_forgets_a_lane": lambda scenario: scenario.is_clean,
     "drain_is_not_told_of_what_is_dropped": stops_and_drains_long,
     "put_back_forgotten": has_rebalances,
-    "replay_takes_what_belongs_to_an_assignment": replays_often_in_rebalances,
+    "replay_takes_what_belongs_to_an_assignment": replays_while_assigned_late,
     "failed_commit_taken_for_good": fails_commits_at_the_end,
     "failures_of_one_value_count_for_the_next": retries_fused_stages,
     "offsets_are_held_without_bound": holds_offsets,
