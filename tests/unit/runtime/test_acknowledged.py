@@ -13,7 +13,7 @@ from streamapp.pipeline.out import Out
 from streamapp.record import TopicPartition
 from tests.unit.runtime.agents import same, suspend
 from tests.unit.runtime.faults import FaultyBroker, running, until, until_committed
-from tests.unit.runtime.virtual import broker_for, in_virtual_time, one_stage, service
+from tests.unit.runtime.virtual import broker_for, in_virtual_time, loop, one_stage, service
 
 pytestmark = pytest.mark.timeout(20)  # a replay that goes round without a pause never ends
 
@@ -79,12 +79,36 @@ async def test_outputs_are_written_once_though_a_partition_of_their_topic_fails(
 ) -> None:
     broker = await broker_for("p", partitions=4)
     async with running(service(broker, one_stage(step))):  # type: ignore[arg-type]  # an agent
+        await broker.write("p-in", (KEYS[0], b"before"))
+        await until(lambda: written(broker, "p-out") == {b"before": 1})
         broker.failing = {TopicPartition("p-out", 1)}
         await broker.write("p-in", *((key, key) for key in KEYS), *((None, key) for key in KEYS))
         await asyncio.sleep(60)
         broker.failing.clear()
-        await until_committed(broker, "p.stage", 8)
-        assert written(broker, "p-out") == dict.fromkeys(KEYS, 2)
+        await until_committed(broker, "p.stage", 9)
+        assert written(broker, "p-out") == {b"before": 1, **dict.fromkeys(KEYS, 2)}
+
+
+@in_virtual_time
+async def test_a_dead_letter_that_was_written_counts_once_and_is_progress_though_outputs_fail() -> (
+    None
+):
+    broker = await broker_for("p")
+    stage = service(broker, one_stage(refuse_bad))
+    [metrics] = stage.metrics
+    async with running(stage):
+        broker.failing = {TopicPartition("p-out", 0)}
+        await broker.write("p-in", (b"0", b"0"))
+        await asyncio.sleep(60)
+        written_at = loop().time()
+        await broker.write("p-in", (b"k", b"bad"))
+        await until(lambda: (metrics.last_progress_at or 0) >= written_at, seconds=60)
+        assert broker.values("p-out") == []
+        broker.failing.clear()
+        await until(lambda: broker.values("p-out") == [b"0"], seconds=60)
+        await until_committed(broker, "p.stage", 2)
+    assert broker.values("p.stage.dlq") == [b"bad"]
+    assert sum(metrics.dead_letters.values()) == 1
 
 
 @in_virtual_time

@@ -3,7 +3,7 @@
 import pytest
 
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
-from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.observability.stage_metrics import Received, StageMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.commit_metadata import encode
@@ -67,4 +67,5 @@ async def test_a_partition_opens_where_its_group_has_committed_and_knows_what_is
     assert opened.frontier.offset == 4
     assert set(opened.admit(range(4, 10), 0)) == {6, 7}
     assert opened.committed == CommittedOffset(4, metadata)
+    assert assignment.metrics.received == {"a-in": Received(0, 0)}, "its series begin at zero"
     await consumer.stop()

@@ -157,6 +157,19 @@ async def test_a_failing_record_gives_way_when_no_more_offsets_behind_it_can_be_
 
 
 @in_virtual_time
+async def test_that_records_give_way_is_logged_once_however_often_it_happens(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker, step = await broker_for("p"), Mendable()
+    stage = never_held(step.plain, PATIENT, max_in_flight_records=20)
+    async with running(service(broker, stage)):
+        await write(broker, [b"%s%d" % (b"good" if n % 500 else b"bad", n) for n in range(1500)])
+        await until_committed(broker, "p.stage", 1500)
+    assert written(broker, "p.stage.dlq") == [b"bad0", b"bad500", b"bad1000"]
+    assert len([line for line in caplog.messages if "keep others from being read" in line]) == 1
+
+
+@in_virtual_time
 async def test_below_the_bound_nothing_gives_way() -> None:
     broker, step = await broker_for("p"), Mendable()
     await write(broker, [b"bad%d" % n for n in range(25)] + [b"good%d" % n for n in range(100)])
@@ -222,6 +235,8 @@ async def test_a_failing_partition_is_put_back_and_the_others_are_read() -> None
         assert running_stage.metrics[0].records_in == 300
         assert running_stage.metrics[0].bytes_in == sum(map(len, bad + good))
         assert running_stage.metrics[0].in_flight_bytes == 0
+        received = running_stage.metrics[0].received["p-in"]
+        assert (received.records, received.bytes) == (300, sum(map(len, bad + good)))
     out = written(broker, "p-out", 3)
     assert [value for value in out if value.startswith(b"bad")] == bad
     assert [value for value in out if value.startswith(b"good")] == good

@@ -216,6 +216,26 @@ async def test_a_record_whose_turn_comes_while_its_old_batch_is_handled_is_tried
 
 
 @in_virtual_time
+async def test_a_record_that_is_tried_again_behind_another_has_a_new_context() -> None:
+    """What its agent added while the result could not be used is forgotten."""
+    failures = [ValueError("once")]
+
+    @batch_agent(size=2, linger_seconds=1)
+    async def count(values: list[bytes], contexts: list[Context]) -> list[bytes | Exception]:
+        for context in contexts:
+            context.metadata[f"batch of {len(values)}"] = True
+        return [failures.pop() if value == b"a" and failures else value for value in values]
+
+    broker = await broker_for("p")
+    async with running(service(broker, one_stage(count, retry(3, backoff=Backoff(1))))):
+        await broker.write("p-in", (b"1", b"a"), (b"1", b"b"))
+        await all_written(broker, 2)
+    for record in broker.records("p-out"):
+        assert b"batch of 1" in dict(record.headers)["streamapp.context"]
+        assert b"batch of 2" not in dict(record.headers)["streamapp.context"]
+
+
+@in_virtual_time
 async def test_what_its_agent_adds_to_the_context_meanwhile_is_kept() -> None:
     topology = followed_by({b"x": 10})
     broker = await broker_with(*topology.topics())

@@ -19,6 +19,7 @@ from streamapp.pipeline.stage import Stage
 from streamapp.pipeline.topology import build
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import dead_letter, retry, retry_later, stop
+from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
@@ -228,6 +229,7 @@ async def test_one_bad_record_does_not_fail_its_batch() -> None:
     assert metrics.dead_letters[DeadLetterReason.PERMANENT] == 1
     assert metrics.batch_records is not None
     assert metrics.batch_records.total == 5
+    assert metrics.batch_records.unit_seconds == 1
     assert sum(metrics.attempt_duration.counts) == 5
     assert metrics.failed_batches == 0
 
@@ -279,7 +281,7 @@ async def test_when_a_call_fails_through_the_world_its_records_are_tried_alone_l
     def fail(_values: list[bytes]) -> Exception | None:
         return failures.pop() if failures else None
 
-    policy = retry(1, backoff=LATER)
+    policy = retry(1, backoff=Backoff(base_seconds=10, max_seconds=100))
     await run_to_end(service(broker, one_stage(calls.agent(4, fail=fail), policy)))
     assert calls.times == [0, 10, 10, 10, 10]
     assert [len(batch) for batch in calls.batches] == [4, 1, 1, 1, 1]
@@ -408,7 +410,7 @@ async def test_a_retry_within_a_drain_does_not_wait_for_others() -> None:
 
     def answer(value: bytes) -> Any:
         tries.append(value)
-        return OSError("busy") if tries.count(value) == 1 else value
+        return OSError("busy") if value == b"0" and tries.count(value) == 1 else value
 
     policy = retry(1, backoff=Backoff(base_seconds=1, max_seconds=1))
     stage = service(broker, one_stage(calls.agent(2, seconds=2, answer=answer), policy))
@@ -426,6 +428,37 @@ async def test_a_replay_begins_batches_anew_and_loses_nothing() -> None:
         await until(lambda: len(set(broker.values("p-out"))) == 6)
     assert broker.fired["p-out"] == 1
     assert written(broker) == [b"%d" % n for n in range(6)]
+
+
+@pytest.mark.parametrize("is_retried", [False, True], ids=["first attempt", "retry"])
+@in_virtual_time
+async def test_when_one_partition_begins_anew_the_records_of_others_are_tried_again(
+    *, is_retried: bool
+) -> None:
+    broker, batches = await broker_for("p", partitions=2), list[list[bytes]]()
+
+    @batch_agent(size=2, linger_seconds=30)
+    async def hangs_once(values: list[bytes]) -> list[bytes | Exception]:
+        batches.append(sorted(values))
+        is_first = batches.count([b"0", b"1"]) == 1
+        await asyncio.sleep(600 if len(values) == 2 and is_first else 0)
+        return [OSError("busy") if len(values) == 1 else value for value in values]
+
+    topology = one_stage(hangs_once, retry(1, backoff=LATER), breaker=None, timeout_seconds=1000)
+    stage = service(broker, topology)
+    async with running(stage):
+        await broker.write("p-in", *numbered(1), partition=1)
+        if is_retried:
+            await until(lambda: batches == [[b"1"]])
+            await asyncio.sleep(1)
+        await broker.write("p-in", *numbered(0))
+        await until(lambda: [b"0", b"1"] in batches)
+        began = loop().time()
+        # As when a position is lost because the log was cut off and written anew.
+        stage._runners[0]._assignment.restart_at(TopicPartition("p-in", 0), 0)
+        await until(lambda: len(broker.values("p-out", 0) + broker.values("p-out", 1)) == 2)
+        assert loop().time() - began < 60, "the call was cancelled"
+    assert batches.count([b"0", b"1"]) == 2
 
 
 @in_virtual_time
@@ -457,6 +490,62 @@ async def test_the_policy_stop_finishes_what_stands_before_the_record_and_nothin
         await run_to_end(stage)
     assert stopped.value.offset == 3
     assert broker.values("p-out")[:3] == [b"0", b"1", b"2"]
+
+
+@in_virtual_time
+async def test_what_waits_for_others_before_the_record_that_says_stop_is_worked_on_at_once() -> (
+    None
+):
+    broker, calls = await broker_for("p"), Calls()
+
+    def answer(value: bytes) -> Any:
+        if value == b"3":
+            return Permanent("three")
+        return OSError("busy") if value == b"0" and len(calls.batches) == 1 else value
+
+    seconds = [0.0, 5.0, 0.0]
+
+    @batch_agent(size=2, linger_seconds=30)
+    async def called(values: list[bytes]) -> list[bytes | Exception]:
+        calls.batches.append(values)
+        calls.times.append(round(loop().time(), 3))
+        answers = [answer(value) for value in values]
+        await asyncio.sleep(seconds.pop(0))
+        return answers
+
+    await broker.write("p-in", *numbered(*range(4)))
+    policy = retry(1, backoff=Backoff(base_seconds=1), then=stop())
+    stage = service(broker, one_stage(called, policy, concurrency=2))
+    with pytest.raises(StageStoppedError) as stopped:
+        await run_to_end(stage)
+    assert stopped.value.offset == 3
+    assert written(broker) == [b"0", b"1", b"2"]
+    assert calls.batches == [[b"0", b"1"], [b"2", b"3"], [b"0"]]
+    assert calls.times == pytest.approx([0, 0, 5], abs=0.3)
+
+
+@in_virtual_time
+async def test_a_key_that_is_given_up_has_one_last_attempt_at_once_and_what_is_behind_it_none() -> (
+    None
+):
+    broker, calls = await broker_for("p"), Calls()
+
+    def answer(value: bytes) -> Any:
+        return OSError("busy") if value.startswith(b"bad") else value
+
+    patient = retry(1000, backoff=Backoff(base_seconds=3600, max_seconds=3600))
+    topology = one_stage(
+        calls.agent(2, 5, answer=answer), patient, breaker=None, max_key_backlog_records=3
+    )
+    async with running(service(broker, topology)):
+        await broker.write("p-in", (b"bad", b"bad0"))
+        await until(lambda: len(calls.batches) == 1)
+        await asyncio.sleep(1)
+        written_at = loop().time()
+        await broker.write("p-in", *((b"bad", b"bad%d" % n) for n in range(1, 4)))
+        await until(lambda: len(broker.values("p.stage.dlq")) == 4)
+        assert calls.times[1] == pytest.approx(written_at, abs=0.3)
+    assert calls.batches == [[b"bad0"], [b"bad0"]]
 
 
 @in_virtual_time

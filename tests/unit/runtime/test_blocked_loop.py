@@ -9,6 +9,7 @@ from streamapp.brokers.protocols import TopicSpec
 from streamapp.errors import StageStoppedError
 from streamapp.observability.health import stage_health
 from streamapp.pipeline.agent import agent
+from streamapp.pipeline.batch_agent import batch_agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.runtime.config import RuntimeConfig
@@ -74,7 +75,7 @@ async def test_a_record_that_blocks_the_loop_past_the_session_again_and_again_st
     sentence = str(raised.value)
     assert "it would begin one record again for ever" in sentence
     assert "was blocked for at least 11 s, for the third time" in sentence
-    assert "agent 'compute' worked on p-in[0] at offset 1" in sentence
+    assert "agent 'compute' worked on p-in[0] at offset 1; the session" in sentence
     assert "@agent(blocking=True)" in sentence
     assert calls[b"slow"] == 3
     assert await broker.committed("p.stage") <= 1
@@ -223,3 +224,23 @@ async def test_records_that_together_block_the_loop_past_the_session_are_named(
     await broker.write("p-in", *((b"k%d" % n, b"%d" % n) for n in range(6)))
     async with running(service(broker, one_stage(compute), config=SESSION)):
         await until(lambda: "declare the agent as @agent(blocking=True)" in caplog.text, seconds=60)
+    assert "worked on p-in[0] at offset 0 and 5 other records; the session" in caplog.text
+
+
+@pytest.mark.parametrize(("size", "offset"), [(2, 1), (5, 0)], ids=["full", "waited for others"])
+@in_virtual_time
+async def test_a_record_of_a_batch_that_blocks_the_loop_is_named(size: int, offset: int) -> None:
+    """The last one that was read for a full batch, and the first of one that waited."""
+    broker, calls = await broker_for("p"), 0
+
+    @batch_agent(size=size, linger_seconds=1)
+    def compute(values: list[bytes]) -> list[bytes]:
+        nonlocal calls
+        calls += 1
+        loop().burn(BLOCK_SECONDS)
+        return values
+
+    await broker.write("p-in", (b"a", b"1"), (b"b", b"2"))
+    with pytest.raises(StageStoppedError, match=rf"worked on p-in\[0\] at offset {offset}; the"):
+        await service(broker, one_stage(compute), config=SESSION).run()
+    assert calls == 3

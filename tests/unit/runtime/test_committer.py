@@ -114,6 +114,23 @@ async def test_what_is_finished_is_committed_while_a_replay_lasts() -> None:
     await consumer.stop()
 
 
+async def test_a_partition_is_read_on_only_while_a_commit_can_hold_what_is_finished_ahead() -> None:
+    _, consumer = await member()
+    assignment = uncommitted(consumer)
+    committer = Committer(assignment, TickingClock(), CONFIG, on_lost=lambda: None)
+    [partition] = assignment.partitions.values()
+    offsets = range(1, 100_000)
+    partition.frontier.admit(offsets)
+    partition.frontier.finish(offsets[1::2])
+    await committer.commit()
+    was_full = partition.metadata_full
+
+    partition.frontier.finish([0, *offsets[::2]])
+    await committer.commit()
+    assert (was_full, partition.metadata_full) == (True, False)
+    await consumer.stop()
+
+
 async def test_commits_that_go_on_failing_are_reported_once_for_each_deadline() -> None:
     broker, consumer = await member()
     clock, lost = TickingClock(), list[int]()

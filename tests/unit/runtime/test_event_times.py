@@ -225,6 +225,23 @@ def test_records_are_dated_one_by_one_if_one_of_their_topics_needs_it() -> None:
     assert not need_dating(records, [sink.event_times], have_headers=False)
 
 
+def test_records_are_dated_one_by_one_if_one_of_them_is_too_far_ahead() -> None:
+    bounded, clock = target({"message_timestamp_after_max_ms": "8000"})
+    now = int(clock.time() * 1000)
+    records = [StoredRecord(n, now + n * 8000, None, b"x", ()) for n in range(2)]
+    assert need_dating(FetchedList(records), [bounded.event_times], have_headers=False)
+    assert not need_dating(FetchedList(records[:1]), [bounded.event_times], have_headers=False)
+
+
+@pytest.mark.parametrize("event_ms", [0, OLD_MS, 2**63 - 1])
+def test_the_header_of_an_event_time_takes_no_more_than_is_reserved_for_it(event_ms: int) -> None:
+    bounded, _ = target({"message_timestamp_after_max_ms": "8000", "retention_ms": "8000"})
+    [(name, content)], _ = bounded.event_times.date((), event_ms)
+    assert content is not None
+    longest_lengths = 5 + 5  # https://kafka.apache.org/documentation/#recordheader
+    assert longest_lengths + len(name) + len(content) <= bounded.event_times.extra_bytes
+
+
 def test_records_are_dated_one_by_one_if_a_header_of_one_has_its_event_time() -> None:
     (sink, clock) = target(kept=False)
     now = int(clock.time() * 1000)

@@ -124,7 +124,9 @@ async def test_order_within_a_key_is_kept_over_a_hold() -> None:
 
 
 @in_virtual_time
-async def test_a_held_stage_is_told_and_not_ready_but_alive() -> None:
+async def test_a_held_stage_is_told_and_not_ready_but_alive(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     broker, dependency = await broker_for("p"), Dependency()
     dependency.is_down = True
     stage = service(broker, one_stage(dependency.plain, QUICK))
@@ -147,6 +149,7 @@ async def test_a_held_stage_is_told_and_not_ready_but_alive() -> None:
         assert stage_readiness(metrics, loop().time()).ok
         assert metrics.breaker_state.value == "closed"
         assert metrics.holds == 1
+    assert re.search(r"stage stage of p goes on with its records after it held them", caplog.text)
 
 
 @in_virtual_time
@@ -170,6 +173,7 @@ async def test_a_lone_record_waits_until_another_one_tells_whose_fault_it_is() -
         await write(broker, range(1))
         await asyncio.sleep(300)
         assert broker.values("p.stage.dlq") == []
+        assert stage.metrics[0].retries == dependency.calls
         await write(broker, range(1, 2))
         await until_committed(broker, "p.stage", 2)
     assert broker.values("p.stage.dlq") == [b"0"]

@@ -51,14 +51,16 @@ class Restless:
         return restless
 
 
-@pytest.mark.parametrize("seed", range(12))
-async def test_order_by_key_holds_whatever_suspends_and_fails(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "audit"), [*((seed, "errors") for seed in range(12)), (5, "all"), (7, "all")]
+)
+async def test_order_by_key_holds_whatever_suspends_and_fails(seed: int, audit: str) -> None:
     broker = FaultyBroker()
     await broker.create("in", "out", "p.stage.dlq")
     await broker.write("in", *((b"%d" % (n % KEYS), b"%d" % n) for n in range(RECORDS)))
     restless = Restless(seed)
     pipeline = (
-        Pipeline("p", source=Topic("in", bytes))
+        Pipeline("p", source=Topic("in", bytes), audit=audit)
         .stage(
             restless.agent(),
             on_error=retry(20, backoff=Backoff(base_seconds=0.001)),

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 import aiokafka.codec
 import pytest
+from pydantic import BaseModel
 
 from streamapp.brokers.compression import (
     BATCH_HEADER_BYTES,
@@ -72,15 +74,29 @@ def test_an_output_may_be_as_large_as_its_topic_takes_and_no_byte_larger(
         encode(largest + b"x", key, headers)
 
 
-def test_a_key_or_headers_alone_can_be_too_large() -> None:
+class Play(BaseModel):
+    title: str = ""
+
+
+@pytest.mark.parametrize("value", [b"", {}, Play()], ids=["bytes", "no schema", "model"])
+def test_a_key_or_headers_alone_can_be_too_large(value: Any) -> None:
     out = target()
     assert out.takes(b"k" * ROOM, None, [])
     assert not out.takes(b"k" * (ROOM + 1), None, [])
-    encode = encoder_for(codec_for(bytes), out)
+    encode = encoder_for(codec_for(type(value)), out)
     with pytest.raises(RecordTooLargeError):
-        encode(b"", b"k" * (ROOM + 1), [])
+        encode(value, b"k" * (ROOM + 1), [])
     with pytest.raises(RecordTooLargeError):
-        encode(b"", b"k", [("name", b"x" * ROOM)])
+        encode(value, b"k", [("name", b"x" * ROOM)])
+
+
+@pytest.mark.parametrize("make", [bytes, lambda x: {"title": x.decode()}, lambda x: Play(title=x)])
+def test_a_key_and_a_value_that_fit_alone_can_be_too_large_together(make: Any) -> None:
+    value = make(b"x" * (ROOM // 2))
+    encode = encoder_for(codec_for(type(value)), target())
+    encode(value, b"", [])
+    with pytest.raises(RecordTooLargeError):
+        encode(value, b"k" * (ROOM // 2 + 2), [])
 
 
 @pytest.mark.parametrize(

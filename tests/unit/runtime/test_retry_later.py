@@ -603,6 +603,19 @@ async def test_a_record_behind_which_too_many_wait_is_retried_later() -> None:
 
 
 @in_virtual_time
+async def test_one_that_came_back_is_retried_later_after_its_next_delay_if_others_wait() -> None:
+    calls = Calls(dict.fromkeys((b"%d" % n for n in range(21)), 99))
+    policy = retry(5, then=BOTH, backoff=Backoff(100, max_seconds=100))
+    made = topology(calls, policy, max_key_backlog_records=10)
+    broker = await topics(made)
+    async with running(service(broker, made)):
+        await broker.write("p-in", *((b"k", b"%d" % n) for n in range(21)))
+        await until_done(broker, (TEN, 11), (MINUTE, 1), seconds=20)
+        assert broker.values(MINUTE) == [b"0"]
+        assert broker.values(TEN) == [b"%d" % n for n in range(11)]
+
+
+@in_virtual_time
 async def test_a_record_that_came_back_has_its_retries_although_others_wait_behind_it() -> None:
     calls = 0
 
