@@ -6,7 +6,7 @@ the call is one for all of them.
 
 import asyncio
 import random
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from streamapp.clock import Clock
@@ -241,7 +241,6 @@ class BatchRun:
                 continue
             if place is not None:
                 waits.add(place)
-                _forget_contexts(left, work)
             if self._clock.monotonic() >= self._slice.end:
                 await self._slice.yield_to_event_loop()
         if again:
@@ -282,8 +281,6 @@ class BatchRun:
         if isinstance(error, TimeoutError):
             step.metrics.timeouts += 1
         works = [work for work, _ in failed if work.order_key is None or work.holds_key]
-        for work in works:
-            work.context = None
         if whose_fault(error) is not Fault.WORLD:
             self._ready.put_first(works)
             return
@@ -293,17 +290,8 @@ class BatchRun:
 
     def _try_again(self, works: Sequence[BatchWork]) -> None:
         """Try those again whose call was cancelled because of others."""
-        for work in works:
-            work.context = None
         self._ready.put_first(
             work
             for work in works
             if not work.partition.closed and (work.order_key is None or work.holds_key)
         )
-
-
-def _forget_contexts(left: Container[Work], holder: Work) -> None:
-    """Forget the contexts of records that wait behind one, before another lane can try them."""
-    for waiting in holder.behind or ():
-        if waiting in left:
-            waiting.context = None

@@ -437,28 +437,33 @@ async def test_when_one_partition_begins_anew_the_records_of_others_are_tried_ag
 ) -> None:
     broker, batches = await broker_for("p", partitions=2), list[list[bytes]]()
 
-    @batch_agent(size=2, linger_seconds=30)
+    @batch_agent(size=5, linger_seconds=30)
     async def hangs_once(values: list[bytes]) -> list[bytes | Exception]:
-        batches.append(sorted(values))
-        is_first = batches.count([b"0", b"1"]) == 1
-        await asyncio.sleep(600 if len(values) == 2 and is_first else 0)
+        batches.append(values)
+        is_first = sum(len(batch) == 5 for batch in batches) == 1
+        await asyncio.sleep(600 if len(values) == 5 and is_first else 0)
         return [OSError("busy") if len(values) == 1 else value for value in values]
 
     topology = one_stage(hangs_once, retry(1, backoff=LATER), breaker=None, timeout_seconds=1000)
     stage = service(broker, topology)
     async with running(stage):
-        await broker.write("p-in", *numbered(1), partition=1)
+        await broker.write("p-in", (b"a", b"1"), partition=1)
         if is_retried:
             await until(lambda: batches == [[b"1"]])
             await asyncio.sleep(1)
-        await broker.write("p-in", *numbered(0))
-        await until(lambda: [b"0", b"1"] in batches)
+        others = [(b"b", b"2"), (b"b", b"3"), (None, b"4")]
+        await broker.write("p-in", *others, partition=1)
+        await broker.write("p-in", (b"c", b"0"))
+        await until(lambda: len(batches[-1:]) > 0 and len(batches[-1]) == 5)
         began = loop().time()
         # As when a position is lost because the log was cut off and written anew.
         stage._runners[0]._assignment.restart_at(TopicPartition("p-in", 0), 0)
-        await until(lambda: len(broker.values("p-out", 0) + broker.values("p-out", 1)) == 2)
+        await until(lambda: sum(len(broker.values("p-out", n)) for n in range(2)) == 5)
         assert loop().time() - began < 60, "the call was cancelled"
-    assert batches.count([b"0", b"1"]) == 2
+    outputs = [value for n in range(2) for value in broker.values("p-out", n)]
+    assert sorted(value or b"" for value in outputs) == [b"0", b"1", b"2", b"3", b"4"]
+    assert outputs.index(b"2") < outputs.index(b"3")
+    assert [len(batch) for batch in batches] == [1, 5, 5] if is_retried else [5, 5]
 
 
 @in_virtual_time
