@@ -243,7 +243,6 @@ class Hold:
             own.is_given_up = True
             self._look(own)
         elif (work := self._retries.take_held() or self._take_fresh()) is not None:
-            self._retries.hold(work)  # it is not finished
             self._opened.clear()
             self.on_too_long(work, own.step)
 
