@@ -7,9 +7,10 @@ import pytest
 
 from streamapp.pipeline.agent import agent
 from streamapp.policies.backoff import Backoff
-from streamapp.policies.policy import retry
+from streamapp.policies.policy import dead_letter, retry
 from streamapp.record import TopicPartition
 from streamapp.service import Service
+from tests.contract.pipelines import error_headers
 from tests.unit.runtime import virtual
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.test_faults import broker_for, topology
@@ -100,3 +101,31 @@ async def test_a_cancel_that_an_agent_outran_does_not_meet_the_next_record(retri
     assert broker.values("p-out") == values
     assert broker.values("p.stage.dlq") == []
     assert set(calls.values()) == {2 if retried else 1}
+
+
+@in_virtual_time
+async def test_a_timeout_that_an_agent_got_over_is_not_blamed_for_what_the_next_record_does() -> (
+    None
+):
+    broker = await virtual.broker_for("p")
+
+    @agent
+    async def restless(value: bytes) -> bytes:
+        await asyncio.sleep(0.1)
+        if value == b"gets over it":
+            await wait_and_take_the_cancel_back()
+        if value == b"cancels itself":
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(1)
+        return value
+
+    values = [b"gets over it", b"cancels itself", b"last"]
+    await broker.write("p-in", *((value, value) for value in values))
+    stage = one_stage(restless, dead_letter(), concurrency=1, timeout_seconds=1)
+    await service(broker, stage).run(until_end=True)
+    assert broker.values("p-out") == [b"gets over it", b"last"]
+    [letter] = broker.records("p.stage.dlq")
+    assert error_headers(letter)["class"] == "RuntimeError"
+    assert "cancelled itself" in error_headers(letter)["message"]

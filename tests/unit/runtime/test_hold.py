@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from streamapp.brokers.protocols import TopicSpec
-from streamapp.errors import StageStoppedError, Transient
+from streamapp.errors import Permanent, StageStoppedError, Transient
 from streamapp.observability.health import stage_health, stage_readiness
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.pipeline import Pipeline
@@ -323,6 +323,49 @@ async def test_a_fused_stage_that_is_down_holds_the_segment() -> None:
         dependency.is_down = False
         await until_committed(broker, "p.stage", 100)
     assert Counter(broker.values("p-out")) == Counter(b"%d" % n for n in range(100))
+
+
+@in_virtual_time
+async def test_a_success_at_the_first_step_tells_whose_fault_it_is_though_the_next_one_fails() -> (
+    None
+):
+    broker, dependency = await broker_for("p"), Dependency()
+    dependency.poison = frozenset([b"0"])
+
+    @agent
+    def tail(value: bytes) -> bytes:
+        raise Permanent(f"no {len(value)}")
+
+    pipeline = Pipeline("p", source=Topic("p-in", bytes)).stage(
+        dependency.plain, name="stage", on_error=QUICK
+    )
+    topology = build(
+        pipeline.stage(tail, name="tail", fused=True, on_error=dead_letter()).sink("p-out")
+    )
+    await broker.admin().create_topics([TopicSpec("p.tail.dlq", 1)])
+    async with running(service(broker, topology)):
+        await write(broker, range(1))
+        await asyncio.sleep(300)
+        assert broker.values("p.stage.dlq") == []
+        await write(broker, range(1, 2))
+        await until_committed(broker, "p.stage", 2)
+    assert broker.values("p.stage.dlq") == [b"0"]
+    assert broker.values("p.tail.dlq") == [b"1"]
+
+
+@in_virtual_time
+async def test_a_key_that_succeeds_often_is_one_key_beside_those_that_fail() -> None:
+    broker, broken = await broker_for("p"), Dependency(LookupError)
+    broken.poison = frozenset(b"%d" % n for n in range(40))
+    stage = service(broker, one_stage(broken.plain, QUICK))
+    async with running(stage):
+        for first in range(0, 40, 4):
+            bad = [(b"k%d" % n, b"%d" % n) for n in range(first, first + 4)]
+            good = [(b"good", b"%d" % (100 + 10 * first + n)) for n in range(20)]
+            await broker.write("p-in", *bad, *good)
+        await asyncio.sleep(OUTAGE_SECONDS)
+        assert stage.metrics[0].held_since is not None
+    assert broker.values("p.stage.dlq") == []
 
 
 @in_virtual_time

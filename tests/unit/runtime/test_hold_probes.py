@@ -80,6 +80,36 @@ async def test_records_that_were_tried_and_those_that_were_not_take_turns_as_pro
     assert are_new in ([True, False] * 5, [False, True] * 5)
 
 
+@in_virtual_time
+async def test_an_attempt_that_succeeds_during_a_probe_is_not_taken_for_its_success() -> None:
+    """It began before the records were held, as a slow one may have."""
+    broker, tried, probed = await broker_for("p"), list[int](), list[int]()
+    is_let_go = asyncio.Event()
+
+    @agent
+    async def down(value: bytes) -> bytes:
+        if value == b"0":
+            await is_let_go.wait()
+            return value
+        tried.append(int(value))
+        if stage.metrics[0].held_since is not None:
+            probed.append(int(value))
+            if len(probed) == 9:
+                is_let_go.set()
+            await asyncio.sleep(1)
+        raise OSError("no answer")
+
+    stage = service(broker, one_stage(down, QUICK, timeout_seconds=1000))
+    async with running(stage):
+        await write(broker, range(10))
+        await until(lambda: stage.metrics[0].held_since is not None)
+        await write(broker, range(10, 50))
+        await until(lambda: len(probed) >= 16, seconds=300)
+        assert broker.values("p-out") == [b"0"]
+    are_new = [value not in tried[: -len(probed) + i] for i, value in enumerate(probed)]
+    assert are_new[6:16] in ([True, False] * 5, [False, True] * 5)
+
+
 @pytest.mark.parametrize("shape", ["plain", "waiting"])
 @in_virtual_time
 async def test_the_longest_hold_of_an_outage_begins_with_that_outage(shape: str) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from streamapp.errors import Permanent
 from streamapp.pipeline.agent import agent
+from streamapp.pipeline.batch_agent import batch_agent
 from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
@@ -120,6 +121,36 @@ async def test_a_validator_that_exits_is_its_records_failure() -> None:
         await until(lambda: task.done() or broker.values("a-out") == [b'{"n":1}'])
         assert not task.done()
     assert broker.values("a.stage.dlq") == [b'{"n":0}']
+
+
+@pytest.mark.parametrize("in_batches", [False, True], ids=["one by one", "in batches"])
+async def test_what_ends_a_coroutine_is_no_failure_of_a_record(*, in_batches: bool) -> None:
+    broker = await broker_for("a")
+
+    class Ends(BaseModel):
+        n: int
+
+        def model_post_init(self, _context: Any) -> None:
+            if self.n == 1:
+                raise GeneratorExit
+
+    @agent
+    def same(value: Ends) -> Ends:
+        return value
+
+    @batch_agent(size=2)
+    async def same_in_batches(values: list[Ends]) -> list[Ends]:
+        return values
+
+    pipeline = Pipeline("a", source=Topic("a-in", Ends)).stage(
+        same_in_batches if in_batches else same, name="stage", on_error=dead_letter()
+    )
+    stage = build(pipeline.sink(Topic("a-out", Ends)))
+    await broker.write("a-in", (b"k", b'{"n":0}'), (b"l", b'{"n":1}'))
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await Service(broker, [stage]).run(until_end=True)
+    assert raised.group_contains(GeneratorExit)
+    assert broker.values("a.stage.dlq") == []
 
 
 async def test_a_model_that_hides_its_fields_ends_no_worker() -> None:
