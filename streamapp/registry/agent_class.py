@@ -15,10 +15,13 @@ class Scorer:
 
 Objects have a `__call__` like the function of any agent. With a `Configuration` the class is called
 with one; without, it is called with nothing. `capabilities` may be left out.
+
+With `takes_batches = True` the objects are batch agents: their `__call__` takes a list, and their
+attribute `batching`, a `Batching`, says how large batches are and how long they wait.
 """
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -26,6 +29,8 @@ from pydantic import BaseModel
 
 from streamapp.errors import PipelineError, RegistryError
 from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.batch_agent import batch_agent
+from streamapp.pipeline.batching import Batching
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.signature import Signature, inspect_signature
 
@@ -43,7 +48,7 @@ def signature_of(class_: type[Any]) -> Signature:
             " value and returns its output"
         )
     try:
-        return inspect_signature(partial(call, None))
+        return inspect_signature(partial(call, None), in_batches=takes_batches(class_))
     except PipelineError as error:
         raise RegistryError(f"the class {class_.__qualname__} is no agent: {error}") from error
 
@@ -89,6 +94,11 @@ def capabilities_of(class_: type[Any]) -> tuple[Capability, ...]:
         raise RegistryError(f"the class {class_.__qualname__}: {error}") from error
 
 
+def takes_batches(class_: type[Any]) -> bool:
+    """Whether the agents that a class makes work on batches."""
+    return vars_of(class_).get("takes_batches", False) is True
+
+
 def made(
     class_: type[Any],
     configuration: BaseModel | None,
@@ -102,10 +112,26 @@ def made(
     """
     try:
         made_object = class_() if configuration is None else class_(configuration)
-        made_agent: Agent[Any, Any] = agent(name=name, capabilities=capabilities)(made_object)
+        made_agent: Agent[Any, Any] = _decorator(class_, made_object, name, capabilities)(
+            made_object
+        )
     except Exception as error:
         raise RegistryError(
             f"agent {name!r}: {class_.__qualname__} could not be made:"
             f" {type(error).__name__}: {error}"
         ) from error
     return made_agent
+
+
+def _decorator(
+    class_: type[Any], made_object: Any, name: str, capabilities: Iterable[Capability]
+) -> Callable[[Any], Agent[Any, Any]]:
+    if not takes_batches(class_):
+        return agent(name=name, capabilities=capabilities)
+    batching: Batching = made_object.batching
+    return batch_agent(
+        size=batching.size,
+        linger_seconds=batching.linger_seconds,
+        name=name,
+        capabilities=capabilities,
+    )
