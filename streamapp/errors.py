@@ -27,7 +27,8 @@ StreamappError
     └── DrainTimeoutError   work in flight did not finish within the drain deadline
 Permanent                   raised by an agent: the record is at fault; never retried
 Transient                   raised by an agent: something outside is at fault; a retry may succeed
-└── AllMembersOpenError     the breakers of all members of a pool are open; carries retry_after
+├── AllMembersOpenError     the breakers of all members of a pool are open; carries retry_after
+└── ServiceError            a service that an agent asks did not answer; carries retry_after
 ```
 """
 
@@ -202,5 +203,17 @@ class AllMembersOpenError(StreamappError, Transient):
     """
 
     def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ServiceError(StreamappError, Transient):
+    """A service that an agent asks cannot be reached, is too slow, or refuses for now.
+
+    Attributes:
+        retry_after: seconds for which it asks to be left alone; 0 if it does not say.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after

@@ -11,9 +11,12 @@ from streamapp.registry.instantiate import make_agent
 from streamapp.registry.registry import AgentRegistry
 
 MODULES = {
+    "BulkRequest": "bulk_request",
     "Deduplicator": "deduplicator",
     "FieldMapper": "field_mapper",
+    "FileLookup": "file_lookup",
     "Filter": "filter",
+    "HttpLookup": "http_lookup",
     "Router": "router",
     "Validator": "validator",
 }
