@@ -32,6 +32,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "plan": tables.planned,
     "balance": tables.balance,
     "shares": tables.shares,
+    "registry": tables.registry,
 }
 
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -239,3 +239,26 @@ def shares() -> str:
         for load, figures in by_load.items()
     ]
     return table(("load", *(f"capacity {capacity}" for capacity in capacities)), rows)
+
+
+def registry() -> str:
+    """What a registry takes, by the number of different schemas."""
+    figures = read("registry")
+    head = ("schemas", "load, ms", "MB", "first suggestion, ms", "others, ms", "assembly, ms")
+    rows = [
+        (
+            f"{int(count):,}",
+            cell(one["load"], ",.0f"),
+            f"{one['memory_mb']:.0f}",
+            cell(one["first"], ",.0f"),
+            cell(one["others"], ".1f"),
+            cell(one["assemble"], ",.0f"),
+        )
+        for count, one in figures["by_schemas"].items()
+    ]
+    facts = measured_on(
+        figures,
+        f"CPU time. {figures['agents']:,} agents; comparing two schemas that are prepared takes"
+        f" {cell(figures['check_us'], '.1f')} µs.",
+    )
+    return f"{facts}\n\n{table(head, rows)}"

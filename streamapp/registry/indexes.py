@@ -1,17 +1,16 @@
 """Who offers a capability, takes a schema or gives one; and which schemas fit which.
 
 Agents with the same schema are one case: what fits is asked for schemas, and only for pairs that
-somebody looks at. An input that needs a field is not compared with outputs that may lack it: inputs
-are kept under the rarest field that they need.
+somebody looks at.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from streamapp.pipeline.capability import Capability
 from streamapp.registry.containment import ContainmentCheck
 from streamapp.registry.entry import Entry
-from streamapp.registry.outermost import certain_fields, needed_fields
+from streamapp.registry.field_index import FieldIndex
+from streamapp.registry.outermost import certain_fields, may_fit, needed_fields
 from streamapp.registry.schemas import Schema
 
 _Entries = dict[str, Entry]
@@ -29,7 +28,7 @@ class Indexes:
         self._by_capability: dict[Capability, _Entries] = {one: {} for one in Capability}
         self._by_input: dict[Schema, _Entries] = {}
         self._by_output: dict[Schema, _Entries] = {}
-        self._by_field: dict[str | None, list[Schema]] | None = None
+        self._by_field = FieldIndex()
         self._inputs_for: dict[Schema, tuple[Schema, ...]] = {}
         self._declared = check.declarations
 
@@ -39,7 +38,8 @@ class Indexes:
             self._by_capability[capability][entry.agent_id] = entry
         self._by_output.setdefault(entry.output, {})[entry.agent_id] = entry
         if entry.input_ not in self._by_input:
-            self._forget()
+            self._by_field.add(entry.input_)
+            self._inputs_for.clear()
         self._by_input.setdefault(entry.input_, {})[entry.agent_id] = entry
 
     def remove(self, entry: Entry) -> None:
@@ -51,7 +51,8 @@ class Indexes:
             if not index[schema]:
                 del index[schema]
         if entry.input_ not in self._by_input:
-            self._forget()
+            self._by_field.remove(entry.input_)
+            self._inputs_for.clear()
 
     def offering(self, capability: Capability) -> Mapping[str, Entry]:
         """Agents that offer a capability, by id."""
@@ -71,8 +72,7 @@ class Indexes:
 
     def fits(self, output: Schema, input_: Schema) -> bool:
         """Whether an output fits an input."""
-        written = certain_fields(output.written_form)
-        if written is not None and not needed_fields(input_.read_form) <= written:
+        if not may_fit(needed_fields(input_.read_form), certain_fields(output.written_form)):
             return input_ in self._check.declared_for(output)
         return self._check.fits(output, input_)
 
@@ -83,7 +83,9 @@ class Indexes:
             self._inputs_for.clear()
         known = self._inputs_for.get(output)
         if known is None:
-            candidates = dict.fromkeys([*self._likely(output), *self._check.declared_for(output)])
+            candidates = dict.fromkeys(
+                [*self._by_field.likely(output), *self._check.declared_for(output)]
+            )
             known = tuple(
                 one for one in candidates if one in self._by_input and self._check.fits(output, one)
             )
@@ -93,29 +95,3 @@ class Indexes:
     def outputs_for(self, input_: Schema) -> tuple[Schema, ...]:
         """The schemas of outputs that fit an input."""
         return tuple(one for one in self._by_output if self._check.fits(one, input_))
-
-    def _likely(self, output: Schema) -> Iterator[Schema]:
-        """Inputs that need no field which the output may lack."""
-        if self._by_field is None:
-            self._by_field = self._fields()
-        written = certain_fields(output.written_form)
-        if written is None:
-            yield from self._by_input
-            return
-        for field in (None, *written):
-            for schema in self._by_field.get(field, ()):
-                if needed_fields(schema.read_form) <= written:
-                    yield schema
-
-    def _fields(self) -> dict[str | None, list[Schema]]:
-        needed = {schema: needed_fields(schema.read_form) for schema in self._by_input}
-        counts = Counter(field for fields in needed.values() for field in fields)
-        index: dict[str | None, list[Schema]] = {}
-        for schema, fields in needed.items():
-            rarest = min(fields, key=lambda one: (counts[one], one), default=None)
-            index.setdefault(rarest, []).append(schema)
-        return index
-
-    def _forget(self) -> None:
-        self._by_field = None
-        self._inputs_for.clear()

@@ -123,7 +123,8 @@ def _check_types(registry: AgentRegistry, entry: Entry, agent: Agent[Any, Any]) 
             f"{where} does not take its input_schema {entry.input_.name}: it takes {taken.name};"
             f" {told}"
         )
-    if entry.output is not given and not check.fits(given, entry.output):
+    # A definition may say more than the type: that all outputs of a `dict` have certain fields.
+    if not (check.fits(given, entry.output) or check.fits(entry.output, given)):
         told = check.explain(given, entry.output)
         raise RegistryError(
             f"{where} does not give its output_schema {entry.output.name}: it gives {given.name};"

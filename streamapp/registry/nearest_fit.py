@@ -87,7 +87,8 @@ def _missing(pair: tuple[_End, _End]) -> tuple[bool, int, str, str]:
     """How far from fitting a pair seems, without the library: its kinds, and fields it lacks."""
     (giver, output), (taker, input_) = pair
     written = certain_fields(output.written_form)
-    missing = 0 if written is None else len(needed_fields(input_.read_form) - written)
+    needed = needed_fields(input_.read_form)
+    missing = 0 if written is None else sum(name not in written for name in needed)
     kinds = kind_of(output.written_form), kind_of(input_.read_form)
     return None not in kinds and kinds[0] != kinds[1], missing, taker, giver
 

@@ -14,18 +14,30 @@ _SIMPLE = frozenset(
 )  # fmt: skip
 
 
-def needed_fields(form: JsonForm) -> frozenset[str]:
+Fields = Mapping[str, str | None]
+"""Names of fields with the kind of their values; `None` if the schema does not simply say it."""
+
+
+def needed_fields(form: JsonForm) -> Fields:
     """The fields that an input needs, as far as the outermost part of its schema says."""
     whole = _outermost(form)
-    return _required(whole) if whole.get("type") == "object" else frozenset()
+    return _required(whole) if whole.get("type") == "object" else {}
 
 
-def certain_fields(form: JsonForm) -> frozenset[str] | None:
+def certain_fields(form: JsonForm) -> Fields | None:
     """The fields that every output has; `None` if the outermost part does not say it all."""
     whole = _outermost(form)
+    kind = whole.get("type")
     if not whole or not _SIMPLE.issuperset(whole):
-        return None if whole.get("type") in (None, "object") else frozenset()
-    return _required(whole) if whole.get("type") == "object" else frozenset()
+        return None if kind in (None, "object") else {}
+    return _required(whole) if kind == "object" else {}
+
+
+def may_fit(needed: Fields, certain: Fields | None) -> bool:
+    """Whether an output with these fields may fit an input that needs those; no is certain."""
+    if certain is None:
+        return True
+    return all(name in certain and _agree(kind, certain[name]) for name, kind in needed.items())
 
 
 def kind_of(form: JsonForm) -> str | None:
@@ -34,14 +46,30 @@ def kind_of(form: JsonForm) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _outermost(form: JsonForm) -> dict[str, Any]:
+def _agree(one: str | None, other: str | None) -> bool:
+    return one == other or None in (one, other) or _NUMBERS.issuperset((one, other))
+
+
+_NUMBERS = {"integer", "number"}
+"""Some numbers are integers."""
+
+
+def _outermost(form: JsonForm) -> Mapping[str, Any]:
     schema: Any = form.schema
-    if not isinstance(schema, Mapping):
+    if not isinstance(schema, dict):
         return {}
+    if "$ref" not in schema:
+        return schema
     return followed(schema, {**schema.get("definitions", {}), **schema.get("$defs", {})})
 
 
-def _required(schema: Mapping[str, Any]) -> frozenset[str]:
-    required = schema.get("required", ())
-    names = required if isinstance(required, list | tuple) else ()
-    return frozenset(one for one in names if isinstance(one, str))
+def _required(schema: Mapping[str, Any]) -> Fields:
+    required, properties = schema.get("required", ()), schema.get("properties", {})
+    if not isinstance(required, list) or not isinstance(properties, dict):
+        return {}
+    return {name: _kind(properties.get(name)) for name in required if isinstance(name, str)}
+
+
+def _kind(schema: object) -> str | None:
+    kind = schema.get("type") if isinstance(schema, dict) and "$ref" not in schema else None
+    return kind if isinstance(kind, str) else None

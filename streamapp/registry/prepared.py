@@ -44,7 +44,7 @@ class Prepared:
     unknown: str = ""
 
 
-def prepare(schema: Mapping[str, Any] | bool) -> Prepared:
+def prepare(schema: dict[str, Any] | bool) -> Prepared:
     """Prepare a schema. Nothing is fetched: a reference to another document is unknown."""
     try:
         ready = _Preparation().made(schema)
@@ -90,7 +90,7 @@ class _Preparation:
             raise _TooLargeError(f"its JSON schema is nested deeper than {MAX_DEPTH} levels")
         if self._parts > MAX_PARTS:
             raise _TooLargeError(f"its JSON schema has more than {MAX_PARTS} parts")
-        if not isinstance(schema, Mapping):
+        if not isinstance(schema, dict):
             return schema
         return dict(self._items(schema, depth + 1, turned=turned))
 
@@ -111,7 +111,7 @@ class _Preparation:
                 if (pattern := pattern_of_format(value)) is not None:
                     both.append({"pattern": pattern})
                 yield name, value
-            elif name in _OF_NAMES and isinstance(value, Mapping):
+            elif name in _OF_NAMES and isinstance(value, dict):
                 yield (
                     name,
                     {key: self.made(one, depth, turned=turned) for key, one in value.items()},

@@ -53,12 +53,14 @@ class Schema:
     @cached_property
     def read_form(self) -> JsonForm:
         """What is surely read as it."""
-        return self._own_form or form_of(self.values, "read")
+        if self.json_schema is not None:
+            return JsonForm(dict(self.json_schema))
+        return form_of(self.values, "read")
 
     @cached_property
     def written_form(self) -> JsonForm:
         """All that may be written as it."""
-        return self._own_form or form_of(self.values, "written")
+        return self.read_form if self.json_schema is not None else form_of(self.values, "written")
 
     @cached_property
     def read(self) -> Prepared:
@@ -68,11 +70,7 @@ class Schema:
     @cached_property
     def written(self) -> Prepared:
         """The schema of what is written, ready for the check."""
-        return _prepared(self.written_form)
-
-    @property
-    def _own_form(self) -> JsonForm | None:
-        return None if self.json_schema is None else JsonForm(dict(self.json_schema))
+        return _prepared(self.written_form) if self.json_schema is None else self.read
 
     def __repr__(self) -> str:
         return f"<Schema {self.name}>"

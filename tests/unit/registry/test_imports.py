@@ -290,6 +290,13 @@ def test_what_an_agent_takes_and_gives_is_held_against_its_definition() -> None:
         make_agent(_registry(agent_class="double", output_schema={"type": "string"}), "tried")
 
 
+def test_a_definition_may_say_more_of_the_outputs_than_the_type_does() -> None:
+    narrower = {"type": "integer", "minimum": 0}
+    assert (
+        make_agent(_registry(agent_class="double", output_schema=narrower), "tried").name == "tried"
+    )
+
+
 def test_names_of_schemas_get_their_meaning_when_the_agent_is_imported() -> None:
     registry = _registry(agent_class="double", input_schema="Number", output_schema="Number")
     assert not registry.entry("tried").input_.is_bound
