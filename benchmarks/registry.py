@@ -18,7 +18,7 @@ from benchmarks.figures import Figures, spread, write
 from benchmarks.tables import registry as table
 from benchmarks.testbed import machine
 from streamapp.pipeline.capability import Capability
-from streamapp.registry.choose import choose
+from streamapp.registry.choose_chain import choose_chain
 from streamapp.registry.containment import compare
 from streamapp.registry.definition import read_definition
 from streamapp.registry.registry import AgentRegistry
@@ -112,7 +112,7 @@ def one_round(count: int, rounds: int) -> dict[str, list[float]]:
     first = ask(pairs[0])
     others = [ask(pair) for pair in pairs[1 : rounds + 1] for _ in range(2)]
     wanted = CAPABILITIES[:STEPS]
-    assembly = spent_ms(lambda: choose(registry, wanted, scores=scores))
+    assembly = spent_ms(lambda: choose_chain(registry, wanted, scores=scores))
     return {"load": [load_ms], "first": [first], "others": others, "assemble": [assembly]}
 
 

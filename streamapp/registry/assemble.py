@@ -17,7 +17,7 @@ from streamapp.pipeline.fits import fits
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.policy import retry
-from streamapp.registry.choose import Choice, choose
+from streamapp.registry.choose_chain import Choice, choose_chain
 from streamapp.registry.definition import ResourceRequirements
 from streamapp.registry.instantiate import make_agent
 from streamapp.registry.read_as import read_as
@@ -113,7 +113,7 @@ def assemble(
         PipelineError: the agents do not make a pipeline.
     """
     options, scores = options or Options(), scores or Scores()
-    choice = choose(
+    choice = choose_chain(
         registry,
         capabilities,
         scores=scores,

@@ -18,7 +18,7 @@ from streamapp.registry.indexes import Indexes
 from streamapp.registry.schemas import Schema
 
 
-class Step(Protocol):
+class ChainStep(Protocol):
     """Who may stand at a step."""
 
     def taking(self, schema: Schema) -> Sequence[Entry]:
@@ -106,7 +106,7 @@ class ChainSearch:
 
     def __init__(
         self,
-        steps: Sequence[Step],
+        steps: Sequence[ChainStep],
         indexes: Indexes,
         cost: Cost,
         source: Schema | None = None,

@@ -13,7 +13,7 @@ from streamapp.registry.figures import Score
 from streamapp.registry.registry import AgentRegistry
 from streamapp.registry.schemas import Schema
 from streamapp.registry.scores import Scores
-from streamapp.registry.search import Anyone, Candidates, ChainSearch, Found, Step
+from streamapp.registry.search import Anyone, Candidates, ChainSearch, ChainStep, Found
 
 MAX_LENGTH = 8
 """By default, no chain is longer."""
@@ -175,7 +175,7 @@ class _Request:
         return merge(*searches, key=lambda found: (found.cost, found.ids))
 
     def _search(self, length: int, pinned: Mapping[int, Entry]) -> Iterator[Found]:
-        steps: list[Step] = [self._anyone] * length
+        steps: list[ChainStep] = [self._anyone] * length
         steps[0] = self._first
         if length > 1 or steps[0] is self._anyone:
             steps[-1] = self._last
@@ -193,7 +193,7 @@ class _Request:
         )
         return search.chains()
 
-    def _step(self, place: Capability | Schema) -> Step:
+    def _step(self, place: Capability | Schema) -> ChainStep:
         if isinstance(place, Schema):
             return self._anyone
         offering = self._indexes.offering(place)

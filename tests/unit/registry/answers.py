@@ -5,7 +5,7 @@ import random
 import sys
 
 from streamapp.pipeline.capability import Capability
-from streamapp.registry.choose import choose
+from streamapp.registry.choose_chain import choose_chain
 from streamapp.registry.definition import AgentDefinition
 from streamapp.registry.explanation import AssemblyError
 from streamapp.registry.registry import AgentRegistry
@@ -47,7 +47,7 @@ def answers(registry: AgentRegistry, scores: Scores) -> list[object]:
 
 def _assembled(registry: AgentRegistry, wanted: list[Capability], scores: Scores) -> object:
     try:
-        return choose(registry, wanted, scores=scores).explanation.as_json()
+        return choose_chain(registry, wanted, scores=scores).explanation.as_json()
     except AssemblyError as error:
         return error.explanation.as_json()
 

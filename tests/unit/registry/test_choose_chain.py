@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamapp.errors import RegistryError
 from streamapp.pipeline.capability import Capability
-from streamapp.registry.choose import choose
+from streamapp.registry.choose_chain import choose_chain
 from streamapp.registry.definition import AgentDefinition
 from streamapp.registry.entry import Entry
 from streamapp.registry.explanation import AssemblyError, Explanation, Outcome
@@ -63,10 +63,10 @@ def test_a_chain_is_found_exactly_when_there_is_one_and_it_is_the_best(
     request: Any = {"source": source, "sink": sink, "pins": pins, "exclude": exclude}
     if not possible:
         with pytest.raises(AssemblyError) as raised:
-            choose(registry, wanted, scores=scores, **request)
+            choose_chain(registry, wanted, scores=scores, **request)
         _check_failure(raised.value.explanation, str(raised.value))
         return
-    choice = choose(registry, wanted, scores=scores, **request)
+    choice = choose_chain(registry, wanted, scores=scores, **request)
     best = min(possible, key=lambda one: (-round(product(scores, one, wanted), 9), ids_of(one)))
     assert choice.explanation.chain == ids_of(choice.entries) == ids_of(best)
     in_any = [{chain[place].agent_id for chain in possible} for place in range(len(wanted))]
@@ -126,7 +126,7 @@ def test_the_order_of_registration_changes_nothing(
 
 def _answer(registry: AgentRegistry, wanted: list[Capability]) -> str:
     try:
-        explanation = choose(registry, wanted, scores=Scores(clock=HandClock())).explanation
+        explanation = choose_chain(registry, wanted, scores=Scores(clock=HandClock())).explanation
     except AssemblyError as error:
         explanation = error.explanation
     return json.dumps(explanation.as_json())
@@ -148,7 +148,7 @@ def _definition(
 
 def _message(registry: AgentRegistry, *wanted: Capability, **request: Any) -> str:
     with pytest.raises(AssemblyError) as raised:
-        choose(registry, wanted, scores=Scores(clock=HandClock()), **request)
+        choose_chain(registry, wanted, scores=Scores(clock=HandClock()), **request)
     return str(raised.value)
 
 
@@ -162,7 +162,7 @@ def test_the_best_first_agent_is_not_taken_if_no_chain_goes_on_from_it() -> None
     )
     scores = Scores(clock=HandClock())
     scores.failed("poor")
-    choice = choose(registry, [VALIDATE, ENRICH], scores=scores)
+    choice = choose_chain(registry, [VALIDATE, ENRICH], scores=scores)
     assert choice.explanation.chain == ("poor", "enrich")
     reasons = {one.agent_id: one for one in choice.explanation.steps[0].candidates}
     assert reasons["good"].outcome is Outcome.REJECTED
@@ -189,7 +189,9 @@ def test_every_candidate_is_explained() -> None:
     scores = Scores(clock=HandClock())
     scores.failed("b")
     wanted = [VALIDATE, ENRICH, AGGREGATE]
-    choice = choose(registry, wanted, scores=scores, source="A", exclude=["d"], pins={2: "next"})
+    choice = choose_chain(
+        registry, wanted, scores=scores, source="A", exclude=["d"], pins={2: "next"}
+    )
     first, second, _ = choice.explanation.steps
     assert [(one.agent_id, one.outcome.value) for one in first.candidates] == [
         ("a", "chosen"),
@@ -215,7 +217,7 @@ def test_equal_chains_are_told_apart_by_their_ids() -> None:
         [_definition(one, VALIDATE, "A", "B") for one in ("b", "a", "c")]
         + [_definition("next", ENRICH, "B", "C")]
     )
-    choice = choose(registry, [VALIDATE, ENRICH], scores=Scores(clock=HandClock()))
+    choice = choose_chain(registry, [VALIDATE, ENRICH], scores=Scores(clock=HandClock()))
     assert choice.explanation.chain == ("a", "next")
     assert choice.explanation.steps[0].candidates[1].reason.startswith("a chain with it is as good")
 
@@ -270,4 +272,4 @@ def test_an_agent_stands_once_in_a_chain() -> None:
 def test_a_wrong_request_is_told(wanted: Any, request_: dict[str, Any], told: str) -> None:
     registry = registry_of([_definition("a", VALIDATE, "A", "A")])
     with pytest.raises(RegistryError, match=told):
-        choose(registry, wanted, **request_)
+        choose_chain(registry, wanted, **request_)

@@ -29,7 +29,7 @@ class Choice:
     explanation: Explanation
 
 
-def choose(
+def choose_chain(
     registry: AgentRegistry,
     capabilities: Sequence[Capability | str],
     *,
