@@ -576,6 +576,28 @@ async def test_records_are_held_in_an_outage_and_done_in_batches_after_it() -> N
 
 
 @in_virtual_time
+async def test_what_waits_for_others_is_probed_with_once_and_what_is_behind_it_comes_after_it() -> (
+    None
+):
+    broker, calls, down = await broker_for("p"), Calls(), [True]
+
+    def fail(_values: list[bytes]) -> Exception | None:
+        return Transient("down") if down else None
+
+    stage = service(broker, one_stage(calls.agent(4, 30, seconds=1, fail=fail), retry(2)))
+    async with running(stage):
+        await broker.write("p-in", *numbered(*range(4)))
+        await until(lambda: len(calls.batches) == 1)
+        await broker.write("p-in", (None, b"4"), (b"a", b"5"), (b"a", b"6"))
+        await until(lambda: [b"4"] in calls.batches and [b"5"] in calls.batches)
+        assert stage.metrics[0].held_since is not None
+        down.clear()
+        await until(lambda: len(broker.values("p-out")) == 7)
+    assert written(broker) == [b"%d" % n for n in range(7)]
+    assert broker.values("p-out").index(b"5") < broker.values("p-out").index(b"6")
+
+
+@in_virtual_time
 async def test_records_that_were_not_tried_end_a_hold_if_those_that_were_always_fail() -> None:
     broker, calls = await broker_for("p"), Calls()
 

@@ -244,3 +244,20 @@ async def test_a_record_of_a_batch_that_blocks_the_loop_is_named(size: int, offs
     with pytest.raises(StageStoppedError, match=rf"worked on p-in\[0\] at offset {offset}; the"):
         await service(broker, one_stage(compute), config=SESSION).run()
     assert calls == 3
+
+
+@in_virtual_time
+async def test_of_several_slow_records_that_which_blocks_the_loop_past_the_session_is_named() -> (
+    None
+):
+    broker, seconds = await broker_for("p"), {b"slow": 3.0, b"too slow": BLOCK_SECONDS}
+
+    @agent(name="compute")
+    async def compute(value: bytes) -> bytes:
+        loop().burn(seconds.get(value, 0))
+        return value
+
+    await broker.write("p-in", *((value, value) for value in (b"slow", b"too slow", b"quick")))
+    stage = service(broker, one_stage(compute, concurrency=1), config=SESSION)
+    with pytest.raises(StageStoppedError, match=r"at offset 1; the session"):
+        await stage.run()

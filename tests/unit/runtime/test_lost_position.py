@@ -51,6 +51,27 @@ async def test_a_partition_that_was_assigned_anew_meanwhile_is_not_moved() -> No
     await consumer.stop()
 
 
+async def test_a_position_that_an_earlier_assignment_has_lost_moves_no_later_one() -> None:
+    """The fetch that says so was begun before the partition was given back and came again."""
+    broker = await broker_for("a")
+    await broker.write("a-in", *((None, b"x") for _ in range(9)))
+    consumer = broker.consumer(ConsumerConfig("g", ("a-in",)), Listening())
+    await consumer.start()
+    await until(lambda: consumer.assignment() == {PLACE})
+    assignment = Assignment(consumer, StageMetrics("a", "stage", "a-in"))
+    positions = LostPositions(assignment, LostPosition.LATEST, SystemClock())
+    asked = {PLACE: Partition(PLACE, position=99)}
+    assignment.partitions[PLACE] = Partition(PLACE, position=3)
+    consumer.seek(PLACE, 3)
+
+    positions.lost(OffsetOutOfRangeError("lost", offsets={PLACE: 99}), asked)
+    await positions.settle()
+
+    assert await consumer.position(PLACE) == 3
+    assert assignment.metrics.position_resets == 0
+    await consumer.stop()
+
+
 async def broker_that_lost_the_last() -> FaultyBroker:
     """One whose group has worked on 8 records, of which its log has kept 3."""
     broker = await virtual.broker_for("p")

@@ -34,7 +34,7 @@ from tests.unit.runtime.virtual import broker_with, in_virtual_time, loop, one_s
 TEN, MINUTE = "p.stage.retry-10s", "p.stage.retry-1m"
 BOTH = retry_later([10, timedelta(minutes=1)])
 SENT_MS = 1_699_999_999_000
-SLACK = 0.5
+SLACK = 0.1
 """A partition is looked at again at least ten times a second when its next record is due."""
 
 
