@@ -18,6 +18,7 @@ MODULES = {
     "Filter": "filter",
     "HttpLookup": "http_lookup",
     "Router": "router",
+    "RunningAggregates": "running_aggregates",
     "Validator": "validator",
 }
 
