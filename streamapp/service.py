@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from contextvars import Context
 from typing import Any
 
+from streamapp.brokers.current import broker_in_use
 from streamapp.brokers.protocols import Admin, Broker, ProducerConfig, TopicDescription
 from streamapp.clock import Clock, SystemClock, clock_in_use
 from streamapp.errors import ConfigurationError, StreamappError, TopicError
@@ -113,7 +114,11 @@ class Service:
             StageStoppedError: a record failed in a stage with the policy `stop`; everything is
                 drained and committed.
         """
-        with clock_in_use(self._clock), random_in_use(self._rng):
+        with (
+            clock_in_use(self._clock),
+            random_in_use(self._rng),
+            broker_in_use(self._broker),
+        ):
             await self._run(until_end=until_end)
 
     async def _run(self, *, until_end: bool) -> None:
