@@ -72,10 +72,11 @@ class Lookup:
             found: what was found, as JSON; `None` if there is nothing.
 
         Raises:
+            ValueError: what was found is no JSON.
             Permanent: there is nothing and that is a fault, or it cannot be put in its place.
         """
         if found is not None:
-            what = from_json(found)
+            what = from_json(found, allow_inf_nan=False)
         elif self._if_missing is IfMissing.PASS_ON:
             return value
         elif self._if_missing is IfMissing.DEFAULT:

@@ -19,6 +19,7 @@ MODULES = {
     "HttpLookup": "http_lookup",
     "Router": "router",
     "RunningAggregates": "running_aggregates",
+    "TopicLookup": "topic_lookup",
     "Validator": "validator",
 }
 

@@ -108,7 +108,8 @@ async def _run(agent_class: str, folder: Path, inputs: Values) -> PipelineResult
 
 
 def test_every_agent_has_its_case() -> None:
-    assert CASES.keys() == MODULES.keys()
+    in_contract = {"TopicLookup"}  # tests/contract/test_topic_lookup.py
+    assert CASES.keys() == MODULES.keys() - in_contract
 
 
 @pytest.mark.parametrize("agent_class", CASES)
