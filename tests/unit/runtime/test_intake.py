@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.memory.admin import MemoryAdmin
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
 from streamapp.errors import BrokerError, OffsetOutOfRangeError, UnreadableRecordError
@@ -132,6 +133,49 @@ async def test_records_that_come_before_their_partition_is_open_are_not_lost() -
         await until(lambda: broker.values("p-out") == [b"1", b"2"])
         assert stage.metrics[0].rebalances == 2
         await other.stop()
+
+
+@in_virtual_time
+async def test_records_that_come_while_partitions_are_given_back_make_none_before_them_be_lost() -> (
+    None
+):
+    """As a real client returns them whose fetch was under way when the rebalance began."""
+    broker, hangs = await broker_for("p"), [True]
+
+    @agent
+    async def hang_once(value: bytes) -> bytes:
+        if value == b"1" and hangs:
+            hangs.pop()
+            await asyncio.Event().wait()
+        return value
+
+    config = RuntimeConfig(revoke_drain_seconds=1)
+    stage = service(broker, one_stage(hang_once), config=config)
+    [metrics] = stage.metrics
+    late = list[int]()
+    other = broker.consumer(ConsumerConfig("p.stage", ("p-in",)), Listening())
+    async with running(stage):
+        await broker.write("p-in", (b"a", b"1"))
+        await until(lambda: not hangs)
+        consumer = stage._runners[0]._consumer
+        fetched = consumer.fetch
+
+        async def fetch(names: Collection[TopicPartition], **options: Any) -> Any:
+            found = await fetched(names, **options)
+            if found or not names or metrics.cut_off_since is None:
+                return found
+            await broker.write("p-in", (b"b", b"2"))
+            second = broker.records("p-in")[-1]
+            late.append(second.offset)
+            return {PLACE: FetchedList([second])}
+
+        consumer.fetch = fetch  # type: ignore[method-assign]  # a fault of this one member
+        await a_fetch_begins(broker)
+        await other.start()
+        await until(lambda: len(broker.values("p-out")) == 2, seconds=30)
+        await other.stop()
+    assert late == [1]
+    assert sorted(value or b"" for value in broker.values("p-out")) == [b"1", b"2"]
 
 
 @in_virtual_time
