@@ -8,7 +8,7 @@ layer, as in `streamapp.serialisation`.
 from collections.abc import Callable
 from typing import Any, cast
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
@@ -99,6 +99,7 @@ validate = cast("Callable[[bytes], Purchase]", Purchase.__pydantic_validator__.v
 validate_priced = cast(
     "Callable[[bytes], PricedPurchase]", PricedPurchase.__pydantic_validator__.validate_json
 )
+read_dict = cast("Callable[[bytes], dict[str, Any]]", TypeAdapter(dict).validator.validate_json)
 encode = cast("Callable[[PricedPurchase], bytes]", PricedPurchase.__pydantic_serializer__.to_json)
 
 

@@ -85,6 +85,9 @@ CONTENDERS = (
     ),
     Contender(name="hand_loop.dict", beside=None, module="hand_loop", mode="dict"),
     Contender(
+        name="hand_loop.dict_exact", beside="hand_loop.dict", module="hand_loop", mode="dict_exact"
+    ),
+    Contender(
         name="streamapp.dict", beside="hand_loop.dict", module="streamapp_stage", mode="dict"
     ),
     *(

@@ -150,6 +150,14 @@ async def handle_dict(fetched: Any, outputs: OutputBatches) -> None:
             outputs.append(record.key, orjson.dumps(priced), record.timestamp)
 
 
+async def handle_dict_exact(fetched: Any, outputs: OutputBatches) -> None:
+    """The same with integers of any size, which orjson reads as floats beyond 64 bits."""
+    for records in fetched.values():
+        for record in records:
+            priced = agents.price_dict(agents.read_dict(record.value))
+            outputs.append(record.key, orjson.dumps(priced), record.timestamp)
+
+
 async def handle_pass_on(fetched: Any, outputs: OutputBatches) -> None:
     for records in fetched.values():
         for record in records:
@@ -162,6 +170,7 @@ HANDLERS: dict[str, Callable[[Any, OutputBatches], Awaitable[None]]] = {
     "plain": handle_plain,
     "async": handle_async,
     "dict": handle_dict,
+    "dict_exact": handle_dict_exact,
     "pass_on": handle_pass_on,
 }
 
