@@ -94,4 +94,4 @@ class Indexes:
 
     def outputs_for(self, input_: Schema) -> tuple[Schema, ...]:
         """The schemas of outputs that fit an input."""
-        return tuple(one for one in self._by_output if self._check.fits(one, input_))
+        return tuple(one for one in self._by_output if self.fits(one, input_))

@@ -85,16 +85,20 @@ def _prepared(form: JsonForm) -> Prepared:
 class Schemas:
     """The schemas that are known, by name.
 
-    A name may be used before it is bound: whatever the order, the same name is the same schema.
+    A name may be used before it is bound: whatever the order, the same name is the same schema. A
+    class of a registered agent has its full name, such as `shop.models.Order`, and its short one
+    as well, as long as no other class has the same.
 
     Attributes:
-        version: rises when a name that was used has been bound.
+        version: rises when a name that was used means something else from now on.
     """
 
     def __init__(self) -> None:
         self.version = 0
         self._by_name: dict[str, Schema] = {}
         self._by_content: dict[Hashable, Schema] = {}
+        self._by_short_name: dict[str, list[Schema]] = {}
+        self._used: dict[str, Schema] = {}
 
     def bind(self, name: str, content: Any) -> Schema:
         """Give a type or a JSON schema a name.
@@ -107,15 +111,16 @@ class Schemas:
             RegistryError: the name is bound to something else, or the content is neither a type
                 nor a JSON schema.
         """
-        schema = self._of_content(content, name)
+        schema = self._of_content(content)
         known = self._by_name.get(name)
-        if known is not None and known.is_bound and known is not schema:
+        if known is not None and known is not schema:
             raise RegistryError(
                 f"the schema {name!r} is {_shown(known)} already; choose another name"
             )
         self._by_name[name] = schema
-        if known is not None and known is not schema:
-            self.version += 1
+        if schema.json_schema is not None:
+            schema.name = min(one for one, found in self._by_name.items() if found is schema)
+        self._notice(name)
         return schema
 
     def of(self, content: Any) -> Schema:
@@ -126,46 +131,61 @@ class Schemas:
         Raises:
             RegistryError: it is none of these.
         """
-        if isinstance(content, str):
-            return self._by_name.setdefault(content, Schema(content))
-        return self._of_content(content, None)
+        if not isinstance(content, str):
+            return self._of_content(content)
+        if content not in self._used:
+            self._used[content] = self._meant(content) or Schema(content)
+        return self._used[content]
 
     def bound(self, content: Any) -> Schema:
         """The same, but an unknown name is refused.
 
         Raises:
-            RegistryError: the name is not bound, or it is none of these.
+            RegistryError: the name is not bound, or means several classes, or it is none of these.
         """
-        schema = self._by_name.get(content) if isinstance(content, str) else self.of(content)
-        if schema is None or not schema.is_bound:
-            known = [name for name, one in self._by_name.items() if one.is_bound]
-            raise RegistryError(f"there is no schema {content!r}; {did_you_mean(content, known)}")
-        return schema
+        schema = self._meant(content) if isinstance(content, str) else self._of_content(content)
+        if schema is not None:
+            return schema
+        alike = self._by_short_name.get(content, ())
+        if alike:
+            names = ", ".join(sorted(_full_name(one) for one in alike))
+            raise RegistryError(f"several classes are called {content!r}; give one of {names}")
+        known = [*self._by_name, *self._by_short_name]
+        raise RegistryError(f"there is no schema {content!r}; {did_you_mean(content, known)}")
 
-    def reference(self, content: Any) -> str:
-        """A name for a type or a JSON schema: one that it is bound to, or its own from now on.
+    def reference(self, type_: Any) -> str:
+        """The name of a type of an agent: its full name, from now on.
 
         Raises:
-            RegistryError: it is neither.
+            RegistryError: it is no type.
         """
-        schema = self.of(content)
-        known = [name for name, one in self._by_name.items() if one is schema]
-        if known:
-            return min(known)
-        names = (f"{schema.name}-{n}" if n > 1 else schema.name for n in count(1))
-        name = next(one for one in names if not self._is_bound(one))
-        self.bind(name, schema)
+        schema = self._of_content(type_)
+        full = _full_name(schema)
+        names = (f"{full}-{number}" if number > 1 else full for number in count(1))
+        name = next(one for one in names if self._by_name.get(one, schema) is schema)
+        if name not in self._by_name:
+            self.bind(name, schema)
+            if schema.name != full:
+                self._by_short_name.setdefault(schema.name, []).append(schema)
+                self._notice(schema.name)
         return name
-
-    def _is_bound(self, name: str) -> bool:
-        schema = self._by_name.get(name)
-        return schema is not None and schema.is_bound
 
     def names(self) -> Mapping[str, Schema]:
         """The names that are bound, in alphabetical order."""
-        return {name: one for name, one in sorted(self._by_name.items()) if one.is_bound}
+        return dict(sorted(self._by_name.items()))
 
-    def _of_content(self, content: Any, name: str | None) -> Schema:
+    def _meant(self, name: str) -> Schema | None:
+        alike = self._by_short_name.get(name, ())
+        return self._by_name.get(name) or (alike[0] if len(alike) == 1 else None)
+
+    def _notice(self, name: str) -> None:
+        """Count a change of what a name means that somebody has used."""
+        used = self._used.get(name)
+        if used is not None and used is not self._meant(name):
+            del self._used[name]
+            self.version += 1
+
+    def _of_content(self, content: Any) -> Schema:
         if isinstance(content, Schema):
             return content
         key = _key(content)
@@ -173,12 +193,23 @@ class Schemas:
         if schema is None:
             if isinstance(content, Mapping):
                 title = content.get("title")
-                shown = name or (title if isinstance(title, str) else "a JSON schema")
+                shown = title if isinstance(title, str) else "a JSON schema"
                 schema = Schema(shown, json_schema=content)
             else:
-                schema = Schema(name or type_name(content), content)
+                schema = Schema(type_name(content), content)
             self._by_content[key] = schema
         return schema
+
+
+def _full_name(schema: Schema) -> str:
+    type_ = schema.type_
+    if not isinstance(type_, type) or get_origin(type_) is not None:
+        return schema.name
+    return schema.name if type_.__module__ == "builtins" else _qualified(type_)
+
+
+def _qualified(class_: type[Any]) -> str:
+    return f"{class_.__module__}.{class_.__qualname__}"
 
 
 def _shown(schema: Schema) -> str:

@@ -77,8 +77,8 @@ def test_agents_and_classes_are_registered_as_they_are() -> None:
         "agent_class": "clean",
         "module_path": __name__,
         "capabilities": (Capability.DATA_VALIDATION,),
-        "input_schema": "Raw",
-        "output_schema": "Clean",
+        "input_schema": f"{__name__}.Raw",
+        "output_schema": f"{__name__}.Clean",
         "version": "0",
         "description": "Clean a text.",
     }
@@ -90,11 +90,8 @@ def test_agents_and_classes_are_registered_as_they_are() -> None:
 def test_what_combinators_make_is_registered_with_what_its_parts_offer() -> None:
     registry = AgentRegistry()
     both = registry.register(chain(clean, enrich))
-    assert (both.agent_id, both.input_schema, both.output_schema) == (
-        "clean-then-enrich",
-        "Raw",
-        "Rich",
-    )
+    assert both.agent_id == "clean-then-enrich"
+    assert (both.input_schema, both.output_schema) == (f"{__name__}.Raw", f"{__name__}.Rich")
     assert set(both.capabilities) == {Capability.DATA_VALIDATION, Capability.DATA_ENRICHMENT}
     second = agent(name="second")(enrich.function)
     assert registry.register(pool(enrich, second, capacity=2)).agent_id == "enrich-or-second"
@@ -256,3 +253,33 @@ def test_a_name_may_be_bound_after_the_agents_that_use_it() -> None:
     for registry in (before, after):
         assert ids(registry.find_compatible(Raw)) == ["clean", "one"]
         assert ids(registry.find_compatible("A", "before")) == ["clean", "one"]
+
+
+def _another_raw() -> type[BaseModel]:
+    class Raw(BaseModel):
+        number: int
+
+    return Raw
+
+
+def test_a_short_name_means_a_class_as_long_as_it_is_the_only_one() -> None:
+    registry = AgentRegistry()
+    registry.register(definition("one", takes="Raw", gives="A"))
+    assert not registry.entry("one").input_.is_bound
+    registry.register(clean)
+    assert registry.entry("one").input_.type_ is Raw
+    assert registry.schemas.bound("Raw").type_ is Raw
+    other = _another_raw()
+    registry.register(agent(name="other", input_type=other, output_type=int)(len))
+    assert not registry.entry("one").input_.is_bound
+    with pytest.raises(RegistryError, match=r"called 'Raw'; give one of .*\.Raw, .*\.Raw$"):
+        registry.schemas.bound("Raw")
+    registry.schemas.bind("Raw", other)
+    assert registry.entry("one").input_.type_ is other
+    assert registry.schemas.bound(f"{__name__}.Raw").type_ is Raw
+
+
+def test_classes_that_a_function_made_are_told_apart() -> None:
+    schemas = AgentRegistry().schemas
+    names = [schemas.reference(_another_raw()) for _ in range(2)]
+    assert names[1] == f"{names[0]}-2"
