@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _MOST_SHOWN = 4
+_LONGEST = 120
 _BOUNDS = {
     "minimum": "at least", "maximum": "at most", "exclusiveMinimum": "above",
     "exclusiveMaximum": "below", "multipleOf": "a multiple of", "minLength": "of length at least",
@@ -26,8 +27,9 @@ def in_words(schema: Any, definitions: Mapping[str, Any]) -> str:
         shown = " or ".join(json.dumps(value) for value in schema["enum"][:_MOST_SHOWN])
         return shown + (" or others" if len(schema["enum"]) > _MOST_SHOWN else "")
     if choices := schema.get("anyOf") or schema.get("oneOf"):
-        words = dict.fromkeys(in_words(one, definitions) for one in choices)
-        return " or ".join(list(words)[:_MOST_SHOWN])
+        words = dict.fromkeys(in_words(one, definitions) for one in choices[:_MOST_SHOWN])
+        text = " or ".join(words)
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
     kind = schema.get("type", "anything")
     return _with_bounds(" or ".join(kind) if isinstance(kind, list) else str(kind), schema)
 

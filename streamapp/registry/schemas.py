@@ -5,13 +5,12 @@ from functools import cached_property
 from itertools import count
 from typing import Any, get_origin
 
-import orjson
-
 from streamapp.errors import RegistryError
 from streamapp.pipeline.fits import type_name
 from streamapp.registry.json_forms import JsonForm, form_of
 from streamapp.registry.nearest import did_you_mean
 from streamapp.registry.prepared import Prepared, prepare
+from streamapp.registry.schema_content import content_key
 from streamapp.tombstones import takes_tombstones, value_type
 
 
@@ -188,7 +187,7 @@ class Schemas:
     def _of_content(self, content: Any) -> Schema:
         if isinstance(content, Schema):
             return content
-        key = _key(content)
+        key = content_key(content)
         schema = self._by_content.get(key)
         if schema is None:
             if isinstance(content, Mapping):
@@ -214,21 +213,3 @@ def _qualified(class_: type[Any]) -> str:
 
 def _shown(schema: Schema) -> str:
     return "a JSON schema" if schema.json_schema is not None else type_name(schema.type_)
-
-
-def _key(content: Any) -> Hashable:
-    """What is equal for the same types and for the same JSON schemas."""
-    if isinstance(content, Mapping):
-        try:
-            return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-        except TypeError as error:
-            raise RegistryError(f"a JSON schema cannot be written as JSON: {error}") from error
-    if not isinstance(content, type) and content is not Any and get_origin(content) is None:
-        raise RegistryError(
-            f"{content!r} is no schema; give a type, a JSON schema as a mapping, or a name"
-        )
-    try:
-        hash(content)
-    except TypeError:  # as of `Annotated` with notes that have no hash
-        return id(content)  # which the schema keeps alive
-    return content if isinstance(content, Hashable) else id(content)

@@ -201,6 +201,7 @@ JSON_SCHEMAS: list[Any] = [
         "required": ["b", "a"],
         "additionalProperties": False,
     },
+    {"type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]},
     {"type": "object", "required": ["b"]},
     {"allOf": [{"type": "object", "required": ["a"]}, {"properties": {"a": {"type": "integer"}}}]},
     {"type": "object", "allOf": [{"required": ["b"]}]},

@@ -1,5 +1,6 @@
 """Schemas by name: a name may be used before it is bound, and means one thing."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -128,12 +129,14 @@ def test_a_format_that_is_turned_round_is_unknown(keyword: str) -> None:
     assert "has a format within" in fit.reason
 
 
-def test_nothing_is_fetched() -> None:
+def test_nothing_is_fetched(tmp_path: Path) -> None:
+    there = tmp_path / "schema.json"
+    there.write_text("{}")
     schemas = Schemas()
-    elsewhere = schemas.of({"$ref": "http://127.0.0.1:1/schema.json"})
-    fit = compare(schemas.of(Order), elsewhere)
-    assert fit.answer is Answer.UNKNOWN
-    assert "is not valid" in fit.reason
+    for place in ("http://127.0.0.1:1/schema.json", there.as_uri()):
+        fit = compare(schemas.of(Order), schemas.of({"$ref": place}))
+        assert fit.answer is Answer.UNKNOWN
+        assert "Retrieval is disabled" in fit.reason
 
 
 @pytest.mark.parametrize(
@@ -153,3 +156,14 @@ def test_bombs_are_unknown_and_soon() -> None:
     assert f"deeper than {MAX_DEPTH} levels" in prepare(deep).unknown
     wide = {"anyOf": [{"const": number} for number in range(MAX_PARTS + 1)]}
     assert f"more than {MAX_PARTS} parts" in prepare(wide).unknown
+
+
+def test_a_schema_that_is_within_itself_many_times_is_refused() -> None:
+    doubled: Json = {"type": "string"}
+    for _ in range(40):
+        doubled = {"oneOf": [doubled, doubled]}
+    endless: Json = {}
+    endless["items"] = endless
+    for bomb in (doubled, endless):
+        with pytest.raises(RegistryError, match="more than 200,000 values; make it smaller"):
+            Schemas().of(bomb)
