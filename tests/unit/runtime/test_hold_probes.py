@@ -13,6 +13,7 @@ from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.budget import DeadLetterBudget
 from streamapp.policies.policy import dead_letter, drop
 from streamapp.topics.topic import Topic
+from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.test_hold import (
     OUTAGE_SECONDS,
@@ -196,6 +197,31 @@ async def test_what_is_under_way_to_a_fused_stage_that_is_down_is_no_probe(shape
         await until_committed(broker, "p.stage", 40)
     assert Counter(broker.values("p-out")) == Counter(b"%d" % n for n in range(40))
     assert broker.values("p.tail.dlq") == []
+
+
+@pytest.mark.parametrize("shape", ["plain", "waiting"])
+@in_virtual_time
+async def test_new_records_reach_a_fused_stage_as_probes_where_those_it_holds_always_fail(
+    shape: str,
+) -> None:
+    broker, dependency = await broker_for("p"), Dependency(TimeoutError)
+    dependency.poison = frozenset(b"%d" % n for n in range(6))
+    tail = dependency.plain if shape == "plain" else dependency.waiting
+    pipeline = (
+        Pipeline("p", source=Topic("p-in", bytes))
+        .stage(same, name="stage")
+        .stage(tail, name="tail", fused=True, on_error=QUICK)
+        .sink("p-out")
+    )
+    await broker.admin().create_topics([TopicSpec("p.tail.dlq", 1)])
+    stage = service(broker, build(pipeline))
+    async with running(stage):
+        await write(broker, range(6), keys=1000)
+        await until(lambda: stage.metrics[1].breaker_state.value != "closed")
+        await write(broker, range(6, 100), keys=1000)
+        await until_committed(broker, "p.stage", 100)
+        assert stage.metrics[0].held_since is None
+    assert Counter(broker.values("p.tail.dlq")) == Counter(dependency.poison)
 
 
 @in_virtual_time

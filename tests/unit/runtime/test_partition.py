@@ -1,6 +1,7 @@
 """An assigned partition: what it knows of its records, and what a replay hands over."""
 
 from streamapp.brokers.protocols import CommittedOffset
+from streamapp.errors import StreamappError
 from streamapp.record import TopicPartition
 from streamapp.runtime.partition import Partition, Phase
 
@@ -50,3 +51,28 @@ def test_what_takes_the_place_of_a_replayed_partition_begins_at_its_frontier_sus
     assert after.frontier.offset == 3
     assert set(after.admit(range(3, 10), 0)) == {5, 7}
     assert (after.in_flight_records, after.in_flight_bytes) == (0, 0)
+
+
+def test_what_is_put_back_is_in_flight_no_more_and_the_end_is_found_again() -> None:
+    partition = Partition(PLACE, until=20)
+    partition.admit(range(20), 100)
+    partition.in_flight_records, partition.in_flight_bytes = 20, 200
+    partition.reached_end = True
+    partition.dead_end = StreamappError("the next is unreadable")
+    partition.put_back(range(5, 20), 150)
+    assert (partition.in_flight_records, partition.in_flight_bytes) == (5, 50)
+    found: tuple[bool, StreamappError | None] = (partition.reached_end, partition.dead_end)
+    assert found == (False, None)
+    assert list(partition.admit(range(5, 20), 100)) == []
+
+
+def test_the_oldest_timestamp_of_a_chunk_stays_when_its_end_is_put_back() -> None:
+    partition = Partition(PLACE)
+    partition.admit(range(10), 100)
+    partition.admit(range(10, 20), 200)
+    partition.put_back(range(5, 20), 0)
+    assert partition.oldest_timestamp_ms() == 100
+    partition.admit(range(5, 20), 150)
+    seen = [partition.oldest_timestamp_ms()]
+    partition.finish(range(5), 0)
+    assert [*seen, partition.oldest_timestamp_ms()] == [100, 150]

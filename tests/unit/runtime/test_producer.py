@@ -107,6 +107,21 @@ async def test_there_is_no_producer_to_use_while_it_is_replaced() -> None:
 
 
 @in_virtual_time
+async def test_a_batch_that_a_producer_has_not_taken_when_it_is_replaced_is_refused() -> None:
+    broker = await broker_with("t")
+    producer = producer_on(broker)
+    await producer.start()
+    batch = producer.current.create_batch()
+    batch.append(timestamp=1, key=b"k", value=b"v", headers=())
+    broker.held["t"] = asyncio.Event()
+    sending = asyncio.create_task(producer.send_batch(batch, "t", 0))
+    await until(lambda: broker.fired["held"] == 1)
+    await producer.replace(1)
+    with pytest.raises(BrokerError, match="was replaced before it took this batch"):
+        await sending
+
+
+@in_virtual_time
 async def test_the_producer_of_a_worker_that_never_had_one_can_be_stopped() -> None:
     broker = await broker_with()
     await producer_on(broker).stop()

@@ -116,6 +116,24 @@ async def test_the_order_of_the_others_stays_when_some_are_hastened_or_dropped(
     assert waiting.back() == sorted(kept, key=lambda offset: seconds[offset])
 
 
+@pytest.mark.parametrize("seed", range(5))
+async def test_the_order_of_all_stays_when_many_are_hastened_at_once(
+    waiting: Waiting, seed: int
+) -> None:
+    rng = random.Random(seed)
+    seconds = {offset: rng.uniform(10.0, 100.0) for offset in range(60)}
+    works = {offset: waiting.work(offset) for offset in seconds}
+    for offset, wait in seconds.items():
+        waiting.queue.add(works[offset], wait)
+    in_order = sorted(seconds, key=lambda offset: seconds[offset])
+    hastened = set(rng.sample(range(60), 20))
+    waiting.queue.retry_now({works[offset] for offset in hastened})
+    await asyncio.sleep(1.0)
+    assert waiting.back() == [offset for offset in in_order if offset in hastened]
+    await asyncio.sleep(100.0)
+    assert waiting.back() == [offset for offset in in_order if offset not in hastened]
+
+
 async def test_held_records_keep_their_keys_until_they_are_taken_or_dropped(
     waiting: Waiting,
 ) -> None:

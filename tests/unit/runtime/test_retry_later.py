@@ -23,11 +23,13 @@ from streamapp.pipeline.topology import Topology, build
 from streamapp.pipeline.trail import header_in, trail_from
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, drop, retry, retry_later, stop
-from streamapp.record import Record, TopicPartition
+from streamapp.record import Record, StoredRecord, TopicPartition
 from streamapp.runtime.config import RuntimeConfig
+from streamapp.runtime.retry_records import restored
 from streamapp.topics.topic import Topic
 from tests.contract.pipelines import error_headers
 from tests.patience import within
+from tests.simulation.loop import EPOCH_SECONDS
 from tests.unit.runtime.faults import FaultyBroker, running, until
 from tests.unit.runtime.virtual import broker_with, in_virtual_time, loop, one_stage, service
 
@@ -510,6 +512,43 @@ async def test_what_does_not_fit_into_its_retry_topic_ends_at_once() -> None:
         await until_done(broker, ("p.stage.dlq", 1), seconds=5)
     assert stage.metrics[0].producer_replacements == stage.metrics[0].retried_later == 0
     assert error_headers(broker.records("p.stage.dlq")[0])["attempts"] == "1"
+
+
+@in_virtual_time
+async def test_a_record_that_its_retry_topic_refuses_ends_at_once() -> None:
+    calls = Calls({b"a": 9})
+    made = topology(calls)
+    broker = await topics(made)
+    broker.refused = {(TEN, b"a")}
+    async with running(service(broker, made)):
+        await broker.write("p-in", (b"k", b"a"), (b"k", b"b"))
+        await until_done(broker, ("p.stage.dlq", 1), ("p-out", 1), seconds=9)
+    assert broker.values("p.stage.dlq") == [b"a"]
+
+
+@in_virtual_time
+async def test_what_no_stage_wrote_failed_first_when_it_was_tried() -> None:
+    calls = Calls({b"x": 9})
+    made = topology(calls)
+    broker = await topics(made)
+    async with running(service(broker, made)):
+        await broker.write(MINUTE, (b"k", b"x"))
+        await until_done(broker, ("p.stage.dlq", 1))
+    facts = error_headers(broker.records("p.stage.dlq")[0])
+    assert int(facts["first_failure"]) == pytest.approx((EPOCH_SECONDS + 60) * 1000, abs=1000)
+
+
+def test_facts_of_a_failure_before_headers_of_others_are_not_of_the_last_attempt() -> None:
+    """As a dead letter has that someone sent here, with a header of his own."""
+    place = TopicPartition(TEN, 0)
+    facts = [(f"streamapp.error.{name}", content) for name, content in FACTS.items()]
+    record = StoredRecord(7, 5, b"k", b"x", [*facts, ("own", b"1")])
+    found, earlier = restored(record, place, 1)
+    assert (earlier.source, earlier.offset, earlier.attempts) == (place, 7, 0)
+    assert found.headers == record.headers
+    found, earlier = restored(StoredRecord(7, 5, b"k", b"x", [("own", b"1"), *facts]), place, 1)
+    assert (earlier.source, earlier.attempts) == (TopicPartition("p-in", 0), 1)
+    assert found.headers == [("own", b"1")]
 
 
 class Frozen(BaseModel):
