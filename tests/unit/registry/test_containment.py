@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Literal
 
+import jsonschema_rs
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from streamapp.errors import RegistryError
 from streamapp.registry.containment import Answer, ContainmentCheck, Fit, compare
 from streamapp.registry.schemas import Schemas
 from streamapp.serialisation import codec_for
+from tests.unit.registry.json_values import JSON_TYPED, json_pairs
 from tests.unit.registry.typed_values import TYPED, Typed, related
 
 
@@ -35,6 +38,34 @@ def test_what_fits_is_read(pair: tuple[Typed, Typed], data: st.DataObject) -> No
         return
     written = codec_for(output.type_).encode(data.draw(output.values))
     codec_for(input_.type_).decode(written)
+
+
+@settings(max_examples=300)
+@given(json_pairs(), st.data())
+def test_what_fits_a_json_schema_is_valid(pair: tuple[Typed, Typed], data: st.DataObject) -> None:
+    output, input_ = pair
+    schemas = Schemas()
+    fit = compare(schemas.of(output.type_), schemas.of(input_.type_))
+    value = data.draw(output.values)
+    assert jsonschema_rs.is_valid(output.type_, value)
+    if fit.answer is Answer.YES:
+        assert jsonschema_rs.is_valid(input_.type_, value)
+    else:
+        assert fit.reason
+
+
+@settings(max_examples=200)
+@given(JSON_TYPED, TYPED, st.data())
+def test_types_and_json_schemas_that_fit_are_read_and_valid(
+    json_typed: Typed, typed: Typed, data: st.DataObject
+) -> None:
+    schemas = Schemas()
+    json_schema, type_ = schemas.of(json_typed.type_), schemas.of(typed.type_)
+    if compare(json_schema, type_).is_fit:
+        codec_for(typed.type_).decode(orjson.dumps(data.draw(json_typed.values)))
+    if compare(type_, json_schema).is_fit:
+        written = codec_for(typed.type_).encode(data.draw(typed.values))
+        assert jsonschema_rs.is_valid(json_typed.type_, orjson.loads(written))
 
 
 class Event(BaseModel):
