@@ -452,6 +452,17 @@ async def test_work_up_to_the_end_waits_for_what_is_retried_later() -> None:
 
 
 @in_virtual_time
+async def test_work_up_to_the_end_waits_for_however_many_are_retried_later() -> None:
+    values = [b"%d" % n for n in range(200)]
+    calls = Calls(dict.fromkeys(values, 1))
+    made = topology(calls)
+    broker = await topics(made)
+    await broker.write("p-in", *((value, value) for value in values))
+    await service(broker, made).run(until_end=True)
+    assert Counter(broker.values("p-out")) == Counter(values)
+
+
+@in_virtual_time
 async def test_a_record_that_no_stage_wrote_waits_as_well() -> None:
     calls = Calls({b"x": 1})
     made = topology(calls)

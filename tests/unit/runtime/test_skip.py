@@ -10,6 +10,7 @@ from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, retry, skip
 from streamapp.record import CONTEXT_HEADER, Headers
 from streamapp.topics.topic import Topic
+from tests.contract.pipelines import error_headers
 from tests.unit.runtime.agents import same
 from tests.unit.runtime.virtual import broker_with, in_virtual_time, service
 
@@ -71,3 +72,16 @@ async def test_what_skips_a_fused_stage_keeps_what_the_stage_before_it_gave(poli
     assert found == [(b"new", b"1 renamed", made)]
     found = await outputs_of((rename, dead_letter()), (fail, policy), (same, dead_letter()))
     assert found == [(b"new", b"1 renamed", made)]
+
+
+@in_virtual_time
+async def test_a_skipped_record_that_is_too_large_for_the_next_topic_is_a_wrong_output() -> None:
+    broker = await broker_with("in", "out", "p.fail.dlq")
+    await broker.admin().alter_topic_config("out", {"max.message.bytes": "400"})
+    pipeline = Pipeline("p", source=Topic("in", bytes)).stage(fail, on_error=skip())
+    await broker.write("in", (b"k", b"x" * 500), (b"k", b"y"))
+    stage = service(broker, build(pipeline.sink("out")))
+    await stage.run(until_end=True)
+    assert broker.values("out") == [b"y"]
+    [letter] = broker.records("p.fail.dlq")
+    assert error_headers(letter)["reason"] == "output"

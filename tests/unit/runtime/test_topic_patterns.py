@@ -1,7 +1,11 @@
 """Topics that match a pattern, on a broker whose groups do not notice that topics come and go."""
 
 import asyncio
+from collections.abc import Collection
 
+import pytest
+
+from streamapp.brokers.memory.admin import MemoryAdmin
 from streamapp.brokers.protocols import TopicSpec
 from streamapp.observability.health import stage_health
 from streamapp.pipeline.agent import agent
@@ -13,7 +17,7 @@ from streamapp.topics.topic import Topic
 from streamapp.topics.topic_pattern import TopicPattern
 from tests.unit.runtime.agents import gated, same
 from tests.unit.runtime.faults import FaultyBroker, running, until
-from tests.unit.runtime.virtual import broker_with, in_virtual_time, service
+from tests.unit.runtime.virtual import broker_with, in_virtual_time, loop, service
 
 NEVER = 10_000.0
 MINUTE_SECONDS = 60.0
@@ -35,6 +39,10 @@ def read_by(*stages: Service) -> set[str]:
     return {name.topic for stage in stages for name in stage.metrics[0].partitions}
 
 
+def waits_for(stage: Service) -> str | None:
+    return stage.metrics[0].waits_for
+
+
 @in_virtual_time
 async def test_a_new_topic_is_read_within_a_minute_by_every_worker() -> None:
     broker = await broker_of("in.a")
@@ -50,6 +58,50 @@ async def test_a_new_topic_is_read_within_a_minute_by_every_worker() -> None:
         assert len(one.metrics[0].partitions) + len(two.metrics[0].partitions) == 3
         await asyncio.sleep(2 * MINUTE_SECONDS)
         assert [stage.metrics[0].rebalances - 1 for stage in (one, two)] == rebalances
+
+
+@in_virtual_time
+async def test_a_stage_without_a_topic_that_matches_says_what_it_waits_for() -> None:
+    broker = await broker_of()
+    stage = service(broker, by_pattern())
+    async with running(stage):
+        await until(lambda: waits_for(stage) is not None)
+        assert waits_for(stage) == "a topic that matches in[.].*"
+        await broker.admin().create_topics([TopicSpec("in.a", 1)])
+        await until(lambda: read_by(stage) == {"in.a"}, seconds=MINUTE_SECONDS)
+        assert waits_for(stage) is None
+        await broker.admin().delete_topics(["in.a"])
+        await until(lambda: not read_by(stage), seconds=MINUTE_SECONDS)
+        assert waits_for(stage) == "a topic that matches in[.].*"
+
+
+@in_virtual_time
+async def test_it_says_so_before_its_group_has_answered() -> None:
+    broker = await broker_of()
+    broker.joins_unanswered = True
+    stage = service(broker, by_pattern())
+    async with running(stage):
+        await until(lambda: waits_for(stage) == "a topic that matches in[.].*")
+        assert stage.metrics[0].rebalances == 0
+
+
+@in_virtual_time
+async def test_topics_are_listed_no_more_than_every_thirty_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, asked = await broker_of("in.a"), list[float]()
+    listed = MemoryAdmin.list_topics
+
+    async def list_topics(admin: MemoryAdmin) -> Collection[str]:
+        asked.append(loop().time())
+        return await listed(admin)
+
+    stage = service(broker, by_pattern())
+    async with running(stage):
+        await until(lambda: read_by(stage) == {"in.a"})
+        monkeypatch.setattr(MemoryAdmin, "list_topics", list_topics)
+        await asyncio.sleep(300)
+    assert 9 <= len(asked) <= 11
 
 
 @in_virtual_time
