@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.util import find_spec
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -51,11 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Without Java or Maven, tests marked `kafka` skip on a laptop and fail in CI.
+    """Without Java or Maven, tests marked `kafka` skip on a laptop and fail in CI; so do others.
 
     Here and not in a fixture, so that pytest folds all of them into one line.
     """
     missing = missing_tool() if item.get_closest_marker("kafka") else None
+    if item.get_closest_marker("ai") and find_spec("pydantic_ai") is None:
+        missing = "Tests of language models need pydantic-ai: make install"
     if missing and os.environ.get("CI") == "true":
         pytest.fail(missing, pytrace=False)
     if missing:
@@ -97,7 +100,9 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 def no_idle_waits(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tests that run in one process do not sit out its timers."""
     in_one_process = {"unit", "contract"}.intersection(request.node.path.parts)
-    if in_one_process and not request.node.get_closest_marker("kafka"):
+    # What asks language models has threads of its own, of which the loop knows nothing.
+    waits_for_others = any(map(request.node.get_closest_marker, ("kafka", "ai")))
+    if in_one_process and not waits_for_others:
         with waits_skipped():
             yield
     else:

@@ -158,9 +158,14 @@ class HttpClient:
         return {header: os.environ[variable] for header, variable in wanted.items()}
 
 
+def refuses_the_request(status: int) -> bool:
+    """Whether a status says that this request is refused, and another one would not be."""
+    is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return is_refusal and status not in _NOT_THE_RECORDS_FAULT
+
+
 def _refusal(status: int, headers: Mapping[str, str]) -> Exception:
-    is_the_records = 400 <= status < 500 and status not in _NOT_THE_RECORDS_FAULT  # noqa: PLR2004
-    if is_the_records:
+    if refuses_the_request(status):
         return Permanent(f"the service refuses the request with status {status}")
     retry_after = retry_after_seconds(headers.get("Retry-After", ""))
     return ServiceError(f"the service answered with status {status}", retry_after=retry_after)

@@ -16,7 +16,7 @@ _MASK = "the value"
 """Stands for values in what the validator says."""
 
 
-def _validator_of(schema: dict[str, Any]) -> jsonschema_rs.Validator:
+def validator_of(schema: dict[str, Any]) -> jsonschema_rs.Validator:
     """What checks values against a schema, in linear time and without fetching anything.
 
     Raises:
@@ -54,7 +54,7 @@ class ValidatorConfiguration(AgentConfiguration):
     @classmethod
     def _is_schema(cls, schema: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
         if schema is not None:
-            _validator_of(schema)
+            validator_of(schema)
         return schema
 
     @model_validator(mode="after")
@@ -77,7 +77,7 @@ class Validator:
 
     def __init__(self, configuration: ValidatorConfiguration) -> None:
         schema = configuration.json_schema
-        self._schema = None if schema is None else _validator_of(schema)
+        self._schema = None if schema is None else validator_of(schema)
         self._checks = [Check(rule) for rule in configuration.rules]
         self._max_faults = configuration.max_faults
 

@@ -1,0 +1,230 @@
+"""The adapter to pydantic-ai, from the extra `ai`: asks a model, and tells whose faults are.
+
+What the model does wrong is corrected by it a few times, and is the record's fault then: another
+attempt would ask the same. What its provider or the network does wrong is the world's fault.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
+
+from openai import AsyncOpenAI, OpenAIError
+from pydantic import BaseModel
+from pydantic_ai import Agent, ModelRetry, ModelSettings, RunContext
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ContentFilterError,
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelHTTPError,
+    ModelNotFoundError,
+    ModelRequestRejectedError,
+    UnexpectedModelBehavior,
+    UsageLimitExceeded,
+)
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.usage import RunUsage
+
+from streamapp.agents.http import refuses_the_request
+from streamapp.agents.model_configuration import ModelConfiguration, Provider
+from streamapp.agents.model_usage import ModelUsage
+from streamapp.agents.per_minute import PerMinute
+from streamapp.clock import current_clock
+from streamapp.errors import ConfigurationError, Permanent, ServiceError
+
+OutputT = TypeVar("OutputT", bound=BaseModel)
+
+_WITHOUT_KEY = "no key"
+
+
+class ModelClient(Generic[OutputT]):
+    """Asks one model for one kind of output.
+
+    Args:
+        configuration: which model, and how.
+        output_type: what it has to give.
+        usage: what it uses is counted here.
+
+    Raises:
+        ConfigurationError: the variable with the provider's key is not set.
+    """
+
+    def __init__(
+        self, configuration: ModelConfiguration, output_type: type[OutputT], usage: ModelUsage
+    ) -> None:
+        self._configuration = configuration
+        self._usage = usage
+        provider = configuration.provider
+        self._calls = PerMinute(provider.calls_per_minute)
+        self._tokens = PerMinute(provider.tokens_per_minute)
+        self._turn = asyncio.Lock()
+        self._openai = None if provider.kind == "test" else _openai_client(configuration)
+        self._agent: Agent[object, OutputT] = Agent(
+            _ProvidedModel(_model(configuration, self._openai)),
+            output_type=output_type,
+            instructions=configuration.instructions,
+            retries={"output": configuration.output_retries},
+            model_settings=_settings(configuration),
+        )
+        self._agent.output_validator(_check)
+
+    async def ask(self, prompt: str, refusal: Callable[[OutputT], str | None]) -> OutputT:
+        """What the model gives for a prompt; errors as of `ModelAgent.ask`."""
+        await self._wait_for_limits()
+        used = RunUsage()
+        self._usage.calls += 1
+        try:
+            async with asyncio.timeout(self._configuration.timeout_seconds):
+                run = await self._agent.run(prompt, deps=refusal, usage=used)
+        except ServiceError:
+            self._usage.outages += 1
+            raise
+        except (AgentRunError, OpenAIError, TimeoutError) as error:
+            failure = self._failure(error)
+            raise failure from error
+        finally:
+            self._count(used)
+        output: OutputT = run.output
+        return output
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._openai is not None:
+            await self._openai.close()
+
+    async def _wait_for_limits(self) -> None:
+        """Wait for this call's turn, one call after the other.
+
+        Raises:
+            ServiceError: it would take too long.
+        """
+        clock = current_clock()
+        async with self._turn:
+            now = clock.monotonic()
+            seconds = max(self._calls.wait_seconds(now), self._tokens.wait_seconds(now))
+            if seconds > self._configuration.provider.max_wait_seconds:
+                raise ServiceError(
+                    f"the limit of the provider leaves no call for {seconds:.0f} s",
+                    retry_after=seconds,
+                )
+            if seconds:
+                await clock.sleep(seconds)
+            self._calls.count(1, clock.monotonic())
+
+    def _count(self, used: RunUsage) -> None:
+        now = current_clock().monotonic()
+        self._calls.count(max(0, used.requests - 1), now)  # corrections of outputs
+        self._tokens.count(used.input_tokens + used.output_tokens, now)
+        self._usage.requests += used.requests
+        self._usage.input_tokens += used.input_tokens
+        self._usage.output_tokens += used.output_tokens
+
+    def _failure(self, error: Exception) -> Exception:
+        """Whose fault an error is. Messages of others are left out: they repeat what was asked."""
+        if isinstance(error, TimeoutError):
+            seconds = self._configuration.timeout_seconds
+            found: Exception = ServiceError(f"the model did not answer within {seconds:g} s")
+        elif isinstance(error, UnexpectedModelBehavior | UsageLimitExceeded):
+            found = Permanent(f"the model gave no output that fits: {type(error).__name__}")
+        elif _refuses_the_value(error):
+            found = Permanent(f"the model does not take the value: {_told(error)}")
+        else:
+            retry_after = getattr(error, "retry_after", None) or 0.0
+            found = ServiceError(
+                f"the provider of the model fails: {_told(error)}", retry_after=retry_after
+            )
+        if isinstance(found, Permanent):
+            self._usage.refused += 1
+        else:
+            self._usage.outages += 1
+        return found
+
+
+class _ProvidedModel(WrapperModel):
+    """Tells a broken answer of the provider from a bad output of the model."""
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Ask the provider.
+
+        Raises:
+            ServiceError: it answered with what is no completion.
+        """
+        try:
+            return await super().request(messages, model_settings, model_request_parameters)
+        except (ModelAPIError, OpenAIError, ContentFilterError):
+            raise
+        except Exception as error:
+            raise ServiceError(
+                "the provider of the model answered with what is no completion"
+            ) from error
+
+
+def _check(context: RunContext[object], output: OutputT) -> OutputT:
+    """Have the model correct an output that the agent refuses."""
+    refusal = cast("Callable[[OutputT], str | None]", context.deps)
+    why = refusal(output)
+    if why is not None:
+        raise ModelRetry(why)
+    return output
+
+
+def _refuses_the_value(error: Exception) -> bool:
+    """Whether the provider refuses this request, and would take another one."""
+    if isinstance(error, ModelAuthenticationError | ModelNotFoundError):
+        return False
+    if isinstance(error, ModelHTTPError):
+        return refuses_the_request(error.status_code)
+    return isinstance(error, ModelRequestRejectedError)
+
+
+def _told(error: Exception) -> str:
+    status = getattr(error, "status_code", None)
+    name = type(error).__name__.removeprefix("_HTTP")
+    return name if status is None else f"status {status}"
+
+
+def _settings(configuration: ModelConfiguration) -> ModelSettings:
+    settings = ModelSettings(
+        temperature=configuration.temperature, timeout=configuration.timeout_seconds
+    )
+    if configuration.max_output_tokens is not None:
+        settings["max_tokens"] = configuration.max_output_tokens
+    return settings
+
+
+def _model(configuration: ModelConfiguration, client: AsyncOpenAI | None) -> Model:
+    if client is None:
+        return TestModel()
+    return OpenAIChatModel(configuration.model, provider=OpenAIProvider(openai_client=client))
+
+
+def _openai_client(configuration: ModelConfiguration) -> AsyncOpenAI:
+    provider = configuration.provider
+    return AsyncOpenAI(
+        base_url=provider.base_url,
+        api_key=_key(provider),
+        timeout=configuration.timeout_seconds,
+        max_retries=0,  # the policy of the stage retries, and its breaker sees each failure
+    )
+
+
+def _key(provider: Provider) -> str:
+    variable = provider.key_from_environment
+    if variable is None:
+        return _WITHOUT_KEY
+    if not os.environ.get(variable):
+        raise ConfigurationError(
+            f"provider.key_from_environment: the variable {variable} is not set"
+        )
+    return os.environ[variable]
