@@ -83,6 +83,13 @@ async def test_a_missing_key_is_what_the_configuration_says(
         assert await lookup(value) == {**value, "about": {"name": []}}
 
 
+async def test_a_key_that_is_null_is_not_the_text_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "titles.json"
+    path.write_text('{"None": 1, "null": 2}')
+    async with opened(built("FileLookup", _configuration(path, if_missing="pass_on"))) as lookup:
+        assert await lookup({"title": None}) == {"title": None}
+
+
 @pytest.mark.parametrize("key", [1.0, True, [], {}])
 async def test_what_is_no_key_is_the_records_fault(titles: Path, key: Any) -> None:
     async with opened(built("FileLookup", _configuration(titles, if_missing="pass_on"))) as lookup:
@@ -108,6 +115,8 @@ async def test_a_changed_file_is_read_again(titles: Path) -> None:
             assert (await lookup({"title": "t1"}))["about"] == TITLES["t1"]
             clock.advance(0.1)
             assert (await lookup({"title": "t1"}))["about"] == "new"
+            _rewrite(titles, '{"t1": "newer"}')
+            assert (await lookup({"title": "t1"}))["about"] == "new", "looked at too often"
 
 
 @pytest.mark.parametrize("broken", ["{", None, '{"t1": 1, "t1": 2}'])

@@ -96,6 +96,11 @@ def test_opposite_rules_never_agree(found: Any, wanted: Any) -> None:
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 
 
+def test_a_list_is_not_its_beginning() -> None:
+    assert not _check("x", "equals", [1]).holds({"x": [1, 2]})
+    assert not _check("x", "equals", {"a": 1}).holds({"x": {"a": 1, "b": 2}})
+
+
 @given(NUMBERS, NUMBERS)
 def test_the_four_orders_are_those_of_numbers(found: float, bound: float) -> None:
     value = {"x": found}
