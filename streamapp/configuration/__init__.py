@@ -1,0 +1,1 @@
+"""The configuration file `atomic_data_config.json`: read, checked, saved."""

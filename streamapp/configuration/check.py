@@ -1,0 +1,174 @@
+"""Checks the data of a configuration file, section by section, and collects every fault."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from streamapp.configuration.overrides import overridden
+from streamapp.configuration.secrets import Path, secrets_in
+from streamapp.configuration.sections import (
+    ALWAYS_ALLOWED,
+    CliSettings,
+    Configuration,
+    DataMonitoring,
+    Provider,
+)
+from streamapp.errors import RegistryError
+from streamapp.registry.definition import AgentDefinition
+from streamapp.registry.faults import sentences
+from streamapp.registry.imports import Importer
+from streamapp.registry.nearest import did_you_mean
+
+Fault = tuple[Path, str]
+"""The path of a value, and a sentence that begins with it."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def is_kept(name: str) -> bool:
+    """Whether a key of the file is kept and not interpreted."""
+    return name == "$schema" or name.startswith("x-")
+
+
+def check(
+    data: Any, environment: Mapping[str, str]
+) -> tuple[Configuration | None, list[Fault], list[str]]:
+    """The configuration that data describe, unless there are faults.
+
+    Args:
+        data: the file's content as plain values.
+        environment: variables that override settings.
+
+    Returns:
+        The configuration, or `None`; the faults of the data; those of the environment.
+    """
+    checker = _Checker(environment)
+    configuration = checker.configuration(data)
+    if checker.faults or checker.of_environment:
+        return None, checker.faults, checker.of_environment
+    return configuration, [], []
+
+
+class _Checker:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.faults: list[Fault] = []
+        self.of_environment: list[str] = []
+        self._environment = environment
+
+    def configuration(self, data: Any) -> Configuration:
+        if not isinstance(data, dict):
+            self.faults.append(((), "give an object, {...}, of sections"))
+            data = {}
+        self._refuse_unknown(data)
+        providers = dict(self._providers(self._mapping(data, "data_providers")))
+        importer = self._importer(data.get("allowed_packages", []))
+        agents = self._mapping(data, "data_agents")
+        pipelines = self._mapping(data, "data_pipelines")
+        for name, one in pipelines.items():
+            self._require_object(("data_pipelines", name), one)
+        return Configuration.model_construct(
+            allowed_packages=importer.allowed[1:],
+            data_agents=dict(self._agents(agents, providers, importer)),
+            data_pipelines=pipelines,
+            data_providers=providers,
+            cli_settings=self._settings("cli_settings", CliSettings, data),
+            data_monitoring=self._settings("data_monitoring", DataMonitoring, data),
+        )
+
+    def _refuse_unknown(self, data: Mapping[str, Any]) -> None:
+        known = Configuration.model_fields
+        for name in data:
+            if name not in known and not is_kept(name):
+                told = f"there is no such section; {did_you_mean(name, known)}"
+                self._add((name,), told)
+
+    def _providers(self, section: Mapping[str, Any]) -> Iterator[tuple[str, Provider]]:
+        for name, fields in section.items():
+            if (found := self._model(("data_providers", name), Provider, fields)) is not None:
+                yield name, found
+
+    def _importer(self, packages: Any) -> Importer:
+        where: Path = ("allowed_packages",)
+        if not isinstance(packages, list) or not all(isinstance(one, str) for one in packages):
+            self._add(where, "give a list of names of packages")
+            packages = []
+        try:
+            return Importer([ALWAYS_ALLOWED, *packages])
+        except RegistryError as error:
+            self._add(where, str(error))
+        return Importer([ALWAYS_ALLOWED])
+
+    def _agents(
+        self, section: Mapping[str, Any], providers: Mapping[str, Provider], importer: Importer
+    ) -> Iterator[tuple[str, AgentDefinition]]:
+        for agent_id, fields in section.items():
+            where: Path = ("data_agents", agent_id)
+            if not self._require_object(where, fields):
+                continue
+            given = {**fields, "agent_id": fields.get("agent_id", agent_id)}
+            if given["agent_id"] != agent_id:
+                self._add((*where, "agent_id"), f"leave it out, or repeat {agent_id!r}")
+            given["configuration"] = self._configured(where, fields, providers)
+            found = self._model(where, AgentDefinition, given)
+            if found is not None:
+                if not importer.allows(found.module_path):
+                    allowed = ", ".join(importer.allowed)
+                    told = f"the module is in no allowed package; allowed: {allowed}"
+                    self._add((*where, "module_path"), told)
+                yield agent_id, found
+
+    def _configured(
+        self, where: Path, fields: Mapping[str, Any], providers: Mapping[str, Provider]
+    ) -> Mapping[str, Any]:
+        """The configuration of an agent, with the provider that it names."""
+        where = (*where, "configuration")
+        values = fields.get("configuration", {})
+        if not self._require_object(where, values):
+            return {}
+        for path in secrets_in(values):
+            told = "a file holds no secrets; name an environment variable, as the agent says"
+            self._add((*where, *path), told)
+        name = values.get("provider")
+        if not isinstance(name, str):
+            return dict(values)
+        if name not in providers:
+            told = f"there is no provider {name!r}; {did_you_mean(name, providers)}"
+            self._add((*where, "provider"), told)
+            return {}
+        return {**values, "provider": providers[name].as_configuration()}
+
+    def _settings(self, section: str, model: type[_Model], data: Mapping[str, Any]) -> _Model:
+        where: Path = (section,)
+        fields = self._mapping(data, section)
+        above = overridden(section, self._environment, self.of_environment)
+        found = self._model(where, model, fields)
+        return model() if found is None else found.model_copy(update=dict(above))
+
+    def _mapping(self, data: Mapping[str, Any], section: str) -> dict[str, Any]:
+        found = data.get(section, {})
+        return found if self._require_object((section,), found) else {}
+
+    def _require_object(self, where: Path, value: Any) -> bool:
+        if isinstance(value, dict):
+            return True
+        self._add(where, "give an object, {...}")
+        return False
+
+    def _model(self, where: Path, model: type[_Model], fields: Any) -> _Model | None:
+        try:
+            return model.model_validate(fields)
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_input=False)
+            for fault, sentence in zip(faults, sentences(error, model, shown(where)), strict=True):
+                self.faults.append(((*where, *fault["loc"]), sentence))
+        return None
+
+    def _add(self, where: Path, told: str) -> None:
+        self.faults.append((where, f"{shown(where)}: {told}"))
+
+
+def shown(path: Path) -> str:
+    """A path as people write it."""
+    parts = (f"[{one}]" if isinstance(one, int) else f".{one}" for one in path)
+    return "".join(parts).lstrip(".")

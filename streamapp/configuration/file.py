@@ -1,0 +1,117 @@
+"""Reads the configuration file, and tells each fault with its line and column."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamapp.configuration.check import check
+from streamapp.configuration.located_json import (
+    MOST_BYTES,
+    JsonFaultError,
+    LocatedJson,
+    Node,
+    parse_json,
+)
+from streamapp.configuration.sections import Configuration
+from streamapp.errors import ConfigurationError
+
+FILE_NAME = "atomic_data_config.json"
+"""Name of the file in the working directory, which may be missing."""
+
+_NO_DOCUMENT = LocatedJson({}, "{}", Node(0))
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationFile:
+    """A configuration, and the file that it was read from.
+
+    Attributes:
+        path: where the file is, or would be.
+        configuration: what it says, with defaults and what the environment overrides.
+        document: what stands in the file, with keys that are kept and not interpreted.
+        digest: of the bytes of the file; `None` if there is none.
+    """
+
+    path: Path
+    configuration: Configuration
+    document: LocatedJson
+    digest: str | None
+
+
+def read_configuration(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> ConfigurationFile:
+    """Read a configuration; without a file, all has its default.
+
+    Args:
+        path: the file, which then has to exist; by default `atomic_data_config.json` here, if it
+            exists.
+        environment: variables that override settings; by default those of this process.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is wrong: one line for each fault, with line
+            and column. A variable of the environment is wrong.
+    """
+    place = Path(FILE_NAME) if path is None else path
+    content = read_bytes(place, may_be_missing=path is None)
+    return checked_file(place, content, os.environ if environment is None else environment)
+
+
+def checked_file(
+    path: Path, content: bytes | None, environment: Mapping[str, str]
+) -> ConfigurationFile:
+    """The configuration of a content; arguments and errors as of `read_configuration`."""
+    document = _NO_DOCUMENT if content is None else _parsed(path, content)
+    configuration, faults, others = check(document.data, environment)
+    placed = sorted((document.place_of(where), told) for where, told in faults)
+    told = [f"{path}:{line}:{column}: {sentence}" for (line, column), sentence in placed]
+    if configuration is None:
+        raise ConfigurationError("\n".join((*told, *others)))
+    return ConfigurationFile(path, configuration, document, digest_of(content))
+
+
+def read_bytes(path: Path, *, may_be_missing: bool = False) -> bytes | None:
+    """The content of a regular file, of which no more is read than is taken.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is no regular file.
+    """
+    try:
+        # A named pipe would keep an ordinary open waiting for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if may_be_missing and not path.is_symlink():
+            return None
+        raise ConfigurationError(
+            f"there is no file {path}: create it, or correct its name"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: the file cannot be read: {_why(error)}") from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigurationError(f"{path} is no regular file: give the name of a JSON file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: the file cannot be read: {_why(error)}") from error
+    finally:
+        os.close(descriptor)
+
+
+def digest_of(content: bytes | None) -> str | None:
+    """What tells one content from another; `None` for no file."""
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
+def _parsed(path: Path, content: bytes) -> LocatedJson:
+    try:
+        return parse_json(content)
+    except JsonFaultError as error:
+        raise ConfigurationError(f"{path}:{error.line}:{error.column}: {error}") from None
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

@@ -1,0 +1,113 @@
+"""Files that are no configuration, each with a part of the one sentence that refuses it."""
+
+import json
+from typing import Any
+
+AGENT: dict[str, Any] = {
+    "agent_class": "Deduplicator",
+    "module_path": "streamapp.agents.deduplicator",
+    "capabilities": ["stream_processing"],
+    "input_schema": "Order",
+    "output_schema": "Order",
+    "configuration": {"key": "title", "window_seconds": 60},
+}
+KEY = "sk-51Hx"
+
+
+def agent(**fields: Any) -> bytes:
+    """A file with one agent, some of whose fields are others."""
+    return json.dumps({"data_agents": {"once": {**AGENT, **fields}}}).encode()
+
+
+def provider(**fields: Any) -> bytes:
+    """A file with one provider."""
+    return json.dumps({"data_providers": {"models": {"kind": "openai", **fields}}}).encode()
+
+
+HOSTILE: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", ":1:1: the file is empty"),
+    "only space": (b" \n ", "the file is empty"),
+    "array": (b"[]", "give an object"),
+    "cut off": (b'{"data_agents": {', "a name in double quotes is missing"),
+    "unclosed string": (b'{"cli_settings', "the closing quote of this string is missing"),
+    "two documents": (b"{}\n{}", ":2:1: the document has ended, but more follows"),
+    "comment": (b"{\n  // mine\n}", ":2:3: a name in double quotes is missing"),
+    "last comma": (b'{"cli_settings": {},}', ":1:20: the last comma is one too many"),
+    "python": (b"{'cli_settings': None}", "a name in double quotes is missing"),
+    "not a number": (b'{"x-a": NaN}', "is not written as JSON"),
+    "infinite": (b'{"x-a": 1e999}', "this number is too large"),
+    "million digits": (b'{"x-a": ' + b"9" * 1_000_000 + b"}", "has more than 300 digits"),
+    "octal": (b'{"x-a": 0755}', "is not written as JSON"),
+    "duplicate section": (
+        b'{"cli_settings": {},\n "cli_settings": {}}',
+        ":2:2: the key 'cli_settings' occurs twice",
+    ),
+    "duplicate key by an escape": (b'{"x-a": 1, "x-\\u0061": 2}', "the key 'x-a' occurs twice"),
+    "utf-16": ("{}".encode("utf-16"), "written in UTF-16"),
+    "byte order mark": (b"\xef\xbb\xbf{}", "save it as UTF-8 without a mark"),
+    "latin-1": (b'{\n"x-a": "\xe9"}', ":2:9: this is not UTF-8"),
+    "overlong utf-8": (b'{"x-a": "\xc0\xaf"}', "this is not UTF-8"),
+    "half a surrogate pair": (b'{"x-a": "\\ud800"}', "half of a surrogate pair"),
+    "control character": (b'{"x-a": "\x00"}', "has a control character"),
+    "deep arrays": (b'{"x-a": ' + b"[" * 100_000, "deeper than 64 levels"),
+    "deep objects": (b'{"x":' * 100_000, "deeper than 64 levels"),
+    "large": (b'{"x-a": "' + b"a" * (16 * 1024**2) + b'"}', "larger than 16 MiB"),
+    "many values": (b'{"x-a": [' + b"0," * 2_000_001 + b"0]}", "more than 2,000,000 values"),
+    "unknown section": (
+        b'{"data_agent": {}}',
+        "data_agent: there is no such section; did you mean",
+    ),
+    "unknown setting": (
+        b'{"cli_settings": {\n  "log_levl": "INFO"}}',
+        ":2:3: cli_settings.log_levl: there is no such field; did you mean 'log_level'?",
+    ),
+    "text for a boolean": (b'{"cli_settings": {"auto_save": "yes"}}', "cli_settings.auto_save: "),
+    "no days": (
+        b'{"data_monitoring": {"metrics_retention_days": 0}}',
+        "greater than or equal to 1",
+    ),
+    "section of another kind": (b'{"data_agents": []}', "data_agents: give an object"),
+    "null for a section": (b'{"cli_settings": null}', "cli_settings: give an object"),
+    "agent of another kind": (b'{"data_agents": {"a": 1}}', "data_agents.a: give an object"),
+    "pipeline of another kind": (b'{"data_pipelines": {"a": 1}}', "data_pipelines.a: give an obj"),
+    "os:system": (agent(module_path="os", agent_class="system"), "is in no allowed package"),
+    "builtins:eval": (
+        agent(module_path="builtins", agent_class="eval"),
+        "is in no allowed package",
+    ),
+    "prefix of a package": (agent(module_path="streamapp.agents_of_others"), "no allowed package"),
+    "around the package": (agent(module_path="streamapp.cli.main"), "no allowed package"),
+    "dotted walk": (agent(agent_class="os.system"), "give one name without dots or colons"),
+    "traversal": (agent(module_path="streamapp.agents/../../evil"), "give the dotted name"),
+    "relative module": (agent(module_path="..evil"), "give the dotted name of a module"),
+    "another id": (agent(agent_id="twice"), "agent_id: leave it out, or repeat 'once'"),
+    "misspelt capability": (agent(capabilities=["data_validaton"]), "mean 'data_validation'?"),
+    "agent without a schema": (agent(input_schema=""), "give the name of a schema"),
+    "inner package only": (
+        b'{"allowed_packages": ["shop.agents"]}',
+        "allowed_packages: 'shop.agents' is allowed, but 'shop' is not",
+    ),
+    "package that is a path": (b'{"allowed_packages": ["../shop"]}', "is no name of a package"),
+    "key in the file": (agent(configuration={"api_key": KEY}), "a file holds no secrets"),
+    "key in a header": (
+        agent(configuration={"headers": {"Authorization": KEY}}),
+        "once.configuration.headers.Authorization: a file holds no secrets",
+    ),
+    "password in an address": (
+        agent(configuration={"urls": [f"https://me:{KEY}@host"]}),
+        "configuration.urls[0]: a file holds no secrets",
+    ),
+    "configuration that is a key": (agent(configuration=KEY), "configuration: give an object"),
+    "key for its variable": (provider(key_from_environment=KEY), "never the key itself"),
+    "key as a field": (provider(api_key=KEY), "api_key: there is no such field"),
+    "password of a provider": (
+        provider(base_url=f"https://me:{KEY}@host"),
+        "give an address without user, password and query",
+    ),
+    "file as an address": (provider(base_url="file:///etc/passwd"), "begins with http:// or https"),
+    "limit below one": (provider(limits={"calls_per_minute": 0}), "limits.calls_per_minute"),
+    "unknown provider": (
+        agent(configuration={"provider": "model"}),
+        "configuration.provider: there is no provider 'model'",
+    ),
+}

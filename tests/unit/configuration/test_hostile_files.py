@@ -1,0 +1,58 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamapp.configuration.file import read_configuration
+from streamapp.errors import ConfigurationError
+from tests.unit.configuration.hostile import HOSTILE, KEY
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_with_one_sentence_and_left_as_it_is(
+    tmp_path: Path, name: str
+) -> None:
+    content, expected = HOSTILE[name]
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    loaded = set(sys.modules)
+
+    with pytest.raises(ConfigurationError) as refused:
+        read_configuration(path, {})
+
+    told = str(refused.value)
+    assert expected in told
+    assert told.startswith(f"{path}:")
+    assert "\n" not in told
+    assert len(told) < len(str(path)) + 300
+    assert KEY not in told
+    assert path.read_bytes() == content
+    assert set(sys.modules) == loaded
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/zero")):
+        with pytest.raises(ConfigurationError, match="is no regular file"):
+            read_configuration(path, {})
+
+
+def test_a_named_file_has_to_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="there is no file"):
+        read_configuration(tmp_path / "missing.json", {})
+
+
+def test_a_link_that_leads_nowhere_is_not_taken_for_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("atomic_data_config.json").symlink_to("moved.json")
+    with pytest.raises(ConfigurationError, match="there is no file"):
+        read_configuration(environment={})
+
+
+def test_a_name_with_a_zero_byte_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_configuration(Path("a\0b"), {})

@@ -1,0 +1,83 @@
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamapp.configuration.located_json import JsonFaultError, LocatedJson, parse_json
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner),
+    max_leaves=20,
+)
+
+
+def paths(
+    value: Any, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    yield path, value
+    parts = value.items() if isinstance(value, dict) else ()
+    for part, one in enumerate(value) if isinstance(value, list) else parts:
+        yield from paths(one, (*path, part))
+
+
+def text_at(document: LocatedJson, path: tuple[str | int, ...]) -> str:
+    line, column = document.place_of(path)
+    lines = document.text.split("\n")
+    return "\n".join([lines[line - 1][column - 1 :], *lines[line:]])
+
+
+@given(VALUES, st.sampled_from([None, 0, 2]), st.booleans())
+def test_it_reads_what_json_writes_and_knows_where_each_value_stands(
+    value: Any, indent: int | None, ascii_only: bool
+) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    document = parse_json(text.encode())
+    assert json.dumps(document.data) == json.dumps(value)
+    for path, one in paths(value):
+        member = bool(path) and isinstance(path[-1], str)
+        found, _ = json.JSONDecoder().raw_decode(text_at(document, path))
+        assert json.dumps(found) == json.dumps(path[-1] if member else one)
+
+
+def outcome(content: bytes) -> LocatedJson | JsonFaultError:
+    try:
+        return parse_json(content)
+    except JsonFaultError as fault:
+        return fault
+
+
+@given(st.text('{}[]",:\\u0 1eE+-.tfn\n', max_size=30))
+def test_it_takes_no_text_that_the_standard_parser_refuses(text: str) -> None:
+    found = outcome(text.encode())
+    if isinstance(found, LocatedJson):
+        assert found.data == json.loads(text)
+    else:
+        assert 1 <= found.line <= text.count("\n") + 1
+        assert found.column >= 1
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_end_in_another_error(content: bytes) -> None:
+    assert isinstance(outcome(content), LocatedJson | JsonFaultError)
+
+
+def test_columns_count_characters() -> None:
+    with pytest.raises(JsonFaultError) as fault:
+        parse_json('{"ä": "😀", }'.encode())
+    assert (fault.value.line, fault.value.column) == (1, 10)
+
+
+def test_a_missing_path_has_the_place_of_its_deepest_part() -> None:
+    document = parse_json(b'{"a": 1,\n  "b": {"c": [1]}}')
+    assert document.place_of(["b", "d", 3]) == (2, 3)
+    assert document.place_of(["b", "c", 0]) == (2, 15)
+    assert document.place_of(["x"]) == (1, 1)
