@@ -24,9 +24,6 @@ class Recent(Generic[ValueT]):
         self._bytes = 0
         self._kept: OrderedDict[object, tuple[ValueT, float, int]] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._kept)
-
     def get(self, key: object, now: float) -> ValueT | None:
         """The value of a key, if it is not too old.
 

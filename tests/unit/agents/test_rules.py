@@ -38,6 +38,7 @@ def _check(path: str, operator: str, *value: Any) -> Check:
         ("kind", "one_of", ["start", "stall"], True),
         ("live", "one_of", [1, "true"], False),
         ("kind", "none_of", ["start"], True),
+        ("kind", "none_of", ["start", "stall"], False),
         ("nothing", "none_of", ["start"], True),
         ("kind", "matches", "^st", True),
         ("kind", "matches", "^all", False),

@@ -1,5 +1,6 @@
 """The validator: what passes, what is told of what does not, and that values are never told."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,12 @@ def test_no_value_is_told() -> None:
     told = refused(agent, {"mail": PAYLOAD, "code": PAYLOAD, "items": [PAYLOAD]})
     assert PAYLOAD not in told
     assert len(told.split("; ")) == 6
+
+
+def test_a_schema_cannot_read_files(tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text("true")
+    reference = {"$ref": (tmp_path / "schema.json").as_uri()}
+    assert "it is no JSON schema" in faults("Validator", {"json_schema": reference})[0]
 
 
 def test_no_more_faults_are_told_than_wanted() -> None:
