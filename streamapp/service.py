@@ -16,6 +16,7 @@ from streamapp.errors import ConfigurationError, StreamappError, TopicError
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.pipeline.lifecycle import OpenAgents
+from streamapp.pipeline.model_usages import model_usages
 from streamapp.pipeline.outline import Outline, outline_of
 from streamapp.pipeline.topology import Segment, Topology
 from streamapp.randomness import random_in_use
@@ -80,6 +81,10 @@ class Service:
             )
             for segment in self._segments()
         }
+        told: set[int] = set()
+        for segment in self._segments():
+            for step, metrics in zip(segment.steps, self._metrics[id(segment)], strict=True):
+                metrics.models = model_usages(step.stage.agent, told)
         self._runners: list[SegmentRunner] = []
         self._stopping = False
         self._open_agents: OpenAgents | None = None

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from streamapp.agents.model_configuration import ModelConfiguration
-from streamapp.agents.model_usage import ModelUsage
 from streamapp.errors import ConfigurationError
+from streamapp.observability.model_usage import ModelUsage
 
 if TYPE_CHECKING:
     from streamapp.agents.model_client import ModelClient

@@ -33,10 +33,10 @@ from pydantic_ai.usage import RunUsage
 
 from streamapp.agents.http import refuses_the_request
 from streamapp.agents.model_configuration import ModelConfiguration, Provider
-from streamapp.agents.model_usage import ModelUsage
 from streamapp.agents.per_minute import PerMinute
 from streamapp.clock import current_clock
 from streamapp.errors import ConfigurationError, Permanent, ServiceError
+from streamapp.observability.model_usage import ModelUsage
 
 OutputT = TypeVar("OutputT", bound=BaseModel)
 

@@ -173,6 +173,28 @@ def panels() -> tuple[Panel, ...]:
             ((_rate("part_duration_seconds_total", _PART), "{{stage}} {{agent}}"),),
         ),
         Panel(
+            "Language models: calls, requests and failures",
+            "cps",
+            (
+                (_rate("model_calls_total", _PART), "{{stage}} {{agent}} calls"),
+                (_rate("model_requests_total", _PART), "{{stage}} {{agent}} requests"),
+                (
+                    _rate("model_failures_total", f"{_PART}, fault"),
+                    "{{stage}} {{agent}} failures of the {{fault}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Language models: tokens",
+            "cps",
+            (
+                (
+                    _rate("model_tokens_total", f"{_PART}, direction"),
+                    "{{stage}} {{agent}} {{direction}}",
+                ),
+            ),
+        ),
+        Panel(
             "Members of pools: active calls, capacity and score",
             "short",
             (

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from streamapp.observability.model_usage import AtFault, Direction
 from streamapp.observability.stage_metrics import (
     BreakerState,
     DeadLetterReason,
@@ -57,7 +58,9 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "state": ("state of a stage", tuple(StageState)),
     "breaker": ("what the breaker of a stage or member lets through", tuple(BreakerState)),
     "pool": ("name of a pool in the agent of the stage", ()),
-    "agent": ("name of a part of the agent of the stage, or of a member of the pool", ()),
+    "agent": ("name of the agent of the stage, of a part of it, or of a member of the pool", ()),
+    "fault": ("who was at fault when a call of a model failed", tuple(AtFault)),
+    "direction": ("whether tokens went to the model or came from it", tuple(Direction)),
     "status": ("how an execution ended", ("success", "failed", "cancelled")),
     "version": ("version of streamapp", ()),
     "worker": ("number of the worker process, from 0, the same over its restarts", ()),
@@ -276,6 +279,33 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "seconds",
         "How long all calls of the part took together.",
         "agent",
+    ),
+    _counter(
+        "streamapp_model_calls_total",
+        "calls",
+        "Calls of an agent that were passed to its language model.",
+        "agent",
+    ),
+    _counter(
+        "streamapp_model_failures_total",
+        "failures",
+        "Such calls that failed, by who was at fault.",
+        "agent",
+        "fault",
+    ),
+    _counter(
+        "streamapp_model_requests_total",
+        "requests",
+        "Requests that the provider of the model has answered; corrections of outputs are among"
+        " them.",
+        "agent",
+    ),
+    _counter(
+        "streamapp_model_tokens_total",
+        "tokens",
+        "Tokens as the provider counts them.",
+        "agent",
+        "direction",
     ),
     _counter("streamapp_member_calls_total", "calls", "Calls of the member.", *_MEMBER),
     _counter(

@@ -5,7 +5,7 @@ first scrape, and a reader without a definition is never used.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -21,6 +21,7 @@ from streamapp.observability.definitions import (
     MetricKind,
 )
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.model_usage import ModelUsage
 from streamapp.observability.stage_metrics import (
     BreakerState,
     MemberState,
@@ -232,6 +233,15 @@ def _parts(read: Callable[[PartFigures], float]) -> Reader:
     return lambda metrics, _: (((name,), read(part)) for name, part in metrics.parts.items())
 
 
+def _models(read: Callable[[ModelUsage], Mapping[tuple[str, ...], int]]) -> Reader:
+    """A metric with series for each agent of a stage that asks a model."""
+    return lambda metrics, _: (
+        ((name, *labels), count)
+        for name, usage in metrics.models.items()
+        for labels, count in read(usage).items()
+    )
+
+
 def _members(read: Callable[[MemberState], float]) -> Reader:
     """A metric with one series for each member of a pool."""
     return lambda metrics, now: (
@@ -358,6 +368,14 @@ _READERS: dict[str, Reader] = {
     "streamapp_part_calls_total": _parts(lambda part: part.calls),
     "streamapp_part_failures_total": _parts(lambda part: part.failures),
     "streamapp_part_duration_seconds_total": _parts(lambda part: part.seconds),
+    "streamapp_model_calls_total": _models(lambda usage: {(): usage.calls}),
+    "streamapp_model_failures_total": _models(
+        lambda usage: {(fault,): count for fault, count in usage.failures.items()}
+    ),
+    "streamapp_model_requests_total": _models(lambda usage: {(): usage.requests}),
+    "streamapp_model_tokens_total": _models(
+        lambda usage: {(direction,): count for direction, count in usage.tokens.items()}
+    ),
     "streamapp_member_calls_total": _members(lambda m: m.calls),
     "streamapp_member_failures_total": _members(lambda m: m.failures),
     "streamapp_member_active_calls": _members(lambda m: m.active),

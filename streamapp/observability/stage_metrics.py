@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.model_usage import ModelUsage
 from streamapp.record import TopicPartition
 
 
@@ -204,6 +205,7 @@ class StageMetrics:
         pools: reads the members of each pool in its agent at a time in monotonic seconds, by the
             name of the pool.
         parts: counters of the parts that its agent is made of, by their names.
+        models: what its agent or parts of it have used of language models, by their names.
         partitions: the assigned partitions.
         state: state of the stage.
     """
@@ -238,8 +240,7 @@ class StageMetrics:
         self.in_flight_bytes = 0
         self.busy_lanes = 0
         self.stuck_attempts = 0
-        self.commits = 0
-        self.commit_failures = 0
+        self.commits = self.commit_failures = 0
         self.last_commit_at: float | None = None
         self.last_progress_at: float | None = None
         self.rebalances = 0
@@ -259,6 +260,7 @@ class StageMetrics:
         self.breaker_state = BreakerState.CLOSED
         self.pools: Mapping[str, Callable[[float], Sequence[MemberState]]] = {}
         self.parts: Mapping[str, PartFigures] = {}
+        self.models: Mapping[str, ModelUsage] = {}
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING
 

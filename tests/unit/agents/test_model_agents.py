@@ -334,4 +334,7 @@ async def test_it_works_in_a_pipeline_and_a_bad_output_costs_one_attempt() -> No
             assert (await running.results()).outputs == [StreamDataOutput.model_validate(OUTPUT)]
             await running.send(INPUT)
             letters = (await running.results()).dead_letters()
+            metrics = (await running.results()).metrics("stream_processor")
     assert [(letter.error, letter.attempts) for letter in letters] == [("Permanent", 1)]
+    assert metrics.models["stream_processor"].failures == {"record": 1, "world": 0}
+    assert metrics.models["stream_processor"].tokens == {"input": 22, "output": 14}

@@ -11,6 +11,7 @@ from prometheus_client.utils import floatToGoString
 from streamapp.observability.definitions import EXECUTION_METRICS, METRICS
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.model_usage import ModelUsage
 from streamapp.observability.stage_metrics import (
     BreakerState,
     DeadLetterReason,
@@ -75,6 +76,7 @@ def filled(clock: HandClock) -> StageMetrics:
         "pool": lambda now: [MemberState("a", 139, 140, BreakerState.OPEN, now, 141, 142)]
     }
     stage.parts = {"title": PartFigures(143, 144, 145.5)}
+    stage.models = {"mend": ModelUsage(146, 147, 148, 149, 150, 151)}
     stage.state = StageState.DRAINING
     clock.advance(100)
     return stage
@@ -214,6 +216,16 @@ EXPECTED: dict[str, list[str]] = {
     "streamapp_part_failures_total": [line("streamapp_part_failures_total", 144.0, agent="title")],
     "streamapp_part_duration_seconds_total": [
         line("streamapp_part_duration_seconds_total", 145.5, agent="title")
+    ],
+    "streamapp_model_calls_total": [line("streamapp_model_calls_total", 146.0, agent="mend")],
+    "streamapp_model_failures_total": [
+        line("streamapp_model_failures_total", 150.0, agent="mend", fault="record"),
+        line("streamapp_model_failures_total", 151.0, agent="mend", fault="world"),
+    ],
+    "streamapp_model_requests_total": [line("streamapp_model_requests_total", 147.0, agent="mend")],
+    "streamapp_model_tokens_total": [
+        line("streamapp_model_tokens_total", 148.0, agent="mend", direction="input"),
+        line("streamapp_model_tokens_total", 149.0, agent="mend", direction="output"),
     ],
     "streamapp_member_calls_total": member("streamapp_member_calls_total", 141.0),
     "streamapp_member_failures_total": member("streamapp_member_failures_total", 142.0),
