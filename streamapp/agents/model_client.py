@@ -5,6 +5,7 @@ attempt would ask the same. What its provider or the network does wrong is the w
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
@@ -58,6 +59,7 @@ class ModelClient(Generic[OutputT]):
     def __init__(
         self, configuration: ModelConfiguration, output_type: type[OutputT], usage: ModelUsage
     ) -> None:
+        _log_no_request()
         self._configuration = configuration
         self._usage = usage
         provider = configuration.provider
@@ -86,8 +88,7 @@ class ModelClient(Generic[OutputT]):
             self._usage.outages += 1
             raise
         except (AgentRunError, OpenAIError, TimeoutError) as error:
-            failure = self._failure(error)
-            raise failure from error
+            raise self._failure(error) from None  # its text quotes what was asked or answered
         finally:
             self._count(used)
         output: OutputT = run.output
@@ -126,7 +127,7 @@ class ModelClient(Generic[OutputT]):
         self._usage.output_tokens += used.output_tokens
 
     def _failure(self, error: Exception) -> Exception:
-        """Whose fault an error is. Messages of others are left out: they repeat what was asked."""
+        """Whose fault an error is."""
         if isinstance(error, TimeoutError):
             seconds = self._configuration.timeout_seconds
             found: Exception = ServiceError(f"the model did not answer within {seconds:g} s")
@@ -144,6 +145,13 @@ class ModelClient(Generic[OutputT]):
         else:
             self._usage.outages += 1
         return found
+
+
+def _log_no_request() -> None:
+    """Keep the client from logging a line for each request, unless somebody has asked for them."""
+    logger = logging.getLogger("httpx2")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
 
 
 class _ProvidedModel(WrapperModel):
@@ -164,10 +172,10 @@ class _ProvidedModel(WrapperModel):
             return await super().request(messages, model_settings, model_request_parameters)
         except (ModelAPIError, OpenAIError, ContentFilterError):
             raise
-        except Exception as error:
+        except Exception:  # noqa: BLE001 - what the library makes of a broken answer
             raise ServiceError(
                 "the provider of the model answered with what is no completion"
-            ) from error
+            ) from None  # the error quotes the answer
 
 
 def _check(context: RunContext[object], output: OutputT) -> OutputT:
