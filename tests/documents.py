@@ -1,7 +1,7 @@
 """Follows documents as a reader does: runs their blocks in order, in a copy of a fresh checkout.
 
-- A `python` or `yaml` block after a paragraph that ends with a colon and names a file in backquotes
-  or as a link is that file; where the checkout has the file, the two must be the same.
+- A `python`, `yaml` or `json` block after a paragraph that ends with a colon and names a file in
+  backquotes or as a link is that file; where the checkout has the file, the two must be the same.
 - All other `python` blocks of a document are one program.
 - A `sh` block is run by bash and must end with 0.
 - A `text` block is the output of the `sh` block before it: its lines must occur in this order.
@@ -40,7 +40,7 @@ SMALLER = ((r"--records 50000\b", "--records 3000"), (r"--records 20000\b", "--r
 """The same commands with less to do."""
 
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(r"`([\w./-]+\.(?:py|ya?ml))`(?:\]\([^)]*\))?[^`]*:$")
+_FILE = re.compile(r"`([\w./-]+\.(?:py|ya?ml|json))`(?:\]\([^)]*\))?[^`]*:$")
 _NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", ".*_cache", ".streamapp", "__pycache__")
 _NUMBER = re.compile(r" *\d[\d,.]*")
 _MEASURED = re.compile(r"\d[\d,.]*(?= ?(?:s\b|us\b|ms\b|/s|records/s))")

@@ -4,8 +4,10 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
+from streamapp.cli.options import CONFIG_VARIABLE
 from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import PORT_VARIABLE
+from streamapp.configuration.overrides import variables
 from streamapp.local_kafka.jars import CACHE_VARIABLE
 from streamapp.settings import KafkaSettings
 
@@ -21,6 +23,8 @@ _KNOWN = (
     PORT_VARIABLE,
     INSTANCE_VARIABLE,
     CACHE_VARIABLE,
+    CONFIG_VARIABLE,
+    *(variable for variable, _, _ in variables()),
 )
 
 

@@ -1,11 +1,32 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from streamapp.cli.output import OutputFormat
 from streamapp.observability.logs import LogFormat
 
+CONFIG_VARIABLE = "STREAMAPP_CONFIG_FILE"
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar=CONFIG_VARIABLE,
+        show_envvar=False,
+        help="The configuration file.  [default: atomic_data_config.json, if there is one]",
+    ),
+]
+OutputOption = Annotated[
+    OutputFormat | None,
+    typer.Option(
+        help="Print a table or JSON. By default a table on a terminal, and elsewhere what"
+        " cli_settings.output_format says."
+    ),
+]
 BootstrapServersOption = Annotated[
     str | None,
     typer.Option(

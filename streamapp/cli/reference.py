@@ -17,8 +17,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from streamapp.cli.main import app
+from streamapp.cli.options import CONFIG_VARIABLE
 from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
+from streamapp.configuration.file import FILE_NAME
+from streamapp.configuration.overrides import SECTIONS, variables
 from streamapp.local_kafka.jars import CACHE_VARIABLE
 from streamapp.pipeline.pipeline import StageSettings
 from streamapp.pipeline.stage import StageConfig
@@ -68,6 +71,12 @@ def settings_reference() -> str:
                     "`~/.cache/streamapp`",
                     "folder in which `broker up` keeps Kafka's jars",
                 ),
+                (
+                    f"`{CONFIG_VARIABLE}`",
+                    f"`{FILE_NAME}`",
+                    "the configuration file; `--config` of `config` and `agents`",
+                ),
+                *_override_rows(),
             ),
         ),
         "",
@@ -120,6 +129,14 @@ def _rows(model: type[BaseModel], shown: Callable[[str], str] = str) -> Iterator
         default = field.get_default(call_default_factory=True)
         meaning = meanings[name] + "".join(f"; {bound}" for bound in _bounds(field))
         yield f"`{shown(name)}`", _type(field.annotation), _value(default), meaning
+
+
+def _override_rows() -> Iterator[Row]:
+    for variable, section, name in variables():
+        model = SECTIONS[section]
+        default = model.model_fields[name].default
+        shown = f"`{str(default).lower()}`" if isinstance(default, bool) else _value(default)
+        yield f"`{variable}`", shown, attributes(model)[name]
 
 
 def _dataclass_rows(kind: type[Any]) -> Iterator[Row]:

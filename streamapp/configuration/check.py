@@ -1,6 +1,7 @@
 """Checks the data of a configuration file, section by section, and collects every fault."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +24,9 @@ from streamapp.registry.nearest import did_you_mean
 Fault = tuple[Path, str]
 """The path of a value, and a sentence that begins with it."""
 
+MOST_FAULTS = 50
+"""No more are looked for: each of a million wrong keys would need its own search for a near one."""
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -44,10 +48,16 @@ def check(
         The configuration, or `None`; the faults of the data; those of the environment.
     """
     checker = _Checker(environment)
-    configuration = checker.configuration(data)
+    configuration = None
+    with suppress(_EnoughError):
+        configuration = checker.configuration(data)
     if checker.faults or checker.of_environment:
         return None, checker.faults, checker.of_environment
     return configuration, [], []
+
+
+class _EnoughError(Exception):
+    """So many faults were found that no more are looked for."""
 
 
 class _Checker:
@@ -58,7 +68,7 @@ class _Checker:
 
     def configuration(self, data: Any) -> Configuration:
         if not isinstance(data, dict):
-            self.faults.append(((), "give an object, {...}, of sections"))
+            self._found((), "give an object, {...}, of sections")
             data = {}
         self._refuse_unknown(data)
         providers = dict(self._providers(self._mapping(data, "data_providers")))
@@ -161,11 +171,16 @@ class _Checker:
         except ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)
             for fault, sentence in zip(faults, sentences(error, model, shown(where)), strict=True):
-                self.faults.append(((*where, *fault["loc"]), sentence))
+                self._found((*where, *fault["loc"]), sentence)
         return None
 
     def _add(self, where: Path, told: str) -> None:
-        self.faults.append((where, f"{shown(where)}: {told}"))
+        self._found(where, f"{shown(where)}: {told}")
+
+    def _found(self, where: Path, sentence: str) -> None:
+        self.faults.append((where, sentence))
+        if len(self.faults) == MOST_FAULTS:
+            raise _EnoughError
 
 
 def shown(path: Path) -> str:

@@ -3,11 +3,11 @@
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamapp.configuration.check import check
+from streamapp.configuration.check import Fault, check
 from streamapp.configuration.located_json import (
     MOST_BYTES,
     JsonFaultError,
@@ -15,6 +15,7 @@ from streamapp.configuration.located_json import (
     Node,
     parse_json,
 )
+from streamapp.configuration.printable import printable
 from streamapp.configuration.sections import Configuration
 from streamapp.errors import ConfigurationError
 
@@ -53,7 +54,7 @@ def read_configuration(
 
     Raises:
         ConfigurationError: the file cannot be read, or is wrong: one line for each fault, with line
-            and column. A variable of the environment is wrong.
+            and column; of very many, some. A variable of the environment is wrong.
     """
     place = Path(FILE_NAME) if path is None else path
     content = read_bytes(place, may_be_missing=path is None)
@@ -66,11 +67,17 @@ def checked_file(
     """The configuration of a content; arguments and errors as of `read_configuration`."""
     document = _NO_DOCUMENT if content is None else _parsed(path, content)
     configuration, faults, others = check(document.data, environment)
-    placed = sorted((document.place_of(where), told) for where, told in faults)
-    told = [f"{path}:{line}:{column}: {sentence}" for (line, column), sentence in placed]
     if configuration is None:
-        raise ConfigurationError("\n".join((*told, *others)))
+        told = [*tell_faults(path, document, faults), *map(printable, others)]
+        raise ConfigurationError("\n".join(told))
     return ConfigurationFile(path, configuration, document, digest_of(content))
+
+
+def tell_faults(path: Path, document: LocatedJson, faults: Iterable[Fault]) -> Iterator[str]:
+    """One line for each fault, with its place, in the order of the file."""
+    for where, sentence in sorted(faults, key=lambda fault: document.index_of(fault[0])):
+        line, column = document.place_of(where)
+        yield f"{path}:{line}:{column}: {printable(sentence)}"
 
 
 def read_bytes(path: Path, *, may_be_missing: bool = False) -> bytes | None:

@@ -70,13 +70,17 @@ class LocatedJson:
 
     def place_of(self, path: Sequence[str | int]) -> tuple[int, int]:
         """Line and column of the value at a path, or of the deepest part of it that exists."""
+        return _place(self.text, self.index_of(path))
+
+    def index_of(self, path: Sequence[str | int]) -> int:
+        """The same as an index in the text."""
         node = self.root
         for part in path:
             found = node.parts.get(part)
             if found is None:
                 break
             node = found
-        return _place(self.text, node.start)
+        return node.start
 
 
 def parse_json(content: bytes) -> LocatedJson:

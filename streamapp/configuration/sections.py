@@ -46,9 +46,9 @@ class CliSettings(_Section):
     """How commands print.
 
     Attributes:
-        log_level: least level of the log lines that are written.
-        output_format: what commands print where there is no terminal.
-        auto_save: whether commands that change agents or pipelines save the file.
+        log_level: least level of the log lines of `agents` and `config`.
+        output_format: what these print where there is no terminal.
+        auto_save: whether a change of agents or pipelines is saved; no command makes one yet.
     """
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
@@ -60,9 +60,9 @@ class DataMonitoring(_Section):
     """What is measured, and for how long it is kept.
 
     Attributes:
-        enabled: whether metrics are exported.
-        metrics_retention_days: days for which saved runs and measurements are kept.
-        performance_alerts: whether alert rules are generated.
+        enabled: whether metrics are exported; no command reads it yet.
+        metrics_retention_days: days for which runs are kept; no command reads it yet.
+        performance_alerts: whether alert rules are generated; no command reads it yet.
     """
 
     enabled: bool = True
@@ -124,6 +124,6 @@ class Configuration(_Section):
     allowed_packages: tuple[str, ...] = ()
     data_agents: Mapping[Id, AgentDefinition] = Field(default_factory=dict)
     data_pipelines: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
-    data_providers: Mapping[Id, Provider] = Field(default_factory=dict)
+    data_providers: Mapping[str, Provider] = Field(default_factory=dict)
     cli_settings: CliSettings = CliSettings()
     data_monitoring: DataMonitoring = DataMonitoring()

@@ -110,4 +110,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         agent(configuration={"provider": "model"}),
         "configuration.provider: there is no provider 'model'",
     ),
+    "escape sequence in a key": (b'{"\\u001b[2J": 1}', "\\x1b[2J: there is no such section"),
+    "new line in an id": (b'{"data_agents": {"a\\nb": 1}}', "a\\nb: give an object"),
+    "long key": (b'{"' + b"k" * 1_000_000 + b'": 1}', "kkkk ..."),
 }

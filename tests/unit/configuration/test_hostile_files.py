@@ -1,3 +1,4 @@
+import json
 import os
 import sys
 from pathlib import Path
@@ -25,7 +26,8 @@ def test_a_hostile_file_is_refused_with_one_sentence_and_left_as_it_is(
     assert expected in told
     assert told.startswith(f"{path}:")
     assert "\n" not in told
-    assert len(told) < len(str(path)) + 300
+    assert len(told) < len(str(path)) + 420
+    assert told.isprintable()
     assert KEY not in told
     assert path.read_bytes() == content
     assert set(sys.modules) == loaded
@@ -56,3 +58,11 @@ def test_a_link_that_leads_nowhere_is_not_taken_for_no_file(
 def test_a_name_with_a_zero_byte_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_configuration(Path("a\0b"), {})
+
+
+def test_of_very_many_faults_some_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({f"unknown-{number}": 0 for number in range(100_000)}))
+    with pytest.raises(ConfigurationError) as refused:
+        read_configuration(path, {})
+    assert len(str(refused.value).splitlines()) == 50

@@ -1,0 +1,109 @@
+"""`streamapp config`: shows and checks the configuration file, and prints its JSON schema."""
+
+import os
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from streamapp.cli.configured import configured
+from streamapp.cli.options import ConfigOption, OutputOption
+from streamapp.cli.output import Report, print_json, print_report
+from streamapp.configuration.file import ConfigurationFile
+from streamapp.configuration.lint import lint as lint_agents
+from streamapp.configuration.lint import missing_variables
+from streamapp.configuration.overrides import variables
+from streamapp.configuration.schema import configuration_schema
+
+app = typer.Typer(no_args_is_help=True, help="Show and check the configuration file.")
+
+
+@app.command()
+def show(config: ConfigOption = None, *, output: OutputOption = None) -> None:
+    """Show what holds: the file, defaults, and what the environment overrides.
+
+    Of a secret it shows the name of its variable, never the value.
+    """
+    file = configured(config)
+    settings = file.configuration.cli_settings
+    rows = [*_setting_rows(file), *_entry_rows(file)]
+    data = file.configuration.model_dump(mode="json")
+    print_report(Report(data, ("setting", "value", "from"), rows), settings, output)
+
+
+@app.command("lint")
+def lint_file(
+    config: ConfigOption = None,
+    *,
+    no_import: Annotated[
+        bool,
+        typer.Option("--no-import", help="Only read the file; import and make no agent."),
+    ] = False,
+) -> None:
+    """Check the file, and make every agent once; each fault is told with line and column.
+
+    Agents are imported from allowed packages only, and are not opened.
+    """
+    file = configured(config)
+    if not no_import:
+        lint_agents(file)
+    for name, variable in missing_variables(file, os.environ):
+        typer.echo(f"streamapp: data_providers.{name}: {variable} is not set", err=True)
+    typer.echo(f"{_origin(file)}: {_counted(file)}, no faults")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the file, for editors."""
+    print_json(configuration_schema())
+
+
+def _origin(file: ConfigurationFile) -> str:
+    return f"no {file.path}" if file.digest is None else str(file.path)
+
+
+def _counted(file: ConfigurationFile) -> str:
+    found = file.configuration
+    parts = (
+        ("agent", len(found.data_agents)),
+        ("pipeline", len(found.data_pipelines)),
+        ("provider", len(found.data_providers)),
+    )
+    return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for name, number in parts)
+
+
+def _setting_rows(file: ConfigurationFile) -> Iterator[tuple[str, str, str]]:
+    for variable, section, name in variables():
+        value = getattr(getattr(file.configuration, section), name)
+        origin = "default"
+        if os.environ.get(variable):
+            origin = variable
+        elif name in file.document.data.get(section, {}):
+            origin = "file"
+        yield f"{section}.{name}", _word(value), origin
+
+
+def _entry_rows(file: ConfigurationFile) -> Iterator[tuple[str, str, str]]:
+    found = file.configuration
+    for package in found.allowed_packages:
+        yield "allowed_packages", package, "file"
+    for section in ("data_agents", "data_pipelines", "data_providers"):
+        for name in sorted(getattr(found, section)):
+            yield f"{section}.{name}", _described(file, section, name), "file"
+
+
+def _described(file: ConfigurationFile, section: str, name: str) -> str:
+    found = file.configuration
+    if section == "data_agents":
+        agent = found.data_agents[name]
+        return f"{agent.module_path}:{agent.agent_class}"
+    if section == "data_providers":
+        provider = found.data_providers[name]
+        variable = provider.key_from_environment
+        is_set = "set" if variable and os.environ.get(variable) else "not set"
+        return f"{provider.kind}, {f'{variable} {is_set}' if variable else 'without a key'}"
+    return "declared"
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,23 @@
+"""Reads the configuration file for a command."""
+
+import os
+from pathlib import Path
+
+import typer
+
+from streamapp.cli.environment import misspelt_settings
+from streamapp.configuration.file import ConfigurationFile, read_configuration
+from streamapp.observability.logs import configure_logging
+
+
+def configured(path: Path | None) -> ConfigurationFile:
+    """Read the file, and log as it says; warn of variables that look misspelt.
+
+    Raises:
+        ConfigurationError: the file or a variable of the environment is wrong.
+    """
+    for sentence in misspelt_settings(os.environ):
+        typer.echo(f"streamapp: {sentence}", err=True)
+    file = read_configuration(path)
+    configure_logging(file.configuration.cli_settings.log_level)
+    return file

@@ -1,0 +1,80 @@
+"""Prints tables on a terminal, and elsewhere what `output_format` says."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from streamapp.configuration.printable import printable
+from streamapp.configuration.sections import CliSettings
+
+
+class OutputFormat(StrEnum):
+    """How a command prints what it found."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a command has to print.
+
+    Attributes:
+        data: for programs, as plain values.
+        headings: of the columns of the table.
+        rows: of the table, for people.
+        nothing: a sentence in the place of a table without rows.
+    """
+
+    data: Any
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    nothing: str = "There is nothing to show."
+
+
+def print_report(report: Report, settings: CliSettings, asked: OutputFormat | None) -> None:
+    """Print a report: as was asked, else as a table on a terminal, else as the settings say."""
+    chosen = asked or (
+        OutputFormat.TABLE if sys.stdout.isatty() else OutputFormat(settings.output_format)
+    )
+    if chosen is OutputFormat.JSON:
+        print_json(report.data)
+    elif report.rows:
+        _print_table(report.headings, report.rows)
+    else:
+        typer.echo(report.nothing)
+
+
+def print_json(data: Any) -> None:
+    """Print plain values as indented JSON."""
+    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    typer.echo(orjson.dumps(data, option=option).decode(), nl=False)
+
+
+def _print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table; rich leaves colours out if NO_COLOR is set or this is no terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold cyan")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    if sys.stdout.isatty():
+        Console().print(table)
+        return
+    console = Console(width=_WIDE)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        typer.echo(line.rstrip())
+
+
+_WIDE = 10_000
+"""Where there is no terminal, no line is broken."""

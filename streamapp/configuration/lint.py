@@ -1,0 +1,37 @@
+"""Makes every declared agent once, without opening it, to find what reading alone cannot."""
+
+from collections.abc import Iterator, Mapping
+
+from streamapp.configuration.check import Fault, shown
+from streamapp.configuration.declared_agents import registry_of
+from streamapp.configuration.file import ConfigurationFile, tell_faults
+from streamapp.errors import ConfigurationError
+from streamapp.registry.instantiate import make_agent
+
+
+def lint(file: ConfigurationFile) -> None:
+    """Import and make the agents of a file, from allowed packages only.
+
+    Raises:
+        ConfigurationError: some cannot be made: one line for each, with line and column.
+    """
+    registry = registry_of(file.configuration)
+    faults: list[Fault] = []
+    for agent_id in file.configuration.data_agents:
+        where = ("data_agents", agent_id)
+        try:
+            make_agent(registry, agent_id)
+        except ConfigurationError as error:
+            faults.append((where, f"{shown(where)}: {error}"))
+    if faults:
+        raise ConfigurationError("\n".join(tell_faults(file.path, file.document, faults)))
+
+
+def missing_variables(
+    file: ConfigurationFile, environment: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Each provider whose key is not in the environment, with the name of the variable."""
+    for name, provider in sorted(file.configuration.data_providers.items()):
+        variable = provider.key_from_environment
+        if variable is not None and not environment.get(variable):
+            yield name, variable

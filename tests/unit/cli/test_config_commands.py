@@ -1,0 +1,203 @@
+"""`streamapp config` and `streamapp agents`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from streamapp.cli.main import app, exit_code_of
+from streamapp.configuration.schema import configuration_schema
+from streamapp.errors import StreamappError
+from tests.unit.configuration.hostile import AGENT, HOSTILE, provider
+
+CHECK = {
+    **AGENT,
+    "agent_class": "Validator",
+    "module_path": "streamapp.agents.validator",
+    "capabilities": ["data_validation"],
+    "configuration": {"json_schema": {"type": "object"}},
+    "description": "Checks \u001b[31morders.",
+}
+AGENTS = {"data_agents": {"once": AGENT, "check": CHECK}}
+KEY = "sk-51Hx"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("STREAMAPP_")]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def write(content: dict[str, Any] | bytes) -> None:
+    encoded = content if isinstance(content, bytes) else json.dumps(content).encode()
+    Path("atomic_data_config.json").write_bytes(encoded)
+
+
+def run(command: str) -> Result:
+    return CliRunner().invoke(app, command.split())
+
+
+def printed(command: str) -> Any:
+    result = run(command)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("command", ["config show", "config lint", "agents list", "agents show a"])
+@pytest.mark.parametrize("name", ["duplicate section", "os:system", "utf-16", "key in the file"])
+def test_every_command_refuses_a_hostile_file_with_the_code_of_configuration(
+    command: str, name: str
+) -> None:
+    content, expected = HOSTILE[name]
+    write(content)
+    result = run(command)
+    assert isinstance(result.exception, StreamappError)
+    assert expected in str(result.exception)
+    assert exit_code_of(result.exception).name == "CONFIGURATION"
+    assert result.stdout == ""
+    assert Path("atomic_data_config.json").read_bytes() == content
+
+
+def test_show_works_without_a_file() -> None:
+    shown = printed("config show")
+    assert shown["cli_settings"] == {
+        "log_level": "INFO",
+        "output_format": "json",
+        "auto_save": True,
+    }
+    assert shown["data_agents"] == {}
+
+
+def test_show_says_where_each_value_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    write({**AGENTS, "cli_settings": {"output_format": "table", "log_level": "ERROR"}})
+    monkeypatch.setenv("STREAMAPP_CLI_SETTINGS_LOG_LEVEL", "DEBUG")
+    rows = [line.split() for line in run("config show").stdout.splitlines()]
+    assert ["cli_settings.log_level", "DEBUG", "STREAMAPP_CLI_SETTINGS_LOG_LEVEL"] in rows
+    assert ["cli_settings.output_format", "table", "file"] in rows
+    assert ["cli_settings.auto_save", "true", "default"] in rows
+    assert ["data_agents.once", "streamapp.agents.deduplicator:Deduplicator", "file"] in rows
+
+
+@pytest.mark.parametrize("command", ["config show", "config show --output table", "config lint"])
+def test_no_command_prints_the_value_of_a_secret(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(provider(key_from_environment="MODELS_KEY"))
+    monkeypatch.setenv("MODELS_KEY", KEY)
+    result = run(command)
+    assert result.exit_code == 0
+    assert KEY not in result.output
+    monkeypatch.delenv("MODELS_KEY")
+    assert "is not set" in run("config lint").stderr
+
+
+def test_lint_counts_what_it_found() -> None:
+    write(AGENTS)
+    told = run("config lint").stdout
+    assert told == "atomic_data_config.json: 2 agents, 0 pipelines, 0 providers, no faults\n"
+
+
+def test_lint_tells_the_place_of_an_agent_that_cannot_be_made_unless_it_only_reads() -> None:
+    wrong = {"data_agents": {"once": {**AGENT, "configuration": {"window": 60}}}}
+    Path("atomic_data_config.json").write_text(json.dumps(wrong, indent=1))
+    told = str(run("config lint").exception)
+    assert told.startswith("atomic_data_config.json:3:3: data_agents.once: ")
+    assert run("config lint --no-import").exit_code == 0
+
+
+def test_the_schema_is_printed() -> None:
+    assert printed("config schema") == configuration_schema()
+
+
+def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMAPP_CLI_SETTINGS_LOGLEVEL", "DEBUG")
+    assert "did you mean STREAMAPP_CLI_SETTINGS_LOG_LEVEL?" in run("config lint").stderr
+
+
+def test_the_file_of_the_variable_is_read_and_the_option_stands_above(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("a.json").write_text('{"data_agents": {}}')
+    Path("b.json").write_text(json.dumps(AGENTS))
+    monkeypatch.setenv("STREAMAPP_CONFIG_FILE", "b.json")
+    assert set(printed("config show")["data_agents"]) == {"check", "once"}
+    assert printed("config show --config a.json")["data_agents"] == {}
+
+
+def test_agents_are_listed_by_id_with_those_that_ship() -> None:
+    write(AGENTS)
+    ids = [one["agent_id"] for one in printed("agents list")]
+    assert ids == ["batch_processor", "check", "data_transformer", "once", "stream_processor"]
+    listed = printed("agents list --capability data_validation")
+    assert [one["agent_id"] for one in listed] == ["check"]
+
+
+def test_an_agent_of_the_file_takes_the_place_of_one_that_ships() -> None:
+    write({"data_agents": {"stream_processor": AGENT}})
+    assert printed("agents show stream_processor")["agent_class"] == "Deduplicator"
+
+
+def test_a_table_shows_control_characters_and_does_not_run_them() -> None:
+    write(AGENTS)
+    table = run("agents list --capability data_validation --output table").stdout
+    assert "\u001b" not in table
+    assert table.splitlines()[1].split()[:4] == ["check", "data_validation", "Order", "Order"]
+    assert "Checks \\x1b[31morders." in table
+
+
+def test_an_empty_table_says_so() -> None:
+    table = run("agents list --capability data_validation --output table").stdout
+    assert table.startswith("There are no such agents")
+
+
+def test_a_misspelt_agent_gets_the_nearest_id() -> None:
+    write(AGENTS)
+    assert "did you mean 'check'?" in str(run("agents show chek").exception)
+
+
+def test_chains_are_suggested() -> None:
+    write(AGENTS)
+    found = printed("agents suggest data_validation stream_processing")
+    assert [one["agents"] for one in found["chains"]] == [["check", "once"]]
+    assert found["has_more"] is False
+    table = run("agents suggest data_validation stream_processing --output table").stdout
+    assert "check > once" in table
+    none = "agents suggest data_validation stream_processing --exclude once"
+    assert printed(none)["chains"] == []
+    assert run(f"{none} --output table").stdout.startswith("No chain of agents leads from")
+
+
+def _on_terminal(command: str, **environment: str) -> str:
+    """What a command writes to a terminal of 80 columns."""
+    ours, theirs = os.openpty()
+    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    process = subprocess.Popen(  # noqa: S603 - this interpreter
+        [sys.executable, "-m", "streamapp", *command.split()],
+        stdout=theirs,
+        env={**kept, "TERM": "xterm-256color", "COLUMNS": "200", **environment},
+    )
+    os.close(theirs)
+    found = b""
+    try:
+        while part := os.read(ours, 65_536):
+            found += part
+    except OSError:  # Linux says so when the other end is closed
+        pass
+    os.close(ours)
+    assert process.wait() == 0
+    return found.decode()
+
+
+def test_a_terminal_gets_a_coloured_table_whatever_the_settings_say() -> None:
+    write({**AGENTS, "cli_settings": {"output_format": "json"}})
+    shown = _on_terminal("agents list")
+    assert "data_validation" in shown
+    assert "\u001b[1;36m" in shown
+    assert "36m" not in _on_terminal("agents list", NO_COLOR="1")
