@@ -142,12 +142,14 @@ class _Field:
         source = self._source
         if self._path is None:
             return deepcopy(source.value)
-        found = self._path.all(value)
-        if self._path.is_singular and not found:
+        to = source.cast
+        if not self._path.is_singular:
+            several = self._path.all(value)
+            return several if to is None else [self._cast(one, to) for one in several]
+        found = self._path.get(value)
+        if found is MISSING:
             return self._of_nothing()
-        if source.cast is not None:
-            found = [self._cast(one, source.cast) for one in found]
-        return found[0] if self._path.is_singular else found
+        return found if to is None else self._cast(found, to)
 
     def _of_nothing(self) -> Any:
         if self._source.has_default:

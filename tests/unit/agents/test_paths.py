@@ -58,6 +58,24 @@ def test_any_name_can_be_written_in_brackets(names: list[str], leaf: int) -> Non
     assert JsonPath(f"${text}").get(value) == leaf
 
 
+VALUES = st.recursive(
+    st.none() | st.integers(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab0"), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+STEPS = st.lists(st.sampled_from(["['a']", "['b']", "['0']", "[0]", "[1]", "[-1]", "[-4]"]))
+
+
+@given(VALUES, STEPS)
+def test_a_path_to_one_value_finds_what_the_library_finds(value: Any, steps: list[str]) -> None:
+    path = JsonPath("$" + "".join(steps))
+    assert path.is_singular
+    found = path.all(value)
+    assert ([] if path.get(value) is MISSING else [path.get(value)]) == found
+
+
 def _quoted(name: str) -> str:
     escaped = "".join(f"\\{c}" if c in "'\\" else c for c in name)
     return f"'{escaped}'"
