@@ -62,7 +62,7 @@ async def broker_with_topics(**config: str) -> FaultyBroker:
 
 
 async def run_to_end(broker: FaultyBroker, topology: Topology, *stages: str) -> Service:
-    service = Service(broker, [topology], stages=stages, clock=broker.clock, rng=Longest())
+    service = Service(broker, [topology], stages=stages, clock=broker.clock, rng=Longest(1))
     async with within(60, "the end of bounded work"):
         await service.run(until_end=True)
     return service

@@ -104,4 +104,4 @@ def service(
     broker: FaultyBroker, *topologies: Topology, config: RuntimeConfig | None = None
 ) -> Service:
     """A service on the clock of its broker, whose waits are as long as they can be."""
-    return Service(broker, topologies, config=config, clock=broker.clock, rng=Longest())
+    return Service(broker, topologies, config=config, clock=broker.clock, rng=Longest(1))
