@@ -40,7 +40,7 @@ def lint_file(
         typer.Option("--no-import", help="Only read the file; import and make no agent."),
     ] = False,
 ) -> None:
-    """Check the file, and make every agent once; each fault is told with line and column.
+    """Check the file, and make every agent and pipeline once; tell where each fault is.
 
     Agents are imported from allowed packages only, and are not opened.
     """
@@ -102,7 +102,8 @@ def _described(file: ConfigurationFile, section: str, name: str) -> str:
         variable = provider.key_from_environment
         is_set = "set" if variable and os.environ.get(variable) else "not set"
         return f"{provider.kind}, {f'{variable} {is_set}' if variable else 'without a key'}"
-    return "declared"
+    pipeline = found.data_pipelines[name]
+    return f"{pipeline.source} to {pipeline.sink or 'no sink'}, {len(pipeline.stages)} stages"
 
 
 def _word(value: Any) -> str:

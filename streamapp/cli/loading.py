@@ -13,6 +13,8 @@ from typing import Any
 import pydantic
 
 import streamapp
+from streamapp.configuration.declared_pipelines import assemble_declared
+from streamapp.configuration.file import read_configuration
 from streamapp.errors import ConfigurationError, StreamappError
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.policies.describe import describe
@@ -22,18 +24,24 @@ _LIBRARIES = tuple(str(Path(str(one.__file__)).parent) for one in (streamapp, py
 
 _TARGET = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\W\d]\w*)")
 
+_DECLARED = re.compile(r"(?P<file>.+\.json)#(?P<name>.+)")
+
 
 def load_pipeline(target: str) -> Pipeline[Any, Any]:
-    """Import the pipeline that `module:attribute` names.
+    """Import the pipeline that `module:attribute` names, or make that of `file.json#name`.
 
     The current directory comes first on the import path.
 
     Args:
-        target: the attribute is a `Pipeline`, or a function without arguments that returns one.
+        target: a pipeline of a configuration file; or the attribute is a `Pipeline`, or a function
+            without arguments that returns one.
 
     Raises:
         ConfigurationError: what is missing or wrong, and where.
     """
+    if declared := _DECLARED.fullmatch(target):
+        file = read_configuration(Path(declared["file"]))
+        return assemble_declared(file.configuration, declared["name"]).pipeline
     parts = _TARGET.fullmatch(target)
     # `mine.py` parses as a module `py` in a package `mine`; if it is a file, the file is meant.
     if parts is None or Path(parts["module"]).is_file():

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli import agents, broker, config, demo, generate, plan, run, topics
+from streamapp.cli import agents, broker, config, demo, generate, pipelines, plan, run, topics
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.errors import (
     BrokerError,
@@ -49,6 +49,7 @@ app.command()(plan.plan)
 app.command()(generate.generate)
 app.add_typer(agents.app, name="agents")
 app.add_typer(config.app, name="config")
+app.add_typer(pipelines.app, name="pipelines")
 app.add_typer(topics.app, name="topics")
 app.add_typer(broker.app, name="broker")
 

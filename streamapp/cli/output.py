@@ -42,15 +42,18 @@ class Report:
 
 def print_report(report: Report, settings: CliSettings, asked: OutputFormat | None) -> None:
     """Print a report: as was asked, else as a table on a terminal, else as the settings say."""
-    chosen = asked or (
-        OutputFormat.TABLE if sys.stdout.isatty() else OutputFormat(settings.output_format)
-    )
-    if chosen is OutputFormat.JSON:
+    if chosen_format(settings, asked) is OutputFormat.JSON:
         print_json(report.data)
     elif report.rows:
         _print_table(report.headings, report.rows)
     else:
         typer.echo(report.nothing)
+
+
+def chosen_format(settings: CliSettings, asked: OutputFormat | None) -> OutputFormat:
+    """What was asked for, else a table on a terminal, else what the settings say."""
+    on_terminal = OutputFormat.TABLE if sys.stdout.isatty() else None
+    return asked or on_terminal or OutputFormat(settings.output_format)
 
 
 def print_json(data: Any) -> None:

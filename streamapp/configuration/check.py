@@ -1,11 +1,12 @@
 """Checks the data of a configuration file, section by section, and collects every fault."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from streamapp.configuration.declared_agents import SHIPPED
 from streamapp.configuration.overrides import overridden
 from streamapp.configuration.secrets import Path, secrets_in
 from streamapp.configuration.sections import (
@@ -13,6 +14,7 @@ from streamapp.configuration.sections import (
     CliSettings,
     Configuration,
     DataMonitoring,
+    DeclaredPipeline,
     Provider,
 )
 from streamapp.errors import RegistryError
@@ -75,12 +77,10 @@ class _Checker:
         importer = self._importer(data.get("allowed_packages", []))
         agents = self._mapping(data, "data_agents")
         pipelines = self._mapping(data, "data_pipelines")
-        for name, one in pipelines.items():
-            self._require_object(("data_pipelines", name), one)
         return Configuration.model_construct(
             allowed_packages=importer.allowed[1:],
             data_agents=dict(self._agents(agents, providers, importer)),
-            data_pipelines=pipelines,
+            data_pipelines=dict(self._pipelines(pipelines, agents)),
             data_providers=providers,
             cli_settings=self._settings("cli_settings", CliSettings, data),
             data_monitoring=self._settings("data_monitoring", DataMonitoring, data),
@@ -136,9 +136,7 @@ class _Checker:
         values = fields.get("configuration", {})
         if not self._require_object(where, values):
             return {}
-        for path in secrets_in(values):
-            told = "a file holds no secrets; name an environment variable, as the agent says"
-            self._add((*where, *path), told)
+        self._refuse_secrets(where, values)
         name = values.get("provider")
         if not isinstance(name, str):
             return dict(values)
@@ -147,6 +145,32 @@ class _Checker:
             self._add((*where, "provider"), told)
             return {}
         return {**values, "provider": providers[name].as_configuration()}
+
+    def _pipelines(
+        self, section: Mapping[str, Any], agents: Mapping[str, Any]
+    ) -> Iterator[tuple[str, DeclaredPipeline]]:
+        known = {*agents, *SHIPPED}
+        for name, fields in section.items():
+            where: Path = ("data_pipelines", name)
+            if (found := self._model(where, DeclaredPipeline, fields)) is None:
+                continue
+            for number, stage in enumerate(found.stages):
+                at: Path = (*where, "stages", number)
+                if stage.agent is not None:
+                    self._require_agent((*at, "agent"), stage.agent, known)
+                self._refuse_secrets((*at, "configuration"), stage.configuration)
+            for number, agent_id in enumerate(found.exclude):
+                self._require_agent((*where, "exclude", number), agent_id, known)
+            yield name, found
+
+    def _require_agent(self, where: Path, agent_id: str, known: Iterable[str]) -> None:
+        if agent_id not in known:
+            self._add(where, f"there is no agent {agent_id!r}; {did_you_mean(agent_id, known)}")
+
+    def _refuse_secrets(self, where: Path, values: Mapping[str, Any]) -> None:
+        for path in secrets_in(dict(values)):
+            told = "a file holds no secrets; name an environment variable, as the agent says"
+            self._add((*where, *path), told)
 
     def _settings(self, section: str, model: type[_Model], data: Mapping[str, Any]) -> _Model:
         where: Path = (section,)

@@ -1,9 +1,16 @@
 """The registry of the agents that a configuration file declares, and of those that ship."""
 
+from collections.abc import Mapping
+
 from streamapp.agents.definitions import DEFINITIONS
 from streamapp.configuration.sections import ALWAYS_ALLOWED, Configuration
-from streamapp.registry.definition import read_definition
+from streamapp.registry.definition import AgentDefinition, read_definition
 from streamapp.registry.registry import AgentRegistry
+
+SHIPPED: Mapping[str, AgentDefinition] = {
+    one.agent_id: one for one in map(read_definition, DEFINITIONS)
+}
+"""The agents that ship with a definition, by id."""
 
 
 def registry_of(configuration: Configuration) -> AgentRegistry:
@@ -15,11 +22,6 @@ def registry_of(configuration: Configuration) -> AgentRegistry:
         RegistryError: a JSON schema of an agent is none.
     """
     registry = AgentRegistry([ALWAYS_ALLOWED, *configuration.allowed_packages])
-    shipped = [read_definition(fields) for fields in DEFINITIONS]
-    declared = configuration.data_agents
-    for definition in (
-        *(one for one in shipped if one.agent_id not in declared),
-        *declared.values(),
-    ):
+    for definition in {**SHIPPED, **configuration.data_agents}.values():
         registry.register(definition)
     return registry

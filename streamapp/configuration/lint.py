@@ -1,16 +1,17 @@
-"""Makes every declared agent once, without opening it, to find what reading alone cannot."""
+"""Makes every declared agent and pipeline once, to find what reading alone cannot."""
 
 from collections.abc import Iterator, Mapping
 
 from streamapp.configuration.check import Fault, shown
 from streamapp.configuration.declared_agents import registry_of
+from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, tell_faults
 from streamapp.errors import ConfigurationError
 from streamapp.registry.instantiate import make_agent
 
 
 def lint(file: ConfigurationFile) -> None:
-    """Import and make the agents of a file, from allowed packages only.
+    """Import and make the agents and pipelines of a file, from allowed packages only.
 
     Raises:
         ConfigurationError: some cannot be made: one line for each, with line and column.
@@ -23,8 +24,19 @@ def lint(file: ConfigurationFile) -> None:
             make_agent(registry, agent_id)
         except ConfigurationError as error:
             faults.append((where, f"{shown(where)}: {error}"))
+    if not faults:  # or a wrong agent would be told once more for each of its pipelines
+        faults += _faults_of_pipelines(file)
     if faults:
         raise ConfigurationError("\n".join(tell_faults(file.path, file.document, faults)))
+
+
+def _faults_of_pipelines(file: ConfigurationFile) -> Iterator[Fault]:
+    for name in file.configuration.data_pipelines:
+        where = ("data_pipelines", name)
+        try:
+            assemble_declared(file.configuration, name)
+        except ConfigurationError as error:
+            yield where, f"{shown(where)}: {error}"
 
 
 def missing_variables(

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from streamapp.pipeline.capability import Capability
+from streamapp.pipeline.stage import StageConfig
+from streamapp.registry.assemble import RETRIES
 from streamapp.registry.definition import AgentDefinition, Id
 
 ALWAYS_ALLOWED = "streamapp.agents"
@@ -109,13 +112,61 @@ class Provider(_Section):
         return {**found, "key_from_environment": self.key_from_environment}
 
 
+class DeclaredStage(_Section):
+    """A stage of a declared pipeline.
+
+    Attributes:
+        agent: id of the agent; none: the best one for the capability that fits beside the others.
+        capability: what it is wanted for; none: the only capability of the agent.
+        name: name of the stage; none: that of the capability.
+        configuration: values of the agent's configuration, above those of its definition.
+        error_policy: what happens to a record that failed.
+        retry_count: number of retries, if that is `retry`.
+        timeout_seconds: deadline of one attempt.
+        concurrency: largest number of attempts that run at once.
+    """
+
+    agent: str | None = None
+    capability: Annotated[Capability | None, Field(strict=False)] = None
+    name: str | None = Field(default=None, min_length=1)
+    configuration: Mapping[str, JsonValue] = Field(default_factory=dict)
+    error_policy: Literal["stop", "skip", "retry", "dead_letter", "drop"] = "retry"
+    retry_count: int = Field(default=RETRIES, ge=0)
+    timeout_seconds: float = Field(default=StageConfig().timeout_seconds, gt=0)
+    concurrency: int = Field(default=StageConfig().concurrency, ge=1)
+
+    @model_validator(mode="after")
+    def _says_which_agent(self) -> Self:
+        if self.agent is None and self.capability is None:
+            raise ValueError("give an agent or a capability")
+        if self.agent is None and self.configuration:
+            raise ValueError("give the agent that the configuration is for")
+        return self
+
+
+class DeclaredPipeline(_Section):
+    """A pipeline that is assembled of agents.
+
+    Attributes:
+        source: topic that it reads.
+        sink: topic that it writes; none: the last stage has a topic of its own name.
+        stages: at least two.
+        exclude: ids of agents that may not be chosen.
+    """
+
+    source: str = Field(min_length=1)
+    sink: str | None = Field(default=None, min_length=1)
+    stages: list[DeclaredStage] = Field(min_length=2)
+    exclude: list[str] = Field(default_factory=list)
+
+
 class Configuration(_Section):
     """The whole file.
 
     Attributes:
         allowed_packages: packages from which agents are imported, beside the built-in ones.
         data_agents: definitions of agents by their ids.
-        data_pipelines: pipelines by their names; kept, and not interpreted yet.
+        data_pipelines: pipelines by their names.
         data_providers: services that agents ask, by their names.
         cli_settings: how commands print.
         data_monitoring: what is measured.
@@ -123,7 +174,7 @@ class Configuration(_Section):
 
     allowed_packages: tuple[str, ...] = ()
     data_agents: Mapping[Id, AgentDefinition] = Field(default_factory=dict)
-    data_pipelines: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    data_pipelines: Mapping[str, DeclaredPipeline] = Field(default_factory=dict)
     data_providers: Mapping[str, Provider] = Field(default_factory=dict)
     cli_settings: CliSettings = CliSettings()
     data_monitoring: DataMonitoring = DataMonitoring()

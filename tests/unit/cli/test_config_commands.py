@@ -174,6 +174,57 @@ def test_chains_are_suggested() -> None:
     assert run(f"{none} --output table").stdout.startswith("No chain of agents leads from")
 
 
+PIPELINES = {
+    **AGENTS,
+    "data_pipelines": {
+        "orders": {
+            "source": "orders",
+            "sink": "orders.clean",
+            "stages": [{"agent": "check"}, {"capability": "stream_processing"}],
+        }
+    },
+}
+
+
+def test_pipelines_are_listed_and_shown() -> None:
+    write(PIPELINES)
+    assert [one["name"] for one in printed("pipelines list")] == ["orders"]
+    table = run("pipelines list --output table").stdout.splitlines()
+    assert table[1].split() == [
+        "orders",
+        "orders",
+        "check",
+        ">",
+        "stream_processing",
+        "orders.clean",
+    ]
+    assert printed("pipelines show orders") == printed(
+        "plan atomic_data_config.json#orders --output json"
+    )
+    assert "agent           check" in run("pipelines show orders --output table").stdout
+
+
+def test_without_pipelines_the_table_says_so() -> None:
+    assert run("pipelines list --output table").stdout.startswith("There are no pipelines")
+
+
+@pytest.mark.parametrize("command", ["show", "run"])
+def test_a_pipeline_that_is_not_declared_is_refused(command: str) -> None:
+    write(PIPELINES)
+    error = run(f"pipelines {command} order").exception
+    assert isinstance(error, StreamappError)
+    assert "did you mean 'orders'?" in str(error)
+    assert exit_code_of(error).name == "CONFIGURATION"
+
+
+def test_a_declared_pipeline_is_run_on_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    write(PIPELINES)
+    monkeypatch.setenv("STREAMAPP_KAFKA_CONNECT_TIMEOUT_SECONDS", "0.1")
+    error = run("pipelines run orders --no-web --bootstrap-servers 127.0.0.1:1").exception
+    assert isinstance(error, StreamappError)
+    assert exit_code_of(error).name == "BROKER_UNREACHABLE"
+
+
 def _on_terminal(command: str, **environment: str) -> str:
     """What a command writes to a terminal of 80 columns."""
     ours, theirs = os.openpty()

@@ -24,6 +24,13 @@ def provider(**fields: Any) -> bytes:
     return json.dumps({"data_providers": {"models": {"kind": "openai", **fields}}}).encode()
 
 
+def pipeline(stages: list[dict[str, Any]], **fields: Any) -> bytes:
+    """A file with one agent and one pipeline."""
+    declared = {"source": "orders", "stages": stages, **fields}
+    agents = {"once": AGENT}
+    return json.dumps({"data_agents": agents, "data_pipelines": {"orders": declared}}).encode()
+
+
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", ":1:1: the file is empty"),
     "only space": (b" \n ", "the file is empty"),
@@ -69,7 +76,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "section of another kind": (b'{"data_agents": []}', "data_agents: give an object"),
     "null for a section": (b'{"cli_settings": null}', "cli_settings: give an object"),
     "agent of another kind": (b'{"data_agents": {"a": 1}}', "data_agents.a: give an object"),
-    "pipeline of another kind": (b'{"data_pipelines": {"a": 1}}', "data_pipelines.a: give an obj"),
+    "pipeline of another kind": (
+        b'{"data_pipelines": {"a": 1}}',
+        "data_pipelines.a: give a mapping",
+    ),
     "os:system": (agent(module_path="os", agent_class="system"), "is in no allowed package"),
     "builtins:eval": (
         agent(module_path="builtins", agent_class="eval"),
@@ -109,6 +119,28 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "unknown provider": (
         agent(configuration={"provider": "model"}),
         "configuration.provider: there is no provider 'model'",
+    ),
+    "pipeline of one stage": (pipeline([{"agent": "once"}]), "at least 2 items"),
+    "stage of nothing": (pipeline([{}, {"agent": "once"}]), "give an agent or a capability"),
+    "unknown field of a stage": (
+        pipeline([{"agent": "once", "polcy": 1}, {"agent": "once"}]),
+        "data_pipelines.orders.stages[0].polcy: there is no such field",
+    ),
+    "unknown agent of a stage": (
+        pipeline([{"agent": "once"}, {"agent": "onze"}]),
+        "stages[1].agent: there is no agent 'onze'; did you mean 'once'?",
+    ),
+    "unknown agent left out": (
+        pipeline([{"agent": "once"}, {"agent": "once"}], exclude=["two"]),
+        "data_pipelines.orders.exclude[0]: there is no agent 'two'",
+    ),
+    "key in a stage": (
+        pipeline([{"agent": "once", "configuration": {"token": KEY}}, {"agent": "once"}]),
+        "stages[0].configuration.token: a file holds no secrets",
+    ),
+    "policy that needs more": (
+        pipeline([{"agent": "once", "error_policy": "retry_later"}, {"agent": "once"}]),
+        "stages[0].error_policy: ",
     ),
     "escape sequence in a key": (b'{"\\u001b[2J": 1}', "\\x1b[2J: there is no such section"),
     "new line in an id": (b'{"data_agents": {"a\\nb": 1}}', "a\\nb: give an object"),
