@@ -98,7 +98,7 @@ def test_a_dead_letter_says_stage_reason_error_and_original() -> None:
     assert permanent.headers["streamapp.error.stage"] == b"double"
     assert results.outputs == [Double(n=2)]
     assert repr(results) == (
-        "<PipelineResults of p: 1 outputs, 2 dead letters (double: decode, double: permanent)>"
+        "<PipelineResults of p: 1 output, 2 dead letters (double: decode, double: permanent)>"
     )
 
 
