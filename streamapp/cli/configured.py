@@ -6,12 +6,15 @@ from pathlib import Path
 import typer
 
 from streamapp.cli.environment import misspelt_settings
+from streamapp.cli.import_path import put_current_directory_first
 from streamapp.configuration.file import ConfigurationFile, read_configuration
 from streamapp.observability.logs import configure_logging
 
 
 def configured(path: Path | None) -> ConfigurationFile:
     """Read the file, and log as it says; warn of variables that look misspelt.
+
+    If it allows packages, they may be in the current directory.
 
     Raises:
         ConfigurationError: the file or a variable of the environment is wrong.
@@ -20,4 +23,6 @@ def configured(path: Path | None) -> ConfigurationFile:
         typer.echo(f"streamapp: {sentence}", err=True)
     file = read_configuration(path)
     configure_logging(file.configuration.cli_settings.log_level)
+    if file.configuration.allowed_packages:
+        put_current_directory_first()
     return file

@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import re
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pydantic
 
 import streamapp
+from streamapp.cli.import_path import put_current_directory_first
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import read_configuration
 from streamapp.errors import ConfigurationError, StreamappError
@@ -41,6 +41,8 @@ def load_pipeline(target: str) -> Pipeline[Any, Any]:
     """
     if declared := _DECLARED.fullmatch(target):
         file = read_configuration(Path(declared["file"]))
+        if file.configuration.allowed_packages:
+            put_current_directory_first()
         return assemble_declared(file.configuration, declared["name"]).pipeline
     parts = _TARGET.fullmatch(target)
     # `mine.py` parses as a module `py` in a package `mine`; if it is a file, the file is meant.
@@ -93,9 +95,7 @@ def _dotted(place: str) -> str:
 
 
 def _import(name: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    put_current_directory_first()
     try:
         return importlib.import_module(name)
     except StreamappError:
@@ -103,7 +103,7 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or str(error)
         if name == missing or name.startswith(f"{missing}."):
-            sentence = f"there is no module {missing!r}, neither in {here} nor installed"
+            sentence = f"there is no module {missing!r}, neither in {Path.cwd()} nor installed"
         else:
             sentence = f"module {name!r} imports {missing!r}, which is not installed"
         raise ConfigurationError(sentence) from error

@@ -1,11 +1,12 @@
 """Saves the configuration file: wholly or not at all."""
 
+import fcntl
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,31 @@ def save_configuration(file: ConfigurationFile, data: Mapping[str, Any]) -> Conf
     path = file.path.resolve()  # a link goes on being one
     content = (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     saved = checked_file(file.path, content, {})
-    if digest_of(read_bytes(path, may_be_missing=True)) != file.digest:
-        raise ConfigurationError(
-            f"{file.path}: somebody has changed the file since it was read; nothing was saved:"
-            " try again"
-        )
     try:
-        _replace(path, content)
+        with _locked(path.parent) as folder:
+            if digest_of(read_bytes(path, may_be_missing=True)) != file.digest:
+                raise ConfigurationError(
+                    f"{file.path}: somebody has changed the file since it was read; nothing was"
+                    " saved: try again"
+                )
+            _replace(path, content)
+            os.fsync(folder)  # the new name is on the disk only when the folder is
     except OSError as error:
         raise ConfigurationError(
-            f"{file.path}: the file cannot be saved, and is as it was: {error.strerror}"
+            f"{file.path}: the file cannot be saved: {error.strerror}"
         ) from error
     return saved
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """Keep others from saving in a folder; without a file of its own, which would stay behind."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -68,9 +82,3 @@ def _replace(path: Path, content: bytes) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
-    # The new name is on the disk only when the folder is.
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

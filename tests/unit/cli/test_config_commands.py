@@ -25,6 +25,7 @@ CHECK = {
 }
 AGENTS = {"data_agents": {"once": AGENT, "check": CHECK}}
 KEY = "sk-51Hx"
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -174,7 +175,36 @@ def test_chains_are_suggested() -> None:
     assert run(f"{none} --output table").stdout.startswith("No chain of agents leads from")
 
 
-PIPELINES = {
+SHOP = """
+from streamapp import agent
+
+
+@agent
+def price(value: dict) -> dict:
+    return value
+"""
+
+
+@pytest.mark.parametrize("command", ["config lint", "pipelines show orders"])
+def test_agents_of_an_allowed_package_here_are_imported(command: str) -> None:
+    Path("shop").mkdir()
+    Path("shop", "__init__.py").touch()
+    Path("shop", "prices.py").write_text(SHOP)
+    own = {**AGENT, "module_path": "shop.prices", "agent_class": "price", "configuration": {}}
+    write({**PIPELINES, "data_agents": {"once": own, "check": CHECK}, "allowed_packages": ["shop"]})
+    installed = Path(sys.executable).parent / "streamapp"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ended = subprocess.run(  # noqa: S603 - the installed command
+        [installed, *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+PIPELINES: dict[str, Any] = {
     **AGENTS,
     "data_pipelines": {
         "orders": {

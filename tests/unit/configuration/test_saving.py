@@ -1,6 +1,7 @@
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -83,7 +84,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(ConfigurationError, match="cannot be saved, and is as it was: No space"):
+    with pytest.raises(ConfigurationError, match="cannot be saved: No space"):
         save(path, data_agents={})
     assert path.read_text() == OLD
     assert list(path.parent.iterdir()) == [path]
@@ -112,3 +113,20 @@ def test_permissions_and_links_stay(path: Path) -> None:
     assert link.is_symlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert "data_agents" in json.loads(path.read_text())
+
+
+def test_of_several_that_save_at_once_none_undoes_what_another_saved(path: Path) -> None:
+    def add(name: str) -> None:
+        while True:
+            read = read_configuration(path, {})
+            try:
+                save_configuration(read, {**read.document.data, name: 1})
+            except ConfigurationError:
+                continue
+            return
+
+    names = [f"x-{number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, names))
+    assert set(json.loads(path.read_text())) == {*json.loads(OLD), *names}
+    assert list(path.parent.iterdir()) == [path]
