@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from streamapp.agents.model_configuration import ModelConfiguration
+from streamapp.agents.provider_limits import ProviderLimits, limits_of
 from streamapp.errors import ConfigurationError
 from streamapp.observability.model_usage import ModelUsage
 
@@ -43,8 +44,9 @@ class ModelAgent(Generic[OutputT]):
         Raises:
             ConfigurationError: the extra `ai` is not installed, or the provider's key is not set.
         """
+        limits = limits_of(self._configuration.provider)
         # In a thread: the library is large, and certificates are read from a file.
-        self._client = await asyncio.to_thread(self._make_client)
+        self._client = await asyncio.to_thread(self._make_client, limits)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -52,7 +54,7 @@ class ModelAgent(Generic[OutputT]):
             await self._client.close()
             self._client = None
 
-    def _make_client(self) -> "ModelClient[OutputT]":
+    def _make_client(self, limits: ProviderLimits) -> "ModelClient[OutputT]":
         try:
             # Definitions of these agents are read where nobody has installed the extra.
             from streamapp.agents.model_client import ModelClient  # noqa: PLC0415
@@ -60,7 +62,7 @@ class ModelAgent(Generic[OutputT]):
             raise ConfigurationError(
                 "an agent with a model needs pydantic-ai; install streamapp[ai]"
             ) from error
-        return ModelClient(self._configuration, self._output_type, self.usage)
+        return ModelClient(self._configuration, self._output_type, self.usage, limits)
 
     async def ask(
         self, value: BaseModel, refusal: Callable[[OutputT], str | None] = _refuse_nothing

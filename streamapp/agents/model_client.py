@@ -34,8 +34,7 @@ from pydantic_ai.usage import RunUsage
 
 from streamapp.agents.http import refuses_the_request
 from streamapp.agents.model_configuration import ModelConfiguration, Provider
-from streamapp.agents.per_minute import PerMinute
-from streamapp.clock import current_clock
+from streamapp.agents.provider_limits import ProviderLimits
 from streamapp.errors import ConfigurationError, Permanent, ServiceError
 from streamapp.observability.model_usage import ModelUsage
 
@@ -51,22 +50,25 @@ class ModelClient(Generic[OutputT]):
         configuration: which model, and how.
         output_type: what it has to give.
         usage: what it uses is counted here.
+        limits: when its calls may begin.
 
     Raises:
         ConfigurationError: the variable with the provider's key is not set.
     """
 
     def __init__(
-        self, configuration: ModelConfiguration, output_type: type[OutputT], usage: ModelUsage
+        self,
+        configuration: ModelConfiguration,
+        output_type: type[OutputT],
+        usage: ModelUsage,
+        limits: ProviderLimits,
     ) -> None:
         _log_no_request()
         self._configuration = configuration
         self._usage = usage
-        provider = configuration.provider
-        self._calls = PerMinute(provider.calls_per_minute)
-        self._tokens = PerMinute(provider.tokens_per_minute)
-        self._turn = asyncio.Lock()
-        self._openai = None if provider.kind == "test" else _openai_client(configuration)
+        self._limits = limits
+        is_test = configuration.provider.kind == "test"
+        self._openai = None if is_test else _openai_client(configuration)
         self._agent: Agent[object, OutputT] = Agent(
             _ProvidedModel(_model(configuration, self._openai)),
             output_type=output_type,
@@ -78,7 +80,7 @@ class ModelClient(Generic[OutputT]):
 
     async def ask(self, prompt: str, refusal: Callable[[OutputT], str | None]) -> OutputT:
         """What the model gives for a prompt; errors as of `ModelAgent.ask`."""
-        await self._wait_for_limits()
+        await self._limits.wait_for_turn()
         used = RunUsage()
         self._usage.calls += 1
         try:
@@ -99,29 +101,9 @@ class ModelClient(Generic[OutputT]):
         if self._openai is not None:
             await self._openai.close()
 
-    async def _wait_for_limits(self) -> None:
-        """Wait for this call's turn, one call after the other.
-
-        Raises:
-            ServiceError: it would take too long.
-        """
-        clock = current_clock()
-        async with self._turn:
-            now = clock.monotonic()
-            seconds = max(self._calls.wait_seconds(now), self._tokens.wait_seconds(now))
-            if seconds > self._configuration.provider.max_wait_seconds:
-                raise ServiceError(
-                    f"the limit of the provider leaves no call for {seconds:.0f} s",
-                    retry_after=seconds,
-                )
-            if seconds:
-                await clock.sleep(seconds)
-            self._calls.count(1, clock.monotonic())
-
     def _count(self, used: RunUsage) -> None:
-        now = current_clock().monotonic()
-        self._calls.count(max(0, used.requests - 1), now)  # corrections of outputs
-        self._tokens.count(used.input_tokens + used.output_tokens, now)
+        corrections = max(0, used.requests - 1)
+        self._limits.count(corrections, used.input_tokens + used.output_tokens)
         self._usage.requests += used.requests
         self._usage.input_tokens += used.input_tokens
         self._usage.output_tokens += used.output_tokens

@@ -16,7 +16,8 @@ class Provider(AgentConfiguration):
             with something that fits the schema, and asks nobody.
         base_url: address of the protocol.
         key_from_environment: environment variable with the key; `null` for a provider without keys.
-        calls_per_minute: most requests in any minute, of one worker; any number by default.
+        calls_per_minute: most requests in any minute, of all agents of one worker with the same
+            provider; any number by default.
         tokens_per_minute: most tokens of requests and answers in any minute, likewise. They are
             known after a call, so calls that run side by side may exceed it once.
         max_wait_seconds: longest wait for these limits; after it the call fails as the world's

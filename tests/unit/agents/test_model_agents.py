@@ -292,6 +292,20 @@ async def test_no_more_is_asked_in_a_minute_than_the_provider_allows(limit: dict
                 assert len(service.paths) == 3
 
 
+async def test_agents_share_the_limits_of_their_provider() -> None:
+    with clock_in_use(HandClock()):
+        async with serving(giving(OUTPUT, {"data": {}})) as service:
+            provider = {"calls_per_minute": 1}
+            first = _agent("stream_processor", service, provider=provider)
+            second = _agent("data_transformer", service, provider=provider)
+            other = _agent("stream_processor", service, provider={"calls_per_minute": 2})
+            async with opened(first), opened(second), opened(other):
+                await first(INPUT)
+                with pytest.raises(ServiceError, match="leaves no call"):
+                    await second(TransformationInput(data={}))
+                await other(INPUT)
+
+
 async def test_a_long_wait_for_the_limit_is_the_worlds_fault_and_says_how_long() -> None:
     with clock_in_use(HandClock()):
         async with serving(giving(OUTPUT)) as service:
