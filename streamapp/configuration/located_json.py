@@ -5,7 +5,7 @@ The standard parser takes duplicate keys and NaN, and forgets where values stood
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from json import JSONDecodeError, JSONDecoder
 from math import isfinite
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 MOST_BYTES = 16 * 1024 * 1024
 """Largest size of a file."""
 
-MOST_VALUES = 2_000_000
+MOST_VALUES = 1_000_000
 """Most values in a file, those inside of others included."""
 
 MOST_LEVELS = 64
@@ -47,11 +47,12 @@ class Node:
 
     Attributes:
         start: its index in the text; of a member of an object, that of its key.
-        parts: the members of an object by name, or the items of an array by number.
+        parts: the members of an object by name, or the items of an array by number; `None` of what
+            has none, as of most values.
     """
 
     start: int
-    parts: dict[str | int, "Node"] = field(default_factory=dict)
+    parts: dict[str | int, "Node"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class LocatedJson:
         """The same as an index in the text."""
         node = self.root
         for part in path:
-            found = node.parts.get(part)
+            found = None if node.parts is None else node.parts.get(part)
             if found is None:
                 break
             node = found
@@ -169,6 +170,7 @@ class _Parser:
         self._end += 1
         if self._ends_at_once("}"):
             return found
+        parts = node.parts = {}
         while True:
             start = self._end
             if self._peek() != '"':
@@ -181,7 +183,7 @@ class _Parser:
                 raise _FaultAtError("a colon is missing after the name", self._end)
             self._end += 1
             self._skip_space()
-            node.parts[key] = part = Node(start)
+            parts[key] = part = Node(start)
             found[key] = self._value(part, level)
             if self._ends_after_value("}", "object"):
                 return found
@@ -191,8 +193,9 @@ class _Parser:
         self._end += 1
         if self._ends_at_once("]"):
             return found
+        parts = node.parts = {}
         while True:
-            node.parts[len(found)] = part = Node(self._end)
+            parts[len(found)] = part = Node(self._end)
             found.append(self._value(part, level))
             if self._ends_after_value("]", "array"):
                 return found

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,6 @@ CHECK = {
 }
 AGENTS = {"data_agents": {"once": AGENT, "check": CHECK}}
 KEY = "sk-51Hx"
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -175,35 +172,6 @@ def test_chains_are_suggested() -> None:
     assert run(f"{none} --output table").stdout.startswith("No chain of agents leads from")
 
 
-SHOP = """
-from streamapp import agent
-
-
-@agent
-def price(value: dict) -> dict:
-    return value
-"""
-
-
-@pytest.mark.parametrize("command", ["config lint", "pipelines show orders"])
-def test_agents_of_an_allowed_package_here_are_imported(command: str) -> None:
-    Path("shop").mkdir()
-    Path("shop", "__init__.py").touch()
-    Path("shop", "prices.py").write_text(SHOP)
-    own = {**AGENT, "module_path": "shop.prices", "agent_class": "price", "configuration": {}}
-    write({**PIPELINES, "data_agents": {"once": own, "check": CHECK}, "allowed_packages": ["shop"]})
-    installed = Path(sys.executable).parent / "streamapp"
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    ended = subprocess.run(  # noqa: S603 - the installed command
-        [installed, *command.split()],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**environment, "PYTHONPATH": str(ROOT)},
-    )
-    assert ended.returncode == 0, ended.stderr
-
-
 PIPELINES: dict[str, Any] = {
     **AGENTS,
     "data_pipelines": {
@@ -253,32 +221,3 @@ def test_a_declared_pipeline_is_run_on_kafka(monkeypatch: pytest.MonkeyPatch) ->
     error = run("pipelines run orders --no-web --bootstrap-servers 127.0.0.1:1").exception
     assert isinstance(error, StreamappError)
     assert exit_code_of(error).name == "BROKER_UNREACHABLE"
-
-
-def _on_terminal(command: str, **environment: str) -> str:
-    """What a command writes to a terminal of 80 columns."""
-    ours, theirs = os.openpty()
-    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    process = subprocess.Popen(  # noqa: S603 - this interpreter
-        [sys.executable, "-m", "streamapp", *command.split()],
-        stdout=theirs,
-        env={**kept, "TERM": "xterm-256color", "COLUMNS": "200", **environment},
-    )
-    os.close(theirs)
-    found = b""
-    try:
-        while part := os.read(ours, 65_536):
-            found += part
-    except OSError:  # Linux says so when the other end is closed
-        pass
-    os.close(ours)
-    assert process.wait() == 0
-    return found.decode()
-
-
-def test_a_terminal_gets_a_coloured_table_whatever_the_settings_say() -> None:
-    write({**AGENTS, "cli_settings": {"output_format": "json"}})
-    shown = _on_terminal("agents list")
-    assert "data_validation" in shown
-    assert "\u001b[1;36m" in shown
-    assert "36m" not in _on_terminal("agents list", NO_COLOR="1")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from streamapp.configuration import located_json
 from streamapp.configuration.file import read_configuration
 from streamapp.errors import ConfigurationError
 from tests.unit.configuration.hostile import HOSTILE, KEY
@@ -66,3 +67,15 @@ def test_of_very_many_faults_some_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
         read_configuration(path, {})
     assert len(str(refused.value).splitlines()) == 50
+
+
+def test_a_file_of_very_many_values_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(located_json, "MOST_VALUES", 1000)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"x-a": [0] * 998}))
+    read_configuration(path, {})
+    path.write_text(json.dumps({"x-a": [0] * 999}))
+    with pytest.raises(ConfigurationError, match=r":1:3004: the file has more than 1,000 values"):
+        read_configuration(path, {})
