@@ -1,6 +1,7 @@
 """`streamapp config` and `streamapp agents`."""
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,12 @@ def test_a_declared_pipeline_is_run_on_kafka(monkeypatch: pytest.MonkeyPatch) ->
     error = run("pipelines run orders --no-web --bootstrap-servers 127.0.0.1:1").exception
     assert isinstance(error, StreamappError)
     assert exit_code_of(error).name == "BROKER_UNREACHABLE"
+
+
+def test_the_log_has_the_level_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    write({"cli_settings": {"log_level": "DEBUG"}})
+    run("config lint")
+    assert logging.getLogger().level == logging.DEBUG
+    monkeypatch.setenv("STREAMAPP_CLI_SETTINGS_LOG_LEVEL", "ERROR")
+    run("agents list")
+    assert logging.getLogger().level == logging.ERROR
