@@ -61,8 +61,12 @@ class Operator:
         self._check_all_before(process, name, offset)
         if offset > log.end_offset:
             group = next(p.group for p in run.checker.parts if name.topic in p.sources)
-            run.broker.group(group).commits[name] = CommittedOffset(log.end_offset)
-            run.checker.offset_set(group, name, log.end_offset)
+            commits = run.broker.group(group).commits
+            committed = commits.get(name)
+            if committed is not None and committed.offset > log.end_offset:
+                # Else another worker has taken over from where the log still is.
+                commits[name] = CommittedOffset(log.end_offset)
+                run.checker.offset_set(group, name, log.end_offset)
             return
         if not may_stop or not run.scenario.stages[0].stops_on_loss:
             run.checker.complain(f"{process} stopped, and was to go on: {error}")
