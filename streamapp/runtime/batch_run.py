@@ -233,6 +233,7 @@ class BatchRun:
             place = None if work.order_key is None else (work.partition, work.order_key)
             if work.partition.closed or place in waits:
                 continue
+            self._ready.hold_key(work)  # a drain may have forgotten that it waited for its key
             if is_failed_call:
                 again.append((work, outcome.error))
             elif await self._handle(lane, work, outcome, started, ended):

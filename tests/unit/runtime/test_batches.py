@@ -18,7 +18,7 @@ from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.stage import Stage
 from streamapp.pipeline.topology import build
 from streamapp.policies.backoff import Backoff
-from streamapp.policies.policy import dead_letter, retry, retry_later, stop
+from streamapp.policies.policy import Policy, dead_letter, retry, retry_later, stop
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
@@ -389,6 +389,36 @@ async def test_a_shutdown_finishes_the_batch_at_work() -> None:
         await until(lambda: len(calls.batches) == 1)
     assert len(broker.values("p-out")) == 4
     assert len(calls.batches) == 1
+
+
+@pytest.mark.parametrize("policy", [stop(), retry(1, backoff=LATER)], ids=["stop", "retry"])
+@in_virtual_time
+async def test_within_a_drain_nothing_overtakes_a_record_of_its_key_that_fails(
+    policy: Policy,
+) -> None:
+    broker, calls, tried = await broker_for("p"), Calls(), list[bytes]()
+
+    @agent
+    def once(value: bytes) -> bytes:
+        tried.append(value)
+        if value == b"2" and tried.count(value) == 1:
+            raise LookupError("not yet")
+        return value
+
+    await broker.create("p.once.dlq")
+    await broker.write("p-in", *numbered(*range(5), keys=1))
+    pipeline = Pipeline("p", source=Topic("p-in", bytes)).stage(
+        calls.agent(5, seconds=1), name="stage"
+    )
+    fused = pipeline.stage(once, fused=True, on_error=policy).sink("p-out")
+    stage = service(broker, build(fused))
+    task = asyncio.create_task(stage.run())
+    await until(lambda: len(calls.batches) == 1)
+    stage.stop()
+    await asyncio.gather(task, return_exceptions=True)
+    outputs = broker.values("p-out")
+    assert outputs[:2] == [b"0", b"1"]
+    assert outputs == [b"%d" % n for n in range(len(outputs))]
 
 
 @in_virtual_time
