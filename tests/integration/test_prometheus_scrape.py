@@ -11,6 +11,7 @@ from streamapp.observability.dashboard import panels
 from streamapp.observability.definitions import BUILD_INFO, LABELS, STAGE_METRICS
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.model_usage import ModelUsage
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import (
     BreakerState,
@@ -41,6 +42,7 @@ class MovingStage:
         member = MemberState("quick", 1, 2, BreakerState.CLOSED, 0.1, 3, 1)
         self.metrics.pools = {"both": lambda _now: [member]}
         self.metrics.parts = {"quick": PartFigures(3, 1, 0.5)}
+        self.metrics.models = {"quick": ModelUsage(1, 1, 1, 1, 1, 1)}
         self.metrics.retry_topics = self.metrics.read_retry_topics = (WAITING.topic,)
         self.sizes = self.metrics.batch_records = Histogram(unit_seconds=1, buckets=16)
 
