@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from streamapp.cli.output import OutputFormat
+from streamapp.cli.serving import PORT_VARIABLE
 from streamapp.observability.logs import LogFormat
 
 CONFIG_VARIABLE = "STREAMAPP_CONFIG_FILE"
@@ -50,3 +51,16 @@ ProgressSecondsOption = Annotated[
     float,
     typer.Option(min=0.1, help="Seconds between lines of progress if stdout is not a terminal."),
 ]
+UntilEndOption = Annotated[
+    bool, typer.Option("--until-end", help="Stop at the current end of the topics.")
+]
+WebPortOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=65535,
+        envvar=PORT_VARIABLE,
+        help="Port of metrics, health and status on 127.0.0.1; 0 takes any free port.",
+    ),
+]
+NoWebOption = Annotated[bool, typer.Option("--no-web", help="Serve no metrics, health or status.")]

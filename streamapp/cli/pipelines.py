@@ -8,14 +8,17 @@ from streamapp.cli.configured import configured
 from streamapp.cli.options import (
     BootstrapServersOption,
     ConfigOption,
+    NoWebOption,
     OutputOption,
     ProgressSecondsOption,
+    UntilEndOption,
+    WebPortOption,
 )
 from streamapp.cli.output import OutputFormat, Report, chosen_format, print_report
 from streamapp.cli.plan_json import as_json
 from streamapp.cli.plan_text import as_text
 from streamapp.cli.run_options import RunOptions
-from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
+from streamapp.cli.serving import DEFAULT_PORT
 from streamapp.cli.work import work
 from streamapp.cli.workers import supervise
 from streamapp.configuration.declared_pipelines import assemble_declared
@@ -63,21 +66,9 @@ def run(
         int | None,
         typer.Option(min=1, max=1000, help="Number of worker processes, as of `streamapp run`."),
     ] = None,
-    until_end: Annotated[
-        bool, typer.Option("--until-end", help="Stop at the current end of the topics.")
-    ] = False,
-    web_port: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=65535,
-            envvar=PORT_VARIABLE,
-            help="Port of metrics, health and status on 127.0.0.1; 0 takes any free port.",
-        ),
-    ] = DEFAULT_PORT,
-    no_web: Annotated[
-        bool, typer.Option("--no-web", help="Serve no metrics, health or status.")
-    ] = False,
+    until_end: UntilEndOption = False,
+    web_port: WebPortOption = DEFAULT_PORT,
+    no_web: NoWebOption = False,
     progress_seconds: ProgressSecondsOption = 10.0,
 ) -> None:
     """Run a pipeline on Kafka until it is stopped.

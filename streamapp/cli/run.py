@@ -8,11 +8,14 @@ from streamapp.cli.options import (
     BootstrapServersOption,
     LogFormatOption,
     LogLevelOption,
+    NoWebOption,
     ProgressSecondsOption,
     TargetArgument,
+    UntilEndOption,
+    WebPortOption,
 )
 from streamapp.cli.run_options import INSTANCE_VARIABLE, RunOptions
-from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
+from streamapp.cli.serving import DEFAULT_PORT
 from streamapp.cli.work import work
 from streamapp.cli.workers import supervise
 from streamapp.observability.logs import LogFormat, configure_logging
@@ -54,10 +57,7 @@ def run(  # noqa: PLR0913 - one parameter is one option
             " partitions.",
         ),
     ] = RuntimeConfig().session_timeout_seconds,
-    until_end: Annotated[
-        bool,
-        typer.Option("--until-end", help="Stop at the current end of the topics."),
-    ] = False,
+    until_end: UntilEndOption = False,
     yes: Annotated[
         bool,
         typer.Option(
@@ -66,18 +66,8 @@ def run(  # noqa: PLR0913 - one parameter is one option
             " offsets of stages that are not declared: no stage was renamed.",
         ),
     ] = False,
-    web_port: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=65535,
-            envvar=PORT_VARIABLE,
-            help="Port of metrics, health and status on 127.0.0.1; 0 takes any free port.",
-        ),
-    ] = DEFAULT_PORT,
-    no_web: Annotated[
-        bool, typer.Option("--no-web", help="Serve no metrics, health or status.")
-    ] = False,
+    web_port: WebPortOption = DEFAULT_PORT,
+    no_web: NoWebOption = False,
     log_level: LogLevelOption = "INFO",
     log_format: LogFormatOption = LogFormat.PLAIN,
     progress_seconds: ProgressSecondsOption = 10.0,
