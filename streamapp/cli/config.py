@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from streamapp.cli.configured import configured
-from streamapp.cli.options import ConfigOption, OutputOption
+from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
 from streamapp.cli.output import Report, print_json, print_report
 from streamapp.configuration.file import ConfigurationFile
 from streamapp.configuration.lint import lint as lint_agents
-from streamapp.configuration.lint import missing_variables
+from streamapp.configuration.lint import missing_variables, require_allowed
 from streamapp.configuration.overrides import variables
 from streamapp.configuration.schema import configuration_schema
 
@@ -35,6 +35,7 @@ def show(config: ConfigOption = None, *, output: OutputOption = None) -> None:
 def lint_file(
     config: ConfigOption = None,
     *,
+    allow_package: AllowPackageOption = None,
     no_import: Annotated[
         bool,
         typer.Option("--no-import", help="Only read the file; import and make no agent."),
@@ -44,7 +45,8 @@ def lint_file(
 
     Agents are imported from allowed packages only, and are not opened.
     """
-    file = configured(config)
+    file = configured(config, allow_package or ())
+    require_allowed(file)
     if not no_import:
         lint_agents(file)
     for name, variable in missing_variables(file, os.environ):
@@ -85,8 +87,6 @@ def _setting_rows(file: ConfigurationFile) -> Iterator[tuple[str, str, str]]:
 
 def _entry_rows(file: ConfigurationFile) -> Iterator[tuple[str, str, str]]:
     found = file.configuration
-    for package in found.allowed_packages:
-        yield "allowed_packages", package, "file"
     for section in ("data_agents", "data_pipelines", "data_providers"):
         for name in sorted(getattr(found, section)):
             yield f"{section}.{name}", _described(file, section, name), "file"

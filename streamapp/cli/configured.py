@@ -1,6 +1,7 @@
 """Reads the configuration file for a command."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import typer
@@ -11,17 +12,21 @@ from streamapp.configuration.file import ConfigurationFile, read_configuration
 from streamapp.observability.logs import configure_logging
 
 
-def configured(path: Path | None) -> ConfigurationFile:
+def configured(path: Path | None, packages: Iterable[str] = ()) -> ConfigurationFile:
     """Read the file, and log as it says; warn of variables that look misspelt.
 
-    If it allows packages, they may be in the current directory.
+    If packages are allowed, they may be in the current directory.
+
+    Args:
+        path: the file; `None` for that of the current directory, if there is one.
+        packages: packages that may be imported, beside those that the environment allows.
 
     Raises:
         ConfigurationError: the file or a variable of the environment is wrong.
     """
     for sentence in misspelt_settings(os.environ):
         typer.echo(f"streamapp: {sentence}", err=True)
-    file = read_configuration(path)
+    file = read_configuration(path, packages=packages)
     configure_logging(file.configuration.cli_settings.log_level)
     if file.configuration.allowed_packages:
         put_current_directory_first()

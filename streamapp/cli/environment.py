@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from streamapp.cli.options import CONFIG_VARIABLE
 from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import PORT_VARIABLE
+from streamapp.configuration.allowed_packages import PACKAGES_VARIABLE
 from streamapp.configuration.overrides import variables
 from streamapp.local_kafka.jars import CACHE_VARIABLE
 from streamapp.settings import KafkaSettings
@@ -24,6 +25,7 @@ _KNOWN = (
     INSTANCE_VARIABLE,
     CACHE_VARIABLE,
     CONFIG_VARIABLE,
+    PACKAGES_VARIABLE,
     *(variable for variable, _, _ in variables()),
 )
 

@@ -4,7 +4,7 @@ import importlib
 import inspect
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +27,7 @@ _TARGET = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\
 _DECLARED = re.compile(r"(?P<file>.+\.json)#(?P<name>.+)")
 
 
-def load_pipeline(target: str) -> Pipeline[Any, Any]:
+def load_pipeline(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]:
     """Import the pipeline that `module:attribute` names, or make that of `file.json#name`.
 
     The current directory comes first on the import path.
@@ -35,12 +35,14 @@ def load_pipeline(target: str) -> Pipeline[Any, Any]:
     Args:
         target: a pipeline of a configuration file; or the attribute is a `Pipeline`, or a function
             without arguments that returns one.
+        packages: packages that a configuration file may import from, beside those that the
+            environment allows.
 
     Raises:
         ConfigurationError: what is missing or wrong, and where.
     """
     if declared := _DECLARED.fullmatch(target):
-        file = read_configuration(Path(declared["file"]))
+        file = read_configuration(Path(declared["file"]), packages=packages)
         if file.configuration.allowed_packages:
             put_current_directory_first()
         return assemble_declared(file.configuration, declared["name"]).pipeline

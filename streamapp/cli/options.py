@@ -7,6 +7,7 @@ import typer
 
 from streamapp.cli.output import OutputFormat
 from streamapp.cli.serving import PORT_VARIABLE
+from streamapp.configuration.allowed_packages import PACKAGES_OPTION, PACKAGES_VARIABLE
 from streamapp.observability.logs import LogFormat
 
 CONFIG_VARIABLE = "STREAMAPP_CONFIG_FILE"
@@ -26,6 +27,15 @@ OutputOption = Annotated[
     typer.Option(
         help="Print a table or JSON. By default a table on a terminal, and elsewhere what"
         " cli_settings.output_format says."
+    ),
+]
+AllowPackageOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        PACKAGES_OPTION,
+        metavar="NAME",
+        help="A package from which agents of the configuration file may be imported; repeatable,"
+        f" beside those of {PACKAGES_VARIABLE}.",
     ),
 ]
 BootstrapServersOption = Annotated[

@@ -6,6 +6,7 @@ import typer
 
 from streamapp.cli.configured import configured
 from streamapp.cli.options import (
+    AllowPackageOption,
     BootstrapServersOption,
     ConfigOption,
     NoWebOption,
@@ -48,9 +49,15 @@ def list_pipelines(config: ConfigOption = None, *, output: OutputOption = None) 
 
 
 @app.command()
-def show(name: NameArgument, config: ConfigOption = None, *, output: OutputOption = None) -> None:
+def show(
+    name: NameArgument,
+    config: ConfigOption = None,
+    *,
+    allow_package: AllowPackageOption = None,
+    output: OutputOption = None,
+) -> None:
     """Show the plan of a pipeline with the agents that are chosen for it; needs no Kafka."""
-    configuration = configured(config).configuration
+    configuration = configured(config, allow_package or ()).configuration
     outline = outline_of(build(assemble_declared(configuration, name).pipeline))
     is_json = chosen_format(configuration.cli_settings, output) is OutputFormat.JSON
     typer.echo(as_json(outline) if is_json else as_text(outline), nl=False)
@@ -61,6 +68,7 @@ def run(
     name: NameArgument,
     config: ConfigOption = None,
     *,
+    allow_package: AllowPackageOption = None,
     bootstrap_servers: BootstrapServersOption = None,
     workers: Annotated[
         int | None,
@@ -75,10 +83,11 @@ def run(
 
     It is the same as `streamapp run FILE.json#NAME`, which has further options.
     """
-    file = configured(config)
+    file = configured(config, allow_package or ())
     assemble_declared(file.configuration, name)  # faults of a missing file are told as such
     options = RunOptions(
         target=f"{file.path}#{name}",
+        packages=tuple(allow_package or ()),
         bootstrap_servers=bootstrap_servers,
         stages=(),
         instance_id=None,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streamapp.cli.loading import load_pipeline
-from streamapp.cli.options import TargetArgument
+from streamapp.cli.options import AllowPackageOption, TargetArgument
 from streamapp.cli.plan_json import as_json
 from streamapp.cli.plan_mermaid import as_mermaid
 from streamapp.cli.plan_text import as_text
@@ -34,6 +34,7 @@ _RENDERERS: Mapping[PlanFormat, Callable[[Outline], str]] = {
 def plan(
     target: TargetArgument,
     *,
+    allow_package: AllowPackageOption = None,
     output: Annotated[
         PlanFormat,
         typer.Option(help="Text for a terminal, JSON for programs, or a flowchart of Mermaid."),
@@ -44,4 +45,5 @@ def plan(
     A pipeline that could not run ends with the same error as with `run`.
     """
     configure_logging("WARNING")
-    typer.echo(_RENDERERS[output](outline_of(build(load_pipeline(target)))), nl=False)
+    outline = outline_of(build(load_pipeline(target, allow_package or ())))
+    typer.echo(_RENDERERS[output](outline), nl=False)

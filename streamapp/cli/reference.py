@@ -20,6 +20,11 @@ from streamapp.cli.main import app
 from streamapp.cli.options import CONFIG_VARIABLE
 from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
+from streamapp.configuration.allowed_packages import (
+    ALWAYS_ALLOWED,
+    PACKAGES_OPTION,
+    PACKAGES_VARIABLE,
+)
 from streamapp.configuration.file import FILE_NAME
 from streamapp.configuration.overrides import SECTIONS, variables
 from streamapp.local_kafka.jars import CACHE_VARIABLE
@@ -75,6 +80,14 @@ def settings_reference() -> str:
                     f"`{CONFIG_VARIABLE}`",
                     f"`{FILE_NAME}`",
                     "the configuration file; `--config` of `config` and `agents`",
+                ),
+                (
+                    f"`{PACKAGES_VARIABLE}`",
+                    "none",
+                    (
+                        f"packages to import agents from, beside `{ALWAYS_ALLOWED}`, separated by"
+                        f" commas; `{PACKAGES_OPTION}` of the commands that import"
+                    ),
                 ),
                 *_override_rows(),
             ),

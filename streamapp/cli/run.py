@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from streamapp.cli.options import (
+    AllowPackageOption,
     BootstrapServersOption,
     LogFormatOption,
     LogLevelOption,
@@ -25,6 +26,7 @@ from streamapp.runtime.config import RuntimeConfig
 def run(  # noqa: PLR0913 - one parameter is one option
     target: TargetArgument,
     *,
+    allow_package: AllowPackageOption = None,
     bootstrap_servers: BootstrapServersOption = None,
     stage: Annotated[
         list[str] | None,
@@ -84,6 +86,7 @@ def run(  # noqa: PLR0913 - one parameter is one option
     configure_logging(log_level, log_format)
     options = RunOptions(
         target=target,
+        packages=tuple(allow_package or ()),
         bootstrap_servers=bootstrap_servers,
         stages=tuple(stage or ()),
         instance_id=instance_id,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from streamapp.configuration.allowed_packages import PACKAGES_OPTION
 from streamapp.errors import ConfigurationError
 from streamapp.observability.logs import LogFormat
 
@@ -20,7 +21,9 @@ class RunOptions:
     """The options of `streamapp run`.
 
     Attributes:
-        target: `module:pipeline`.
+        target: `module:pipeline`, or `file.json#name`.
+        packages: packages that a configuration file may import from, beside those that the
+            environment allows.
         bootstrap_servers: Kafka's address; `None` if the option is not given.
         stages: the stages to run; all if empty.
         instance_id: name as a static member; with several workers, the beginning of their names.
@@ -38,6 +41,7 @@ class RunOptions:
     """
 
     target: str
+    packages: tuple[str, ...]
     bootstrap_servers: str | None
     stages: tuple[str, ...]
     instance_id: str | None
@@ -62,6 +66,8 @@ class RunOptions:
         return (sys.executable, "-m", "streamapp", "run", self.target, *self._arguments(number))
 
     def _arguments(self, number: int) -> Iterator[str]:
+        for package in self.packages:
+            yield f"{PACKAGES_OPTION}={package}"
         if self.bootstrap_servers is not None:
             yield f"--bootstrap-servers={self.bootstrap_servers}"
         for stage in self.stages:

@@ -11,7 +11,7 @@ from streamapp.brokers.protocols import Admin, Broker, TopicDescription
 from streamapp.cli.kafka import kafka_broker, started_admin
 from streamapp.cli.loading import load_pipeline
 from streamapp.cli.needed_topics import DEFAULT_PARTITIONS, needed_topics
-from streamapp.cli.options import BootstrapServersOption
+from streamapp.cli.options import AllowPackageOption, BootstrapServersOption
 from streamapp.errors import TopicError
 from streamapp.observability.logs import configure_logging
 from streamapp.pipeline.topology import Topology, build
@@ -47,6 +47,7 @@ def apply(
         ),
     ] = None,
     *,
+    allow_package: AllowPackageOption = None,
     folder: Annotated[
         Path | None,
         typer.Option("--dir", help="Folder of YAML files that declare topics.  [default: topics]"),
@@ -74,7 +75,7 @@ def apply(
 ) -> None:
     """Create and change topics so that Kafka has them as declared; never deletes anything."""
     configure_logging("WARNING")
-    topology = None if target is None else build(load_pipeline(target))
+    topology = None if target is None else build(load_pipeline(target, allow_package or ()))
     catalogue = _catalogue(folder, optional=topology is not None)
     broker = kafka_broker(bootstrap_servers)
     asyncio.run(

@@ -32,7 +32,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         supervised_by: what the supervisor put on the command line; `None` without one.
     """
     supervised = Supervised(supervised_by, options.drain_seconds) if supervised_by else None
-    topology = build(load_pipeline(options.target))
+    topology = build(load_pipeline(options.target, options.packages))
     settings = kafka_settings(options.bootstrap_servers, warn=supervised is None)
     broker = KafkaBroker(settings)
     config = RuntimeConfig(

@@ -6,11 +6,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from streamapp.configuration.allowed_packages import (
+    NOT_IN_A_FILE,
+    PACKAGES_VARIABLE,
+    allowed_packages,
+    importer_of,
+)
 from streamapp.configuration.declared_agents import SHIPPED
 from streamapp.configuration.overrides import overridden
 from streamapp.configuration.secrets import Path, secrets_in
 from streamapp.configuration.sections import (
-    ALWAYS_ALLOWED,
     CliSettings,
     Configuration,
     DataMonitoring,
@@ -20,7 +25,6 @@ from streamapp.configuration.sections import (
 from streamapp.errors import RegistryError
 from streamapp.registry.definition import AgentDefinition
 from streamapp.registry.faults import sentences
-from streamapp.registry.imports import Importer
 from streamapp.registry.nearest import did_you_mean
 
 Fault = tuple[Path, str]
@@ -74,22 +78,23 @@ class _Checker:
             data = {}
         self._refuse_unknown(data)
         providers = dict(self._providers(self._mapping(data, "data_providers")))
-        importer = self._importer(data.get("allowed_packages", []))
         agents = self._mapping(data, "data_agents")
         pipelines = self._mapping(data, "data_pipelines")
-        return Configuration.model_construct(
-            allowed_packages=importer.allowed[1:],
-            data_agents=dict(self._agents(agents, providers, importer)),
+        configuration = Configuration.model_construct(
+            data_agents=dict(self._agents(agents, providers)),
             data_pipelines=dict(self._pipelines(pipelines, agents)),
             data_providers=providers,
             cli_settings=self._settings("cli_settings", CliSettings, data),
             data_monitoring=self._settings("data_monitoring", DataMonitoring, data),
         )
+        return configuration.allowing(self._packages())
 
     def _refuse_unknown(self, data: Mapping[str, Any]) -> None:
         known = Configuration.model_fields
         for name in data:
-            if name not in known and not is_kept(name):
+            if name == "allowed_packages":
+                self._add((name,), NOT_IN_A_FILE)
+            elif name not in known and not is_kept(name):
                 told = f"there is no such section; {did_you_mean(name, known)}"
                 self._add((name,), told)
 
@@ -98,19 +103,16 @@ class _Checker:
             if (found := self._model(("data_providers", name), Provider, fields)) is not None:
                 yield name, found
 
-    def _importer(self, packages: Any) -> Importer:
-        where: Path = ("allowed_packages",)
-        if not isinstance(packages, list) or not all(isinstance(one, str) for one in packages):
-            self._add(where, "give a list of names of packages")
-            packages = []
+    def _packages(self) -> tuple[str, ...]:
+        packages = allowed_packages(self._environment)
         try:
-            return Importer([ALWAYS_ALLOWED, *packages])
+            importer_of(packages)
         except RegistryError as error:
-            self._add(where, str(error))
-        return Importer([ALWAYS_ALLOWED])
+            self.of_environment.append(f"{PACKAGES_VARIABLE}: {error}")
+        return packages
 
     def _agents(
-        self, section: Mapping[str, Any], providers: Mapping[str, Provider], importer: Importer
+        self, section: Mapping[str, Any], providers: Mapping[str, Provider]
     ) -> Iterator[tuple[str, AgentDefinition]]:
         for agent_id, fields in section.items():
             where: Path = ("data_agents", agent_id)
@@ -122,10 +124,6 @@ class _Checker:
             given["configuration"] = self._configured(where, fields, providers)
             found = self._model(where, AgentDefinition, given)
             if found is not None:
-                if not importer.allows(found.module_path):
-                    allowed = ", ".join(importer.allowed)
-                    told = f"the module is in no allowed package; allowed: {allowed}"
-                    self._add((*where, "module_path"), told)
                 yield agent_id, found
 
     def _configured(

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from streamapp.agents.definitions import DEFINITIONS
-from streamapp.configuration.sections import ALWAYS_ALLOWED, Configuration
+from streamapp.configuration.allowed_packages import importer_of
+from streamapp.configuration.sections import Configuration
 from streamapp.registry.definition import AgentDefinition, read_definition
 from streamapp.registry.registry import AgentRegistry
 
@@ -21,7 +22,8 @@ def registry_of(configuration: Configuration) -> AgentRegistry:
     Raises:
         RegistryError: a JSON schema of an agent is none.
     """
-    registry = AgentRegistry([ALWAYS_ALLOWED, *configuration.allowed_packages])
+    registry = AgentRegistry()
+    registry.importer = importer_of(configuration.allowed_packages)
     for definition in {**SHIPPED, **configuration.data_agents}.values():
         registry.register(definition)
     return registry

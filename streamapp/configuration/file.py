@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamapp.configuration.allowed_packages import also_allowing
 from streamapp.configuration.check import Fault, check
 from streamapp.configuration.located_json import (
     MOST_BYTES,
@@ -43,7 +44,10 @@ class ConfigurationFile:
 
 
 def read_configuration(
-    path: Path | None = None, environment: Mapping[str, str] | None = None
+    path: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    packages: Iterable[str] = (),
 ) -> ConfigurationFile:
     """Read a configuration; without a file, all has its default.
 
@@ -51,6 +55,7 @@ def read_configuration(
         path: the file, which then has to exist; by default `atomic_data_config.json` here, if it
             exists.
         environment: variables that override settings; by default those of this process.
+        packages: names of packages that may be imported, beside those that the environment allows.
 
     Raises:
         ConfigurationError: the file cannot be read, or is wrong: one line for each fault, with line
@@ -58,7 +63,8 @@ def read_configuration(
     """
     place = Path(FILE_NAME) if path is None else path
     content = read_bytes(place, may_be_missing=path is None)
-    return checked_file(place, content, os.environ if environment is None else environment)
+    variables = os.environ if environment is None else environment
+    return checked_file(place, content, also_allowing(variables, packages))
 
 
 def checked_file(

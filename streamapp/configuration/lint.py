@@ -2,12 +2,30 @@
 
 from collections.abc import Iterator, Mapping
 
+from streamapp.configuration.allowed_packages import importer_of
 from streamapp.configuration.check import Fault, shown
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, tell_faults
 from streamapp.errors import ConfigurationError
 from streamapp.registry.instantiate import make_agent
+
+
+def require_allowed(file: ConfigurationFile) -> None:
+    """Require the agents of a file to come from allowed packages; imports nothing.
+
+    Raises:
+        ConfigurationError: some do not: one line for each, with line and column.
+    """
+    importer = importer_of(file.configuration.allowed_packages)
+    faults: list[Fault] = []
+    for agent_id, definition in file.configuration.data_agents.items():
+        where = ("data_agents", agent_id, "module_path")
+        try:
+            importer.require_allowed(definition.module_path, definition.agent_class)
+        except ConfigurationError as error:
+            faults.append((where, f"{shown(where)}: {error}"))
+    _raise(file, faults)
 
 
 def lint(file: ConfigurationFile) -> None:
@@ -26,8 +44,7 @@ def lint(file: ConfigurationFile) -> None:
             faults.append((where, f"{shown(where)}: {error}"))
     if not faults:  # or a wrong agent would be told once more for each of its pipelines
         faults += _faults_of_pipelines(file)
-    if faults:
-        raise ConfigurationError("\n".join(tell_faults(file.path, file.document, faults)))
+    _raise(file, faults)
 
 
 def _faults_of_pipelines(file: ConfigurationFile) -> Iterator[Fault]:
@@ -37,6 +54,11 @@ def _faults_of_pipelines(file: ConfigurationFile) -> Iterator[Fault]:
             assemble_declared(file.configuration, name)
         except ConfigurationError as error:
             yield where, f"{shown(where)}: {error}"
+
+
+def _raise(file: ConfigurationFile, faults: list[Fault]) -> None:
+    if faults:
+        raise ConfigurationError("\n".join(tell_faults(file.path, file.document, faults)))
 
 
 def missing_variables(

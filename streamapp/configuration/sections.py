@@ -1,7 +1,7 @@
 """The sections of the configuration file, and what each of their fields may be."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -11,9 +11,6 @@ from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.stage import StageConfig
 from streamapp.registry.assemble import RETRIES
 from streamapp.registry.definition import AgentDefinition, Id
-
-ALWAYS_ALLOWED = "streamapp.agents"
-"""Package of the built-in agents, from which every file may import."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -161,10 +158,9 @@ class DeclaredPipeline(_Section):
 
 
 class Configuration(_Section):
-    """The whole file.
+    """The whole file, and what it may import.
 
     Attributes:
-        allowed_packages: packages from which agents are imported, beside the built-in ones.
         data_agents: definitions of agents by their ids.
         data_pipelines: pipelines by their names.
         data_providers: services that agents ask, by their names.
@@ -172,9 +168,20 @@ class Configuration(_Section):
         data_monitoring: what is measured.
     """
 
-    allowed_packages: tuple[str, ...] = ()
     data_agents: Mapping[Id, AgentDefinition] = Field(default_factory=dict)
     data_pipelines: Mapping[str, DeclaredPipeline] = Field(default_factory=dict)
     data_providers: Mapping[str, Provider] = Field(default_factory=dict)
     cli_settings: CliSettings = CliSettings()
     data_monitoring: DataMonitoring = DataMonitoring()
+    _allowed_packages: tuple[str, ...] = ()
+
+    @property
+    def allowed_packages(self) -> tuple[str, ...]:
+        """Packages that agents may come from, beside the built-in ones; no part of the file."""
+        return self._allowed_packages
+
+    def allowing(self, packages: Iterable[str]) -> Self:
+        """The same, whose agents may come from these packages."""
+        changed = self.model_copy()
+        changed._allowed_packages = tuple(packages)  # noqa: SLF001 - a copy of this object
+        return changed

@@ -14,7 +14,7 @@ are decided before anything is imported, and once more on what was found:
 
 import importlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
@@ -32,13 +32,20 @@ class Importer:
     Args:
         allowed: names of packages, such as `shop` or `shop.agents`. What is around the second has
             to be allowed as well, unless it is this package.
+        how_to_allow: what to do to allow a package, for the message that refuses it.
 
     Raises:
         ImportRefusedError: a name is no name of a package, or the package around it is not allowed.
     """
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        allowed: Iterable[str] = (),
+        *,
+        how_to_allow: Callable[[str], str] = "add {!r} to allowed_packages".format,
+    ) -> None:
         self.allowed = tuple(dict.fromkeys(allowed))
+        self._how_to_allow = how_to_allow
         for name in self.allowed:
             if not _is_dotted_name(name):
                 raise ImportRefusedError(
@@ -64,22 +71,28 @@ class Importer:
                 attribute, or that is no agent of an allowed package.
         """
         where = f"{module_path}:{attribute}"
-        self._check_names(where, module_path, attribute)
+        self.require_allowed(module_path, attribute)
         module = _imported(where, module_path)
         found = vars(module).get(attribute)
         if found is None:
             raise ImportRefusedError(f"{where}: the module has no {attribute!r}")
         return self._checked(where, found)
 
-    def _check_names(self, where: str, module_path: str, attribute: str) -> None:
+    def require_allowed(self, module_path: str, attribute: str) -> None:
+        """Require an attribute of a module to be such that it may be imported; imports nothing.
+
+        Raises:
+            ImportRefusedError: it may not.
+        """
+        where = f"{module_path}:{attribute}"
         if not _is_dotted_name(module_path) or not _is_name(attribute):
             raise ImportRefusedError(
                 f"{where}: give a module and one name in it, without other dots or signs"
             )
         if not self.allows(module_path):
-            allowed = ", ".join(self.allowed) or "none"
+            how = self._how_to_allow(module_path.partition(".")[0])
             raise ImportRefusedError(
-                f"{where}: the module is in no allowed package; allowed: {allowed}"
+                f"{where}: the module is in no allowed package; if you trust it, {how}"
             )
 
     def _require_allowed_parents(self, name: str) -> None:

@@ -40,14 +40,22 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "TERM": "xterm-256color", **more}
 
 
-@pytest.mark.parametrize("command", ["config lint", "pipelines show orders"])
-def test_agents_of_an_allowed_package_here_are_imported(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "variables"),
+    [
+        ("config lint --allow-package shop", {}),
+        ("pipelines show orders", {"STREAMAPP_ALLOWED_PACKAGES": "shop"}),
+        ("plan atomic_data_config.json#orders --allow-package shop", {}),
+    ],
+)
+def test_agents_of_an_allowed_package_here_are_imported(
+    tmp_path: Path, command: str, variables: dict[str, str]
+) -> None:
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "__init__.py").touch()
     (tmp_path / "shop" / "prices.py").write_text(SHOP)
     own = {**AGENT, "module_path": "shop.prices", "agent_class": "price", "configuration": {}}
     content = {
-        "allowed_packages": ["shop"],
         "data_agents": {"check": CHECK, "own": own},
         "data_pipelines": PIPELINES,
     }
@@ -55,7 +63,7 @@ def test_agents_of_an_allowed_package_here_are_imported(tmp_path: Path, command:
     ended = subprocess.run(  # noqa: S603 - the installed command
         [Path(sys.executable).parent / "streamapp", *command.split()],
         cwd=tmp_path,
-        env=environment(),
+        env=environment(**variables),
         capture_output=True,
         text=True,
         check=False,

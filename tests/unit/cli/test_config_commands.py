@@ -50,7 +50,7 @@ def printed(command: str) -> Any:
 
 
 @pytest.mark.parametrize("command", ["config show", "config lint", "agents list", "agents show a"])
-@pytest.mark.parametrize("name", ["duplicate section", "os:system", "utf-16", "key in the file"])
+@pytest.mark.parametrize("name", ["duplicate section", "traversal", "utf-16", "key in the file"])
 def test_every_command_refuses_a_hostile_file_with_the_code_of_configuration(
     command: str, name: str
 ) -> None:

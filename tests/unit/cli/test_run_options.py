@@ -11,6 +11,7 @@ from streamapp.observability.logs import LogFormat
 
 PLAIN = RunOptions(
     target="mine:pipeline",
+    packages=(),
     bootstrap_servers=None,
     stages=(),
     instance_id=None,
@@ -25,6 +26,7 @@ PLAIN = RunOptions(
 )
 FULL = RunOptions(
     target="mine:pipeline",
+    packages=("shop", "books"),
     bootstrap_servers="a:1,b:2",
     stages=("one", "two"),
     instance_id="w",
@@ -58,6 +60,7 @@ def test_a_worker_is_told_all_that_its_supervisor_was(options: RunOptions) -> No
     assert params["no_web"] or params["web_port"] == 0
     assert params["instance_id"] == (options.instance_id and f"{options.instance_id}-3")
     assert tuple(params["stage"] or ()) == options.stages
+    assert tuple(params["allow_package"] or ()) == options.packages
     assert LogFormat(str(params["log_format"])) is options.log_format
     for name in (
         "target",

@@ -24,10 +24,12 @@ def provider(**fields: Any) -> bytes:
     return json.dumps({"data_providers": {"models": {"kind": "openai", **fields}}}).encode()
 
 
-def pipeline(stages: list[dict[str, Any]], **fields: Any) -> bytes:
-    """A file with one agent and one pipeline."""
+def pipeline(
+    stages: list[dict[str, Any]], *, code: dict[str, Any] | None = None, **fields: Any
+) -> bytes:
+    """A file with one pipeline and an agent, or two."""
     declared = {"source": "orders", "stages": stages, **fields}
-    agents = {"once": AGENT}
+    agents = {"once": AGENT} if code is None else {"once": AGENT, "code": code}
     return json.dumps({"data_agents": agents, "data_pipelines": {"orders": declared}}).encode()
 
 
@@ -79,24 +81,16 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         b'{"data_pipelines": {"a": 1}}',
         "data_pipelines.a: give a mapping",
     ),
-    "os:system": (agent(module_path="os", agent_class="system"), "is in no allowed package"),
-    "builtins:eval": (
-        agent(module_path="builtins", agent_class="eval"),
-        "is in no allowed package",
-    ),
-    "prefix of a package": (agent(module_path="streamapp.agents_of_others"), "no allowed package"),
-    "around the package": (agent(module_path="streamapp.cli.main"), "no allowed package"),
     "dotted walk": (agent(agent_class="os.system"), "give one name without dots or colons"),
     "traversal": (agent(module_path="streamapp.agents/../../evil"), "give the dotted name"),
     "relative module": (agent(module_path="..evil"), "give the dotted name of a module"),
     "another id": (agent(agent_id="twice"), "agent_id: leave it out, or repeat 'once'"),
     "misspelt capability": (agent(capabilities=["data_validaton"]), "mean 'data_validation'?"),
     "agent without a schema": (agent(input_schema=""), "give the name of a schema"),
-    "inner package only": (
-        b'{"allowed_packages": ["shop.agents"]}',
-        "allowed_packages: 'shop.agents' is allowed, but 'shop' is not",
+    "file that allows imports to itself": (
+        b'{"allowed_packages": ["os"]}',
+        ":1:2: allowed_packages: a file cannot allow imports to itself; take it out, and allow",
     ),
-    "package that is a path": (b'{"allowed_packages": ["../shop"]}', "is no name of a package"),
     "key in the file": (agent(configuration={"api_key": KEY}), "a file holds no secrets"),
     "key in a header": (
         agent(configuration={"headers": {"Authorization": KEY}}),
@@ -145,3 +139,13 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "new line in an id": (b'{"data_agents": {"a\\nb": 1}}', "a\\nb: give an object"),
     "long key": (b'{"' + b"k" * 1_000_000 + b'": 1}', "kkkk ..."),
 }
+
+IMPORTS: dict[str, dict[str, str]] = {
+    "os:system": {"module_path": "os", "agent_class": "system"},
+    "builtins:eval": {"module_path": "builtins", "agent_class": "eval"},
+    "prefix of a package": {"module_path": "streamapp.agents_of_others"},
+    "around the package": {"module_path": "streamapp.cli.main"},
+    "module that greets": {"module_path": "this", "agent_class": "s"},
+    "module that opens a browser": {"module_path": "antigravity", "agent_class": "fly"},
+}
+"""Fields of agents that may be read, and never imported unless somebody allows it."""

@@ -7,6 +7,7 @@ import pytest
 
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.file import ConfigurationFile, read_configuration
+from streamapp.configuration.lint import require_allowed
 from streamapp.configuration.sections import CliSettings, DataMonitoring
 from streamapp.errors import ConfigurationError
 from streamapp.registry.instantiate import make_agent
@@ -26,7 +27,6 @@ def test_without_a_file_all_has_its_default(
     read = read_configuration(environment={})
     assert read.path == Path("atomic_data_config.json")
     assert read.configuration.model_dump() == {
-        "allowed_packages": (),
         "data_agents": {},
         "data_pipelines": {},
         "data_providers": {},
@@ -145,5 +145,36 @@ def test_names_of_variables_of_secrets_are_no_secrets(tmp_path: Path) -> None:
 
 def test_other_packages_are_allowed_by_name(tmp_path: Path) -> None:
     shop = {**AGENT, "module_path": "shop.agents.orders"}
-    read = written(tmp_path, {"allowed_packages": ["shop"], "data_agents": {"once": shop}})
-    assert registry_of(read.configuration).importer.allowed == ("streamapp.agents", "shop")
+    data = {"data_agents": {"once": shop}}
+    read = written(tmp_path, data, STREAMAPP_ALLOWED_PACKAGES=" shop, books,")
+    allowed = ("streamapp.agents", "shop", "books")
+    assert registry_of(read.configuration).importer.allowed == allowed
+    require_allowed(read)
+    with pytest.raises(ConfigurationError) as refused:
+        require_allowed(written(tmp_path, data, STREAMAPP_ALLOWED_PACKAGES="books"))
+    assert str(refused.value) == (
+        f"{tmp_path}/config.json:1:58: data_agents.once.module_path:"
+        " shop.agents.orders:Deduplicator: the module is in no allowed package; if you trust it,"
+        " start with --allow-package shop, or set STREAMAPP_ALLOWED_PACKAGES=shop"
+    )
+
+
+def test_packages_of_the_call_are_allowed_beside_those_of_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text("{}")
+    variables = {"STREAMAPP_ALLOWED_PACKAGES": "shop"}
+    read = read_configuration(path, variables, packages=["books", "shop"])
+    assert read.configuration.allowed_packages == ("shop", "books")
+    assert variables == {"STREAMAPP_ALLOWED_PACKAGES": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "told"),
+    [
+        ("shop.agents", "'shop.agents' is allowed, but 'shop' is not, whose code runs first"),
+        ("../shop", "'../shop' is no name of a package"),
+    ],
+)
+def test_wrong_names_of_packages_are_refused(tmp_path: Path, packages: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^STREAMAPP_ALLOWED_PACKAGES: {told}"):
+        written(tmp_path, {}, STREAMAPP_ALLOWED_PACKAGES=packages)

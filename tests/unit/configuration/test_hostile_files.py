@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from streamapp.configuration import located_json
+from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import read_configuration
+from streamapp.configuration.lint import lint, require_allowed
 from streamapp.errors import ConfigurationError
-from tests.unit.configuration.hostile import HOSTILE, KEY
+from tests.unit.configuration.hostile import AGENT, HOSTILE, IMPORTS, KEY, pipeline
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -32,6 +34,26 @@ def test_a_hostile_file_is_refused_with_one_sentence_and_left_as_it_is(
     assert KEY not in told
     assert path.read_bytes() == content
     assert set(sys.modules) == loaded
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+def test_a_file_that_names_other_code_is_read_and_the_code_never_imported(
+    tmp_path: Path, name: str
+) -> None:
+    content = pipeline([{"agent": "code"}, {"agent": "once"}], code={**AGENT, **IMPORTS[name]})
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    read = read_configuration(path, {})
+    with pytest.raises(ConfigurationError) as refused:
+        require_allowed(read)
+    told = str(refused.value)
+    assert told.startswith(f"{path}:1:")
+    assert "is in no allowed package; if you trust it, start with --allow-package" in told
+    assert "\n" not in told
+    for use in (lambda: lint(read), lambda: assemble_declared(read.configuration, "orders")):
+        with pytest.raises(ConfigurationError, match="is in no allowed package; if you trust it"):
+            use()
+    assert not {"this", "antigravity"} & set(sys.modules)
 
 
 def test_what_is_no_regular_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:

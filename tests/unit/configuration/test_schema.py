@@ -29,7 +29,7 @@ def test_the_published_schema_is_current() -> None:
         {"data_agents": {"once": {**AGENT, "agent_id": "once"}}},
         {"data_agents": {"once": {**AGENT, "resource_requirements": {"storage": "10 GB"}}}},
         json.loads(provider(limits={"calls_per_minute": 1})),
-        {"cli_settings": {"output_format": "table"}, "allowed_packages": ["shop"]},
+        {"cli_settings": {"output_format": "table"}},
     ],
 )
 def test_editors_take_what_the_check_takes(tmp_path: Path, data: dict[str, Any]) -> None:
@@ -43,6 +43,7 @@ def test_editors_take_what_the_check_takes(tmp_path: Path, data: dict[str, Any])
     "data",
     [
         {"data_agent": {}},
+        {"allowed_packages": ["shop"]},
         {"cli_settings": {"log_level": "LOUD"}},
         {"data_monitoring": {"metrics_retention_days": 0}},
         {"data_agents": {"once": {**AGENT, "capabilities": ["flying"]}}},

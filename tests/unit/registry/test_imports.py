@@ -146,7 +146,7 @@ def test_agents_and_classes_of_allowed_packages_are_imported(name: str) -> None:
 
 REFUSED = [
     # not allowed: nothing is imported
-    ("reg_outside.agents", "double", "is in no allowed package; allowed: reg_shop"),
+    ("reg_outside.agents", "double", "if you trust it, add 'reg_outside' to allowed_packages"),
     ("reg_outside", "double", "is in no allowed package"),
     ("reg_shopping", "double", "is in no allowed package"),
     ("reg", "double", "is in no allowed package"),
@@ -216,7 +216,7 @@ def test_nothing_is_imported_for_what_is_not_allowed() -> None:
 
 
 def test_without_allowed_packages_nothing_is_imported() -> None:
-    with pytest.raises(ImportRefusedError, match="allowed: none"):
+    with pytest.raises(ImportRefusedError, match="is in no allowed package"):
         Importer().agent("reg_shop.agents", "double")
     assert "reg_shop" not in sys.modules
 
