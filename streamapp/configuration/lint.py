@@ -8,7 +8,7 @@ from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, tell_faults
 from streamapp.errors import ConfigurationError
-from streamapp.registry.instantiate import make_agent
+from streamapp.registry.instantiate import Meanings, make_agent
 
 
 def require_allowed(file: ConfigurationFile) -> None:
@@ -36,10 +36,11 @@ def lint(file: ConfigurationFile) -> None:
     """
     registry = registry_of(file.configuration)
     faults: list[Fault] = []
+    meanings: Meanings = {}
     for agent_id in file.configuration.data_agents:
         where = ("data_agents", agent_id)
         try:
-            make_agent(registry, agent_id)
+            make_agent(registry, agent_id, meanings=meanings)
         except ConfigurationError as error:
             faults.append((where, f"{shown(where)}: {error}"))
     if not faults:  # or a wrong agent would be told once more for each of its pipelines

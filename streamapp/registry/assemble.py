@@ -19,7 +19,7 @@ from streamapp.pipeline.topology import build
 from streamapp.policies.policy import retry
 from streamapp.registry.choose_chain import Choice, choose_chain
 from streamapp.registry.definition import ResourceRequirements
-from streamapp.registry.instantiate import make_agent
+from streamapp.registry.instantiate import Meanings, make_agent
 from streamapp.registry.read_as import read_as
 from streamapp.registry.registry import AgentRegistry
 from streamapp.registry.resources import Machine, added_up, lacking
@@ -152,18 +152,26 @@ def _members(
     taken = {entry.agent_id for entry in choice.entries}
     found = []
     for number, entry in enumerate(choice.entries, 1):
-        wanted = choice.request.capabilities[number - 1]
-        others = [
-            one
-            for one in registry.offering(wanted).values()
-            if one.agent_id not in taken | choice.request.exclude
-            and (one.input_, one.output) == (entry.input_, entry.output)
-        ]
-        others.sort(key=lambda one: (scores.cost(one.definition, wanted), one.agent_id))
-        added = [one.agent_id for one in others[: pools.get(number, 1) - 1]]
-        taken.update(added)
+        added: list[str] = []
+        if number in pools:
+            added = _others(registry, choice, scores, taken, number)[: pools[number] - 1]
+            taken.update(added)
         found.append((entry.agent_id, *added))
     return tuple(found)
+
+
+def _others(
+    registry: AgentRegistry, choice: Choice, scores: Scores, taken: set[str], number: int
+) -> list[str]:
+    """Ids of those that take and give the same as the agent of a step, the best first."""
+    entry, wanted = choice.entries[number - 1], choice.request.capabilities[number - 1]
+    left_out = taken | choice.request.exclude
+    found = [
+        (scores.cost(one.definition, wanted), one.agent_id)
+        for one in registry.indexes().taking(entry.input_, wanted).values()
+        if one.output is entry.output and one.agent_id not in left_out
+    ]
+    return [agent_id for _, agent_id in sorted(found)]
 
 
 def _check_overrides(overrides: Overrides, members: Sequence[Sequence[str]]) -> None:
@@ -190,8 +198,9 @@ def _stages(
 ) -> list[Agent[Any, Any]]:
     """The agent of each stage, which takes the type that the one before it gives."""
     stages: list[Agent[Any, Any]] = []
+    meanings: Meanings = {}
     for ids in members:
-        agents = [make_agent(registry, one, options.overrides.get(one)) for one in ids]
+        agents = [make_agent(registry, one, options.overrides.get(one), meanings) for one in ids]
         stage = agents[0]
         if len(agents) > 1:
             stage = pool(*agents, capacity=options.pool_capacity, name=f"{ids[0]}-pool")

@@ -1,9 +1,11 @@
 """Chooses a chain of agents for a sequence of capabilities: the best of all, never greedily."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from streamapp.errors import RegistryError
 from streamapp.pipeline.capability import Capability
 from streamapp.registry.entry import Entry
 from streamapp.registry.explain import Explainer
@@ -11,22 +13,30 @@ from streamapp.registry.explanation import AssemblyError, Explanation
 from streamapp.registry.registry import AgentRegistry
 from streamapp.registry.request import Request, read_request
 from streamapp.registry.scores import Scores
-from streamapp.registry.search import Candidates, ChainSearch
+from streamapp.registry.search import ChainSearch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Choice:
     """A chain that was chosen.
 
     Attributes:
         request: what it was wanted for.
         entries: its agents in their order.
-        explanation: why these.
     """
 
     request: Request
     entries: tuple[Entry, ...]
-    explanation: Explanation
+    _explain: Callable[[], Explanation] = field(repr=False, compare=False)
+
+    @cached_property
+    def explanation(self) -> Explanation:
+        """Why these; made when it is first asked for, since it looks at all candidates.
+
+        Raises:
+            RegistryError: agents or schemas have changed since the choice.
+        """
+        return self._explain()
 
 
 def choose_chain(
@@ -62,14 +72,23 @@ def choose_chain(
     scores = scores or Scores()
     places = range(len(request.capabilities))
     search = ChainSearch(
-        [Candidates(request.candidates(registry, place)) for place in places],
+        [request.step(registry, place) for place in places],
         registry.indexes(),
         lambda place, entry: scores.cost(entry.definition, request.capabilities[place]),
         request.source,
         request.sink,
     )
     found = next(search.chains(), None)
-    explanation = Explainer(registry, scores, request, search, found).explanation()
+    version = registry.version
+
+    def explain() -> Explanation:
+        if registry.version != version:
+            raise RegistryError(
+                "the agents have changed since this choice; choose again to have it explained"
+            )
+        return Explainer(registry, scores, request, search, found).explanation()
+
     if found is None:
+        explanation = explain()
         raise AssemblyError(explanation.reason, explanation=explanation)
-    return Choice(request, found.entries, explanation)
+    return Choice(request, found.entries, explain)

@@ -5,7 +5,7 @@ JSON schemas, `jsonschema_rs`, is asked here alone. Its answers, and those about
 pair of schemas is compared once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
@@ -87,7 +87,7 @@ class ContainmentCheck:
         self.declarations = 0
         self._fits: dict[tuple[Schema, Schema], bool] = {}
         self._explained: dict[tuple[Schema, Schema], Fit] = {}
-        self._declared: dict[tuple[Schema, Schema], str] = {}
+        self._declared: dict[Schema, dict[Schema, str]] = {}
 
     def declare(self, output: Schema, input_: Schema, reason: str) -> None:
         """Say that an output fits an input, whatever the check finds; every answer shows it.
@@ -100,14 +100,14 @@ class ContainmentCheck:
                 f"{output.name} is declared to fit {input_.name} without a reason; say why"
             )
         pair = output, input_
-        self._declared[pair] = reason.strip()
+        self._declared.setdefault(output, {})[input_] = reason.strip()
         self.declarations += 1
         self._explained.pop(pair, None)
         self._fits[pair] = True
 
-    def declared_for(self, output: Schema) -> Iterator[Schema]:
-        """The inputs that an output is declared to fit."""
-        return (input_ for given, input_ in self._declared if given is output)
+    def declared_for(self, output: Schema) -> Mapping[Schema, str]:
+        """The inputs that an output is declared to fit, with the reasons."""
+        return self._declared.get(output, {})
 
     def fits(self, output: Schema, input_: Schema) -> bool:
         """Whether an output may be given as an input; faster than `explain` when it may not."""
@@ -115,9 +115,12 @@ class ContainmentCheck:
         known = self._fits.get(pair)
         if known is None:
             if len(self._fits) >= MAX_KEPT_ANSWERS:
-                self._fits = dict.fromkeys(self._declared, True)
-            decided = _decide(output, input_)
-            known = self._fits[pair] = decided is not None and decided.is_fit
+                self._fits.clear()
+            known = input_ in self.declared_for(output)
+            if not known:
+                decided = _decide(output, input_)
+                known = decided is not None and decided.is_fit
+            self._fits[pair] = known
         return known
 
     def explain(self, output: Schema, input_: Schema) -> Fit:
@@ -128,7 +131,7 @@ class ContainmentCheck:
             if len(self._explained) >= MAX_KEPT_ANSWERS:
                 self._explained.clear()
             known = compare(output, input_)
-            if reason := self._declared.get(pair):
+            if reason := self.declared_for(output).get(input_):
                 known = replace(known, declared=reason)
             self._explained[pair] = known
         return known

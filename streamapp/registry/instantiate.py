@@ -13,17 +13,28 @@ from streamapp.registry.agent_class import configuration_model, made
 from streamapp.registry.entry import Entry
 from streamapp.registry.faults import sentences
 from streamapp.registry.registry import AgentRegistry
+from streamapp.registry.schemas import Schema
+
+Meanings = dict[str, Schema]
+"""What names of schemas mean that the registry does not know."""
 
 
 def make_agent(
-    registry: AgentRegistry, agent_id: str, overrides: Mapping[str, Any] | None = None
+    registry: AgentRegistry,
+    agent_id: str,
+    overrides: Mapping[str, Any] | None = None,
+    meanings: Meanings | None = None,
 ) -> Agent[Any, Any]:
     """Make an agent as its definition says; a pipeline opens it when it runs.
+
+    The registry is as it was: what is chosen from it does not depend on what was made before.
 
     Args:
         registry: where it is defined.
         agent_id: its id, which becomes its name.
         overrides: values of its configuration, each in place of that of the definition.
+        meanings: what names of schemas mean to the agents made before it; those that its definition
+            uses first get their meaning from its types.
 
     Raises:
         RegistryError: there is no such agent, a value of its configuration is wrong, it could not
@@ -43,7 +54,7 @@ def make_agent(
     else:
         configuration = _configuration(agent_id, configuration_model(given), values)
         agent = made(given, configuration, agent_id, definition.capabilities)
-    _check_types(registry, entry, agent)
+    _check_types(registry, entry, agent, {} if meanings is None else meanings)
     return agent
 
 
@@ -104,29 +115,29 @@ def _configuration(
     raise RegistryError(faults)
 
 
-def _check_types(registry: AgentRegistry, entry: Entry, agent: Agent[Any, Any]) -> None:
-    """Require the agent to take and give what its definition says; names get their meaning."""
+def _check_types(
+    registry: AgentRegistry, entry: Entry, agent: Agent[Any, Any], meanings: Meanings
+) -> None:
+    """Require the agent to take and give what its definition says."""
     schemas, check = registry.schemas, registry.check
     taken, given = schemas.of(agent.input_type), schemas.of(agent.output_type)
-    definition = entry.definition
+    input_ = _meaning(entry.input_, taken, meanings)
+    output = _meaning(entry.output, given, meanings)
     where = f"agent {entry.agent_id!r}"
-    for name, schema, actual in (
-        (definition.input_schema, entry.input_, taken),
-        (definition.output_schema, entry.output, given),
-    ):
-        if isinstance(name, str) and not schema.is_bound:
-            schemas.bind(name, actual)
-    entry = registry.entry(entry.agent_id)
-    if not check.fits(entry.input_, taken):
-        told = check.explain(entry.input_, taken)
+    if not check.fits(input_, taken):
+        told = check.explain(input_, taken)
         raise RegistryError(
             f"{where} does not take its input_schema {entry.input_.name}: it takes {taken.name};"
             f" {told}"
         )
     # A definition may say more than the type: that all outputs of a `dict` have certain fields.
-    if not (check.fits(given, entry.output) or check.fits(entry.output, given)):
-        told = check.explain(given, entry.output)
+    if not (check.fits(given, output) or check.fits(output, given)):
+        told = check.explain(given, output)
         raise RegistryError(
             f"{where} does not give its output_schema {entry.output.name}: it gives {given.name};"
             f" {told}"
         )
+
+
+def _meaning(schema: Schema, actual: Schema, meanings: Meanings) -> Schema:
+    return schema if schema.is_bound else meanings.setdefault(schema.name, actual)

@@ -52,6 +52,7 @@ class AgentRegistry:
         self._changes = 0
         self._given: dict[str, tuple[AgentDefinition, AnAgent | None]] = {}
         self._entries: dict[str, Entry] = {}
+        self._using: dict[str, set[str]] = {}
         self._indexes = Indexes(self.check)
         self._schemas_version = self.schemas.version
 
@@ -100,6 +101,8 @@ class AgentRegistry:
         del self._given[agent_id]
         del self._entries[agent_id]
         self._indexes.remove(entry)
+        for name in _names(entry.definition):
+            self._using[name].discard(agent_id)
         self._changes += 1
         return entry.definition
 
@@ -178,10 +181,12 @@ class AgentRegistry:
     def entries(self) -> Mapping[str, Entry]:
         """All agents by id; not sorted."""
         if self._schemas_version != self.schemas.version:
+            changed = self.schemas.changed_since(self._schemas_version)
             self._schemas_version = self.schemas.version
-            self._indexes = Indexes(self.check)
-            for definition, agent in self._given.values():
-                self._index(definition, agent)
+            ids = {agent_id for name in changed for agent_id in self._using.get(name, ())}
+            for agent_id in sorted(ids):
+                self._indexes.remove(self._entries[agent_id])
+                self._index(*self._given[agent_id])
         return self._entries
 
     def indexes(self) -> Indexes:
@@ -202,6 +207,8 @@ class AgentRegistry:
     def _add(self, definition: AgentDefinition, agent: AnAgent | None) -> None:
         self.entries()
         self._given[definition.agent_id] = definition, agent
+        for name in _names(definition):
+            self._using.setdefault(name, set()).add(definition.agent_id)
         self._index(definition, agent)
         self._changes += 1
 
@@ -224,3 +231,9 @@ def capability(name: Capability | str) -> Capability:
     except ValueError:
         known = did_you_mean(str(name), map(str, Capability))
     raise RegistryError(f"{str(name)!r} is no capability; {known}")
+
+
+def _names(definition: AgentDefinition) -> set[str]:
+    """The names of schemas that a definition uses."""
+    both = definition.input_schema, definition.output_schema
+    return {one for one in both if isinstance(one, str)}

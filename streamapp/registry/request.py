@@ -6,9 +6,9 @@ from typing import Any
 
 from streamapp.errors import RegistryError
 from streamapp.pipeline.capability import Capability
-from streamapp.registry.entry import Entry
 from streamapp.registry.registry import AgentRegistry, capability
 from streamapp.registry.schemas import Schema
+from streamapp.registry.search import AllBut, ChainStep, Only
 
 LEAST_STEPS = 2
 
@@ -31,14 +31,12 @@ class Request:
     pins: Mapping[int, str]
     exclude: frozenset[str]
 
-    def candidates(self, registry: AgentRegistry, place: int) -> Mapping[str, Entry]:
+    def step(self, registry: AgentRegistry, place: int) -> ChainStep:
         """The agents that may be chosen at a step, counted from 0."""
         pinned = self.pins.get(place + 1)
-        return {
-            agent_id: entry
-            for agent_id, entry in registry.offering(self.capabilities[place]).items()
-            if agent_id not in self.exclude and pinned in (None, agent_id)
-        }
+        if pinned is not None:
+            return Only(registry.entry(pinned))
+        return AllBut(registry.indexes(), self.exclude, self.capabilities[place])
 
 
 def read_request(

@@ -1,6 +1,6 @@
 """Schemas: what agents take and give, as Python types or JSON schemas, under names."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from itertools import count
 from typing import Any, get_origin
@@ -88,16 +88,24 @@ class Schemas:
     class of a registered agent has its full name, such as `shop.models.Order`, and its short one
     as well, as long as no other class has the same.
 
-    Attributes:
-        version: rises when a name that was used means something else from now on.
     """
 
     def __init__(self) -> None:
-        self.version = 0
+        self._changed: list[str] = []
+        self._named: set[Schema] = set()
         self._by_name: dict[str, Schema] = {}
         self._by_content: dict[Hashable, Schema] = {}
         self._by_short_name: dict[str, list[Schema]] = {}
         self._used: dict[str, Schema] = {}
+
+    @property
+    def version(self) -> int:
+        """Rises when a name that was used means something else from now on."""
+        return len(self._changed)
+
+    def changed_since(self, version: int) -> Iterable[str]:
+        """The names that were used, and mean something else than at that version."""
+        return dict.fromkeys(self._changed[version:])
 
     def bind(self, name: str, content: Any) -> Schema:
         """Give a type or a JSON schema a name.
@@ -118,7 +126,8 @@ class Schemas:
             )
         self._by_name[name] = schema
         if schema.json_schema is not None:
-            schema.name = min(one for one, found in self._by_name.items() if found is schema)
+            schema.name = min(name, schema.name) if schema in self._named else name
+            self._named.add(schema)
         self._notice(name)
         return schema
 
@@ -182,7 +191,7 @@ class Schemas:
         used = self._used.get(name)
         if used is not None and used is not self._meant(name):
             del self._used[name]
-            self.version += 1
+            self._changed.append(name)
 
     def _of_content(self, content: Any) -> Schema:
         if isinstance(content, Schema):

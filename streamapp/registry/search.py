@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Protocol
 
+from streamapp.pipeline.capability import Capability
 from streamapp.registry.entry import Entry
 from streamapp.registry.indexes import Indexes
 from streamapp.registry.schemas import Schema
@@ -28,40 +29,48 @@ class ChainStep(Protocol):
         """The schemas of all their inputs."""
 
 
-class Candidates:
-    """A step with these agents."""
+class Only:
+    """A step with one agent, or with none."""
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
-        self._by_input: dict[Schema, list[Entry]] = {}
-        for entry in entries.values():
-            self._by_input.setdefault(entry.input_, []).append(entry)
+    def __init__(self, entry: Entry | None) -> None:
+        self._entry = entry
 
     def taking(self, schema: Schema) -> Sequence[Entry]:
-        """Those whose inputs have this schema."""
-        return self._by_input.get(schema, ())
+        """It, if its inputs have this schema."""
+        entry = self._entry
+        return () if entry is None or entry.input_ is not schema else (entry,)
 
     def inputs(self) -> Sequence[Schema]:
-        """The schemas of all their inputs."""
-        return tuple(self._by_input)
+        """The schema of its inputs."""
+        return () if self._entry is None else (self._entry.input_,)
 
 
-class Anyone:
-    """A step with all agents but some."""
+class AllBut:
+    """A step with all agents, or all of a capability, but some.
 
-    def __init__(self, indexes: Indexes, excluded: frozenset[str]) -> None:
+    Args:
+        indexes: of the agents; only those are looked at that are asked for.
+        excluded: ids of those that may not stand here.
+        capability: what they offer; `None` if anyone may stand here.
+    """
+
+    def __init__(
+        self, indexes: Indexes, excluded: frozenset[str], capability: Capability | None = None
+    ) -> None:
         self._indexes = indexes
         self._excluded = excluded
+        self._capability = capability
 
     def taking(self, schema: Schema) -> Sequence[Entry]:
         """Those whose inputs have this schema."""
-        found = self._indexes.taking(schema)
+        found = self._indexes.taking(schema, self._capability)
         if not self._excluded:
             return tuple(found.values())
         return [one for agent_id, one in found.items() if agent_id not in self._excluded]
 
     def inputs(self) -> Sequence[Schema]:
-        """The schemas of all their inputs."""
-        return self._indexes.inputs()
+        """The schemas of all their inputs, and of those that are excluded."""
+        return self._indexes.inputs(self._capability)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from streamapp.registry.figures import Score
 from streamapp.registry.registry import AgentRegistry
 from streamapp.registry.schemas import Schema
 from streamapp.registry.scores import Scores
-from streamapp.registry.search import Anyone, Candidates, ChainSearch, ChainStep, Found
+from streamapp.registry.search import AllBut, ChainSearch, ChainStep, Found, Only
 
 MAX_LENGTH = 8
 """By default, no chain is longer."""
@@ -108,7 +108,7 @@ class _Request:
         self._excluded = frozenset(excluded)
         if both := sorted({one.agent_id for one in self._pinned} & self._excluded):
             raise RegistryError(f"{both[0]!r} is both pinned and excluded; drop one of the two")
-        self._anyone = Anyone(self._indexes, self._excluded)
+        self._anyone = AllBut(self._indexes, self._excluded)
         self._first = self._step(self._from)
         self._last = self._step(self._to)
         of_capabilities = not isinstance(self._from, Schema) and not isinstance(self._to, Schema)
@@ -181,7 +181,7 @@ class _Request:
             steps[-1] = self._last
         for place, entry in pinned.items():
             may_stand = any(one is entry for one in steps[place].taking(entry.input_))
-            steps[place] = Candidates({entry.agent_id: entry} if may_stand else {})
+            steps[place] = Only(entry if may_stand else None)
         search = ChainSearch(
             steps,
             self._indexes,
@@ -196,8 +196,7 @@ class _Request:
     def _step(self, place: Capability | Schema) -> ChainStep:
         if isinstance(place, Schema):
             return self._anyone
-        offering = self._indexes.offering(place)
-        return Candidates({i: one for i, one in offering.items() if i not in self._excluded})
+        return AllBut(self._indexes, self._excluded, place)
 
     def _wanted(self, place: int, last: int) -> Capability | None:
         if place == 0 and not isinstance(self._from, Schema):

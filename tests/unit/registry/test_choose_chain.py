@@ -273,3 +273,12 @@ def test_a_wrong_request_is_told(wanted: Any, request_: dict[str, Any], told: st
     registry = registry_of([_definition("a", VALIDATE, "A", "A")])
     with pytest.raises(RegistryError, match=told):
         choose_chain(registry, wanted, **request_)
+
+
+def test_a_choice_is_not_explained_by_agents_that_came_later() -> None:
+    definitions = [_definition("a", VALIDATE, "A", "B"), _definition("next", ENRICH, "B", "C")]
+    registry = registry_of(definitions)
+    choice = choose_chain(registry, [VALIDATE, ENRICH], scores=Scores(clock=HandClock()))
+    registry.unregister("next")
+    with pytest.raises(RegistryError, match="have changed since this choice; choose again"):
+        choice.explanation  # noqa: B018 - it is made when it is asked for

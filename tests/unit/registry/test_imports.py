@@ -14,7 +14,7 @@ from streamapp.pipeline.agent import Agent
 from streamapp.registry.definition import AgentDefinition
 from streamapp.registry.entry_points import register_entry_points
 from streamapp.registry.imports import Importer
-from streamapp.registry.instantiate import close, instantiate, make_agent
+from streamapp.registry.instantiate import Meanings, close, instantiate, make_agent
 from streamapp.registry.registry import AgentRegistry
 
 FILES = {
@@ -55,6 +55,10 @@ def double(value: int) -> int:
 @agent
 def plain(value: int) -> int:
     return value
+
+@agent
+def upper(value: str) -> str:
+    return value.upper()
 
 with_a_stranger = chain(plain, elsewhere)
 both = chain(double, plain)
@@ -297,12 +301,18 @@ def test_a_definition_may_say_more_of_the_outputs_than_the_type_does() -> None:
     )
 
 
-def test_names_of_schemas_get_their_meaning_when_the_agent_is_imported() -> None:
+def test_a_name_of_a_schema_means_the_same_to_all_agents_that_are_made_together() -> None:
     registry = _registry(agent_class="double", input_schema="Number", output_schema="Number")
-    assert not registry.entry("tried").input_.is_bound
-    make_agent(registry, "tried")
-    assert registry.schemas.bound("Number").type_ is int
-    assert registry.entry("tried").input_.type_ is int
+    other = registry.get("tried").model_copy(update={"agent_id": "other", "agent_class": "upper"})
+    registry.register(other)
+    version = registry.version
+    meanings: Meanings = {}
+    make_agent(registry, "tried", meanings=meanings)
+    assert meanings["Number"].type_ is int
+    with pytest.raises(RegistryError, match="'other' does not take its input_schema Number"):
+        make_agent(registry, "other", meanings=meanings)
+    assert make_agent(registry, "other").input_type is str
+    assert registry.version == version  # nothing that is chosen depends on what was made
 
 
 def test_secrets_in_a_configuration_are_not_shown() -> None:
