@@ -9,6 +9,7 @@ from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import PORT_VARIABLE
 from streamapp.configuration.allowed_packages import PACKAGES_VARIABLE
 from streamapp.configuration.overrides import variables
+from streamapp.configuration.state_folder import STATE_VARIABLE
 from streamapp.local_kafka.jars import CACHE_VARIABLE
 from streamapp.settings import KafkaSettings
 
@@ -26,6 +27,7 @@ _KNOWN = (
     CACHE_VARIABLE,
     CONFIG_VARIABLE,
     PACKAGES_VARIABLE,
+    STATE_VARIABLE,
     *(variable for variable, _, _ in variables()),
 )
 

@@ -27,6 +27,7 @@ from streamapp.configuration.allowed_packages import (
 )
 from streamapp.configuration.file import FILE_NAME
 from streamapp.configuration.overrides import SECTIONS, variables
+from streamapp.configuration.state_folder import FOLDER_NAME, STATE_VARIABLE
 from streamapp.local_kafka.jars import CACHE_VARIABLE
 from streamapp.pipeline.pipeline import StageSettings
 from streamapp.pipeline.stage import StageConfig
@@ -88,6 +89,11 @@ def settings_reference() -> str:
                         f"packages to import agents from, beside `{ALWAYS_ALLOWED}`, separated by"
                         f" commas; `{PACKAGES_OPTION}` of the commands that import"
                     ),
+                ),
+                (
+                    f"`{STATE_VARIABLE}`",
+                    f"`{FOLDER_NAME}` beside the configuration file",
+                    "folder for what is remembered between runs, such as scores of agents",
                 ),
                 *_override_rows(),
             ),

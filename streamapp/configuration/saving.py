@@ -1,15 +1,11 @@
 """Saves the configuration file: wholly or not at all."""
 
-import fcntl
 import json
 import os
-import stat
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
+from streamapp.atomic_file import locked_folder, replace_file
 from streamapp.configuration.file import (
     ConfigurationFile,
     checked_file,
@@ -17,8 +13,6 @@ from streamapp.configuration.file import (
     read_bytes,
 )
 from streamapp.errors import ConfigurationError
-
-_MODE = 0o644
 
 
 def save_configuration(file: ConfigurationFile, data: Mapping[str, Any]) -> ConfigurationFile:
@@ -42,43 +36,16 @@ def save_configuration(file: ConfigurationFile, data: Mapping[str, Any]) -> Conf
     content = (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
     saved = checked_file(file.path, content, {})
     try:
-        with _locked(path.parent) as folder:
+        with locked_folder(path.parent) as folder:
             if digest_of(read_bytes(path, may_be_missing=True)) != file.digest:
                 raise ConfigurationError(
                     f"{file.path}: somebody has changed the file since it was read; nothing was"
                     " saved: try again"
                 )
-            _replace(path, content)
+            replace_file(path, content)
             os.fsync(folder)  # the new name is on the disk only when the folder is
     except OSError as error:
         raise ConfigurationError(
             f"{file.path}: the file cannot be saved: {error.strerror}"
         ) from error
     return saved
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """Keep others from saving in a folder; without a file of its own, which would stay behind."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _MODE
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as temporary:
-            temporary.write(content)
-            temporary.flush()
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise

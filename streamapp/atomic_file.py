@@ -1,0 +1,52 @@
+"""Files that are replaced wholly or not at all, and folders in which one at a time does so."""
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[int]:
+    """Keep others from saving in a folder; without a file of its own, which would stay behind.
+
+    Gives its descriptor, to `os.fsync`: a new name is on the disk only when the folder is.
+
+    Raises:
+        OSError: there is no such folder, or it cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, content: bytes, new_mode: int = 0o644) -> None:
+    """Put a content in the place of what a file has; readers see the old one or the new one.
+
+    Args:
+        path: the file, in a folder that exists.
+        content: all of its new content.
+        new_mode: who may read and write it, if it is new; else that stays as it is.
+
+    Raises:
+        OSError: it cannot be written; the file is as it was.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else new_mode
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as temporary:
+            temporary.write(content)
+            temporary.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
