@@ -1,15 +1,18 @@
 """Makes the pipelines that a configuration file declares."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from streamapp.configuration.declared_agents import registry_of
-from streamapp.configuration.sections import Configuration, DeclaredPipeline, DeclaredStage
+from streamapp.configuration.sections import Configuration, DeclaredStage
 from streamapp.errors import ConfigurationError
-from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.stage import StageConfig
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.registry.assemble import Assembled, Options, assemble
+from streamapp.registry.given import Given, Step
+from streamapp.registry.instantiate import make_agent
 from streamapp.registry.nearest import did_you_mean
 from streamapp.registry.registry import AgentRegistry
 
@@ -33,36 +36,35 @@ def assemble_declared(configuration: Configuration, name: str) -> Assembled:
     return assemble(
         registry,
         name,
-        [_capability(registry, number, stage) for number, stage in stages],
+        [_step(registry, number, stage) for number, stage in stages],
         source=declared.source,
         sink=declared.sink,
-        pins={number: stage.agent for number, stage in stages if stage.agent is not None},
         exclude=declared.exclude,
-        options=Options(
-            overrides=_overrides(declared),
-            settings={number: _settings(stage) for number, stage in stages},
-        ),
+        options=Options(settings={number: _settings(stage) for number, stage in stages}),
     )
 
 
-def _capability(registry: AgentRegistry, number: int, stage: DeclaredStage) -> Capability:
-    if stage.capability is not None:
-        return stage.capability
-    offered = registry.get(stage.agent or "").capabilities
-    if len(offered) != 1:
+def _step(registry: AgentRegistry, number: int, stage: DeclaredStage) -> Step:
+    """What a stage wants: a capability, or the agent that it names."""
+    if stage.agent is None:
+        return stage.capability or ""
+    entry = registry.entry(stage.agent)
+    offered = entry.definition.capabilities
+    wanted = stage.capability
+    if wanted is None:
+        if len(offered) != 1:
+            raise ConfigurationError(
+                f"step {number}: the agent {stage.agent!r} offers {len(offered)} capabilities; give"
+                " the one that it is wanted for as 'capability'"
+            )
+        wanted = offered[0]
+    elif wanted not in offered:
         raise ConfigurationError(
-            f"step {number}: the agent {stage.agent!r} offers {len(offered)} capabilities; give"
-            " the one that it is wanted for as 'capability'"
+            f"step {number}: the agent {stage.agent!r} does not offer {wanted}; it offers"
+            f" {', '.join(offered) or 'nothing'}"
         )
-    return offered[0]
-
-
-def _overrides(declared: DeclaredPipeline) -> Mapping[str, Mapping[str, Any]]:
-    return {
-        stage.agent: stage.configuration
-        for stage in declared.stages
-        if stage.agent is not None and stage.configuration
-    }
+    make = partial(make_agent, registry, stage.agent, stage.configuration)
+    return Given(replace(entry), wanted, (stage.agent,), make)
 
 
 def _settings(stage: DeclaredStage) -> Mapping[str, Any]:

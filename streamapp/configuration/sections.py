@@ -147,14 +147,23 @@ class DeclaredPipeline(_Section):
     Attributes:
         source: topic that it reads.
         sink: topic that it writes; none: the last stage has a topic of its own name.
-        stages: at least two.
+        stages: at least one that names its agent, or two.
         exclude: ids of agents that may not be chosen.
     """
 
     source: str = Field(min_length=1)
     sink: str | None = Field(default=None, min_length=1)
-    stages: list[DeclaredStage] = Field(min_length=2)
+    stages: list[DeclaredStage] = Field(min_length=1)
     exclude: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _has_a_sequence_to_search(self) -> Self:
+        if len(self.stages) == 1 and self.stages[0].agent is None:
+            raise ValueError(
+                "give the agent of the only stage; agents are chosen for a sequence of at least two"
+                " capabilities"
+            )
+        return self
 
 
 class Configuration(_Section):

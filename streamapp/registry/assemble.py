@@ -5,7 +5,7 @@ and the stage keeps its consumer group, its topics and its dead letters.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from streamapp.pipeline.topology import build
 from streamapp.policies.policy import retry
 from streamapp.registry.choose_chain import Choice, choose_chain
 from streamapp.registry.definition import ResourceRequirements
+from streamapp.registry.given import Step
 from streamapp.registry.instantiate import Meanings, make_agent
 from streamapp.registry.read_as import read_as
 from streamapp.registry.registry import AgentRegistry
@@ -26,6 +27,10 @@ from streamapp.registry.resources import Machine, added_up, lacking
 from streamapp.registry.scores import Scores
 from streamapp.tombstones import takes_tombstones
 from streamapp.topics.topic import Topic
+from streamapp.topics.topic_pattern import TopicPattern
+
+ASource = Topic[Any] | TopicPattern[Any] | str
+"""What a pipeline reads: topics, of which there may be only the name."""
 
 RETRIES = 2
 """Retries of a stage, unless its settings say otherwise."""
@@ -44,12 +49,14 @@ class Options:
     Attributes:
         overrides: values of configurations, by the ids of their agents.
         settings: arguments of `Pipeline.stage`, such as `on_error` or `concurrency`, by the number
-            of the step; without `on_error` and `config`, a stage retries twice.
+            of the step; topics may be names; without `on_error` and `config`, it retries twice.
         pools: how many agents share the work of a step, by its number; fewer if there are not so
             many that take and give the same.
         pool_capacity: calls at a time of each agent in a pool.
         machine: what its agents may need together; `None`: anything.
         refuse_excess: refuse a pipeline that needs more; otherwise it is a warning.
+        source_schemas: schemas of what the sources have, where their topics do not say it.
+        sink_schema: the same of the sink.
     """
 
     overrides: Overrides = field(default_factory=dict)
@@ -58,6 +65,8 @@ class Options:
     pool_capacity: int = POOL_CAPACITY
     machine: Machine | None = None
     refuse_excess: bool = False
+    source_schemas: tuple[Any, ...] = ()
+    sink_schema: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +91,9 @@ class Assembled:
 def assemble(
     registry: AgentRegistry,
     name: str,
-    capabilities: Sequence[Capability | str],
+    steps: Sequence[Step],
     *,
-    source: Topic[Any] | str,
+    source: ASource | Sequence[ASource],
     sink: Topic[Any] | str | None = None,
     scores: Scores | None = None,
     pins: Mapping[int, str] | None = None,
@@ -96,9 +105,10 @@ def assemble(
     Args:
         registry: the agents.
         name: name of the pipeline.
-        capabilities: at least two; a stage for each.
-        source: what it reads; the first agent takes what a topic with a type has, and any agent can
-            be first if there is only a name.
+        steps: a stage for each: capabilities, at least two; some of the agents, or all, may be
+            given instead.
+        source: what it reads: topics, or patterns; the first agent takes what a topic with a type
+            has, and any agent can be first if there is only a name.
         sink: what it writes; `None` if it is only executed in process.
         scores: by which agents are ranked.
         pins: ids of agents that have to be chosen, by the number of their step, from 1.
@@ -113,29 +123,44 @@ def assemble(
         PipelineError: the agents do not make a pipeline.
     """
     options, scores = options or Options(), scores or Scores()
+    sources = (source,) if isinstance(source, Topic | TopicPattern | str) else tuple(source)
+    schemas = options.source_schemas or [one for one in map(_schema, sources) if one is not None]
     choice = choose_chain(
         registry,
-        capabilities,
+        steps,
         scores=scores,
-        source=_schema(source),
-        sink=_schema(sink),
+        source=schemas[0] if schemas else None,
+        sink=_schema(sink) if options.sink_schema is None else options.sink_schema,
         pins=pins,
         exclude=exclude,
     )
+    _check_sources(registry, choice, schemas[1:])
     _check_numbers(len(choice.entries), options.settings, options.pools)
     members = _members(registry, choice, scores, options.pools)
     _check_overrides(options.overrides, members)
     resources = added_up(registry.get(agent_id) for step in members for agent_id in step)
     warnings = _warnings(name, resources, options)
-    stages = _stages(registry, members, options)
-    pipeline = _pipeline(name, choice, stages, source, sink, options.settings)
+    stages = _stages(registry, choice, members, options)
+    pipeline = _pipeline(name, choice, stages, sources, sink, options.settings)
     build(pipeline, needs_sink=sink is not None)
     return Assembled(pipeline, choice, members, resources, warnings)
 
 
-def _schema(topic: Topic[Any] | str | None) -> Any:
+def _schema(topic: ASource | None) -> Any:
     """The type of a topic, as far as it is declared."""
     return None if topic is None or isinstance(topic, str) or topic.schema is Any else topic.schema
+
+
+def _check_sources(registry: AgentRegistry, choice: Choice, schemas: Iterable[Any]) -> None:
+    """Require the first agent to take what the further sources have."""
+    first = choice.entries[0]
+    for one in map(registry.schemas.bound, schemas):
+        fit = registry.check.explain(one, first.input_)
+        if not fit.is_fit:
+            raise RegistryError(
+                f"assembly: the first agent {first.agent_id!r} does not take what a source has,"
+                f" {one.name}: {fit}"
+            )
 
 
 def _check_numbers(steps: int, *by_number: Mapping[int, object]) -> None:
@@ -149,9 +174,14 @@ def _members(
     registry: AgentRegistry, choice: Choice, scores: Scores, pools: Mapping[int, int]
 ) -> tuple[tuple[str, ...], ...]:
     """The agents of each step: the chosen one, and the best of those that can share its work."""
+    given = choice.request.given
     taken = {entry.agent_id for entry in choice.entries}
+    taken.update(*(one.members for one in given.values()))
     found = []
     for number, entry in enumerate(choice.entries, 1):
+        if number in given:
+            found.append(given[number].members)
+            continue
         added: list[str] = []
         if number in pools:
             added = _others(registry, choice, scores, taken, number)[: pools[number] - 1]
@@ -193,21 +223,33 @@ def _warnings(name: str, needs: ResourceRequirements, options: Options) -> tuple
 
 def _stages(
     registry: AgentRegistry,
+    choice: Choice,
     members: Sequence[Sequence[str]],
     options: Options,
 ) -> list[Agent[Any, Any]]:
     """The agent of each stage, which takes the type that the one before it gives."""
     stages: list[Agent[Any, Any]] = []
     meanings: Meanings = {}
-    for ids in members:
-        agents = [make_agent(registry, one, options.overrides.get(one), meanings) for one in ids]
-        stage = agents[0]
-        if len(agents) > 1:
-            stage = pool(*agents, capacity=options.pool_capacity, name=f"{ids[0]}-pool")
+    for number, ids in enumerate(members, 1):
+        given = choice.request.given.get(number)
+        if given is not None:
+            stage = given.make(meanings)
+        else:
+            stage = _made(registry, ids, options, meanings)
         if stages and not _same(stages[-1].output_type, stage.input_type):
             stage = read_as(stage, stages[-1].output_type)
         stages.append(stage)
     return stages
+
+
+def _made(
+    registry: AgentRegistry, ids: Sequence[str], options: Options, meanings: Meanings
+) -> Agent[Any, Any]:
+    """The agent of a step, or a pool of its agents."""
+    agents = [make_agent(registry, one, options.overrides.get(one), meanings) for one in ids]
+    if len(agents) == 1:
+        return agents[0]
+    return pool(*agents, capacity=options.pool_capacity, name=f"{ids[0]}-pool")
 
 
 def _same(given: Any, taken: Any) -> bool:
@@ -219,18 +261,19 @@ def _pipeline(
     name: str,
     choice: Choice,
     stages: Sequence[Agent[Any, Any]],
-    source: Topic[Any] | str,
+    sources: Sequence[ASource],
     sink: Topic[Any] | str | None,
     settings: Mapping[int, Mapping[str, Any]],
 ) -> Pipeline[Any, Any]:
     first, last = stages[0], stages[-1]
-    pipeline: Pipeline[Any, Any] = Pipeline(name, source=_topic(source, first.input_type))
+    read = [_topic(one, first.input_type) for one in sources]
+    pipeline: Pipeline[Any, Any] = Pipeline(name, source=read)
     counts = Counter[Capability]()
     for number, (wanted, stage) in enumerate(
         zip(choice.request.capabilities, stages, strict=True), 1
     ):
         counts[wanted] += 1
-        own = dict(settings.get(number, {}))
+        own = dict(_with_topics(settings.get(number, {}), stage.output_type))
         if not own.keys() & {"on_error", "config"}:
             own["on_error"] = retry(RETRIES)
         own.setdefault("name", f"{wanted}-{counts[wanted]}" if counts[wanted] > 1 else str(wanted))
@@ -243,11 +286,26 @@ def _pipeline(
     return pipeline.sink(_written(sink, last.output_type))
 
 
-def _topic(topic: Topic[Any] | str, read: Any) -> Topic[Any]:
+def _with_topics(settings: Mapping[str, Any], written: Any) -> Iterator[tuple[str, Any]]:
+    """The settings of a stage, with a topic of what it writes for each name of one."""
+    for name, value in settings.items():
+        if name == "output" and isinstance(value, str):
+            yield name, Topic(value, written)
+        elif name == "routes" and isinstance(value, Mapping):
+            yield name, {route: _written(topic, written) for route, topic in value.items()}
+        else:
+            yield name, value
+
+
+def _topic(topic: ASource, read: Any) -> Topic[Any] | TopicPattern[Any]:
     """The topic as its reader reads it, which is proven to be able to."""
     if isinstance(topic, str):
         return Topic(topic, read)
-    return topic if topic.schema is Any or _same(topic.schema, read) else Topic(topic.name, read)
+    if topic.schema is Any or _same(topic.schema, read):
+        return topic
+    if isinstance(topic, TopicPattern):
+        return TopicPattern(topic.name, read, max_topics=topic.max_topics)
+    return Topic(topic.name, read)
 
 
 def _written(topic: Topic[Any] | str, written: Any) -> Topic[Any] | str:

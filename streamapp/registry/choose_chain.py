@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from streamapp.errors import RegistryError
-from streamapp.pipeline.capability import Capability
 from streamapp.registry.entry import Entry
 from streamapp.registry.explain import Explainer
 from streamapp.registry.explanation import AssemblyError, Explanation
+from streamapp.registry.given import Step
 from streamapp.registry.registry import AgentRegistry
 from streamapp.registry.request import Request, read_request
 from streamapp.registry.scores import Scores
@@ -41,7 +41,7 @@ class Choice:
 
 def choose_chain(
     registry: AgentRegistry,
-    capabilities: Sequence[Capability | str],
+    steps: Sequence[Step],
     *,
     scores: Scores | None = None,
     source: Any = None,
@@ -56,7 +56,7 @@ def choose_chain(
 
     Args:
         registry: the agents.
-        capabilities: at least two.
+        steps: capabilities, at least two; some of the agents may be given instead.
         scores: by which chains are ranked.
         source: schema of what the first agent is given: a name that is bound, a type or a JSON
             schema.
@@ -68,7 +68,7 @@ def choose_chain(
         AssemblyError: there is no such chain; which step failed, and what was nearest.
         RegistryError: a capability, a schema, an id or the number of a step is unknown.
     """
-    request = read_request(registry, capabilities, source, sink, pins or {}, exclude)
+    request = read_request(registry, steps, source, sink, pins or {}, exclude)
     scores = scores or Scores()
     places = range(len(request.capabilities))
     search = ChainSearch(

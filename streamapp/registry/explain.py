@@ -38,7 +38,6 @@ class Explainer:
         found: Found | None,
     ) -> None:
         self._check = registry.check
-        self._indexes = registry.indexes()
         self._request = request
         self._search = search
         self._found = found
@@ -70,7 +69,8 @@ class Explainer:
     ) -> list[tuple[Entry, Score]]:
         """All agents that offer what a step wants, the best first."""
         wanted = self._request.capabilities[place]
-        entries = registry.offering(wanted).values()
+        given = self._request.given.get(place + 1)
+        entries = registry.offering(wanted).values() if given is None else [given.entry]
         found = [(entry, scores.score(entry.definition, wanted)) for entry in entries]
         return sorted(found, key=lambda one: (-one[1].value, one[0].agent_id))
 
@@ -92,7 +92,7 @@ class Explainer:
                 best[entry.output] = min(spent, best.get(entry.output, spent))
             following: dict[Schema, int] = {}
             for output, spent in best.items():
-                for input_ in self._indexes.inputs_for(output):
+                for input_ in self._search.inputs_for(place + 1, output):
                     following[input_] = min(spent, following.get(input_, spent))
             costs.append(following)
         return costs
@@ -107,7 +107,9 @@ class Explainer:
         if self._found is not None and self._found.entries[place] is entry:
             fit = self._fit_before(place, self._found.entries)
             notes = fit.notes if fit is not None else ()
-            pinned = "pinned, and " if place + 1 in self._request.pins else ""
+            number = place + 1
+            pinned = "pinned, and " if number in self._request.pins else ""
+            pinned = "given, and " if number in self._request.given else pinned
             told = f"{pinned}part of the best chain, whose score is {self._score():.3f}"
             return Candidate(entry.agent_id, Outcome.CHOSEN, told, score, notes)
         if (reason := self._why_rejected(place, entry)) is not None:
@@ -157,7 +159,7 @@ class Explainer:
             told = self._nearest.to_output(place, entry, [], self._request.sink)
             return f"does not give what the pipeline has to give{told}"
         step = self._search.steps[place + 1]
-        inputs = self._indexes.inputs_for(entry.output)
+        inputs = self._search.inputs_for(place + 1, entry.output)
         if taking := [one.agent_id for input_ in inputs for one in step.taking(input_)]:
             return f"leads only to {_some(taking)}, after which no chain goes on"
         told = self._nearest.to_output(place, entry, self._candidates[place + 1])

@@ -6,9 +6,10 @@ from typing import Any
 
 from streamapp.errors import RegistryError
 from streamapp.pipeline.capability import Capability
+from streamapp.registry.given import Given, Step
 from streamapp.registry.registry import AgentRegistry, capability
 from streamapp.registry.schemas import Schema
-from streamapp.registry.search import AllBut, ChainStep, Only
+from streamapp.registry.search import AllBut, ChainStep, Only, OnlyGiven
 
 LEAST_STEPS = 2
 
@@ -23,6 +24,7 @@ class Request:
         sink: schema that the last agent's outputs have to fit; `None` if they may be anything.
         pins: ids of agents that have to be chosen, by the number of their step, from 1.
         exclude: ids of agents that may not be chosen.
+        given: the steps whose agent is not searched for, by their number, from 1.
     """
 
     capabilities: tuple[Capability, ...]
@@ -30,9 +32,13 @@ class Request:
     sink: Schema | None
     pins: Mapping[int, str]
     exclude: frozenset[str]
+    given: Mapping[int, Given]
 
     def step(self, registry: AgentRegistry, place: int) -> ChainStep:
         """The agents that may be chosen at a step, counted from 0."""
+        given = self.given.get(place + 1)
+        if given is not None:
+            return OnlyGiven(given.entry)
         pinned = self.pins.get(place + 1)
         if pinned is not None:
             return Only(registry.entry(pinned))
@@ -41,7 +47,7 @@ class Request:
 
 def read_request(
     registry: AgentRegistry,
-    capabilities: Sequence[Capability | str],
+    steps: Sequence[Step],
     source: Any,
     sink: Any,
     pins: Mapping[int, str],
@@ -51,11 +57,13 @@ def read_request(
 
     Raises:
         RegistryError: a capability, a schema, an id or the number of a step is unknown, there are
-            less than two steps, or an agent is pinned to a step that it cannot take.
+            less than two steps of which one is searched for, or an agent is pinned to a step that
+            it cannot take.
     """
-    if isinstance(capabilities, str) or len(capabilities) < LEAST_STEPS:
-        raise RegistryError(f"assembly: give at least two capabilities, not {capabilities!r}")
-    wanted = tuple(capability(one) for one in capabilities)
+    given = {number: one for number, one in enumerate(steps, 1) if isinstance(one, Given)}
+    if isinstance(steps, str) or len(steps) < (LEAST_STEPS if len(given) < len(steps) else 1):
+        raise RegistryError(f"assembly: give at least two capabilities, not {steps!r}")
+    wanted = tuple(one.capability if isinstance(one, Given) else capability(one) for one in steps)
     excluded = frozenset(registry.entry(one).agent_id for one in exclude)
     for number, agent_id in sorted(pins.items()):
         _check_pin(registry, wanted, excluded, number, agent_id)
@@ -65,6 +73,7 @@ def read_request(
         None if sink is None else registry.schemas.bound(sink),
         dict(pins),
         excluded,
+        given,
     )
 
 

@@ -11,6 +11,7 @@ Costs are whole numbers: sums of them are equal or not, whatever the order of ad
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import pairwise
 from typing import Protocol
 
 from streamapp.pipeline.capability import Capability
@@ -43,6 +44,18 @@ class Only:
     def inputs(self) -> Sequence[Schema]:
         """The schema of its inputs."""
         return () if self._entry is None else (self._entry.input_,)
+
+
+class OnlyGiven(Only):
+    """A step with one agent that may be in no index.
+
+    Attributes:
+        entry: the agent.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(entry)
+        self.entry = entry
 
 
 class AllBut:
@@ -128,6 +141,7 @@ class ChainSearch:
         self._sink = sink
         self.reached = self._reach()
         self._rest: list[dict[Schema, int]] = self._rests()
+        self._given = {id(one.entry) for one in steps if isinstance(one, OnlyGiven)}
         self._following: list[dict[Schema, Sequence[_Choice]]] = [{} for _ in steps]
 
     def chains(self) -> Iterator[Found]:
@@ -140,13 +154,25 @@ class ChainSearch:
             total, ids, spent, place, choices, entries = heappop(waiting)
             _push(waiting, entries[:-1], spent, choices, place + 1)
             entry = entries[-1]
-            if any(entry.agent_id == one.agent_id for one in entries[:-1]):
+            if any(self._is_repeated(entry, one) for one in entries[:-1]):
                 continue
             if len(entries) == len(self.steps):
                 yield Found(total, entries)
                 continue
             now_spent = spent + self.cost(len(ids) - 1, entry)
             _push(waiting, entries, now_spent, self._choices(len(ids), entry.output), 0)
+
+    def inputs_for(self, step: int, output: Schema) -> Sequence[Schema]:
+        """The schemas of inputs, among them those of a step, that an output fits."""
+        one = self.steps[step]
+        if isinstance(one, OnlyGiven):
+            return [input_ for input_ in one.inputs() if self._indexes.fits(output, input_)]
+        return self._indexes.inputs_for(output)
+
+    def _is_repeated(self, entry: Entry, before: Entry) -> bool:
+        """Whether an agent stands in a chain already; at given steps it may."""
+        both_given = self._given.issuperset((id(entry), id(before)))
+        return entry.agent_id == before.agent_id and not both_given
 
     def best_from(self, step: int, entry: Entry) -> int | None:
         """The cost of the best chain from an agent at a step on; `None` if there is none."""
@@ -159,17 +185,17 @@ class ChainSearch:
             inputs: dict[Schema, None] = dict.fromkeys(first.inputs())
         else:
             inputs = dict.fromkeys(
-                one for one in self._indexes.inputs_for(self._source) if first.taking(one)
+                one for one in self.inputs_for(0, self._source) if first.taking(one)
             )
         reached = [inputs]
-        for before, step in zip(self.steps, self.steps[1:], strict=False):
+        for place, (before, step) in enumerate(pairwise(self.steps), 1):
             outputs = dict.fromkeys(
                 entry.output for schema in reached[-1] for entry in before.taking(schema)
             )
             inputs = dict.fromkeys(
                 one
                 for output in outputs
-                for one in self._indexes.inputs_for(output)
+                for one in self.inputs_for(place, output)
                 if step.taking(one)
             )
             reached.append(inputs)
@@ -200,7 +226,7 @@ class ChainSearch:
             fits = self._sink is None or self._indexes.fits(output, self._sink)
             return 0 if fits else None
         rests = self._rest[step + 1]
-        costs = [rests[one] for one in self._indexes.inputs_for(output) if one in rests]
+        costs = [rests[one] for one in self.inputs_for(step + 1, output) if one in rests]
         return min(costs, default=None)
 
     def _first_choices(self) -> Sequence[_Choice]:
@@ -209,7 +235,7 @@ class ChainSearch:
     def _choices(self, step: int, output: Schema) -> Sequence[_Choice]:
         known = self._following[step]
         if output not in known:
-            known[output] = self._sorted(step, self._indexes.inputs_for(output))
+            known[output] = self._sorted(step, self.inputs_for(step, output))
         return known[output]
 
     def _sorted(self, step: int, inputs: Sequence[Schema] | Mapping[Schema, None]) -> list[_Choice]:

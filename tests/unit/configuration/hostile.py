@@ -113,7 +113,11 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         agent(configuration={"provider": "model"}),
         "configuration.provider: there is no provider 'model'",
     ),
-    "pipeline of one stage": (pipeline([{"agent": "once"}]), "at least 2 items"),
+    "pipeline without a stage": (pipeline([]), "stages: list should have at least 1 item"),
+    "pipeline of one capability": (
+        pipeline([{"capability": "stream_processing"}]),
+        "data_pipelines.orders: give the agent of the only stage; agents are chosen for a seq",
+    ),
     "stage of nothing": (pipeline([{}, {"agent": "once"}]), "give an agent or a capability"),
     "unknown field of a stage": (
         pipeline([{"agent": "once", "polcy": 1}, {"agent": "once"}]),

@@ -91,6 +91,51 @@ def test_an_agent_with_several_capabilities_needs_the_one_that_is_meant(tmp_path
     assert made.pipeline.stages[0].stage_id == "data_enrichment"
 
 
+def test_a_pipeline_may_have_one_stage(tmp_path: Path) -> None:
+    read = configuration(tmp_path, [{"agent": "once"}])
+    made = assemble_declared(read, "orders")
+    assert made.members == (("once",),)
+    assert PipelineDriver(made.pipeline).run([{"title": "a"}, {"title": "a"}]).outputs == [
+        {"title": "a"}
+    ]
+
+
+def test_an_agent_may_stand_at_several_stages_each_with_a_configuration_of_its_own(
+    tmp_path: Path,
+) -> None:
+    schemas = [{"type": "object", "required": [name]} for name in ("title", "price")]
+    stages: list[dict[str, Any]] = [
+        {"agent": "check", "name": f"s{n}", "configuration": {"json_schema": schema}}
+        for n, schema in enumerate(schemas)
+    ]
+    made = assemble_declared(configuration(tmp_path, stages), "orders")
+    assert made.choice.explanation.chain == ("check", "check")
+    results = PipelineDriver(made.pipeline).run([{"title": "a", "price": 1}, {"title": "b"}, {}])
+    assert len(results.outputs) == 1
+    assert [len(results.dead_letters(name)) for name in ("s0", "s1")] == [1, 1]
+
+
+def test_an_agent_that_is_named_is_not_chosen_for_another_stage(tmp_path: Path) -> None:
+    stages: list[dict[str, Any]] = [{"agent": "once"}, {"capability": "stream_processing"}]
+    with pytest.raises(ConfigurationError, match="would use an agent twice"):
+        assemble_declared(configuration(tmp_path, stages), "orders")
+    made = assemble_declared(configuration(tmp_path, stages, another=AGENT), "orders")
+    assert made.members == (("once",), ("another",))
+
+
+def test_an_agent_has_to_offer_what_it_is_wanted_for(tmp_path: Path) -> None:
+    stages: list[dict[str, Any]] = [{"agent": "once", "capability": "data_validation"}]
+    with pytest.raises(ConfigurationError, match="'once' does not offer data_validation; it off"):
+        assemble_declared(configuration(tmp_path, stages), "orders")
+
+
+def test_agents_that_do_not_follow_one_another_are_refused_with_the_step(tmp_path: Path) -> None:
+    other = {**CHECK, "input_schema": "Invoice", "output_schema": "Invoice"}
+    stages: list[dict[str, Any]] = [{"agent": "once"}, {"agent": "other"}]
+    with pytest.raises(ConfigurationError, match=r"step 2 \(data_validation\): none of 1 agents"):
+        assemble_declared(configuration(tmp_path, stages, other=other), "orders")
+
+
 def test_lint_tells_the_place_of_a_pipeline_that_cannot_be_assembled(tmp_path: Path) -> None:
     stages = [{"agent": "check"}, {"capability": "data_aggregation"}]
     path = written(tmp_path, stages)

@@ -130,7 +130,7 @@ def _again(value: Valid) -> Valid:
 
 def test_topics_with_a_type_are_held_against_the_agents() -> None:
     registry = registry_with(validate, Enrich)
-    request: Any = {"registry": registry, "name": "p", "capabilities": [VALIDATE, ENRICH]}
+    request: Any = {"registry": registry, "name": "p", "steps": [VALIDATE, ENRICH]}
     made = assemble(**request, source=Topic("raw", Valid), sink=Topic("rich", Titled))
     assert PipelineDriver(made.pipeline).run([Raw(title="up")]).outputs[0].title == "up"
     assemble(**request, source=Topic("raw"), sink=Topic("rich"))
@@ -172,7 +172,7 @@ def test_what_agents_need_is_added_up_and_held_against_the_machine() -> None:
     registry.register(validate, resource_requirements=needs)
     registry.register(Enrich, resource_requirements=needs)
     small = Machine(memory_mb=1000, cpu_cores=2, storage_mb=5000)
-    request: Any = {"registry": registry, "name": "p", "capabilities": [VALIDATE, ENRICH]}
+    request: Any = {"registry": registry, "name": "p", "steps": [VALIDATE, ENRICH]}
     made = assemble(**request, source="raw", options=Options(machine=small))
     assert made.resources.model_dump() == {"memory_mb": 1200, "cpu_cores": 3.0, "storage": 2048}
     assert made.warnings == (
