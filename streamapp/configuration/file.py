@@ -1,9 +1,11 @@
 """Reads the configuration file, and tells each fault with its line and column."""
 
+import gc
 import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,6 @@ from streamapp.configuration.located_json import (
     MOST_BYTES,
     JsonFaultError,
     LocatedJson,
-    Node,
     parse_json,
 )
 from streamapp.configuration.printable import printable
@@ -23,7 +24,7 @@ from streamapp.errors import ConfigurationError
 FILE_NAME = "atomic_data_config.json"
 """Name of the file in the working directory, which may be missing."""
 
-_NO_DOCUMENT = LocatedJson({}, "{}", Node(0))
+_NO_DOCUMENT = LocatedJson({}, "{}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,9 @@ def checked_file(
     path: Path, content: bytes | None, environment: Mapping[str, str]
 ) -> ConfigurationFile:
     """The configuration of a content; arguments and errors as of `read_configuration`."""
-    document = _NO_DOCUMENT if content is None else _parsed(path, content)
-    configuration, faults, others = check(document.data, environment)
+    with _collector_paused():
+        document = _NO_DOCUMENT if content is None else _parsed(path, content)
+        configuration, faults, others = check(document.data, environment)
     if configuration is None:
         told = [*tell_faults(path, document, faults), *map(printable, others)]
         raise ConfigurationError("\n".join(told))
@@ -124,6 +126,18 @@ def _parsed(path: Path, content: bytes) -> LocatedJson:
         return parse_json(content)
     except JsonFaultError as error:
         raise ConfigurationError(f"{path}:{error.line}:{error.column}: {error}") from None
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Let Python's collector rest: a file makes many objects, and none that it could free."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _why(error: Exception) -> str:

@@ -1,31 +1,36 @@
 """JSON with the place of every value, and with limits that no file of a person reaches.
 
-The standard parser takes duplicate keys and NaN, and forgets where values stood.
+The standard parser takes duplicate keys and NaN, and forgets where values stood. What it is told to
+refuse here is read once more, to find the first fault; places are looked for when they are asked
+for. So a large file without faults costs little more than the standard parser takes.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from json import JSONDecodeError, JSONDecoder
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
-MOST_BYTES = 16 * 1024 * 1024
+from streamapp.configuration.json_fault import (
+    MOST_DIGITS,
+    MOST_LEVELS,
+    FaultAtError,
+    require_no_fault,
+)
+from streamapp.configuration.json_places import Places
+
+MOST_BYTES = 128 * 1024 * 1024
 """Largest size of a file."""
 
-MOST_VALUES = 1_000_000
+MOST_VALUES = 4_000_000
 """Most values in a file, those inside of others included."""
 
-MOST_LEVELS = 64
-"""Deepest nesting of objects and arrays."""
-
-_MOST_DIGITS = 300
-_SPACE = re.compile(r"[ \t\n\r]*")
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?P<fraction>\.\d+)?(?P<exponent>[eE][-+]?\d+)?", re.ASCII)
-_AFTER_NUMBER = re.compile(r"[\w.+-]")
-_STRINGS = JSONDecoder()
-_WORDS = {"true": True, "false": False, "null": None}
 _ENCODINGS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"), (b"\xef\xbb\xbf", "a mark first"))
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_EMPTY = re.compile(r"\[[ \t\n\r]*\]|\{[ \t\n\r]*\}")
 
 
 class JsonFaultError(Exception):
@@ -41,33 +46,17 @@ class JsonFaultError(Exception):
         self.column = column
 
 
-@dataclass(slots=True)
-class Node:
-    """Where a value stands.
-
-    Attributes:
-        start: its index in the text; of a member of an object, that of its key.
-        parts: the members of an object by name, or the items of an array by number; `None` of what
-            has none, as of most values.
-    """
-
-    start: int
-    parts: dict[str | int, "Node"] | None = None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LocatedJson:
     """A JSON document.
 
     Attributes:
         data: its value, of plain types; objects keep the order of their keys.
         text: its text.
-        root: where its values stand.
     """
 
     data: Any
     text: str
-    root: Node
 
     def place_of(self, path: Sequence[str | int]) -> tuple[int, int]:
         """Line and column of the value at a path, or of the deepest part of it that exists."""
@@ -75,13 +64,11 @@ class LocatedJson:
 
     def index_of(self, path: Sequence[str | int]) -> int:
         """The same as an index in the text."""
-        node = self.root
-        for part in path:
-            found = None if node.parts is None else node.parts.get(part)
-            if found is None:
-                break
-            node = found
-        return node.start
+        return self._places.index_of(path)
+
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self.text)
 
 
 def parse_json(content: bytes) -> LocatedJson:
@@ -99,10 +86,90 @@ def parse_json(content: bytes) -> LocatedJson:
             f"the file is larger than {MOST_BYTES // 1024**2} MiB: make it smaller"
         )
     text = _decoded(content)
+    if _has_too_many(text):
+        raise JsonFaultError(f"the file has more than {MOST_VALUES:,} values: make it smaller")
     try:
-        return _Parser(text).document()
-    except _FaultAtError as fault:
+        data = _read(text)
+    except (ValueError, RecursionError):
+        data = _find_fault(text)
+    return LocatedJson(data, text)
+
+
+def _has_too_many(text: str) -> bool:
+    """Whether there are too many values, without reading them."""
+    if _most_values(text) <= MOST_VALUES:
+        return False
+    bare = _STRING.sub("0", text)  # commas in strings part no values
+    return _most_values(bare) - len(_EMPTY.findall(bare)) > MOST_VALUES
+
+
+def _most_values(text: str) -> int:
+    return 1 + text.count(",") + text.count("[") + text.count("{")
+
+
+def _read(text: str) -> Any:
+    """The value of a text.
+
+    Raises:
+        ValueError, RecursionError: it is not taken; where and why is still to be found.
+    """
+    data = json.loads(
+        text,
+        object_pairs_hook=_object,
+        parse_int=_integer,
+        parse_float=_float,
+        parse_constant=_constant,
+    )
+    _require_flat(data)
+    if _SURROGATE.search(text):
+        json.dumps(data, ensure_ascii=False).encode()  # fails on half a pair
+    return data
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError("too many digits")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if len(text) > MOST_DIGITS or not isfinite(number):
+        raise ValueError("no number that can be kept")
+    return number
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _require_flat(data: Any) -> None:
+    level = [data] if isinstance(data, dict | list) else []
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError("the nesting is too deep")
+
+
+def _find_fault(text: str) -> Any:
+    try:
+        require_no_fault(text)
+    except FaultAtError as fault:
         raise JsonFaultError(str(fault), *_place(text, fault.index)) from None
+    raise JsonFaultError("this is not JSON")  # never, unless the two readers differ
 
 
 def _decoded(content: bytes) -> str:
@@ -120,151 +187,3 @@ def _decoded(content: bytes) -> str:
 
 def _place(text: str, index: int) -> tuple[int, int]:
     return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
-
-
-class _FaultAtError(Exception):
-    def __init__(self, message: str, index: int) -> None:
-        super().__init__(message)
-        self.index = index
-
-
-class _Parser:
-    """One walk over a text."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._values = 0
-        self._end = 0
-
-    def document(self) -> LocatedJson:
-        self._skip_space()
-        if self._end == len(self._text):
-            raise _FaultAtError("the file is empty: write at least {}", 0)
-        root = Node(self._end)
-        data = self._value(root, 0)
-        self._skip_space()
-        if self._end < len(self._text):
-            raise _FaultAtError("the document has ended, but more follows: remove it", self._end)
-        return LocatedJson(data, self._text, root)
-
-    def _value(self, node: Node, level: int) -> Any:
-        self._values += 1
-        if self._values > MOST_VALUES:
-            raise _FaultAtError(f"the file has more than {MOST_VALUES:,} values", self._end)
-        match self._peek():
-            case "{":
-                return self._object(node, self._deeper(level))
-            case "[":
-                return self._array(node, self._deeper(level))
-            case '"':
-                return self._string()
-        return self._number_or_word()
-
-    def _deeper(self, level: int) -> int:
-        if level == MOST_LEVELS:
-            raise _FaultAtError(f"the nesting is deeper than {MOST_LEVELS} levels", self._end)
-        return level + 1
-
-    def _object(self, node: Node, level: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        self._end += 1
-        if self._ends_at_once("}"):
-            return found
-        parts = node.parts = {}
-        while True:
-            start = self._end
-            if self._peek() != '"':
-                raise _FaultAtError("a name in double quotes is missing here", start)
-            key = self._string()
-            if key in found:
-                raise _FaultAtError(f"the key {key[:80]!r} occurs twice: remove one", start)
-            self._skip_space()
-            if self._peek() != ":":
-                raise _FaultAtError("a colon is missing after the name", self._end)
-            self._end += 1
-            self._skip_space()
-            parts[key] = part = Node(start)
-            found[key] = self._value(part, level)
-            if self._ends_after_value("}", "object"):
-                return found
-
-    def _array(self, node: Node, level: int) -> list[Any]:
-        found: list[Any] = []
-        self._end += 1
-        if self._ends_at_once("]"):
-            return found
-        parts = node.parts = {}
-        while True:
-            parts[len(found)] = part = Node(self._end)
-            found.append(self._value(part, level))
-            if self._ends_after_value("]", "array"):
-                return found
-
-    def _ends_at_once(self, end: str) -> bool:
-        self._skip_space()
-        ends = self._peek() == end
-        self._end += ends
-        return ends
-
-    def _ends_after_value(self, end: str, kind: str) -> bool:
-        self._skip_space()
-        found = self._peek()
-        if found not in (",", end):
-            raise _FaultAtError(f"a comma or the end of the {kind}, {end}, is missing", self._end)
-        comma = self._end
-        self._end += 1
-        self._skip_space()
-        if found == "," and self._peek() == end:
-            raise _FaultAtError("the last comma is one too many: remove it", comma)
-        self._end = self._end if found == "," else comma + 1
-        return found == end
-
-    def _string(self) -> str:
-        start = self._end
-        try:
-            found, self._end = _STRINGS.raw_decode(self._text, start)
-        except JSONDecodeError as error:
-            raise _FaultAtError(_STRING_FAULTS.get(error.msg, _STRING_FAULT), error.pos) from None
-        string = str(found)
-        if not string.isascii():
-            try:
-                string.encode()
-            except UnicodeEncodeError:
-                told = "this string has half of a surrogate pair, which is no character"
-                raise _FaultAtError(told, start) from None
-        return string
-
-    def _number_or_word(self) -> Any:
-        start = self._end
-        for word, value in _WORDS.items():
-            if self._text.startswith(word, start):
-                self._end += len(word)
-                return value
-        found = _NUMBER.match(self._text, start)
-        if found is None or _AFTER_NUMBER.match(self._text, found.end()):
-            raise _FaultAtError("a JSON value is missing here, or is not written as JSON", start)
-        self._end = found.end()
-        if self._end - start > _MOST_DIGITS:
-            raise _FaultAtError(f"this number has more than {_MOST_DIGITS} digits", start)
-        if found["fraction"] is None and found["exponent"] is None:
-            return int(found[0])
-        number = float(found[0])
-        if not isfinite(number):
-            raise _FaultAtError("this number is too large", start)
-        return number
-
-    def _peek(self) -> str:
-        return self._text[self._end : self._end + 1]
-
-    def _skip_space(self) -> None:
-        found = _SPACE.match(self._text, self._end)
-        if found is not None:  # it always is: no space matches too
-            self._end = found.end()
-
-
-_STRING_FAULT = "this string has a wrong escape"
-_STRING_FAULTS = {
-    "Unterminated string starting at": "the closing quote of this string is missing",
-    "Invalid control character at": "a string goes over the end of a line, or has a control"
-    " character: write it as \\n or \\u000a",
-}

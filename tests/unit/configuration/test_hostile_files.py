@@ -91,13 +91,24 @@ def test_of_very_many_faults_some_are_told(tmp_path: Path) -> None:
     assert len(str(refused.value).splitlines()) == 50
 
 
+def test_a_large_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(located_json, "MOST_BYTES", 1024**2)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"x-a": "a" * (1024**2 - 11)}))
+    read_configuration(path, {})
+    path.write_text(json.dumps({"x-a": "a" * (1024**2 - 10)}))
+    with pytest.raises(ConfigurationError, match=r":1:1: the file is larger than 1 MiB"):
+        read_configuration(path, {})
+
+
 def test_a_file_of_very_many_values_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(located_json, "MOST_VALUES", 1000)
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({"x-a": [0] * 998}))
+    most = {"x-a": [*[0] * 992, 'a,[{\\",', {}, [], [{"b": 0}]]}
+    path.write_text(json.dumps(most))
     read_configuration(path, {})
-    path.write_text(json.dumps({"x-a": [0] * 999}))
-    with pytest.raises(ConfigurationError, match=r":1:3004: the file has more than 1,000 values"):
+    path.write_text(json.dumps({"x-a": [0, *most["x-a"]]}))
+    with pytest.raises(ConfigurationError, match=r":1:1: the file has more than 1,000 values"):
         read_configuration(path, {})

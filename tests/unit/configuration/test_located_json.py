@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamapp.configuration.json_fault import require_no_fault
 from streamapp.configuration.located_json import JsonFaultError, LocatedJson, parse_json
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -60,9 +61,35 @@ def test_it_takes_no_text_that_the_standard_parser_refuses(text: str) -> None:
     found = outcome(text.encode())
     if isinstance(found, LocatedJson):
         assert found.data == json.loads(text)
+        require_no_fault(text)
     else:
+        assert str(found) != "this is not JSON"  # the second reading has found the fault
         assert 1 <= found.line <= text.count("\n") + 1
         assert found.column >= 1
+
+
+@given(VALUES, st.data())
+def test_both_readings_agree_on_a_text_with_one_character_changed(
+    value: Any, data: st.DataObject
+) -> None:
+    text = json.dumps(value, ensure_ascii=data.draw(st.booleans()))
+    place = data.draw(st.integers(0, len(text) - 1))
+    put = data.draw(st.sampled_from(["", *'{}[]",:\\0.e-NIdD8 \t', "\\ud800", '"a":', "[" * 70]))
+    text = text[:place] + put + text[place + data.draw(st.integers(0, 1)) :]
+    found = outcome(text.encode())
+    if isinstance(found, LocatedJson):
+        require_no_fault(text)
+    else:
+        assert str(found) != "this is not JSON"
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 301, "1." + "1" * 300, "1e999", "NaN", "-Infinity", '{"a": 1, "a": 2}', "[" * 65]
+)
+def test_what_the_standard_parser_takes_and_we_do_not_is_told(text: str) -> None:
+    with pytest.raises(JsonFaultError) as fault:
+        parse_json(text.encode())
+    assert str(fault.value) != "this is not JSON"
 
 
 @given(st.binary(max_size=40))
