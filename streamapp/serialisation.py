@@ -7,6 +7,7 @@ they are bound methods of pydantic's compiled core and of orjson.
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Generic, TypeVar, get_origin
 
 from pydantic import TypeAdapter
@@ -19,6 +20,9 @@ from streamapp.plain_json import Encoder, encoder_for, json_encoder
 from streamapp.tombstones import value_type
 
 T = TypeVar("T")
+
+UNTYPED = (Any, object, dict, dict[str, Any], list)
+"""Types of JSON of which only the outermost kind is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,9 @@ def json_codec(type_: Any) -> Codec[Any]:
     is not of the declared type is refused with its path, and so is a float that JSON does not have.
     Of `dict`, `list` and `Any` only the outermost type is checked.
     """
-    adapter: TypeAdapter[Any] = TypeAdapter(Any if type_ is object else type_)
-    if type_ in (Any, object, dict, dict[str, Any], list):
-        instance_of = (get_origin(type_) or type_) if type_ not in (Any, object) else object
-        encoder = json_encoder(checked_encoder(adapter))
-        read = adapter.validator.validate_json
-        return Codec(type_, instance_of, read, encoder.encode, encoder=encoder)
+    if type_ in UNTYPED:
+        return _untyped_codec(type_)
+    adapter: TypeAdapter[Any] = TypeAdapter(type_)
     decode = decoder_for(adapter)
     is_class = inspect.isclass(type_) and not is_typeddict(type_) and get_origin(type_) is None
     encoder = encoder_for(type_, adapter, checked_encoder(adapter))
@@ -92,6 +93,16 @@ def json_codec(type_: Any) -> Codec[Any]:
     instance_of = type_ if is_class else object
     immutable = is_immutable(type_, adapter)
     return Codec(type_, instance_of, decode, encoder.encode, immutable, encoder)
+
+
+@cache  # of five types, which the stages of thousands of pipelines may have
+def _untyped_codec(type_: Any) -> Codec[Any]:
+    is_any = type_ in (Any, object)
+    adapter: TypeAdapter[Any] = TypeAdapter(Any if is_any else type_)
+    encoder = json_encoder(checked_encoder(adapter))
+    read = adapter.validator.validate_json
+    instance_of = object if is_any else get_origin(type_) or type_
+    return Codec(type_, instance_of, read, encoder.encode, encoder=encoder)
 
 
 def bytes_codec() -> Codec[bytes]:

@@ -17,12 +17,15 @@ from streamapp.registry.nearest import did_you_mean
 from streamapp.registry.registry import AgentRegistry
 
 
-def assemble_declared(configuration: Configuration, name: str) -> Assembled:
+def assemble_declared(
+    configuration: Configuration, name: str, registry: AgentRegistry | None = None
+) -> Assembled:
     """Choose the agents of a declared pipeline, import them from allowed packages, and make it.
 
     Args:
         configuration: where it is declared.
         name: its name.
+        registry: the agents of the configuration, for a caller that makes several pipelines.
 
     Raises:
         ConfigurationError: there is none of this name, or its agents do not make a pipeline.
@@ -31,7 +34,7 @@ def assemble_declared(configuration: Configuration, name: str) -> Assembled:
     if declared is None:
         near = did_you_mean(name, configuration.data_pipelines)
         raise ConfigurationError(f"there is no pipeline {name!r} in data_pipelines; {near}")
-    registry = registry_of(configuration)
+    registry = registry_of(configuration) if registry is None else registry
     stages = list(enumerate(declared.stages, 1))
     return assemble(
         registry,

@@ -1,14 +1,16 @@
 """Makes every declared agent and pipeline once, to find what reading alone cannot."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from streamapp.configuration.allowed_packages import importer_of
-from streamapp.configuration.check import Fault, shown
+from streamapp.configuration.check import MOST_FAULTS, Fault, shown
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, tell_faults
 from streamapp.errors import ConfigurationError
 from streamapp.registry.instantiate import Meanings, make_agent
+from streamapp.registry.registry import AgentRegistry
 
 
 def require_allowed(file: ConfigurationFile) -> None:
@@ -43,16 +45,18 @@ def lint(file: ConfigurationFile) -> None:
             make_agent(registry, agent_id, meanings=meanings)
         except ConfigurationError as error:
             faults.append((where, f"{shown(where)}: {error}"))
+            if len(faults) == MOST_FAULTS:
+                break
     if not faults:  # or a wrong agent would be told once more for each of its pipelines
-        faults += _faults_of_pipelines(file)
+        faults += islice(_faults_of_pipelines(file, registry), MOST_FAULTS)
     _raise(file, faults)
 
 
-def _faults_of_pipelines(file: ConfigurationFile) -> Iterator[Fault]:
+def _faults_of_pipelines(file: ConfigurationFile, registry: AgentRegistry) -> Iterator[Fault]:
     for name in file.configuration.data_pipelines:
         where = ("data_pipelines", name)
         try:
-            assemble_declared(file.configuration, name)
+            assemble_declared(file.configuration, name, registry)
         except ConfigurationError as error:
             yield where, f"{shown(where)}: {error}"
 

@@ -46,6 +46,7 @@ class Importer:
     ) -> None:
         self.allowed = tuple(dict.fromkeys(allowed))
         self._how_to_allow = how_to_allow
+        self._found: dict[tuple[str, str], AnAgent] = {}
         for name in self.allowed:
             if not _is_dotted_name(name):
                 raise ImportRefusedError(
@@ -70,13 +71,10 @@ class Importer:
             ImportRefusedError: the module is not allowed or cannot be imported, it has no such
                 attribute, or that is no agent of an allowed package.
         """
-        where = f"{module_path}:{attribute}"
-        self.require_allowed(module_path, attribute)
-        module = _imported(where, module_path)
-        found = vars(module).get(attribute)
-        if found is None:
-            raise ImportRefusedError(f"{where}: the module has no {attribute!r}")
-        return self._checked(where, found)
+        key = module_path, attribute
+        if key not in self._found:  # which thousands of definitions may name
+            self._found[key] = self._imported(module_path, attribute)
+        return self._found[key]
 
     def require_allowed(self, module_path: str, attribute: str) -> None:
         """Require an attribute of a module to be such that it may be imported; imports nothing.
@@ -94,6 +92,15 @@ class Importer:
             raise ImportRefusedError(
                 f"{where}: the module is in no allowed package; if you trust it, {how}"
             )
+
+    def _imported(self, module_path: str, attribute: str) -> AnAgent:
+        where = f"{module_path}:{attribute}"
+        self.require_allowed(module_path, attribute)
+        module = _imported(where, module_path)
+        found = vars(module).get(attribute)
+        if found is None:
+            raise ImportRefusedError(f"{where}: the module has no {attribute!r}")
+        return self._checked(where, found)
 
     def _require_allowed_parents(self, name: str) -> None:
         parts = name.split(".")
