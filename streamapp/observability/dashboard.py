@@ -150,13 +150,14 @@ def panels() -> tuple[Panel, ...]:
             ),
         ),
         Panel(
-            "Records held, and probes",
+            "Records held, probes, and agents replaced",
             "short",
             (
                 (_by_stage("held_seconds", "max")[0], "{{stage}} held for seconds"),
                 (_increase("holds_total"), "{{stage}} holds"),
                 (_increase("probes_total"), "{{stage}} probes"),
                 (_open_breakers("breaker_state", by_stage), "{{stage}} breaker not closed"),
+                (_increase("agent_replacements_total"), "{{stage}} agents replaced"),
             ),
         ),
         Panel(

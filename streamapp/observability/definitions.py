@@ -17,6 +17,7 @@ from streamapp.observability.stage_metrics import (
     BreakerState,
     DeadLetterReason,
     Outcome,
+    ReplacementCause,
     StageState,
 )
 
@@ -55,6 +56,7 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "partition": ("number of the partition", ()),
     "outcome": ("how a record ended", tuple(Outcome)),
     "reason": ("why a record became a dead letter", tuple(DeadLetterReason)),
+    "cause": ("why another agent took a place", tuple(ReplacementCause)),
     "state": ("state of a stage", tuple(StageState)),
     "breaker": ("what the breaker of a stage or member lets through", tuple(BreakerState)),
     "pool": ("name of a pool in the agent of the stage", ()),
@@ -261,6 +263,12 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "",
         "One series for each state of the breaker: 1 for the one it is in, else 0.",
         "breaker",
+    ),
+    _counter(
+        "streamapp_agent_replacements_total",
+        "replacements",
+        "How often another agent took the place of one in an assembled pipeline, by cause.",
+        "cause",
     ),
     _counter(
         "streamapp_part_calls_total",

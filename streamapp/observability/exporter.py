@@ -365,6 +365,9 @@ _READERS: dict[str, Reader] = {
     "streamapp_breaker_state": lambda m, _: (
         ((state,), int(m.breaker_state is state)) for state in BreakerState
     ),
+    "streamapp_agent_replacements_total": lambda m, _: (
+        ((cause,), count) for cause, count in m.replacements.items()
+    ),
     "streamapp_part_calls_total": _parts(lambda part: part.calls),
     "streamapp_part_failures_total": _parts(lambda part: part.failures),
     "streamapp_part_duration_seconds_total": _parts(lambda part: part.seconds),

@@ -47,6 +47,13 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"  # one probe at a time
 
 
+class ReplacementCause(StrEnum):
+    """Why another agent took a place in an assembled pipeline; the values of the label `cause`."""
+
+    UNREGISTERED = "unregistered"  # the agent is not in the registry any more
+    BREAKER_OPEN = "breaker_open"  # its breaker was not closed for too long
+
+
 class StageState(StrEnum):
     """State of a stage; the values of the label `state`."""
 
@@ -110,6 +117,7 @@ class MemberState:
         score: how long a call would keep it from others: the lowest is called next.
         calls: calls that have begun.
         failures: calls that have raised.
+        opened_at: monotonic seconds since when its breaker has not been closed; `None` if it is.
     """
 
     name: str
@@ -119,6 +127,7 @@ class MemberState:
     score: float
     calls: int
     failures: int
+    opened_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -142,11 +151,15 @@ class PartFigures:
         calls: calls that have begun.
         failures: calls that have raised; those that were cancelled have not.
         seconds: how long all its calls took together.
+        blamed: failures that were not the record's fault.
+        cancelled: calls that were cancelled.
     """
 
     calls: int = 0
     failures: int = 0
     seconds: float = 0.0
+    blamed: int = 0
+    cancelled: int = 0
 
 
 class StageMetrics:
@@ -169,6 +182,7 @@ class StageMetrics:
         batch_records: records of one call of a batch agent; `None` for other agents.
         failed_batches: calls with several records that failed as a whole.
         age: time of processing less the record's timestamp, in milliseconds.
+        blamed_attempts: attempts that failed, and not through the record's fault.
         retries: attempts after the first.
         unreadable_contexts: headers of contexts that could not be read.
         timeouts: attempts that exceeded their deadline.
@@ -202,6 +216,8 @@ class StageMetrics:
         holds: times that records began to be held.
         probes: attempts that were made meanwhile, to see whether they succeed again.
         breaker_state: what the breaker lets through.
+        breaker_opened_at: monotonic seconds since when it has not been closed; `None` if it is.
+        replacements: how often another agent took the place of one, by cause.
         pools: reads the members of each pool in its agent at a time in monotonic seconds, by the
             name of the pool.
         parts: counters of the parts that its agent is made of, by their names.
@@ -232,12 +248,10 @@ class StageMetrics:
         self.attempt_duration = Histogram(unit_seconds=1e-6, buckets=32)
         self.age = Histogram(unit_seconds=1e-3, buckets=34)
         self.batch_records: Histogram | None = None
-        self.failed_batches = self.retries = 0
-        self.timeouts = 0
+        self.failed_batches = self.retries = self.blamed_attempts = self.timeouts = 0
         self.unreadable_contexts = 0
         self.dead_letters: dict[DeadLetterReason, int] = dict.fromkeys(DeadLetterReason, 0)
-        self.in_flight_records = 0
-        self.in_flight_bytes = 0
+        self.in_flight_records = self.in_flight_bytes = 0
         self.busy_lanes = 0
         self.stuck_attempts = 0
         self.commits = self.commit_failures = 0
@@ -254,15 +268,27 @@ class StageMetrics:
         self.producer_replacements = 0
         self.blocked_by: str | None = None
         self.held_since: float | None = None
+        self.breaker_opened_at: float | None = None
         self.held_reason: str | None = None
         self.next_probe_at: float | None = None
         self.holds = self.probes = 0
         self.breaker_state = BreakerState.CLOSED
+        self.replacements: dict[ReplacementCause, int] = dict.fromkeys(ReplacementCause, 0)
         self.pools: Mapping[str, Callable[[float], Sequence[MemberState]]] = {}
         self.parts: Mapping[str, PartFigures] = {}
         self.models: Mapping[str, ModelUsage] = {}
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING
+
+    def begin_anew(self) -> None:
+        """Forget what was true of a run that has ended, since another one follows; counts go on."""
+        self.in_flight_records = self.in_flight_bytes = 0
+        self.busy_lanes = self.stuck_attempts = 0
+        self.waits_for = self.blocked_by = None
+        self.held_since = self.held_reason = self.next_probe_at = None
+        self.breaker_state, self.breaker_opened_at = BreakerState.CLOSED, None
+        self.topic_faults = {}
+        self.partitions = {}
 
     @property
     def lag_records(self) -> int | None:

@@ -13,8 +13,13 @@ from typing import Any
 from streamapp.clock import current_clock
 from streamapp.observability.stage_metrics import PartFigures
 from streamapp.pipeline.agent import Agent, walk
+from streamapp.policies.fault import Fault, whose_fault
+from streamapp.policies.gravest import as_failure, gravest
+from streamapp.policies.policy import retry
 
 Figures = Mapping[str, PartFigures]
+
+_NO_RULES = retry()
 
 _NOWHERE: Figures = {}
 _counted: ContextVar[Figures] = ContextVar("streamapp_part_figures")
@@ -44,6 +49,10 @@ class _Call:
         self._figures.seconds += self._clock.monotonic() - self._started
         if isinstance(error, Exception):
             self._figures.failures += 1
+            if whose_fault(gravest(as_failure(error), _NO_RULES)) is not Fault.RECORD:
+                self._figures.blamed += 1
+        elif error is not None:
+            self._figures.cancelled += 1
 
 
 _NOT_COUNTED = nullcontext()

@@ -136,6 +136,7 @@ class Member:
             score=self.score(now, fastest_seconds),
             calls=self.calls,
             failures=self.failures,
+            opened_at=self.breaker.opened_at,
         )
 
     def begin(self, now: float, turn: int) -> None:

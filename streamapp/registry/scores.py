@@ -97,13 +97,18 @@ class Scores:
 
     def succeeded(self, agent_id: str, seconds: float) -> None:
         """A call of an agent succeeded, after so long."""
-        measured = self._touched(agent_id)
-        measured.successes += 1
-        measured.seconds += seconds
+        self.add(agent_id, SavedAgent(successes=1, failures=0, seconds=seconds))
 
     def failed(self, agent_id: str) -> None:
         """A call of an agent failed, and not through the record's fault."""
-        self._touched(agent_id).failures += 1
+        self.add(agent_id, SavedAgent(successes=0, failures=1, seconds=0))
+
+    def add(self, agent_id: str, calls: SavedAgent) -> None:
+        """Take over many calls of an agent at once, as if they had ended now."""
+        measured = self._touched(agent_id)
+        measured.successes += calls.successes
+        measured.failures += calls.failures
+        measured.seconds += calls.seconds
 
     def observe(self, agent_id: str, state: MemberState) -> None:
         """Take the load and the breaker of an agent from its state in a pool."""
@@ -150,6 +155,8 @@ class Scores:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Take back what `snapshot` gave, faded by the time since; it replaces what is known.
 
+        Load and breakers, which are in no snapshot, stay as they were told.
+
         Raises:
             RegistryError: it is no snapshot; what is known stays.
         """
@@ -160,9 +167,11 @@ class Scores:
             raise RegistryError(faults) from error
         now = self._clock.monotonic()
         age = max(0.0, self._clock.time() - saved.taken_at)
-        self._measured = {}
+        known, self._measured = self._measured, {}
         for agent_id, one in saved.agents.items():
             measured = _Measured(now - age)
+            if (before := known.get(agent_id)) is not None:
+                measured.state, measured.state_at = before.state, before.state_at
             measured.successes, measured.failures = one.successes, one.failures
             measured.seconds = one.seconds
             measured.fade(now)

@@ -11,11 +11,12 @@ from streamapp.errors import (
     StageStoppedError,
     Transient,
 )
-from streamapp.observability.stage_metrics import DeadLetterReason, Outcome
+from streamapp.observability.stage_metrics import DeadLetterReason, Outcome, StageMetrics
 from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
 from streamapp.pipeline.trail import with_header
 from streamapp.policies.decision import Decision, decide, final_decision
 from streamapp.policies.describe import describe
+from streamapp.policies.fault import Fault, whose_fault
 from streamapp.policies.gravest import gravest
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.record import Headers
@@ -100,8 +101,7 @@ class FailureHandler:
         work.first_failure_at = work.first_failure_at or work.last_failure_at
         if isinstance(error, KeyGivenUpError):
             return self._dead_letter(work, step, error, DeadLetterReason.BACKLOG)
-        if isinstance(error, TimeoutError):
-            step.metrics.timeouts += 1
+        _count(step.metrics, error)
         if self._hold.holds(step, work, error):
             return False
         if not work.is_failing:
@@ -299,6 +299,13 @@ class FailureHandler:
         stopped.__cause__ = error
         step.tell(work, PipelineStatus.FAILED, flows_on=False)
         self._on_stop(stopped)
+
+
+def _count(metrics: StageMetrics, error: Exception) -> None:
+    if isinstance(error, TimeoutError):
+        metrics.timeouts += 1
+    if whose_fault(error) is not Fault.RECORD:
+        metrics.blamed_attempts += 1
 
 
 def _original_of(work: Work, step: StepRunner) -> tuple[bytes | None, bytes | None, Headers] | None:

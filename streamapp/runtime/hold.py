@@ -286,7 +286,9 @@ class Hold:
         """Begin or cease to hold records, if a step has changed."""
         is_on = any(step.is_open for step in self._steps)
         if own.breaker is not None:
-            self._metrics[own.step.index].breaker_state = own.breaker.state
+            metrics = self._metrics[own.step.index]
+            metrics.breaker_state = own.breaker.state
+            metrics.breaker_opened_at = own.breaker.opened_at
         if is_on == self._ready.is_held:
             return
         self._ready.is_held = is_on

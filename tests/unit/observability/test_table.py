@@ -19,6 +19,7 @@ from streamapp.observability.stage_metrics import (
     PartFigures,
     PartitionMetrics,
     Received,
+    ReplacementCause,
     StageMetrics,
     StageState,
     TopicFault,
@@ -72,6 +73,7 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.rebalances, stage.producer_replacements = 135, 136
     stage.held_since, stage.holds, stage.probes = began_at + 93, 137, 138
     stage.breaker_state = BreakerState.OPEN
+    stage.replacements = {cause: 152 + n for n, cause in enumerate(ReplacementCause)}
     stage.pools = {
         "pool": lambda now: [MemberState("a", 139, 140, BreakerState.OPEN, now, 141, 142)]
     }
@@ -211,6 +213,10 @@ EXPECTED: dict[str, list[str]] = {
     "streamapp_breaker_state": [
         line("streamapp_breaker_state", float(state == "open"), breaker=state)
         for state in ("closed", "open", "half_open")
+    ],
+    "streamapp_agent_replacements_total": [
+        line("streamapp_agent_replacements_total", 152.0, cause="unregistered"),
+        line("streamapp_agent_replacements_total", 153.0, cause="breaker_open"),
     ],
     "streamapp_part_calls_total": [line("streamapp_part_calls_total", 143.0, agent="title")],
     "streamapp_part_failures_total": [line("streamapp_part_failures_total", 144.0, agent="title")],

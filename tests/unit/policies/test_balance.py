@@ -338,6 +338,7 @@ def test_states_tell_what_is_known_of_each_member() -> None:
         ("b", 0, 3, 1, 1),
     ]
     assert [one.breaker.value for one in states] == ["closed", "open"]
+    assert [one.opened_at for one in states] == [None, b.breaker.opened_at]
     assert [one.score for one in states] == [a.score(0.0, 1.0), b.score(0.0, 1.0)]
 
 

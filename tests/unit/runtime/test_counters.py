@@ -99,6 +99,8 @@ async def test_every_record_is_counted_once_and_by_how_it_ended() -> None:
     assert len(broker.values("p-out")) == 16
     assert metrics.retries == 2 * 4 + 2  # that of time is an OSError, too
     assert metrics.timeouts == 3
+    # Those that are tried again and those that hang, each attempt; and what is raised unsaid.
+    assert metrics.blamed_attempts == 3 * 4 + 3 + (4 + 5 + 3)
     assert (metrics.in_flight_records, metrics.busy_lanes) == (0, 0)
 
 

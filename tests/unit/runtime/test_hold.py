@@ -142,12 +142,14 @@ async def test_a_held_stage_is_told_and_not_ready_but_alive(
         assert "in stage 'stage' one attempt after the other fails" in ready.reason
         assert "OSError" in ready.reason
         assert metrics.breaker_state.value != "closed"
+        assert OUTAGE_SECONDS <= now - (metrics.breaker_opened_at or 0.0) < OUTAGE_SECONDS + 5
         assert metrics.probes > 2
         dependency.is_down = False
         await until_committed(broker, "p.stage", 50)
         assert metrics.held_since is None
         assert stage_readiness(metrics, loop().time()).ok
         assert metrics.breaker_state.value == "closed"
+        assert metrics.breaker_opened_at is None
         assert metrics.holds == 1
     assert re.search(r"stage stage of p goes on with its records after it held them", caplog.text)
 

@@ -97,6 +97,16 @@ async def test_each_retry_of_a_branch_is_a_call() -> None:
     parts = await figures_after(parallel(retried, quick).join(joined), count=1)
     assert (parts["again"].calls, parts["again"].failures) == (1, 0)
     assert (parts["shaky"].calls, parts["shaky"].failures) == (2, 1)
+    assert parts["shaky"].blamed == 1
+
+
+@in_virtual_time
+async def test_a_call_that_is_cancelled_has_not_failed_and_nobody_is_blamed() -> None:
+    refused = branch(poor, default=b"none")
+    late = branch(slow, timeout_seconds=1, default=b"late")
+    parts = await figures_after(parallel(refused, late).join(joined))
+    assert (parts["poor"].failures, parts["poor"].blamed) == (2, 0)
+    assert (parts["slow"].failures, parts["slow"].cancelled) == (0, 4)
 
 
 @in_virtual_time
