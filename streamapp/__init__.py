@@ -17,6 +17,7 @@ from streamapp.errors import (
 from streamapp.observability.collector import MetricsCollector
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.batch_agent import batch_agent
+from streamapp.pipeline.bundle import Bundle, build_bundle
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context, PipelineContext
 from streamapp.pipeline.out import Out
@@ -69,6 +70,7 @@ __all__ = [
     "BeyondBudget",
     "BreakerConfig",
     "BrokerError",
+    "Bundle",
     "Capability",
     "ConfigurationError",
     "Context",
@@ -105,6 +107,7 @@ __all__ = [
     "batch_agent",
     "branch",
     "build",
+    "build_bundle",
     "chain",
     "choose",
     "current_clock",

@@ -7,12 +7,21 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from contextvars import Context
+from dataclasses import replace
 from typing import Any
 
 from streamapp.brokers.current import broker_in_use
 from streamapp.brokers.protocols import Admin, Broker, ProducerConfig, TopicDescription
+from streamapp.brokers.shared.broker import SharedBroker
 from streamapp.clock import Clock, SystemClock, clock_in_use
-from streamapp.errors import ConfigurationError, StreamappError, TopicError
+from streamapp.errors import (
+    ConfigurationError,
+    OffsetOutOfRangeError,
+    StageError,
+    StreamappError,
+    TopicError,
+    UnreadableRecordError,
+)
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.pipeline.lifecycle import OpenAgents
@@ -142,9 +151,8 @@ class Service:
             self._tell_risks(topics)
             for renames in await self._find_renames(admin):
                 await store_start_offsets(admin, renames)
-            for segment in self._segments():
-                sources = {n: topics[n].partitions for n in segment.sources_among(topics)}
-                await tell_unread_starts(admin, segment.group, sources)
+            for group, sources in self._sources_of_groups(topics).items():
+                await tell_unread_starts(admin, group, sources)
             producer = SharedProducer(self._broker, ProducerConfig(), self._clock, self._rng)
             await producer.start()
             stack.push_async_callback(producer.stop)
@@ -160,8 +168,16 @@ class Service:
                 execution_id=uuid.uuid4().hex,
                 between=_topics_between(self._topologies),
             )
+            bundles = {
+                name: replace(environment, broker=SharedBroker(self._broker, self._clock))
+                for name in dict.fromkeys(segment.bundle for segment in self._segments())
+                if name is not None
+            }
             pipelines = [
-                [self._runner(segment, topics, environment) for segment in segments]
+                [
+                    self._runner(segment, topics, bundles.get(segment.bundle or "", environment))
+                    for segment in segments
+                ]
                 for segments in self._pipelines
             ]
             await self._run_all(
@@ -256,12 +272,28 @@ class Service:
             self.stop()
 
     async def _run_one(self, runner: SegmentRunner) -> None:
-        """Run one segment; if it fails, drain and stop all others."""
+        """Run one segment; if it fails, drain and stop all others, but not those of a bundle."""
         try:
             await runner.run()
         except StreamappError as error:
             self._errors.append(error)
-            self.stop()
+            if runner.segment.bundle is None or not isinstance(error, _CONTAINED):
+                self.stop()
+            elif not self._stopping:
+                self._contain(runner, str(error))
+
+    def _contain(self, runner: SegmentRunner, why: str) -> None:
+        """Let the other stages of its bundle go on without one that has failed."""
+        for metrics in runner.metrics:
+            metrics.is_contained = True
+        log.error(
+            "stage %s of %s has ended, and the others of the bundle %s go on; to start it again,"
+            " start the worker again: %s",
+            runner.segment.name,
+            runner.segment.pipeline,
+            runner.segment.bundle,
+            why,
+        )
 
     async def _describe_topics(self, admin: Admin) -> Mapping[str, TopicDescription]:
         names: dict[str, None] = {}
@@ -279,6 +311,16 @@ class Service:
                 f"missing topics: {', '.join(missing)}; create them with"
                 " `streamapp topics apply MODULE:PIPELINE`"
             )
+        return found
+
+    def _sources_of_groups(
+        self, existing: Mapping[str, TopicDescription]
+    ) -> Mapping[str, dict[str, int]]:
+        """Number of partitions of each source, by the group that reads it."""
+        found: dict[str, dict[str, int]] = {}
+        for segment in self._segments():
+            own = {name: existing[name].partitions for name in segment.sources_among(existing)}
+            found.setdefault(segment.group, {}).update(own)
         return found
 
     def _runner(
@@ -301,11 +343,21 @@ class Service:
 
     def _agent_lost(self, lifecycle: Lifecycle) -> None:
         """End, because an agent has; its stages count no failure against their records now."""
+        are_contained = bool(self._runners)  # else they are not to start
         for runner in self._runners:
             agents = (one for step in runner.segment.steps for one in walk(step.stage.agent))
             if any(agent.lifecycle is lifecycle for agent in agents):
                 runner.agent_lost()
-        self.stop()
+                if runner.segment.bundle is None:
+                    are_contained = False
+                else:
+                    self._contain(runner, "its agent has ended by itself")
+        if not are_contained:
+            self.stop()
+
+
+_CONTAINED = (StageError, OffsetOutOfRangeError, UnreadableRecordError, ConfigurationError)
+"""Errors that end one stage of a bundle, and not the others: they say what is wrong with it."""
 
 
 def _selected(topology: Topology, stages: Collection[str]) -> list[Segment]:

@@ -221,6 +221,13 @@ class Consumer(Protocol):
             ConfigurationError: records cannot be decompressed, as a library is not installed.
         """
 
+    async def wait_for_records(self, timeout_seconds: float) -> Collection[TopicPartition]:
+        """Wait until records come, and return the partitions that may have some now.
+
+        Then `fetch` returns them without a wait. It counts as a poll. After the timeout it returns
+        nothing. Records that come between two calls may go unmentioned.
+        """
+
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Store the offsets at which the group resumes; those of deleted topics are left out.
 

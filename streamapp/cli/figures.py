@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamapp.clock import Clock
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
@@ -27,6 +27,8 @@ class StageFigures:
         skipped, dropped, filtered: records finished without an output of the agent.
         p50_seconds, p99_seconds: upper bounds of an attempt's duration; `None` before the first.
         retried_later: times that a record went to a retry topic.
+        pipeline: name of its pipeline.
+        is_one_of_several: whether stages of other pipelines are shown as well.
     """
 
     stage: str
@@ -45,6 +47,13 @@ class StageFigures:
     p50_seconds: float | None
     p99_seconds: float | None
     retried_later: int = 0
+    pipeline: str = ""
+    is_one_of_several: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the stage is called where it is shown."""
+        return f"{self.pipeline}.{self.stage}" if self.is_one_of_several else self.stage
 
 
 class Figures:
@@ -61,6 +70,7 @@ class Figures:
         self._began_at = clock.monotonic()
         self._read_at = self._began_at
         self._finished = [0] * len(stages)
+        self._are_several = len({one.pipeline for one in stages}) > 1
 
     def read(self) -> list[StageFigures]:
         """Figures of each stage now, with rates since the previous call."""
@@ -69,7 +79,7 @@ class Figures:
         before = self._finished
         self._finished = [_finished(metrics) for metrics in self._stages]
         return [
-            _figures(metrics, (after - earlier) / seconds if seconds > 0 else 0.0)
+            self._of(metrics, (after - earlier) / seconds if seconds > 0 else 0.0)
             for metrics, earlier, after in zip(self._stages, before, self._finished, strict=True)
         ]
 
@@ -77,9 +87,13 @@ class Figures:
         """Figures of each stage now, with rates since the beginning."""
         seconds = self._clock.monotonic() - self._began_at
         return [
-            _figures(metrics, _finished(metrics) / seconds if seconds > 0 else 0.0)
+            self._of(metrics, _finished(metrics) / seconds if seconds > 0 else 0.0)
             for metrics in self._stages
         ]
+
+    def _of(self, metrics: StageMetrics, finished_per_second: float) -> StageFigures:
+        figures = _figures(metrics, finished_per_second)
+        return replace(figures, pipeline=metrics.pipeline, is_one_of_several=self._are_several)
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Imports the pipeline that `module:attribute` names."""
+"""Imports the pipeline or bundle that `module:attribute` names."""
 
 import importlib
 import inspect
@@ -16,7 +16,9 @@ from streamapp.cli.import_path import put_current_directory_first
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import read_configuration
 from streamapp.errors import ConfigurationError, StreamappError
+from streamapp.pipeline.bundle import Bundle, build_bundle
 from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.describe import describe
 
 _LIBRARIES = tuple(str(Path(str(one.__file__)).parent) for one in (streamapp, pydantic, importlib))
@@ -27,14 +29,38 @@ _TARGET = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\
 _DECLARED = re.compile(r"(?P<file>.+\.json)#(?P<name>.+)")
 
 
+def load_topologies(target: str, packages: Iterable[str] = ()) -> tuple[Topology, ...]:
+    """Load a target and check it: a pipeline, or those of a bundle.
+
+    Raises:
+        ConfigurationError: what is missing or wrong, and where.
+    """
+    found = load_target(target, packages)
+    return build_bundle(found) if isinstance(found, Bundle) else (build(found),)
+
+
 def load_pipeline(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]:
-    """Import the pipeline that `module:attribute` names, or make that of `file.json#name`.
+    """Load a target that is a single pipeline.
+
+    Raises:
+        ConfigurationError: what is missing or wrong, and where; or it is a bundle.
+    """
+    found = load_target(target, packages)
+    if isinstance(found, Bundle):
+        raise ConfigurationError(
+            f"{target} is a bundle of {len(found.pipelines)} pipelines; name one pipeline"
+        )
+    return found
+
+
+def load_target(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any] | Bundle:
+    """Import what `module:attribute` names, or make the pipeline of `file.json#name`.
 
     The current directory comes first on the import path.
 
     Args:
-        target: a pipeline of a configuration file; or the attribute is a `Pipeline`, or a function
-            without arguments that returns one.
+        target: a pipeline of a configuration file; or the attribute is a `Pipeline` or a `Bundle`,
+            or a function without arguments that returns one.
         packages: packages that a configuration file may import from, beside those that the
             environment allows.
 
@@ -59,7 +85,7 @@ def load_pipeline(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, An
     found = getattr(module, attribute)
     if inspect.isroutine(found):
         found = _call_function(target, found)
-    if not isinstance(found, Pipeline):
+    if not isinstance(found, Pipeline | Bundle):
         raise ConfigurationError(
             f"{target} is {_kind(found)}, not a Pipeline or a function that returns one;"
             f" {_pipelines_of(module)}"

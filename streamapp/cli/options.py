@@ -49,8 +49,8 @@ TargetArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODULE:PIPELINE",
-        help="A Pipeline, or a function that returns one, such as my_module:pipeline; or one of a"
-        " configuration file, as FILE.json#NAME.",
+        help="A Pipeline or a Bundle, or a function that returns one, such as my_module:pipeline;"
+        " or a pipeline of a configuration file, as FILE.json#NAME.",
     ),
 ]
 LogLevelOption = Annotated[

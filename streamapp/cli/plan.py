@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli.loading import load_pipeline
+from streamapp.cli.loading import load_topologies
 from streamapp.cli.options import AllowPackageOption, TargetArgument
 from streamapp.cli.plan_json import as_json
 from streamapp.cli.plan_mermaid import as_mermaid
 from streamapp.cli.plan_text import as_text
 from streamapp.observability.logs import configure_logging
 from streamapp.pipeline.outline import Outline, outline_of
-from streamapp.pipeline.topology import build
 
 
 class PlanFormat(StrEnum):
@@ -42,8 +41,12 @@ def plan(
 ) -> None:
     """Show stages, agents, topics and settings of a pipeline, and what it promises; needs no Kafka.
 
-    A pipeline that could not run ends with the same error as with `run`.
+    Of a bundle, every pipeline is shown, one after the other. A pipeline that could not run ends
+    with the same error as with `run`.
     """
     configure_logging("WARNING")
-    outline = outline_of(build(load_pipeline(target, allow_package or ())))
-    typer.echo(_RENDERERS[output](outline), nl=False)
+    topologies = load_topologies(target, allow_package or ())
+    shown = [_RENDERERS[output](outline_of(topology)) for topology in topologies]
+    if output is PlanFormat.JSON and len(shown) > 1:
+        shown = [f"[{','.join(shown)}]\n"]
+    typer.echo("\n".join(shown), nl=False)

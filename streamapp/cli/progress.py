@@ -43,17 +43,17 @@ async def show_progress(
 
 
 def summary_lines(
-    stages: Sequence[StageFigures], dead_letter_topics: Mapping[str, str]
+    stages: Sequence[StageFigures], dead_letter_topics: Mapping[tuple[str, str], str]
 ) -> list[str]:
     """One line for each stage with its totals.
 
     Args:
         stages: figures of the stages.
-        dead_letter_topics: dead-letter topic of each stage, by name of the stage.
+        dead_letter_topics: dead-letter topic of each stage, by its pipeline and name.
     """
     return [
-        f"{figures.stage}: {figures.state},"
-        f" {_counts(figures, dead_letter_topics.get(figures.stage))}"
+        f"{figures.name}: {figures.state},"
+        f" {_counts(figures, dead_letter_topics.get((figures.pipeline, figures.stage)))}"
         for figures in stages
     ]
 
@@ -62,8 +62,7 @@ def progress_line(figures: StageFigures) -> str:
     """One line with the figures of a stage now."""
     lag = "" if figures.lag is None else f", lag {figures.lag:,}"
     return (
-        f"{figures.stage}: {figures.state}, {_counts(figures)},"
-        f" {figures.in_flight:,} in flight{lag}"
+        f"{figures.name}: {figures.state}, {_counts(figures)}, {figures.in_flight:,} in flight{lag}"
     )
 
 
@@ -93,7 +92,7 @@ def table(stages: Sequence[StageFigures], width: int) -> Table:
 
 def _cells(figures: StageFigures) -> dict[str, str]:
     return {
-        "stage": figures.stage,
+        "stage": figures.name,
         "state": figures.state,
         "in": f"{figures.records_in:,}",
         "out": "-" if figures.records_out is None else f"{figures.records_out:,}",

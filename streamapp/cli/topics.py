@@ -1,7 +1,7 @@
 """`streamapp topics`: lists the broker's topics, creates and changes the declared ones."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +9,12 @@ import typer
 
 from streamapp.brokers.protocols import Admin, Broker, TopicDescription
 from streamapp.cli.kafka import kafka_broker, started_admin
-from streamapp.cli.loading import load_pipeline
+from streamapp.cli.loading import load_topologies
 from streamapp.cli.needed_topics import DEFAULT_PARTITIONS, needed_topics
 from streamapp.cli.options import AllowPackageOption, BootstrapServersOption
 from streamapp.errors import TopicError
 from streamapp.observability.logs import configure_logging
-from streamapp.pipeline.topology import Topology, build
+from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
 from streamapp.renames.renames import find_renames
 from streamapp.topics.apply import apply_plan
@@ -43,7 +43,7 @@ def apply(
         str | None,
         typer.Argument(
             metavar="MODULE:PIPELINE",
-            help="A pipeline; those of its topics that no file declares are created too.",
+            help="A pipeline or bundle; those of its topics that no file declares are created too.",
         ),
     ] = None,
     *,
@@ -75,14 +75,14 @@ def apply(
 ) -> None:
     """Create and change topics so that Kafka has them as declared; never deletes anything."""
     configure_logging("WARNING")
-    topology = None if target is None else build(load_pipeline(target, allow_package or ()))
-    catalogue = _catalogue(folder, optional=topology is not None)
+    topologies = () if target is None else load_topologies(target, allow_package or ())
+    catalogue = _catalogue(folder, optional=bool(topologies))
     broker = kafka_broker(bootstrap_servers)
     asyncio.run(
         _apply(
             broker,
             catalogue,
-            topology,
+            topologies,
             partitions=partitions,
             replication_factor=replication_factor,
             yes=yes,
@@ -101,7 +101,7 @@ def _catalogue(folder: Path | None, *, optional: bool) -> Catalogue:
 async def _apply(
     broker: Broker,
     catalogue: Catalogue,
-    topology: Topology | None,
+    topologies: Sequence[Topology],
     *,
     partitions: int,
     replication_factor: int,
@@ -110,11 +110,12 @@ async def _apply(
 ) -> None:
     async with started_admin(broker) as admin:
         wanted = list(catalogue.specs())
-        if topology is not None:
+        existing = await _existing(admin, topologies)
+        for topology in topologies:
             wanted += needed_topics(
                 topology,
-                declared=catalogue.specs(),
-                existing=await _existing(admin, topology),
+                declared=wanted,
+                existing=existing,
                 partitions=partitions,
                 replication_factor=replication_factor,
             )
@@ -131,12 +132,13 @@ async def _apply(
             await apply_plan(admin, plan, yes=yes, on_done=_say_done)
 
 
-async def _existing(admin: Admin, topology: Topology) -> Mapping[str, TopicDescription]:
-    """The topics of a pipeline that Kafka has; those that match a pattern are among them."""
-    names = set(topology.topics())
-    if any(segment.patterns for segment in topology.segments):
+async def _existing(admin: Admin, topologies: Iterable[Topology]) -> Mapping[str, TopicDescription]:
+    """The topics of pipelines that Kafka has; those that match a pattern are among them."""
+    names = {name for topology in topologies for name in topology.topics()}
+    segments = [segment for topology in topologies for segment in topology.segments]
+    if any(segment.patterns for segment in segments):
         listed = await admin.list_topics()
-        for segment in topology.segments:
+        for segment in segments:
             names.update(segment.topics_among(listed))
     return await admin.describe_topics(names)
 

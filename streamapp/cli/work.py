@@ -1,7 +1,7 @@
 """`streamapp run` in one process: this process is the worker."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 
 import typer
@@ -10,7 +10,7 @@ from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.figures import Figures
 from streamapp.cli.kafka import kafka_line, kafka_settings, started_admin
-from streamapp.cli.loading import load_pipeline
+from streamapp.cli.loading import load_topologies
 from streamapp.cli.progress import show_progress, summary_lines
 from streamapp.cli.run_options import RunOptions
 from streamapp.cli.serving import serving
@@ -19,7 +19,7 @@ from streamapp.cli.supervised import Supervised
 from streamapp.clock import SystemClock
 from streamapp.errors import DrainTimeoutError
 from streamapp.observability.stage_metrics import StageState
-from streamapp.pipeline.topology import Topology, build
+from streamapp.pipeline.topology import Topology
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
 
@@ -32,7 +32,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         supervised_by: what the supervisor put on the command line; `None` without one.
     """
     supervised = Supervised(supervised_by, options.drain_seconds) if supervised_by else None
-    topology = build(load_pipeline(options.target, options.packages))
+    topologies = load_topologies(options.target, options.packages)
     settings = kafka_settings(options.bootstrap_servers, warn=supervised is None)
     broker = KafkaBroker(settings)
     config = RuntimeConfig(
@@ -41,7 +41,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         session_timeout_seconds=options.session_seconds,
     )
     service = Service(
-        broker, [topology], stages=options.stages, config=config, start_anew=options.yes
+        broker, topologies, stages=options.stages, config=config, start_anew=options.yes
     )
     figures = Figures(service.metrics, SystemClock())
     try:
@@ -49,7 +49,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
     finally:
         if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
             say = supervised.say if supervised else typer.echo
-            for line in summary_lines(figures.overall(), dict(_dead_letter_topics(topology))):
+            for line in summary_lines(figures.overall(), dict(_dead_letter_topics(topologies))):
                 say(line)
 
 
@@ -99,8 +99,9 @@ def _silent(_line: str) -> None:
     """Print nothing: the supervisor prints these lines."""
 
 
-def _dead_letter_topics(topology: Topology) -> Iterator[tuple[str, str]]:
-    """Name of each stage with its dead-letter topic."""
-    for segment in topology.segments:
-        for step in segment.steps:
-            yield step.stage.stage_id, step.dead_letters
+def _dead_letter_topics(topologies: Iterable[Topology]) -> Iterator[tuple[tuple[str, str], str]]:
+    """Pipeline and name of each stage with its dead-letter topic."""
+    for topology in topologies:
+        for segment in topology.segments:
+            for step in segment.steps:
+                yield (topology.pipeline, step.stage.stage_id), step.dead_letters

@@ -22,7 +22,9 @@ The result is right only if the runtime keeps these rules:
   not use;
 - set `StageMetrics.blocked_by` while a record that has blocked the event loop past the session of
   the group is assigned and not committed;
-- set `StageMetrics.state` to `FAILED` before a failed stage ends.
+- set `StageMetrics.state` to `FAILED` before a failed stage ends, and `is_contained` if others of
+  its bundle go on: as with a stage that holds its records, a restart would not help, so it is not
+  ready, but healthy.
 
 Each partition must make progress: some of its records must finish, in any order. If a single record
 keeps the frontier back, `streamapp_partition_blocked` and `streamapp_lag_seconds` show it.
@@ -36,6 +38,8 @@ from streamapp.observability.stage_metrics import StageMetrics, StageState
 
 READY_AFTER_SECONDS = 10.0
 """A rebalance that is shorter than this does not make a stage unready."""
+
+_CONTAINED = "failed; the others of its bundle go on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,9 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
         stall_after_seconds: how long a stage may go without progress, or with an unknown lag.
     """
     if metrics.state in (StageState.STOPPED, StageState.FAILED):
-        return Health(ok=metrics.state is not StageState.FAILED, reason=metrics.state)
+        # A restart of the worker would stop the others of the bundle as well.
+        is_well = metrics.is_contained or metrics.state is not StageState.FAILED
+        return Health(ok=is_well, reason=_CONTAINED if metrics.is_contained else metrics.state)
     doubts = list(_doubts(metrics, now))
     for seconds, reason in doubts:
         if seconds >= stall_after_seconds:
@@ -145,7 +151,8 @@ def stage_readiness(metrics: StageMetrics, now: float) -> Health:
     it takes no more records.
     """
     if metrics.state is not StageState.RUNNING:
-        return Health(ok=False, reason=metrics.state)
+        reason = _CONTAINED if metrics.is_contained else metrics.state
+        return Health(ok=False, reason=reason)
     if not metrics.rebalances:
         return Health(ok=False, reason="waiting for its first assignment")
     cut_off_seconds = _cut_off_seconds(metrics, now)

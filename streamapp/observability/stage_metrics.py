@@ -224,6 +224,7 @@ class StageMetrics:
         models: what its agent or parts of it have used of language models, by their names.
         partitions: the assigned partitions.
         state: state of the stage.
+        is_contained: whether it has failed, and the other stages of its bundle go on.
     """
 
     def __init__(
@@ -263,8 +264,7 @@ class StageMetrics:
         self.waits_for: str | None = None
         self.topic_faults: dict[str, TopicFault] = {}
         self.assignments_given_up = 0
-        self.position_resets = 0
-        self.passed_over_offsets = 0
+        self.position_resets = self.passed_over_offsets = 0
         self.producer_replacements = 0
         self.blocked_by: str | None = None
         self.held_since: float | None = None
@@ -279,6 +279,7 @@ class StageMetrics:
         self.models: Mapping[str, ModelUsage] = {}
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING
+        self.is_contained = False
 
     def begin_anew(self) -> None:
         """Forget what was true of a run that has ended, since another one follows; counts go on."""

@@ -93,6 +93,7 @@ class Segment:
         steps: at least one; the steps after the first are fused to it.
         renamed_from: former name of the first stage; `None` if it was not renamed.
         patterns: further topics that it reads, whose names match.
+        bundle: the bundle that it is part of; `None` if it has a group of its own.
     """
 
     pipeline: str
@@ -100,6 +101,7 @@ class Segment:
     steps: tuple[Step, ...]
     renamed_from: str | None = None
     patterns: tuple[PatternSource, ...] = ()
+    bundle: str | None = None
 
     @property
     def name(self) -> str:
@@ -107,9 +109,14 @@ class Segment:
         return self.steps[0].stage.stage_id
 
     @property
+    def own_name(self) -> str:
+        """Its name among the segments of all pipelines; its group, if it is in no bundle."""
+        return f"{self.pipeline}.{self.name}"
+
+    @property
     def group(self) -> str:
         """Consumer group."""
-        return f"{self.pipeline}.{self.name}"
+        return self.own_name if self.bundle is None else self.bundle
 
     @property
     def source_topics(self) -> tuple[str, ...]:

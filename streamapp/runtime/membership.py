@@ -29,7 +29,7 @@ class Membership:
     Rebalances are eager: all partitions are given back, then new ones are assigned.
 
     Args:
-        group: name of the group.
+        name: name of the segment.
         metrics: counters of each stage of the segment.
         environment: the clock, random numbers for backoff, and deadlines.
         assignment, intake, in_flight, delivery, replay, topics: the parts of the segment.
@@ -41,7 +41,7 @@ class Membership:
 
     def __init__(
         self,
-        group: str,
+        name: str,
         metrics: Sequence[StageMetrics],
         environment: Environment,
         *,
@@ -53,7 +53,7 @@ class Membership:
         topics: SegmentTopics,
         progress: ProgressWatch,
     ) -> None:
-        self._group = group
+        self._name = name
         self._metrics = metrics
         self._assignment = assignment
         self._intake = intake
@@ -77,7 +77,7 @@ class Membership:
         if self._replay.needed.is_set():
             self._assignment.suspend()  # there is no producer now; the replay will open them
         self._intake.lift(Halt.REBALANCE)
-        log.info("%s: assigned %s", self._group, _listed(partitions))
+        log.info("%s: assigned %s", self._name, _listed(partitions))
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Finish what is in flight within the deadline, commit, and give all partitions back."""
@@ -89,7 +89,7 @@ class Membership:
                 self._delivery.keep_acknowledged()
                 await self._delivery.commit()
                 how = "" if drained else ", with records in flight that will be read again"
-                log.info("%s: gave back %s%s", self._group, _listed(partitions), how)
+                log.info("%s: gave back %s%s", self._name, _listed(partitions), how)
         finally:
             self._close_partitions()
         # If a record comes back to this worker, its old attempt must have ended. A stuck attempt is
@@ -129,7 +129,7 @@ class Membership:
         log.warning(
             "%s: no commit has succeeded for %g s; this worker gives its partitions up and joins"
             " the group again; records that are not committed will be read again",
-            self._group,
+            self._name,
             self._env.config.commit_deadline_seconds,
         )
         head.assignments_given_up += 1
@@ -146,7 +146,7 @@ class Membership:
                 await self._assignment.consumer.start()
             except (BrokerError, TopicError) as error:
                 attempt += 1
-                log.warning("%s: the group cannot be joined yet: %s", self._group, error)
+                log.warning("%s: the group cannot be joined yet: %s", self._name, error)
                 await self._env.clock.sleep(JOIN_BACKOFF.delay_seconds(attempt, self._env.rng))
             else:
                 self._intake.attach()

@@ -85,9 +85,9 @@ class SegmentRunner:
         self._consumer = environment.broker.consumer(consumer_config(segment, environment), self)
         self._assignment = Assignment(self._consumer, self._head)
         # Threads are started when they are needed, no more than attempts run side by side.
-        self._threads = ThreadPoolExecutor(stage.concurrency, thread_name_prefix=segment.group)
+        self._threads = ThreadPoolExecutor(stage.concurrency, thread_name_prefix=segment.own_name)
         self._steps, targets = compiled(segment, topics, metrics, self._threads, environment)
-        self._refusals = Refusals(targets, clock, segment.group)
+        self._refusals = Refusals(targets, clock, segment.own_name)
         for step in self._steps:
             step.refusals = self._refusals
         self._delivery = AtLeastOnce(
@@ -129,7 +129,7 @@ class SegmentRunner:
         sources = {n: topics[n].partitions for n in segment.topics_among(topics)}
         self.topics = SegmentTopics(segment, sources, targets, self._assignment, environment)
         self._membership = Membership(
-            segment.group,
+            segment.own_name,
             metrics,
             environment,
             assignment=self._assignment,
@@ -229,7 +229,7 @@ class SegmentRunner:
             async with asyncio.TaskGroup() as group:
                 with threads_in_use(self._threads):
                     tasks = [
-                        group.create_task(work, name=f"{self.segment.group} {name}")
+                        group.create_task(work, name=f"{self.segment.own_name} {name}")
                         for name, work in self._background()
                     ]
                 await self._stopping.wait()
@@ -260,7 +260,7 @@ class SegmentRunner:
         await self._membership.revoked(partitions)
 
     def _background(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
-        yield "lanes", self._lanes.run(self.segment.group)
+        yield "lanes", self._lanes.run(self.segment.own_name)
         yield "intake", self._intake.run()
         yield "delivery", self._delivery.run()
         yield "lag", self._lag.run()

@@ -110,7 +110,7 @@ class SegmentTopics:
     def _subscribe(self) -> None:
         wanted = (*self._segment.read_topics, *self._matching)
         for name in self._seen.keys() - set(wanted):
-            log.info("%s: no longer reads topic %s", self._segment.group, name)
+            log.info("%s: no longer reads topic %s", self._segment.own_name, name)
             self._set_fault(self._metrics, name, None)
             self._metrics.received.pop(name, None)
         self._seen = {name: self._seen.get(name, 0) for name in wanted}

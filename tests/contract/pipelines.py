@@ -10,8 +10,10 @@ import orjson
 from pydantic import BaseModel
 
 from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, TopicSpec
+from streamapp.pipeline.agent import agent
+from streamapp.pipeline.bundle import Bundle, build_bundle
 from streamapp.pipeline.pipeline import Pipeline
-from streamapp.pipeline.topology import build
+from streamapp.pipeline.topology import Topology, build
 from streamapp.record import Headers, Record, TopicPartition
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
@@ -31,12 +33,22 @@ class Item(BaseModel):
     text: str = ""
 
 
+@agent(name="same")
+def _same(item: Item) -> Item:
+    return item
+
+
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """A pipeline's name and topics on a broker under test."""
+    """A pipeline's name and topics on a broker under test.
+
+    Attributes:
+        is_bundled: whether the pipeline runs in a bundle with two others.
+    """
 
     subject: Subject
     name: str
+    is_bundled: bool = False
 
     def source(self, type_: Any = Item) -> Topic[Any]:
         return Topic(f"{self.name}.in", type_)
@@ -61,11 +73,13 @@ class Rig:
         partitions: int = 2,
         config: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        """Create every topic of the pipeline."""
+        """Create every topic of the pipeline, and of those beside it."""
         specs = [
             TopicSpec(topic, partitions, config=(config or {}).get(topic, {}))
             for topic in build(pipeline).topics()
         ]
+        for other in self._others() if self.is_bundled else ():
+            specs += [TopicSpec(topic, 1) for topic in build(other).topics()]
         async with self.subject.admin() as admin:
             await admin.create_topics(specs)
 
@@ -95,7 +109,29 @@ class Rig:
         )
 
     def service(self, pipeline: Pipeline[Any, Any], **options: Any) -> Service:
-        return Service(self.subject.broker, [build(pipeline)], **{"config": QUICK, **options})
+        topologies: Sequence[Topology] = [build(pipeline)]
+        if self.is_bundled:
+            topologies = build_bundle(Bundle(self.bundle, [pipeline, *self._others()]))
+        return Service(self.subject.broker, topologies, **{"config": QUICK, **options})
+
+    @property
+    def bundle(self) -> str:
+        return f"{self.name}-bundle"
+
+    @property
+    def beside(self) -> Sequence[str]:
+        """Names of the other pipelines of the bundle, which copy from `.in` to `.out`."""
+        return f"a-{self.name}", f"z-{self.name}"
+
+    def alone_in_its_bundle(self, pipeline: Pipeline[Any, Any]) -> Service:
+        topologies = build_bundle(Bundle(self.bundle, [pipeline]))
+        return Service(self.subject.broker, topologies, config=QUICK)
+
+    def _others(self) -> list[Pipeline[Any, Any]]:
+        return [
+            Pipeline(name, source=Topic(f"{name}.in", Item)).stage(_same).sink(f"{name}.out")
+            for name in self.beside
+        ]
 
     async def run_to_end(self, pipeline: Pipeline[Any, Any], **options: Any) -> Service:
         """Run until all that is there is worked on."""
@@ -147,8 +183,13 @@ class Rig:
 
     async def committed(self, stage: str) -> Mapping[TopicPartition, int]:
         async with self.subject.admin() as admin:
-            offsets = await admin.committed_offsets(f"{self.name}.{stage}")
-        return {TopicPartition(*name): stored.offset for name, stored in offsets.items()}
+            group = self.bundle if self.is_bundled else f"{self.name}.{stage}"
+            offsets = await admin.committed_offsets(group)
+        return {
+            TopicPartition(*name): stored.offset
+            for name, stored in offsets.items()
+            if name.topic.startswith(self.name)
+        }
 
 
 def error_headers(record: Record) -> dict[str, str]:

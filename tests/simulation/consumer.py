@@ -176,6 +176,7 @@ class SimulatedConsumer:
         self.resume = self._inner.resume
         self.subscribe = self._inner.subscribe
         self.request_rebalance = self._inner.request_rebalance
+        self.wait_for_records = self._inner.wait_for_records
 
     async def start(self) -> None:
         await self.line.pass_over()

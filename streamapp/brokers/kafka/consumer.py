@@ -26,7 +26,7 @@ from streamapp.brokers.kafka.failures import (
     reported,
     unreadable,
 )
-from streamapp.brokers.kafka.fetches import UnparsedError, take
+from streamapp.brokers.kafka.fetches import UnparsedError, arrived, take
 from streamapp.brokers.kafka.forced_close import retrieve_errors
 from streamapp.brokers.kafka.position_tracker import CALL_TIMEOUT_SECONDS, PositionTracker
 from streamapp.brokers.kafka.request_client import RequestClient
@@ -64,7 +64,7 @@ class KafkaConsumer:
     among all partitions of the topics, with at least 16 KiB and at most 1 MiB for each. A batch
     that is larger than this is sent by the broker all the same.
 
-    `fetch` must not be called while another `fetch` runs.
+    `fetch` must not be called while another `fetch` runs, unless neither waits.
     """
 
     def __init__(
@@ -157,6 +157,13 @@ class KafkaConsumer:
         for partition, records in taken.items():
             found[TopicPartition(*partition)] = FetchedList(records)
         return found
+
+    async def wait_for_records(self, timeout_seconds: float) -> Collection[TopicPartition]:
+        """Wait until records come, and return the partitions that may have some now."""
+        client = self._running()
+        with reported(f"group {self._config.group!r}: fetching", self._connection.address):
+            names = await arrived(client, timeout_seconds)
+        return [TopicPartition(*name) for name in names]
 
     def _fetchable(self, partitions: Collection[TopicPartition]) -> list[KafkaTopicPartition]:
         held, missing = self._held, self._positions.without_position

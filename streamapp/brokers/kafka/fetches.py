@@ -170,6 +170,26 @@ async def take(
         subscription._last_fetch_ended = time.monotonic()  # noqa: SLF001 - see the module
 
 
+async def arrived(client: Any, timeout_seconds: float) -> list[TopicPartition]:
+    """Wait until the client has received records; the partitions of which it has some buffered."""
+    if client._closed:  # noqa: SLF001 - see the module
+        raise ConsumerStoppedError
+    client._coordinator.check_errors()  # noqa: SLF001 - see the module
+    fetcher, subscription = client._fetcher, client._subscription  # noqa: SLF001 - see the module
+    subscription._fetch_count += 1  # noqa: SLF001 - see the module
+    waiter = fetcher._create_fetch_waiter()  # noqa: SLF001 - see the module
+    try:
+        done, _ = await asyncio.wait({waiter}, timeout=timeout_seconds)
+        if not done:
+            return []
+        waiter.result()  # raises if the client lacks the permission to read
+        return list(fetcher._records)  # noqa: SLF001 - see the module
+    finally:
+        waiter.cancel()
+        subscription._fetch_count -= 1  # noqa: SLF001 - see the module
+        subscription._last_fetch_ended = time.monotonic()  # noqa: SLF001 - see the module
+
+
 def _take_now(
     fetcher: Any, subscription: Any, partitions: Collection[TopicPartition], max_records: int
 ) -> dict[TopicPartition, list[Record]]:

@@ -67,6 +67,8 @@ class MemoryConsumer:
         self._fetched_at = clock.monotonic()
         self._waiting_for: Collection[TopicPartition] = ()
         self._waiter: asyncio.Future[None] | None = None
+        self._arrived: dict[TopicPartition, None] = {}  # in the order in which they came
+        self._arrival: asyncio.Future[None] | None = None
         self._turn = 0
 
     async def start(self) -> None:
@@ -132,6 +134,22 @@ class MemoryConsumer:
             await asyncio.sleep(0)
             return await self._take_or_wait(partitions, max_records, timeout_seconds)
         finally:
+            self._fetches -= 1
+            self._fetched_at = self._clock.monotonic()
+
+    async def wait_for_records(self, timeout_seconds: float) -> Collection[TopicPartition]:
+        """Wait until records come, and return the partitions that may have some now."""
+        if self._stopped.is_set():
+            raise BrokerError("this consumer is not running: start it before fetching")
+        self._fetches += 1
+        self._polled.set()
+        self._arrived = {}
+        self._arrival = asyncio.get_running_loop().create_future()
+        try:
+            await self._wait_for(self._arrival, timeout_seconds)
+            return list(self._arrived)
+        finally:
+            self._arrival = None
             self._fetches -= 1
             self._fetched_at = self._clock.monotonic()
 
@@ -205,7 +223,11 @@ class MemoryConsumer:
         return {partition: self._topics.log(partition).end_offset for partition in partitions}
 
     def wake(self, partition: TopicPartition) -> None:
-        """Wake a fetch that waits for records of this partition."""
+        """Wake whoever waits for records of this partition."""
+        if self._arrival is not None:
+            self._arrived[partition] = None
+            if not self._arrival.done():
+                self._arrival.set_result(None)
         if self._waiter is not None and partition in self._waiting_for and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -273,11 +295,17 @@ class MemoryConsumer:
         """Wait until one of the partitions has new records or the time is over."""
         self._waiting_for = partitions
         self._waiter = asyncio.get_running_loop().create_future()
-        sleep = asyncio.create_task(self._sleep(seconds))
         try:
-            await asyncio.wait({self._waiter, sleep}, return_when=asyncio.FIRST_COMPLETED)
+            await self._wait_for(self._waiter, seconds)
         finally:
             self._waiter = None
+
+    async def _wait_for(self, waiter: "asyncio.Future[None]", seconds: float) -> None:
+        """Wait until this future is set or the time is over."""
+        sleep = asyncio.create_task(self._sleep(seconds))
+        try:
+            await asyncio.wait({waiter, sleep}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             sleep.cancel()
 
     async def _sleep(self, seconds: float) -> None:

@@ -85,7 +85,7 @@ def test_a_line_says_all_that_an_operator_asks() -> None:
         " 100/s, p50 ≤ 127 us, p99 ≤ 127 us"
     )
     assert progress_line(figures.read()[0]) == f"{line.format('')}, 500 in flight, lag 400"
-    summary = summary_lines(figures.overall(), {"score": "p.score.dlq"})
+    summary = summary_lines(figures.overall(), {("p", "score"): "p.score.dlq"})
     assert summary == [line.format(" in p.score.dlq")]
 
 

@@ -58,6 +58,14 @@ def test_a_failed_stage_is_unhealthy_without_lag() -> None:
     assert (health.ok, health.reason) == (False, "failed")
 
 
+def test_a_failed_stage_whose_bundle_goes_on_is_alive_and_not_ready() -> None:
+    stage = _stage(state=StageState.FAILED)
+    stage.is_contained = True
+    health, readiness = stage_health(stage, 0.0, STALL_SECONDS), stage_readiness(stage, 0.0)
+    assert (health.ok, readiness.ok) == (True, False)
+    assert health.reason == readiness.reason == "failed; the others of its bundle go on"
+
+
 @pytest.mark.parametrize("state", [StageState.STARTING, StageState.STOPPED])
 def test_a_stage_that_does_not_run_yet_or_any_more_is_healthy(state: StageState) -> None:
     assert stage_health(_stage(3, state=state, last_progress_at=0.0), 1e6, STALL_SECONDS).ok
