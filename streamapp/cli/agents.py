@@ -1,4 +1,4 @@
-"""`streamapp agents`: lists, shows and suggests agents of the configuration file."""
+"""`streamapp agents`: lists, shows, suggests and changes agents of the configuration file."""
 
 import json
 from collections.abc import Iterator
@@ -9,11 +9,12 @@ import typer
 from streamapp.cli.configured import configured
 from streamapp.cli.options import ConfigOption, OutputOption
 from streamapp.cli.output import Report, print_report
+from streamapp.cli.register_agents import register, unregister
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.registry.definition import AgentDefinition
 from streamapp.registry.suggest import Chain, suggest
 
-app = typer.Typer(no_args_is_help=True, help="Find agents of the configuration file.")
+app = typer.Typer(no_args_is_help=True, help="Find and change agents of the configuration file.")
 
 
 @app.command("list")
@@ -92,6 +93,10 @@ def suggest_chains(
         f"No chain of agents leads from {start} to {end}.",
     )
     print_report(report, configuration.cli_settings, output)
+
+
+app.command()(register)
+app.command()(unregister)
 
 
 def _chain_rows(chains: tuple[Chain, ...]) -> Iterator[tuple[str, str]]:

@@ -73,7 +73,7 @@ def checked_file(
 ) -> ConfigurationFile:
     """The configuration of a content; arguments and errors as of `read_configuration`."""
     with _collector_paused():
-        document = _NO_DOCUMENT if content is None else _parsed(path, content)
+        document = _NO_DOCUMENT if content is None else parsed(path, content)
         configuration, faults, others = check(document.data, environment)
     if configuration is None:
         told = [*tell_faults(path, document, faults), *map(printable, others)]
@@ -121,7 +121,12 @@ def digest_of(content: bytes | None) -> str | None:
     return None if content is None else hashlib.sha256(content).hexdigest()
 
 
-def _parsed(path: Path, content: bytes) -> LocatedJson:
+def parsed(path: Path, content: bytes) -> LocatedJson:
+    """The document of a content.
+
+    Raises:
+        ConfigurationError: it is none that is taken; with line and column of the fault.
+    """
     try:
         return parse_json(content)
     except JsonFaultError as error:

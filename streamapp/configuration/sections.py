@@ -48,7 +48,7 @@ class CliSettings(_Section):
     Attributes:
         log_level: least level of the log lines of `agents` and `config`.
         output_format: what these print where there is no terminal.
-        auto_save: whether a change of agents or pipelines is saved; no command makes one yet.
+        auto_save: whether commands that change agents save the file; otherwise only with `--save`.
     """
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"

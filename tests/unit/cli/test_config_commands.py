@@ -2,16 +2,15 @@
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from streamapp.cli.main import app, exit_code_of
+from streamapp.cli.main import exit_code_of
 from streamapp.configuration.schema import configuration_schema
 from streamapp.errors import StreamappError
+from tests.unit.cli.commands import printed, run, write
 from tests.unit.configuration.hostile import AGENT, HOSTILE, provider
 
 CHECK = {
@@ -24,29 +23,7 @@ CHECK = {
 }
 AGENTS = {"data_agents": {"once": AGENT, "check": CHECK}}
 KEY = "sk-51Hx"
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("STREAMAPP_")]:
-        monkeypatch.delenv(name)
-    return tmp_path
-
-
-def write(content: dict[str, Any] | bytes) -> None:
-    encoded = content if isinstance(content, bytes) else json.dumps(content).encode()
-    Path("atomic_data_config.json").write_bytes(encoded)
-
-
-def run(command: str) -> Result:
-    return CliRunner().invoke(app, command.split())
-
-
-def printed(command: str) -> Any:
-    result = run(command)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.mark.parametrize("command", ["config show", "config lint", "agents list", "agents show a"])

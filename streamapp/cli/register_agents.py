@@ -1,0 +1,117 @@
+"""`streamapp agents register` and `unregister`: change the agents of the configuration file."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamapp.cli.change import SaveOption, save_change
+from streamapp.cli.configured import configured
+from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
+from streamapp.cli.output import OutputFormat, Report, print_report
+from streamapp.configuration.agent_changes import SECTION, with_agents, without_agents
+from streamapp.configuration.allowed_packages import importer_of
+from streamapp.configuration.file import ConfigurationFile, read_bytes
+from streamapp.configuration.given_agents import GivenAgents, read_given_agents
+from streamapp.configuration.located_json import MOST_BYTES
+from streamapp.registry.derive import definition_of
+from streamapp.registry.schemas import Schemas
+
+STANDARD_INPUT = "-"
+_IN_CODE = re.compile(r"[\w.]+:\w+")
+
+
+def register(
+    given: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A JSON file with a definition, an array of definitions, or an object of them by"
+            " id; - is standard input. Or MODULE:ATTRIBUTE, an agent in code.",
+        ),
+    ],
+    config: ConfigOption = None,
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace agents that have the same id.")
+    ] = False,
+    agent_id: Annotated[
+        str | None,
+        typer.Option("--id", help="Id of an agent in code; by default its name."),
+    ] = None,
+    no_import: Annotated[
+        bool, typer.Option("--no-import", help="Import and make no agent of a file.")
+    ] = False,
+    allow_package: AllowPackageOption = None,
+    save: SaveOption = False,
+    output: OutputOption = None,
+) -> None:
+    """Add agents to the configuration file: all of them, or none if there is a fault.
+
+    Each agent is made once, imported from an allowed package, and not opened.
+    """
+    file = configured(config, allow_package or ())
+    is_in_code = _IN_CODE.fullmatch(given) is not None and not Path(given).exists()
+    if agent_id is not None and not is_in_code:
+        raise typer.BadParameter("--id is for an agent given as MODULE:ATTRIBUTE")
+    found = _in_code(file, given, agent_id) if is_in_code else _read(given)
+    data = with_agents(file, found, replace=replace, imports=not no_import)
+    before = file.document.data.get(SECTION, {})
+    changes = {one: "replaced" if one in before else "registered" for one in found.definitions}
+    _finish(file, data, changes, save=save, output=output)
+
+
+def unregister(
+    agent_ids: Annotated[list[str], typer.Argument(metavar="AGENT...", help="Ids of agents.")],
+    config: ConfigOption = None,
+    *,
+    save: SaveOption = False,
+    output: OutputOption = None,
+) -> None:
+    """Take agents out of the configuration file; refused while a pipeline names one of them."""
+    file = configured(config)
+    data = without_agents(file, agent_ids)
+    _finish(file, data, dict.fromkeys(agent_ids, "unregistered"), save=save, output=output)
+
+
+def _in_code(file: ConfigurationFile, given: str, agent_id: str | None) -> GivenAgents:
+    """The definition of an agent in an allowed package."""
+    module, _, attribute = given.partition(":")
+    agent = importer_of(file.configuration.allowed_packages).agent(module, attribute)
+    place = {"module_path": module, "agent_class": attribute}
+    definition = definition_of(agent, Schemas(), agent_id, **place)
+    fields = definition.model_dump(mode="json", exclude_defaults=True, exclude={"agent_id"})
+    return GivenAgents({definition.agent_id: fields})
+
+
+def _read(given: str) -> GivenAgents:
+    if given == STANDARD_INPUT:
+        return read_given_agents(Path("standard input"), sys.stdin.buffer.read(MOST_BYTES + 1))
+    return read_given_agents(Path(given), read_bytes(Path(given)) or b"")
+
+
+def _finish(
+    file: ConfigurationFile,
+    data: dict[str, Any],
+    changes: dict[str, str],
+    *,
+    save: bool,
+    output: OutputFormat | None,
+) -> None:
+    saved = save_change(file, data, save=save)
+    agents = data[SECTION]
+    report = Report(
+        {
+            "file": str(file.path),
+            "saved": saved,
+            "changes": [
+                {"agent_id": one, "change": change, "definition": agents.get(one)}
+                for one, change in changes.items()
+            ],
+        },
+        ("agent", "change", "saved in"),
+        [(one, change, str(file.path) if saved else "") for one, change in changes.items()],
+    )
+    print_report(report, file.configuration.cli_settings, output)
