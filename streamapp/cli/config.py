@@ -1,4 +1,4 @@
-"""`streamapp config`: shows and checks the configuration file, and prints its JSON schema."""
+"""`streamapp config`: shows and checks the configuration file, and prints what is made of it."""
 
 import os
 from collections.abc import Iterator
@@ -14,8 +14,11 @@ from streamapp.configuration.lint import lint as lint_agents
 from streamapp.configuration.lint import missing_variables, require_allowed
 from streamapp.configuration.overrides import variables
 from streamapp.configuration.schema import configuration_schema
+from streamapp.observability.alerts import rule_file
 
-app = typer.Typer(no_args_is_help=True, help="Show and check the configuration file.")
+app = typer.Typer(
+    no_args_is_help=True, help="Show and check the configuration file, and what is made of it."
+)
 
 
 @app.command()
@@ -58,6 +61,22 @@ def lint_file(
 def schema() -> None:
     """Print the JSON schema of the file, for editors."""
     print_json(configuration_schema())
+
+
+@app.command()
+def alerts(config: ConfigOption = None) -> None:
+    """Print alert rules for Prometheus: a rule file for the pipelines of the file.
+
+    They watch every stage that reports, and tell when none does of a declared pipeline. There are
+    none if data_monitoring.performance_alerts or data_monitoring.enabled is false.
+    """
+    configuration = configured(config).configuration
+    monitoring = configuration.data_monitoring
+    off = [one for one in ("enabled", "performance_alerts") if not getattr(monitoring, one)]
+    pipelines = () if off else configuration.data_pipelines
+    for name in off:
+        typer.echo(f"streamapp: data_monitoring.{name} is false: there are no rules", err=True)
+    typer.echo(rule_file(pipelines), nl=False)
 
 
 def _origin(file: ConfigurationFile) -> str:

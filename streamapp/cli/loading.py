@@ -15,6 +15,7 @@ import streamapp
 from streamapp.cli.import_path import put_current_directory_first
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import read_configuration
+from streamapp.configuration.sections import DataMonitoring
 from streamapp.errors import ConfigurationError, StreamappError
 from streamapp.pipeline.bundle import Bundle, build_bundle
 from streamapp.pipeline.pipeline import Pipeline
@@ -27,6 +28,19 @@ _LIBRARIES = tuple(str(Path(str(one.__file__)).parent) for one in (streamapp, py
 _TARGET = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\W\d]\w*)")
 
 _DECLARED = re.compile(r"(?P<file>.+\.json)#(?P<name>.+)")
+
+
+def monitoring_of(target: str, packages: Iterable[str] = ()) -> DataMonitoring:
+    """What is measured of a target, as its configuration file says; it is not loaded.
+
+    Raises:
+        ConfigurationError: the file is wrong.
+    """
+    declared = _DECLARED.fullmatch(target)
+    if declared is None:
+        return DataMonitoring()
+    file = read_configuration(Path(declared["file"]), packages=packages)
+    return file.configuration.data_monitoring
 
 
 def load_topologies(target: str, packages: Iterable[str] = ()) -> tuple[Topology, ...]:

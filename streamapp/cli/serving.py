@@ -10,10 +10,12 @@ from streamapp.errors import PortInUseError
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.outline import Outline
-from streamapp.web.server import View, WebServer, WorkerView
+from streamapp.web.server import View, WebServer, WithoutMetrics, WorkerView
 
 DEFAULT_PORT = 9464
 """The port that OpenTelemetry's Prometheus exporters use by default."""
+
+_NOT_EXPORTED = "not exported: data_monitoring.enabled is false"
 
 PORT_VARIABLE = "STREAMAPP_WEB_PORT"
 """Environment variable with another port."""
@@ -28,6 +30,7 @@ async def serving(
     or_any: bool = False,
     say: Callable[[str], None] = typer.echo,
     outlines: Sequence[Outline] = (),
+    exports_metrics: bool = True,
 ) -> AsyncIterator[WebServer]:
     """Serve metrics, health and status of these stages while the block runs.
 
@@ -38,6 +41,7 @@ async def serving(
         or_any: take a free port when this one is in use, and say so.
         say: prints the addresses.
         outlines: what the pipelines are, for the status page.
+        exports_metrics: whether there is something at `/metrics`.
 
     Raises:
         PortInUseError: the port is in use.
@@ -47,15 +51,23 @@ async def serving(
     for metrics in stages:
         exporter.stages.add(metrics)
     view = WorkerView(lambda: stages, exporter.render, clock, outlines=outlines)
-    async with listening(view, port=port, or_any=or_any, say=say) as server:
+    serves = listening(view, port=port, or_any=or_any, say=say, exports_metrics=exports_metrics)
+    async with serves as server:
         yield server
 
 
 @asynccontextmanager
 async def listening(
-    view: View, *, port: int, or_any: bool = False, say: Callable[[str], None] = typer.echo
+    view: View,
+    *,
+    port: int,
+    or_any: bool = False,
+    say: Callable[[str], None] = typer.echo,
+    exports_metrics: bool = True,
 ) -> AsyncIterator[WebServer]:
     """Serve this view while the block runs; see `serving`."""
+    if not exports_metrics:
+        view = WithoutMetrics(view, _NOT_EXPORTED)
     server = WebServer(view, port=port)
     try:
         await server.start()
@@ -67,7 +79,7 @@ async def listening(
         say(f"Port {port} is in use; listening on port {server.port} instead.")
     try:
         say(f"Status   {server.url}")
-        say(f"Metrics  {server.url}metrics")
+        say(f"Metrics  {server.url}metrics" if exports_metrics else f"Metrics  {_NOT_EXPORTED}")
         say(f"Health   {server.url}healthz and {server.url}readyz")
         yield server
     finally:

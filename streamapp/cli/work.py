@@ -10,7 +10,7 @@ from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.figures import Figures
 from streamapp.cli.kafka import kafka_line, kafka_settings, started_admin
-from streamapp.cli.loading import load_topologies
+from streamapp.cli.loading import load_topologies, monitoring_of
 from streamapp.cli.progress import show_progress, summary_lines
 from streamapp.cli.run_options import RunOptions
 from streamapp.cli.serving import serving
@@ -33,6 +33,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
     """
     supervised = Supervised(supervised_by, options.drain_seconds) if supervised_by else None
     topologies = load_topologies(options.target, options.packages)
+    exports_metrics = monitoring_of(options.target, options.packages).enabled
     settings = kafka_settings(options.bootstrap_servers, warn=supervised is None)
     broker = KafkaBroker(settings)
     config = RuntimeConfig(
@@ -45,7 +46,12 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
     )
     figures = Figures(service.metrics, SystemClock())
     try:
-        asyncio.run(_work(broker, service, figures, options, supervised, kafka_line(settings)))
+        line = kafka_line(settings)
+        asyncio.run(
+            _work(
+                broker, service, figures, options, supervised, line, exports_metrics=exports_metrics
+            )
+        )
     finally:
         if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
             say = supervised.say if supervised else typer.echo
@@ -60,6 +66,8 @@ async def _work(
     options: RunOptions,
     supervised: Supervised | None,
     kafka: str,
+    *,
+    exports_metrics: bool,
 ) -> None:
     say: Callable[[str], None] = _silent if supervised else typer.echo
     with stop_on_signal(service.stop, message="Stopping: finishing what is in flight"):
@@ -77,6 +85,7 @@ async def _work(
                     port=options.web_port,
                     say=say,
                     outlines=service.outlines,
+                    exports_metrics=exports_metrics,
                 )
                 port = (await stack.enter_async_context(web)).port
             if supervised is not None:

@@ -8,6 +8,7 @@ import typer
 
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.kafka import kafka_line, kafka_settings
+from streamapp.cli.loading import monitoring_of
 from streamapp.cli.run_options import RunOptions
 from streamapp.cli.serving import listening
 from streamapp.cli.signals import stop_on_signal
@@ -41,7 +42,8 @@ def supervise(options: RunOptions, count: int) -> None:
         typer.Exit: a worker failed.
     """
     typer.echo(kafka_line(kafka_settings(options.bootstrap_servers)))
-    ending = asyncio.run(_supervise(options, count))
+    monitoring = monitoring_of(options.target, options.packages)
+    ending = asyncio.run(_supervise(options, count, exports_metrics=monitoring.enabled))
     if ending.overdue:
         typer.echo("streamapp: workers did not drain in time and were killed", err=True)
         raise typer.Exit(ExitCode.DRAIN_TIMEOUT)
@@ -49,7 +51,7 @@ def supervise(options: RunOptions, count: int) -> None:
         raise typer.Exit(ending.exit_code if ending.exit_code > 0 else ExitCode.FAILURE)
 
 
-async def _supervise(options: RunOptions, count: int) -> Ending:
+async def _supervise(options: RunOptions, count: int, *, exports_metrics: bool) -> Ending:
     async def start(number: int) -> WorkerProcess:
         return await SpawnedWorker.start(options.worker_command(number), number)
 
@@ -63,12 +65,14 @@ async def _supervise(options: RunOptions, count: int) -> Ending:
         message=f"Stopping: {count} workers are finishing what is in flight",
         at_once=supervisor.kill,
     ):
-        async with _serve_status(supervisor, options.web_port):
+        async with _serve_status(supervisor, options.web_port, exports_metrics=exports_metrics):
             return await supervisor.run()
 
 
 @asynccontextmanager
-async def _serve_status(supervisor: Supervisor, web_port: int | None) -> AsyncIterator[None]:
+async def _serve_status(
+    supervisor: Supervisor, web_port: int | None, *, exports_metrics: bool
+) -> AsyncIterator[None]:
     """Serve metrics, health and status of all workers while the block runs."""
     if web_port is None:
         yield
@@ -76,7 +80,7 @@ async def _serve_status(supervisor: Supervisor, web_port: int | None) -> AsyncIt
     port = WorkersPort(supervisor.slots)
     try:
         view = WorkersView(supervisor.slots, port, SystemClock())
-        async with listening(view, port=web_port):
+        async with listening(view, port=web_port, exports_metrics=exports_metrics):
             yield
     finally:
         await port.close()

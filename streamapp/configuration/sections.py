@@ -60,9 +60,9 @@ class DataMonitoring(_Section):
     """What is measured, and for how long it is kept.
 
     Attributes:
-        enabled: whether metrics are exported; no command reads it yet.
+        enabled: whether `/metrics` has something for pipelines that are run from the file.
         metrics_retention_days: days for which runs are kept; no command reads it yet.
-        performance_alerts: whether alert rules are generated; no command reads it yet.
+        performance_alerts: whether `streamapp config alerts` prints alert rules.
     """
 
     enabled: bool = True

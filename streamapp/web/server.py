@@ -111,6 +111,27 @@ class WorkerView:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class WithoutMetrics:
+    """The pages of another view, of which `/metrics` has nothing.
+
+    Attributes:
+        view: the other view.
+        why: why there are no metrics, as a sentence.
+    """
+
+    view: View
+    why: str
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Those of the other view, but for `/metrics`, which is 404."""
+
+        async def metrics(_: web.Request) -> web.Response:
+            return web.Response(status=404, text=f"{self.why}\n", headers=_HEADERS)
+
+        return {**self.view.handlers(), "/metrics": metrics}
+
+
 class WebServer:
     """Answers GET requests for the pages of a view; 404 or 405 for all others.
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from streamapp.cli.main import exit_code_of
 from streamapp.configuration.schema import configuration_schema
 from streamapp.errors import StreamappError
+from streamapp.observability.alerts import RULES
 from tests.unit.cli.commands import printed, run, write
 from tests.unit.configuration.hostile import AGENT, HOSTILE, provider
 
@@ -208,3 +210,27 @@ def test_the_log_has_the_level_of_the_settings(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("STREAMAPP_CLI_SETTINGS_LOG_LEVEL", "ERROR")
     run("agents list")
     assert logging.getLogger().level == logging.ERROR
+
+
+def test_alert_rules_are_printed_for_the_pipelines_of_the_file() -> None:
+    stages = [{"agent": "once"}, {"agent": "check"}]
+    pipelines = {name: {"source": "in", "sink": name, "stages": stages} for name in ("a", "b")}
+    write({**AGENTS, "data_pipelines": pipelines})
+    found = yaml.safe_load(run("config alerts").stdout)
+    names = [rule["labels"].get("pipeline") for group in found["groups"] for rule in group["rules"]]
+    assert names == [*[None] * len(RULES), "a", "b"]
+
+
+@pytest.mark.parametrize("field", ["enabled", "performance_alerts"])
+def test_there_are_no_alert_rules_where_they_are_not_wanted(field: str) -> None:
+    stages = [{"agent": "once"}, {"agent": "check"}]
+    write(
+        {
+            **AGENTS,
+            "data_pipelines": {"a": {"source": "in", "sink": "out", "stages": stages}},
+            "data_monitoring": {field: False},
+        }
+    )
+    result = run("config alerts")
+    assert yaml.safe_load(result.stdout) == {"groups": []}
+    assert result.stderr == f"streamapp: data_monitoring.{field} is false: there are no rules\n"
