@@ -11,6 +11,7 @@ from streamapp.errors import ConfigurationError
 from streamapp.pipeline.stage import StageConfig
 from streamapp.policies.policy import ErrorPolicy
 from streamapp.registry.assemble import Assembled, Options, assemble
+from streamapp.registry.choices import Choices
 from streamapp.registry.given import Given, Step
 from streamapp.registry.instantiate import make_agent
 from streamapp.registry.nearest import did_you_mean
@@ -18,14 +19,14 @@ from streamapp.registry.registry import AgentRegistry
 
 
 def assemble_declared(
-    configuration: Configuration, name: str, registry: AgentRegistry | None = None
+    configuration: Configuration, name: str, choices: Choices | None = None
 ) -> Assembled:
     """Choose the agents of a declared pipeline, import them from allowed packages, and make it.
 
     Args:
         configuration: where it is declared.
         name: its name.
-        registry: the agents of the configuration, for a caller that makes several pipelines.
+        choices: among the agents of the configuration, for a caller that makes many pipelines.
 
     Raises:
         ConfigurationError: there is none of this name, or its agents do not make a pipeline.
@@ -34,12 +35,12 @@ def assemble_declared(
     if declared is None:
         near = did_you_mean(name, configuration.data_pipelines)
         raise ConfigurationError(f"there is no pipeline {name!r} in data_pipelines; {near}")
-    registry = registry_of(configuration) if registry is None else registry
+    choices = Choices(registry_of(configuration)) if choices is None else choices
     stages = list(enumerate(declared.stages, 1))
     return assemble(
-        registry,
+        choices,
         name,
-        [_step(registry, number, stage) for number, stage in stages],
+        [_step(choices.registry, number, stage) for number, stage in stages],
         source=declared.source,
         sink=declared.sink,
         exclude=declared.exclude,

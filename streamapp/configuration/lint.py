@@ -9,6 +9,7 @@ from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, tell_faults
 from streamapp.errors import ConfigurationError
+from streamapp.registry.choices import Choices
 from streamapp.registry.instantiate import Meanings, make_agent
 from streamapp.registry.registry import AgentRegistry
 
@@ -53,10 +54,11 @@ def lint(file: ConfigurationFile) -> None:
 
 
 def _faults_of_pipelines(file: ConfigurationFile, registry: AgentRegistry) -> Iterator[Fault]:
+    choices = Choices(registry)
     for name in file.configuration.data_pipelines:
         where = ("data_pipelines", name)
         try:
-            assemble_declared(file.configuration, name, registry)
+            assemble_declared(file.configuration, name, choices)
         except ConfigurationError as error:
             yield where, f"{shown(where)}: {error}"
 

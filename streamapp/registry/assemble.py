@@ -17,7 +17,8 @@ from streamapp.pipeline.fits import fits
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.policy import retry
-from streamapp.registry.choose_chain import Choice, choose_chain
+from streamapp.registry.choices import Choices
+from streamapp.registry.choose_chain import Choice
 from streamapp.registry.definition import ResourceRequirements
 from streamapp.registry.given import Step
 from streamapp.registry.instantiate import Meanings, make_agent
@@ -89,7 +90,7 @@ class Assembled:
 
 
 def assemble(
-    registry: AgentRegistry,
+    registry: AgentRegistry | Choices,
     name: str,
     steps: Sequence[Step],
     *,
@@ -103,14 +104,14 @@ def assemble(
     """Choose agents for a sequence of capabilities, and make a pipeline of them.
 
     Args:
-        registry: the agents.
+        registry: the agents; as `Choices` for a caller that makes many pipelines of them.
         name: name of the pipeline.
         steps: a stage for each: capabilities, at least two; some of the agents, or all, may be
             given instead.
         source: what it reads: topics, or patterns; the first agent takes what a topic with a type
             has, and any agent can be first if there is only a name.
         sink: what it writes; `None` if it is only executed in process.
-        scores: by which agents are ranked.
+        scores: by which agents are ranked; those of the `Choices`, if these are given.
         pins: ids of agents that have to be chosen, by the number of their step, from 1.
         exclude: ids of agents that may not be chosen.
         options: how the pipeline is made of the agents.
@@ -122,13 +123,13 @@ def assemble(
         ImportRefusedError: an agent may not be imported.
         PipelineError: the agents do not make a pipeline.
     """
-    options, scores = options or Options(), scores or Scores()
+    options = options or Options()
+    choices = registry if isinstance(registry, Choices) else Choices(registry, scores)
+    registry, scores = choices.registry, choices.scores
     sources = (source,) if isinstance(source, Topic | TopicPattern | str) else tuple(source)
     schemas = options.source_schemas or [one for one in map(_schema, sources) if one is not None]
-    choice = choose_chain(
-        registry,
+    choice = choices.choose(
         steps,
-        scores=scores,
         source=schemas[0] if schemas else None,
         sink=_schema(sink) if options.sink_schema is None else options.sink_schema,
         pins=pins,

@@ -2,23 +2,28 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, read_configuration
 from streamapp.configuration.lint import lint
 from streamapp.registry.entry import Entry
 from streamapp.registry.imports import Importer
 from streamapp.registry.indexes import Indexes
+from streamapp.registry.search import ChainSearch
 from tests.unit.configuration.hostile import AGENT
 
 AGENTS = 20
 
 
-def written(folder: Path, pipelines: int, **fields: Any) -> ConfigurationFile:
-    stages = [{"agent": "agent-0"}, {"agent": "agent-1", **fields}]
+NAMED = [{"agent": "agent-0"}, {"agent": "agent-1"}]
+
+
+def written(folder: Path, pipelines: int, stages: Sequence[Any] = NAMED) -> ConfigurationFile:
     path = folder / "config.json"
     path.write_text(
         json.dumps(
@@ -66,9 +71,33 @@ def test_the_pipelines_of_a_file_share_one_registry(tmp_path: Path, counted: Cou
     assert counted == of_few
 
 
+def test_a_question_that_many_pipelines_ask_is_answered_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[object] = []
+    chains = ChainSearch.chains
+
+    def counting_chains(self: ChainSearch) -> Any:
+        searched.append(self)
+        return chains(self)
+
+    monkeypatch.setattr(ChainSearch, "chains", counting_chains)
+    any_agent = {"capability": "stream_processing"}
+    file = written(tmp_path, 30, [any_agent, any_agent])
+    lint(file)
+    assert len(searched) == 1
+    first, last = (
+        assemble_declared(file.configuration, name) for name in ("pipeline-0", "pipeline-9")
+    )
+    assert first.members == last.members == (("agent-0",), ("agent-1",))
+    searched.clear()
+    lint(written(tmp_path, 30, [any_agent, {"agent": "agent-0"}]))
+    assert len(searched) == 30  # an agent that is given is of one pipeline
+
+
 def test_of_many_wrong_pipelines_some_are_told(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="there is no such field") as raised:
-        lint(written(tmp_path, 80, configuration={"kye": "title"}))
+        lint(written(tmp_path, 80, [NAMED[0], {**NAMED[1], "configuration": {"kye": "title"}}]))
     assert len(str(raised.value).splitlines()) == 50
 
 
