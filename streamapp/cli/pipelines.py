@@ -1,10 +1,13 @@
-"""`streamapp pipelines`: lists, shows and runs pipelines of the configuration file."""
+"""`streamapp pipelines`: lists, shows, changes and runs pipelines of the configuration file."""
 
 from typing import Annotated
 
+import orjson
 import typer
 
+from streamapp.cli.assemble_pipelines import assemble, save_pipeline
 from streamapp.cli.configured import configured
+from streamapp.cli.explained import ExplainOption, assembled_or_explained, explanation_lines
 from streamapp.cli.options import (
     AllowPackageOption,
     BootstrapServersOption,
@@ -15,21 +18,22 @@ from streamapp.cli.options import (
     UntilEndOption,
     WebPortOption,
 )
-from streamapp.cli.output import OutputFormat, Report, chosen_format, print_report
+from streamapp.cli.output import OutputFormat, Report, chosen_format, print_json, print_report
 from streamapp.cli.plan_json import as_json
 from streamapp.cli.plan_text import as_text
 from streamapp.cli.run_options import RunOptions
 from streamapp.cli.serving import DEFAULT_PORT
 from streamapp.cli.work import work
 from streamapp.cli.workers import supervise
-from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.sections import DeclaredPipeline
 from streamapp.observability.logs import LogFormat
 from streamapp.pipeline.outline import outline_of
 from streamapp.pipeline.topology import build
 from streamapp.runtime.config import RuntimeConfig
 
-app = typer.Typer(no_args_is_help=True, help="Show and run pipelines of the configuration file.")
+app = typer.Typer(
+    no_args_is_help=True, help="Assemble, show and run pipelines of the configuration file."
+)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a pipeline.")]
 
@@ -53,14 +57,26 @@ def show(
     name: NameArgument,
     config: ConfigOption = None,
     *,
+    explain: ExplainOption = False,
     allow_package: AllowPackageOption = None,
     output: OutputOption = None,
 ) -> None:
-    """Show the plan of a pipeline with the agents that are chosen for it; needs no Kafka."""
+    """Show the plan of a pipeline with the agents that are chosen for it; needs no Kafka.
+
+    With --explain, JSON has the plan as `plan`, and the reasons as `explanation`.
+    """
     configuration = configured(config, allow_package or ()).configuration
-    outline = outline_of(build(assemble_declared(configuration, name).pipeline))
-    is_json = chosen_format(configuration.cli_settings, output) is OutputFormat.JSON
-    typer.echo(as_json(outline) if is_json else as_text(outline), nl=False)
+    found = assembled_or_explained(configuration, name, explain=explain)
+    outline = outline_of(build(found.pipeline, needs_sink=False))
+    if chosen_format(configuration.cli_settings, output) is not OutputFormat.JSON:
+        typer.echo(as_text(outline), nl=False)
+        if explain:
+            typer.echo("\n" + "\n".join(explanation_lines(found.choice.explanation)))
+    elif explain:
+        plan = orjson.loads(as_json(outline))
+        print_json({"plan": plan, "explanation": found.choice.explanation.as_json()})
+    else:
+        typer.echo(as_json(outline), nl=False)
 
 
 @app.command()
@@ -68,6 +84,7 @@ def run(
     name: NameArgument,
     config: ConfigOption = None,
     *,
+    explain: ExplainOption = False,
     allow_package: AllowPackageOption = None,
     bootstrap_servers: BootstrapServersOption = None,
     workers: Annotated[
@@ -84,7 +101,11 @@ def run(
     It is the same as `streamapp run FILE.json#NAME`, which has further options.
     """
     file = configured(config, allow_package or ())
-    assemble_declared(file.configuration, name)  # faults of a missing file are told as such
+    # Made here as well, so that faults of a missing file are told as such.
+    found = assembled_or_explained(file.configuration, name, explain=explain)
+    if explain:
+        for line in explanation_lines(found.choice.explanation):
+            typer.echo(line)
     options = RunOptions(
         target=f"{file.path}#{name}",
         packages=tuple(allow_package or ()),
@@ -104,6 +125,10 @@ def run(
         supervise(options, workers)
     else:
         work(options, None)
+
+
+app.command()(assemble)
+app.command("save")(save_pipeline)
 
 
 def _row(name: str, declared: DeclaredPipeline) -> tuple[str, ...]:

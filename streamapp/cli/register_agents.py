@@ -1,7 +1,7 @@
 """`streamapp agents register` and `unregister`: change the agents of the configuration file."""
 
 import re
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,17 +9,22 @@ import typer
 
 from streamapp.cli.change import SaveOption, save_change
 from streamapp.cli.configured import configured
+from streamapp.cli.given_file import given_bytes
 from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
 from streamapp.cli.output import OutputFormat, Report, print_report
-from streamapp.configuration.agent_changes import SECTION, with_agents, without_agents
 from streamapp.configuration.allowed_packages import importer_of
-from streamapp.configuration.file import ConfigurationFile, read_bytes
-from streamapp.configuration.given_agents import GivenAgents, read_given_agents
-from streamapp.configuration.located_json import MOST_BYTES
+from streamapp.configuration.changes import (
+    AGENTS,
+    require_makeable,
+    with_entries,
+    without_agents,
+)
+from streamapp.configuration.file import ConfigurationFile
+from streamapp.configuration.given_agents import read_given_agents
+from streamapp.configuration.given_entries import GivenEntries
 from streamapp.registry.derive import definition_of
 from streamapp.registry.schemas import Schemas
 
-STANDARD_INPUT = "-"
 _IN_CODE = re.compile(r"[\w.]+:\w+")
 
 
@@ -56,11 +61,15 @@ def register(
     is_in_code = _IN_CODE.fullmatch(given) is not None and not Path(given).exists()
     if agent_id is not None and not is_in_code:
         raise typer.BadParameter("--id is for an agent given as MODULE:ATTRIBUTE")
-    found = _in_code(file, given, agent_id) if is_in_code else _read(given)
-    data = with_agents(file, found, replace=replace, imports=not no_import)
-    before = file.document.data.get(SECTION, {})
-    changes = {one: "replaced" if one in before else "registered" for one in found.definitions}
-    _finish(file, data, changes, save=save, output=output)
+    found = (
+        _in_code(file, given, agent_id) if is_in_code else read_given_agents(*given_bytes(given))
+    )
+    change = with_entries(file, found, replace=replace)
+    if not no_import:
+        require_makeable(change, found)
+    before = file.document.data.get(AGENTS, {})
+    changes = {one: "replaced" if one in before else "registered" for one in found.entries}
+    _finish(file, change.data, changes, save=save, output=output)
 
 
 def unregister(
@@ -76,32 +85,26 @@ def unregister(
     _finish(file, data, dict.fromkeys(agent_ids, "unregistered"), save=save, output=output)
 
 
-def _in_code(file: ConfigurationFile, given: str, agent_id: str | None) -> GivenAgents:
+def _in_code(file: ConfigurationFile, given: str, agent_id: str | None) -> GivenEntries:
     """The definition of an agent in an allowed package."""
     module, _, attribute = given.partition(":")
     agent = importer_of(file.configuration.allowed_packages).agent(module, attribute)
     place = {"module_path": module, "agent_class": attribute}
     definition = definition_of(agent, Schemas(), agent_id, **place)
     fields = definition.model_dump(mode="json", exclude_defaults=True, exclude={"agent_id"})
-    return GivenAgents({definition.agent_id: fields})
-
-
-def _read(given: str) -> GivenAgents:
-    if given == STANDARD_INPUT:
-        return read_given_agents(Path("standard input"), sys.stdin.buffer.read(MOST_BYTES + 1))
-    return read_given_agents(Path(given), read_bytes(Path(given)) or b"")
+    return GivenEntries(AGENTS, {definition.agent_id: fields})
 
 
 def _finish(
     file: ConfigurationFile,
-    data: dict[str, Any],
+    data: Mapping[str, Any],
     changes: dict[str, str],
     *,
     save: bool,
     output: OutputFormat | None,
 ) -> None:
     saved = save_change(file, data, save=save)
-    agents = data[SECTION]
+    agents = data[AGENTS]
     report = Report(
         {
             "file": str(file.path),

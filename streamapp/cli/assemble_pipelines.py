@@ -1,0 +1,170 @@
+"""`streamapp pipelines assemble` and `save`: make declarations, and put them into the file."""
+
+import re
+from typing import Annotated, Any
+
+import typer
+
+from streamapp.cli.change import SaveOption, save_change
+from streamapp.cli.configured import configured
+from streamapp.cli.explained import ExplainOption, assembled_or_explained, explanation_lines
+from streamapp.cli.given_file import STANDARD_INPUT, given_bytes
+from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
+from streamapp.cli.output import OutputFormat, Report, chosen_format, print_report
+from streamapp.configuration.changes import PIPELINES, require_makeable, with_entries
+from streamapp.configuration.file import ConfigurationFile
+from streamapp.configuration.given_entries import GivenEntries
+from streamapp.configuration.given_pipeline import declaration_of, read_given_pipeline
+from streamapp.registry.assemble import Assembled
+
+_UNNAMED = "unnamed"
+"""What a pipeline is called, or its source, while it is only tried."""
+
+_PIN = re.compile(r"([1-9]\d{0,8})=(.+)")
+
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Replace the pipeline that has this name.")
+]
+
+
+def assemble(  # noqa: PLR0913 - one parameter is one option
+    capabilities: Annotated[
+        list[str],
+        typer.Argument(metavar="CAPABILITY...", help="At least two, such as data_validation."),
+    ],
+    config: ConfigOption = None,
+    *,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the pipeline; without one, nothing is saved.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Topic that it reads.")] = None,
+    sink: Annotated[str | None, typer.Option(help="Topic that it writes.")] = None,
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STEP=AGENT",
+            help="The agent of a step, by its number from 1, such as 2=once; repeatable.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="An agent that is not chosen; repeatable.")
+    ] = None,
+    explain: ExplainOption = False,
+    replace: ReplaceOption = False,
+    allow_package: AllowPackageOption = None,
+    save: SaveOption = False,
+    output: OutputOption = None,
+) -> None:
+    """Choose the best chain of agents for a sequence of capabilities, and save it as a pipeline.
+
+    What is saved names the capabilities and the pinned agents: the others are chosen anew whenever
+    the pipeline is started, as they are known by then.
+    """
+    if source is None and (name is not None or save):
+        raise typer.BadParameter("give the --source of the pipeline that is to be saved")
+    if save and name is None:
+        raise typer.BadParameter("give the --name under which it is saved")
+    file = configured(config, allow_package or ())
+    declaration = declaration_of(
+        capabilities,
+        source=source or _UNNAMED,
+        sink=sink,
+        pins=dict(map(_pin, pin or ())),
+        exclude=exclude or (),
+    )
+    given = GivenEntries(PIPELINES, {name or _UNNAMED: declaration})
+    change = with_entries(file, given, replace=replace or name is None)
+    found = assembled_or_explained(change.configuration, name or _UNNAMED, explain=explain)
+    saved = name is not None and save_change(file, change.data, save=save)
+    data = {
+        "name": name,
+        "file": str(file.path) if saved else None,
+        "chain": _chain(found),
+        "declaration": declaration if source is not None else None,
+    }
+    _print(file, data, found, explain=explain, output=output)
+
+
+def save_pipeline(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the pipeline.")],
+    given: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A JSON file with a declaration, or with what `pipelines assemble` has printed;"
+            " - is standard input.",
+        ),
+    ] = STANDARD_INPUT,
+    config: ConfigOption = None,
+    *,
+    replace: ReplaceOption = False,
+    no_import: Annotated[
+        bool, typer.Option("--no-import", help="Import and make no agent of it.")
+    ] = False,
+    allow_package: AllowPackageOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Put the declaration of a pipeline into the configuration file, once it is checked.
+
+    The pipeline is made once, and not opened.
+    """
+    file = configured(config, allow_package or ())
+    found = read_given_pipeline(name, *given_bytes(given))
+    change = with_entries(file, found, replace=replace)
+    if not no_import:
+        require_makeable(change, found)
+    was_there = name in file.configuration.data_pipelines
+    save_change(file, change.data, save=True)
+    done = "replaced" if was_there else "saved"
+    report = Report(
+        {"name": name, "change": done, "file": str(file.path)},
+        ("pipeline", "change", "saved in"),
+        [(name, done, str(file.path))],
+    )
+    print_report(report, file.configuration.cli_settings, output)
+
+
+def _pin(text: str) -> tuple[int, str]:
+    found = _PIN.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter(f"--pin {text!r}: give STEP=AGENT, such as 2=once")
+    return int(found[1]), found[2]
+
+
+def _chain(found: Assembled) -> list[dict[str, Any]]:
+    explanation = found.choice.explanation
+    return [
+        {
+            "step": step.number,
+            "capability": step.capability,
+            "agent": chosen.agent_id,
+            "score": chosen.score.value,
+        }
+        for step in explanation.steps
+        for chosen in step.candidates[:1]  # the chosen one stands first
+    ]
+
+
+def _print(
+    file: ConfigurationFile,
+    data: dict[str, Any],
+    found: Assembled,
+    *,
+    explain: bool,
+    output: OutputFormat | None,
+) -> None:
+    settings = file.configuration.cli_settings
+    if explain:
+        data["explanation"] = found.choice.explanation.as_json()
+    rows = [
+        (str(one["step"]), one["capability"], one["agent"], f"{one['score']:.3f}")
+        for one in data["chain"]
+    ]
+    print_report(Report(data, ("step", "capability", "agent", "score"), rows), settings, output)
+    if chosen_format(settings, output) is OutputFormat.JSON:
+        return
+    if explain:
+        for line in explanation_lines(found.choice.explanation):
+            typer.echo(line)
+    if data["file"] is not None:
+        typer.echo(f"Saved as {data['name']} in {data['file']}.")

@@ -1,0 +1,59 @@
+"""Shows why the agents of a pipeline were chosen: every candidate, its figures, its reason."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from streamapp.configuration.declared_pipelines import assemble_declared
+from streamapp.configuration.printable import printable
+from streamapp.configuration.sections import Configuration
+from streamapp.registry.assemble import Assembled
+from streamapp.registry.explanation import AssemblyError, Candidate, Explanation
+
+ExplainOption = Annotated[
+    bool,
+    typer.Option(
+        "--explain", help="Show every candidate of every stage, its figures and the reason."
+    ),
+]
+
+_MOST = 20
+"""So many candidates of a stage are shown to people; JSON has all."""
+
+
+def assembled_or_explained(configuration: Configuration, name: str, *, explain: bool) -> Assembled:
+    """Make a declared pipeline; if that fails and it is asked for, print why on standard error.
+
+    Raises:
+        ConfigurationError: as `assemble_declared`.
+    """
+    try:
+        return assemble_declared(configuration, name)
+    except AssemblyError as error:
+        if explain:
+            for line in explanation_lines(error.explanation):
+                typer.echo(line, err=True)
+        raise
+
+
+def explanation_lines(explanation: Explanation) -> Iterator[str]:
+    """An explanation for people to read."""
+    for step in explanation.steps:
+        failed = " (here no chain goes on)" if step.number == explanation.failed_step else ""
+        yield f"step {step.number}: {step.capability}{failed}"
+        for candidate in step.candidates[:_MOST]:
+            yield from map(printable, _candidate_lines(candidate))
+        if not step.candidates:
+            yield "  no agent offers it"
+        if (more := len(step.candidates) - _MOST) > 0:
+            yield f"  and {more:,} more; --output json has all"
+
+
+def _candidate_lines(candidate: Candidate) -> Iterator[str]:
+    score = candidate.score
+    yield f"  {candidate.agent_id}: {candidate.outcome}, {candidate.reason}"
+    figures = ", ".join(f"{one.name} {one.value:.2f} ({one.told})" for one in score.figures)
+    yield f"    score {score.value:.3f}: {figures}"
+    for note in candidate.notes:
+        yield f"    {note}"

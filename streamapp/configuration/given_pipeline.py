@@ -1,0 +1,73 @@
+"""Declarations of pipelines that somebody gives: as JSON, or as a sequence of capabilities."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from streamapp.configuration.changes import PIPELINES
+from streamapp.configuration.file import parsed
+from streamapp.configuration.given_entries import GivenEntries, Origin, Place
+from streamapp.errors import ConfigurationError
+from streamapp.registry.registry import capability
+
+_WITHIN = "declaration"
+"""Where the declaration stands in what `pipelines assemble` prints."""
+
+
+def read_given_pipeline(name: str, path: Path, content: bytes) -> GivenEntries:
+    """Read the declaration of one pipeline, or what `pipelines assemble` has printed of it.
+
+    Args:
+        name: name of the pipeline.
+        path: name of the file, for messages.
+        content: its bytes.
+
+    Raises:
+        ConfigurationError: it is no JSON.
+    """
+    document = parsed(path, content)
+    place: Place = ()
+    data = document.data
+    if isinstance(data, dict) and _WITHIN in data:
+        place, data = (_WITHIN,), data[_WITHIN]
+    return GivenEntries(PIPELINES, {name: data}, Origin(path, document, {name: place}))
+
+
+def declaration_of(
+    capabilities: Sequence[str],
+    *,
+    source: str,
+    sink: str | None = None,
+    pins: Mapping[int, str],
+    exclude: Iterable[str] = (),
+) -> dict[str, Any]:
+    """The declaration of a pipeline that has a stage for each capability.
+
+    Args:
+        capabilities: at least two.
+        source: topic that it reads.
+        sink: topic that it writes, if any.
+        pins: ids of agents that have to be chosen, by the number of their stage, from 1.
+        exclude: ids of agents that may not be chosen.
+
+    Raises:
+        ConfigurationError: there is no such capability, or there are less than two; or a number is
+            that of no stage.
+    """
+    steps = range(1, len(capabilities) + 1)
+    if len(capabilities) == 1:
+        raise ConfigurationError("give at least two capabilities, or name an agent in the file")
+    if wrong := sorted(pins.keys() - set(steps)):
+        raise ConfigurationError(
+            f"there is no step {wrong[0]} to pin an agent to; they are 1 to {len(steps)}"
+        )
+    stages = []
+    for number, wanted in zip(steps, capabilities, strict=True):
+        pinned = {"agent": pins[number]} if number in pins else {}
+        stages.append({**pinned, "capability": str(capability(wanted))})
+    found: dict[str, Any] = {"source": source, "stages": stages}
+    if sink is not None:
+        found["sink"] = sink
+    if excluded := list(exclude):
+        found["exclude"] = excluded
+    return found
