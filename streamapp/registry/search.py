@@ -8,10 +8,11 @@ ids where costs are equal, each when it is asked for. An agent stands once in a 
 Costs are whole numbers: sums of them are equal or not, whatever the order of adding.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import pairwise
+from operator import itemgetter
 from typing import Protocol
 
 from streamapp.pipeline.capability import Capability
@@ -23,7 +24,7 @@ from streamapp.registry.schemas import Schema
 class ChainStep(Protocol):
     """Who may stand at a step."""
 
-    def taking(self, schema: Schema) -> Sequence[Entry]:
+    def taking(self, schema: Schema) -> Collection[Entry]:
         """Those whose inputs have this schema."""
 
     def inputs(self) -> Sequence[Schema]:
@@ -36,7 +37,7 @@ class Only:
     def __init__(self, entry: Entry | None) -> None:
         self._entry = entry
 
-    def taking(self, schema: Schema) -> Sequence[Entry]:
+    def taking(self, schema: Schema) -> Collection[Entry]:
         """It, if its inputs have this schema."""
         entry = self._entry
         return () if entry is None or entry.input_ is not schema else (entry,)
@@ -74,11 +75,11 @@ class AllBut:
         self._excluded = excluded
         self._capability = capability
 
-    def taking(self, schema: Schema) -> Sequence[Entry]:
+    def taking(self, schema: Schema) -> Collection[Entry]:
         """Those whose inputs have this schema."""
         found = self._indexes.taking(schema, self._capability)
         if not self._excluded:
-            return tuple(found.values())
+            return found.values()
         return [one for agent_id, one in found.items() if agent_id not in self._excluded]
 
     def inputs(self) -> Sequence[Schema]:
@@ -140,6 +141,7 @@ class ChainSearch:
         self._source = source
         self._sink = sink
         self.reached = self._reach()
+        self._at: list[dict[Schema, list[_Choice]]] = [{} for _ in steps]
         self._rest: list[dict[Schema, int]] = self._rests()
         self._given = {id(one.entry) for one in steps if isinstance(one, OnlyGiven)}
         self._following: list[dict[Schema, Sequence[_Choice]]] = [{} for _ in steps]
@@ -208,10 +210,14 @@ class ChainSearch:
         for step in reversed(range(len(self.steps))):
             rests = self._rest[step]
             for schema in self.reached[step]:
-                costs = [self.best_from(step, one) for one in self.steps[step].taking(schema)]
-                best = min((cost for cost in costs if cost is not None), default=None)
-                if best is not None:
-                    rests[schema] = best
+                found = [
+                    (self.cost(step, one) + rest, one.agent_id, one)
+                    for one in self.steps[step].taking(schema)
+                    if (rest := self._rest_after(step, one)) is not None
+                ]
+                if found:
+                    self._at[step][schema] = found
+                    rests[schema] = min(best for best, _, _ in found)
         return self._rest
 
     def _rest_after(self, step: int, entry: Entry) -> int | None:
@@ -238,17 +244,10 @@ class ChainSearch:
             known[output] = self._sorted(step, self.inputs_for(step, output))
         return known[output]
 
-    def _sorted(self, step: int, inputs: Sequence[Schema] | Mapping[Schema, None]) -> list[_Choice]:
-        rests = self._rest[step]
-        entries = (
-            entry
-            for schema in inputs
-            if schema in rests
-            for entry in self.steps[step].taking(schema)
-        )
-        choices = ((self.best_from(step, entry), entry.agent_id, entry) for entry in entries)
-        found = [(best, agent_id, entry) for best, agent_id, entry in choices if best is not None]
-        found.sort(key=lambda one: one[:2])
+    def _sorted(self, step: int, inputs: Iterable[Schema]) -> list[_Choice]:
+        at = self._at[step]
+        found = [one for schema in inputs for one in at.get(schema, ())]
+        found.sort(key=itemgetter(0, 1))
         return found
 
 

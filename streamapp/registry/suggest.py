@@ -182,12 +182,11 @@ class _Request:
         for place, entry in pinned.items():
             may_stand = any(one is entry for one in steps[place].taking(entry.input_))
             steps[place] = Only(entry if may_stand else None)
+        wanted = [self._wanted(place, length - 1) for place in range(length)]
         search = ChainSearch(
             steps,
             self._indexes,
-            lambda place, entry: self._scores.cost(
-                entry.definition, self._wanted(place, length - 1)
-            ),
+            lambda place, entry: self._scores.cost(entry.definition, wanted[place]),
             source=self._from if isinstance(self._from, Schema) else None,
             sink=self._to if isinstance(self._to, Schema) else None,
         )
