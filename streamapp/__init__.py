@@ -8,6 +8,7 @@ from streamapp.errors import (
     ConfigurationError,
     Permanent,
     PipelineError,
+    RegistryError,
     StageError,
     StageStoppedError,
     StreamappError,
@@ -52,6 +53,8 @@ from streamapp.topics.topic_pattern import TopicPattern
 if TYPE_CHECKING:
     from streamapp.brokers.memory.broker import MemoryBroker
     from streamapp.clock import current_clock
+    from streamapp.configuration.declared_pipelines import assemble_declared
+    from streamapp.configuration.file import read_configuration
     from streamapp.observability.execution_figures import InMemoryCollector, PrometheusCollector
     from streamapp.pipeline.combinators.branch import branch
     from streamapp.pipeline.combinators.branches import parallel
@@ -61,11 +64,23 @@ if TYPE_CHECKING:
     from streamapp.pipeline.combinators.pool import pool
     from streamapp.pipeline.combinators.when import when
     from streamapp.pipeline.execution.results import ExecutionResult, StageResult
+    from streamapp.registry.assemble import assemble
+    from streamapp.registry.choose_chain import choose_chain
+    from streamapp.registry.definition import AgentDefinition
+    from streamapp.registry.entry_points import register_entry_points
+    from streamapp.registry.explanation import AssemblyError
+    from streamapp.registry.instantiate import instantiate
+    from streamapp.registry.registry import AgentRegistry
+    from streamapp.registry.scores import Scores
+    from streamapp.registry.suggest import suggest
     from streamapp.service import Service
 
 __all__ = [
     "AfterHold",
     "Agent",
+    "AgentDefinition",
+    "AgentRegistry",
+    "AssemblyError",
     "Backoff",
     "BeyondBudget",
     "BreakerConfig",
@@ -92,6 +107,8 @@ __all__ = [
     "Policy",
     "PrometheusCollector",
     "Record",
+    "RegistryError",
+    "Scores",
     "Service",
     "Stage",
     "StageConfig",
@@ -104,41 +121,59 @@ __all__ = [
     "TopicPattern",
     "Transient",
     "agent",
+    "assemble",
+    "assemble_declared",
     "batch_agent",
     "branch",
     "build",
     "build_bundle",
     "chain",
     "choose",
+    "choose_chain",
     "current_clock",
     "dead_letter",
     "drop",
     "fallback",
+    "instantiate",
     "parallel",
     "pool",
+    "read_configuration",
+    "register_entry_points",
     "retry",
     "retry_later",
     "skip",
     "stop",
+    "suggest",
     "when",
 ]
 
 # Imported when first used: they bring asyncio or the runtime, which most modules do not need.
 _IMPORTED_WHEN_USED = {
+    "AgentDefinition": "streamapp.registry.definition",
+    "AgentRegistry": "streamapp.registry.registry",
+    "AssemblyError": "streamapp.registry.explanation",
     "ExecutionResult": "streamapp.pipeline.execution.results",
     "InMemoryCollector": "streamapp.observability.execution_figures",
     "MemoryBroker": "streamapp.brokers.memory.broker",
     "PrometheusCollector": "streamapp.observability.execution_figures",
+    "Scores": "streamapp.registry.scores",
     "Service": "streamapp.service",
+    "StageResult": "streamapp.pipeline.execution.results",
+    "assemble": "streamapp.registry.assemble",
+    "assemble_declared": "streamapp.configuration.declared_pipelines",
     "branch": "streamapp.pipeline.combinators.branch",
     "chain": "streamapp.pipeline.combinators.chain",
     "choose": "streamapp.pipeline.combinators.choose",
+    "choose_chain": "streamapp.registry.choose_chain",
     "current_clock": "streamapp.clock",
     "fallback": "streamapp.pipeline.combinators.fallback",
+    "instantiate": "streamapp.registry.instantiate",
     "parallel": "streamapp.pipeline.combinators.branches",
     "pool": "streamapp.pipeline.combinators.pool",
+    "read_configuration": "streamapp.configuration.file",
+    "register_entry_points": "streamapp.registry.entry_points",
+    "suggest": "streamapp.registry.suggest",
     "when": "streamapp.pipeline.combinators.when",
-    "StageResult": "streamapp.pipeline.execution.results",
 }
 
 

@@ -11,6 +11,9 @@ from streamapp.clock import SystemClock
 NAMES = {
     "AfterHold",
     "Agent",
+    "AgentDefinition",
+    "AgentRegistry",
+    "AssemblyError",
     "Backoff",
     "BeyondBudget",
     "BreakerConfig",
@@ -37,6 +40,8 @@ NAMES = {
     "Policy",
     "PrometheusCollector",
     "Record",
+    "RegistryError",
+    "Scores",
     "Service",
     "Stage",
     "StageConfig",
@@ -49,22 +54,29 @@ NAMES = {
     "TopicPattern",
     "Transient",
     "agent",
+    "assemble",
+    "assemble_declared",
     "batch_agent",
     "branch",
     "build",
     "build_bundle",
     "chain",
     "choose",
+    "choose_chain",
     "current_clock",
     "dead_letter",
     "drop",
     "fallback",
+    "instantiate",
     "parallel",
     "pool",
+    "read_configuration",
+    "register_entry_points",
     "retry",
     "retry_later",
     "skip",
     "stop",
+    "suggest",
     "when",
 }
 
@@ -84,8 +96,9 @@ def test_an_unknown_name_is_refused_as_in_any_module() -> None:
         streamapp.Servise  # noqa: B018 - the mistake under test
 
 
-def test_a_module_of_agents_does_not_import_the_runtime() -> None:
-    code = "import streamapp, sys; print('streamapp.runtime.config' in sys.modules)"
+def test_a_module_of_agents_imports_neither_the_runtime_nor_the_registry() -> None:
+    rooms = "('streamapp.runtime.config', 'streamapp.registry', 'streamapp.configuration')"
+    code = f"import streamapp, sys; print(any(one in sys.modules for one in {rooms}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
     assert done.stdout == "False\n"
 
