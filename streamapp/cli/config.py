@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from streamapp.cli.configured import configured
+from streamapp.cli.excess import warn_of_excess
 from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
 from streamapp.cli.output import Report, print_json, print_report
 from streamapp.configuration.file import ConfigurationFile
@@ -51,7 +52,7 @@ def lint_file(
     file = configured(config, allow_package or ())
     require_allowed(file)
     if not no_import:
-        lint_agents(file)
+        warn_of_excess(lint_agents(file))
     for name, variable in missing_variables(file, os.environ):
         typer.echo(f"streamapp: data_providers.{name}: {variable} is not set", err=True)
     typer.echo(f"{_origin(file)}: {_counted(file)}, no faults")

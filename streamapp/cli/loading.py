@@ -12,6 +12,7 @@ from typing import Any
 import pydantic
 
 import streamapp
+from streamapp.cli.excess import warn_of_excess
 from streamapp.cli.import_path import put_current_directory_first
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import read_configuration
@@ -85,7 +86,9 @@ def load_target(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]
         file = read_configuration(Path(declared["file"]), packages=packages)
         if file.configuration.allowed_packages:
             put_current_directory_first()
-        return assemble_declared(file.configuration, declared["name"]).pipeline
+        made = assemble_declared(file.configuration, declared["name"])
+        warn_of_excess(made.warnings)
+        return made.pipeline
     parts = _TARGET.fullmatch(target)
     # `mine.py` parses as a module `py` in a package `mine`; if it is a file, the file is meant.
     if parts is None or Path(parts["module"]).is_file():

@@ -7,6 +7,7 @@ import typer
 
 from streamapp.cli.assemble_pipelines import assemble, save_pipeline
 from streamapp.cli.configured import configured
+from streamapp.cli.excess import warn_of_excess
 from streamapp.cli.explained import ExplainOption, assembled_or_explained, explanation_lines
 from streamapp.cli.options import (
     AllowPackageOption,
@@ -67,6 +68,7 @@ def show(
     """
     configuration = configured(config, allow_package or ()).configuration
     found = assembled_or_explained(configuration, name, explain=explain)
+    warn_of_excess(found.warnings)
     outline = outline_of(build(found.pipeline, needs_sink=False))
     if chosen_format(configuration.cli_settings, output) is not OutputFormat.JSON:
         typer.echo(as_text(outline), nl=False)

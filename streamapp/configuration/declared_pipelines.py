@@ -16,6 +16,7 @@ from streamapp.registry.given import Given, Step
 from streamapp.registry.instantiate import make_agent
 from streamapp.registry.nearest import did_you_mean
 from streamapp.registry.registry import AgentRegistry
+from streamapp.registry.resources import this_machine
 
 
 def assemble_declared(
@@ -44,7 +45,11 @@ def assemble_declared(
         source=declared.source,
         sink=declared.sink,
         exclude=declared.exclude,
-        options=Options(settings={number: _settings(stage) for number, stage in stages}),
+        options=Options(
+            settings={number: _settings(stage) for number, stage in stages},
+            machine=this_machine(),
+            refuse_excess=declared.refuse_excess,
+        ),
     )
 
 

@@ -31,14 +31,18 @@ def require_allowed(file: ConfigurationFile) -> None:
     _raise(file, faults)
 
 
-def lint(file: ConfigurationFile) -> None:
+def lint(file: ConfigurationFile) -> tuple[str, ...]:
     """Import and make the agents and pipelines of a file, from allowed packages only.
+
+    Returns:
+        What this machine has too little of: one sentence for each pipeline and thing.
 
     Raises:
         ConfigurationError: some cannot be made: one line for each, with line and column.
     """
     registry = registry_of(file.configuration)
     faults: list[Fault] = []
+    warnings: list[str] = []
     meanings: Meanings = {}
     for agent_id in file.configuration.data_agents:
         where = ("data_agents", agent_id)
@@ -49,16 +53,19 @@ def lint(file: ConfigurationFile) -> None:
             if len(faults) == MOST_FAULTS:
                 break
     if not faults:  # or a wrong agent would be told once more for each of its pipelines
-        faults += islice(_faults_of_pipelines(file, registry), MOST_FAULTS)
+        faults += islice(_faults_of_pipelines(file, registry, warnings), MOST_FAULTS)
     _raise(file, faults)
+    return tuple(warnings)
 
 
-def _faults_of_pipelines(file: ConfigurationFile, registry: AgentRegistry) -> Iterator[Fault]:
+def _faults_of_pipelines(
+    file: ConfigurationFile, registry: AgentRegistry, warnings: list[str]
+) -> Iterator[Fault]:
     choices = Choices(registry)
     for name in file.configuration.data_pipelines:
         where = ("data_pipelines", name)
         try:
-            assemble_declared(file.configuration, name, choices)
+            warnings += assemble_declared(file.configuration, name, choices).warnings
         except ConfigurationError as error:
             yield where, f"{shown(where)}: {error}"
 

@@ -149,12 +149,15 @@ class DeclaredPipeline(_Section):
         sink: topic that it writes; none: the last stage has a topic of its own name.
         stages: at least one that names its agent, or two.
         exclude: ids of agents that may not be chosen.
+        refuse_excess: whether it is refused if its agents need more than the machine has, which is
+            a warning otherwise.
     """
 
     source: str = Field(min_length=1)
     sink: str | None = Field(default=None, min_length=1)
     stages: list[DeclaredStage] = Field(min_length=1)
     exclude: list[str] = Field(default_factory=list)
+    refuse_excess: bool = False
 
     @model_validator(mode="after")
     def _has_a_sequence_to_search(self) -> Self:

@@ -22,6 +22,7 @@ from streamapp.registry.choose_chain import Choice
 from streamapp.registry.definition import ResourceRequirements
 from streamapp.registry.given import Step
 from streamapp.registry.instantiate import Meanings, make_agent
+from streamapp.registry.needs import needs_of
 from streamapp.registry.read_as import read_as
 from streamapp.registry.registry import AgentRegistry
 from streamapp.registry.resources import Machine, added_up, lacking
@@ -79,7 +80,7 @@ class Assembled:
         choice: the chosen agents, and why these.
         members: ids of the agents of each step; several where they make a pool.
         resources: what all its agents need together.
-        warnings: of what the machine has too little.
+        warnings: of what the machine has too little, one sentence for each thing.
     """
 
     pipeline: Pipeline[Any, Any]
@@ -139,7 +140,7 @@ def assemble(
     _check_numbers(len(choice.entries), options.settings, options.pools)
     members = _members(registry, choice, scores, options.pools)
     _check_overrides(options.overrides, members)
-    resources = added_up(registry.get(agent_id) for step in members for agent_id in step)
+    resources = added_up(needs_of(registry, agent_id) for step in members for agent_id in step)
     warnings = _warnings(name, resources, options)
     stages = _stages(registry, choice, members, options)
     pipeline = _pipeline(name, choice, stages, sources, sink, options.settings)
@@ -219,7 +220,7 @@ def _warnings(name: str, needs: ResourceRequirements, options: Options) -> tuple
     found = () if options.machine is None else tuple(lacking(needs, options.machine))
     if found and options.refuse_excess:
         raise RegistryError(f"pipeline {name!r} does not fit the machine: {'; '.join(found)}")
-    return found
+    return tuple(f"pipeline {name!r}: {sentence}" for sentence in found)
 
 
 def _stages(

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from streamapp.registry.definition import AgentDefinition, ResourceRequirements
+from streamapp.registry.definition import ResourceRequirements
 
 _MB = 1024 * 1024
 
@@ -32,9 +32,9 @@ def this_machine(folder: str = ".") -> Machine:
     return Machine(memory / _MB, os.cpu_count() or 1, free / _MB)
 
 
-def added_up(definitions: Iterable[AgentDefinition]) -> ResourceRequirements:
+def added_up(each: Iterable[ResourceRequirements]) -> ResourceRequirements:
     """What agents need together, if one worker runs them all."""
-    needs = [one.resource_requirements for one in definitions]
+    needs = list(each)
     return ResourceRequirements(
         memory_mb=sum(one.memory_mb for one in needs),
         cpu_cores=sum(one.cpu_cores for one in needs),

@@ -234,3 +234,27 @@ def test_there_are_no_alert_rules_where_they_are_not_wanted(field: str) -> None:
     result = run("config alerts")
     assert yaml.safe_load(result.stdout) == {"groups": []}
     assert result.stderr == f"streamapp: data_monitoring.{field} is false: there are no rules\n"
+
+
+def test_a_pipeline_that_needs_more_than_the_machine_has_is_told_or_refused() -> None:
+    large = {**CHECK, "resource_requirements": {"memory_mb": 1e12}}
+    declared = {"source": "in", "sink": "out", "stages": [{"agent": "large"}, {"agent": "once"}]}
+    agents = {"once": AGENT, "large": large}
+    told = "pipeline 'a': memory: its agents need 1e+12 MB, and the machine has "
+    write({"data_agents": agents, "data_pipelines": {"a": declared}})
+    for command in ("config lint", "pipelines show a", "plan atomic_data_config.json#a"):
+        assert run(command).stderr.startswith(f"streamapp: {told}")
+    write({"data_agents": agents, "data_pipelines": {"a": {**declared, "refuse_excess": True}}})
+    assert "1:" in str(run("config lint").exception)
+    for command in ("config lint", "pipelines show a", "plan atomic_data_config.json#a"):
+        assert "'a' does not fit the machine: memory: its" in str(run(command).exception)
+
+
+def test_of_many_warnings_some_are_shown() -> None:
+    large = {**AGENT, "resource_requirements": {"memory_mb": 1e12}}
+    stages = [{"agent": "large"}, {"agent": "large"}]
+    pipelines = {f"p{n}": {"source": "in", "sink": f"o{n}", "stages": stages} for n in range(30)}
+    write({"data_agents": {"large": large}, "data_pipelines": pipelines})
+    lines = run("config lint").stderr.splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "streamapp: and 10 more such warnings"

@@ -176,8 +176,8 @@ def test_what_agents_need_is_added_up_and_held_against_the_machine() -> None:
     made = assemble(**request, source="raw", options=Options(machine=small))
     assert made.resources.model_dump() == {"memory_mb": 1200, "cpu_cores": 3.0, "storage": 2048}
     assert made.warnings == (
-        "memory: its agents need 1200 MB, and the machine has 1000",
-        "cores: its agents need 3 cores, and the machine has 2",
+        "pipeline 'p': memory: its agents need 1200 MB, and the machine has 1000",
+        "pipeline 'p': cores: its agents need 3 cores, and the machine has 2",
     )
     with pytest.raises(RegistryError, match="pipeline 'p' does not fit the machine: memory: "):
         assemble(**request, source="raw", options=Options(machine=small, refuse_excess=True))
