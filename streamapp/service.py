@@ -329,6 +329,9 @@ class Service:
         topics: Mapping[str, TopicDescription],
         environment: Environment,
     ) -> SegmentRunner:
+        if segment.reader is not None:
+            broker = segment.reader.broker(environment.broker)
+            environment = replace(environment, broker=broker)
         return SegmentRunner(segment, topics, self._metrics[id(segment)], environment)
 
     def _segments(self) -> Iterable[Segment]:

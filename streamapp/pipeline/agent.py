@@ -9,6 +9,7 @@ from streamapp.pipeline.batching import Batching
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import Out
+from streamapp.pipeline.reader import HasReader, Reader
 from streamapp.pipeline.signature import (
     ONE_VALUE,
     Results,
@@ -85,6 +86,12 @@ class Agent(Generic[InT_contra, OutT_co]):
         """The function, if it is an object to open and close; else `None`."""
         function: object = self.function
         return function if isinstance(function, Lifecycle) else None
+
+    @property
+    def reader(self) -> Reader | None:
+        """What reads the topics of its stage, if that is not a consumer of the broker."""
+        function: object = self.function
+        return function.reader if isinstance(function, HasReader) else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""

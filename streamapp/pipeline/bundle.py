@@ -74,6 +74,11 @@ def _check_segment(bundle: str, segment: Segment, readers: dict[str, Segment]) -
             " another stage of the bundle; run this pipeline outside of the bundle, or name its"
             " topics"
         )
+    if segment.reader is not None:
+        raise PipelineError(
+            f"bundle {bundle!r}: the {segment.reader.told} reads the topics of {_named(segment)} in"
+            " a group of its own; run this pipeline outside of the bundle"
+        )
     if segment.own_name == bundle:
         raise PipelineError(
             f"bundle {bundle!r} has the name of the consumer group that {_named(segment)} has"

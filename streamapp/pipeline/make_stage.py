@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from streamapp.errors import PipelineError
 from streamapp.pipeline.agent import Agent
-from streamapp.pipeline.stage import Stage, StageConfig
+from streamapp.pipeline.stage import Ordering, Stage, StageConfig
 from streamapp.policies.policy import Policy
 
 
@@ -24,6 +24,8 @@ def make_stage(
     Raises:
         PipelineError: a setting is out of range.
     """
+    if agent.reader is not None and config is None:
+        settings = {"concurrency": 1, "ordering": Ordering.PARTITION, **settings}
     try:
         merged = StageConfig.model_validate({**dict(config or StageConfig()), **settings})
         if on_error is not None:

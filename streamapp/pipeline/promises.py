@@ -211,6 +211,12 @@ _NOT_PROMISED = (
         ),
     ),
     _Rule(
+        "tables_change_once",
+        "That tables of Faust change once: what a failed attempt has changed in them, or sent by"
+        " Faust, stays, and the next attempt does it again.",
+        lambda segment, _: segment.reader is not None,
+    ),
+    _Rule(
         "order",
         "Order: records are worked on side by side, whatever their keys.",
         lambda segment, _: _ordering(segment) is Ordering.UNORDERED,

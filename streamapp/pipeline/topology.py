@@ -14,6 +14,8 @@ from streamapp.pipeline.fits import fits, type_name
 from streamapp.pipeline.middleware import Added, StageMiddleware
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.readable import why_unreadable
+from streamapp.pipeline.reader import Reader
+from streamapp.pipeline.reader_checks import check_reader
 from streamapp.pipeline.retry_topics import RetryTopic, check_retry_topics, retry_topics_of
 from streamapp.pipeline.source import (
     Declared,
@@ -110,12 +112,19 @@ class Segment:
 
     @property
     def own_name(self) -> str:
-        """Its name among the segments of all pipelines; its group, if it is in no bundle."""
+        """Its name among the segments of all pipelines; mostly its group."""
         return f"{self.pipeline}.{self.name}"
+
+    @property
+    def reader(self) -> Reader | None:
+        """What reads its topics, if its agent needs another than the consumer of the broker."""
+        return self.steps[0].stage.agent.reader
 
     @property
     def group(self) -> str:
         """Consumer group."""
+        if self.reader is not None:
+            return self.reader.group
         return self.own_name if self.bundle is None else self.bundle
 
     @property
@@ -305,6 +314,7 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
                 f"{where} gives {type_name(agent.output_type)}, but the topic {topic.name!r} of its"
                 f" route {route!r} is declared with {type_name(topic.schema)}"
             )
+    check_reader(where, declared, pipeline.sources if i == 0 else _between(pipeline, i))
     check_effects(where, declared.stage.config, fused=declared.fused)
     _check_batching(where, declared)
     if declared.stage.config.policy.uses(ErrorPolicy.SKIP) and not _fits(
@@ -314,6 +324,13 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
             f"{where}: the policy skip lets {type_name(agent.input_type)} flow on unchanged, but"
             f" the stage gives {type_name(agent.output_type)}; use dead_letter() or drop()"
         )
+
+
+def _between(pipeline: Pipeline[Any, Any], i: int) -> tuple[Topic[Any], ...]:
+    """The topic between a stage and the one before it."""
+    before = pipeline.declarations[i - 1]
+    name = f"{pipeline.name}.{before.stage.stage_id}"
+    return (before.output or Topic(name, before.stage.agent.output_type),)
 
 
 def _check_input(where: str, agent: Agent[Any, Any], given: Any, giver: str) -> None:

@@ -15,6 +15,7 @@ class KafkaBroker:
 
     Attributes:
         compression: how its producers compress batches; `None` for not at all.
+        servers: the bootstrap servers.
 
     Raises:
         ConfigurationError: a certificate or key of the settings cannot be used, or the library of
@@ -25,6 +26,7 @@ class KafkaBroker:
         cap_client_logging()
         self.compression = _compression(settings)
         self._connection = Connection(settings)
+        self.servers = settings.servers
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> KafkaConsumer:
         """A new member of a group."""

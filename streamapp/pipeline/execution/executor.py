@@ -71,6 +71,13 @@ class Plan:
     def __init__(self, pipeline: "Pipeline[Any, Any]", clock: Clock) -> None:
         self.clock = clock
         self.topology: Topology = build(pipeline, needs_sink=False)
+        for segment in self.topology.segments:
+            if segment.reader is not None:
+                raise PipelineError(
+                    f"pipeline {pipeline.name!r}: the {segment.reader.told} reads the topics of"
+                    f" stage {segment.name!r} itself, so it cannot be executed in process; run it"
+                    " on Kafka"
+                )
         self.sources = pipeline.sources
         first = self.topology.segments[0]
         topics, patterns = iter(first.sources), iter(first.patterns)

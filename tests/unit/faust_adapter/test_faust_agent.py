@@ -1,0 +1,175 @@
+"""What a Faust agent becomes, and what is refused."""
+
+from typing import Any
+from uuid import uuid4
+
+import faust
+import pytest
+from pydantic import BaseModel
+
+from streamapp import Bundle, Pipeline, Topic, agent, chain, retry, retry_later
+from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.clock import SystemClock
+from streamapp.errors import ConfigurationError, PipelineError
+from streamapp.faust_adapter import faust_agent
+from streamapp.faust_adapter.faust_reader import FaustReader
+from streamapp.pipeline.bundle import build_bundle
+from streamapp.pipeline.promises import not_promised
+from streamapp.pipeline.stage import Ordering
+from streamapp.pipeline.topology import build
+
+
+class Sum(BaseModel):
+    total: int
+
+
+def application(**settings: Any) -> faust.App:
+    return faust.App(f"app-{uuid4().hex[:8]}", broker="kafka://127.0.0.1:9092", **settings)
+
+
+def counting(app: faust.App, **settings: Any) -> Any:
+    @app.agent(app.topic("orders"), **settings)
+    async def count(stream: Any) -> Any:
+        async for value in stream:
+            yield value
+
+    return count
+
+
+def pipeline_of(app: faust.App, **settings: Any) -> Pipeline[Any, Any]:
+    source = Topic("orders", bytes)
+    return Pipeline("shop", source=source).stage(faust_agent(counting(app), Sum), **settings)
+
+
+def test_its_stage_has_the_group_of_the_application_and_works_on_one_record_at_a_time() -> None:
+    app = application()
+    topology = build(pipeline_of(app).sink("sums"))
+    segment = topology.segments[0]
+    config = segment.steps[0].stage.config
+    assert segment.group == app.conf.id
+    assert segment.name == "count"
+    assert "tables_change_once" in {one.rule for one in not_promised(topology)}
+    assert (config.concurrency, config.ordering) == (1, Ordering.PARTITION)
+
+
+def test_something_else_is_refused() -> None:
+    with pytest.raises(PipelineError, match=r"takes what @app.agent\(topic\) of Faust has made"):
+        faust_agent(lambda stream: stream)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"concurrency": 4}, "has concurrency 4, with which Faust loses records"),
+        ({"isolated_partitions": True}, "has isolated_partitions"),
+        ({"sink": ["elsewhere"]}, "has sinks, to which Faust writes without waiting"),
+    ],
+)
+def test_an_agent_that_cannot_be_a_stage_is_refused(settings: Any, told: str) -> None:
+    app = application()
+    if "sink" in settings:
+        settings = {"sink": [app.topic("elsewhere")]}
+    with pytest.raises(PipelineError, match=told):
+        faust_agent(counting(app, **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"concurrency": 2}, "works on one record at a time"),
+        ({"ordering": "unordered"}, "works on one record at a time"),
+        ({"on_error": retry_later([60])}, "reads no retry topics"),
+        ({"renamed_from": "old"}, "drop renamed_from"),
+    ],
+)
+def test_a_setting_that_such_a_stage_cannot_have_is_refused(settings: Any, told: str) -> None:
+    with pytest.raises(PipelineError, match=told):
+        build(pipeline_of(application(), **settings).sink("sums"))
+
+
+def test_another_topic_than_that_of_the_agent_is_refused() -> None:
+    other = Pipeline("shop", source=Topic("others", bytes))
+    with pytest.raises(PipelineError, match="reads orders, but the stage reads others"):
+        build(other.stage(faust_agent(counting(application()), Sum)).sink("sums"))
+
+
+def test_it_cannot_be_fused_nor_be_a_part_of_another_agent() -> None:
+    @agent
+    def raw(value: bytes) -> bytes:
+        return value
+
+    @agent
+    def total(value: Sum) -> int:
+        return value.total
+
+    counted = faust_agent(counting(application()), Sum)
+    before = Pipeline("shop", source=Topic("raw", bytes)).stage(raw)
+    with pytest.raises(PipelineError, match="drop fused=True"):
+        build(before.stage(counted, fused=True).sink("sums"))
+    both = chain(counted, total)
+    with pytest.raises(PipelineError, match="cannot be a part of another"):
+        build(Pipeline("shop", source=Topic("orders", bytes)).stage(both).sink("sums"))
+
+
+def test_it_may_read_what_the_stage_before_it_writes() -> None:
+    @agent
+    def raw(value: bytes) -> bytes:
+        return value
+
+    counted = faust_agent(counting(application()), Sum)
+    before = Pipeline("shop", source=Topic("raw", bytes)).stage(raw, output=Topic("orders", bytes))
+    assert len(build(before.stage(counted).sink("sums")).segments) == 2
+
+
+def test_it_cannot_be_in_a_bundle() -> None:
+    with pytest.raises(PipelineError, match="in a group of its own; run this pipeline outside"):
+        build_bundle(Bundle("small", [pipeline_of(application()).sink("sums")]))
+
+
+def reader_of(pipeline: Pipeline[Any, Any]) -> FaustReader:
+    reader = pipeline.declarations[0].stage.agent.reader
+    assert isinstance(reader, FaustReader)
+    return reader
+
+
+def test_it_needs_kafka() -> None:
+    with pytest.raises(ConfigurationError, match="reads from Kafka, not from the memory broker"):
+        reader_of(pipeline_of(application())).broker(MemoryBroker(SystemClock()))
+
+
+async def test_it_cannot_be_executed_in_process() -> None:
+    pipeline = pipeline_of(application(), on_error=retry(0)).sink("sums")
+    with pytest.raises(PipelineError, match="cannot be executed in process"):
+        await pipeline.execute(b"{}")
+
+
+class Servers(MemoryBroker):
+    """As far as a reader looks, Kafka at this address."""
+
+    servers = ("127.0.0.1:9092",)
+
+
+def test_exactly_once_is_refused_because_faust_does_not_keep_it_here() -> None:
+    app = application(processing_guarantee="exactly_once")
+    with pytest.raises(ConfigurationError, match="processing_guarantee is exactly_once"):
+        reader_of(pipeline_of(app)).broker(Servers(SystemClock()))
+
+
+def test_the_application_and_the_worker_have_to_use_the_same_broker() -> None:
+    app = faust.App("elsewhere", broker="kafka://10.0.0.1:9092")
+    with pytest.raises(ConfigurationError, match=r"uses the broker 10\.0\.0\.1:9092, and this"):
+        reader_of(pipeline_of(app)).broker(Servers(SystemClock()))
+
+
+async def test_agents_of_the_application_that_are_no_stages_are_told() -> None:
+    app = application()
+    other = pipeline_of(app)
+
+    @app.agent(app.topic("others"))
+    async def lonely(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    embedded = reader_of(other).embedded
+    with pytest.raises(ConfigurationError, match="agents that are no stage of this worker"):
+        await embedded.start()
