@@ -44,6 +44,12 @@ def monitoring_of(target: str, packages: Iterable[str] = ()) -> DataMonitoring:
     return file.configuration.data_monitoring
 
 
+def configuration_file_of(target: str) -> Path | None:
+    """The configuration file that a target names; `None` if it is a module."""
+    declared = _DECLARED.fullmatch(target)
+    return None if declared is None else Path(declared["file"])
+
+
 def load_topologies(target: str, packages: Iterable[str] = ()) -> tuple[Topology, ...]:
     """Load a target and check it: a pipeline, or those of a bundle.
 

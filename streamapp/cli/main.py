@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli import agents, broker, config, demo, generate, pipelines, plan, run, topics
+from streamapp.cli import (
+    agents,
+    broker,
+    config,
+    demo,
+    generate,
+    pipelines,
+    plan,
+    run,
+    status,
+    topics,
+)
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.errors import (
     BrokerError,
@@ -46,6 +57,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(run.run)
 app.command()(plan.plan)
+app.command()(status.status)
 app.command()(generate.generate)
 app.add_typer(agents.app, name="agents")
 app.add_typer(config.app, name="config")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import typer
 
@@ -31,6 +32,7 @@ async def serving(
     say: Callable[[str], None] = typer.echo,
     outlines: Sequence[Outline] = (),
     exports_metrics: bool = True,
+    chains: Callable[[], Sequence[dict[str, Any]]] = tuple,
 ) -> AsyncIterator[WebServer]:
     """Serve metrics, health and status of these stages while the block runs.
 
@@ -42,6 +44,7 @@ async def serving(
         say: prints the addresses.
         outlines: what the pipelines are, for the status page.
         exports_metrics: whether there is something at `/metrics`.
+        chains: returns the agents of assembled pipelines, as JSON can hold them.
 
     Raises:
         PortInUseError: the port is in use.
@@ -50,7 +53,7 @@ async def serving(
     exporter = MetricsExporter(clock)
     for metrics in stages:
         exporter.stages.add(metrics)
-    view = WorkerView(lambda: stages, exporter.render, clock, outlines=outlines)
+    view = WorkerView(lambda: stages, exporter.render, clock, outlines=outlines, chains=chains)
     serves = listening(view, port=port, or_any=or_any, say=say, exports_metrics=exports_metrics)
     async with serves as server:
         yield server

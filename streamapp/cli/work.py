@@ -1,8 +1,9 @@
 """`streamapp run` in one process: this process is the worker."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AsyncExitStack
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import typer
 
@@ -12,6 +13,7 @@ from streamapp.cli.figures import Figures
 from streamapp.cli.kafka import kafka_line, kafka_settings, started_admin
 from streamapp.cli.loading import load_topologies, monitoring_of
 from streamapp.cli.progress import show_progress, summary_lines
+from streamapp.cli.recorded import recorder_of
 from streamapp.cli.run_options import RunOptions
 from streamapp.cli.serving import serving
 from streamapp.cli.signals import leave, stop_on_signal
@@ -22,6 +24,8 @@ from streamapp.observability.stage_metrics import StageState
 from streamapp.pipeline.topology import Topology
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
+from streamapp.status import PipelineStatus
+from streamapp.web.status import StatusReporter
 
 
 def work(options: RunOptions, supervised_by: str | None) -> None:
@@ -44,64 +48,112 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
     service = Service(
         broker, topologies, stages=options.stages, config=config, start_anew=options.yes
     )
-    figures = Figures(service.metrics, SystemClock())
+    worker = _Worker(broker, service, options, supervised)
     try:
-        line = kafka_line(settings)
-        asyncio.run(
-            _work(
-                broker, service, figures, options, supervised, line, exports_metrics=exports_metrics
-            )
-        )
+        with worker.recorder.recording(worker.was_cut_short):
+            asyncio.run(worker.run(kafka_line(settings), exports_metrics=exports_metrics))
     finally:
         if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
-            say = supervised.say if supervised else typer.echo
-            for line in summary_lines(figures.overall(), dict(_dead_letter_topics(topologies))):
-                say(line)
+            topics = dict(_dead_letter_topics(topologies))
+            for line in summary_lines(worker.figures.overall(), topics):
+                worker.say(line)
 
 
-async def _work(
-    broker: KafkaBroker,
-    service: Service,
-    figures: Figures,
-    options: RunOptions,
-    supervised: Supervised | None,
-    kafka: str,
-    *,
-    exports_metrics: bool,
-) -> None:
-    say: Callable[[str], None] = _silent if supervised else typer.echo
-    with stop_on_signal(service.stop, message="Stopping: finishing what is in flight"):
-        if supervised is not None:
-            supervised.on_drain(service.stop)
-        async with started_admin(broker) as admin:
-            await service.check(admin)  # before a port is opened
-        say(kafka)
-        async with AsyncExitStack() as stack:
-            port = None
-            if options.web_port is not None:
-                web = serving(
-                    service.metrics,
-                    SystemClock(),
-                    port=options.web_port,
-                    say=say,
-                    outlines=service.outlines,
-                    exports_metrics=exports_metrics,
+class _Worker:
+    """This process: a service with its web server, its record and what it prints.
+
+    Attributes:
+        figures: what it shows of its stages.
+        recorder: what keeps the record of this run.
+        say: prints a line.
+    """
+
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        service: Service,
+        options: RunOptions,
+        supervised: Supervised | None,
+    ) -> None:
+        clock = SystemClock()
+        self.figures = Figures(service.metrics, clock)
+        self.recorder = recorder_of(
+            options.target,
+            options.packages,
+            clock,
+            StatusReporter(lambda: service.metrics, clock).report,
+            command="run",
+            pipelines=tuple(dict.fromkeys(one.pipeline for one in service.metrics)),
+            supervisor=None if supervised is None else os.getppid(),
+            worker=None if supervised is None else supervised.number,
+            instance_id=options.instance_id,
+        )
+        self.say: Callable[[str], None] = typer.echo if supervised is None else supervised.say
+        self._broker = broker
+        self._service = service
+        self._options = options
+        self._supervised = supervised
+        self._was_stopped = False
+
+    def was_cut_short(self) -> bool:
+        """Whether it was stopped before the end that it was to run to."""
+        return self._options.until_end and self._was_stopped
+
+    async def run(self, kafka: str, *, exports_metrics: bool) -> None:
+        """Run the service until it is stopped or has reached the end."""
+        say: Callable[[str], None] = typer.echo if self._supervised is None else _silent
+        with stop_on_signal(self._stop, message="Stopping: finishing what is in flight"):
+            if self._supervised is not None:
+                self._supervised.on_drain(self._stop)
+            async with started_admin(self._broker) as admin:
+                await self._service.check(admin)  # before a port is opened
+            say(kafka)
+            async with AsyncExitStack() as stack:
+                if self._options.web_port is not None:
+                    web = self._serving(
+                        self._options.web_port, say, exports_metrics=exports_metrics
+                    )
+                    await stack.enter_async_context(web)
+                elif self._supervised is not None:
+                    self._supervised.report_up(None)
+                progress = show_progress(
+                    self.figures,
+                    seconds=self._options.progress_seconds,
+                    say=None if self._supervised is None else self.say,
                 )
-                port = (await stack.enter_async_context(web)).port
-            if supervised is not None:
-                supervised.report_up(port)
-            progress = show_progress(
-                figures,
-                seconds=options.progress_seconds,
-                say=supervised.say if supervised else None,
-            )
-            await stack.enter_async_context(progress)
-            try:
-                await service.run(until_end=options.until_end)
-            except DrainTimeoutError as error:
-                leave(
-                    ExitCode.DRAIN_TIMEOUT, str(error)
-                )  # asyncio.run would wait for the stuck attempts
+                await stack.enter_async_context(progress)
+                await stack.enter_async_context(self.recorder.reporting())
+                await self._run_service()
+
+    @asynccontextmanager
+    async def _serving(
+        self, port: int, say: Callable[[str], None], *, exports_metrics: bool
+    ) -> AsyncIterator[None]:
+        """Serve metrics, health and status, and tell where."""
+        async with serving(
+            self._service.metrics,
+            SystemClock(),
+            port=port,
+            say=say,
+            outlines=self._service.outlines,
+            exports_metrics=exports_metrics,
+        ) as server:
+            self.recorder.about["web_url"] = server.url
+            if self._supervised is not None:
+                self._supervised.report_up(server.port)
+            yield
+
+    async def _run_service(self) -> None:
+        try:
+            await self._service.run(until_end=self._options.until_end)
+        except DrainTimeoutError as error:
+            self.recorder.end(PipelineStatus.FAILED, type(error).__qualname__)
+            # asyncio.run would wait for the stuck attempts
+            leave(ExitCode.DRAIN_TIMEOUT, str(error))
+
+    def _stop(self) -> None:
+        self._was_stopped = True
+        self._service.stop()
 
 
 def _silent(_line: str) -> None:

@@ -61,7 +61,7 @@ class DataMonitoring(_Section):
 
     Attributes:
         enabled: whether `/metrics` has something for pipelines that are run from the file.
-        metrics_retention_days: days for which runs are kept; no command reads it yet.
+        metrics_retention_days: days for which records of runs are kept.
         performance_alerts: whether `streamapp config alerts` prints alert rules.
     """
 

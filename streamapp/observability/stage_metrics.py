@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.last_errors import LastErrors
 from streamapp.observability.model_usage import ModelUsage
 from streamapp.record import TopicPartition
 
@@ -224,6 +225,8 @@ class StageMetrics:
         models: what its agent or parts of it have used of language models, by their names.
         partitions: the assigned partitions.
         state: state of the stage.
+        state_since: monotonic seconds at which it took this state; `None` until it starts.
+        last_errors: its latest failures.
         is_contained: whether it has failed, and the other stages of its bundle go on.
     """
 
@@ -234,12 +237,10 @@ class StageMetrics:
         self.stage = stage
         self.source = source
         self.fused_to = fused_to
-        self.records_in = 0
-        self.bytes_in = 0
+        self.records_in = self.bytes_in = 0
         self.received: defaultdict[str, Received] = defaultdict(Received)
         self.processed = 0
-        self.filtered = 0
-        self.skipped = 0
+        self.filtered = self.skipped = 0
         self.dropped = 0
         self.dead_lettered = 0
         self.retried_later = 0
@@ -279,6 +280,8 @@ class StageMetrics:
         self.models: Mapping[str, ModelUsage] = {}
         self.partitions: dict[TopicPartition, PartitionMetrics] = {}
         self.state = StageState.STARTING
+        self.state_since: float | None = None
+        self.last_errors = LastErrors()
         self.is_contained = False
 
     def begin_anew(self) -> None:

@@ -11,7 +11,8 @@ from streamapp.errors import (
     StageStoppedError,
     Transient,
 )
-from streamapp.observability.stage_metrics import DeadLetterReason, Outcome, StageMetrics
+from streamapp.observability.last_errors import LastError
+from streamapp.observability.stage_metrics import DeadLetterReason, Outcome
 from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
 from streamapp.pipeline.trail import with_header
 from streamapp.policies.decision import Decision, decide, final_decision
@@ -101,7 +102,7 @@ class FailureHandler:
         work.first_failure_at = work.first_failure_at or work.last_failure_at
         if isinstance(error, KeyGivenUpError):
             return self._dead_letter(work, step, error, DeadLetterReason.BACKLOG)
-        _count(step.metrics, error)
+        _count(step, error, work.last_failure_at)
         if self._hold.holds(step, work, error):
             return False
         if not work.is_failing:
@@ -301,7 +302,12 @@ class FailureHandler:
         self._on_stop(stopped)
 
 
-def _count(metrics: StageMetrics, error: Exception) -> None:
+def _count(step: StepRunner, error: Exception, at: float) -> None:
+    metrics = step.metrics
+    kind = type(error)
+    if metrics.last_errors.wants(kind, at):
+        cause = fingerprint(step.stage_id, error)
+        metrics.last_errors.add(LastError(at, kind.__qualname__, cause))
     if isinstance(error, TimeoutError):
         metrics.timeouts += 1
     if whose_fault(error) is not Fault.RECORD:

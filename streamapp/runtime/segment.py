@@ -333,8 +333,9 @@ class SegmentRunner:
             self._stopping.set()
 
     def _state(self, state: StageState) -> None:
+        now = self._env.clock.monotonic()
         for metrics in self.metrics:
-            metrics.state = state
+            metrics.state, metrics.state_since = state, now
 
     async def _close_consumer(self) -> None:
         # A coordinator that did not answer the last commit will not answer the request to leave

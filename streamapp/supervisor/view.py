@@ -14,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 
 from streamapp.clock import Clock
 from streamapp.observability.health import Health
+from streamapp.observability.stage_report import StatusReport, joined
 from streamapp.supervisor.answers import WorkersPort
 from streamapp.supervisor.exposition import ACCEPT, join_families, parse_families, worker_families
 from streamapp.supervisor.slot import Slot, SlotState
@@ -52,6 +53,7 @@ class WorkersView:
         """The same pages that one worker has, for all workers."""
         return {
             "/": self._index,
+            "/status": self._status,
             "/metrics": self._metrics,
             "/healthz": self._healthz,
             "/readyz": self._readyz,
@@ -90,7 +92,7 @@ class WorkersView:
         return _verdict({slot: ready(slot) for slot in self._slots}, answers)
 
     async def _index(self, _: web.Request) -> web.Response:
-        answers = await self._request_lists("/status", list)
+        answers = await self._request_lists("/rows", list)
         now = self._clock.monotonic()
         workers = [_worker_row(slot, _health(slot, now, answers)) for slot in self._slots]
         rows = [
@@ -99,6 +101,20 @@ class WorkersView:
         order = list(dict.fromkeys((row.pipeline, row.stage) for row in rows))
         rows.sort(key=lambda row: order.index((row.pipeline, row.stage)))  # stable sort
         return html(page(rows, Moment.of(self._clock), VERSION, workers))
+
+    async def _status(self, _: web.Request) -> web.Response:
+        """The same document that one worker serves, of all workers together."""
+        answers = await self._port.request("/status", seconds=ANSWER_SECONDS)
+        reports = []
+        for body in answers.values():
+            with suppress(ValueError):
+                reports.append(StatusReport.model_validate_json(body))
+        expected = sum(slot.state is not SlotState.ENDED for slot in self._slots)
+        silent = max(0, expected - len(reports))
+        found = joined(reports).model_copy(
+            update={"at": self._clock.time(), "silent_workers": silent}
+        )
+        return json(found.model_dump(mode="json"), ok=True)
 
     async def _stages(self, path: str) -> Mapping[int, list[dict[str, Any]]]:
         """Health of the stages, by worker."""

@@ -22,6 +22,11 @@ class FinishedRates:
         self._finished: dict[int, int] = {}
         self._rates: dict[int, float] = {}
 
+    def measured(self, stages: Sequence[StageMetrics]) -> list[float | None]:
+        """The same as `update`; `None` where no time has been measured yet."""
+        self.update(stages)
+        return [self._rates.get(id(metrics)) for metrics in stages]
+
     def update(self, stages: Sequence[StageMetrics]) -> list[float]:
         """The rate of each stage since the last update at least `MIN_SPAN_SECONDS` ago."""
         now = self._clock.monotonic()

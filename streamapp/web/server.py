@@ -22,6 +22,7 @@ from streamapp.version import VERSION
 from streamapp.web.index_page import Moment, StageView, index_page, row_of
 from streamapp.web.picture import pictures_of
 from streamapp.web.rates import FinishedRates
+from streamapp.web.status import STALL_AFTER_SECONDS, StatusReporter
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -50,27 +51,39 @@ class WorkerView:
         clock: the clock that the counters were written with.
         stall_after_seconds: how long a stage with lag may go without progress.
         outlines: what the pipelines are, to show how their stages are connected.
+        chains: returns the agents of assembled pipelines with their scores, as JSON can hold it.
     """
 
     stages: Callable[[], Sequence[StageMetrics]]
     render_metrics: Callable[[str], Awaitable[tuple[bytes, str]]]
     clock: Clock
-    stall_after_seconds: float = 60.0
+    stall_after_seconds: float = STALL_AFTER_SECONDS
     outlines: Sequence[Outline] = ()
+    chains: Callable[[], Sequence[dict[str, Any]]] = tuple
 
     def handlers(self) -> Mapping[str, Handler]:
-        """`/`, `/metrics`, `/healthz`, `/readyz`, and `/status` for a supervisor."""
+        """`/`, `/metrics`, `/healthz`, `/readyz`, `/status`, and `/rows` for a supervisor."""
         rates = FinishedRates(self.clock)
         pictures = pictures_of(self.outlines)
+        reporter = StatusReporter(
+            self.stages,
+            self.clock,
+            rates=rates,
+            stall_after_seconds=self.stall_after_seconds,
+            chains=self.chains,
+        )
 
         async def index(_: web.Request) -> web.Response:
             page = index_page(self._stage_views(rates, pictures), Moment.of(self.clock), VERSION)
             return html(page)
 
         async def status(_: web.Request) -> web.Response:
+            return json(reporter.report().model_dump(mode="json"), ok=True)
+
+        async def rows(_: web.Request) -> web.Response:
             moment = Moment.of(self.clock)
-            rows = [asdict(row_of(view, moment)) for view in self._stage_views(rates, pictures)]
-            return json(rows, ok=True)
+            found = [asdict(row_of(view, moment)) for view in self._stage_views(rates, pictures)]
+            return json(found, ok=True)
 
         async def metrics(request: web.Request) -> web.Response:
             return exposition(*await self.render_metrics(request.headers.get("Accept", "")))
@@ -94,6 +107,7 @@ class WorkerView:
             "/healthz": healthz,
             "/readyz": readyz,
             "/status": status,
+            "/rows": rows,
         }
 
     def _stage_views(

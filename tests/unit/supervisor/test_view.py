@@ -19,6 +19,7 @@ from streamapp.observability.stage_metrics import (
     StageMetrics,
     StageState,
 )
+from streamapp.observability.stage_report import StatusReport
 from streamapp.pipeline.outline import outline_of
 from streamapp.pipeline.topology import build
 from streamapp.record import TopicPartition
@@ -341,3 +342,14 @@ async def test_the_page_of_metrics_tells_of_the_supervisors_own_platform(crew: C
     _, text = await crew.get("/metrics")
     assert "python_info{" in text
     assert "python_gc_collections_total{" in text
+
+
+async def test_the_status_of_all_workers_is_one_document(crew: Crew) -> None:
+    await crew.worker()
+    await crew.worker()
+    crew.metrics[0].processed, crew.metrics[1].processed = 3, 4
+    await crew.answering(b"not JSON")
+    _, body = await crew.get("/status")
+    found = StatusReport.model_validate_json(body)
+    assert [one.outcomes["processed"] for one in found.stages] == [7]
+    assert (found.workers, found.silent_workers) == (2, 1)

@@ -294,7 +294,7 @@ async def test_the_page_and_the_status_tell_of_the_members_of_pools(
         '<li>score: <b>&lt;b&gt;</b> <span class="unwell">left out</span>, 0 of 4 calls run;'
         " 40 calls, 40 failed</li>\n"
     ) in page
-    async with client.get("/status") as response:
+    async with client.get("/rows") as response:
         [stage] = await response.json()
     assert stage["members"][1] == {
         "pool": "score",
@@ -388,3 +388,18 @@ async def test_a_port_in_use_ends_in_one_sentence_and_nothing_is_left_open(worke
     await server.start()
     assert server.port == port
     await server.stop()
+
+
+async def test_status_is_a_document_with_a_version(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    metrics = worker.add(lag=3)
+    metrics.processed = 4
+    worker.clock.advance(2.0)
+    async with client.get("/status") as response:
+        found = await response.json()
+    [stage] = found["stages"]
+    assert (found["version"], found["workers"], found["chains"]) == (1, 1, [])
+    assert (stage["stage"], stage["lag"], stage["outcomes"]["processed"]) == ("validate", 3, 4)
+    assert stage["finished_per_second"] == 2.0
+    assert stage["reason"] == "running, lag of 3 records"

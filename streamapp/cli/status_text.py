@@ -1,0 +1,105 @@
+"""The state of pipelines for people: a headline, a row for each stage, what is to be known."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from streamapp.cli.figures import at_most, duration
+from streamapp.cli.pipeline_state import PipelineState
+from streamapp.observability.stage_report import StageReport
+from streamapp.web.readable import age, counted
+
+HEADINGS = (
+    "stage",
+    "state",
+    "since",
+    "in",
+    "outcomes",
+    "retries",
+    "rec/s",
+    "mean",
+    "p99",
+    "in flight",
+    "lag",
+    "breaker",
+)
+_UNKNOWN = "-"
+
+
+def headline(state: PipelineState, now: float) -> str:
+    """One sentence on a pipeline."""
+    report = state.report
+    words = [f"{state.pipeline}: {state.status}"]
+    if state.error is not None:
+        words.append(f"with {state.error}")
+    if state.ended_at is not None:
+        words.append(f"{age(now - state.ended_at)} ago, after {_ran(state)}")
+    elif state.started_at is not None:
+        words.append(f"for {age(now - state.started_at)}")
+    if report is not None and report.workers + report.silent_workers > 1:
+        words.append(f"in {counted(report.workers, 'worker')}")
+    if report is not None and report.silent_workers:
+        words.append(f"and {counted(report.silent_workers, 'worker')} that did not answer")
+    if report is not None and state.ended_at is None and not state.is_live:
+        words.append(f"as it was {age(now - report.at)} ago")
+    return " ".join(words)
+
+
+def stage_row(stage: StageReport, now: float) -> tuple[str, ...]:
+    """The cells of a stage; what is not known is no number."""
+    outcomes = ", ".join(f"{count:,} {name}" for name, count in stage.outcomes.items() if count)
+    return (
+        stage.stage,
+        stage.state,
+        _UNKNOWN if stage.since is None else age(now - stage.since),
+        f"{stage.records_in:,}",
+        outcomes or "none",
+        f"{stage.retries:,}",
+        _number(stage.finished_per_second),
+        _UNKNOWN if stage.mean_seconds is None else duration(stage.mean_seconds),
+        at_most(stage.p99_seconds),
+        _number(stage.in_flight),
+        _number(stage.lag),
+        stage.breaker or _UNKNOWN,
+    )
+
+
+def notes(state: PipelineState, now: float) -> Iterator[str]:
+    """What else is to be known: who does the work, what is wrong, the latest failures."""
+    report = state.report
+    if report is None:
+        return
+    for chain in report.chains:
+        yield from _chain_notes(chain, now)
+    for stage in report.stages:
+        if stage.ok is False or stage.held_reason is not None:
+            yield f"{stage.stage}: {stage.reason or stage.held_reason}"
+        if stage.left_out:
+            yield f"{stage.stage}: left out, since their breakers are open: {_list(stage.left_out)}"
+        for error in stage.errors:
+            cause = f"{error.error} ({error.fingerprint})"
+            yield f"{stage.stage}: failed with {cause} {age(now - error.at)} ago"
+
+
+def _chain_notes(chain: Mapping[str, Any], now: float) -> Iterator[str]:
+    steps = []
+    for step in chain.get("steps", ()):
+        scores = [f"{one.get('agent_id')} {one.get('value', 0.0):.3f}" for one in step["scores"]]
+        steps.append(f"{step['stage']}: {_list(scores)}")
+    if steps:
+        yield f"agents with their scores: {'; '.join(steps)}"
+    for one in chain.get("replacements", ()):
+        yield f"{one['stage']}: {one['told']}, {age(now - one['at'])} ago"
+
+
+def _ran(state: PipelineState) -> str:
+    if state.ended_at is None or state.started_at is None:
+        return _UNKNOWN
+    return age(state.ended_at - state.started_at)
+
+
+def _number(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:,.0f}"
+
+
+def _list(names: Any) -> str:
+    return ", ".join(names)

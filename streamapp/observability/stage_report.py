@@ -1,0 +1,262 @@
+"""What is known of stages at one moment, as data: what `/status` serves and runs keep.
+
+Its fields are a contract: others read what one version has written. What is not known is `None`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from streamapp.observability.health import Health
+from streamapp.observability.stage_metrics import BreakerState, StageMetrics, StageState
+
+VERSION: Literal[1] = 1
+"""Version of the document; it rises when a field changes its meaning or goes."""
+
+HELD = "held"
+"""The state of a stage that runs and holds its records."""
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True)  # fields of later versions are ignored
+
+
+class ErrorReport(_Data):
+    """A failure: when it was, in seconds since the epoch, its class and its fingerprint."""
+
+    at: float
+    error: str
+    fingerprint: str
+
+
+class StageReport(_Data):
+    """A stage, in one worker or in several together.
+
+    Attributes:
+        pipeline, stage: what it is called.
+        state: state of the stage, or `held`; of an execution, its status.
+        since: since when it has this state, in seconds since the epoch.
+        ok: whether it does its work.
+        reason: why, in one clause.
+        records_in: records taken, redelivered ones included.
+        outcomes: records finished, by outcome.
+        dead_letters: dead letters, by reason.
+        retries, timeouts: attempts after the first, and attempts that took too long.
+        finished_per_second: records finished a second, lately.
+        attempts: attempts that were measured.
+        attempt_seconds: how long these took together.
+        p99_seconds: upper bound of the 99th percentile of their durations.
+        in_flight: records taken and not finished.
+        partitions: assigned partitions.
+        lag: records between the frontier and the end of the topics.
+        breaker: what the breaker lets through.
+        held_since, held_reason, next_probe_at: since when records are held, why, and the next try.
+        left_out: members of pools whose breaker is open.
+        errors: the latest failures, the last one last.
+    """
+
+    pipeline: str
+    stage: str
+    state: str
+    since: float | None = None
+    ok: bool | None = None
+    reason: str = ""
+    records_in: int = 0
+    outcomes: Mapping[str, int] = Field(default_factory=dict)
+    dead_letters: Mapping[str, int] = Field(default_factory=dict)
+    retries: int = 0
+    timeouts: int | None = None
+    finished_per_second: float | None = None
+    attempts: int = 0
+    attempt_seconds: float = 0.0
+    p99_seconds: float | None = None
+    in_flight: int | None = None
+    partitions: int | None = None
+    lag: int | None = None
+    breaker: str | None = None
+    held_since: float | None = None
+    held_reason: str | None = None
+    next_probe_at: float | None = None
+    left_out: tuple[str, ...] = ()
+    errors: tuple[ErrorReport, ...] = ()
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """Mean duration of an attempt."""
+        return self.attempt_seconds / self.attempts if self.attempts else None
+
+    @property
+    def finished(self) -> int:
+        """Records finished, in whatever way."""
+        return sum(self.outcomes.values())
+
+
+class StatusReport(_Data):
+    """What `/status` serves.
+
+    Attributes:
+        version: of this document.
+        at: when it was made, in seconds since the epoch.
+        workers: how many workers are in it.
+        silent_workers: how many others did not answer.
+        stages: the stages.
+        chains: the agents of assembled pipelines with their scores, and who has replaced whom.
+    """
+
+    version: Literal[1] = VERSION
+    at: float
+    workers: int = 1
+    silent_workers: int = 0
+    stages: tuple[StageReport, ...] = ()
+    chains: tuple[dict[str, Any], ...] = ()
+
+
+def report_of(
+    metrics: StageMetrics, health: Health, now: float, wall: float, rate: float | None
+) -> StageReport:
+    """What is known of a stage of this process.
+
+    Args:
+        metrics: its counters.
+        health: whether it does its work.
+        now: monotonic seconds of the clock that the counters were written with.
+        wall: the same moment in seconds since the epoch.
+        rate: records finished a second; `None` if not measured.
+    """
+
+    def epoch(monotonic: float | None) -> float | None:
+        return None if monotonic is None else monotonic - now + wall
+
+    durations, is_held = metrics.attempt_duration, metrics.held_since is not None
+    return StageReport(
+        pipeline=metrics.pipeline,
+        stage=metrics.stage,
+        state=HELD if is_held else metrics.state.value,
+        since=epoch(metrics.held_since if is_held else metrics.state_since),
+        ok=health.ok,
+        reason=health.reason,
+        records_in=metrics.records_in,
+        outcomes={one.value: count for one, count in metrics.outcomes.items()},
+        dead_letters={one.value: n for one, n in metrics.dead_letters.items() if n},
+        retries=metrics.retries,
+        timeouts=metrics.timeouts,
+        finished_per_second=rate,
+        attempts=sum(durations.counts),
+        attempt_seconds=durations.total * durations.unit_seconds,
+        p99_seconds=durations.quantile_seconds(0.99),
+        in_flight=metrics.in_flight_records,
+        partitions=len(metrics.partitions),
+        lag=metrics.lag_records,
+        breaker=metrics.breaker_state.value,
+        held_since=epoch(metrics.held_since),
+        held_reason=metrics.held_reason if is_held else None,
+        next_probe_at=epoch(metrics.next_probe_at) if is_held else None,
+        left_out=tuple(
+            one.name
+            for read in metrics.pools.values()
+            for one in read(now)
+            if one.breaker is BreakerState.OPEN
+        ),
+        errors=tuple(
+            ErrorReport(at=one.at, error=one.error, fingerprint=one.fingerprint)
+            for one in metrics.last_errors.list()
+        ),
+    )
+
+
+_WORST_FIRST = (
+    StageState.FAILED,
+    HELD,
+    StageState.DRAINING,
+    StageState.STARTING,
+    StageState.RUNNING,
+    StageState.STOPPED,
+)
+_WORST_BREAKER_FIRST = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED)
+_MOST_ERRORS = 5
+
+
+def joined(reports: Iterable[StatusReport]) -> StatusReport:
+    """Several workers seen as one: counts added up, and of states the worst."""
+    given = list(reports)
+    by_stage: dict[tuple[str, str], list[StageReport]] = {}
+    for report in given:
+        for one in report.stages:
+            by_stage.setdefault((one.pipeline, one.stage), []).append(one)
+    return StatusReport(
+        at=max((one.at for one in given), default=0.0),
+        workers=sum(one.workers for one in given),
+        silent_workers=sum(one.silent_workers for one in given),
+        stages=tuple(map(_joined_stage, by_stage.values())),
+        chains=tuple(chain for one in given for chain in one.chains),
+    )
+
+
+def _joined_stage(own: Sequence[StageReport]) -> StageReport:
+    if len(own) == 1:
+        return own[0]
+    worst = min(own, key=lambda one: _rank(one.state, _WORST_FIRST))
+    told = next((one for one in own if one.ok is False), worst)
+    reading = [one.lag for one in own if one.partitions]
+    errors = sorted((error for one in own for error in one.errors), key=lambda error: error.at)
+    return StageReport(
+        pipeline=worst.pipeline,
+        stage=worst.stage,
+        state=worst.state,
+        since=worst.since,
+        ok=_all(one.ok for one in own),
+        reason=told.reason,
+        records_in=sum(one.records_in for one in own),
+        outcomes=_added(one.outcomes for one in own),
+        dead_letters=_added(one.dead_letters for one in own),
+        retries=sum(one.retries for one in own),
+        timeouts=_sum([one.timeouts for one in own]),
+        finished_per_second=_sum([one.finished_per_second for one in own]),
+        attempts=sum(one.attempts for one in own),
+        attempt_seconds=sum(one.attempt_seconds for one in own),
+        p99_seconds=_extreme(max, [one.p99_seconds for one in own]),
+        in_flight=_sum([one.in_flight for one in own]),
+        partitions=_sum([one.partitions for one in own]),
+        lag=_sum(reading),
+        breaker=min(
+            (one.breaker for one in own if one.breaker is not None),
+            key=lambda one: _rank(one, _WORST_BREAKER_FIRST),
+            default=None,
+        ),
+        held_since=_extreme(min, [one.held_since for one in own]),
+        held_reason=next((one.held_reason for one in own if one.held_reason), None),
+        next_probe_at=_extreme(min, [one.next_probe_at for one in own]),
+        left_out=tuple(sorted({name for one in own for name in one.left_out})),
+        errors=tuple(errors[-_MOST_ERRORS:]),
+    )
+
+
+def _rank(value: str, worst_first: Sequence[str]) -> int:
+    return worst_first.index(value) if value in worst_first else 0
+
+
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    found = list(verdicts)
+    if False in found:
+        return False
+    return None if None in found else True
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in counts:
+        for name, count in one.items():
+            found[name] = found.get(name, 0) + count
+    return found
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    """Their sum; `None` if there are none, or one is not known."""
+    return None if not values or None in values else sum(values)
+
+
+def _extreme(of: Callable[..., float], values: Sequence[float | None]) -> float | None:
+    """The extreme of those that are known; `None` without any."""
+    known = [one for one in values if one is not None]
+    return of(known) if known else None

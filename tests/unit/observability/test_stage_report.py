@@ -1,0 +1,116 @@
+"""Stages as data: of one worker, and of several together."""
+
+from streamapp.observability.health import Health
+from streamapp.observability.last_errors import LastError, LastErrors
+from streamapp.observability.stage_metrics import (
+    BreakerState,
+    MemberState,
+    PartitionMetrics,
+    StageMetrics,
+    StageState,
+)
+from streamapp.observability.stage_report import (
+    ErrorReport,
+    StageReport,
+    StatusReport,
+    joined,
+    report_of,
+)
+from streamapp.record import TopicPartition
+
+WELL = Health(ok=True, reason="running")
+
+
+def metrics() -> StageMetrics:
+    found = StageMetrics("orders", "check", "raw")
+    found.state, found.state_since = StageState.RUNNING, 90.0
+    return found
+
+
+def report(of: StageMetrics) -> StageReport:
+    return report_of(of, WELL, now=100.0, wall=1_000.0, rate=None)
+
+
+def test_what_is_not_known_is_none() -> None:
+    found = report(metrics())
+    assert found.lag is None
+    assert found.mean_seconds is None
+    assert found.p99_seconds is None
+    assert found.finished_per_second is None
+    assert found.errors == ()
+
+
+def test_a_stage_is_reported_with_its_figures() -> None:
+    stage = metrics()
+    stage.processed, stage.dead_lettered = 7, 1
+    stage.attempt_duration.observe(1_000)
+    stage.attempt_duration.observe(3_000)
+    stage.partitions[TopicPartition("raw", 0)] = PartitionMetrics(lag_records=5)
+    stage.pools = {
+        "score": lambda _: [MemberState("slow", 0, 4, BreakerState.OPEN, 1.0, calls=1, failures=1)]
+    }
+    stage.last_errors.add(LastError(950.0, "OSError", "abc"))
+    found = report(stage)
+    assert (found.state, found.since) == ("running", 990.0)
+    assert (found.finished, found.lag, found.partitions) == (8, 5, 1)
+    assert found.mean_seconds == 0.002
+    assert found.left_out == ("slow",)
+    assert found.errors == (ErrorReport(at=950.0, error="OSError", fingerprint="abc"),)
+    assert StageReport.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_stage_that_holds_says_since_when_and_why() -> None:
+    stage = metrics()
+    stage.held_since, stage.held_reason, stage.next_probe_at = 98.0, "the world is down", 103.0
+    found = report(stage)
+    assert (found.state, found.since, found.held_since) == ("held", 998.0, 998.0)
+    assert (found.held_reason, found.next_probe_at) == ("the world is down", 1_003.0)
+
+
+def part(**fields: object) -> StatusReport:
+    base: dict[str, object] = {"pipeline": "orders", "stage": "check", "state": "running"}
+    return StatusReport(at=1.0, stages=(StageReport.model_validate({**base, **fields}),))
+
+
+def test_several_workers_are_seen_as_one() -> None:
+    found = joined(
+        [
+            part(ok=True, records_in=3, outcomes={"processed": 2}, partitions=2, lag=4, retries=1),
+            part(ok=True, outcomes={"processed": 5, "dropped": 1}, partitions=0, lag=None),
+        ]
+    )
+    [stage] = found.stages
+    assert found.workers == 2
+    assert stage.outcomes == {"processed": 7, "dropped": 1}
+    assert (stage.records_in, stage.retries, stage.ok) == (3, 1, True)
+    assert stage.lag == 4  # a worker without partitions has no part in it
+
+
+def test_the_worst_of_several_workers_is_told_and_one_unknown_lag_hides_the_sum() -> None:
+    bad = {"state": "held", "ok": False, "reason": "down", "breaker": "open", "held_since": 9.0}
+    found = joined(
+        [
+            part(ok=True, reason="fine", breaker="closed", partitions=1, lag=4, p99_seconds=0.1),
+            part(**bad, partitions=1, lag=None, p99_seconds=0.4),
+        ]
+    )
+    [stage] = found.stages
+    assert (stage.state, stage.ok, stage.reason, stage.breaker) == ("held", False, "down", "open")
+    assert (stage.lag, stage.p99_seconds, stage.held_since) == (None, 0.4, 9.0)
+
+
+def test_the_latest_errors_of_all_are_kept_in_their_order() -> None:
+    def errors(*at: float) -> tuple[ErrorReport, ...]:
+        return tuple(ErrorReport(at=one, error="E", fingerprint="f") for one in at)
+
+    [stage] = joined([part(errors=errors(1, 4, 6)), part(errors=errors(2, 3, 5))]).stages
+    assert [one.at for one in stage.errors] == [2, 3, 4, 5, 6]
+
+
+def test_of_many_failures_alike_few_are_kept() -> None:
+    errors = LastErrors()
+    wanted = [errors.wants(kind, at) for at in (0.0, 0.5, 1.5) for kind in (OSError, ValueError)]
+    assert wanted == [True, True, False, False, True, True]
+    for number in range(20):
+        errors.add(LastError(number, "OSError", ""))
+    assert [one.at for one in errors.list()] == [15, 16, 17, 18, 19]
