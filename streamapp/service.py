@@ -42,6 +42,11 @@ from streamapp.topics.retention import retention_risks
 log = logging.getLogger(__name__)
 
 
+BUNDLED_FETCH_SECONDS = 1.0
+"""Longest wait of a fetch in a bundle: with hundreds of segments, what wakes each of them now and
+then without need is most of what a worker costs at rest."""
+
+
 class Service:
     """Runs the stages of pipelines in this process: one worker.
 
@@ -168,11 +173,8 @@ class Service:
                 execution_id=uuid.uuid4().hex,
                 between=_topics_between(self._topologies),
             )
-            bundles = {
-                name: replace(environment, broker=SharedBroker(self._broker, self._clock))
-                for name in dict.fromkeys(segment.bundle for segment in self._segments())
-                if name is not None
-            }
+            names = dict.fromkeys(segment.bundle for segment in self._segments())
+            bundles = {name: self._of_bundle(environment) for name in names if name is not None}
             pipelines = [
                 [
                     self._runner(segment, topics, bundles.get(segment.bundle or "", environment))
@@ -312,6 +314,15 @@ class Service:
                 " `streamapp topics apply MODULE:PIPELINE`"
             )
         return found
+
+    def _of_bundle(self, environment: Environment) -> Environment:
+        """What the segments of a bundle share beside: one consumer, which is polled for all."""
+        seconds = max(self._config.fetch_seconds, BUNDLED_FETCH_SECONDS)
+        return replace(
+            environment,
+            broker=SharedBroker(self._broker, self._clock),
+            config=replace(self._config, fetch_seconds=seconds),
+        )
 
     def _sources_of_groups(
         self, existing: Mapping[str, TopicDescription]

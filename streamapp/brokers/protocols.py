@@ -222,10 +222,10 @@ class Consumer(Protocol):
         """
 
     async def wait_for_records(self, timeout_seconds: float) -> Collection[TopicPartition]:
-        """Wait until records come, and return the partitions that may have some now.
+        """Wait until records come, or for the timeout; return the partitions that may have some.
 
-        Then `fetch` returns them without a wait. It counts as a poll. After the timeout it returns
-        nothing. Records that come between two calls may go unmentioned.
+        Among these are all of which `fetch` would return records without a wait. It counts as a
+        poll.
         """
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:

@@ -33,6 +33,8 @@ class RuntimeConfig:
         topic_check_interval_seconds: time between two looks whether topics are gone or have grown.
         topic_list_interval_seconds: least time between two looks for topics that match a pattern,
             each of which asks for the metadata of all topics.
+        fetch_seconds: longest wait of one fetch, which new records end at once. A partition that
+            becomes ready during a fetch of others is read only after it.
         waits_for_others: whether a record that fails alone through the world's fault waits until
             another one tells whose fault it is; a test with one record gives it none.
         waits_until_due: whether records wait in retry topics; a test does not wait for them.
@@ -52,6 +54,7 @@ class RuntimeConfig:
     session_timeout_seconds: float = 10.0
     topic_check_interval_seconds: float = 10.0
     topic_list_interval_seconds: float = 30.0
+    fetch_seconds: float = 0.25
     waits_for_others: bool = True
     waits_until_due: bool = True
 

@@ -29,13 +29,6 @@ from streamapp.runtime.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
-FETCH_TIMEOUT_SECONDS = 0.25
-"""Longest wait of one fetch.
-
-It is short, because a partition that becomes ready during a fetch is read only after it. New
-records end the wait at once.
-"""
-
 ERROR_PAUSE_SECONDS = 1.0
 """Wait after a failed fetch, so that an outage is not met with requests without a pause."""
 
@@ -83,6 +76,7 @@ class Intake:
         output_bytes: bytes of outputs that are in flight.
         backlog: gives way when nothing more can be read; `None` means that nothing does.
         due_times: says which records of retry topics are due; `None` without retry topics.
+        fetch_seconds: longest wait of one fetch, and between two polls.
     """
 
     def __init__(
@@ -116,6 +110,7 @@ class Intake:
         self.output_bytes: Callable[[], int] = lambda: 0
         self.backlog: Backlog | None = None
         self.due_times: DueTimes | None = None
+        self.fetch_seconds = 0.25
 
     def on_capacity(self) -> None:
         """Check again what can be fetched: records have finished, or partitions have opened."""
@@ -256,16 +251,14 @@ class Intake:
         """How long a fetch may wait for records."""
         due_times = self.due_times
         return (
-            FETCH_TIMEOUT_SECONDS
-            if due_times is None
-            else due_times.seconds_left(FETCH_TIMEOUT_SECONDS)
+            self.fetch_seconds if due_times is None else due_times.seconds_left(self.fetch_seconds)
         )
 
     async def _wait_for_capacity(self) -> None:
         """Wait until more may be taken. Poll when that takes long, or the group evicts us."""
         self._capacity.clear()
         # Counted from the last poll: records that finish end this wait, but are no poll.
-        left = self._polled_at + FETCH_TIMEOUT_SECONDS - self._clock.monotonic()
+        left = self._polled_at + self.fetch_seconds - self._clock.monotonic()
         if self.due_times is not None:
             left = self.due_times.seconds_left(left)
         try:

@@ -115,6 +115,7 @@ class SegmentRunner:
             changed=self._changed,
         )
         self._intake = Intake(self._assignment, stage, clock, ready, self._refusals)
+        self._intake.fetch_seconds = environment.config.fetch_seconds
         self._intake.output_bytes = lambda: self._delivery.held_bytes
         self._intake.on_end = self._delivery.commit_soon
         self._intake.on_admitted = self._hold.records_came

@@ -159,7 +159,7 @@ class KafkaConsumer:
         return found
 
     async def wait_for_records(self, timeout_seconds: float) -> Collection[TopicPartition]:
-        """Wait until records come, and return the partitions that may have some now."""
+        """Wait until records come, or for the timeout; return the partitions that may have some."""
         client = self._running()
         with reported(f"group {self._config.group!r}: fetching", self._connection.address):
             names = await arrived(client, timeout_seconds)

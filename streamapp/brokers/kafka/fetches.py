@@ -171,7 +171,7 @@ async def take(
 
 
 async def arrived(client: Any, timeout_seconds: float) -> list[TopicPartition]:
-    """Wait until the client has received records; the partitions of which it has some buffered."""
+    """Wait until the client has received records; all partitions of which it has some buffered."""
     if client._closed:  # noqa: SLF001 - see the module
         raise ConsumerStoppedError
     client._coordinator.check_errors()  # noqa: SLF001 - see the module
@@ -180,9 +180,8 @@ async def arrived(client: Any, timeout_seconds: float) -> list[TopicPartition]:
     waiter = fetcher._create_fetch_waiter()  # noqa: SLF001 - see the module
     try:
         done, _ = await asyncio.wait({waiter}, timeout=timeout_seconds)
-        if not done:
-            return []
-        waiter.result()  # raises if the client lacks the permission to read
+        if done:
+            waiter.result()  # raises if the client lacks the permission to read
         return list(fetcher._records)  # noqa: SLF001 - see the module
     finally:
         waiter.cancel()

@@ -67,7 +67,6 @@ class MemoryConsumer:
         self._fetched_at = clock.monotonic()
         self._waiting_for: Collection[TopicPartition] = ()
         self._waiter: asyncio.Future[None] | None = None
-        self._arrived: dict[TopicPartition, None] = {}  # in the order in which they came
         self._arrival: asyncio.Future[None] | None = None
         self._turn = 0
 
@@ -138,16 +137,15 @@ class MemoryConsumer:
             self._fetched_at = self._clock.monotonic()
 
     async def wait_for_records(self, timeout_seconds: float) -> Collection[TopicPartition]:
-        """Wait until records come, and return the partitions that may have some now."""
+        """Wait until records come, or for the timeout; return the partitions that may have some."""
         if self._stopped.is_set():
             raise BrokerError("this consumer is not running: start it before fetching")
         self._fetches += 1
         self._polled.set()
-        self._arrived = {}
         self._arrival = asyncio.get_running_loop().create_future()
         try:
             await self._wait_for(self._arrival, timeout_seconds)
-            return list(self._arrived)
+            return [p for p, at in self._positions.items() if at != self._logs[p].end_offset]
         finally:
             self._arrival = None
             self._fetches -= 1
@@ -224,10 +222,8 @@ class MemoryConsumer:
 
     def wake(self, partition: TopicPartition) -> None:
         """Wake whoever waits for records of this partition."""
-        if self._arrival is not None:
-            self._arrived[partition] = None
-            if not self._arrival.done():
-                self._arrival.set_result(None)
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
         if self._waiter is not None and partition in self._waiting_for and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -248,11 +248,10 @@ class SharedMember:
         while True:
             try:
                 names = await consumer.wait_for_records(POLL_SECONDS)
-            except StreamappError:
-                for reader in self._readers:  # each learns of it when it fetches
-                    reader.wake()
+            except StreamappError as error:
+                log.warning("waiting for records failed, trying again: %s", error)
                 await self._clock.sleep(ERROR_PAUSE_SECONDS)
-                continue
+                names = consumer.assignment()  # of which something may have come meanwhile
             for topic in dict.fromkeys(name.topic for name in names):
                 if (owner := self._owners.get(topic)) is not None:
                     owner.wake()
@@ -272,8 +271,9 @@ class SharedMember:
         try:
             await asyncio.wait(self._callbacks.values())
         finally:
-            for task in self._callbacks.values():
+            for reader, task in self._callbacks.items():
                 task.cancel()
+                reader.wake()  # what it fetches is another matter now
             self._callbacks = {}
 
     def _pause_unread(self) -> None:

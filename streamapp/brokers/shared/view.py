@@ -42,7 +42,8 @@ class View:
         self.listener = listener
         self.left = 0
         self._member = member
-        self._records_came = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._empty: frozenset[TopicPartition] = frozenset()
         member.add(self)
 
     @property
@@ -63,7 +64,8 @@ class View:
 
     def wake(self) -> None:
         """End the wait of a fetch: records have come, or an error."""
-        self._records_came.set()
+        self._empty = frozenset()
+        self._woken.set()
 
     async def fetch(
         self,
@@ -72,26 +74,35 @@ class View:
         max_records: int,
         timeout_seconds: float,
     ) -> Mapping[TopicPartition, FetchedRecords]:
-        """Return records of these partitions, and move their positions behind them."""
+        """Return records of these partitions, and move their positions behind them.
+
+        The member is asked at once, unless nothing has come since it had nothing of them.
+        """
         if not self._member.is_running:
             await self._member.keep_running(self)
-        consumer = self._consumer  # raises if it was stopped
-        self._records_came.clear()
-        if partitions:
-            taken = await consumer.fetch(partitions, max_records=max_records, timeout_seconds=0)
-            if taken:
-                return taken
+        self._woken.clear()
+        asked = frozenset(partitions)
+        if not asked <= self._empty and (taken := await self._take(asked, max_records)):
+            return taken
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                await self._records_came.wait()
-        if not partitions:
-            return {}
-        return await self._consumer.fetch(partitions, max_records=max_records, timeout_seconds=0)
+                await self._woken.wait()
+        return await self._take(asked, max_records) if asked and self._woken.is_set() else {}
+
+    async def _take(
+        self, partitions: frozenset[TopicPartition], max_records: int
+    ) -> Mapping[TopicPartition, FetchedRecords]:
+        """Take what the member has buffered, and remember of what it has nothing."""
+        self._empty = partitions
+        taken = await self._consumer.fetch(partitions, max_records=max_records, timeout_seconds=0)
+        if taken:
+            self._empty = frozenset()
+        return taken
 
     async def wait_for_records(self, timeout_seconds: float) -> Collection[TopicPartition]:
-        """Wait until records come, and return the partitions that may have some now."""
+        """Wait until records come, or for the timeout; return the partitions that may have some."""
         await self.fetch((), max_records=1, timeout_seconds=timeout_seconds)
-        return self.assignment() if self._records_came.is_set() else ()
+        return self.assignment()
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Store the offsets at which the group resumes, in one request with those of others.
@@ -120,6 +131,7 @@ class View:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read on from this offset; discards what was prefetched of the partition."""
         self._consumer.seek(partition, offset)
+        self._empty = frozenset()
 
     def subscribe(self, topics: Collection[str]) -> None:
         """Read these topics from the next rebalance on, and no others; `request_rebalance` asks."""
@@ -136,6 +148,7 @@ class View:
     def resume(self, *partitions: TopicPartition) -> None:
         """Fetch these partitions again."""
         self._consumer.resume(*partitions)
+        self._empty = frozenset()
 
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
