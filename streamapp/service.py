@@ -100,7 +100,7 @@ class Service:
             for step, metrics in zip(segment.steps, self._metrics[id(segment)], strict=True):
                 metrics.models = model_usages(step.stage.agent, told)
         self._runners: list[SegmentRunner] = []
-        self._stopping = False
+        self._stopping = self._is_bounded = False
         self._open_agents: OpenAgents | None = None
         self._errors: list[Exception] = []
 
@@ -141,6 +141,7 @@ class Service:
             await self._run(until_end=until_end)
 
     async def _run(self, *, until_end: bool) -> None:
+        self._is_bounded = until_end
         agents = self._open_agents = OpenAgents(
             open_seconds=self._config.open_timeout_seconds,
             close_seconds=self._config.stop_timeout_seconds,
@@ -285,7 +286,13 @@ class Service:
                 self._contain(runner, str(error))
 
     def _contain(self, runner: SegmentRunner, why: str) -> None:
-        """Let the other stages of its bundle go on without one that has failed."""
+        """Let the other stages of its bundle go on without one that has failed.
+
+        In bounded work those of its own pipeline end, which would wait for its end.
+        """
+        for other in self._runners if self._is_bounded else ():
+            if other.segment.pipeline == runner.segment.pipeline:
+                other.stop()
         for metrics in runner.metrics:
             metrics.is_contained = True
         log.error(

@@ -1,6 +1,6 @@
 """The memory broker behind connections that fail."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from tests.simulation.dice import Trace
 from tests.simulation.faults import Fault
 from tests.simulation.network import Line, World
 from tests.simulation.producer import SimulatedProducer
+from tests.simulation.share import Share
 
 if TYPE_CHECKING:
     from tests.simulation.checker import Checker
@@ -36,9 +37,11 @@ class SimulatedBroker(MemoryBroker):
 
     Attributes:
         checker: told of every write, commit and fetch.
+        bundle: the bundle that all segments are in; `None` if each has a group of its own.
     """
 
     checker: "Checker"
+    bundle: str | None = None
 
     def __init__(self, world: World, clock: Clock, trace: Trace) -> None:
         super().__init__(clock)
@@ -68,7 +71,16 @@ class SimulatedBroker(MemoryBroker):
         return self._topics.find(topic) is not None
 
     def group(self, name: str) -> Group:
-        return self._groups.get(name)
+        """The group of a segment: its own, or that of the bundle that all are in."""
+        return self._groups.get(self.bundle or name)
+
+    def shares_of(self, consumer: SimulatedConsumer) -> Iterator[Share]:
+        """What a member reads: for one segment, or for each of a bundle."""
+        if self.bundle is None:
+            yield Share(consumer, consumer.group, None)
+            return
+        for part in self.checker.parts:
+            yield Share(consumer, part.group, part.reads)
 
     def refuses(self, topic: str) -> bool:
         """Whether this topic refuses all records now."""

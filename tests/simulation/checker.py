@@ -33,7 +33,7 @@ from tests.simulation.waits import Waits
 from tests.simulation.workload import Agents
 
 if TYPE_CHECKING:
-    from tests.simulation.consumer import SimulatedConsumer
+    from tests.simulation.share import Share
 
 _offset_of = attrgetter("offset")
 _GIVES_UP = (ErrorPolicy.DEAD_LETTER, ErrorPolicy.DROP)
@@ -206,7 +206,7 @@ class Checker:
             self._check_ahead(part, partition, commit)
 
     def fetched(
-        self, consumer: "SimulatedConsumer", partition: TopicPartition, records: Iterable[Record]
+        self, consumer: "Share", partition: TopicPartition, records: Iterable[Record]
     ) -> None:
         """A fetch has returned records to a member."""
         for record in records:
@@ -216,22 +216,24 @@ class Checker:
         self.holdings.fetched(part, consumer, partition, records)
         self.flushes.fetched(consumer.process, part, records)
 
-    def requested(
-        self, consumer: "SimulatedConsumer", partitions: Collection[TopicPartition]
-    ) -> None:
+    def requested(self, consumer: "Share", partitions: Collection[TopicPartition]) -> None:
         """A member asks for more records of these partitions."""
         self.checks["asks for more"] += 1
         self.starvation.reads(consumer)
         self._note_poll(consumer)
         self.holdings.requested(self._by_group[consumer.group], consumer, partitions)
 
-    def polled(self, consumer: "SimulatedConsumer", *, has_unread: bool) -> None:
+    def polled(self, consumer: "Share", *, has_unread: bool) -> None:
         """A member polls without asking for records."""
         self._note_poll(consumer)
         head = self._by_group[consumer.group].first
         self.starvation.polls(consumer, head, has_unread=has_unread)
 
-    def _note_poll(self, consumer: "SimulatedConsumer") -> None:
+    def waits(self, consumer: "Share") -> None:
+        """A member waits for records of any share, which is a poll for all."""
+        self._note_poll(consumer)
+
+    def _note_poll(self, consumer: "Share") -> None:
         head = self._by_group[consumer.group].first
         self.holds.polls(consumer, head, is_away=self.starvation.is_away(consumer))
 

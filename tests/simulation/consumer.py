@@ -16,6 +16,7 @@ from streamapp.errors import BrokerError, CommitRefusedError, OffsetOutOfRangeEr
 from streamapp.record import TopicPartition
 from tests.simulation.faults import Fault
 from tests.simulation.network import Line, Wire
+from tests.simulation.share import Share, SortedPartitions
 
 if TYPE_CHECKING:
     from tests.simulation.broker import ProcessBroker, SimulatedBroker
@@ -25,24 +26,18 @@ _LATE_SECONDS = 1.0
 """Longest way of a late fetch, in which a rebalance can begin and end, and of an assignment."""
 
 
-class SortedPartitions(frozenset[TopicPartition]):
-    """A set in sorted order: the order of hashes differs between processes."""
-
-    __slots__ = ()
-
-    def __iter__(self) -> Iterator[TopicPartition]:
-        return iter(sorted(super().__iter__()))
-
-
 class CoordinatorLink:
     """The group as a member sees it: through requests that take time.
 
     What the coordinator does runs in the broker's context, so a frozen member does not stop it.
     """
 
-    def __init__(self, broker: "SimulatedBroker", group: Group, line: Line) -> None:
+    def __init__(
+        self, broker: "SimulatedBroker", group: Group, line: Line, shares: Collection[Share]
+    ) -> None:
         self.name = group.name
         self.group = group
+        self._shares = shares
         self.is_joining = False
         self._broker = broker
         self._line = line
@@ -70,7 +65,8 @@ class CoordinatorLink:
             self._arrive(member_id, config, ask), context=world.outside
         )
         membership = await joining
-        self._broker.checker.joined(self.name, membership)
+        for share in self._shares:
+            self._broker.checker.joined(share.group, membership)
         return membership
 
     async def _arrive(
@@ -115,20 +111,23 @@ class Listener:
         partitions: frozenset[TopicPartition],
     ) -> None:
         broker, ordered = self._consumer.broker, SortedPartitions(partitions)
+        shares = self._consumer.shares
         broker.trace(f"{what} {[f'{p.topic}[{p.partition}]' for p in ordered]}")
         if what == "revoked":
             # The join that follows answers all requests to join again that come from now on.
             self._consumer.link.is_joining = True
-            broker.checker.finished.told(self._consumer.process, self._consumer.group)
-            broker.checker.starvation.away(self._consumer)
+            for share in shares:
+                broker.checker.finished.told(share.process, share.group)
+                broker.checker.starvation.away(share)
         else:
             # As on Kafka, records can be fetched before the callback has returned.
             world = self._consumer.line.world
             late = world.dice.strikes(Fault.ASSIGNMENT_LATE)
             longest = _LATE_SECONDS if late else world.latency_seconds
             await asyncio.sleep(world.dice.seconds(longest))
-            broker.checker.finished.assigned(self._consumer, ordered, world.loop.time())
-            broker.checker.stops.joined(self._consumer)
+            for share in shares:
+                broker.checker.finished.assigned(share, share.own(ordered), world.loop.time())
+                broker.checker.stops.joined(share)
         began = broker.world.loop.time()
         try:
             await callback(ordered)
@@ -139,10 +138,12 @@ class Listener:
         if what == "revoked":
             self._consumer.gives_back()
             self._consumer.gave_back()
-            broker.checker.positions.revoked(self._consumer)
             broker.checker.stops.drained(self._consumer.process, began)
-        else:
-            broker.checker.starvation.back(self._consumer)
+        for share in shares:
+            if what == "revoked":
+                broker.checker.positions.revoked(share)
+            else:
+                broker.checker.starvation.back(share)
 
 
 class SimulatedConsumer:
@@ -162,8 +163,8 @@ class SimulatedConsumer:
         self.process = line.process
         self.line = line
         self._wire = Wire(line)
-        group = broker.group(config.group)
-        self.link = CoordinatorLink(broker, group, line)
+        self.shares = tuple(broker.shares_of(self))
+        self.link = CoordinatorLink(broker, broker.group(config.group), line, self.shares)
         self._inner = MemoryConsumer(
             config,
             Listener(self, listener),
@@ -176,7 +177,6 @@ class SimulatedConsumer:
         self.resume = self._inner.resume
         self.subscribe = self._inner.subscribe
         self.request_rebalance = self._inner.request_rebalance
-        self.wait_for_records = self._inner.wait_for_records
 
     async def start(self) -> None:
         await self.line.pass_over()
@@ -188,20 +188,29 @@ class SimulatedConsumer:
 
     def gives_back(self) -> None:
         """The member has committed what it could, in good order."""
-        if not self.broker.checker.stops.fails_to_commit(self):
-            self.broker.checker.finished.gives_back(self.process, self.group)
+        checker = self.broker.checker
+        for share in self.shares:
+            if not checker.stops.fails_to_commit(share):
+                checker.finished.gives_back(share.process, share.group)
 
     def gave_back(self) -> None:
         """The member has given its partitions back: it has nothing in flight any more."""
-        self.broker.checker.holdings.revoked(self)
-        may_forget = self.broker.checker.stops.fails_to_commit(self)
-        self.broker.checker.finished.revoked(self, may_forget=may_forget)
-        self.broker.checker.stops.joined(self)
+        checker = self.broker.checker
+        for share in self.shares:
+            checker.holdings.revoked(share)
+            may_forget = checker.stops.fails_to_commit(share)
+            checker.finished.revoked(share, may_forget=may_forget)
+            checker.stops.joined(share)
 
-    @property
-    def stops_on_loss(self) -> bool:
-        """Whether its stage is declared to stop when its position is lost."""
-        return self.broker.checker.stops_on_loss(self.group)
+    def share_of(self, partition: TopicPartition) -> Share:
+        """The share that a partition is part of."""
+        return next(share for share in self.shares if share.own([partition]))
+
+    def _told(self, names: Collection[TopicPartition]) -> Iterator[tuple[Share, SortedPartitions]]:
+        """The shares that these partitions are part of, each with its own."""
+        for share in self.shares:
+            if own := share.own(names):
+                yield share, own
 
     def assignment(self) -> frozenset[TopicPartition]:
         return SortedPartitions(self._inner.assignment())
@@ -213,10 +222,8 @@ class SimulatedConsumer:
         max_records: int,
         timeout_seconds: float,
     ) -> Mapping[TopicPartition, FetchedRecords]:
-        if partitions:
-            self.broker.checker.requested(self, partitions)
-        else:
-            self.broker.checker.polled(self, has_unread=self._has_unread())
+        checker = self.broker.checker
+        self._note_fetch(partitions)
         if partitions and self.line.world.dice.strikes(Fault.FETCH_FAILED):
             raise BrokerError("the fetch failed")
         if partitions:
@@ -228,20 +235,43 @@ class SimulatedConsumer:
                 partitions, max_records=max_records, timeout_seconds=timeout_seconds
             )
         except OffsetOutOfRangeError as error:
-            self.broker.checker.positions.lost(self, error.offsets)
+            for share, _ in self._told(error.offsets):
+                checker.positions.lost(share, error.offsets)
             raise
         if self.line.is_cut:
             raise BrokerError("this process is gone")
         for partition, records in fetched.items():
-            self.broker.checker.fetched(self, partition, records)
+            checker.fetched(self.share_of(partition), partition, records)
         return fetched
+
+    def _note_fetch(self, partitions: Collection[TopicPartition]) -> None:
+        checker = self.broker.checker
+        for share, own in self._told(partitions):
+            if held := own & share.assignment():  # one of a bundle may have given some back
+                checker.requested(share, held)
+        for share in () if partitions else self.shares:
+            checker.polled(share, has_unread=self._has_unread())
+
+    async def wait_for_records(self, timeout_seconds: float) -> Collection[TopicPartition]:
+        for share in self.shares:
+            self.broker.checker.waits(share)
+        return await self._inner.wait_for_records(timeout_seconds)
+
+    def note_commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
+        """A segment asks for a commit; in a bundle, it is sent a little later, with others."""
+        for share, own in self._told(offsets):
+            asked = {name: offsets[name] for name in own}
+            self.broker.checker.finished.committing(share.process, share.group, asked)
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         # As on Kafka, it is not checked here whether the partitions are assigned to this member;
         # the checker does that.
         dice, checker = self.line.world.dice, self.broker.checker
-        checker.finished.committing(self.process, self.group, offsets)
-        checker.stops.committing(self)
+        asking = list(self._told(offsets))
+        if self.broker.bundle is None:
+            self.note_commit(offsets)
+        for share, _ in asking:
+            checker.stops.committing(share)
         ending = dice.one_of(
             Fault.COMMIT_FAILED, Fault.COMMIT_LIED, Fault.COMMIT_REFUSED, Fault.COMMIT_SILENT
         )
@@ -254,10 +284,8 @@ class SimulatedConsumer:
             await answer
             well = True
         finally:
-            checker.stops.committed(self, well=well)
-
-    def __str__(self) -> str:
-        return f"{self.process} in {self.group}"
+            for share, _ in asking:
+                checker.stops.committed(share, well=well)
 
     def committed(self, partition: TopicPartition) -> CommittedOffset | None:
         return self._inner.committed(partition)
@@ -267,8 +295,9 @@ class SimulatedConsumer:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._inner.seek(partition, offset)
-        self.broker.checker.positions.sought(self, partition, offset)
-        self.broker.checker.holdings.sought(self, partition, offset)
+        share = self.share_of(partition)
+        self.broker.checker.positions.sought(share, partition, offset)
+        self.broker.checker.holdings.sought(share, partition, offset)
 
     async def beginning_offsets(
         self, partitions: Collection[TopicPartition]
@@ -314,7 +343,9 @@ class SimulatedConsumer:
                 self.broker.trace(f"commit refused {self.process} {_told(offsets)}")
             else:
                 assert membership is not None
-                self.broker.checker.committed(self.group, membership, offsets)
+                for share, own in self._told(offsets):
+                    stored = {name: offsets[name] for name in own}
+                    self.broker.checker.committed(share.group, membership, stored)
                 self.broker.trace(f"commit {self.process} {_told(offsets)}")
         if ending is Fault.COMMIT_LIED:
             error = BrokerError("the answer got lost")

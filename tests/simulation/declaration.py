@@ -1,6 +1,7 @@
 """The pipeline of a scenario, declared and built as a user's is."""
 
 from streamapp.errors import DecodeError
+from streamapp.pipeline.bundle import Bundle, build_bundle
 from streamapp.pipeline.pipeline import Pipeline, StageSettings
 from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.backoff import Backoff
@@ -8,6 +9,8 @@ from streamapp.policies.policy import ErrorPolicy, Policy, dead_letter, retry, r
 from tests.simulation.shapes import Shapes
 from tests.simulation.stage_draw import NO_BACKLOG, StageDraw
 from tests.simulation.workload import SINK, Agents
+
+BUNDLE = "bundle"
 
 
 def topology_of(agents: Agents, *, may_stop_on_loss: bool) -> Topology:
@@ -24,7 +27,11 @@ def topology_of(agents: Agents, *, may_stop_on_loss: bool) -> Topology:
             fused=draw.fused,
             **_settings(draw, may_stop_on_loss=may_stop_on_loss),
         )
-    return build(pipeline.sink(SINK))
+    pipeline = pipeline.sink(SINK)
+    if not agents.scenario.is_bundled:
+        return build(pipeline)
+    [topology] = build_bundle(Bundle(BUNDLE, [pipeline]))
+    return topology
 
 
 def _policy(draw: StageDraw) -> Policy:

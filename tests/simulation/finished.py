@@ -18,7 +18,7 @@ from tests.simulation.outcomes import Part
 from tests.simulation.waits import Waits
 
 if TYPE_CHECKING:
-    from tests.simulation.consumer import SimulatedConsumer
+    from tests.simulation.share import Share
 
 _Member: TypeAlias = tuple[str, str]
 """A process and a group: one member at a time."""
@@ -108,9 +108,7 @@ class Finished:
         self._known: defaultdict[_Member, dict[TopicPartition, Known]] = defaultdict(dict)
         self._left: dict[_Member, dict[TopicPartition, Known]] = {}
 
-    def assigned(
-        self, consumer: "SimulatedConsumer", names: Collection[TopicPartition], now: float
-    ) -> None:
+    def assigned(self, consumer: "Share", names: Collection[TopicPartition], now: float) -> None:
         """Partitions were assigned to a member, which has read their commits."""
         known = self._known[consumer.process, consumer.group]
         for name in names:
@@ -138,7 +136,7 @@ class Finished:
         """A member has done what it does before it gives its partitions back."""
         self._check_owed(group, self._known[process, group])
 
-    def revoked(self, consumer: "SimulatedConsumer", *, may_forget: bool) -> None:
+    def revoked(self, consumer: "Share", *, may_forget: bool) -> None:
         """A member has given all its partitions back.
 
         Args:

@@ -8,7 +8,7 @@ from streamapp.record import Record, TopicPartition
 from tests.simulation.outcomes import Outcomes, Part
 
 if TYPE_CHECKING:
-    from tests.simulation.consumer import SimulatedConsumer
+    from tests.simulation.share import Share
 
 _HELD_BEHIND = 8
 """Bounds of records in flight, as many offsets of which a stage keeps behind unfinished ones."""
@@ -42,7 +42,7 @@ class Holdings:
     def fetched(
         self,
         part: Part,
-        consumer: "SimulatedConsumer",
+        consumer: "Share",
         partition: TopicPartition,
         records: Iterable[Record],
     ) -> None:
@@ -60,7 +60,7 @@ class Holdings:
             self._complain(f"{part.group}: {in_flight} records in flight, over {part.bound}")
 
     def requested(
-        self, part: Part, consumer: "SimulatedConsumer", partitions: Collection[TopicPartition]
+        self, part: Part, consumer: "Share", partitions: Collection[TopicPartition]
     ) -> None:
         """A member asks for more records, so it must have fewer in flight than it may."""
         holdings = self._held.get(consumer, {})
@@ -79,14 +79,14 @@ class Holdings:
             if kept >= max(1, share):
                 self._complain(f"{part.group}: asks for more with {kept} offsets held of {name}")
 
-    def sought(self, consumer: "SimulatedConsumer", partition: TopicPartition, offset: int) -> None:
+    def sought(self, consumer: "Share", partition: TopicPartition, offset: int) -> None:
         """A member will read again from this offset."""
         holding = self._held.get(consumer, {}).get(partition)
         if holding is not None:
             holding.fetched = [o for o in holding.fetched if o < offset]
             holding.open = {o: r for o, r in holding.open.items() if o < offset}
 
-    def revoked(self, consumer: "SimulatedConsumer") -> None:
+    def revoked(self, consumer: "Share") -> None:
         """A member has given all its partitions back."""
         self._held.pop(consumer, None)
 

@@ -14,7 +14,7 @@ from tests.simulation.stage_draw import keeps_its_records
 from tests.simulation.workload import Agents
 
 if TYPE_CHECKING:
-    from tests.simulation.consumer import SimulatedConsumer
+    from tests.simulation.share import Share
 
 _TICK_SECONDS = 0.002
 _MINUTE_SECONDS = 60.0
@@ -173,7 +173,7 @@ class Holds:
         if len(near) > budget.per_minute:
             self._complain(f"{told} is number {len(near)} of a minute, over {budget.per_minute}")
 
-    def polls(self, member: "SimulatedConsumer", head: int, *, is_away: bool) -> None:
+    def polls(self, member: "Share", head: int, *, is_away: bool) -> None:
         """A member asks for records, or says that it lives."""
         now = self._loop.time()
         before = self._polled_at.get(member, now)

@@ -8,7 +8,7 @@ from streamapp.record import TopicPartition
 
 if TYPE_CHECKING:
     from tests.simulation.broker import ProcessBroker
-    from tests.simulation.consumer import SimulatedConsumer
+    from tests.simulation.share import Share
 
 
 class Positions:
@@ -32,17 +32,17 @@ class Positions:
         self._lost: dict[tuple[object, TopicPartition], int] = {}
         self._passed: defaultdict[tuple[object, str], int] = defaultdict(int)
 
-    def lost(self, consumer: "SimulatedConsumer", offsets: Mapping[TopicPartition, int]) -> None:
+    def lost(self, consumer: "Share", offsets: Mapping[TopicPartition, int]) -> None:
         """A member was told that its positions are no longer in the log."""
         for name, offset in offsets.items():
             self._lost[consumer, name] = offset
 
-    def revoked(self, consumer: "SimulatedConsumer") -> None:
+    def revoked(self, consumer: "Share") -> None:
         """A member has given its partitions back: the next assignment has positions of its own."""
         for lost in [lost for lost in self._lost if lost[0] is consumer]:
             del self._lost[lost]
 
-    def sought(self, consumer: "SimulatedConsumer", name: TopicPartition, offset: int) -> None:
+    def sought(self, consumer: "Share", name: TopicPartition, offset: int) -> None:
         """A member reads on from this offset."""
         lost = self._lost.pop((consumer, name), None)
         if lost is None or offset <= lost:

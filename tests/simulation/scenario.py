@@ -47,6 +47,9 @@ _APART = {Fault.DOWN, Fault.MEMBER_DOWN, Fault.NEW_TOPIC}
 _RARE = {Fault.UNREADABLE: 0.15, Fault.TRUNCATED: 0.15, Fault.BLOCK: 0.15}
 """Probability of those that happen to one record or partition of a run, and end a stage."""
 
+_BUNDLED = 0.25
+"""Probability that the stages of a run are in a bundle."""
+
 _IN_AGENTS = (
     Fault.TRANSIENT,
     Fault.PERMANENT,
@@ -89,6 +92,7 @@ class Scenario:
         audit: what the stages add to the audit trail.
         carries_history: whether records come with an audit trail that is as long as it may be.
         sources: the topics that the first stage reads.
+        is_bundled: whether one member reads for all stages of a worker.
     """
 
     seed: int
@@ -117,6 +121,7 @@ class Scenario:
     audit: str = "errors"
     carries_history: bool = False
     sources: SourcesDraw = ONE_SOURCE
+    is_bundled: bool = False
 
     def refuses(self, topic: str, value: bytes) -> bool:
         """Whether the broker takes no batch with this output."""
@@ -200,7 +205,14 @@ def draw(seed: int) -> Scenario:
     stages = tuple(replace(s, hold=h) for s, h in zip(scenario.stages, holds, strict=True))
     scenario = replace(scenario, config=session, stages=stages, downtime=downtime)
     scenario = _with_sources(_with_audit(_with_batch(_with_delays(_with_parts(scenario)))))
-    return scenario if calm else _with_rare_faults(scenario)
+    scenario = scenario if calm else _with_rare_faults(scenario)
+    return replace(scenario, is_bundled=_is_bundled(scenario))
+
+
+def _is_bundled(scenario: Scenario) -> bool:
+    """Whether the stages are in a bundle: all other draws of a seed stay what they were."""
+    has_pattern = scenario.sources.later is not None
+    return not has_pattern and random.Random(f"bundle {scenario.seed}").random() < _BUNDLED
 
 
 def _with_parts(scenario: Scenario) -> Scenario:

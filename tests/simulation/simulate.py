@@ -16,9 +16,10 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
 from tests.simulation.broker import SimulatedBroker
+from tests.simulation.bundled import commits_of_views_noted
 from tests.simulation.chaos import Chaos
 from tests.simulation.checker import Checker
-from tests.simulation.declaration import topology_of
+from tests.simulation.declaration import BUNDLE, topology_of
 from tests.simulation.dice import Dice, Trace
 from tests.simulation.faults import Fault
 from tests.simulation.feed import feed
@@ -96,6 +97,7 @@ class Run:
         self.agents = Agents(scenario, loop)
         self.checker = Checker(self.agents, loop, self._on_complaint)
         self.broker.checker = self.checker
+        self.broker.bundle = BUNDLE if scenario.is_bundled else None
         self.checker.holds.metrics_of = self._metrics_of
         self.operator = Operator(self)
         self.workers: list[Worker] = []
@@ -296,7 +298,8 @@ def _undisturbed() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     gc.disable()
     try:
-        yield
+        with commits_of_views_noted():
+            yield
     finally:
         gc.enable()
         logging.disable(disabled)

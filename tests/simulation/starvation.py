@@ -10,7 +10,7 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.stage_draw import NO_BACKLOG
 
 if TYPE_CHECKING:
-    from tests.simulation.consumer import SimulatedConsumer
+    from tests.simulation.share import Share
 
 LONGEST_IDLE_SECONDS = 3.0
 """A member may read nothing for so long while nothing is under way; the longest backoff is 15 s."""
@@ -51,24 +51,24 @@ class Starvation:
         self._reads_nothing_since: dict[object, float] = {}
         self._away: set[object] = set()
 
-    def reads(self, member: "SimulatedConsumer") -> None:
+    def reads(self, member: "Share") -> None:
         """A member asks for records."""
         self._reads_nothing_since.pop(member, None)
 
-    def away(self, member: "SimulatedConsumer") -> None:
+    def away(self, member: "Share") -> None:
         """A member is giving its partitions back."""
         self._away.add(member)
 
-    def is_away(self, member: "SimulatedConsumer") -> bool:
+    def is_away(self, member: "Share") -> bool:
         """Whether a member is giving its partitions back, or is without any."""
         return member in self._away
 
-    def back(self, member: "SimulatedConsumer") -> None:
+    def back(self, member: "Share") -> None:
         """A member has its partitions."""
         self._away.discard(member)
         self.reads(member)
 
-    def polls(self, member: "SimulatedConsumer", head: int, *, has_unread: bool) -> None:
+    def polls(self, member: "Share", head: int, *, has_unread: bool) -> None:
         """A member polls without asking for records."""
         stage = self._scenario.stages[head]
         is_held = self.holds is not None and self.holds.held_since(member.process, head) is not None

@@ -9,7 +9,7 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.scenario import Scenario
 
 if TYPE_CHECKING:
-    from tests.simulation.consumer import SimulatedConsumer
+    from tests.simulation.share import Share
     from tests.simulation.worker import Worker
 
 _CALLS_SECONDS = 20.0
@@ -98,7 +98,7 @@ class Stops:
         now = self._loop.time()
         self._loop.call_later(self.longest_seconds, self._look_at, worker, worker.freezes, now)
 
-    def committing(self, member: "SimulatedConsumer") -> None:
+    def committing(self, member: "Share") -> None:
         """A member asks for a commit."""
         pause = self._loop.time() - self._answered_at.get(member, self._loop.time())
         if pause > _LONGEST_PAUSE * self._scenario.config.commit_interval_seconds:

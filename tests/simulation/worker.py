@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 RESTART_SECONDS = 1.0
 
+_LOOK_SECONDS = 0.5
+_NOTICE_SECONDS = 5.0
+"""Time until somebody notices that a stage of a bundle has ended, and starts the worker again."""
+
 
 class LongWaits(random.Random):
     """Random numbers from the upper half only, so that backoff has a least length."""
@@ -133,15 +137,25 @@ class Worker:
                 clock=run.clock,
                 rng=waits(f"{self.name} {self._starts} {run.scenario.seed}"),
             )
+            watch = asyncio.create_task(self._restart_when_contained(self._service))
             try:
                 await self._service.run(until_end=self._until_end)
             except Exception as error:  # noqa: BLE001 - looked at, whatever it is
                 self._failed(error)
             else:
                 self._ended()
+            finally:
+                watch.cancel()
             self._compare_counts()
             if self.is_wanted:
                 await asyncio.sleep(RESTART_SECONDS)
+
+    async def _restart_when_contained(self, service: Service) -> None:
+        """Stop a service some time after a stage of its bundle has ended, as an operator does."""
+        while not any(metrics.is_contained for metrics in service.metrics):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_NOTICE_SECONDS)
+        service.stop()
 
     def _failed(self, error: Exception) -> None:
         """A service may fail because of the broker or because a policy says stop, but not else."""
