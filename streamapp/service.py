@@ -5,7 +5,7 @@ import logging
 import random
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from contextvars import Context
 from dataclasses import replace
 from typing import Any
@@ -29,6 +29,8 @@ from streamapp.pipeline.model_usages import model_usages
 from streamapp.pipeline.outline import Outline, outline_of
 from streamapp.pipeline.topology import Segment, Topology
 from streamapp.randomness import random_in_use
+from streamapp.renames.marks import Marks
+from streamapp.renames.moves import find_moves, store_moves
 from streamapp.renames.renames import Renames, find_renames, store_start_offsets
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.producer import SharedProducer
@@ -155,8 +157,7 @@ class Service:
             stack.push_async_callback(admin.stop)
             topics = await self._describe_topics(admin)
             self._tell_risks(topics)
-            for renames in await self._find_renames(admin):
-                await store_start_offsets(admin, renames)
+            await self._carry_positions(admin)
             for group, sources in self._sources_of_groups(topics).items():
                 await tell_unread_starts(admin, group, sources)
             producer = SharedProducer(self._broker, ProducerConfig(), self._clock, self._rng)
@@ -197,6 +198,7 @@ class Service:
             RenamedStageError: a stage may have been renamed.
         """
         await self._describe_topics(admin)
+        (await find_moves(admin, self._segments())).raise_refusals()
         await self._find_renames(admin)
 
     def _tell_risks(self, topics: Mapping[str, TopicDescription]) -> None:
@@ -215,6 +217,15 @@ class Service:
             originals = [topics[source] for source in sources]
             for risk in letter_risks(topics[name], originals, are_retries=name in delays):
                 log.warning("%s", risk)
+
+    async def _carry_positions(self, admin: Admin) -> None:
+        """Store where stages start that were renamed, or moved into a bundle or out of one."""
+        moves = await find_moves(admin, self._segments())
+        moves.raise_refusals()
+        renames = await self._find_renames(admin)
+        await store_moves(admin, moves)
+        for one in renames:
+            await store_start_offsets(admin, one)
 
     async def _find_renames(self, admin: Admin) -> Sequence[Renames]:
         found = [
@@ -256,6 +267,8 @@ class Service:
                 if until_end
             ]
             watches.append(group.create_task(topic_watch.run()))
+            marks = Marks(admin, self._segments(), self._clock)
+            watches.append(group.create_task(marks.run()))
             running = [
                 group.create_task(self._run_one(runner), context=variables.copy())
                 for runner in self._runners
@@ -263,6 +276,9 @@ class Service:
             await asyncio.wait(running)
             for watch in watches:
                 watch.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.stop_timeout_seconds):
+                await marks.store_missing()
 
     async def _end_at_the_end(
         self, admin: Admin, runners: Sequence[SegmentRunner], partitions: Mapping[str, int]

@@ -406,6 +406,9 @@ class Admin(Protocol):
     async def member_count(self, group: str) -> int:
         """Number of members of a group; 0 for an unknown group."""
 
+    async def subscribed_topics(self, group: str) -> frozenset[str]:
+        """Topics that members of a group subscribe to; none for an unknown group."""
+
     async def set_offsets(
         self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
     ) -> None:

@@ -8,12 +8,11 @@ a stage whose own name has a dot is not noticed.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from streamapp.brokers.protocols import Admin, CommittedOffset
+from streamapp.brokers.protocols import Admin
 from streamapp.pipeline.retry_topics import RETRY_INFIX
 from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
-
-Offsets = Mapping[TopicPartition, CommittedOffset]
+from streamapp.renames.moves import Offsets, position_of
 
 DEAD_LETTERS = ".dlq"
 _OWN_TOPICS = ("", DEAD_LETTERS, ".replay")
@@ -69,9 +68,7 @@ class Traces:
 
 async def find_traces(admin: Admin, topology: Topology, heads: Collection[str]) -> Traces:
     """Ask Kafka; look for orphans only if one of the stages `heads` has no offsets."""
-    offsets = {
-        segment.name: await admin.committed_offsets(segment.group) for segment in topology.segments
-    }
+    offsets = {segment.name: await position_of(admin, segment) for segment in topology.segments}
     unused = await admin.list_topics() - frozenset(topology.topics())
     waiting = await _waiting(admin, topology, unused, offsets.values())
     if all(offsets[head] for head in heads):

@@ -139,8 +139,10 @@ async def test_groups_are_listed_while_they_have_offsets_or_members(subject: Sub
             await assigned(consumer, [place])
             assert config.group in await admin.list_groups()
             assert await admin.member_count(config.group) == 1
+            assert await admin.subscribed_topics(config.group) == {topic}
             await consumer.commit({place: CommittedOffset(3)})
         assert await admin.member_count(config.group) == 0
+        assert not await admin.subscribed_topics(config.group)
         await admin.set_offsets(other.group, {place: CommittedOffset(1)})
         assert {config.group, other.group} <= await admin.list_groups()
 

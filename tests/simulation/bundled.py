@@ -20,7 +20,7 @@ def commits_of_views_noted() -> Iterator[None]:
         consumer.note_commit(offsets)
         await original(self, offsets)
 
-    View.commit = commit  # type: ignore[assignment, method-assign]  # restored below
+    View.commit = commit  # type: ignore[method-assign]  # restored below
     try:
         yield
     finally:

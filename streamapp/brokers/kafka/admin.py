@@ -168,6 +168,10 @@ class KafkaAdmin:
         """Number of members of a group; 0 for an unknown group."""
         return await groups.member_count(self._requests, group)
 
+    async def subscribed_topics(self, group: str) -> frozenset[str]:
+        """Topics that members of a group subscribe to; none for an unknown group."""
+        return await groups.subscribed_topics(self._requests, group)
+
     async def set_offsets(
         self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
     ) -> None:

@@ -1,9 +1,10 @@
 """Reads and sets committed offsets of consumer groups, without being a member of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.client import CoordinationType
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from aiokafka.errors import for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest, ListGroupsRequest
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
@@ -35,12 +36,28 @@ async def list_groups(requests: RequestClient) -> frozenset[str]:
 
 async def member_count(requests: RequestClient, group: str) -> int:
     """Number of members of a group."""
+    return len(await _members(requests, group))
 
-    async def ask() -> int:
+
+async def subscribed_topics(requests: RequestClient, group: str) -> frozenset[str]:
+    """Topics that members of a group subscribe to."""
+    # Of a member: its id, client, host, what it has told when it joined, and its assignment. During
+    # a rebalance the third is empty.
+    told = [member[3] for member in await _members(requests, group) if member[3]]
+    return frozenset(
+        topic
+        for metadata in told
+        for topic in ConsumerProtocolMemberMetadata.decode(metadata).subscription
+    )
+
+
+async def _members(requests: RequestClient, group: str) -> Sequence[Any]:
+    async def ask() -> Sequence[Any]:
         answer = await _ask_coordinator(requests, group, DescribeGroupsRequest([group]))
         code, _, _, _, _, members, *_ = answer.groups[0]
         raise_for(code, group)
-        return len(members)
+        found: Sequence[Any] = members
+        return found
 
     async with requests.operation(f"group {group!r}: asking for its members"):
         return await requests.retry(ask)

@@ -128,6 +128,11 @@ class MemoryAdmin:
         found = self._groups.find(group)
         return found.member_count if found is not None else 0
 
+    async def subscribed_topics(self, group: str) -> frozenset[str]:
+        """Topics that members of a group subscribe to; none for an unknown group."""
+        found = self._groups.find(group)
+        return found.subscribed_topics if found is not None else frozenset()
+
     async def set_offsets(
         self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
     ) -> None:

@@ -68,6 +68,11 @@ class Group:
         """Number of members."""
         return len(self._members)
 
+    @property
+    def subscribed_topics(self) -> frozenset[str]:
+        """Topics that members subscribe to."""
+        return frozenset(name for one in self._members.values() for name in one.config.topics)
+
     def subscribes_to(self, topic: str) -> bool:
         """Whether any member subscribes to this topic."""
         return any(topic in member.config.topics for member in self._members.values())

@@ -1,0 +1,176 @@
+"""Pipelines that move into a bundle, out of it, or into another one take their positions along.
+
+A stage of a bundle commits to the group of the bundle, and outside of it to a group of its own. So
+that either finds where the other stood, the own group of a stage in a bundle holds marks: offsets
+whose metadata names the group that has the true ones.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from streamapp.brokers.protocols import Admin, CommittedOffset
+from streamapp.errors import CommitRefusedError, RenamedStageError
+from streamapp.pipeline.topology import Segment
+from streamapp.record import TopicPartition
+
+log = logging.getLogger(__name__)
+
+Offsets = Mapping[TopicPartition, CommittedOffset]
+
+_MARK = "moved:"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A stage whose position is in another group than the one that it reads with now.
+
+    Attributes:
+        segment: the stage, with those that are fused to it.
+        source: the group that has its position.
+        offsets: the position.
+    """
+
+    segment: Segment
+    source: str
+    offsets: Offsets
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Stages that move, and reasons why they cannot.
+
+    Attributes:
+        moved: the stages.
+        refusals: one sentence for each that cannot move now.
+    """
+
+    moved: tuple[Move, ...] = ()
+    refusals: tuple[str, ...] = field(default=())
+
+    def raise_refusals(self) -> None:
+        """Raise if a stage cannot move.
+
+        Raises:
+            RenamedStageError: all reasons, and what to do.
+        """
+        if self.refusals:
+            raise RenamedStageError("; ".join(self.refusals))
+
+
+def mark(offset: int, group: str) -> CommittedOffset:
+    """What the own group of a stage holds while another group has its position."""
+    return CommittedOffset(offset, f"{_MARK}{group}")
+
+
+def own_of(segment: Segment, offsets: Offsets) -> Offsets:
+    """Those of the committed offsets of a group that are of the topics of a segment."""
+    return {
+        name: kept
+        for name, kept in offsets.items()
+        if segment.has_source(name.topic) or name.topic in segment.retry_topics
+    }
+
+
+async def position_of(admin: Admin, segment: Segment) -> Offsets:
+    """What a stage begins at: the offsets of its group, or those that it would take along."""
+    found = await admin.committed_offsets(segment.group)
+    if segment.bundle is None or (found := own_of(segment, found)):
+        return found
+    return own_of(segment, await admin.committed_offsets(segment.own_name))
+
+
+async def find_moves(admin: Admin, segments: Iterable[Segment]) -> Moves:
+    """Find the stages that have to take a position along; changes nothing."""
+    moved, refusals = [], []
+    known: dict[str, Offsets] = {}
+    for segment in segments:
+        move = await _move_of(admin, segment, known)
+        if move is None:
+            continue
+        reason = await _refusal(admin, move)
+        if reason is None:
+            moved.append(move)
+        elif await _move_of(admin, segment, {}) is not None:  # else another worker has done it
+            refusals.append(reason)
+    return Moves(tuple(moved), tuple(refusals))
+
+
+async def store_moves(admin: Admin, moves: Moves) -> None:
+    """Store the positions where they are looked for from now on, then mark where they were.
+
+    Raises:
+        RenamedStageError: workers have started meanwhile.
+    """
+    targets: dict[str, dict[TopicPartition, CommittedOffset]] = {}
+    for move in moves.moved:
+        targets.setdefault(move.segment.group, {}).update(move.offsets)
+    for group, offsets in targets.items():
+        try:
+            await admin.set_offsets(group, offsets)
+        except CommitRefusedError as error:
+            segments = [one.segment for one in moves.moved if one.segment.group == group]
+            if (await find_moves(admin, segments)).moved:
+                raise RenamedStageError(
+                    f"the position of {_named(segments[0])} could not be stored: {error}"
+                ) from error
+            continue  # another worker, started at the same time, has stored it
+    for move in moves.moved:
+        if move.segment.bundle is not None:
+            await store_marks(admin, move.segment, move.offsets)
+        log.info("%s resumes at the offsets of group %s", _named(move.segment), move.source)
+
+
+async def store_marks(admin: Admin, segment: Segment, offsets: Offsets) -> None:
+    """Mark in the own group of a stage that its position is in the group of its bundle.
+
+    Raises:
+        CommitRefusedError: workers read with that group.
+    """
+    marks = {name: mark(kept.offset, segment.group) for name, kept in offsets.items()}
+    await admin.set_offsets(segment.own_name, marks)
+
+
+async def _move_of(admin: Admin, segment: Segment, known: dict[str, Offsets]) -> Move | None:
+    own = own_of(segment, await admin.committed_offsets(segment.own_name))
+    homes = {kept.metadata.removeprefix(_MARK) for kept in own.values() if _is_mark(kept)}
+    source = min(homes, default=segment.own_name)
+    if not own or source == segment.group:
+        return None
+    offsets: dict[TopicPartition, CommittedOffset] = {
+        name: CommittedOffset(kept.offset, "" if _is_mark(kept) else kept.metadata)
+        for name, kept in own.items()
+    }
+    if homes:
+        if source not in known:
+            known[source] = await admin.committed_offsets(source)
+        offsets |= own_of(segment, known[source])
+    return Move(segment, source, offsets)
+
+
+async def _refusal(admin: Admin, move: Move) -> str | None:
+    """Why a stage cannot move now; `None` if it can."""
+    segment = move.segment
+    if not (await admin.subscribed_topics(move.source)).isdisjoint(_topics(move.offsets)):
+        return (
+            f"{_named(segment)} goes on where group {move.source!r} stands, but workers still read"
+            " its topics with that group: stop them first"
+        )
+    if await admin.member_count(segment.group):
+        return (
+            f"{_named(segment)} goes on where group {move.source!r} stands, but that cannot be"
+            f" stored while group {segment.group!r} has workers: stop all of them once"
+        )
+    return None
+
+
+def _topics(offsets: Mapping[TopicPartition, CommittedOffset]) -> Collection[str]:
+    return {name.topic for name in offsets}
+
+
+def _is_mark(kept: CommittedOffset) -> bool:
+    return kept.metadata.startswith(_MARK)
+
+
+def _named(segment: Segment) -> str:
+    return f"stage {segment.name!r} of pipeline {segment.pipeline!r}"
