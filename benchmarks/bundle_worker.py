@@ -35,13 +35,15 @@ class Case:
 
     Attributes:
         bootstrap_servers: address of the broker.
-        pipelines: how many; they are `small-0` and so on.
+        name: beginning of the names of its pipelines, which go on with a number.
+        pipelines: how many.
         stages: stages of each.
         is_bundled: whether they are in one bundle.
         ready_file: written when all stages have their partitions: seconds since the start.
     """
 
     bootstrap_servers: str
+    name: str
     pipelines: int
     stages: int
     is_bundled: bool
@@ -49,6 +51,8 @@ class Case:
 
 
 class Value(BaseModel):
+    """A number."""
+
     n: int
 
 
@@ -59,7 +63,7 @@ async def pass_on(value: Value) -> Value:
 
 def pipeline_of(case: Case, number: int) -> Pipeline[Any, Any]:
     """A pipeline whose topics have the names of their places in it."""
-    name = f"small-{number}"
+    name = f"{case.name}-{number}"
     made: Pipeline[Any, Any] = Pipeline(name, source=Topic(f"{name}.0", Value))
     for i in range(case.stages):
         output = Topic(f"{name}.{i + 1}", Value) if i < case.stages - 1 else None
@@ -70,7 +74,7 @@ def pipeline_of(case: Case, number: int) -> Pipeline[Any, Any]:
 def topologies_of(case: Case) -> Sequence[Topology]:
     pipelines = [pipeline_of(case, number) for number in range(case.pipelines)]
     if case.is_bundled:
-        return build_bundle(Bundle("small", pipelines))
+        return build_bundle(Bundle(case.name, pipelines))
     return [build(pipeline) for pipeline in pipelines]
 
 
@@ -89,7 +93,8 @@ async def work(case: Case) -> None:
 async def tell_when_ready(case: Case, stages: Sequence[StageMetrics], began: float) -> None:
     while not all(metrics.partitions for metrics in stages):  # noqa: ASYNC110 - no event tells
         await asyncio.sleep(0.1)
-    Path(case.ready_file).write_text(f"{time.monotonic() - began}")
+    seconds = f"{time.monotonic() - began}"
+    await asyncio.to_thread(Path(case.ready_file).write_text, seconds)
 
 
 if __name__ == "__main__":

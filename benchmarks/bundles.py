@@ -10,6 +10,7 @@ import asyncio
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ STAGES = (1, 3)
 APART_UP_TO = 450
 """Consumers of their own are not measured beyond: they fill the core."""
 
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 6.0
 IDLE_SECONDS = 10.0
 TRICKLE_SECONDS = 10
 PATIENCE_SECONDS = 240.0
@@ -43,73 +44,81 @@ class Bench:
         self._servers = servers
         self._admin = admin
         self._producer = producer
-
-    async def create(self, pipelines: int, stages: int) -> None:
-        """Create the topics that do not exist."""
-        names = [f"small-{i}.{end}" for i in range(pipelines) for end in range(stages + 1)]
-        missing = sorted({*names, DEAD_LETTERS} - await self._admin.list_topics())
-        for start in range(0, len(missing), TOPICS_AT_ONCE):
-            some = missing[start : start + TOPICS_AT_ONCE]
-            await self._admin.create_topics([TopicSpec(name, 1) for name in some])
+        self._runs = 0
 
     async def run(self, pipelines: int, stages: int, *, is_bundled: bool) -> dict[str, float]:
-        """Figures of one worker."""
+        """Figures of one worker, which has topics and groups of its own."""
+        self._runs += 1
+        name = f"small-{self._runs}"
+        topics = [f"{name}-{i}.{end}" for i in range(pipelines) for end in range(stages + 1)]
+        await self._create([*topics, *({DEAD_LETTERS} if self._runs == 1 else ())])
         with tempfile.TemporaryDirectory() as folder:
             ready = Path(folder) / "ready"
-            case = Case(self._servers, pipelines, stages, is_bundled, str(ready))
+            case = Case(self._servers, name, pipelines, stages, is_bundled, str(ready))
             with child("bundle_worker", case) as worker:
                 start_seconds = await _wait_for(ready)
+                start_cpu_seconds = cpu_seconds(worker)
                 await asyncio.sleep(SETTLE_SECONDS)
                 idle = await self._share(worker, IDLE_SECONDS)
                 sockets = len(worker.net_connections())
-                idle_mb = worker.memory_info().rss / 2**20
-                before = await self._written(pipelines, stages)
-                at_work, behind = await self._trickle(worker, pipelines, stages, before)
+                rss_mb = worker.memory_info().rss / 2**20
+                at_work, behind = await self._trickle(worker, case)
+        for start in range(0, len(topics), TOPICS_AT_ONCE):
+            await self._admin.delete_topics(topics[start : start + TOPICS_AT_ONCE])
         return {
             "start_seconds": start_seconds,
+            "start_cpu_seconds": start_cpu_seconds,
             "sockets": sockets,
-            "rss_mb": idle_mb,
+            "rss_mb": rss_mb,
             "idle_cpu_share": idle,
             "trickle_cpu_share": at_work,
             "seconds_behind": behind,
         }
+
+    async def _create(self, names: Sequence[str]) -> None:
+        for start in range(0, len(names), TOPICS_AT_ONCE):
+            some = names[start : start + TOPICS_AT_ONCE]
+            await self._admin.create_topics([TopicSpec(name, 1) for name in some])
 
     async def _share(self, worker: psutil.Process, seconds: float) -> float:
         before, began = cpu_seconds(worker), time.monotonic()
         await asyncio.sleep(seconds)
         return (cpu_seconds(worker) - before) / (time.monotonic() - began)
 
-    async def _trickle(
-        self, worker: psutil.Process, pipelines: int, stages: int, before: int
-    ) -> tuple[float, float]:
+    async def _trickle(self, worker: psutil.Process, case: Case) -> tuple[float, float]:
         """CPU share while every pipeline gets a record a second, and how long the last one took."""
         share = asyncio.create_task(self._share(worker, TRICKLE_SECONDS))
         began = time.monotonic()
         for second in range(TRICKLE_SECONDS):
-            for number in range(pipelines):
-                due = began + second + number / pipelines
+            for number in range(case.pipelines):
+                due = began + second + number / case.pipelines
                 if (early := due - time.monotonic()) > 0:
                     await asyncio.sleep(early)
                 batch = self._producer.create_batch()
                 batch.append(timestamp=None, key=b"k", value=b'{"n":%d}' % second)
-                await self._producer.send_batch(batch, f"small-{number}.0", 0)
-        sent, wanted = time.monotonic(), before + TRICKLE_SECONDS * pipelines
+                await self._producer.send_batch(batch, f"{case.name}-{number}.0", 0)
+        sent, wanted = time.monotonic(), TRICKLE_SECONDS * case.pipelines
         cpu_share = await share
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while await self._written(pipelines, stages) < wanted:
+            while await self._written(case) < wanted:  # noqa: ASYNC110 - no broker tells when
                 await asyncio.sleep(0.1)
         return cpu_share, time.monotonic() - sent
 
-    async def _written(self, pipelines: int, stages: int) -> int:
-        sinks = [TopicPartition(f"small-{i}.{stages}", 0) for i in range(pipelines)]
+    async def _written(self, case: Case) -> int:
+        sinks = [TopicPartition(f"{case.name}-{i}.{case.stages}", 0) for i in range(case.pipelines)]
         return sum((await self._admin.end_offsets(sinks)).values())
 
 
 async def _wait_for(ready: Path) -> float:
+    """The start time that a worker writes down when it is ready."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not ready.exists() or not ready.read_text():
+        while not (told := await asyncio.to_thread(_text_of, ready)):  # noqa: ASYNC110 - a file
             await asyncio.sleep(0.1)
-    return float(ready.read_text())
+    return float(told)
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 async def measure(servers: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -121,7 +130,6 @@ async def measure(servers: str, arguments: argparse.Namespace) -> list[dict[str,
     try:
         for stages in arguments.stages:
             for pipelines in arguments.counts:
-                await bench.create(pipelines, stages)
                 for is_bundled in (True, False):
                     if not is_bundled and pipelines * stages > arguments.apart_up_to:
                         continue

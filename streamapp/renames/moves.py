@@ -20,6 +20,9 @@ Offsets = Mapping[TopicPartition, CommittedOffset]
 
 _MARK = "moved:"
 
+_MOST_TOLD = 3
+"""Of more stages that cannot move, only the number is told: a bundle may have hundreds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -54,8 +57,11 @@ class Moves:
         Raises:
             RenamedStageError: all reasons, and what to do.
         """
-        if self.refusals:
-            raise RenamedStageError("; ".join(self.refusals))
+        if not self.refusals:
+            return
+        others = len(self.refusals) - _MOST_TOLD
+        told = [*self.refusals[:_MOST_TOLD], *([f"and {others} more"] if others > 0 else ())]
+        raise RenamedStageError("; ".join(told))
 
 
 def mark(offset: int, group: str) -> CommittedOffset:
