@@ -47,6 +47,9 @@ class Router:
 
     The stage has to declare each route with its topic.
 
+    Attributes:
+        routes: names of its routes.
+
     Raises:
         Permanent: no route takes the object and `unmatched` is `fail`, or what a rule asks for
             cannot be compared.
@@ -57,6 +60,7 @@ class Router:
 
     def __init__(self, configuration: RouterConfiguration) -> None:
         self._routes = [(Conditions(route), route.to) for route in configuration.routes]
+        self.routes = tuple(dict.fromkeys(route.to for route in configuration.routes))
         self._unmatched = configuration.unmatched
 
     def __call__(self, value: dict[str, Any]) -> Out[dict[str, Any]] | None:

@@ -31,7 +31,7 @@ def show(config: ConfigOption = None, *, output: OutputOption = None) -> None:
     file = configured(config)
     settings = file.configuration.cli_settings
     rows = [*_setting_rows(file), *_entry_rows(file)]
-    data = file.configuration.model_dump(mode="json")
+    data = file.configuration.model_dump(mode="json", by_alias=True)
     print_report(Report(data, ("setting", "value", "from"), rows), settings, output)
 
 
@@ -123,7 +123,7 @@ def _described(file: ConfigurationFile, section: str, name: str) -> str:
         is_set = "set" if variable and os.environ.get(variable) else "not set"
         return f"{provider.kind}, {f'{variable} {is_set}' if variable else 'without a key'}"
     pipeline = found.data_pipelines[name]
-    return f"{pipeline.source} to {pipeline.sink or 'no sink'}, {len(pipeline.stages)} stages"
+    return f"{pipeline.reads} to {pipeline.writes or 'no sink'}, {len(pipeline.stages)} stages"
 
 
 def _word(value: Any) -> str:

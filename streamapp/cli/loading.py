@@ -22,6 +22,7 @@ from streamapp.pipeline.bundle import Bundle, build_bundle
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.describe import describe
+from streamapp.topics.declaration import DeclaredTopic
 
 _LIBRARIES = tuple(str(Path(str(one.__file__)).parent) for one in (streamapp, pydantic, importlib))
 """Folders of code that is not the user's."""
@@ -58,6 +59,20 @@ def load_topologies(target: str, packages: Iterable[str] = ()) -> tuple[Topology
     """
     found = load_target(target, packages)
     return build_bundle(found) if isinstance(found, Bundle) else (build(found),)
+
+
+def topics_of(target: str) -> tuple[DeclaredTopic, ...]:
+    """The topics that a pipeline of a configuration file declares; none of another target.
+
+    Raises:
+        ConfigurationError: the file is wrong.
+    """
+    declared = _DECLARED.fullmatch(target)
+    if declared is None:
+        return ()
+    pipelines = read_configuration(Path(declared["file"])).configuration.data_pipelines
+    found = pipelines.get(declared["name"])
+    return tuple(found.topics) if found is not None else ()
 
 
 def load_pipeline(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]:

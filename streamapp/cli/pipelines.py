@@ -26,7 +26,7 @@ from streamapp.cli.run_options import RunOptions
 from streamapp.cli.serving import DEFAULT_PORT
 from streamapp.cli.work import work
 from streamapp.cli.workers import supervise
-from streamapp.configuration.sections import DeclaredPipeline
+from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.observability.logs import LogFormat
 from streamapp.pipeline.outline import outline_of
 from streamapp.pipeline.topology import build
@@ -45,7 +45,10 @@ def list_pipelines(config: ConfigOption = None, *, output: OutputOption = None) 
     configuration = configured(config).configuration
     found = sorted(configuration.data_pipelines.items())
     report = Report(
-        [{"name": name, **one.model_dump(mode="json")} for name, one in found],
+        [
+            {"name": name, **one.model_dump(mode="json", by_alias=True, exclude_unset=True)}
+            for name, one in found
+        ],
         ("pipeline", "reads", "stages", "writes"),
         [_row(name, one) for name, one in found],
         "There are no pipelines; declare some under data_pipelines.",
@@ -134,5 +137,5 @@ app.command("save")(save_pipeline)
 
 
 def _row(name: str, declared: DeclaredPipeline) -> tuple[str, ...]:
-    stages = (str(one.agent or one.capability) for one in declared.stages)
-    return name, declared.source, " > ".join(stages), declared.sink or ""
+    stages = (one.shown for one in declared.stages)
+    return name, declared.reads, " > ".join(stages), declared.writes

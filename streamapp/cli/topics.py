@@ -9,7 +9,7 @@ import typer
 
 from streamapp.brokers.protocols import Admin, Broker, TopicDescription
 from streamapp.cli.kafka import kafka_broker, started_admin
-from streamapp.cli.loading import load_topologies
+from streamapp.cli.loading import load_topologies, topics_of
 from streamapp.cli.needed_topics import DEFAULT_PARTITIONS, needed_topics
 from streamapp.cli.options import AllowPackageOption, BootstrapServersOption
 from streamapp.errors import TopicError
@@ -77,6 +77,8 @@ def apply(
     configure_logging("WARNING")
     topologies = () if target is None else load_topologies(target, allow_package or ())
     catalogue = _catalogue(folder, optional=bool(topologies))
+    if target is not None:
+        catalogue = catalogue.with_topics(topics_of(target), target)
     broker = kafka_broker(bootstrap_servers)
     asyncio.run(
         _apply(

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from streamapp.configuration.allowed_packages import (
     NOT_IN_A_FILE,
@@ -12,19 +13,23 @@ from streamapp.configuration.allowed_packages import (
     allowed_packages,
     importer_of,
 )
+from streamapp.configuration.composition import NamedAgent, walk_composition
 from streamapp.configuration.declared_agents import SHIPPED
+from streamapp.configuration.declared_pipeline import DeclaredPipeline
+from streamapp.configuration.declared_stage import DeclaredStage
+from streamapp.configuration.named_schemas import conflicts
 from streamapp.configuration.overrides import overridden
 from streamapp.configuration.secrets import Path, secrets_in
 from streamapp.configuration.sections import (
     CliSettings,
     Configuration,
     DataMonitoring,
-    DeclaredPipeline,
     Provider,
 )
 from streamapp.errors import RegistryError
 from streamapp.registry.definition import AgentDefinition
 from streamapp.registry.faults import sentences
+from streamapp.registry.field_names import is_tag
 from streamapp.registry.nearest import did_you_mean
 
 Fault = tuple[Path, str]
@@ -87,7 +92,16 @@ class _Checker:
             cli_settings=self._settings("cli_settings", CliSettings, data),
             data_monitoring=self._settings("data_monitoring", DataMonitoring, data),
         )
+        self._schemas(configuration)
         return configuration.allowing(self._packages())
+
+    def _schemas(self, configuration: Configuration) -> None:
+        for path, first, name in conflicts(configuration):
+            self._add(
+                path,
+                f"the title {name!r} is that of another schema, at {shown(first)}; give one of"
+                " them another title, or name the schema here",
+            )
 
     def _refuse_unknown(self, data: Mapping[str, Any]) -> None:
         known = Configuration.model_fields
@@ -153,13 +167,20 @@ class _Checker:
             if (found := self._model(where, DeclaredPipeline, fields)) is None:
                 continue
             for number, stage in enumerate(found.stages):
-                at: Path = (*where, "stages", number)
-                if stage.agent is not None:
-                    self._require_agent((*at, "agent"), stage.agent, known)
-                self._refuse_secrets((*at, "configuration"), stage.configuration)
+                self._stage((*where, "stages", number), stage, known)
             for number, agent_id in enumerate(found.exclude):
                 self._require_agent((*where, "exclude", number), agent_id, known)
             yield name, found
+
+    def _stage(self, where: Path, stage: DeclaredStage, known: Iterable[str]) -> None:
+        self._refuse_secrets((*where, "configuration"), stage.configuration)
+        if isinstance(stage.agent, str):
+            self._require_agent((*where, "agent"), stage.agent, known)
+        elif stage.agent is not None:
+            for at, one in walk_composition(stage.agent, (*where, "agent")):
+                if isinstance(one, NamedAgent):
+                    self._require_agent(at, one.agent, known)
+                    self._refuse_secrets((*at, "configuration"), one.configuration)
 
     def _require_agent(self, where: Path, agent_id: str, known: Iterable[str]) -> None:
         if agent_id not in known:
@@ -189,11 +210,12 @@ class _Checker:
 
     def _model(self, where: Path, model: type[_Model], fields: Any) -> _Model | None:
         try:
-            return model.model_validate(fields)
+            # By way of JSON, in which an enum is its text, and a tuple a list, strictly.
+            return model.model_validate_json(to_json(fields))
         except ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)
             for fault, sentence in zip(faults, sentences(error, model, shown(where)), strict=True):
-                self._found((*where, *fault["loc"]), sentence)
+                self._found((*where, *(one for one in fault["loc"] if not is_tag(one))), sentence)
         return None
 
     def _add(self, where: Path, told: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from streamapp.agents.definitions import DEFINITIONS
 from streamapp.configuration.allowed_packages import importer_of
+from streamapp.configuration.named_schemas import named_schemas
 from streamapp.configuration.sections import Configuration
 from streamapp.registry.definition import AgentDefinition, read_definition
 from streamapp.registry.registry import AgentRegistry
@@ -24,6 +25,8 @@ def registry_of(configuration: Configuration) -> AgentRegistry:
     """
     registry = AgentRegistry()
     registry.importer = importer_of(configuration.allowed_packages)
+    for _, name, schema in named_schemas(configuration):
+        registry.schemas.bind(name, schema)
     for definition in {**SHIPPED, **configuration.data_agents}.values():
         registry.register(definition)
     return registry

@@ -6,8 +6,9 @@ from itertools import islice
 from streamapp.configuration.allowed_packages import importer_of
 from streamapp.configuration.check import MOST_FAULTS, Fault, shown
 from streamapp.configuration.declared_agents import registry_of
-from streamapp.configuration.declared_pipelines import assemble_declared
+from streamapp.configuration.declared_pipelines import pipeline_faults
 from streamapp.configuration.file import ConfigurationFile, tell_faults
+from streamapp.configuration.placed import PlacedError
 from streamapp.errors import ConfigurationError
 from streamapp.registry.choices import Choices
 from streamapp.registry.instantiate import Meanings, make_agent
@@ -63,11 +64,10 @@ def _faults_of_pipelines(
 ) -> Iterator[Fault]:
     choices = Choices(registry)
     for name in file.configuration.data_pipelines:
-        where = ("data_pipelines", name)
-        try:
-            warnings += assemble_declared(file.configuration, name, choices).warnings
-        except ConfigurationError as error:
-            yield where, f"{shown(where)}: {error}"
+        for error in pipeline_faults(file.configuration, name, choices, warnings):
+            at = error.path if isinstance(error, PlacedError) else ("data_pipelines", name)
+            for line in str(error).splitlines():
+                yield at, f"{shown(at)}: {line}"
 
 
 def _raise(file: ConfigurationFile, faults: list[Fault]) -> None:

@@ -25,6 +25,8 @@ def configuration_schema() -> dict[str, Any]:
         {"type": "number", "minimum": 0},
         {"type": "string", "pattern": r"^\d+(\.\d+)? ?(KB|MB|GB|TB)$"},
     ]
+    retention = schema["$defs"]["DeclaredTopic"]["properties"]["retention"]
+    retention.update(type="string", pattern=r"^([1-9]\d*[smhd]|forever)$", default="7d")
     schema["properties"]["$schema"] = {"type": "string"}
     schema["patternProperties"] = {"^x-": {}}
     schema["title"] = "atomic_data_config.json"

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
-from streamapp.pipeline.capability import Capability
-from streamapp.pipeline.stage import StageConfig
-from streamapp.registry.assemble import RETRIES
+from streamapp.configuration.declared_pipeline import DeclaredPipeline
+from streamapp.configuration.section import Section
 from streamapp.registry.definition import AgentDefinition, Id
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -36,13 +35,7 @@ def _address(value: str) -> str:
     return value
 
 
-class _Section(BaseModel):
-    """Exactly its fields, of exactly their types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class CliSettings(_Section):
+class CliSettings(Section):
     """How commands print.
 
     Attributes:
@@ -56,7 +49,7 @@ class CliSettings(_Section):
     auto_save: bool = True
 
 
-class DataMonitoring(_Section):
+class DataMonitoring(Section):
     """What is measured, and for how long it is kept.
 
     Attributes:
@@ -70,7 +63,7 @@ class DataMonitoring(_Section):
     performance_alerts: bool = True
 
 
-class Limits(_Section):
+class Limits(Section):
     """What one worker may ask of a provider.
 
     Attributes:
@@ -84,7 +77,7 @@ class Limits(_Section):
     max_wait_seconds: float | None = Field(default=None, ge=0)
 
 
-class Provider(_Section):
+class Provider(Section):
     """A service that agents ask, such as one that has language models.
 
     Attributes:
@@ -109,67 +102,7 @@ class Provider(_Section):
         return {**found, "key_from_environment": self.key_from_environment}
 
 
-class DeclaredStage(_Section):
-    """A stage of a declared pipeline.
-
-    Attributes:
-        agent: id of the agent; none: the best one for the capability that fits beside the others.
-        capability: what it is wanted for; none: the only capability of the agent.
-        name: name of the stage; none: that of the capability.
-        configuration: values of the agent's configuration, above those of its definition.
-        error_policy: what happens to a record that failed.
-        retry_count: number of retries, if that is `retry`.
-        timeout_seconds: deadline of one attempt.
-        concurrency: largest number of attempts that run at once.
-    """
-
-    agent: str | None = None
-    capability: Annotated[Capability | None, Field(strict=False)] = None
-    name: str | None = Field(default=None, min_length=1)
-    configuration: Mapping[str, JsonValue] = Field(default_factory=dict)
-    error_policy: Literal["stop", "skip", "retry", "dead_letter", "drop"] = "retry"
-    retry_count: int = Field(default=RETRIES, ge=0)
-    timeout_seconds: float = Field(default=StageConfig().timeout_seconds, gt=0)
-    concurrency: int = Field(default=StageConfig().concurrency, ge=1)
-
-    @model_validator(mode="after")
-    def _says_which_agent(self) -> Self:
-        if self.agent is None and self.capability is None:
-            raise ValueError("give an agent or a capability")
-        if self.agent is None and self.configuration:
-            raise ValueError("give the agent that the configuration is for")
-        return self
-
-
-class DeclaredPipeline(_Section):
-    """A pipeline that is assembled of agents.
-
-    Attributes:
-        source: topic that it reads.
-        sink: topic that it writes; none: the last stage has a topic of its own name.
-        stages: at least one that names its agent, or two.
-        exclude: ids of agents that may not be chosen.
-        refuse_excess: whether it is refused if its agents need more than the machine has, which is
-            a warning otherwise.
-    """
-
-    source: str = Field(min_length=1)
-    sink: str | None = Field(default=None, min_length=1)
-    stages: list[DeclaredStage] = Field(min_length=1)
-    exclude: list[str] = Field(default_factory=list)
-    refuse_excess: bool = False
-
-    @model_validator(mode="after")
-    def _has_a_sequence_to_search(self) -> Self:
-        if len(self.stages) == 1 and self.stages[0].agent is None:
-            raise ValueError(
-                "give the agent of the only stage; agents are chosen for a sequence of at least two"
-                " capabilities"
-            )
-        return self
-
-
-class Configuration(_Section):
+class Configuration(Section):
     """The whole file, and what it may import.
 
     Attributes:

@@ -17,6 +17,7 @@ from streamapp.pipeline.readable import why_unreadable
 from streamapp.pipeline.reader import Reader
 from streamapp.pipeline.reader_checks import check_reader
 from streamapp.pipeline.retry_topics import RetryTopic, check_retry_topics, retry_topics_of
+from streamapp.pipeline.routes import check_routes
 from streamapp.pipeline.source import (
     Declared,
     PatternSource,
@@ -246,6 +247,15 @@ def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
     return Topology(pipeline.name, tuple(segments))
 
 
+def stage_faults(pipeline: Pipeline[Any, Any]) -> Iterator[tuple[int, PipelineError]]:
+    """What is wrong with each stage, with its place from 0; `build` tells the first alone."""
+    for i in range(len(pipeline.declarations)):
+        try:
+            _check_declaration(pipeline, i)
+        except PipelineError as error:
+            yield i, error
+
+
 def _step(
     pipeline: Pipeline[Any, Any],
     declared: StageDeclaration,
@@ -315,6 +325,7 @@ def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
                 f" route {route!r} is declared with {type_name(topic.schema)}"
             )
     check_reader(where, declared, pipeline.sources if i == 0 else _between(pipeline, i))
+    check_routes(where, agent, declared.routes)
     check_effects(where, declared.stage.config, fused=declared.fused)
     _check_batching(where, declared)
     if declared.stage.config.policy.uses(ErrorPolicy.SKIP) and not _fits(

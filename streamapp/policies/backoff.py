@@ -3,6 +3,9 @@
 import random
 import sys
 from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class Backoff:
     Raises:
         ValueError: a length is negative, or the factor is below one.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     base_seconds: float = 0.1
     factor: float = 2.0

@@ -2,6 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.distinct_keys import MOST_KEYS
@@ -41,6 +44,8 @@ class BreakerConfig:
     Raises:
         ValueError: a value is out of its range.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     window_seconds: float = 30.0
     window_calls: int = 1_000

@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from streamapp.policies.window import Window
 
@@ -30,6 +33,8 @@ class DeadLetterBudget:
     Raises:
         ValueError: a value is out of its range.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     share: float | None = 0.5
     minimum_records: int = 100

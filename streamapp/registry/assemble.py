@@ -11,11 +11,13 @@ from typing import Any
 
 from streamapp.errors import PipelineError, RegistryError
 from streamapp.pipeline.agent import Agent
+from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.combinators.pool import pool
 from streamapp.pipeline.fits import fits
+from streamapp.pipeline.middleware import AroundMiddleware, Middleware
 from streamapp.pipeline.pipeline import Pipeline
-from streamapp.pipeline.topology import build
+from streamapp.pipeline.topology import build, stage_faults
 from streamapp.policies.policy import retry
 from streamapp.registry.choices import Choices
 from streamapp.registry.choose_chain import Choice
@@ -44,6 +46,18 @@ Overrides = Mapping[str, Mapping[str, Any]]
 """Values of configurations, by the ids of their agents."""
 
 
+class StageFaultsError(PipelineError):
+    """Stages of a pipeline that was put together are wrong.
+
+    Attributes:
+        faults: each with the place of its stage, from 0.
+    """
+
+    def __init__(self, faults: tuple[tuple[int, PipelineError], ...]) -> None:
+        super().__init__(str(faults[0][1]))
+        self.faults = faults
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a pipeline is made of the agents that were chosen.
@@ -59,6 +73,8 @@ class Options:
         refuse_excess: refuse a pipeline that needs more; otherwise it is a warning.
         source_schemas: schemas of what the sources have, where their topics do not say it.
         sink_schema: the same of the sink.
+        audit: what the stages add to the audit trail of the data.
+        middleware: what runs around the agent of every stage.
     """
 
     overrides: Overrides = field(default_factory=dict)
@@ -69,6 +85,8 @@ class Options:
     refuse_excess: bool = False
     source_schemas: tuple[Any, ...] = ()
     sink_schema: Any = None
+    audit: Audit = Audit.ERRORS
+    middleware: tuple[Middleware | AroundMiddleware, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +161,9 @@ def assemble(
     resources = added_up(needs_of(registry, agent_id) for step in members for agent_id in step)
     warnings = _warnings(name, resources, options)
     stages = _stages(registry, choice, members, options)
-    pipeline = _pipeline(name, choice, stages, sources, sink, options.settings)
+    pipeline = _pipeline(name, choice, stages, sources, sink, options)
+    if faults := tuple(stage_faults(pipeline)):
+        raise StageFaultsError(faults)
     build(pipeline, needs_sink=sink is not None)
     return Assembled(pipeline, choice, members, resources, warnings)
 
@@ -265,17 +285,18 @@ def _pipeline(
     stages: Sequence[Agent[Any, Any]],
     sources: Sequence[ASource],
     sink: Topic[Any] | str | None,
-    settings: Mapping[int, Mapping[str, Any]],
+    options: Options,
 ) -> Pipeline[Any, Any]:
     first, last = stages[0], stages[-1]
     read = [_topic(one, first.input_type) for one in sources]
-    pipeline: Pipeline[Any, Any] = Pipeline(name, source=read)
+    pipeline: Pipeline[Any, Any] = Pipeline(name, source=read, audit=options.audit)
+    pipeline = pipeline.use(*options.middleware)
     counts = Counter[Capability]()
     for number, (wanted, stage) in enumerate(
         zip(choice.request.capabilities, stages, strict=True), 1
     ):
         counts[wanted] += 1
-        own = dict(_with_topics(settings.get(number, {}), stage.output_type))
+        own = dict(_with_topics(options.settings.get(number, {}), stage.output_type))
         if not own.keys() & {"on_error", "config"}:
             own["on_error"] = retry(RETRIES)
         own.setdefault("name", f"{wanted}-{counts[wanted]}" if counts[wanted] > 1 else str(wanted))
@@ -294,7 +315,13 @@ def _with_topics(settings: Mapping[str, Any], written: Any) -> Iterator[tuple[st
         if name == "output" and isinstance(value, str):
             yield name, Topic(value, written)
         elif name == "routes" and isinstance(value, Mapping):
-            yield name, {route: _written(topic, written) for route, topic in value.items()}
+            yield (
+                name,
+                {
+                    route: Topic(topic, written) if isinstance(topic, str) else topic
+                    for route, topic in value.items()
+                },
+            )
         else:
             yield name, value
 

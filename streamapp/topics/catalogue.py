@@ -12,7 +12,7 @@ topics:
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,25 @@ class Catalogue:
     """
 
     topics: Mapping[str, DeclaredTopic] = field(default_factory=dict)
+
+    def with_topics(self, topics: Iterable[DeclaredTopic], where: str) -> "Catalogue":
+        """The same with topics that are declared elsewhere.
+
+        Args:
+            topics: the topics.
+            where: where they are declared, for the error message.
+
+        Raises:
+            TopicError: a file of the folder declares one of them too, and otherwise.
+        """
+        found = dict(self.topics)
+        for one in topics:
+            if found.setdefault(one.name, one).spec() != one.spec():
+                raise TopicError(
+                    f"the topic {one.name!r} is declared in {where}, and otherwise in the folder of"
+                    " topics: remove one"
+                )
+        return Catalogue(found)
 
     def specs(self) -> tuple[TopicSpec, ...]:
         """The declared topics as a broker creates them."""

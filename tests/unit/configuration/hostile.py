@@ -33,6 +33,11 @@ def pipeline(
     return json.dumps({"data_agents": agents, "data_pipelines": {"orders": declared}}).encode()
 
 
+def nested(levels: int) -> Any:
+    """Combinators within one another."""
+    return "once" if not levels else {"chain": ["once", nested(levels - 1)]}
+
+
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", ":1:1: the file is empty"),
     "only space": (b" \n ", "the file is empty"),
@@ -135,8 +140,99 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         "stages[0].configuration.token: a file holds no secrets",
     ),
     "policy that needs more": (
-        pipeline([{"agent": "once", "error_policy": "retry_later"}, {"agent": "once"}]),
-        "stages[0].error_policy: ",
+        pipeline([{"agent": "once", "error_policy": "retry_later"}]),
+        "stages[0]: retry_later has no delays",
+    ),
+    "policy that never ends": (
+        pipeline([{"agent": "once", "then": "retry"}]),
+        "stages[0]: retry(then=…) takes stop, skip, dead_letter or drop",
+    ),
+    "misspelt policy": (
+        pipeline([{"agent": "once", "error_policy": "retri"}]),
+        "stages[0].error_policy: should be 'stop', 'skip', 'retry'",
+    ),
+    "exception that would be imported": (
+        pipeline([{"agent": "once", "by_exception": {"os.system": {"error_policy": "drop"}}}]),
+        "stages[0].by_exception.os.system: there is no exception 'os.system' to choose from",
+    ),
+    "unknown field of a breaker": (
+        pipeline([{"agent": "once", "breaker": {"eror_rate": 1}}]),
+        "stages[0].breaker.eror_rate: there is no such field; did you mean 'error_rate'?",
+    ),
+    "breaker that never opens": (
+        pipeline([{"agent": "once", "breaker": {"window_calls": 1}}]),
+        "stages[0].breaker: breaker: window_calls is 1",
+    ),
+    "number as a text": (
+        pipeline([{"agent": "once", "concurrency": "9"}]),
+        "stages[0].concurrency: should be a valid integer",
+    ),
+    "composition of nothing": (
+        pipeline([{"agent": {}}]),
+        "stages[0].agent: give the id of an agent, or an object with agent, branch, chain",
+    ),
+    "unknown field of a composition": (
+        pipeline([{"agent": {"pool": ["once"], "capacty": 2, "capacity": 1}}]),
+        "stages[0].agent.capacty: there is no such field; did you mean 'capacity'?",
+    ),
+    "unknown agent of a composition": (
+        pipeline([{"agent": {"chain": ["once", {"fallback": ["once", "onze"]}]}}]),
+        "agent.chain[1].fallback[1]: there is no agent 'onze'; did you mean 'once'?",
+    ),
+    "dotted agent of a composition": (
+        pipeline([{"agent": {"chain": ["once", "os.system"]}}]),
+        "agent.chain[1]: there is no agent 'os.system'",
+    ),
+    "key in a composition": (
+        pipeline([{"agent": {"agent": "once", "configuration": {"token": KEY}}}]),
+        "agent.configuration.token: a file holds no secrets",
+    ),
+    "two combinators in one": (
+        pipeline([{"agent": {"chain": ["once", "once"], "pool": ["once"]}}]),
+        "stages[0].agent.pool: there is no such field",
+    ),
+    "deep composition": (pipeline([{"agent": nested(9)}]), "nested deeper than 8 levels"),
+    "composition of very many": (
+        pipeline([{"agent": {"chain": [{"chain": ["once"] * 30}] * 3}}]),
+        "the stage has more than 64 agents",
+    ),
+    "chain of very many": (
+        pipeline([{"agent": {"chain": ["once"] * 50_000}}]),
+        "agent.chain: list should have at most 32 items",
+    ),
+    "very many stages": (pipeline([{"agent": "once"}] * 1000), "at most 100 items"),
+    "rule that is no rule": (
+        pipeline(
+            [{"agent": {"choose": [{"when": {"rules": []}, "agent": "once"}], "otherwise": "once"}}]
+        ),
+        "agent.choose[0].when.rules: ",
+    ),
+    "topic that is no name": (
+        pipeline([{"agent": "once", "output": "../out"}]),
+        "stages[0].output: the name holds a character that Kafka does not take",
+    ),
+    "topic declared twice": (
+        pipeline([{"agent": "once"}], topics=[{"name": "a", "partitions": 1}] * 2),
+        "orders.topics: the topic 'a' is declared twice",
+    ),
+    "source of nothing": (
+        pipeline([{"agent": "once"}], source={}),
+        "orders.source: give the name of a topic, or an object with a topic or a pattern",
+    ),
+    "unknown middleware": (
+        pipeline([{"agent": "once"}], middleware=[{"eval": {}}]),
+        "middleware[0]: give an object with one of logging, validation, redaction",
+    ),
+    "schema that looks elsewhere": (
+        pipeline(
+            [{"agent": "once"}],
+            middleware=[{"validation": {"json_schema": {"$ref": "file:///etc/passwd"}}}],
+        ),
+        "json_schema: it is no JSON schema that can be used",
+    ),
+    "two schemas of one title": (
+        agent(input_schema={"title": "T"}, output_schema={"title": "T", "type": "object"}),
+        "once.output_schema: the title 'T' is that of another schema, at data_agents.once.input",
     ),
     "escape sequence in a key": (b'{"\\u001b[2J": 1}', "\\x1b[2J: there is no such section"),
     "new line in an id": (b'{"data_agents": {"a\\nb": 1}}', "a\\nb: give an object"),
