@@ -33,6 +33,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "balance": tables.balance,
     "shares": tables.shares,
     "registry": tables.registry,
+    "catalogue": tables.catalogue,
 }
 
 _BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -262,3 +262,38 @@ def registry() -> str:
         f" {cell(figures['check_us'], '.1f')} µs.",
     )
     return f"{facts}\n\n{table(head, rows)}"
+
+
+def catalogue() -> str:
+    """What a configuration file takes, by its size."""
+    figures = read("catalogue")
+    head = (
+        "agents", "pipelines", "file, MB", "values", "read, s", "MB", "index, s",
+        "suggestion, ms", "looked at", "choice, ms", "looked at", "lint, s", "MB",
+    )  # fmt: skip
+    rows = [
+        (
+            f"{one['agents']:,.0f}",
+            f"{one['pipelines']:,.0f}",
+            f"{one['file_mb']:.1f}",
+            f"{one['values']:,.0f}",
+            f"{one['read_s']:.2f}",
+            f"{one['read_mb']:.0f}",
+            f"{one['index_s']:.2f}",
+            f"{one['suggest_ms']:.1f}",
+            f"{one['suggest_looked_at']:,.0f}",
+            f"{one['choose_ms']:.0f}",
+            f"{one['choose_looked_at']:,.0f}",
+            f"{one['lint_s']:.0f}",
+            f"{one['lint_mb']:.0f}",
+        )
+        for one in figures["by_share"].values()
+    ]
+    told = figures["commands"]
+    facts = measured_on(
+        figures,
+        "CPU time, and the largest memory beyond that of the empty process. Whole commands at the"
+        f" full size, by the clock: `pipelines list` {told['list_s']:.1f} s, `pipelines show`"
+        f" {told['show_s']:.1f} s, `config lint --no-import` {told['no_import_s']:.1f} s.",
+    )
+    return f"{facts}\n\n{table(head, rows)}"

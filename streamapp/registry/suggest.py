@@ -183,10 +183,11 @@ class _Request:
             may_stand = any(one is entry for one in steps[place].taking(entry.input_))
             steps[place] = Only(entry if may_stand else None)
         wanted = [self._wanted(place, length - 1) for place in range(length)]
+        cost = self._scores.cost
         search = ChainSearch(
             steps,
             self._indexes,
-            lambda place, entry: self._scores.cost(entry.definition, wanted[place]),
+            lambda place, entry: cost(entry.definition, wanted[place]),
             source=self._from if isinstance(self._from, Schema) else None,
             sink=self._to if isinstance(self._to, Schema) else None,
         )
