@@ -1,13 +1,14 @@
 """Prints tables on a terminal, and elsewhere what `output_format` says."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import orjson
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -62,22 +63,34 @@ def print_json(data: Any) -> None:
     typer.echo(orjson.dumps(data, option=option).decode(), nl=False)
 
 
-def _print_table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table; rich leaves colours out if NO_COLOR is set or this is no terminal."""
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: on a terminal by rich, which colours it unless NO_COLOR is set."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty() and len(rows) <= _MOST_ROWS:
+        Console().print(_coloured(headings, shown))
+        return
+    for line in _aligned([headings, *shown]):
+        typer.echo(line)
+
+
+def _coloured(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold cyan")
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    if sys.stdout.isatty():
-        Console().print(table)
-        return
-    console = Console(width=_WIDE)
-    with console.capture() as captured:
-        console.print(table)
-    for line in captured.get().splitlines():
-        typer.echo(line.rstrip())
+        table.add_row(*map(Text, row))
+    return table
 
 
-_WIDE = 10_000
-"""Where there is no terminal, no line is broken."""
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of aligned columns, none of which is broken."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        )
+        yield "  ".join(padded).rstrip()
+
+
+_MOST_ROWS = 1_000
+"""Rich takes long for tables with more rows."""
