@@ -89,5 +89,8 @@ ROOMS = (
             "tests/unit/test_immutable.py",
         ),
     ),
+    Room("registry", ("streamapp/registry",), USUAL, ("tests/unit/registry",)),
+    Room("agents", ("streamapp/agents",), USUAL, ("tests/unit/agents",)),
+    Room("configuration", ("streamapp/configuration",), USUAL, ("tests/unit/configuration",)),
     Room("runtime", ("streamapp/runtime",), USUAL, ("tests/unit/runtime",)),
 )

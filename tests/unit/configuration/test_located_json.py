@@ -108,3 +108,39 @@ def test_a_missing_path_has_the_place_of_its_deepest_part() -> None:
     assert document.place_of(["b", "d", 3]) == (2, 3)
     assert document.place_of(["b", "c", 0]) == (2, 15)
     assert document.place_of(["x"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "told"),
+    [
+        ("", 1, 1, "the file is empty"),
+        (" \n ", 1, 1, "the file is empty"),
+        ("[1] 2", 1, 5, "the document has ended"),
+        ("[" * 65 + "]" * 65, 1, 65, "the nesting is deeper than 64 levels"),
+        ('{"a": 1, b: 2}', 1, 10, "a name in double quotes is missing"),
+        ('{"a" : 1, "b": 2, "a": 3}', 1, 19, "the key 'a' occurs twice"),
+        ('{"a"\n 1}', 2, 2, "a colon is missing after the name"),
+        ('{"a" : }', 1, 8, "a JSON value is missing here"),
+        ("[1 , 2 3]", 1, 8, "a comma or the end of the array"),
+        ('{"a": 1 "b": 2}', 1, 9, "a comma or the end of the object"),
+        ("[1 , 2 , ]", 1, 8, "the last comma is one too many"),
+        ("[[] , [1, 2], 3 4]", 1, 17, "a comma or the end of the array"),
+        ("[" + "1" * 300 + ", " + "2" * 301 + "]", 1, 304, "more than 300 digits"),
+        ("[1.5, 1e9, 1e999]", 1, 12, "this number is too large"),
+        ("[10000, 1.0e999]", 1, 9, "this number is too large"),
+        ('["\\ud800"]', 1, 2, "half of a surrogate pair"),
+        ('["a\nb"]', 1, 4, "a control"),
+        ("[01]", 1, 2, "a JSON value is missing here"),
+    ],
+)
+def test_the_first_fault_is_told_with_its_place(
+    text: str, line: int, column: int, told: str
+) -> None:
+    with pytest.raises(JsonFaultError, match=told) as fault:
+        parse_json(text.encode())
+    assert (fault.value.line, fault.value.column) == (line, column)
+
+
+def test_places_are_found_beside_numbers_of_any_size() -> None:
+    text = f'{{"a": [{"1" * 300}, 1.5e300, 2], "b": 3}}'
+    assert parse_json(text.encode()).place_of(["b"]) == (1, text.index('"b"') + 1)
