@@ -39,5 +39,11 @@ class ExitCode(IntEnum):
     STAGE_RENAMED = 11
     """A stage has no offsets and may have been renamed; nothing was started."""
 
+    EXECUTION_FAILED = 12
+    """Of the executions in this process at least one has failed; standard error says which."""
+
+    EXECUTION_CANCELLED = 13
+    """A signal cancelled the executions in this process."""
+
     BUG = 70
     """A bug in this program: please report it (EX_SOFTWARE)."""

@@ -41,36 +41,51 @@ class Report:
     nothing: str = "There is nothing to show."
 
 
-def print_report(report: Report, settings: CliSettings, asked: OutputFormat | None) -> None:
-    """Print a report: as was asked, else as a table on a terminal, else as the settings say."""
-    if chosen_format(settings, asked) is OutputFormat.JSON:
-        print_json(report.data)
+def print_report(
+    report: Report, settings: CliSettings, asked: OutputFormat | None, *, err: bool = False
+) -> None:
+    """Print a report: as was asked, else as a table on a terminal, else as the settings say.
+
+    Args:
+        report: the report.
+        settings: say what is printed where there is no terminal.
+        asked: what was asked for on the command line.
+        err: print it on standard error.
+    """
+    if chosen_format(settings, asked, err=err) is OutputFormat.JSON:
+        print_json(report.data, err=err)
     elif report.rows:
-        _print_table(report.headings, report.rows)
+        _print_table(report.headings, report.rows, err=err)
     else:
-        typer.echo(report.nothing)
+        typer.echo(report.nothing, err=err)
 
 
-def chosen_format(settings: CliSettings, asked: OutputFormat | None) -> OutputFormat:
+def chosen_format(
+    settings: CliSettings, asked: OutputFormat | None, *, err: bool = False
+) -> OutputFormat:
     """What was asked for, else a table on a terminal, else what the settings say."""
-    on_terminal = OutputFormat.TABLE if sys.stdout.isatty() else None
+    stream = sys.stderr if err else sys.stdout
+    on_terminal = OutputFormat.TABLE if stream.isatty() else None
     return asked or on_terminal or OutputFormat(settings.output_format)
 
 
-def print_json(data: Any) -> None:
+def print_json(data: Any, *, err: bool = False) -> None:
     """Print plain values as indented JSON."""
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    typer.echo(orjson.dumps(data, option=option).decode(), nl=False)
+    typer.echo(orjson.dumps(data, option=option).decode(), nl=False, err=err)
 
 
-def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool = False
+) -> None:
     """Print a table: on a terminal by rich, which colours it unless NO_COLOR is set."""
     shown = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty() and len(rows) <= _MOST_ROWS:
-        Console().print(_coloured(headings, shown))
+    is_terminal = (sys.stderr if err else sys.stdout).isatty()
+    if is_terminal and len(rows) <= _MOST_ROWS:
+        Console(stderr=err).print(_coloured(headings, shown))
         return
     for line in _aligned([headings, *shown]):
-        typer.echo(line)
+        typer.echo(line, err=err)
 
 
 def _coloured(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:

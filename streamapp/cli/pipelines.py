@@ -8,6 +8,7 @@ import typer
 from streamapp.cli.assemble_pipelines import assemble, save_pipeline
 from streamapp.cli.configured import configured
 from streamapp.cli.excess import warn_of_excess
+from streamapp.cli.execute import execute
 from streamapp.cli.explained import ExplainOption, assembled_or_explained, explanation_lines
 from streamapp.cli.options import (
     AllowPackageOption,
@@ -134,6 +135,7 @@ def run(
 
 app.command()(assemble)
 app.command("save")(save_pipeline)
+app.command()(execute)
 
 
 def _row(name: str, declared: DeclaredPipeline) -> tuple[str, ...]:

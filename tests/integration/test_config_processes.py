@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from streamapp.cli.exit_codes import ExitCode
 from tests.cli import ROOT
 from tests.unit.configuration.hostile import AGENT
 
@@ -99,3 +101,29 @@ def _on_terminal(folder: Path, variables: dict[str, str]) -> str:
     os.close(ours)
     assert process.wait() == 0
     return found.decode()
+
+
+def test_a_signal_cancels_an_execution_that_waits_for_input(tmp_path: Path) -> None:
+    stages = [{"agent": "check"}]
+    content = {
+        "data_agents": {"check": CHECK},
+        "data_pipelines": {"orders": {"source": "orders", "stages": stages}},
+    }
+    (tmp_path / "atomic_data_config.json").write_text(json.dumps(content))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamapp", "pipelines", "execute", "orders"],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b'{"id": 1}\n')
+    process.stdin.flush()
+    assert process.stdout.readline() == b'{"id":1}\n'
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.EXECUTION_CANCELLED
+    assert b'"status": "cancelled"' in told
