@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from streamapp.cli.completion import complete_agents, complete_capabilities
 from streamapp.cli.configured import configured
 from streamapp.cli.options import ConfigOption, OutputOption
 from streamapp.cli.output import Report, print_report
@@ -23,7 +24,10 @@ def list_agents(
     *,
     capability: Annotated[
         list[str] | None,
-        typer.Option(help="List only agents with this capability; repeatable."),
+        typer.Option(
+            help="List only agents with this capability; repeatable.",
+            autocompletion=complete_capabilities,
+        ),
     ] = None,
     output: OutputOption = None,
 ) -> None:
@@ -41,7 +45,9 @@ def list_agents(
 
 @app.command()
 def show(
-    agent_id: Annotated[str, typer.Argument(metavar="AGENT", help="Id of an agent.")],
+    agent_id: Annotated[
+        str, typer.Argument(metavar="AGENT", help="Id of an agent.", autocompletion=complete_agents)
+    ],
     config: ConfigOption = None,
     *,
     output: OutputOption = None,
@@ -56,9 +62,19 @@ def show(
 @app.command("suggest")
 def suggest_chains(
     start: Annotated[
-        str, typer.Argument(metavar="FROM", help="A capability, such as data_validation.")
+        str,
+        typer.Argument(
+            metavar="FROM",
+            help="A capability, such as data_validation.",
+            autocompletion=complete_capabilities,
+        ),
     ],
-    end: Annotated[str, typer.Argument(metavar="TO", help="Another capability.")],
+    end: Annotated[
+        str,
+        typer.Argument(
+            metavar="TO", help="Another capability.", autocompletion=complete_capabilities
+        ),
+    ],
     config: ConfigOption = None,
     *,
     longest: Annotated[
@@ -67,10 +83,16 @@ def suggest_chains(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Most chains to print.")] = 100,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="An agent that is in no chain; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="An agent that is in no chain; repeatable.", autocompletion=complete_agents
+        ),
     ] = None,
     pin: Annotated[
-        list[str] | None, typer.Option(help="An agent that is in every chain; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="An agent that is in every chain; repeatable.", autocompletion=complete_agents
+        ),
     ] = None,
     output: OutputOption = None,
 ) -> None:

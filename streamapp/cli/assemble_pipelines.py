@@ -6,6 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from streamapp.cli.change import SaveOption, save_change
+from streamapp.cli.completion import (
+    complete_agents,
+    complete_capabilities,
+    complete_pins,
+    complete_pipelines,
+)
 from streamapp.cli.configured import configured
 from streamapp.cli.explained import ExplainOption, assembled_or_explained, explanation_lines
 from streamapp.cli.given_file import STANDARD_INPUT, given_bytes
@@ -30,7 +36,11 @@ ReplaceOption = Annotated[
 def assemble(  # noqa: PLR0913 - one parameter is one option
     capabilities: Annotated[
         list[str],
-        typer.Argument(metavar="CAPABILITY...", help="At least two, such as data_validation."),
+        typer.Argument(
+            metavar="CAPABILITY...",
+            help="At least two, such as data_validation.",
+            autocompletion=complete_capabilities,
+        ),
     ],
     config: ConfigOption = None,
     *,
@@ -43,11 +53,15 @@ def assemble(  # noqa: PLR0913 - one parameter is one option
         list[str] | None,
         typer.Option(
             metavar="STEP=AGENT",
+            autocompletion=complete_pins,
             help="The agent of a step, by its number from 1, such as 2=once; repeatable.",
         ),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="An agent that is not chosen; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="An agent that is not chosen; repeatable.", autocompletion=complete_agents
+        ),
     ] = None,
     explain: ExplainOption = False,
     replace: ReplaceOption = False,
@@ -86,7 +100,12 @@ def assemble(  # noqa: PLR0913 - one parameter is one option
 
 
 def save_pipeline(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the pipeline.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name of the pipeline.", autocompletion=complete_pipelines
+        ),
+    ],
     given: Annotated[
         str,
         typer.Argument(

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
-from streamapp.cli.options import CONFIG_VARIABLE
+from streamapp.cli.completion import CONFIG_VARIABLE
 from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import PORT_VARIABLE
 from streamapp.configuration.allowed_packages import PACKAGES_VARIABLE

@@ -11,6 +11,7 @@ from typing import Annotated, Any, BinaryIO
 
 import typer
 
+from streamapp.cli.completion import complete_pipelines
 from streamapp.cli.configured import configured
 from streamapp.cli.executed import ExecutedStages
 from streamapp.cli.exit_codes import ExitCode
@@ -40,7 +41,12 @@ _CODES = {
 
 
 def execute(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a pipeline.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name of a pipeline.", autocompletion=complete_pipelines
+        ),
+    ],
     config: ConfigOption = None,
     *,
     given: Annotated[

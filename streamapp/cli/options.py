@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
+from streamapp.cli.completion import CONFIG_VARIABLE, complete_targets
 from streamapp.cli.output import OutputFormat
 from streamapp.cli.serving import PORT_VARIABLE
 from streamapp.configuration.allowed_packages import PACKAGES_OPTION, PACKAGES_VARIABLE
 from streamapp.observability.logs import LogFormat
-
-CONFIG_VARIABLE = "STREAMAPP_CONFIG_FILE"
 
 ConfigOption = Annotated[
     Path | None,
@@ -49,6 +48,7 @@ TargetArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODULE:PIPELINE",
+        autocompletion=complete_targets,
         help="A Pipeline or a Bundle, or a function that returns one, such as my_module:pipeline;"
         " or a pipeline of a configuration file, as FILE.json#NAME.",
     ),

@@ -6,6 +6,7 @@ import orjson
 import typer
 
 from streamapp.cli.assemble_pipelines import assemble, save_pipeline
+from streamapp.cli.completion import complete_pipelines
 from streamapp.cli.configured import configured
 from streamapp.cli.excess import warn_of_excess
 from streamapp.cli.execute import execute
@@ -37,7 +38,10 @@ app = typer.Typer(
     no_args_is_help=True, help="Assemble, show and run pipelines of the configuration file."
 )
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a pipeline.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="Name of a pipeline.", autocompletion=complete_pipelines),
+]
 
 
 @app.command("list")

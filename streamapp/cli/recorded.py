@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from streamapp.cli.completion import CONFIG_VARIABLE
 from streamapp.cli.loading import configuration_file_of, monitoring_of
-from streamapp.cli.options import CONFIG_VARIABLE
 from streamapp.clock import Clock
 from streamapp.configuration.file import FILE_NAME
 from streamapp.configuration.state_folder import state_folder

@@ -16,8 +16,8 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from streamapp.cli.completion import CONFIG_VARIABLE
 from streamapp.cli.main import app
-from streamapp.cli.options import CONFIG_VARIABLE
 from streamapp.cli.run_options import INSTANCE_VARIABLE
 from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
 from streamapp.configuration.allowed_packages import (

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from streamapp.cli.change import SaveOption, save_change
+from streamapp.cli.completion import complete_own_agents
 from streamapp.cli.configured import configured
 from streamapp.cli.given_file import given_bytes
 from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
@@ -73,7 +74,12 @@ def register(
 
 
 def unregister(
-    agent_ids: Annotated[list[str], typer.Argument(metavar="AGENT...", help="Ids of agents.")],
+    agent_ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="AGENT...", help="Ids of agents.", autocompletion=complete_own_agents
+        ),
+    ],
     config: ConfigOption = None,
     *,
     save: SaveOption = False,

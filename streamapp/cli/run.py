@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from streamapp.cli.completion import complete_stages
 from streamapp.cli.options import (
     AllowPackageOption,
     BootstrapServersOption,
@@ -30,7 +31,10 @@ def run(  # noqa: PLR0913 - one parameter is one option
     bootstrap_servers: BootstrapServersOption = None,
     stage: Annotated[
         list[str] | None,
-        typer.Option(help="Run only this stage; repeatable. Other workers run the other stages."),
+        typer.Option(
+            help="Run only this stage; repeatable. Other workers run the other stages.",
+            autocompletion=complete_stages,
+        ),
     ] = None,
     workers: Annotated[
         int | None,

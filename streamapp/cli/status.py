@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from streamapp.cli.completion import complete_pipelines
 from streamapp.cli.configured import configured
 from streamapp.cli.options import ConfigOption, OutputOption
 from streamapp.cli.output import OutputFormat, Report, chosen_format, print_json, print_report
@@ -27,7 +28,10 @@ VERSION = 1
 
 def status(
     pipeline: Annotated[
-        str | None, typer.Argument(metavar="PIPELINE", help="Show only this pipeline.")
+        str | None,
+        typer.Argument(
+            metavar="PIPELINE", help="Show only this pipeline.", autocompletion=complete_pipelines
+        ),
     ] = None,
     config: ConfigOption = None,
     *,
