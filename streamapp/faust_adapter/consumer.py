@@ -51,6 +51,7 @@ class FaustConsumer:
         self._given: dict[TopicPartition, deque[FaustRecord]] = {}
         # Not the position of Faust, which is behind what it has read and not handed over yet.
         self._next: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
         self._came = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -137,9 +138,10 @@ class FaustConsumer:
             while given and given[0].offset < one.offset:
                 given.popleft()
 
-    def committed(self, _partition: TopicPartition) -> CommittedOffset | None:
-        """Not known here: Faust begins to read at it."""
-        return None
+    def committed(self, partition: TopicPartition) -> CommittedOffset | None:
+        """What the group had committed when the partition was assigned; `None` without a commit."""
+        offset = self._committed.get(partition)
+        return None if offset is None else CommittedOffset(offset)
 
     async def position(self, partition: TopicPartition) -> int:
         """Offset of the next record that the stage is given."""
@@ -190,12 +192,22 @@ class FaustConsumer:
     async def assigned(self, held: frozenset[TopicPartition]) -> None:
         """Faust has partitions, and has restored its tables."""
         own = frozenset(place for place in held if place.topic in self._topics)
+        self._committed = await self._where_the_group_stands(own) if own else {}
         starts = await self.beginning_offsets(own) if own else {}
-        for place in own:
-            committed = self._consumer._committed_offset.get(_faust(place))  # noqa: SLF001 - where it begins
-            self._next[place] = starts[place] if committed is None else int(committed)
+        self._next = {place: self._committed.get(place, starts[place]) for place in own}
         self._held = own
         await self._listener.on_partitions_assigned(self._held)
+
+    async def _where_the_group_stands(
+        self, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Committed offsets, read anew: Faust itself reads them later, and seeks to them then.
+
+        A stage with nothing in flight commits its position. If that were lower, the group would go
+        back, and work on everything since then again.
+        """
+        found = await self._ask(self._consumer.seek_to_committed())
+        return {place: int(found[place]) for place in partitions if (found.get(place) or 0) > 0}
 
     @property
     def _consumer(self) -> Any:
