@@ -6,7 +6,6 @@ import random
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from contextvars import Context
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +18,6 @@ from streamapp.errors import (
     OffsetOutOfRangeError,
     StageError,
     StreamappError,
-    TopicError,
     UnreadableRecordError,
 )
 from streamapp.observability.stage_metrics import StageMetrics
@@ -27,19 +25,28 @@ from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.pipeline.lifecycle import OpenAgents
 from streamapp.pipeline.model_usages import model_usages
 from streamapp.pipeline.outline import Outline, outline_of
-from streamapp.pipeline.topology import Segment, Topology
+from streamapp.pipeline.selection import check_selection, selected, topics_between
+from streamapp.pipeline.topology import Segment, Topology, build
 from streamapp.randomness import random_in_use
+from streamapp.reassembly.chain import RunningChain
+from streamapp.reassembly.config import Reassembly
+from streamapp.reassembly.reassembler import Reassembler
+from streamapp.reassembly.score_keeper import ScoreKeeper
+from streamapp.registry.assemble import Assembled
+from streamapp.registry.current_chain import CurrentChain
+from streamapp.registry.scores import Scores
 from streamapp.renames.marks import Marks
 from streamapp.renames.moves import find_moves, store_moves
 from streamapp.renames.renames import Renames, find_renames, store_start_offsets
 from streamapp.runtime.config import Environment, RuntimeConfig
+from streamapp.runtime.described_topics import described_topics
 from streamapp.runtime.producer import SharedProducer
+from streamapp.runtime.running_segment import RunningSegment
 from streamapp.runtime.segment import SegmentRunner
+from streamapp.runtime.topic_risks import tell_risks
 from streamapp.runtime.topic_watch import TopicWatch
 from streamapp.runtime.unread_start import tell_unread_starts
 from streamapp.runtime.until_end import run_until_end
-from streamapp.topics.letter_limits import letter_risks
-from streamapp.topics.retention import retention_risks
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +61,15 @@ class Service:
 
     Args:
         broker: has the topics.
-        topologies: the checked pipelines.
+        topologies: the checked pipelines, and assembled ones, whose agents are replaced when they
+            are gone or down.
         stages: names of the stages to run; all if empty.
         config: deadlines and intervals.
         clock: time.
         rng: jitter.
         start_anew: start stages without offsets at the beginning of their topics, even if Kafka has
             offsets of stages that are not declared.
+        reassembly: how agents of assembled pipelines are measured and replaced.
 
     Raises:
         ConfigurationError: a named stage does not exist, or is fused to the previous stage.
@@ -69,22 +78,31 @@ class Service:
     def __init__(
         self,
         broker: Broker,
-        topologies: Sequence[Topology],
+        topologies: Sequence[Topology | Assembled],
         *,
         stages: Collection[str] = (),
         config: RuntimeConfig | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         start_anew: bool = False,
+        reassembly: Reassembly | None = None,
     ) -> None:
         self._broker = broker
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._config = config or RuntimeConfig()
-        self._topologies = tuple(topologies)
+        self._reassembly = reassembly or Reassembly()
+        assembled = [one for one in topologies if isinstance(one, Assembled)]
+        self._scores = assembled[0].scores if assembled else Scores()  # one for all of them
+        self._chains = [
+            RunningChain(one, self._scores, self._reassembly, self._clock) for one in assembled
+        ]
+        self._topologies = tuple(
+            build(one.pipeline) if isinstance(one, Assembled) else one for one in topologies
+        )
         self._start_anew = start_anew
-        self._pipelines = [_selected(topology, stages) for topology in topologies]
-        _check_selection(topologies, stages)
+        self._pipelines = [selected(topology, stages) for topology in self._topologies]
+        check_selection(self._topologies, stages)
         self._metrics = {
             id(segment): tuple(
                 StageMetrics(
@@ -101,7 +119,7 @@ class Service:
         for segment in self._segments():
             for step, metrics in zip(segment.steps, self._metrics[id(segment)], strict=True):
                 metrics.models = model_usages(step.stage.agent, told)
-        self._runners: list[SegmentRunner] = []
+        self._running: list[RunningSegment] = []
         self._stopping = self._is_bounded = False
         self._open_agents: OpenAgents | None = None
         self._errors: list[Exception] = []
@@ -116,13 +134,18 @@ class Service:
         """What the pipelines are; stages that other workers run are among theirs."""
         return [outline_of(topology) for topology in self._topologies]
 
+    @property
+    def chains(self) -> Sequence[CurrentChain]:
+        """The agents of the assembled pipelines now, with their scores, and who was replaced."""
+        return [chain.current() for chain in self._chains]
+
     def stop(self) -> None:
         """Drain and end; may be called at any time, and more than once."""
         self._stopping = True
         if self._open_agents is not None:
             self._open_agents.stop_opening()
-        for runner in self._runners:
-            runner.stop()
+        for running in self._running:
+            running.stop()
 
     async def run(self, *, until_end: bool = False) -> None:
         """Run until `stop` is called, or with `until_end` up to the current end of the topics.
@@ -155,8 +178,8 @@ class Service:
             admin = self._broker.admin()
             await admin.start()
             stack.push_async_callback(admin.stop)
-            topics = await self._describe_topics(admin)
-            self._tell_risks(topics)
+            topics = await described_topics(admin, list(self._segments()))
+            tell_risks(list(self._segments()), topics_between(self._topologies), topics)
             await self._carry_positions(admin)
             for group, sources in self._sources_of_groups(topics).items():
                 await tell_unread_starts(admin, group, sources)
@@ -173,20 +196,23 @@ class Service:
                 rng=self._rng,
                 config=self._config,
                 execution_id=uuid.uuid4().hex,
-                between=_topics_between(self._topologies),
+                between=topics_between(self._topologies),
             )
             names = dict.fromkeys(segment.bundle for segment in self._segments())
             bundles = {name: self._of_bundle(environment) for name in names if name is not None}
             pipelines = [
                 [
-                    self._runner(segment, topics, bundles.get(segment.bundle or "", environment))
+                    RunningSegment(
+                        self._runner(
+                            segment, topics, bundles.get(segment.bundle or "", environment)
+                        ),
+                        agents.context.copy,
+                    )
                     for segment in segments
                 ]
                 for segments in self._pipelines
             ]
-            await self._run_all(
-                pipelines, admin, topics, variables=agents.context, until_end=until_end
-            )
+            await self._run_all(pipelines, environment, topics, until_end=until_end)
         if errors := [*agents.lost(), *self._errors]:
             raise errors[0]
 
@@ -197,26 +223,9 @@ class Service:
             TopicError: a topic is missing.
             RenamedStageError: a stage may have been renamed.
         """
-        await self._describe_topics(admin)
+        await described_topics(admin, list(self._segments()))
         (await find_moves(admin, self._segments())).raise_refusals()
         await self._find_renames(admin)
-
-    def _tell_risks(self, topics: Mapping[str, TopicDescription]) -> None:
-        """Log which topics may delete records unread, or have too little room for dead letters."""
-        between = _topics_between(self._topologies)
-        delays = {
-            name: topic.delay_seconds
-            for segment in self._segments()
-            for name, topic in segment.retry_topics.items()
-        }
-        letters = {step.dead_letters for segment in self._segments() for step in segment.steps}
-        for name in sorted(topics.keys() & (between | letters)):
-            for risk in retention_risks(topics[name], delays.get(name, 0.0)):
-                log.warning("%s", risk)
-        for name, sources in sorted(_sources_of_letters(self._segments(), topics).items()):
-            originals = [topics[source] for source in sources]
-            for risk in letter_risks(topics[name], originals, are_retries=name in delays):
-                log.warning("%s", risk)
 
     async def _carry_positions(self, admin: Admin) -> None:
         """Store where stages start that were renamed, or moved into a bundle or out of one."""
@@ -238,42 +247,41 @@ class Service:
 
     async def _run_all(
         self,
-        pipelines: Sequence[Sequence[SegmentRunner]],
-        admin: Admin,
+        pipelines: Sequence[Sequence[RunningSegment]],
+        environment: Environment,
         topics: Mapping[str, TopicDescription],
         *,
-        variables: Context,
         until_end: bool,
     ) -> None:
+        admin = environment.admin
         partitions = {name: topic.partitions for name, topic in topics.items()}
-        self._runners = [runner for runners in pipelines for runner in runners]
+        self._running = [running for segments in pipelines for running in segments]
         if self._stopping:
             return
         interval_seconds = self._config.topic_check_interval_seconds
         topic_watch = TopicWatch(
             admin,
-            self._runners,
+            self._running,
             self._clock,
             interval_seconds=interval_seconds,
             listing_seconds=self._config.topic_list_interval_seconds,
         )
         if until_end:
-            for runner in self._runners:
-                runner.topics.stop_following()
+            for running in self._running:
+                running.stop_following()
         async with asyncio.TaskGroup() as group:
             watches = [
-                group.create_task(self._end_at_the_end(admin, runners, partitions))
-                for runners in pipelines
+                group.create_task(self._end_at_the_end(admin, segments, partitions))
+                for segments in pipelines
                 if until_end
             ]
             watches.append(group.create_task(topic_watch.run()))
             marks = Marks(admin, self._segments(), self._clock)
             watches.append(group.create_task(marks.run()))
-            running = [
-                group.create_task(self._run_one(runner), context=variables.copy())
-                for runner in self._runners
-            ]
-            await asyncio.wait(running)
+            if self._chains:
+                watches.append(group.create_task(self._reassemble(environment)))
+            tasks = [group.create_task(self._run_one(running)) for running in self._running]
+            await asyncio.wait(tasks)
             for watch in watches:
                 watch.cancel()
         with suppress(TimeoutError):
@@ -281,62 +289,62 @@ class Service:
                 await marks.store_missing()
 
     async def _end_at_the_end(
-        self, admin: Admin, runners: Sequence[SegmentRunner], partitions: Mapping[str, int]
+        self, admin: Admin, segments: Sequence[RunningSegment], partitions: Mapping[str, int]
     ) -> None:
         """End the segments of a pipeline at the end of its topics, or drain all if that fails."""
         try:
-            await run_until_end(admin, runners, partitions, self._clock)
+            await run_until_end(admin, segments, partitions, self._clock)
         except StreamappError as error:
             self._errors.append(error)
             self.stop()
 
-    async def _run_one(self, runner: SegmentRunner) -> None:
+    async def _reassemble(self, environment: Environment) -> None:
+        """Measure the agents of assembled pipelines, and replace some, until cancelled."""
+        assert self._open_agents is not None  # noqa: S101 - they were opened before
+        config = self._reassembly
+        keeper = ScoreKeeper(self._scores, config.score_file, self._clock, config.save_seconds)
+        reassembler = Reassembler(
+            self._chains,
+            self._running,
+            config,
+            keeper,
+            agents=self._open_agents,
+            environment=environment,
+        )
+        try:
+            await reassembler.run()
+        finally:
+            await keeper.end()
+
+    async def _run_one(self, running: RunningSegment) -> None:
         """Run one segment; if it fails, drain and stop all others, but not those of a bundle."""
         try:
-            await runner.run()
+            await running.run()
         except StreamappError as error:
             self._errors.append(error)
-            if runner.segment.bundle is None or not isinstance(error, _CONTAINED):
+            if running.segment.bundle is None or not isinstance(error, _CONTAINED):
                 self.stop()
             elif not self._stopping:
-                self._contain(runner, str(error))
+                self._contain(running, str(error))
 
-    def _contain(self, runner: SegmentRunner, why: str) -> None:
+    def _contain(self, running: RunningSegment, why: str) -> None:
         """Let the other stages of its bundle go on without one that has failed.
 
         In bounded work those of its own pipeline end, which would wait for its end.
         """
-        for other in self._runners if self._is_bounded else ():
-            if other.segment.pipeline == runner.segment.pipeline:
+        for other in self._running if self._is_bounded else ():
+            if other.segment.pipeline == running.segment.pipeline:
                 other.stop()
-        for metrics in runner.metrics:
+        for metrics in running.metrics:
             metrics.is_contained = True
         log.error(
             "stage %s of %s has ended, and the others of the bundle %s go on; to start it again,"
             " start the worker again: %s",
-            runner.segment.name,
-            runner.segment.pipeline,
-            runner.segment.bundle,
+            running.segment.name,
+            running.segment.pipeline,
+            running.segment.bundle,
             why,
         )
-
-    async def _describe_topics(self, admin: Admin) -> Mapping[str, TopicDescription]:
-        names: dict[str, None] = {}
-        matching: set[str] = set()
-        existing: Collection[str] = ()
-        if any(segment.patterns for segment in self._segments()):
-            existing = await admin.list_topics()
-        for segment in self._segments():
-            names.update(dict.fromkeys(segment.read_topics))
-            names.update(dict.fromkeys(segment.written_topics()))
-            matching.update(segment.topics_among(existing))
-        found = await admin.describe_topics([*names, *(matching - names.keys())])
-        if missing := [name for name in names if name not in found]:
-            raise TopicError(
-                f"missing topics: {', '.join(missing)}; create them with"
-                " `streamapp topics apply MODULE:PIPELINE`"
-            )
-        return found
 
     def _of_bundle(self, environment: Environment) -> Environment:
         """What the segments of a bundle share beside: one consumer, which is polled for all."""
@@ -380,63 +388,14 @@ class Service:
 
     def _agent_lost(self, lifecycle: Lifecycle) -> None:
         """End, because an agent has; its stages count no failure against their records now."""
-        are_contained = bool(self._runners)  # else they are not to start
-        for runner in self._runners:
-            agents = (one for step in runner.segment.steps for one in walk(step.stage.agent))
-            if any(agent.lifecycle is lifecycle for agent in agents):
-                runner.agent_lost()
-                if runner.segment.bundle is None:
-                    are_contained = False
-                else:
-                    self._contain(runner, "its agent has ended by itself")
-        if not are_contained:
+        having = [one for one in self._running if one.has(lifecycle)]
+        for running in having:
+            running.agent_lost()
+            if running.segment.bundle is not None:
+                self._contain(running, "its agent has ended by itself")
+        if not having or any(running.segment.bundle is None for running in having):
             self.stop()
 
 
 _CONTAINED = (StageError, OffsetOutOfRangeError, UnreadableRecordError, ConfigurationError)
 """Errors that end one stage of a bundle, and not the others: they say what is wrong with it."""
-
-
-def _selected(topology: Topology, stages: Collection[str]) -> list[Segment]:
-    return [segment for segment in topology.segments if not stages or segment.name in stages]
-
-
-def _sources_of_letters(
-    segments: Iterable[Segment], existing: Collection[str]
-) -> Mapping[str, set[str]]:
-    """Each dead-letter topic with the topics that its records come from."""
-    found: dict[str, set[str]] = {}
-    for segment in segments:
-        for step in segment.steps:
-            for name in (step.dead_letters, *(topic.name for topic in step.retry_topics)):
-                found.setdefault(name, set()).update(segment.sources_among(existing))
-    return found
-
-
-def _topics_between(topologies: Iterable[Topology]) -> frozenset[str]:
-    """Topics that one stage writes and another reads, whether this worker runs them or not."""
-    segments = [segment for topology in topologies for segment in topology.segments]
-    written = {name for segment in segments for name in segment.written_topics()}
-    return frozenset(
-        name
-        for name in written
-        if any(name in segment.read_topics or segment.has_source(name) for segment in segments)
-    )
-
-
-def _check_selection(topologies: Sequence[Topology], stages: Collection[str]) -> None:
-    heads = [segment.name for topology in topologies for segment in topology.segments]
-    fused = {
-        step.stage.stage_id: segment.name
-        for topology in topologies
-        for segment in topology.segments
-        for step in segment.steps[1:]
-    }
-    for stage in stages:
-        if stage in fused:
-            raise ConfigurationError(
-                f"stage {stage!r} is fused to {fused[stage]!r} and runs with it;"
-                f" name {fused[stage]!r}"
-            )
-        if stage not in heads:
-            raise ConfigurationError(f"there is no stage {stage!r}; there are: {', '.join(heads)}")

@@ -32,6 +32,7 @@ from streamapp.local_kafka.jars import CACHE_VARIABLE
 from streamapp.pipeline.pipeline import StageSettings
 from streamapp.pipeline.stage import StageConfig
 from streamapp.policies.backoff import Backoff
+from streamapp.reassembly.config import Reassembly
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.settings import KafkaSettings
 
@@ -121,6 +122,14 @@ def settings_reference() -> str:
         " the defaults; a program of your own gives `Service(..., config=RuntimeConfig(...))`.",
         "",
         *_table(("field", "type", "default", "meaning"), _dataclass_rows(RuntimeConfig)),
+        "",
+        "## Agents at work",
+        "",
+        "Fields of `Reassembly`, in seconds unless the name says otherwise: how agents of assembled"
+        " pipelines are measured and replaced,"
+        " see [Find agents and assemble pipelines](../how-to/registry.md#while-it-runs).",
+        "",
+        *_table(("field", "type", "default", "meaning"), _dataclass_rows(Reassembly)),
     )
 
 

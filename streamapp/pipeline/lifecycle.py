@@ -74,6 +74,17 @@ class OpenAgents:
             finally:
                 self._opening = None
 
+    async def close_all_but(self, agents: Iterable[Agent[Any, Any]]) -> None:
+        """Close those that are none of these agents, the last one first; a failure is logged."""
+        kept = {id(agent.lifecycle) for agent in agents}
+        gone = [life for life in self._lives if id(life.lifecycle) not in kept]
+        self._lives = [life for life in self._lives if life not in gone]
+        for life in gone:
+            life.is_given_up = True
+        async with AsyncExitStack() as stack:
+            for life in gone:
+                stack.push_async_callback(life.close, self._close_seconds)
+
     def stop_opening(self) -> None:
         """Cancel the agent that opens now, and open no other; those that are open stay so."""
         self._stopping = True
@@ -92,7 +103,7 @@ class OpenAgents:
         return [life.error() for life in self._lost]
 
     def _lose(self, life: "_Life") -> None:
-        if self._closing:
+        if self._closing or life.is_given_up:
             return  # it was about to be closed anyway
         life.is_lost = True
         self._lost.append(life)
@@ -105,6 +116,7 @@ class _Life:
     Attributes:
         lifecycle: the agent's object.
         is_lost: whether it has ended too early, which is told by `error` and not logged.
+        is_given_up: whether nobody needs it any more.
 
     Args:
         lifecycle: the agent's object.
@@ -117,7 +129,7 @@ class _Life:
         self, lifecycle: Lifecycle, stage_id: str, name: str, on_lost: Callable[["_Life"], None]
     ) -> None:
         self.lifecycle = lifecycle
-        self.is_lost = False
+        self.is_lost = self.is_given_up = False
         self._stage_id = stage_id
         self._name = name
         self._on_lost = on_lost

@@ -13,8 +13,6 @@ from streamapp.errors import PipelineError, RegistryError
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.capability import Capability
-from streamapp.pipeline.combinators.pool import pool
-from streamapp.pipeline.fits import fits
 from streamapp.pipeline.middleware import AroundMiddleware, Middleware
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build, stage_faults
@@ -23,13 +21,13 @@ from streamapp.registry.choices import Choices
 from streamapp.registry.choose_chain import Choice
 from streamapp.registry.definition import ResourceRequirements
 from streamapp.registry.given import Step
-from streamapp.registry.instantiate import Meanings, make_agent
 from streamapp.registry.needs import needs_of
-from streamapp.registry.read_as import read_as
+from streamapp.registry.places import Place, places_of
 from streamapp.registry.registry import AgentRegistry
 from streamapp.registry.resources import Machine, added_up, lacking
+from streamapp.registry.schemas import Schema
 from streamapp.registry.scores import Scores
-from streamapp.tombstones import takes_tombstones
+from streamapp.registry.stage_agents import StageAgents, same
 from streamapp.topics.topic import Topic
 from streamapp.topics.topic_pattern import TopicPattern
 
@@ -99,6 +97,10 @@ class Assembled:
         members: ids of the agents of each step; several where they make a pool.
         resources: what all its agents need together.
         warnings: of what the machine has too little, one sentence for each thing.
+        registry: where they are defined.
+        scores: by which they were ranked.
+        places: what stays the same at each step when an agent is replaced.
+        agents: makes the agents of its stages.
     """
 
     pipeline: Pipeline[Any, Any]
@@ -106,6 +108,10 @@ class Assembled:
     members: tuple[tuple[str, ...], ...]
     resources: ResourceRequirements
     warnings: tuple[str, ...]
+    registry: AgentRegistry
+    scores: Scores
+    places: tuple[Place, ...]
+    agents: StageAgents
 
 
 def assemble(
@@ -154,18 +160,23 @@ def assemble(
         pins=pins,
         exclude=exclude,
     )
-    _check_sources(registry, choice, schemas[1:])
+    source_schemas = [registry.schemas.bound(one) for one in schemas]
+    _check_sources(registry, choice, source_schemas[1:])
     _check_numbers(len(choice.entries), options.settings, options.pools)
     members = _members(registry, choice, scores, options.pools)
     _check_overrides(options.overrides, members)
     resources = added_up(needs_of(registry, agent_id) for step in members for agent_id in step)
     warnings = _warnings(name, resources, options)
-    stages = _stages(registry, choice, members, options)
+    agents = StageAgents(registry, options.overrides, options.pool_capacity)
+    stages = agents.first(members, choice.request.given)
     pipeline = _pipeline(name, choice, stages, sources, sink, options)
     if faults := tuple(stage_faults(pipeline)):
         raise StageFaultsError(faults)
     build(pipeline, needs_sink=sink is not None)
-    return Assembled(pipeline, choice, members, resources, warnings)
+    places = places_of(choice.request, choice.entries, members, source_schemas)
+    return Assembled(
+        pipeline, choice, members, resources, warnings, registry, scores, tuple(places), agents
+    )
 
 
 def _schema(topic: ASource | None) -> Any:
@@ -173,10 +184,10 @@ def _schema(topic: ASource | None) -> Any:
     return None if topic is None or isinstance(topic, str) or topic.schema is Any else topic.schema
 
 
-def _check_sources(registry: AgentRegistry, choice: Choice, schemas: Iterable[Any]) -> None:
+def _check_sources(registry: AgentRegistry, choice: Choice, schemas: Iterable[Schema]) -> None:
     """Require the first agent to take what the further sources have."""
     first = choice.entries[0]
-    for one in map(registry.schemas.bound, schemas):
+    for one in schemas:
         fit = registry.check.explain(one, first.input_)
         if not fit.is_fit:
             raise RegistryError(
@@ -243,42 +254,6 @@ def _warnings(name: str, needs: ResourceRequirements, options: Options) -> tuple
     return tuple(f"pipeline {name!r}: {sentence}" for sentence in found)
 
 
-def _stages(
-    registry: AgentRegistry,
-    choice: Choice,
-    members: Sequence[Sequence[str]],
-    options: Options,
-) -> list[Agent[Any, Any]]:
-    """The agent of each stage, which takes the type that the one before it gives."""
-    stages: list[Agent[Any, Any]] = []
-    meanings: Meanings = {}
-    for number, ids in enumerate(members, 1):
-        given = choice.request.given.get(number)
-        if given is not None:
-            stage = given.make(meanings)
-        else:
-            stage = _made(registry, ids, options, meanings)
-        if stages and not _same(stages[-1].output_type, stage.input_type):
-            stage = read_as(stage, stages[-1].output_type)
-        stages.append(stage)
-    return stages
-
-
-def _made(
-    registry: AgentRegistry, ids: Sequence[str], options: Options, meanings: Meanings
-) -> Agent[Any, Any]:
-    """The agent of a step, or a pool of its agents."""
-    agents = [make_agent(registry, one, options.overrides.get(one), meanings) for one in ids]
-    if len(agents) == 1:
-        return agents[0]
-    return pool(*agents, capacity=options.pool_capacity, name=f"{ids[0]}-pool")
-
-
-def _same(given: Any, taken: Any) -> bool:
-    """Whether a pipeline sees for itself that one type can be given as the other."""
-    return fits(given, taken) and takes_tombstones(given) <= takes_tombstones(taken)
-
-
 def _pipeline(
     name: str,
     choice: Choice,
@@ -330,7 +305,7 @@ def _topic(topic: ASource, read: Any) -> Topic[Any] | TopicPattern[Any]:
     """The topic as its reader reads it, which is proven to be able to."""
     if isinstance(topic, str):
         return Topic(topic, read)
-    if topic.schema is Any or _same(topic.schema, read):
+    if topic.schema is Any or same(topic.schema, read):
         return topic
     if isinstance(topic, TopicPattern):
         return TopicPattern(topic.name, read, max_topics=topic.max_topics)
@@ -338,6 +313,6 @@ def _topic(topic: ASource, read: Any) -> Topic[Any] | TopicPattern[Any]:
 
 
 def _written(topic: Topic[Any] | str, written: Any) -> Topic[Any] | str:
-    if isinstance(topic, str) or topic.schema is Any or _same(written, topic.schema):
+    if isinstance(topic, str) or topic.schema is Any or same(written, topic.schema):
         return topic
     return Topic(topic.name, written)

@@ -124,6 +124,11 @@ class Lanes:
                 )
 
     @property
+    def has_left_some(self) -> bool:
+        """Whether attempts still run although `run` has ended."""
+        return any(lane.task is not None and not lane.task.done() for lane in self._lanes)
+
+    @property
     def busy(self) -> bool:
         """Whether an attempt is running in any lane."""
         self.publish_progress()

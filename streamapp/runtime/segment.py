@@ -192,6 +192,11 @@ class SegmentRunner:
             on_stop=self._stop_on,
         )
 
+    @property
+    def has_left_attempts(self) -> bool:
+        """Whether attempts still run, after `run` has ended, since they cannot be cancelled."""
+        return self._lanes.has_left_some
+
     def stop(self) -> None:
         """Drain and end; may be called more than once."""
         self._stopping.set()

@@ -8,7 +8,7 @@ from itertools import islice
 from streamapp.brokers.protocols import Admin
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError
-from streamapp.runtime.segment import SegmentRunner
+from streamapp.runtime.running_segment import RunningSegment
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class TopicWatch:
     def __init__(
         self,
         admin: Admin,
-        runners: Sequence[SegmentRunner],
+        runners: Sequence[RunningSegment],
         clock: Clock,
         *,
         interval_seconds: float,

@@ -9,7 +9,7 @@ from streamapp.brokers.protocols import Admin
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError
 from streamapp.record import TopicPartition
-from streamapp.runtime.segment import SegmentRunner
+from streamapp.runtime.running_segment import RunningSegment
 from streamapp.runtime.unread_start import tell_unread_starts
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ RETRY_SECONDS = 1.0
 
 
 async def run_until_end(
-    admin: Admin, runners: Sequence[SegmentRunner], partitions: Mapping[str, int], clock: Clock
+    admin: Admin, runners: Sequence[RunningSegment], partitions: Mapping[str, int], clock: Clock
 ) -> None:
     """Stop each running segment of a pipeline when its group has reached the end of its source.
 

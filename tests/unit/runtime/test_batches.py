@@ -487,7 +487,7 @@ async def test_when_one_partition_begins_anew_the_records_of_others_are_tried_ag
         await until(lambda: len(batches[-1:]) > 0 and len(batches[-1]) == 5)
         began = loop().time()
         # As when a position is lost because the log was cut off and written anew.
-        stage._runners[0]._assignment.restart_at(TopicPartition("p-in", 0), 0)
+        stage._running[0]._runner._assignment.restart_at(TopicPartition("p-in", 0), 0)
         await until(lambda: sum(len(broker.values("p-out", n)) for n in range(2)) == 5)
         assert loop().time() - began < 60, "the call was cancelled"
     outputs = [value for n in range(2) for value in broker.values("p-out", n)]

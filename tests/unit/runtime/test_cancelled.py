@@ -69,7 +69,7 @@ async def test_a_lane_takes_no_more_of_a_partition_that_was_closed_while_it_wait
         await broker.write("a-in", *((value, value) for value in values))
         await until(lambda: calls[b"2"] == 1)
         # As when a position is lost because the log was cut off and written anew.
-        stage._runners[0]._assignment.restart_at(TopicPartition("a-in", 0), 0)
+        stage._running[0]._runner._assignment.restart_at(TopicPartition("a-in", 0), 0)
         gate.set()
         await until(lambda: calls[b"5"] > 0)
         await until(lambda: broker.values("a-out")[-6:] == values)

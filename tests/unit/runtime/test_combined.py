@@ -163,6 +163,6 @@ async def test_a_choice_of_plain_agents_keeps_the_fast_path() -> None:
     stage = service(broker, one_stage(chosen, dead_letter()))
     async with running(stage):
         await until(lambda: len(broker.values("p-out")) == 2)
-        lanes = stage._runners[0]._lanes._lanes
+        lanes = stage._running[0]._runner._lanes._lanes
         assert len(lanes) == 1  # as agents have that never wait
     assert broker.values("p-out") == [b"A", b"b"]

@@ -157,7 +157,7 @@ async def test_records_that_come_while_partitions_are_given_back_let_none_be_ski
     async with running(stage):
         await broker.write("p-in", (b"a", b"1"))
         await until(lambda: not hangs)
-        consumer = stage._runners[0]._consumer
+        consumer = stage._running[0]._runner._consumer
         fetched = consumer.fetch
 
         async def fetch(names: Collection[TopicPartition], **options: Any) -> Any:
