@@ -8,10 +8,11 @@ import typer
 
 from streamapp.cli.completion import complete_agents, complete_capabilities
 from streamapp.cli.configured import configured
-from streamapp.cli.options import ConfigOption, OutputOption
+from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
 from streamapp.cli.output import Report, print_report
 from streamapp.cli.register_agents import register, unregister
 from streamapp.configuration.declared_agents import registry_of
+from streamapp.configuration.printable import printable
 from streamapp.registry.definition import AgentDefinition
 from streamapp.registry.suggest import Chain, suggest
 
@@ -29,11 +30,13 @@ def list_agents(
             autocompletion=complete_capabilities,
         ),
     ] = None,
+    allow_package: AllowPackageOption = None,
     output: OutputOption = None,
 ) -> None:
     """List the agents by id."""
-    configuration = configured(config).configuration
-    found = registry_of(configuration).find_by_capability(*(capability or ()))
+    configuration = configured(config, allow_package or ()).configuration
+    registry = registry_of(configuration)
+    found = registry.find_by_capability(*(capability or ()))
     report = Report(
         [_data(one) for one in found],
         ("agent", "capabilities", "takes", "gives", "description"),
@@ -41,6 +44,8 @@ def list_agents(
         "There are no such agents; declare some under data_agents.",
     )
     print_report(report, configuration.cli_settings, output)
+    for agent_id, why in sorted(registry.refused.items()):
+        typer.echo(printable(f"streamapp: {agent_id} is not listed: {why}"), err=True)
 
 
 @app.command()
@@ -50,10 +55,11 @@ def show(
     ],
     config: ConfigOption = None,
     *,
+    allow_package: AllowPackageOption = None,
     output: OutputOption = None,
 ) -> None:
     """Show the definition of an agent."""
-    configuration = configured(config).configuration
+    configuration = configured(config, allow_package or ()).configuration
     data = _data(registry_of(configuration).get(agent_id))
     rows = [(name, _shown(value)) for name, value in data.items()]
     print_report(Report(data, ("field", "value"), rows), configuration.cli_settings, output)
@@ -94,10 +100,11 @@ def suggest_chains(
             help="An agent that is in every chain; repeatable.", autocompletion=complete_agents
         ),
     ] = None,
+    allow_package: AllowPackageOption = None,
     output: OutputOption = None,
 ) -> None:
     """Suggest all shortest chains of agents from one capability to another, the best first."""
-    configuration = configured(config).configuration
+    configuration = configured(config, allow_package or ()).configuration
     found = suggest(
         registry_of(configuration),
         start,

@@ -14,7 +14,7 @@ from streamapp.configuration.allowed_packages import (
     importer_of,
 )
 from streamapp.configuration.composition import NamedAgent, walk_composition
-from streamapp.configuration.declared_agents import SHIPPED
+from streamapp.configuration.declared_agents import SHIPPED, installed
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.declared_stage import DeclaredStage
 from streamapp.configuration.named_schemas import conflicts
@@ -161,7 +161,7 @@ class _Checker:
     def _pipelines(
         self, section: Mapping[str, Any], agents: Mapping[str, Any]
     ) -> Iterator[tuple[str, DeclaredPipeline]]:
-        known = {*agents, *SHIPPED}
+        known = {*agents, *SHIPPED, *installed()}
         for name, fields in section.items():
             where: Path = ("data_pipelines", name)
             if (found := self._model(where, DeclaredPipeline, fields)) is None:

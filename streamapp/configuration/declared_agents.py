@@ -1,12 +1,15 @@
-"""The registry of the agents that a configuration file declares, and of those that ship."""
+"""The registry of the agents that a file declares, that ship, and that packages have installed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 
 from streamapp.agents.definitions import DEFINITIONS
 from streamapp.configuration.allowed_packages import importer_of
 from streamapp.configuration.named_schemas import named_schemas
 from streamapp.configuration.sections import Configuration
 from streamapp.registry.definition import AgentDefinition, read_definition
+from streamapp.registry.entry_points import GROUP, register_entry_points
 from streamapp.registry.registry import AgentRegistry
 
 SHIPPED: Mapping[str, AgentDefinition] = {
@@ -15,10 +18,17 @@ SHIPPED: Mapping[str, AgentDefinition] = {
 """The agents that ship with a definition, by id."""
 
 
-def registry_of(configuration: Configuration) -> AgentRegistry:
-    """A registry with every declared agent; nothing is imported yet.
+@cache
+def installed() -> Mapping[str, EntryPoint]:
+    """The agents that installed packages name as entry points, by id; nothing is imported."""
+    return {one.name: one for one in entry_points(group=GROUP)}
 
-    The agents that ship with a definition are in it as well, unless the file has one of their id.
+
+def registry_of(configuration: Configuration) -> AgentRegistry:
+    """A registry with every declared agent; of these, nothing is imported yet.
+
+    The agents that ship with a definition are in it as well, and those of installed packages that
+    are allowed, which are imported; an agent of the file takes the place of one of the same id.
 
     Raises:
         RegistryError: a JSON schema of an agent is none.
@@ -29,4 +39,6 @@ def registry_of(configuration: Configuration) -> AgentRegistry:
         registry.schemas.bind(name, schema)
     for definition in {**SHIPPED, **configuration.data_agents}.values():
         registry.register(definition)
+    others: Iterable[str] = installed().keys() - {one.agent_id for one in registry.list()}
+    register_entry_points(registry, [installed()[name] for name in others])
     return registry

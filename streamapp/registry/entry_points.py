@@ -43,7 +43,8 @@ def register_entry_points(
 ) -> tuple[FoundEntryPoint, ...]:
     """Register the agents that installed packages name; one that cannot be is told, no more.
 
-    The rules of imports hold for them too: their packages have to be allowed.
+    The rules of imports hold for them too: their packages have to be allowed. The registry keeps
+    why others are refused, for whoever asks for them.
 
     Args:
         registry: where they are registered.
@@ -64,5 +65,6 @@ def _register(registry: AgentRegistry, point: EntryPoint) -> FoundEntryPoint:
         agent = registry.importer.agent(module.strip(), attribute.strip())
         registry.register(agent, point.name, version=point.dist.version if point.dist else "0")
     except RegistryError as error:
+        registry.refused[point.name] = str(error)
         return FoundEntryPoint(point.name, point.value, package, str(error))
     return FoundEntryPoint(point.name, point.value, package)

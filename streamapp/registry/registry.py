@@ -38,6 +38,7 @@ class AgentRegistry:
         schemas: the schemas that are known; bind names to them here.
         check: whether outputs fit inputs; declare here what it cannot know.
         importer: imports agents from the allowed packages.
+        refused: why agents that installed packages name are not registered, by their ids.
 
     Raises:
         RegistryError: a package cannot be allowed.
@@ -49,6 +50,7 @@ class AgentRegistry:
         self.schemas = schemas if schemas is not None else Schemas()
         self.check = ContainmentCheck()
         self.importer = Importer(allowed_packages)
+        self.refused: dict[str, str] = {}
         self._changes = 0
         self._given: dict[str, tuple[AgentDefinition, AnAgent | None]] = {}
         self._entries: dict[str, Entry] = {}
@@ -122,6 +124,8 @@ class AgentRegistry:
         """
         entry = self.entries().get(agent_id)
         if entry is None:
+            if agent_id in self.refused:
+                raise RegistryError(f"the agent {agent_id!r} is refused: {self.refused[agent_id]}")
             near = did_you_mean(agent_id, self._given)
             raise RegistryError(f"there is no agent {agent_id!r}; {near}")
         return entry
