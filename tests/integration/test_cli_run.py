@@ -113,6 +113,10 @@ async def test_sigterm_drains_a_run_and_a_generator_and_nothing_is_lost(project:
     ):
         generator.wait_for("records written")
         run.wait_for("score: running, 1")
+        [state] = orjson.loads(project.succeed("status", project.name))["pipelines"]
+        assert (state["status"], state["is_live"]) == ("running", True)
+        stages = {one["stage"]: one for one in state["report"]["stages"]}
+        assert stages["score"]["outcomes"]["processed"] > 0
         run.send(signal.SIGTERM)
         assert run.exit_code() == 0
         assert "Stopping" in run.stderr
@@ -126,6 +130,8 @@ async def test_sigterm_drains_a_run_and_a_generator_and_nothing_is_lost(project:
     assert len(entries) == len(await project.read("raw", PARTITIONS))
 
     project.succeed("run", "mine:pipeline", "--until-end", "--no-web")
+    [state] = orjson.loads(project.succeed("status", project.name))["pipelines"]
+    assert (state["status"], state["is_live"]) == ("success", False)
     await assert_as_the_ledger_says(project, entries)
 
 

@@ -70,6 +70,10 @@ async def test_a_policy_that_stops_one_worker_ends_all_with_its_code(project: Pr
         ends = set(re.findall(last_lines, stopped.stdout, re.MULTILINE))
         assert {number for number, _ in ends} == {"0", "1"}
         assert "failed" in {state for _, state in ends}
+    [state] = orjson.loads(project.succeed("status", project.name))["pipelines"]
+    assert (state["status"], state["error"]) == ("failed", "StageStoppedError")
+    assert state["report"]["workers"] == 2
+    assert state["report"]["stages"][0]["errors"]
     again = project.streamapp(*run, "--until-end", FIXED="1")
     assert again.returncode == 0, again.stderr
     assert sorted(await numbers(project)) == list(range(10))
