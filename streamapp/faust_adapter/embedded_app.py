@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+POLL_INTERVAL_SECONDS = 1e7
+"""Longest time between two fetches of Faust, about four months.
+
+While a stage is held, what Faust has read fills its buffers, and it fetches no more. A member that
+does not fetch for this long leaves the group, and Faust never lets it join again. Whether a stage
+makes progress is seen by its health.
+"""
+
 
 class EmbeddedApp:
     """One Faust application, which all stages of its agents share.
@@ -64,6 +72,7 @@ class EmbeddedApp:
             )
         for name in ("faust", "mode"):
             logging.getLogger(name).setLevel(logging.WARNING)  # each of its parts tells its start
+        conf.broker_max_poll_interval = POLL_INTERVAL_SECONDS
         conf.web_enabled = False
         conf.topic_disable_leader = True
 
