@@ -135,6 +135,19 @@ class EmbeddedApp:
                 f" {', '.join(missing)}; make a stage of each with faust_agent(), and run all in"
                 " one worker"
             )
+        self._require_own_topics()
+
+    def _require_own_topics(self) -> None:
+        readers: dict[str, str] = {}
+        for name, agent in sorted(self.app.agents.items()):
+            for topic in agent.channel.topics:
+                if topic in readers:
+                    raise ConfigurationError(
+                        f"Faust application {self.name!r}: {readers[topic]} and {name} both read"
+                        f" {topic}, in one group, so each would commit what the other has not"
+                        " finished; move one of them to an application of its own"
+                    )
+                readers[topic] = name
 
     async def _revoked(self, _app: Any, _revoked: Iterable[Any], **_: Any) -> None:
         for consumer in self._consumers.values():

@@ -83,6 +83,11 @@ def _require_stage(agent: Any) -> None:
         PipelineError: with the setting, and what to do.
     """
     where = f"the Faust agent {agent.name!r}"
+    if not getattr(agent.channel, "topics", ()):
+        raise PipelineError(
+            f"{where} reads no topic by its name, but a pattern or a channel in memory; give it"
+            " app.topic() with the names"
+        )
     if agent.concurrency != 1:
         raise PipelineError(
             f"{where} has concurrency {agent.concurrency}, with which Faust loses records; a stage"

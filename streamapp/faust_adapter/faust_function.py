@@ -20,7 +20,7 @@ class FaustFunction:
     """What the runtime calls with a record: it gives it to the function of a Faust agent.
 
     Args:
-        agent: the agent, whose own function is run here from now on.
+        agent: the agent; Faust runs it with another function once a consumer reads for it.
         embedded: its application.
         gives: type of what it yields; `NoneType` for nothing.
 
@@ -37,10 +37,6 @@ class FaustFunction:
         self._topic = agent.channel
         self.reader = FaustReader(agent, embedded, self._read_by)
         self.consumer: FaustConsumer | None = None
-        # Faust would decode what it reads before anybody can tell what becomes of bytes that are
-        # wrong. So it reads bytes, and each record is decoded when it is worked on.
-        agent._channel = _raw(agent.app, self._topic)  # noqa: SLF001 - there is no public way
-        agent.fun = self._hand_over
 
     async def open(self) -> None:
         """Run the agent's function until it asks for its first record."""
@@ -78,7 +74,12 @@ class FaustFunction:
         return self._gives.validate_python(value.asdict()) if _is_record(value) else value
 
     def _read_by(self, consumer: FaustConsumer) -> None:
+        """Take the place of the agent's function; only now, so that declaring changes nothing."""
         self.consumer = consumer
+        # Faust would decode what it reads before anybody can tell what becomes of bytes that are
+        # wrong. So it reads bytes, and each record is decoded when it is worked on.
+        self._agent._channel = _raw(self._agent.app, self._topic)  # noqa: SLF001 - there is no public way
+        self._agent.fun = self._hand_over
 
     async def _hand_over(self, stream: Any) -> None:
         """Run by Faust in the place of the agent's function: hands what was read to the stage."""
@@ -88,9 +89,14 @@ class FaustFunction:
 
 
 def _raw(app: Any, topic: Any) -> Any:
-    """The topic, read as bytes."""
+    """The topic, read as bytes.
+
+    Without acknowledgements: an agent may acknowledge an event by itself, and Faust would commit it
+    although the stage has not finished it.
+    """
     return app.topic(
         *topic.topics,
+        acks=False,
         key_type=bytes,
         value_type=bytes,
         key_serializer="raw",

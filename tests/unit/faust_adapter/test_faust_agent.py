@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from streamapp import Bundle, Pipeline, Topic, agent, chain, retry, retry_later
 from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.brokers.protocols import ConsumerConfig
 from streamapp.clock import SystemClock
 from streamapp.errors import ConfigurationError, PipelineError
 from streamapp.faust_adapter import faust_agent
@@ -17,6 +18,7 @@ from streamapp.pipeline.bundle import build_bundle
 from streamapp.pipeline.promises import not_promised
 from streamapp.pipeline.stage import Ordering
 from streamapp.pipeline.topology import build
+from streamapp.record import TopicPartition
 
 
 class Sum(BaseModel):
@@ -71,6 +73,28 @@ def test_an_agent_that_cannot_be_a_stage_is_refused(settings: Any, told: str) ->
         settings = {"sink": [app.topic("elsewhere")]}
     with pytest.raises(PipelineError, match=told):
         faust_agent(counting(app, **settings))
+
+
+def test_an_agent_that_reads_no_topic_by_its_name_is_refused() -> None:
+    app = application()
+    for channel in (app.channel(), app.topic(pattern="orders.*")):
+
+        @app.agent(channel, name=f"agent-{uuid4().hex[:8]}")
+        async def reads(stream: Any) -> None:
+            async for _ in stream:
+                pass
+
+        with pytest.raises(PipelineError, match="reads no topic by its name"):
+            faust_agent(reads)
+
+
+def test_an_agent_may_be_declared_twice_and_is_changed_by_neither() -> None:
+    counted = counting(application())
+    before = counted.fun, counted.channel
+    first, second = faust_agent(counted, Sum), faust_agent(counted, Sum)
+    assert (counted.fun, counted.channel) == before
+    for one in (first, second):
+        build(Pipeline("shop", source=Topic("orders", bytes)).stage(one).sink("sums"))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +183,51 @@ def test_the_application_and_the_worker_have_to_use_the_same_broker() -> None:
     app = faust.App("elsewhere", broker="kafka://10.0.0.1:9092")
     with pytest.raises(ConfigurationError, match=r"uses the broker 10\.0\.0\.1:9092, and this"):
         reader_of(pipeline_of(app)).broker(Servers(SystemClock()))
+
+
+def consumed(app: faust.App) -> Any:
+    """The agent of an application as Faust sees it, once a consumer of its stage was made."""
+    pipeline = pipeline_of(app)
+    broker = reader_of(pipeline).broker(Servers(SystemClock()))
+    broker.consumer(ConsumerConfig(app.conf.id, ("orders",)), Silent())
+    return next(iter(app.agents.values()))
+
+
+class Silent:
+    async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
+        """Nothing is assigned here."""
+
+    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """The same."""
+
+
+def test_faust_commits_nothing_by_itself_whatever_an_agent_acknowledges() -> None:
+    channel = consumed(application()).channel
+    assert channel.topics == ("orders",)
+    assert not channel.acks
+
+
+def test_a_stage_that_is_held_for_weeks_stays_a_member_of_its_group() -> None:
+    app = application(broker_max_poll_interval=8)
+    consumed(app)
+    assert app.conf.broker_max_poll_interval > 30 * 24 * 3600
+
+
+async def test_two_agents_that_read_one_topic_are_refused() -> None:
+    app = application()
+    counted = counting(app)
+
+    @app.agent(app.topic("orders"))
+    async def second(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    for one in (counted, second):
+        stage = Pipeline("shop", source=Topic("orders", bytes)).stage(faust_agent(one))
+        broker = reader_of(stage).broker(Servers(SystemClock()))
+        broker.consumer(ConsumerConfig(app.conf.id, ("orders",)), Silent())
+    with pytest.raises(ConfigurationError, match="both read orders, in one group"):
+        await reader_of(stage).embedded.start()
 
 
 async def test_agents_of_the_application_that_are_no_stages_are_told() -> None:
