@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import typer
 
@@ -81,7 +82,7 @@ class _Worker:
             options.target,
             options.packages,
             clock,
-            StatusReporter(lambda: service.metrics, clock).report,
+            StatusReporter(lambda: service.metrics, clock, chains=self._chains).report,
             command="run",
             pipelines=tuple(dict.fromkeys(one.pipeline for one in service.metrics)),
             supervisor=None if supervised is None else os.getppid(),
@@ -137,6 +138,7 @@ class _Worker:
             say=say,
             outlines=self._service.outlines,
             exports_metrics=exports_metrics,
+            chains=self._chains,
         ) as server:
             self.recorder.about["web_url"] = server.url
             if self._supervised is not None:
@@ -150,6 +152,9 @@ class _Worker:
             self.recorder.end(PipelineStatus.FAILED, type(error).__qualname__)
             # asyncio.run would wait for the stuck attempts
             leave(ExitCode.DRAIN_TIMEOUT, str(error))
+
+    def _chains(self) -> list[dict[str, Any]]:
+        return [chain.as_json() for chain in self._service.chains]
 
     def _stop(self) -> None:
         self._was_stopped = True
