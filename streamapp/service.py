@@ -130,6 +130,11 @@ class Service:
         return [metrics for own in self._metrics.values() for metrics in own]
 
     @property
+    def topologies(self) -> Sequence[Topology]:
+        """The checked pipelines, with the agents that they had at first."""
+        return self._topologies
+
+    @property
     def outlines(self) -> Sequence[Outline]:
         """What the pipelines are; stages that other workers run are among theirs."""
         return [outline_of(topology) for topology in self._topologies]

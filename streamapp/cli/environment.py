@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from streamapp.cli.completion import CONFIG_VARIABLE
 from streamapp.cli.run_options import INSTANCE_VARIABLE
+from streamapp.cli.runnable import AFTER_VARIABLE
 from streamapp.cli.serving import PORT_VARIABLE
 from streamapp.configuration.allowed_packages import PACKAGES_VARIABLE
 from streamapp.configuration.overrides import variables
@@ -28,6 +29,7 @@ _KNOWN = (
     CONFIG_VARIABLE,
     PACKAGES_VARIABLE,
     STATE_VARIABLE,
+    AFTER_VARIABLE,
     *(variable for variable, _, _ in variables()),
 )
 

@@ -47,8 +47,14 @@ def monitoring_of(target: str, packages: Iterable[str] = ()) -> DataMonitoring:
 
 def configuration_file_of(target: str) -> Path | None:
     """The configuration file that a target names; `None` if it is a module."""
+    declared = declared_target(target)
+    return None if declared is None else declared[0]
+
+
+def declared_target(target: str) -> tuple[Path, str] | None:
+    """The file and the name of `file.json#name`; `None` if it is a module."""
     declared = _DECLARED.fullmatch(target)
-    return None if declared is None else Path(declared["file"])
+    return None if declared is None else (Path(declared["file"]), declared["name"])
 
 
 def load_topologies(target: str, packages: Iterable[str] = ()) -> tuple[Topology, ...]:

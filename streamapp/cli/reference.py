@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from streamapp.cli.completion import CONFIG_VARIABLE
 from streamapp.cli.main import app
 from streamapp.cli.run_options import INSTANCE_VARIABLE
+from streamapp.cli.runnable import AFTER_VARIABLE, NEVER
 from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
 from streamapp.configuration.allowed_packages import (
     ALWAYS_ALLOWED,
@@ -95,6 +96,14 @@ def settings_reference() -> str:
                     f"`{STATE_VARIABLE}`",
                     f"`{FOLDER_NAME}` beside the configuration file",
                     "folder for what is remembered between runs, such as scores of agents",
+                ),
+                (
+                    f"`{AFTER_VARIABLE}`",
+                    f"`{Reassembly().open_seconds:g}`",
+                    (
+                        "how long a breaker may not be closed until `run` replaces its agent;"
+                        f" `{NEVER}`: it does not"
+                    ),
                 ),
                 *_override_rows(),
             ),

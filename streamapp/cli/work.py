@@ -12,10 +12,11 @@ from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.figures import Figures
 from streamapp.cli.kafka import kafka_line, kafka_settings, started_admin
-from streamapp.cli.loading import load_topologies, monitoring_of
+from streamapp.cli.loading import monitoring_of
 from streamapp.cli.progress import show_progress, summary_lines
 from streamapp.cli.recorded import recorder_of
 from streamapp.cli.run_options import RunOptions
+from streamapp.cli.runnable import load_runnable
 from streamapp.cli.serving import serving
 from streamapp.cli.signals import leave, stop_on_signal
 from streamapp.cli.supervised import Supervised
@@ -37,7 +38,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         supervised_by: what the supervisor put on the command line; `None` without one.
     """
     supervised = Supervised(supervised_by, options.drain_seconds) if supervised_by else None
-    topologies = load_topologies(options.target, options.packages)
+    loaded, reassembly = load_runnable(options.target, options.packages)
     exports_metrics = monitoring_of(options.target, options.packages).enabled
     settings = kafka_settings(options.bootstrap_servers, warn=supervised is None)
     broker = KafkaBroker(settings)
@@ -47,7 +48,12 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         session_timeout_seconds=options.session_seconds,
     )
     service = Service(
-        broker, topologies, stages=options.stages, config=config, start_anew=options.yes
+        broker,
+        loaded,
+        stages=options.stages,
+        config=config,
+        start_anew=options.yes,
+        reassembly=reassembly,
     )
     worker = _Worker(broker, service, options, supervised)
     try:
@@ -55,7 +61,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
             asyncio.run(worker.run(kafka_line(settings), exports_metrics=exports_metrics))
     finally:
         if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
-            topics = dict(_dead_letter_topics(topologies))
+            topics = dict(_dead_letter_topics(service.topologies))
             for line in summary_lines(worker.figures.overall(), topics):
                 worker.say(line)
 
