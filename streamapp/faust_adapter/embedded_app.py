@@ -5,7 +5,8 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from streamapp.errors import BrokerError, ConfigurationError, StageError
+from streamapp.clock import current_clock
+from streamapp.errors import ConfigurationError, StageError
 from streamapp.record import TopicPartition
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ While a stage is held, what Faust has read fills its buffers, and it fetches no 
 does not fetch for this long leaves the group, and Faust never lets it join again. Whether a stage
 makes progress is seen by its health.
 """
+
+THREAD_POLLS = 20
+THREAD_POLL_SECONDS = 0.1
+"""How often and how long the end of Faust's thread is waited for. A client that waits for its group
+ends with the session of a dead member."""
 
 
 class EmbeddedApp:
@@ -77,21 +83,17 @@ class EmbeddedApp:
         conf.topic_disable_leader = True
 
     async def start(self) -> None:
-        """Start the application, once for all its stages.
+        """Begin to start the application, once for all its stages.
+
+        It is not waited for: Faust answers when it has joined its group, which may take as long as
+        the session of a dead member, and until then nobody could stop the worker.
 
         Raises:
             ConfigurationError: an agent of it is no stage of this worker.
-            BrokerError: it did not start.
         """
         if self._started is None:
             self._require_stages()
             self._started = asyncio.create_task(self.app.start())
-        try:
-            await asyncio.shield(self._started)
-        except Exception as error:
-            raise BrokerError(
-                f"Faust application {self.name!r} did not start: {type(error).__name__}: {error}"
-            ) from error
         self._running += 1
 
     async def stop(self, timeout_seconds: float) -> None:
@@ -102,6 +104,12 @@ class EmbeddedApp:
         self._running -= 1
         if self._running > 0:
             return
+        if self._started is not None:
+            self._started.cancel()  # if it has not ended: then the start is given up
+        thread = self._consumer_thread()
+        if thread is not None and thread._thread is not None:  # noqa: SLF001 - there is no public way
+            # It would block the event loop until the client has left the group.
+            thread._thread.stop = _no_wait  # noqa: SLF001 - the same
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self.app.stop()
@@ -111,13 +119,27 @@ class EmbeddedApp:
                 self.name,
                 timeout_seconds,
             )
+        if thread is not None and thread._thread is not None:  # noqa: SLF001 - the same
+            await _end(thread)
+
+    def _consumer_thread(self) -> Any:
+        return getattr(getattr(self.app, "_consumer", None), "_thread", None)
 
     def require_running(self) -> None:
-        """Require that the application has not crashed.
+        """Require that the application has not failed to start, and has not crashed.
 
         Raises:
             StageError: it has.
         """
+        if self._started is not None and self._started.done() and not self._started.cancelled():
+            error = self._started.exception()
+            if error is not None:
+                raise StageError(
+                    f"Faust application {self.name!r} did not start: {type(error).__name__}:"
+                    f" {error}; start the worker again",
+                    stage_id=self.name,
+                    original_error=error,
+                ) from error
         if self.app.crashed:
             why = self.app.crash_reason
             raise StageError(
@@ -158,6 +180,26 @@ class EmbeddedApp:
         held = frozenset(TopicPartition(*one) for one in self.app.consumer.assignment())
         for consumer in self._consumers.values():
             await consumer.assigned(held)
+
+
+def _no_wait() -> None:
+    """In the place of a wait that blocks."""
+
+
+async def _end(thread: Any) -> None:
+    """Give the thread of the consumer a moment to end, then cancel what it waits for."""
+    clock = current_clock()
+    for _ in range(THREAD_POLLS):
+        if thread._thread.is_stopped.is_set():  # noqa: SLF001 - there is no public way
+            return
+        await clock.sleep(THREAD_POLL_SECONDS)
+    loop = thread.thread_loop
+    loop.call_soon_threadsafe(_cancel_all, loop)
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
 
 
 def _server(address: str) -> str:

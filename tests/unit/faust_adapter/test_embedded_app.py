@@ -1,0 +1,76 @@
+"""The start and the end of an application that does not answer."""
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streamapp.errors import StageError
+from streamapp.faust_adapter.embedded_app import EmbeddedApp
+
+
+class Loop:
+    """Plays the event loop of Faust's thread."""
+
+    def __init__(self) -> None:
+        self.called: list[Any] = []
+
+    def call_soon_threadsafe(self, function: Any, *_: Any) -> None:
+        self.called.append(function)
+
+
+class App:
+    """Waits for its group for ever, as Faust does behind a member that has died."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.conf = SimpleNamespace(id="shop")
+        self.agents: dict[str, Any] = {}
+        self.crashed = False
+        self.on_partitions_revoked = self.on_rebalance_complete = self
+        self.loop = Loop()
+        self.ended = threading.Event()
+        thread = SimpleNamespace(is_stopped=self.ended, stop=self.ended.wait)
+        self._consumer = SimpleNamespace(
+            _thread=SimpleNamespace(_thread=thread, thread_loop=self.loop)
+        )
+        self._failure = failure
+
+    def connect(self, *_: Any, **__: Any) -> None:
+        """Nothing is sent."""
+
+    async def start(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        self._consumer._thread._thread.stop()  # waits for the thread, and blocks the loop
+
+
+async def test_a_worker_can_be_stopped_while_faust_waits_for_its_group() -> None:
+    app = App()
+    embedded = EmbeddedApp(app)
+    async with asyncio.timeout(60):
+        await embedded.start()
+        embedded.require_running()
+        await embedded.stop(5)
+    assert [one.__name__ for one in app.loop.called] == ["_cancel_all"]
+
+
+async def test_a_thread_that_ends_is_left_alone() -> None:
+    app = App()
+    embedded = EmbeddedApp(app)
+    await embedded.start()
+    app.ended.set()
+    await embedded.stop(5)
+    assert app.loop.called == []
+
+
+async def test_a_start_that_fails_is_told() -> None:
+    embedded = EmbeddedApp(App(OSError("no")))
+    await embedded.start()
+    await asyncio.sleep(0)
+    with pytest.raises(StageError, match="'shop' did not start: OSError: no; start the worker"):
+        embedded.require_running()
