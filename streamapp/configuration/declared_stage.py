@@ -117,7 +117,10 @@ class DeclaredStage(DeclaredPolicy):
 
     def config(self) -> StageConfig:
         """The settings of the stage."""
-        fields: dict[str, Any] = {name: getattr(self, name) for name in CONFIG_FIELDS}
+        said = self.model_fields_set
+        fields: dict[str, Any] = {
+            name: getattr(self, name) for name in CONFIG_FIELDS if name in said
+        }
         made = StageConfig.model_validate(fields)
         policy = self.as_policy()
         return made.with_policy(policy).model_copy(

@@ -37,6 +37,7 @@ class FaustFunction:
         self._topic = agent.channel
         self.reader = FaustReader(agent, embedded, self._read_by)
         self.consumer: FaustConsumer | None = None
+        self.__wrapped__ = agent.fun  # whose module has to be allowed in a configuration file
 
     async def open(self) -> None:
         """Run the agent's function until it asks for its first record."""

@@ -10,6 +10,9 @@ from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.stage import Ordering, Stage, StageConfig
 from streamapp.policies.policy import Policy
 
+_BY_A_READER = {"concurrency": 1, "ordering": Ordering.PARTITION}
+"""What a stage that another library reads for can only be, where its declaration says nothing."""
+
 
 def make_stage(
     pipeline: str,
@@ -24,8 +27,11 @@ def make_stage(
     Raises:
         PipelineError: a setting is out of range.
     """
-    if agent.reader is not None and config is None:
-        settings = {"concurrency": 1, "ordering": Ordering.PARTITION, **settings}
+    if agent.reader is not None:
+        said = frozenset() if config is None else config.model_fields_set
+        settings = {name: one for name, one in _BY_A_READER.items() if name not in said} | dict(
+            settings
+        )
     try:
         merged = StageConfig.model_validate({**dict(config or StageConfig()), **settings})
         if on_error is not None:

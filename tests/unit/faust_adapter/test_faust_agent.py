@@ -1,5 +1,7 @@
 """What a Faust agent becomes, and what is refused."""
 
+import subprocess
+import sys
 from typing import Any
 from uuid import uuid4
 
@@ -16,9 +18,10 @@ from streamapp.faust_adapter import faust_agent
 from streamapp.faust_adapter.faust_reader import FaustReader
 from streamapp.pipeline.bundle import build_bundle
 from streamapp.pipeline.promises import not_promised
-from streamapp.pipeline.stage import Ordering
+from streamapp.pipeline.stage import Ordering, StageConfig
 from streamapp.pipeline.topology import build
 from streamapp.record import TopicPartition
+from streamapp.registry.derive import modules_of
 
 
 class Sum(BaseModel):
@@ -109,6 +112,35 @@ def test_an_agent_may_be_declared_twice_and_is_changed_by_neither() -> None:
 def test_a_setting_that_such_a_stage_cannot_have_is_refused(settings: Any, told: str) -> None:
     with pytest.raises(PipelineError, match=told):
         build(pipeline_of(application(), **settings).sink("sums"))
+
+
+def test_settings_that_say_nothing_of_it_are_no_obstacle() -> None:
+    topology = build(pipeline_of(application(), config=StageConfig(timeout_seconds=3)).sink("sums"))
+    config = topology.segments[0].steps[0].stage.config
+    assert (config.timeout_seconds, config.concurrency) == (3, 1)
+    with pytest.raises(PipelineError, match="works on one record at a time"):
+        build(pipeline_of(application(), config=StageConfig(concurrency=2)).sink("sums"))
+
+
+def test_a_configuration_file_may_name_it_where_the_module_of_its_function_is_allowed() -> None:
+    assert modules_of(faust_agent(counting(application()), Sum)) == [__name__]
+
+
+def test_without_the_extra_it_is_said_what_to_install() -> None:
+    program = """
+import sys
+sys.modules["faust"] = None  # as if it were not installed
+from streamapp.errors import ConfigurationError
+try:
+    from streamapp.faust_adapter import faust_agent
+except ConfigurationError as error:
+    print(error)
+"""
+    ran = subprocess.run(  # noqa: S603 - a program of this test
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.startswith("a stage of a Faust agent needs faust-streaming")
+    assert ran.stdout.strip().endswith("install streamapp[faust]")
 
 
 def test_another_topic_than_that_of_the_agent_is_refused() -> None:
