@@ -13,6 +13,7 @@ from streamapp.cli.output import Report, print_report
 from streamapp.cli.register_agents import register, unregister
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.printable import printable
+from streamapp.configuration.remembered_scores import remembered_scores
 from streamapp.registry.definition import AgentDefinition
 from streamapp.registry.suggest import Chain, suggest
 
@@ -104,11 +105,13 @@ def suggest_chains(
     output: OutputOption = None,
 ) -> None:
     """Suggest all shortest chains of agents from one capability to another, the best first."""
-    configuration = configured(config, allow_package or ()).configuration
+    file = configured(config, allow_package or ())
+    configuration = file.configuration
     found = suggest(
         registry_of(configuration),
         start,
         end,
+        scores=remembered_scores(file.path),
         limit=limit,
         longest=longest,
         exclude=exclude or (),

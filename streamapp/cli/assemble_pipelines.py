@@ -88,7 +88,9 @@ def assemble(  # noqa: PLR0913 - one parameter is one option
     )
     given = GivenEntries(PIPELINES, {name or _UNNAMED: declaration})
     change = with_entries(file, given, replace=replace or name is None)
-    found = assembled_or_explained(change.configuration, name or _UNNAMED, explain=explain)
+    found = assembled_or_explained(
+        change.configuration, file.path, name or _UNNAMED, explain=explain
+    )
     saved = name is not None and save_change(file, change.data, save=save)
     data = {
         "name": name,

@@ -70,7 +70,7 @@ def execute(
     input. What each stage did goes to standard error.
     """
     file = configured(config, allow_package or ())
-    found = assembled_or_explained(file.configuration, name, explain=explain)
+    found = assembled_or_explained(file.configuration, file.path, name, explain=explain)
     if explain:
         for line in explanation_lines(found.choice.explanation):
             typer.echo(line, err=True)

@@ -1,14 +1,18 @@
 """Shows why the agents of a pipeline were chosen: every candidate, its figures, its reason."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.printable import printable
+from streamapp.configuration.remembered_scores import remembered_scores
 from streamapp.configuration.sections import Configuration
 from streamapp.registry.assemble import Assembled
+from streamapp.registry.choices import Choices
 from streamapp.registry.explanation import AssemblyError, Candidate, Explanation
 
 ExplainOption = Annotated[
@@ -22,14 +26,23 @@ _MOST = 20
 """So many candidates of a stage are shown to people; JSON has all."""
 
 
-def assembled_or_explained(configuration: Configuration, name: str, *, explain: bool) -> Assembled:
+def assembled_or_explained(
+    configuration: Configuration, path: Path, name: str, *, explain: bool
+) -> Assembled:
     """Make a declared pipeline; if that fails and it is asked for, print why on standard error.
+
+    Args:
+        configuration: where it is declared.
+        path: the configuration file, beside which scores of agents are remembered.
+        name: its name.
+        explain: whether it is asked for.
 
     Raises:
         ConfigurationError: as `assemble_declared`.
     """
     try:
-        return assemble_declared(configuration, name)
+        choices = Choices(registry_of(configuration), remembered_scores(path))
+        return assemble_declared(configuration, name, choices)
     except AssemblyError as error:
         if explain:
             for line in explanation_lines(error.explanation):

@@ -14,14 +14,17 @@ import pydantic
 import streamapp
 from streamapp.cli.excess import warn_of_excess
 from streamapp.cli.import_path import put_current_directory_first
+from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import read_configuration
+from streamapp.configuration.remembered_scores import remembered_scores
 from streamapp.configuration.sections import DataMonitoring
 from streamapp.errors import ConfigurationError, StreamappError
 from streamapp.pipeline.bundle import Bundle, build_bundle
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.describe import describe
+from streamapp.registry.choices import Choices
 from streamapp.topics.declaration import DeclaredTopic
 
 _LIBRARIES = tuple(str(Path(str(one.__file__)).parent) for one in (streamapp, pydantic, importlib))
@@ -113,7 +116,8 @@ def load_target(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]
         file = read_configuration(Path(declared["file"]), packages=packages)
         if file.configuration.allowed_packages:
             put_current_directory_first()
-        made = assemble_declared(file.configuration, declared["name"])
+        choices = Choices(registry_of(file.configuration), remembered_scores(file.path))
+        made = assemble_declared(file.configuration, declared["name"], choices)
         warn_of_excess(made.warnings)
         return made.pipeline
     parts = _TARGET.fullmatch(target)

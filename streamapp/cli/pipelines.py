@@ -74,8 +74,9 @@ def show(
 
     With --explain, JSON has the plan as `plan`, and the reasons as `explanation`.
     """
-    configuration = configured(config, allow_package or ()).configuration
-    found = assembled_or_explained(configuration, name, explain=explain)
+    file = configured(config, allow_package or ())
+    configuration = file.configuration
+    found = assembled_or_explained(configuration, file.path, name, explain=explain)
     warn_of_excess(found.warnings)
     outline = outline_of(build(found.pipeline, needs_sink=False))
     if chosen_format(configuration.cli_settings, output) is not OutputFormat.JSON:
@@ -112,7 +113,7 @@ def run(
     """
     file = configured(config, allow_package or ())
     # Made here as well, so that faults of a missing file are told as such.
-    found = assembled_or_explained(file.configuration, name, explain=explain)
+    found = assembled_or_explained(file.configuration, file.path, name, explain=explain)
     if explain:
         for line in explanation_lines(found.choice.explanation):
             typer.echo(line)

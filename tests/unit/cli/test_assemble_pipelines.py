@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from streamapp.configuration.state_folder import state_folder
+from streamapp.registry.score_file import ScoreFile
+from streamapp.registry.scores import SavedAgent
 from tests.unit.cli.commands import FILE, printed, refusal, run, write
 from tests.unit.configuration.hostile import AGENT
 
@@ -107,6 +110,18 @@ def test_the_choice_is_explained_with_every_candidate() -> None:
     table = run(f"pipelines assemble {WANTED} --explain --output table").stdout
     assert "twice: possible, a chain with it is as good, but its ids come later" in table
     assert "success_rate 0.50 (not measured)" in table
+
+
+def test_what_earlier_runs_have_measured_decides_and_is_shown() -> None:
+    write({**AGENTS, "data_pipelines": {"orders": DECLARED}})
+    failing = SavedAgent(successes=1, failures=19, seconds=0.1)
+    ScoreFile(state_folder(FILE)).add({"once": failing})
+    assert chain(printed(f"pipelines assemble {WANTED}")) == ["check", "twice"]
+    table = run("pipelines show orders --explain --output table").stdout
+    assert "success_rate 0.09 (5.0% of 20 calls)" in table
+    suggested = printed("agents suggest data_validation stream_processing")["chains"]
+    assert suggested[0]["agents"] == ["check", "twice"]
+    assert "twice" in run(f"plan {FILE}#orders").stdout
 
 
 def test_why_there_is_no_chain_is_explained_on_standard_error() -> None:
