@@ -144,9 +144,11 @@ class FaustConsumer:
         return None if offset is None else CommittedOffset(offset)
 
     async def position(self, partition: TopicPartition) -> int:
-        """Offset of the next record that the stage is given."""
+        """Offset of the next record that the stage is given, past what is known to be no record."""
         waiting = self._waiting.get(partition)
-        return int(waiting[0].offset) if waiting else self._next[partition]
+        if waiting:
+            return int(waiting[0].offset)
+        return int(self._consumer.gaps.end_of(partition, self._next[partition]))
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Give the records from this offset on again."""

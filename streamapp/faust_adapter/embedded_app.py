@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamapp.clock import current_clock
 from streamapp.errors import ConfigurationError, StageError
+from streamapp.faust_adapter.committed_reads import read_committed
 from streamapp.record import TopicPartition
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class EmbeddedApp:
             )
         for name in ("faust", "mode"):
             logging.getLogger(name).setLevel(logging.WARNING)  # each of its parts tells its start
+        read_committed(self.app)
         conf.broker_max_poll_interval = POLL_INTERVAL_SECONDS
         conf.web_enabled = False
         conf.topic_disable_leader = True

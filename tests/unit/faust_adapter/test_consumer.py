@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
+from streamapp.faust_adapter.committed_reads import Gaps
 from streamapp.faust_adapter.consumer import FaustConsumer
 from streamapp.record import TopicPartition
 
@@ -21,6 +22,7 @@ class Faust:
         self.name = "shop"
         self.app = SimpleNamespace(consumer=self, consumer_generation_id=GENERATION)
         self.stored: dict[TopicPartition, int] = {}
+        self.gaps = Gaps()
         self._committed = committed
 
     def require_running(self) -> None:
@@ -82,6 +84,18 @@ async def test_a_group_without_a_commit_begins_at_the_beginning(committed: int |
     consumer = await consumer_of(Faust(committed))
     assert consumer.committed(ORDERS) is None
     assert await consumer.position(ORDERS) == 0
+
+
+async def test_the_position_is_past_a_marker_when_every_record_before_it_was_given() -> None:
+    faust = Faust(committed=3)
+    consumer = await consumer_of(faust)
+    faust.gaps.fetched(ORDERS, 3, 6, last=4)  # the marker of a transaction is at 5
+    assert await consumer.position(ORDERS) == 3
+    for offset in (3, 4):
+        await consumer.take(message(offset))
+    assert await consumer.position(ORDERS) == 3
+    assert await fetched(consumer) == [3, 4]
+    assert await consumer.position(ORDERS) == 6
 
 
 async def test_a_record_that_faust_reads_again_is_given_once() -> None:
