@@ -3,12 +3,13 @@
 By itself, Faust also works on records of transactions that were aborted, or are still open.
 """
 
-import logging
+import asyncio
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
+from mode.threads import WorkerThread
 
 from streamapp.errors import ConfigurationError
 from streamapp.record import TopicPartition
@@ -59,6 +60,19 @@ class Gaps:
         return ended if begun == offset else offset
 
 
+class DaemonThread(WorkerThread):
+    """Does not keep the process alive: in an outage, its client waits for a broker for ever."""
+
+    def __init__(self, service: Any, **settings: Any) -> None:
+        super().__init__(service, **settings)
+        self.daemon = True
+
+    def run(self) -> None:
+        """Run the consumer; when an application is abandoned, what it waits for is cancelled."""
+        with suppress(asyncio.CancelledError):
+            super().run()
+
+
 class CommittedThread(AIOKafkaConsumerThread):
     """The thread in which Faust's consumer runs.
 
@@ -66,7 +80,7 @@ class CommittedThread(AIOKafkaConsumerThread):
         gaps: what its fetches have passed.
     """
 
-    logger = logging.getLogger(AIOKafkaConsumerThread.__module__)
+    Worker = DaemonThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -136,7 +150,6 @@ class CommittedThread(AIOKafkaConsumerThread):
 class CommittedConsumer(Consumer):
     """Faust's consumer, which reads committed records only."""
 
-    logger = logging.getLogger(Consumer.__module__)
     _thread: CommittedThread
 
     @property
@@ -147,6 +160,10 @@ class CommittedConsumer(Consumer):
     def _new_consumer_thread(self) -> CommittedThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
+
+# Faust would give each of them a logger of its own, whose level nobody has set.
+CommittedThread.logger = AIOKafkaConsumerThread.logger
+CommittedConsumer.logger = Consumer.logger
 
 _Positions = dict[TopicPartition, tuple[object, int]]
 

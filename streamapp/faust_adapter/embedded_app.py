@@ -44,6 +44,7 @@ class EmbeddedApp:
         self._consumers: dict[str, FaustConsumer] = {}
         self._started: asyncio.Task[None] | None = None
         self._running = 0
+        self._is_stopped = False
         app.on_partitions_revoked.connect(self._revoked, weak=False)
         app.on_rebalance_complete.connect(self._assigned, weak=False)
 
@@ -92,7 +93,14 @@ class EmbeddedApp:
 
         Raises:
             ConfigurationError: an agent of it is no stage of this worker.
+            StageError: it was stopped before; Faust starts once in a process.
         """
+        if self._is_stopped:
+            raise StageError(
+                f"Faust application {self.name!r} has left its group, and joins it again only in a"
+                " new process; start the worker again",
+                stage_id=self.name,
+            )
         if self._started is None:
             self._require_stages()
             self._started = asyncio.create_task(self.app.start())
@@ -106,23 +114,41 @@ class EmbeddedApp:
         self._running -= 1
         if self._running > 0:
             return
+        self._is_stopped = True
         if self._started is not None:
             self._started.cancel()  # if it has not ended: then the start is given up
         thread = self._consumer_thread()
         if thread is not None and thread._thread is not None:  # noqa: SLF001 - there is no public way
             # It would block the event loop until the client has left the group.
             thread._thread.stop = _no_wait  # noqa: SLF001 - the same
+        has_ended = False
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self.app.stop()
+            has_ended = True
         except TimeoutError:
             log.warning(
                 "Faust application %s did not stop within %g s, and is abandoned",
                 self.name,
                 timeout_seconds,
             )
+        finally:
+            if not has_ended:  # also when the caller does not wait as long
+                self._let_go()
         if thread is not None and thread._thread is not None:  # noqa: SLF001 - the same
             await _end(thread)
+
+    def _let_go(self) -> None:
+        """Let what is left of the application end when it is cancelled, as a worker that ends does.
+
+        Otherwise Faust starts agents again that were cancelled, and the worker waits for them.
+        """
+        for agent in self.app.agents.values():
+            if agent.supervisor is not None:
+                agent.supervisor._stopped.set()  # noqa: SLF001 - there is no public way
+        thread = self._consumer_thread()
+        if thread is not None and thread._thread is not None:  # noqa: SLF001 - the same
+            _cancel_in(thread)
 
     def _consumer_thread(self) -> Any:
         return getattr(getattr(self.app, "_consumer", None), "_thread", None)
@@ -195,6 +221,10 @@ async def _end(thread: Any) -> None:
         if thread._thread.is_stopped.is_set():  # noqa: SLF001 - there is no public way
             return
         await clock.sleep(THREAD_POLL_SECONDS)
+    _cancel_in(thread)
+
+
+def _cancel_in(thread: Any) -> None:
     loop = thread.thread_loop
     loop.call_soon_threadsafe(_cancel_all, loop)
 

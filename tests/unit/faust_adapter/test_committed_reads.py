@@ -152,3 +152,18 @@ def test_a_transport_of_its_own_is_refused() -> None:
     app.transport.Consumer = type("Own", (Consumer,), {})  # type: ignore[misc] # a class variable
     with pytest.raises(ConfigurationError, match="reads by a transport of its own"):
         read_committed(app)
+
+
+def test_its_thread_keeps_no_process_alive_and_ends_quietly_when_it_is_cancelled() -> None:
+    class Service:
+        def _start_thread(self) -> None:
+            raise asyncio.CancelledError
+
+    thread = CommittedThread.Worker(Service())
+    assert thread.daemon
+    thread.run()
+    assert thread.is_stopped.is_set()
+
+
+def test_faust_logs_as_itself_from_there() -> None:
+    assert {CommittedThread.logger.name, CommittedConsumer.logger.name} == {Consumer.__module__}

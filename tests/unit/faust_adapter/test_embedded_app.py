@@ -74,3 +74,51 @@ async def test_a_start_that_fails_is_told() -> None:
     await asyncio.sleep(0)
     with pytest.raises(StageError, match="'shop' did not start: OSError: no; start the worker"):
         embedded.require_running()
+
+
+async def test_an_application_that_was_stopped_is_not_started_again_without_a_word() -> None:
+    app = App()
+    app.ended.set()
+    embedded = EmbeddedApp(app)
+    await embedded.start()
+    await embedded.stop(5)
+    with pytest.raises(StageError, match="joins it again only in a new process"):
+        await embedded.start()
+
+
+class Hanging(App):
+    """Does not stop, and has an agent that Faust starts again whenever it ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supervisor = SimpleNamespace(_stopped=asyncio.Event())
+        never = SimpleNamespace(supervisor=None)
+        self.agents = {"a": SimpleNamespace(supervisor=self.supervisor), "b": never}
+
+    async def stop(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def hanging() -> tuple[Hanging, EmbeddedApp]:
+    app = Hanging()
+    embedded = EmbeddedApp(app)
+    embedded._started = asyncio.create_task(app.start())
+    return app, embedded
+
+
+async def test_an_application_that_does_not_stop_is_abandoned_and_starts_no_agent_again() -> None:
+    app, embedded = await hanging()
+    await embedded.stop(0.01)
+    assert app.supervisor._stopped.is_set()
+    assert "_cancel_all" in [one.__name__ for one in app.loop.called]
+
+
+async def test_so_is_one_whose_stop_is_cut_off_by_who_waits_for_it() -> None:
+    app, embedded = await hanging()
+    stopping = asyncio.create_task(embedded.stop(60))
+    await asyncio.sleep(0)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    assert app.supervisor._stopped.is_set()
+    assert "_cancel_all" in [one.__name__ for one in app.loop.called]
