@@ -12,7 +12,7 @@ from streamapp.observability.stage_report import StatusReport, joined
 from streamapp.runs.record import RunRecord, this_host
 from streamapp.status import PipelineStatus
 
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 10.0
 """Longest wait for a service; one whose event loop is blocked does not answer."""
 
 SILENT = "stopped reporting"
