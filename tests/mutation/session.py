@@ -20,7 +20,7 @@ from tests.mutation.mutants import ROOT, Mutant
 from tests.mutation.tracing import Trace, measuring, traced
 
 MEMORY_BYTES = 6 << 30
-TRACE_SECONDS = 600.0
+TRACE_SECONDS = 1800.0
 TIMED_OUT = "(timed out)"
 BROKEN = "(the process ended)"
 
@@ -82,7 +82,7 @@ class Mutation:
             measured = self._measured
             fork = _Fork(lambda: traced(session.items, measured), TRACE_SECONDS)
             self._measured.stop()
-            self.trace = fork.wait()
+            self.trace = _finished(fork.wait())
         else:
             self.trace = Trace(seconds=dict.fromkeys(items, 0.0))
         self._check_imports()
@@ -132,6 +132,20 @@ class Mutation:
 
         expected = sum(self.trace.seconds[name] for name in names)
         return _Planned(work if names else None, 10 + 5 * expected, told)
+
+
+def _finished(found: Trace | str) -> Trace:
+    """What the tests reach.
+
+    Raises:
+        pytest.UsageError: they did not all run.
+    """
+    if isinstance(found, str):
+        raise pytest.UsageError(
+            f"the tests did not all run without a mutant {found}: they may take"
+            f" {TRACE_SECONDS:.0f} s; try again on a machine with less to do"
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
