@@ -83,13 +83,20 @@ def count_calls(work: Callable[[], None]) -> int:
 
 
 def peak_bytes(work: Callable[[], None]) -> int:
-    """Most bytes that the work has at one time."""
+    """Most bytes that the work has at one time, before garbage of cycles is collected.
+
+    When the collector runs hangs on all that was allocated before: with it, one tree gave 662 bytes
+    for a record in one process and 694 in another.
+    """
+    gc.collect()
+    gc.disable()
     tracemalloc.start()
     try:
         work()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+        gc.enable()
 
 
 def blocks_that_stay(work: Callable[[], None]) -> int:
