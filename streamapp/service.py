@@ -35,6 +35,7 @@ from streamapp.reassembly.score_keeper import ScoreKeeper
 from streamapp.registry.assemble import Assembled
 from streamapp.registry.current_chain import CurrentChain
 from streamapp.registry.scores import Scores
+from streamapp.renames.asked_once import AskedOnce
 from streamapp.renames.marks import Marks
 from streamapp.renames.moves import find_moves, store_moves
 from streamapp.renames.renames import Renames, find_renames, store_start_offsets
@@ -229,21 +230,23 @@ class Service:
             RenamedStageError: a stage may have been renamed.
         """
         await described_topics(admin, list(self._segments()))
-        (await find_moves(admin, self._segments())).raise_refusals()
-        await self._find_renames(admin)
+        kafka = AskedOnce(admin)
+        (await find_moves(kafka, self._segments())).raise_refusals()
+        await self._find_renames(kafka)
 
     async def _carry_positions(self, admin: Admin) -> None:
         """Store where stages start that were renamed, or moved into a bundle or out of one."""
-        moves = await find_moves(admin, self._segments())
+        kafka = AskedOnce(admin)
+        moves = await find_moves(kafka, self._segments())
         moves.raise_refusals()
-        renames = await self._find_renames(admin)
+        renames = await self._find_renames(kafka)
         await store_moves(admin, moves)
         for one in renames:
             await store_start_offsets(admin, one)
 
-    async def _find_renames(self, admin: Admin) -> Sequence[Renames]:
+    async def _find_renames(self, kafka: AskedOnce) -> Sequence[Renames]:
         found = [
-            await find_renames(admin, topology, segments)
+            await find_renames(kafka, topology, segments)
             for topology, segments in zip(self._topologies, self._pipelines, strict=True)
         ]
         for renames in found:

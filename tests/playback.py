@@ -138,14 +138,22 @@ class Playback:
         return self.folder / "ledger.jsonl"
 
     async def load(self, records: int, *, seed: int = 1) -> None:
-        """Send events, none of them twice, and note each that is acknowledged.
+        """Draw events and send them."""
+        await self.send(self.draw(records, seed=seed))
+
+    def draw(self, records: int, *, seed: int = 1) -> Mapping[int, list[Any]]:
+        """Events, none of them twice, by partition; drawing takes longer than sending.
 
         Without duplicates every id is unique: a lost event cannot hide behind its twin.
         """
         generator = PlaybackGenerator(seed, sessions=500, shares=Shares(duplicate=0))
-        rows = defaultdict(list)
+        rows: dict[int, list[Any]] = defaultdict(list)
         for event in generator.take(records, int(time.time() * 1000)):
             rows[crc32(event[0]) % self.partitions].append(event)
+        return rows
+
+    async def send(self, rows: Mapping[int, list[Any]]) -> None:
+        """Send what was drawn, and note each event that is acknowledged."""
         producer = AIOKafkaProducer(
             bootstrap_servers=self.kafka.bootstrap_servers,
             enable_idempotence=True,

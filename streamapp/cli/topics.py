@@ -16,6 +16,7 @@ from streamapp.errors import TopicError
 from streamapp.observability.logs import configure_logging
 from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
+from streamapp.renames.asked_once import AskedOnce
 from streamapp.renames.renames import find_renames
 from streamapp.topics.apply import apply_plan
 from streamapp.topics.catalogue import Catalogue, read_catalogue
@@ -113,6 +114,7 @@ async def _apply(
     async with started_admin(broker) as admin:
         wanted = list(catalogue.specs())
         existing = await _existing(admin, topologies)
+        kafka = AskedOnce(admin)
         for topology in topologies:
             wanted += needed_topics(
                 topology,
@@ -121,7 +123,7 @@ async def _apply(
                 partitions=partitions,
                 replication_factor=replication_factor,
             )
-            await _warn_of_renames(admin, topology)
+            await _warn_of_renames(kafka, topology)
         plan = await plan_topics(admin, wanted, unkeyed=catalogue.unkeyed())
         if refusals := plan.refusals(yes=yes):
             raise TopicError("\n".join((*refusals, "Nothing was changed.")))
@@ -145,9 +147,9 @@ async def _existing(admin: Admin, topologies: Iterable[Topology]) -> Mapping[str
     return await admin.describe_topics(names)
 
 
-async def _warn_of_renames(admin: Admin, topology: Topology) -> None:
+async def _warn_of_renames(kafka: AskedOnce, topology: Topology) -> None:
     """Print what will keep the pipeline from starting, although its topics exist."""
-    renames = await find_renames(admin, topology, topology.segments)
+    renames = await find_renames(kafka, topology, topology.segments)
     for sentence in (*renames.occupied, *renames.refusals):
         typer.echo(f"Before it runs: {sentence}.")
 

@@ -7,7 +7,8 @@ from streamapp.brokers.protocols import Admin
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError
 from streamapp.pipeline.topology import Segment
-from streamapp.renames.moves import own_of, store_marks
+from streamapp.renames.asked_once import own_of
+from streamapp.renames.moves import store_marks
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,9 @@ from streamapp.brokers.protocols import Admin, CommittedOffset
 from streamapp.errors import CommitRefusedError, RenamedStageError
 from streamapp.pipeline.topology import Segment
 from streamapp.record import TopicPartition
+from streamapp.renames.asked_once import AskedOnce, Offsets
 
 log = logging.getLogger(__name__)
-
-Offsets = Mapping[TopicPartition, CommittedOffset]
 
 _MARK = "moved:"
 
@@ -69,36 +68,26 @@ def mark(offset: int, group: str) -> CommittedOffset:
     return CommittedOffset(offset, f"{_MARK}{group}")
 
 
-def own_of(segment: Segment, offsets: Offsets) -> Offsets:
-    """Those of the committed offsets of a group that are of the topics of a segment."""
-    return {
-        name: kept
-        for name, kept in offsets.items()
-        if segment.has_source(name.topic) or name.topic in segment.retry_topics
-    }
-
-
-async def position_of(admin: Admin, segment: Segment) -> Offsets:
+async def position_of(kafka: AskedOnce, segment: Segment) -> Offsets:
     """What a stage begins at: the offsets of its group, or those that it would take along."""
-    found = await admin.committed_offsets(segment.group)
-    if segment.bundle is None or (found := own_of(segment, found)):
-        return found
-    return own_of(segment, await admin.committed_offsets(segment.own_name))
+    if segment.bundle is None:
+        return await kafka.committed_offsets(segment.group)
+    found = await kafka.offsets_of(segment, segment.group)
+    return found or await kafka.offsets_of(segment, segment.own_name)
 
 
-async def find_moves(admin: Admin, segments: Iterable[Segment]) -> Moves:
+async def find_moves(kafka: AskedOnce, segments: Iterable[Segment]) -> Moves:
     """Find the stages that have to take a position along; changes nothing."""
     moved, refusals = [], []
-    known: dict[str, Offsets] = {}
     for segment in segments:
-        move = await _move_of(admin, segment, known)
+        move = await _move_of(kafka, segment)
         if move is None:
             continue
-        reason = await _refusal(admin, move)
+        reason = await _refusal(kafka.admin, move)
         if reason is None:
             moved.append(move)
-        elif await _move_of(admin, segment, {}) is not None:  # else another worker has done it
-            refusals.append(reason)
+        elif await _move_of(AskedOnce(kafka.admin), segment) is not None:
+            refusals.append(reason)  # else another worker has done it
     return Moves(tuple(moved), tuple(refusals))
 
 
@@ -116,7 +105,7 @@ async def store_moves(admin: Admin, moves: Moves) -> None:
             await admin.set_offsets(group, offsets)
         except CommitRefusedError as error:
             segments = [one.segment for one in moves.moved if one.segment.group == group]
-            if (await find_moves(admin, segments)).moved:
+            if (await find_moves(AskedOnce(admin), segments)).moved:
                 raise RenamedStageError(
                     f"the position of {_named(segments[0])} could not be stored: {error}"
                 ) from error
@@ -137,8 +126,8 @@ async def store_marks(admin: Admin, segment: Segment, offsets: Offsets) -> None:
     await admin.set_offsets(segment.own_name, marks)
 
 
-async def _move_of(admin: Admin, segment: Segment, known: dict[str, Offsets]) -> Move | None:
-    own = own_of(segment, await admin.committed_offsets(segment.own_name))
+async def _move_of(kafka: AskedOnce, segment: Segment) -> Move | None:
+    own = await kafka.offsets_of(segment, segment.own_name)
     homes = {kept.metadata.removeprefix(_MARK) for kept in own.values() if _is_mark(kept)}
     source = min(homes, default=segment.own_name)
     if not own or source == segment.group:
@@ -148,9 +137,7 @@ async def _move_of(admin: Admin, segment: Segment, known: dict[str, Offsets]) ->
         for name, kept in own.items()
     }
     if homes:
-        if source not in known:
-            known[source] = await admin.committed_offsets(source)
-        offsets |= own_of(segment, known[source])
+        offsets |= await kafka.offsets_of(segment, source)
     return Move(segment, source, offsets)
 
 

@@ -12,6 +12,7 @@ from streamapp.brokers.protocols import Admin, CommittedOffset
 from streamapp.errors import CommitRefusedError, RenamedStageError
 from streamapp.pipeline.topology import Segment, Topology
 from streamapp.record import TopicPartition
+from streamapp.renames.asked_once import AskedOnce
 from streamapp.renames.traces import Orphan, Unread, find_traces
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,11 @@ class Renames:
             raise RenamedStageError("; ".join(against))
 
 
-async def find_renames(admin: Admin, topology: Topology, segments: Collection[Segment]) -> Renames:
+async def find_renames(
+    kafka: AskedOnce, topology: Topology, segments: Collection[Segment]
+) -> Renames:
     """Compare the stages that will run with what Kafka has; changes nothing."""
-    traces = await find_traces(admin, topology, [segment.name for segment in segments])
+    traces = await find_traces(kafka, topology, [segment.name for segment in segments])
     fresh = [segment for segment in segments if not traces.offsets[segment.name]]
     taken_over = tuple(_taken_over(fresh, traces.orphans))
     explained = {segment.name for segment, _ in taken_over}
@@ -62,7 +65,7 @@ async def find_renames(admin: Admin, topology: Topology, segments: Collection[Se
         f"stage {segment.name!r} cannot take over the offsets of group {orphan.group!r}, because"
         " the group has members: first stop the workers that run the stage under its old name"
         for segment, orphan in taken_over
-        if await admin.member_count(orphan.group)
+        if await kafka.admin.member_count(orphan.group)
     ]
     return Renames(taken_over, unexplained, tuple(refusals), tuple(occupied))
 

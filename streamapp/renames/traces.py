@@ -12,7 +12,8 @@ from streamapp.brokers.protocols import Admin
 from streamapp.pipeline.retry_topics import RETRY_INFIX
 from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
-from streamapp.renames.moves import Offsets, position_of
+from streamapp.renames.asked_once import AskedOnce, Offsets
+from streamapp.renames.moves import position_of
 
 DEAD_LETTERS = ".dlq"
 _OWN_TOPICS = ("", DEAD_LETTERS, ".replay")
@@ -66,16 +67,18 @@ class Traces:
     waiting: tuple[Unread, ...] = ()
 
 
-async def find_traces(admin: Admin, topology: Topology, heads: Collection[str]) -> Traces:
+async def find_traces(kafka: AskedOnce, topology: Topology, heads: Collection[str]) -> Traces:
     """Ask Kafka; look for orphans only if one of the stages `heads` has no offsets."""
-    offsets = {segment.name: await position_of(admin, segment) for segment in topology.segments}
-    unused = await admin.list_topics() - frozenset(topology.topics())
-    waiting = await _waiting(admin, topology, unused, offsets.values())
+    offsets = {segment.name: await position_of(kafka, segment) for segment in topology.segments}
+    unused = await kafka.list_topics() - frozenset(topology.topics())
+    waiting = await _waiting(kafka.admin, topology, unused, offsets.values())
     if all(offsets[head] for head in heads):
         return Traces(offsets, waiting=waiting)
-    orphans = await _orphans(admin, topology, unused)
+    orphans = await _orphans(kafka, topology, unused)
     readers = (*offsets.values(), *(orphan.offsets for orphan in orphans.values()))
-    return Traces(offsets, orphans, await _unread_of(admin, orphans.values(), readers), waiting)
+    return Traces(
+        offsets, orphans, await _unread_of(kafka.admin, orphans.values(), readers), waiting
+    )
 
 
 def _stage_ids(topology: Topology) -> set[str]:
@@ -92,11 +95,11 @@ async def _waiting(
 
 
 async def _orphans(
-    admin: Admin, topology: Topology, topics: Collection[str]
+    kafka: AskedOnce, topology: Topology, topics: Collection[str]
 ) -> Mapping[str, Orphan]:
     declared = _stage_ids(topology)
     prefix = f"{topology.pipeline}."
-    groups = await admin.list_groups()
+    groups = await kafka.list_groups()
     named = {name.removeprefix(prefix) for name in groups if name.startswith(prefix)}
     named |= {
         topic.removeprefix(prefix).removesuffix(DEAD_LETTERS)
@@ -108,8 +111,8 @@ async def _orphans(
         group = f"{prefix}{stage}"
         own = tuple(name for end in _OWN_TOPICS if (name := f"{group}{end}") in topics)
         own += tuple(sorted(name for name in topics if name.startswith(f"{group}{RETRY_INFIX}")))
-        offsets = await admin.committed_offsets(group)
-        if offsets or await _was_written(admin, [n for n in own if n.endswith(DEAD_LETTERS)]):
+        offsets = await kafka.committed_offsets(group)
+        if offsets or await _was_written(kafka.admin, [n for n in own if n.endswith(DEAD_LETTERS)]):
             found[stage] = Orphan(stage, group, offsets, own)
     return found
 

@@ -12,6 +12,7 @@ from streamapp.errors import PipelineError, RenamedStageError
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
+from streamapp.renames.asked_once import AskedOnce
 from streamapp.renames.renames import find_renames, store_start_offsets
 from streamapp.topics.topic import Topic
 from tests.contract.harness import Subject
@@ -208,7 +209,9 @@ async def test_what_is_kept_beside_the_offsets_is_taken_over_with_them(rig: Rig)
     stored = {rig.first_partition(): CommittedOffset(3, "finished: 5-7")}
     async with rig.subject.admin() as admin:
         await admin.set_offsets(f"{rig.name}.old", stored)
-        await store_start_offsets(admin, await find_renames(admin, topology, topology.segments))
+        await store_start_offsets(
+            admin, await find_renames(AskedOnce(admin), topology, topology.segments)
+        )
         assert await admin.committed_offsets(f"{rig.name}.new") == stored
 
 
@@ -219,7 +222,7 @@ async def test_a_worker_that_comes_second_leaves_the_first_ones_offsets_alone(ri
     await rig.run_to_end(before)
     topology = build(after)
     async with rig.subject.admin() as admin:
-        second = await find_renames(admin, topology, topology.segments)
+        second = await find_renames(AskedOnce(admin), topology, topology.segments)
         await rig.put_items(range(5, 9))
         async with rig.running(after):
 

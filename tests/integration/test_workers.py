@@ -23,7 +23,7 @@ from tests.playback import STAGES, Playback, Worker
 from tests.prometheus import Prometheus
 from tests.verifier.checks import Terms
 
-RECORDS = 150_000
+RECORDS = 60_000
 PARTITIONS = 4
 STEP = RECORDS // 10
 PATIENCE_SECONDS = 60.0
@@ -84,10 +84,11 @@ async def test_a_worker_that_is_killed_under_load_comes_back_and_nothing_is_lost
     kafka: Kafka, tmp_path: Path, prometheus: Prometheus
 ) -> None:
     async with Playback.on(kafka, tmp_path, partitions=PARTITIONS) as playback:
-        await playback.load(RECORDS)
+        events = playback.draw(RECORDS)
         async with workers(playback) as running:
             web = await running.web()
             await playback.joined("validate", 2, running)
+            await playback.send(events)
             await playback.reach(STEP, running)
             _, victim = running.processes()
             victim.kill()
@@ -122,13 +123,14 @@ async def test_a_static_worker_that_is_killed_comes_back_and_the_other_notices_n
     kafka: Kafka, tmp_path: Path
 ) -> None:
     async with Playback.on(kafka, tmp_path, partitions=PARTITIONS) as playback:
-        await playback.load(RECORDS)
+        events = playback.draw(RECORDS)
         async with workers(playback, "--instance-id", "w") as running:
             web = await running.web()
             await playback.joined("validate", 2, running)
             await playback.joined("route", 2, running)
-            await playback.reach(STEP, running)
             before = await rebalances_of_worker_0(web)
+            await playback.send(events)
+            await playback.reach(STEP, running)
             running.processes()[1].kill()
             assert (await playback.progress()).lag > 0, "the work was done before the kill"
             await until(lambda: "worker 1 is up" in running.log().partition("SIGKILL")[2])
@@ -177,9 +179,10 @@ async def test_all_drain_when_a_service_manager_tells_each_process(
     kafka: Kafka, tmp_path: Path
 ) -> None:
     async with Playback.on(kafka, tmp_path, partitions=PARTITIONS) as playback:
-        await playback.load(RECORDS)
+        events = playback.draw(RECORDS)
         async with workers(playback) as running:
             await playback.joined("validate", 2, running)
+            await playback.send(events)
             await playback.reach(STEP, running)
             for worker in running.processes():
                 worker.terminate()
@@ -198,9 +201,10 @@ async def test_workers_do_not_outlive_a_supervisor_that_is_killed(
     kafka: Kafka, tmp_path: Path
 ) -> None:
     async with Playback.on(kafka, tmp_path, partitions=PARTITIONS) as playback:
-        await playback.load(RECORDS)
+        events = playback.draw(RECORDS)
         async with workers(playback) as running:
             await playback.joined("validate", 2, running)
+            await playback.send(events)
             await playback.reach(STEP, running)
             orphans = running.processes()
             assert len(orphans) == 2

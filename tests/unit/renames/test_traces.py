@@ -14,6 +14,7 @@ from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.policy import retry_later
 from streamapp.record import TopicPartition
+from streamapp.renames.asked_once import AskedOnce
 from streamapp.renames.renames import find_renames, store_start_offsets
 from streamapp.renames.traces import Unread, find_traces
 from streamapp.topics.topic import Topic
@@ -77,7 +78,7 @@ async def before() -> Before:
 
 async def unread(before: Before) -> tuple[Unread, ...]:
     topology = build(pipeline("new", "second"))
-    return (await find_traces(before.admin, topology, ["new", "second"])).unread
+    return (await find_traces(AskedOnce(before.admin), topology, ["new", "second"])).unread
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ async def test_a_start_is_refused_with_how_many_records_one_reader_has_not_read(
     await before.commit("second", BETWEEN, 10, 5)
     await before.commit("audit", BETWEEN, 4, 5)
     topology = build(pipeline("new", "second", renamed_from="old"))
-    renames = await find_renames(before.admin, topology, topology.segments)
+    renames = await find_renames(AskedOnce(before.admin), topology, topology.segments)
     [refusal] = [text for text in renames.refusals if "would never be read" in text]
     assert refusal.startswith(f"6 records in '{BETWEEN}' would never be read")
 
@@ -124,7 +125,7 @@ async def test_a_stage_that_has_offsets_asks_for_no_orphans(before: Before) -> N
     await before.commit("new", "raw", 15, 15)
     await before.commit("second", "p.new", 0, 0)
     topology = build(pipeline("new", "second"))
-    traces = await find_traces(before.admin, topology, ["new", "second"])
+    traces = await find_traces(AskedOnce(before.admin), topology, ["new", "second"])
     assert (traces.orphans, traces.unread) == ({}, ())
     assert set(traces.offsets) == {"new", "second"}
 
@@ -136,7 +137,7 @@ async def test_an_orphan_is_told_by_its_offsets_or_by_dead_letters_that_were_wri
     for topic in ("p.told.dlq", "p.a.b.dlq", "q.other.dlq"):
         await before.write(topic, 1, partition=1)
     topology = build(pipeline("new", "second"))
-    orphans = (await find_traces(before.admin, topology, ["new"])).orphans
+    orphans = (await find_traces(AskedOnce(before.admin), topology, ["new"])).orphans
     assert {stage: orphan.topics for stage, orphan in orphans.items()} == {
         "old": (BETWEEN, "p.old.dlq"),
         "told": ("p.told.dlq", "p.told.replay"),
@@ -151,7 +152,7 @@ async def test_an_old_name_that_has_dead_letters_but_no_offsets_is_not_taken_ove
     await before.create("p.told.dlq")
     await before.write("p.told.dlq", 1)
     topology = build(pipeline("new", renamed_from="told"))
-    renames = await find_renames(before.admin, topology, topology.segments)
+    renames = await find_renames(AskedOnce(before.admin), topology, topology.segments)
     assert renames.taken_over == ()
     assert [segment.name for segment in renames.unexplained] == ["new"]
     assert any("renamed_from='told' is none of these" in text for text in renames.refusals)
@@ -162,7 +163,7 @@ async def test_what_starts_anew_starts_at_what_retention_has_left(before: Before
     await before.admin.delete_records({TopicPartition("raw", 1): 4})
     topology = build(pipeline("new"))
     await store_start_offsets(
-        before.admin, await find_renames(before.admin, topology, topology.segments)
+        before.admin, await find_renames(AskedOnce(before.admin), topology, topology.segments)
     )
     assert await before.admin.committed_offsets("p.new") == {
         TopicPartition("raw", 0): CommittedOffset(0),
@@ -190,7 +191,7 @@ async def test_a_start_is_refused_while_records_wait_for_a_delay_that_is_gone(
     await before.commit("new", gone, 1)
     await before.commit("new", used_up, 4)
     topology = build(pipeline("new"))
-    renames = await find_renames(before.admin, topology, topology.segments)
+    renames = await find_renames(AskedOnce(before.admin), topology, topology.segments)
     [refusal] = renames.refusals
     assert refusal.startswith(f"3 records wait in '{gone}', whose delay is declared no more")
 
@@ -206,5 +207,5 @@ async def test_records_that_wait_for_a_declared_delay_are_no_reason_against_a_st
         same, name="new", on_error=retry_later([10])
     )
     topology = build(patient.sink("out"))
-    renames = await find_renames(before.admin, topology, topology.segments)
+    renames = await find_renames(AskedOnce(before.admin), topology, topology.segments)
     assert renames.refusals == ()
