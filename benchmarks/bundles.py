@@ -21,7 +21,7 @@ from benchmarks.child import child, cpu_seconds
 from benchmarks.figures import write
 from benchmarks.testbed import broker_status, machine
 from streamapp.brokers.kafka.broker import KafkaBroker
-from streamapp.brokers.protocols import Admin, Producer, ProducerConfig, TopicSpec
+from streamapp.brokers.protocols import Admin, Broker, ProducerConfig, TopicSpec
 from streamapp.record import TopicPartition
 from streamapp.settings import KafkaSettings
 
@@ -40,10 +40,10 @@ TOPICS_AT_ONCE = 200
 class Bench:
     """A broker, and the workers on it."""
 
-    def __init__(self, servers: str, admin: Admin, producer: Producer) -> None:
+    def __init__(self, broker: Broker, servers: str, admin: Admin) -> None:
+        self._broker = broker
         self._servers = servers
         self._admin = admin
-        self._producer = producer
         self._runs = 0
 
     async def run(self, pipelines: int, stages: int, *, is_bundled: bool) -> dict[str, float]:
@@ -87,22 +87,26 @@ class Bench:
 
     async def _trickle(self, worker: psutil.Process, case: Case) -> tuple[float, float]:
         """CPU share while every pipeline gets a record a second, and how long the last one took."""
+        producer = self._broker.producer(ProducerConfig())
+        await producer.start()
         share = asyncio.create_task(self._share(worker, TRICKLE_SECONDS))
-        began = time.monotonic()
+        began, sent = time.monotonic(), []
         for second in range(TRICKLE_SECONDS):
             for number in range(case.pipelines):
                 due = began + second + number / case.pipelines
                 if (early := due - time.monotonic()) > 0:
                     await asyncio.sleep(early)
-                batch = self._producer.create_batch()
+                batch = producer.create_batch()
                 batch.append(timestamp=None, key=b"k", value=b'{"n":%d}' % second)
-                await self._producer.send_batch(batch, f"{case.name}-{number}.0", 0)
-        sent, wanted = time.monotonic(), TRICKLE_SECONDS * case.pipelines
+                sent.append(await producer.send_batch(batch, f"{case.name}-{number}.0", 0))
+        await asyncio.gather(*sent)
+        await producer.stop()  # it would go on asking for these topics when they are deleted
+        all_sent, wanted = time.monotonic(), TRICKLE_SECONDS * case.pipelines
         cpu_share = await share
         async with asyncio.timeout(PATIENCE_SECONDS):
             while await self._written(case) < wanted:  # noqa: ASYNC110 - no broker tells when
                 await asyncio.sleep(0.1)
-        return cpu_share, time.monotonic() - sent
+        return cpu_share, time.monotonic() - all_sent
 
     async def _written(self, case: Case) -> int:
         sinks = [TopicPartition(f"{case.name}-{i}.{case.stages}", 0) for i in range(case.pipelines)]
@@ -123,10 +127,9 @@ def _text_of(path: Path) -> str:
 
 async def measure(servers: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     broker = KafkaBroker(KafkaSettings(bootstrap_servers=servers))
-    admin, producer = broker.admin(), broker.producer(ProducerConfig())
+    admin = broker.admin()
     await admin.start()
-    await producer.start()
-    bench, found = Bench(servers, admin, producer), []
+    bench, found = Bench(broker, servers, admin), []
     try:
         for stages in arguments.stages:
             for pipelines in arguments.counts:
@@ -141,7 +144,6 @@ async def measure(servers: str, arguments: argparse.Namespace) -> list[dict[str,
                         {"pipelines": pipelines, "stages": stages, "kind": kind, **figures}
                     )
     finally:
-        await producer.stop()
         await admin.stop()
     return found
 

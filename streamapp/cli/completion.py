@@ -12,12 +12,9 @@ from typing import Any
 
 import typer
 
-from streamapp.agents.definitions import DEFINITIONS
-from streamapp.configuration.file import FILE_NAME
+from streamapp.cli.variables import CONFIG_VARIABLE
+from streamapp.configuration.names import FILE_NAME
 from streamapp.pipeline.capability import Capability
-
-CONFIG_VARIABLE = "STREAMAPP_CONFIG_FILE"
-"""Environment variable with the name of the configuration file."""
 
 _MOST_BYTES = 16 * 1024 * 1024
 """A larger file takes too long to read for a shell."""
@@ -53,6 +50,8 @@ def _data(ctx: typer.Context) -> dict[str, Any]:
 
 
 def _agents(ctx: typer.Context, _incomplete: str) -> Iterable[str]:
+    from streamapp.agents.definitions import DEFINITIONS  # noqa: PLC0415 - all commands come here
+
     return {*_data(ctx).get("data_agents", ()), *(one["agent_id"] for one in DEFINITIONS)}
 
 

@@ -25,8 +25,11 @@ from streamapp.cli.pace import (
     checked_amount,
 )
 from streamapp.cli.progress import show_progress
-from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE, serving
+from streamapp.cli.serving import (
+    serving,
+)
 from streamapp.cli.signals import stop_on_signal
+from streamapp.cli.variables import DEFAULT_PORT, PORT_VARIABLE
 from streamapp.clock import Clock, SystemClock
 from streamapp.examples.playback.catalog import TitleCatalog
 from streamapp.examples.playback.generator import PlaybackGenerator

@@ -4,11 +4,13 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
-from streamapp.cli.completion import CONFIG_VARIABLE
-from streamapp.cli.run_options import INSTANCE_VARIABLE
-from streamapp.cli.runnable import AFTER_VARIABLE
-from streamapp.cli.serving import PORT_VARIABLE
-from streamapp.configuration.allowed_packages import PACKAGES_VARIABLE
+from streamapp.cli.variables import (
+    AFTER_VARIABLE,
+    CONFIG_VARIABLE,
+    INSTANCE_VARIABLE,
+    PORT_VARIABLE,
+)
+from streamapp.configuration.names import PACKAGES_VARIABLE
 from streamapp.configuration.overrides import variables
 from streamapp.configuration.state_folder import STATE_VARIABLE
 from streamapp.local_kafka.jars import CACHE_VARIABLE

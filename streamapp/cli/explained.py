@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.printable import printable
 from streamapp.configuration.remembered_scores import remembered_scores
-from streamapp.configuration.sections import Configuration
 from streamapp.registry.assemble import Assembled
 from streamapp.registry.choices import Choices
 from streamapp.registry.explanation import AssemblyError, Candidate, Explanation

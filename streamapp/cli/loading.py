@@ -12,19 +12,13 @@ from typing import Any
 import pydantic
 
 import streamapp
-from streamapp.cli.excess import warn_of_excess
 from streamapp.cli.import_path import put_current_directory_first
-from streamapp.configuration.declared_agents import registry_of
-from streamapp.configuration.declared_pipelines import assemble_declared
-from streamapp.configuration.file import read_configuration
-from streamapp.configuration.remembered_scores import remembered_scores
 from streamapp.configuration.sections import DataMonitoring
 from streamapp.errors import ConfigurationError, StreamappError
 from streamapp.pipeline.bundle import Bundle, build_bundle
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import Topology, build
 from streamapp.policies.describe import describe
-from streamapp.registry.choices import Choices
 from streamapp.topics.declaration import DeclaredTopic
 
 _LIBRARIES = tuple(str(Path(str(one.__file__)).parent) for one in (streamapp, pydantic, importlib))
@@ -41,11 +35,12 @@ def monitoring_of(target: str, packages: Iterable[str] = ()) -> DataMonitoring:
     Raises:
         ConfigurationError: the file is wrong.
     """
-    declared = _DECLARED.fullmatch(target)
+    declared = declared_target(target)
     if declared is None:
         return DataMonitoring()
-    file = read_configuration(Path(declared["file"]), packages=packages)
-    return file.configuration.data_monitoring
+    from streamapp.cli.declared import declared_monitoring  # noqa: PLC0415 - only files need it
+
+    return declared_monitoring(declared[0], packages)
 
 
 def configuration_file_of(target: str) -> Path | None:
@@ -76,12 +71,12 @@ def topics_of(target: str) -> tuple[DeclaredTopic, ...]:
     Raises:
         ConfigurationError: the file is wrong.
     """
-    declared = _DECLARED.fullmatch(target)
+    declared = declared_target(target)
     if declared is None:
         return ()
-    pipelines = read_configuration(Path(declared["file"])).configuration.data_pipelines
-    found = pipelines.get(declared["name"])
-    return tuple(found.topics) if found is not None else ()
+    from streamapp.cli.declared import declared_topics  # noqa: PLC0415 - only files need it
+
+    return declared_topics(*declared)
 
 
 def load_pipeline(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]:
@@ -112,14 +107,10 @@ def load_target(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]
     Raises:
         ConfigurationError: what is missing or wrong, and where.
     """
-    if declared := _DECLARED.fullmatch(target):
-        file = read_configuration(Path(declared["file"]), packages=packages)
-        if file.configuration.allowed_packages:
-            put_current_directory_first()
-        choices = Choices(registry_of(file.configuration), remembered_scores(file.path))
-        made = assemble_declared(file.configuration, declared["name"], choices)
-        warn_of_excess(made.warnings)
-        return made.pipeline
+    if declared := declared_target(target):
+        from streamapp.cli.declared import pipeline_of  # noqa: PLC0415 - only files need it
+
+        return pipeline_of(*declared, packages)
     parts = _TARGET.fullmatch(target)
     # `mine.py` parses as a module `py` in a package `mine`; if it is a file, the file is meant.
     if parts is None or Path(parts["module"]).is_file():

@@ -5,19 +5,8 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli import (
-    agents,
-    broker,
-    config,
-    demo,
-    generate,
-    pipelines,
-    plan,
-    run,
-    status,
-    topics,
-)
 from streamapp.cli.exit_codes import ExitCode
+from streamapp.cli.lazy_group import LazyGroup
 from streamapp.errors import (
     BrokerError,
     ConfigurationError,
@@ -30,7 +19,6 @@ from streamapp.errors import (
     UnreadableRecordError,
 )
 from streamapp.local_kafka import errors as dev_errors
-from streamapp.observability.logs import describe_exception
 from streamapp.version import VERSION
 
 _CODES: tuple[tuple[type[StreamappError], ExitCode], ...] = (
@@ -48,22 +36,36 @@ _CODES: tuple[tuple[type[StreamappError], ExitCode], ...] = (
 )
 """The first entry whose type matches the error counts."""
 
+COMMANDS = {
+    "demo": "Run the playback pipeline in this process, without Kafka and without a network.",
+    "run": "Run a pipeline on Kafka until it is stopped.",
+    "plan": "Show stages, agents, topics and settings of a pipeline, and what it promises; needs no"
+    " Kafka.",
+    "status": "Show each stage of pipelines that run, or as their last run has left them.",
+    "generate": "Write playback events to Kafka.",
+    "agents": "Find and change agents of the configuration file.",
+    "config": "Show and check the configuration file, and what is made of it.",
+    "pipelines": "Assemble, show and run pipelines of the configuration file.",
+    "topics": "List the topics on Kafka, or create the declared ones.",
+    "broker": "A real Apache Kafka on this machine, for development.",
+}
+"""All commands, and the first sentence of the help of each."""
+
 app = typer.Typer(
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # errors are plain sentences, not boxes
     help="Typed Python agents between Kafka topics.",
 )
-app.command()(demo.demo)
-app.command()(run.run)
-app.command()(plan.plan)
-app.command()(status.status)
-app.command()(generate.generate)
-app.add_typer(agents.app, name="agents")
-app.add_typer(config.app, name="config")
-app.add_typer(pipelines.app, name="pipelines")
-app.add_typer(topics.app, name="topics")
-app.add_typer(broker.app, name="broker")
+
+
+def _not_loaded() -> None:
+    """Stand for a command until it is called."""
+
+
+for _name, _help in COMMANDS.items():
+    app.command(_name, help=_help)(_not_loaded)
 
 
 def _print_version(asked: bool) -> None:
@@ -94,6 +96,8 @@ def main() -> None:
         if isinstance(cause, StreamappError):
             typer.echo(f"streamapp: {cause}", err=True)
             sys.exit(exit_code_of(cause))
+        from streamapp.observability.logs import describe_exception  # noqa: PLC0415 - rarely needed
+
         typer.echo(describe_exception(cause), err=True)
         typer.echo("streamapp: this is a bug in streamapp; please report it", err=True)
         sys.exit(ExitCode.BUG)

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli.completion import CONFIG_VARIABLE, complete_targets
+from streamapp.cli.completion import (
+    complete_targets,
+)
 from streamapp.cli.output import OutputFormat
-from streamapp.cli.serving import PORT_VARIABLE
-from streamapp.configuration.allowed_packages import PACKAGES_OPTION, PACKAGES_VARIABLE
+from streamapp.cli.variables import CONFIG_VARIABLE, PORT_VARIABLE
+from streamapp.configuration.names import PACKAGES_OPTION, PACKAGES_VARIABLE
 from streamapp.observability.logs import LogFormat
 
 ConfigOption = Annotated[

@@ -25,7 +25,7 @@ from streamapp.cli.output import OutputFormat, Report, chosen_format, print_json
 from streamapp.cli.plan_json import as_json
 from streamapp.cli.plan_text import as_text
 from streamapp.cli.run_options import RunOptions
-from streamapp.cli.serving import DEFAULT_PORT
+from streamapp.cli.variables import DEFAULT_PORT
 from streamapp.cli.work import work
 from streamapp.cli.workers import supervise
 from streamapp.configuration.declared_pipeline import DeclaredPipeline

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from streamapp.cli.completion import CONFIG_VARIABLE
 from streamapp.cli.loading import configuration_file_of, monitoring_of
+from streamapp.cli.variables import CONFIG_VARIABLE
 from streamapp.clock import Clock
-from streamapp.configuration.file import FILE_NAME
+from streamapp.configuration.names import FILE_NAME
 from streamapp.configuration.state_folder import state_folder
 from streamapp.observability.stage_report import StatusReport
 from streamapp.runs.folder import RunFolder

@@ -12,21 +12,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, get_args, get_origin
 
-import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from streamapp.cli.completion import CONFIG_VARIABLE
-from streamapp.cli.main import app
-from streamapp.cli.run_options import INSTANCE_VARIABLE
-from streamapp.cli.runnable import AFTER_VARIABLE, NEVER
-from streamapp.cli.serving import DEFAULT_PORT, PORT_VARIABLE
+from streamapp.cli.lazy_group import load
+from streamapp.cli.main import COMMANDS
+from streamapp.cli.runnable import (
+    NEVER,
+)
+from streamapp.cli.variables import (
+    AFTER_VARIABLE,
+    CONFIG_VARIABLE,
+    DEFAULT_PORT,
+    INSTANCE_VARIABLE,
+    PORT_VARIABLE,
+)
 from streamapp.configuration.allowed_packages import (
     ALWAYS_ALLOWED,
-    PACKAGES_OPTION,
-    PACKAGES_VARIABLE,
 )
-from streamapp.configuration.file import FILE_NAME
+from streamapp.configuration.names import FILE_NAME, PACKAGES_OPTION, PACKAGES_VARIABLE
 from streamapp.configuration.overrides import SECTIONS, variables
 from streamapp.configuration.state_folder import FOLDER_NAME, STATE_VARIABLE
 from streamapp.local_kafka.jars import CACHE_VARIABLE
@@ -144,14 +148,14 @@ def settings_reference() -> str:
 
 def cli_reference() -> str:
     """The page on the command line, as Markdown."""
-    root = typer.main.get_command(app)
     lines = [
         "`streamapp` and `python -m streamapp` are the same. An error is one sentence on stderr;",
         "the [exit code](../how-to/run-on-kafka.md#exit-codes) says its kind. Every command",
         "has `--help`; `streamapp --version` prints `streamapp` and the version.",
     ]
-    for words, command in _commands(root, ("streamapp",)):
-        lines += ["", f"## {' '.join(words)}", "", *_command(words, command)]
+    for name in COMMANDS:
+        for words, command in _commands(load(name), ("streamapp", name)):
+            lines += ["", f"## {' '.join(words)}", "", *_command(words, command)]
     return _page("Command line", "cli", *lines)
 
 

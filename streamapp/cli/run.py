@@ -16,8 +16,10 @@ from streamapp.cli.options import (
     UntilEndOption,
     WebPortOption,
 )
-from streamapp.cli.run_options import INSTANCE_VARIABLE, RunOptions
-from streamapp.cli.serving import DEFAULT_PORT
+from streamapp.cli.run_options import (
+    RunOptions,
+)
+from streamapp.cli.variables import DEFAULT_PORT, INSTANCE_VARIABLE
 from streamapp.cli.work import work
 from streamapp.cli.workers import supervise
 from streamapp.observability.logs import LogFormat, configure_logging

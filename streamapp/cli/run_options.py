@@ -5,12 +5,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from streamapp.configuration.allowed_packages import PACKAGES_OPTION
+from streamapp.configuration.names import PACKAGES_OPTION
 from streamapp.errors import ConfigurationError
 from streamapp.observability.logs import LogFormat
-
-INSTANCE_VARIABLE = "STREAMAPP_WORKER_INSTANCE_ID"
-"""Environment variable with the name of a worker as a static member of its groups."""
 
 _INSTANCE_ID = re.compile(r"[a-zA-Z0-9._-]{1,240}")
 """Names that Kafka accepts, short enough to append the number of a worker."""

@@ -13,13 +13,7 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.outline import Outline
 from streamapp.web.server import View, WebServer, WithoutMetrics, WorkerView
 
-DEFAULT_PORT = 9464
-"""The port that OpenTelemetry's Prometheus exporters use by default."""
-
 _NOT_EXPORTED = "not exported: data_monitoring.enabled is false"
-
-PORT_VARIABLE = "STREAMAPP_WEB_PORT"
-"""Environment variable with another port."""
 
 
 @asynccontextmanager

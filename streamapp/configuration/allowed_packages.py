@@ -5,16 +5,11 @@ Whoever writes the file chooses among code that whoever starts the program trust
 
 from collections.abc import Iterable, Mapping
 
+from streamapp.configuration.names import PACKAGES_OPTION, PACKAGES_VARIABLE
 from streamapp.registry.imports import Importer
 
 ALWAYS_ALLOWED = "streamapp.agents"
 """Package of the built-in agents, from which every file may import."""
-
-PACKAGES_VARIABLE = "STREAMAPP_ALLOWED_PACKAGES"
-"""Environment variable with names of packages, separated by commas."""
-
-PACKAGES_OPTION = "--allow-package"
-"""Option of the commands that import agents; repeatable."""
 
 NOT_IN_A_FILE = (
     "a file cannot allow imports to itself; take it out, and allow each package from outside, with"

@@ -6,11 +6,11 @@ from typing import Any
 
 from streamapp.configuration.allowed_packages import importer_of
 from streamapp.configuration.check import Fault, check, shown
+from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import SHIPPED, registry_of
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, tell_faults
 from streamapp.configuration.given_entries import GivenEntries
-from streamapp.configuration.sections import Configuration
 from streamapp.errors import ConfigurationError
 from streamapp.registry.instantiate import Meanings, make_agent
 from streamapp.registry.nearest import did_you_mean

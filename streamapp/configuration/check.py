@@ -9,23 +9,19 @@ from pydantic_core import to_json
 
 from streamapp.configuration.allowed_packages import (
     NOT_IN_A_FILE,
-    PACKAGES_VARIABLE,
     allowed_packages,
     importer_of,
 )
 from streamapp.configuration.composition import NamedAgent, walk_composition
+from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import SHIPPED, installed
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.declared_stage import DeclaredStage
 from streamapp.configuration.named_schemas import conflicts
+from streamapp.configuration.names import PACKAGES_VARIABLE
 from streamapp.configuration.overrides import overridden
 from streamapp.configuration.secrets import Path, secrets_in
-from streamapp.configuration.sections import (
-    CliSettings,
-    Configuration,
-    DataMonitoring,
-    Provider,
-)
+from streamapp.configuration.sections import CliSettings, DataMonitoring, Provider
 from streamapp.errors import RegistryError
 from streamapp.registry.definition import AgentDefinition
 from streamapp.registry.faults import sentences

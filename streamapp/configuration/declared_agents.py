@@ -6,8 +6,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 from streamapp.agents.definitions import DEFINITIONS
 from streamapp.configuration.allowed_packages import importer_of
+from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.named_schemas import named_schemas
-from streamapp.configuration.sections import Configuration
 from streamapp.registry.definition import AgentDefinition, read_definition
 from streamapp.registry.entry_points import GROUP, register_entry_points
 from streamapp.registry.registry import AgentRegistry

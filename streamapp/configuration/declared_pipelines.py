@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_middleware import middleware_of
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
@@ -9,7 +10,6 @@ from streamapp.configuration.declared_steps import settings_of, step_of
 from streamapp.configuration.declared_topics import PatternEnd, TopicEnd
 from streamapp.configuration.placed import PlacedError
 from streamapp.configuration.secrets import Path
-from streamapp.configuration.sections import Configuration
 from streamapp.errors import ConfigurationError, TopicError
 from streamapp.registry.assemble import ASource, Assembled, Options, StageFaultsError, assemble
 from streamapp.registry.choices import Choices

@@ -11,18 +11,16 @@ from pathlib import Path
 
 from streamapp.configuration.allowed_packages import also_allowing
 from streamapp.configuration.check import Fault, check
+from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.located_json import (
     MOST_BYTES,
     JsonFaultError,
     LocatedJson,
     parse_json,
 )
+from streamapp.configuration.names import FILE_NAME
 from streamapp.configuration.printable import printable
-from streamapp.configuration.sections import Configuration
 from streamapp.errors import ConfigurationError
-
-FILE_NAME = "atomic_data_config.json"
-"""Name of the file in the working directory, which may be missing."""
 
 _NO_DOCUMENT = LocatedJson({}, "{}")
 

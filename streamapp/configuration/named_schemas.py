@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from streamapp.configuration.composition import Combined, Composition, walk_composition
+from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.declared_topics import PatternEnd, TopicEnd
 from streamapp.configuration.secrets import Path
-from streamapp.configuration.sections import Configuration
 
 NamedSchema = tuple[Path, str, dict[str, JsonValue]]
 """Where a schema stands, its name, and the schema."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from streamapp.configuration.sections import Configuration
+from streamapp.configuration.configuration import Configuration
 
 
 def configuration_schema() -> dict[str, Any]:

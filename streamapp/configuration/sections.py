@@ -1,15 +1,12 @@
-"""The sections of the configuration file, and what each of their fields may be."""
+"""The small sections of the configuration file, and what each of their fields may be."""
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
-from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.section import Section
-from streamapp.registry.definition import AgentDefinition, Id
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -100,33 +97,3 @@ class Provider(Section):
         found["base_url"] = self.base_url
         found = {name: value for name, value in found.items() if value is not None}
         return {**found, "key_from_environment": self.key_from_environment}
-
-
-class Configuration(Section):
-    """The whole file, and what it may import.
-
-    Attributes:
-        data_agents: definitions of agents by their ids.
-        data_pipelines: pipelines by their names.
-        data_providers: services that agents ask, by their names.
-        cli_settings: how commands print.
-        data_monitoring: what is measured.
-    """
-
-    data_agents: Mapping[Id, AgentDefinition] = Field(default_factory=dict)
-    data_pipelines: Mapping[str, DeclaredPipeline] = Field(default_factory=dict)
-    data_providers: Mapping[str, Provider] = Field(default_factory=dict)
-    cli_settings: CliSettings = CliSettings()
-    data_monitoring: DataMonitoring = DataMonitoring()
-    _allowed_packages: tuple[str, ...] = ()
-
-    @property
-    def allowed_packages(self) -> tuple[str, ...]:
-        """Packages that agents may come from, beside the built-in ones; no part of the file."""
-        return self._allowed_packages
-
-    def allowing(self, packages: Iterable[str]) -> Self:
-        """The same, whose agents may come from these packages."""
-        changed = self.model_copy()
-        changed._allowed_packages = tuple(packages)  # noqa: SLF001 - a copy of this object
-        return changed

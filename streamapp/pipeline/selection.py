@@ -15,10 +15,10 @@ def topics_between(topologies: Iterable[Topology]) -> frozenset[str]:
     """Topics that one stage writes and another reads, whether this worker runs them or not."""
     segments = [segment for topology in topologies for segment in topology.segments]
     written = {name for segment in segments for name in segment.written_topics()}
+    read = {name for segment in segments for name in segment.read_topics}
+    patterns = [pattern for segment in segments for pattern in segment.patterns]
     return frozenset(
-        name
-        for name in written
-        if any(name in segment.read_topics or segment.has_source(name) for segment in segments)
+        name for name in written if name in read or any(one.matches(name) for one in patterns)
     )
 
 

@@ -164,6 +164,12 @@ class Segment:
         """
         return (*self.read_topics, *matching(self.patterns, existing))
 
+    def has_source_among(self, topics: Collection[str]) -> bool:
+        """Whether one of these topics is a source, by its name or by a pattern."""
+        return any(topic in topics for topic in self.source_topics) or any(
+            one.matches(topic) for one in self.patterns for topic in topics
+        )
+
     def has_source(self, topic: str) -> bool:
         """Whether a topic of this name is a source, by its name or by a pattern."""
         return topic in self.source_topics or any(one.matches(topic) for one in self.patterns)

@@ -52,5 +52,5 @@ def first_attempts_of(
         clock=environment.clock,
         hold=hold,
         retried=retried,
-        reads_between=any(map(segment.has_source, environment.between)),
+        reads_between=segment.has_source_among(environment.between),
     )

@@ -2,9 +2,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import typer
 
-from streamapp.cli import main
+from streamapp.cli.lazy_group import load
 from streamapp.cli.run_options import RunOptions
 from streamapp.errors import ConfigurationError
 from streamapp.observability.logs import LogFormat
@@ -43,9 +42,7 @@ FULL = RunOptions(
 
 def understood(command: tuple[str, ...]) -> dict[str, Any]:
     """What `streamapp run` makes of a worker's command line."""
-    group = typer.main.get_command(main.app)
-    run = group.commands["run"]  # type: ignore[attr-defined]  # the group of commands
-    context = run.make_context("run", list(command[4:]))
+    context = load("run").make_context("run", list(command[4:]))
     params: dict[str, Any] = context.params
     return params
 

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from streamapp.cli.runnable import AFTER_VARIABLE, load_runnable
+from streamapp.cli.runnable import (
+    load_runnable,
+)
+from streamapp.cli.variables import AFTER_VARIABLE
 from streamapp.errors import ConfigurationError
 from streamapp.registry.assemble import Assembled
 from streamapp.registry.score_file import FILE_NAME

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from streamapp.cli.loading import load_pipeline
+from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import read_configuration
 from streamapp.configuration.lint import lint
 from streamapp.configuration.placed import PlacedError
-from streamapp.configuration.sections import Configuration
 from streamapp.errors import ConfigurationError
 from streamapp.pipeline.stage import StageConfig
 from streamapp.policies.policy import ErrorPolicy
