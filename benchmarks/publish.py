@@ -28,6 +28,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "workers": tables.workers,
     "partitions": tables.partitions,
     "lag": tables.lag,
+    "bundles": tables.bundles,
     "inputs": tables.inputs,
     "plan": tables.planned,
     "balance": tables.balance,

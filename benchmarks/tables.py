@@ -147,6 +147,28 @@ def lag() -> str:
     return table(("records of lag", "peak MB of a worker"), rows)
 
 
+def bundles() -> str:
+    """What a small pipeline costs with a consumer of its own, and in a bundle."""
+    found = read("bundles")
+    kinds = {"bundle": "in a bundle", "apart": "each with its own consumer"}
+    rows = [
+        (
+            f"{one['pipelines']:,}",
+            kinds[one["kind"]],
+            f"{one['sockets']:,}",
+            f"{one['rss_mb']:.0f}",
+            f"{one['start_cpu_seconds']:.1f}",
+            f"{one['idle_cpu_share']:.2f}",
+            f"{one['trickle_cpu_share']:.2f}",
+            f"{one['seconds_behind']:.1f}",
+        )
+        for one in found["runs"]
+    ]
+    head = ("pipelines", "", "sockets", "MB", "CPU s to start", "CPU share at rest")
+    busy = ("with a record a second each", "seconds behind at the end")
+    return "\n\n".join((measured_on(found), table((*head, *busy), rows)))
+
+
 def scale_facts() -> str:
     return measured_on(read("scale"))
 
