@@ -22,6 +22,7 @@ from streamapp.errors import (
 )
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
+from streamapp.pipeline.bundle import in_bundle
 from streamapp.pipeline.lifecycle import OpenAgents
 from streamapp.pipeline.model_usages import model_usages
 from streamapp.pipeline.outline import Outline, outline_of
@@ -71,8 +72,11 @@ class Service:
         start_anew: start stages without offsets at the beginning of their topics, even if Kafka has
             offsets of stages that are not declared.
         reassembly: how agents of assembled pipelines are measured and replaced.
+        bundle: name of the bundle as which all of them are read; what `build_bundle` has made is
+            in one already.
 
     Raises:
+        PipelineError: they cannot be in one bundle.
         ConfigurationError: a named stage does not exist, or is fused to the previous stage.
     """
 
@@ -87,6 +91,7 @@ class Service:
         rng: random.Random | None = None,
         start_anew: bool = False,
         reassembly: Reassembly | None = None,
+        bundle: str | None = None,
     ) -> None:
         self._broker = broker
         self._clock = clock or SystemClock()
@@ -98,9 +103,8 @@ class Service:
         self._chains = [
             RunningChain(one, self._scores, self._reassembly, self._clock) for one in assembled
         ]
-        self._topologies = tuple(
-            build(one.pipeline) if isinstance(one, Assembled) else one for one in topologies
-        )
+        built = [build(one.pipeline) if isinstance(one, Assembled) else one for one in topologies]
+        self._topologies = tuple(built) if bundle is None else in_bundle(bundle, built)
         self._start_anew = start_anew
         self._pipelines = [selected(topology, stages) for topology in self._topologies]
         check_selection(self._topologies, stages)

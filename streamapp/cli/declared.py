@@ -4,18 +4,21 @@ Commands import this when they are given one: pipelines in modules need nothing 
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from streamapp.cli.excess import warn_of_excess
 from streamapp.cli.import_path import put_current_directory_first
 from streamapp.configuration.declared_agents import registry_of
+from streamapp.configuration.declared_bundles import named
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, read_configuration
 from streamapp.configuration.remembered_scores import remembered_scores
 from streamapp.configuration.sections import DataMonitoring
 from streamapp.configuration.state_folder import state_folder
 from streamapp.configuration.watched_registry import WatchedRegistry
+from streamapp.pipeline.bundle import Bundle
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.reassembly.config import Reassembly
 from streamapp.registry.assemble import Assembled
@@ -25,31 +28,46 @@ from streamapp.registry.scores import Scores
 from streamapp.topics.declaration import DeclaredTopic
 
 
-def pipeline_of(path: Path, name: str, packages: Iterable[str]) -> Pipeline[Any, Any]:
-    """The pipeline of this name, assembled by what earlier runs remember."""
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a name in a file stands for.
+
+    Attributes:
+        made: its pipelines.
+        bundle: its name, if it is a bundle.
+        reassembly: how the agents are measured and replaced.
+    """
+
+    made: tuple[Assembled, ...]
+    bundle: str | None
+    reassembly: Reassembly
+
+
+def target_of(path: Path, name: str, packages: Iterable[str]) -> Pipeline[Any, Any] | Bundle:
+    """The pipeline or bundle of this name, assembled by what earlier runs remember."""
     file = _read(path, packages)
     choices = Choices(registry_of(file.configuration), remembered_scores(file.path))
-    made = assemble_declared(file.configuration, name, choices)
-    warn_of_excess(made.warnings)
-    return made.pipeline
+    made, bundle = _made(file, name, choices)
+    pipelines = [one.pipeline for one in made]
+    return pipelines[0] if bundle is None else Bundle(bundle, pipelines)
 
 
-def runnable_of(
+def declared_of(
     path: Path, name: str, packages: Iterable[str], open_seconds: float | None
-) -> tuple[Assembled, Reassembly]:
-    """The pipeline of this name, and how its agents are measured and replaced."""
+) -> Declared:
+    """The pipeline or bundle of this name, to be run."""
     packages = tuple(packages)
     file = _read(path, packages)
     registry, scores = registry_of(file.configuration), Scores()
     score_file = ScoreFile(state_folder(file.path))
     score_file.load(scores)
-    made = assemble_declared(file.configuration, name, Choices(registry, scores))
-    warn_of_excess(made.warnings)
-    return made, Reassembly(
+    made, bundle = _made(file, name, Choices(registry, scores))
+    reassembly = Reassembly(
         open_seconds=open_seconds,
         score_file=score_file,
         refresh=WatchedRegistry(file, registry, packages=packages).refresh,
     )
+    return Declared(made, bundle, reassembly)
 
 
 def declared_monitoring(path: Path, packages: Iterable[str]) -> DataMonitoring:
@@ -58,9 +76,19 @@ def declared_monitoring(path: Path, packages: Iterable[str]) -> DataMonitoring:
 
 
 def declared_topics(path: Path, name: str) -> tuple[DeclaredTopic, ...]:
-    """The topics that the pipeline of this name declares; none if there is no such pipeline."""
-    found = read_configuration(path).configuration.data_pipelines.get(name)
-    return tuple(found.topics) if found is not None else ()
+    """The topics that the pipelines of this name declare."""
+    pipelines = read_configuration(path).configuration.data_pipelines
+    members, _ = named(pipelines, name)
+    return tuple(topic for member in members for topic in pipelines[member].topics)
+
+
+def _made(
+    file: ConfigurationFile, name: str, choices: Choices
+) -> tuple[tuple[Assembled, ...], str | None]:
+    members, bundle = named(file.configuration.data_pipelines, name)
+    made = tuple(assemble_declared(file.configuration, one, choices) for one in members)
+    warn_of_excess([warning for one in made for warning in one.warnings])
+    return made, bundle
 
 
 def _read(path: Path, packages: Iterable[str]) -> ConfigurationFile:

@@ -27,7 +27,12 @@ _MOST = 20
 
 
 def assembled_or_explained(
-    configuration: Configuration, path: Path, name: str, *, explain: bool
+    configuration: Configuration,
+    path: Path,
+    name: str,
+    *,
+    explain: bool,
+    choices: Choices | None = None,
 ) -> Assembled:
     """Make a declared pipeline; if that fails and it is asked for, print why on standard error.
 
@@ -36,18 +41,23 @@ def assembled_or_explained(
         path: the configuration file, beside which scores of agents are remembered.
         name: its name.
         explain: whether it is asked for.
+        choices: among the agents of the configuration, for a caller that makes many pipelines.
 
     Raises:
         ConfigurationError: as `assemble_declared`.
     """
     try:
-        choices = Choices(registry_of(configuration), remembered_scores(path))
-        return assemble_declared(configuration, name, choices)
+        return assemble_declared(configuration, name, choices or choices_of(configuration, path))
     except AssemblyError as error:
         if explain:
             for line in explanation_lines(error.explanation):
                 typer.echo(line, err=True)
         raise
+
+
+def choices_of(configuration: Configuration, path: Path) -> Choices:
+    """Choices among the agents of a configuration, by the scores that runs have remembered."""
+    return Choices(registry_of(configuration), remembered_scores(path))
 
 
 def explanation_lines(explanation: Explanation) -> Iterator[str]:

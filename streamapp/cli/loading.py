@@ -108,9 +108,9 @@ def load_target(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]
         ConfigurationError: what is missing or wrong, and where.
     """
     if declared := declared_target(target):
-        from streamapp.cli.declared import pipeline_of  # noqa: PLC0415 - only files need it
+        from streamapp.cli.declared import target_of  # noqa: PLC0415 - only files need it
 
-        return pipeline_of(*declared, packages)
+        return target_of(*declared, packages)
     parts = _TARGET.fullmatch(target)
     # `mine.py` parses as a module `py` in a package `mine`; if it is a file, the file is meant.
     if parts is None or Path(parts["module"]).is_file():

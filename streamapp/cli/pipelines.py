@@ -10,7 +10,12 @@ from streamapp.cli.completion import complete_pipelines
 from streamapp.cli.configured import configured
 from streamapp.cli.excess import warn_of_excess
 from streamapp.cli.execute import execute
-from streamapp.cli.explained import ExplainOption, assembled_or_explained, explanation_lines
+from streamapp.cli.explained import (
+    ExplainOption,
+    assembled_or_explained,
+    choices_of,
+    explanation_lines,
+)
 from streamapp.cli.options import (
     AllowPackageOption,
     BootstrapServersOption,
@@ -28,6 +33,7 @@ from streamapp.cli.run_options import RunOptions
 from streamapp.cli.variables import DEFAULT_PORT
 from streamapp.cli.work import work
 from streamapp.cli.workers import supervise
+from streamapp.configuration.declared_bundles import named
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.observability.logs import LogFormat
 from streamapp.pipeline.outline import outline_of
@@ -107,16 +113,20 @@ def run(
     no_web: NoWebOption = False,
     progress_seconds: ProgressSecondsOption = 10.0,
 ) -> None:
-    """Run a pipeline on Kafka until it is stopped.
+    """Run a pipeline, or those of a bundle, on Kafka until it is stopped.
 
     It is the same as `streamapp run FILE.json#NAME`, which has further options.
     """
     file = configured(config, allow_package or ())
     # Made here as well, so that faults of a missing file are told as such.
-    found = assembled_or_explained(file.configuration, file.path, name, explain=explain)
-    if explain:
-        for line in explanation_lines(found.choice.explanation):
-            typer.echo(line)
+    choices = choices_of(file.configuration, file.path)
+    for member in named(file.configuration.data_pipelines, name)[0]:
+        found = assembled_or_explained(
+            file.configuration, file.path, member, explain=explain, choices=choices
+        )
+        if explain:
+            for line in explanation_lines(found.choice.explanation):
+                typer.echo(line)
     options = RunOptions(
         target=f"{file.path}#{name}",
         packages=tuple(allow_package or ()),

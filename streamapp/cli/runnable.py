@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from streamapp.cli.loading import declared_target, load_topologies
 from streamapp.cli.variables import AFTER_VARIABLE
@@ -14,28 +15,38 @@ NEVER = "never"
 """Value of the variable with which no agent is replaced for its breaker."""
 
 
-def load_runnable(
-    target: str, packages: Iterable[str] = ()
-) -> tuple[tuple[Topology | Assembled, ...], Reassembly | None]:
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """What a service runs.
+
+    Attributes:
+        topologies: the pipelines.
+        reassembly: how their agents are measured and replaced, if they come from a file.
+        bundle: name of the bundle that they still have to become.
+    """
+
+    topologies: tuple[Topology | Assembled, ...]
+    reassembly: Reassembly | None = None
+    bundle: str | None = None
+
+
+def load_runnable(target: str, packages: Iterable[str] = ()) -> Runnable:
     """Load a target to be run.
 
     Args:
         target: `module:attribute`, or `file.json#name`, whose agents are measured and replaced.
         packages: packages that a configuration file may import from.
 
-    Returns:
-        What a service runs, and how its agents are measured and replaced.
-
     Raises:
         ConfigurationError: what is missing or wrong, and where.
     """
     declared = declared_target(target)
     if declared is None:
-        return load_topologies(target, packages), None
-    from streamapp.cli.declared import runnable_of  # noqa: PLC0415 - only files need it
+        return Runnable(load_topologies(target, packages))
+    from streamapp.cli.declared import declared_of  # noqa: PLC0415 - only files need it
 
-    made, reassembly = runnable_of(*declared, packages, _open_seconds())
-    return (made,), reassembly
+    found = declared_of(*declared, packages, _open_seconds())
+    return Runnable(found.made, found.reassembly, found.bundle)
 
 
 def _open_seconds() -> float | None:

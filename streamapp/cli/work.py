@@ -38,7 +38,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         supervised_by: what the supervisor put on the command line; `None` without one.
     """
     supervised = Supervised(supervised_by, options.drain_seconds) if supervised_by else None
-    loaded, reassembly = load_runnable(options.target, options.packages)
+    runnable = load_runnable(options.target, options.packages)
     exports_metrics = monitoring_of(options.target, options.packages).enabled
     settings = kafka_settings(options.bootstrap_servers, warn=supervised is None)
     broker = KafkaBroker(settings)
@@ -49,11 +49,12 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
     )
     service = Service(
         broker,
-        loaded,
+        runnable.topologies,
         stages=options.stages,
         config=config,
         start_anew=options.yes,
-        reassembly=reassembly,
+        reassembly=runnable.reassembly,
+        bundle=runnable.bundle,
     )
     worker = _Worker(broker, service, options, supervised)
     try:

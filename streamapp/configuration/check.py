@@ -15,6 +15,7 @@ from streamapp.configuration.allowed_packages import (
 from streamapp.configuration.composition import NamedAgent, walk_composition
 from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import SHIPPED, installed
+from streamapp.configuration.declared_bundles import misnamed
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.declared_stage import DeclaredStage
 from streamapp.configuration.named_schemas import conflicts
@@ -89,6 +90,8 @@ class _Checker:
             data_monitoring=self._settings("data_monitoring", DataMonitoring, data),
         )
         self._schemas(configuration)
+        for path, told in misnamed(configuration.data_pipelines):
+            self._add(path, told)
         return configuration.allowing(self._packages())
 
     def _schemas(self, configuration: Configuration) -> None:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from streamapp.configuration.declared_middleware import DeclaredMiddleware
 from streamapp.configuration.declared_stage import DeclaredStage
 from streamapp.configuration.declared_topics import Sink, Sources, TopicEnd, check_settings
-from streamapp.configuration.section import Section
+from streamapp.configuration.section import Section, TopicName
 from streamapp.pipeline.audit import Audit
 from streamapp.topics.declaration import DeclaredTopic
 
@@ -22,6 +22,8 @@ class DeclaredPipeline(Section):
         source: what it reads: a topic, a pattern of topics, or a list of these.
         sink: topic that it writes; none: its last stage has a topic of its own, or no outputs.
         stages: at least one that names its agent, or two.
+        bundle: name of the bundle in which it runs with others of the same bundle, read by one
+            consumer; none: it runs alone.
         exclude: ids of agents that may not be chosen.
         refuse_excess: whether it is refused if its agents need more than the machine has, which is
             a warning otherwise.
@@ -33,6 +35,7 @@ class DeclaredPipeline(Section):
     source: Sources
     sink: Sink | None = None
     stages: list[DeclaredStage] = Field(min_length=1, max_length=MOST_STAGES)
+    bundle: TopicName | None = None
     exclude: list[str] = Field(default_factory=list)
     refuse_excess: bool = False
     audit: Audit = Audit.ERRORS

@@ -1,6 +1,6 @@
 """Bundles: several small pipelines that are read as one consumer group."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,18 +52,26 @@ def build_bundle(bundle: Bundle) -> tuple[Topology, ...]:
         PipelineError: a pipeline is wrong, two have the same name, two stages read one topic, a
             stage reads topics by a pattern, or the bundle has the name of a stage's own group.
     """
-    topologies = tuple(build(pipeline) for pipeline in bundle.pipelines)
+    return in_bundle(bundle.name, [build(pipeline) for pipeline in bundle.pipelines])
+
+
+def in_bundle(name: str, topologies: Sequence[Topology]) -> tuple[Topology, ...]:
+    """Check that pipelines can be read as one group, and give them that group.
+
+    Raises:
+        PipelineError: as `build_bundle`.
+    """
     readers: dict[str, Segment] = {}
     names: set[str] = set()
     for topology in topologies:
         if topology.pipeline in names:
             raise PipelineError(
-                f"bundle {bundle.name!r} has two pipelines {topology.pipeline!r}; rename one"
+                f"bundle {name!r} has two pipelines {topology.pipeline!r}; rename one"
             )
         names.add(topology.pipeline)
         for segment in topology.segments:
-            _check_segment(bundle.name, segment, readers)
-    return tuple(_in_bundle(topology, bundle.name) for topology in topologies)
+            _check_segment(name, segment, readers)
+    return tuple(_with_bundle(topology, name) for topology in topologies)
 
 
 def _check_segment(bundle: str, segment: Segment, readers: dict[str, Segment]) -> None:
@@ -98,6 +106,6 @@ def _named(segment: Segment) -> str:
     return f"stage {segment.name!r} of pipeline {segment.pipeline!r}"
 
 
-def _in_bundle(topology: Topology, bundle: str) -> Topology:
+def _with_bundle(topology: Topology, bundle: str) -> Topology:
     segments = tuple(replace(segment, bundle=bundle) for segment in topology.segments)
     return replace(topology, segments=segments)

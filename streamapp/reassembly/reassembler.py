@@ -71,13 +71,8 @@ class Reassembler:
                 await self._look(chain)
 
     async def _look(self, chain: RunningChain) -> None:
-        # The stages of a bundle share one consumer, which is not stopped for one of them; and a
-        # stage with a reader of its own has no other agent.
-        segments = [
-            one
-            for one in self._of(chain)
-            if one.segment.bundle is None and one.segment.reader is None
-        ]
+        # A stage with a reader of its own has no other agent.
+        segments = [one for one in self._of(chain) if one.segment.reader is None]
         stages = {own.stage: (one, own) for one in segments for own in one.metrics}
         metrics = {stage: own for stage, (_, own) in stages.items()}
         for leaving in list(chain.leaving(metrics, self._clock.monotonic())):

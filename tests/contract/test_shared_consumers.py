@@ -38,9 +38,9 @@ class Pair:
         self.topics = (first, second)
         self.group = group
         self.listeners = (Listener(), Listener())
-        broker = SharedBroker(subject.broker, SystemClock())
+        self.broker = SharedBroker(subject.broker, SystemClock())
         self.views = tuple(
-            broker.consumer(config(group, topic), listener)
+            self.broker.consumer(config(group, topic), listener)
             for topic, listener in zip(self.topics, self.listeners, strict=True)
         )
 
@@ -161,6 +161,28 @@ async def test_a_view_that_comes_back_has_all_join_again(subject: Subject) -> No
         assert await read_values(other, 4) == numbered(4)  # it has committed nothing
         kinds = [kind for kind, _ in both.listeners[1].calls[before:]]
         assert (kinds[0], kinds[-1]) == ("revoked", "assigned")
+
+
+async def test_another_view_goes_on_in_the_place_of_one_that_has_left(subject: Subject) -> None:
+    async with pair(subject) as both:
+        gone, other = both.views
+        for topic in both.topics:
+            await subject.write(topic, numbered(4))
+        await read_values(gone, 4)
+        [place] = gone.assignment()
+        await gone.commit({place: CommittedOffset(3)})
+        with pytest.raises(BrokerError, match="two readers of topic"):
+            both.broker.consumer(config(both.group, both.topics[0]), both.listeners[0])
+        await gone.stop()
+        new = both.broker.consumer(config(both.group, both.topics[0]), both.listeners[0])
+        both.views = (new, other)
+        await new.start()
+        await both.all_assigned()
+        assert new.committed(place) == CommittedOffset(3)  # as the group has it now
+        assert await read_values(new, 1) == numbered(1, 3)
+        assert await read_values(other, 4) == numbered(4)  # it has committed nothing
+        with pytest.raises(BrokerError, match="not running"):
+            await gone.fetch([place], max_records=9, timeout_seconds=0)
 
 
 async def test_all_views_drain_side_by_side_and_commit_before_they_give_back(

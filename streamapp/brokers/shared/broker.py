@@ -17,7 +17,8 @@ from streamapp.clock import Clock
 class SharedBroker:
     """Makes views of one member of a group; producers and admin clients are those of the broker.
 
-    All views have to be made before the first one starts.
+    All views have to be made before the first one starts; later only in the place of one that has
+    left.
 
     Args:
         broker: has the topics.

@@ -84,12 +84,20 @@ class SharedMember:
         return self._polling is not None
 
     def add(self, reader: Reader) -> None:
-        """Read the topics of this reader, too; before the first one starts.
+        """Read the topics of this reader, too.
+
+        Either before the first one starts, or in the place of one that has left: it counts as the
+        same one that comes back.
 
         Raises:
             BrokerError: another one reads one of them, or is in another group.
         """
         other = next(iter(self._owners.values()), reader)
+        for topic in reader.config.topics:
+            before = self._owners.get(topic)
+            if before is not None and before.left and before not in self._readers:
+                reader.left = max(reader.left, before.left)
+                self._own(before, ())
         if other.config.group != reader.config.group:
             raise BrokerError(
                 f"a member of group {other.config.group!r} cannot read for {reader.config.group!r}"

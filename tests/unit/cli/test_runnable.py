@@ -37,14 +37,15 @@ def target(tmp_path: Path) -> str:
 
 
 def test_agents_are_chosen_by_the_scores_that_were_kept(target: str, tmp_path: Path) -> None:
-    [first], _ = load_runnable(target)
+    (first,) = load_runnable(target).topologies
     assert isinstance(first, Assembled)
     assert first.members == (("a",), ("c",))
     scores = Scores()
     scores.add("a", SavedAgent(successes=0, failures=20, seconds=0))
     (tmp_path / ".streamapp").mkdir()
     (tmp_path / ".streamapp" / FILE_NAME).write_text(json.dumps(scores.snapshot()))
-    [second], reassembly = load_runnable(target)
+    runnable = load_runnable(target)
+    (second,), reassembly = runnable.topologies, runnable.reassembly
     assert isinstance(second, Assembled)
     assert second.members == (("b",), ("c",))
     assert reassembly is not None
@@ -52,7 +53,8 @@ def test_agents_are_chosen_by_the_scores_that_were_kept(target: str, tmp_path: P
 
 
 def test_a_module_has_no_scores() -> None:
-    [topology], reassembly = load_runnable("streamapp.examples.playback.pipeline:pipeline")
+    runnable = load_runnable("streamapp.examples.playback.pipeline:pipeline")
+    (topology,), reassembly = runnable.topologies, runnable.reassembly
     assert not isinstance(topology, Assembled)
     assert reassembly is None
 
@@ -62,7 +64,7 @@ def test_the_environment_says_when_an_agent_is_replaced(
     target: str, monkeypatch: pytest.MonkeyPatch, given: str, seconds: float | None
 ) -> None:
     monkeypatch.setenv(AFTER_VARIABLE, given)
-    _, reassembly = load_runnable(target)
+    reassembly = load_runnable(target).reassembly
     assert reassembly is not None
     assert reassembly.open_seconds == seconds
 

@@ -142,6 +142,7 @@ def shop_service(
     broker: FaultyBroker,
     *pipelines: Assembled,
     config: RuntimeConfig | None = None,
+    bundle: str | None = None,
     **settings: Any,
 ) -> Service:
     """A service on the clock of its broker, which replaces agents after a minute."""
@@ -153,6 +154,7 @@ def shop_service(
         rng=Longest(1),
         config=config,
         reassembly=reassembly,
+        bundle=bundle,
     )
 
 

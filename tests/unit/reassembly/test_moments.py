@@ -41,9 +41,15 @@ def letters(broker: FaultyBroker) -> list[int]:
     check_seconds=st.sampled_from([0.05, 0.3]),
     concurrency=st.sampled_from([1, 8]),
     waits=st.sampled_from([0.0, 0.05, 0.4]),
+    bundle=st.sampled_from([None, "shops"]),
 )
 def test_each_record_ends_once_and_keys_keep_their_order(
-    fused: bool, moments: list[float], check_seconds: float, concurrency: int, waits: float
+    fused: bool,
+    moments: list[float],
+    check_seconds: float,
+    concurrency: int,
+    waits: float,
+    bundle: str | None,
 ) -> None:
     @in_virtual_time
     async def run() -> None:
@@ -58,7 +64,7 @@ def test_each_record_ends_once_and_keys_keep_their_order(
         if not fused:
             steps[2]["concurrency"] = concurrency
         made = assembled(registry, Scores(clock=broker.clock), options=Options(settings=steps))
-        service = shop_service(broker, made, check_seconds=check_seconds)
+        service = shop_service(broker, made, check_seconds=check_seconds, bundle=bundle)
         await order(broker, range(COUNT))
 
         async def unregister() -> None:

@@ -31,12 +31,15 @@ from tests.unit.runtime.faults import running, until
 from tests.unit.runtime.virtual import in_virtual_time
 
 
+@pytest.mark.parametrize("bundle", [None, "shops"])
 @pytest.mark.parametrize("fused", [False, True])
 @in_virtual_time
-async def test_an_agent_whose_breaker_stays_open_is_replaced(fused: bool) -> None:
+async def test_an_agent_whose_breaker_stays_open_is_replaced(
+    fused: bool, bundle: str | None
+) -> None:
     broker = await shop_broker()
     made = assembled(registry_of("a", "b"), Scores(clock=broker.clock), fused=fused)
-    service = shop_service(broker, made)
+    service = shop_service(broker, made, bundle=bundle)
     stage = service.metrics[1]
     async with running(service):
         await order(broker, range(50))
