@@ -1,21 +1,12 @@
 """`streamapp agents`: lists, shows, suggests and changes agents of the configuration file."""
 
-import json
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from streamapp.cli.completion import complete_agents, complete_capabilities
-from streamapp.cli.configured import configured
 from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
-from streamapp.cli.output import Report, print_report
 from streamapp.cli.register_agents import register, unregister
-from streamapp.configuration.declared_agents import registry_of
-from streamapp.configuration.printable import printable
-from streamapp.configuration.remembered_scores import remembered_scores
-from streamapp.registry.definition import AgentDefinition
-from streamapp.registry.suggest import Chain, suggest
 
 app = typer.Typer(no_args_is_help=True, help="Find and change agents of the configuration file.")
 
@@ -35,18 +26,9 @@ def list_agents(
     output: OutputOption = None,
 ) -> None:
     """List the agents by id."""
-    configuration = configured(config, allow_package or ()).configuration
-    registry = registry_of(configuration)
-    found = registry.find_by_capability(*(capability or ()))
-    report = Report(
-        [_data(one) for one in found],
-        ("agent", "capabilities", "takes", "gives", "description"),
-        [_row(one) for one in found],
-        "There are no such agents; declare some under data_agents.",
-    )
-    print_report(report, configuration.cli_settings, output)
-    for agent_id, why in sorted(registry.refused.items()):
-        typer.echo(printable(f"streamapp: {agent_id} is not listed: {why}"), err=True)
+    from streamapp.cli.shown_agents import print_agents
+
+    print_agents(config=config, capability=capability, allow_package=allow_package, output=output)
 
 
 @app.command()
@@ -60,10 +42,9 @@ def show(
     output: OutputOption = None,
 ) -> None:
     """Show the definition of an agent."""
-    configuration = configured(config, allow_package or ()).configuration
-    data = _data(registry_of(configuration).get(agent_id))
-    rows = [(name, _shown(value)) for name, value in data.items()]
-    print_report(Report(data, ("field", "value"), rows), configuration.cli_settings, output)
+    from streamapp.cli.shown_agents import print_agent
+
+    print_agent(agent_id=agent_id, config=config, allow_package=allow_package, output=output)
 
 
 @app.command("suggest")
@@ -105,57 +86,20 @@ def suggest_chains(
     output: OutputOption = None,
 ) -> None:
     """Suggest all shortest chains of agents from one capability to another, the best first."""
-    file = configured(config, allow_package or ())
-    configuration = file.configuration
-    found = suggest(
-        registry_of(configuration),
-        start,
-        end,
-        scores=remembered_scores(file.path),
-        limit=limit,
+    from streamapp.cli.shown_agents import print_chains
+
+    print_chains(
+        start=start,
+        end=end,
+        config=config,
         longest=longest,
-        exclude=exclude or (),
-        pin=pin or (),
+        limit=limit,
+        exclude=exclude,
+        pin=pin,
+        allow_package=allow_package,
+        output=output,
     )
-    chains = [{"agents": list(one.agents), "score": one.score} for one in found.chains]
-    report = Report(
-        {"chains": chains, "has_more": found.has_more},
-        ("score", "agents"),
-        list(_chain_rows(found.chains)),
-        f"No chain of agents leads from {start} to {end}.",
-    )
-    print_report(report, configuration.cli_settings, output)
 
 
 app.command()(register)
 app.command()(unregister)
-
-
-def _chain_rows(chains: tuple[Chain, ...]) -> Iterator[tuple[str, str]]:
-    for one in chains:
-        yield f"{one.score:.3f}", " > ".join(one.agents)
-
-
-def _data(definition: AgentDefinition) -> dict[str, Any]:
-    return definition.model_dump(mode="json")
-
-
-def _row(definition: AgentDefinition) -> tuple[str, ...]:
-    return (
-        definition.agent_id,
-        ", ".join(definition.capabilities),
-        _schema(definition.input_schema),
-        _schema(definition.output_schema),
-        definition.description,
-    )
-
-
-def _schema(reference: str | dict[str, Any]) -> str:
-    if isinstance(reference, str):
-        return reference
-    title = reference.get("title")
-    return title if isinstance(title, str) else "a JSON schema"
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

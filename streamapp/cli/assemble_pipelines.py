@@ -1,32 +1,23 @@
 """`streamapp pipelines assemble` and `save`: make declarations, and put them into the file."""
 
-import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from streamapp.cli.change import SaveOption, save_change
 from streamapp.cli.completion import (
     complete_agents,
     complete_capabilities,
     complete_pins,
     complete_pipelines,
 )
-from streamapp.cli.configured import configured
-from streamapp.cli.explained import ExplainOption, assembled_or_explained, explanation_lines
-from streamapp.cli.given_file import STANDARD_INPUT, given_bytes
-from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
-from streamapp.cli.output import OutputFormat, Report, chosen_format, print_report
-from streamapp.configuration.changes import PIPELINES, require_makeable, with_entries
-from streamapp.configuration.file import ConfigurationFile
-from streamapp.configuration.given_entries import GivenEntries
-from streamapp.configuration.given_pipeline import declaration_of, read_given_pipeline
-from streamapp.registry.assemble import Assembled
-
-_UNNAMED = "unnamed"
-"""What a pipeline is called, or its source, while it is only tried."""
-
-_PIN = re.compile(r"([1-9]\d{0,8})=(.+)")
+from streamapp.cli.options import (
+    STANDARD_INPUT,
+    AllowPackageOption,
+    ConfigOption,
+    ExplainOption,
+    OutputOption,
+    SaveOption,
+)
 
 ReplaceOption = Annotated[
     bool, typer.Option("--replace", help="Replace the pipeline that has this name.")
@@ -74,31 +65,22 @@ def assemble(  # noqa: PLR0913 - one parameter is one option
     What is saved names the capabilities and the pinned agents: the others are chosen anew whenever
     the pipeline is started, as they are known by then.
     """
-    if source is None and (name is not None or save):
-        raise typer.BadParameter("give the --source of the pipeline that is to be saved")
-    if save and name is None:
-        raise typer.BadParameter("give the --name under which it is saved")
-    file = configured(config, allow_package or ())
-    declaration = declaration_of(
-        capabilities,
-        source=source or _UNNAMED,
+    from streamapp.cli.saved_pipelines import assemble_and_save
+
+    assemble_and_save(
+        capabilities=capabilities,
+        config=config,
+        name=name,
+        source=source,
         sink=sink,
-        pins=dict(map(_pin, pin or ())),
-        exclude=exclude or (),
+        pin=pin,
+        exclude=exclude,
+        explain=explain,
+        replace=replace,
+        allow_package=allow_package,
+        save=save,
+        output=output,
     )
-    given = GivenEntries(PIPELINES, {name or _UNNAMED: declaration})
-    change = with_entries(file, given, replace=replace or name is None)
-    found = assembled_or_explained(
-        change.configuration, file.path, name or _UNNAMED, explain=explain
-    )
-    saved = name is not None and save_change(file, change.data, save=save)
-    data = {
-        "name": name,
-        "file": str(file.path) if saved else None,
-        "chain": _chain(found),
-        "declaration": declaration if source is not None else None,
-    }
-    _print(file, data, found, explain=explain, output=output)
 
 
 def save_pipeline(
@@ -129,63 +111,14 @@ def save_pipeline(
 
     The pipeline is made once, and not opened.
     """
-    file = configured(config, allow_package or ())
-    found = read_given_pipeline(name, *given_bytes(given))
-    change = with_entries(file, found, replace=replace)
-    if not no_import:
-        require_makeable(change, found)
-    was_there = name in file.configuration.data_pipelines
-    save_change(file, change.data, save=True)
-    done = "replaced" if was_there else "saved"
-    report = Report(
-        {"name": name, "change": done, "file": str(file.path)},
-        ("pipeline", "change", "saved in"),
-        [(name, done, str(file.path))],
+    from streamapp.cli.saved_pipelines import save_given
+
+    save_given(
+        name=name,
+        given=given,
+        config=config,
+        replace=replace,
+        no_import=no_import,
+        allow_package=allow_package,
+        output=output,
     )
-    print_report(report, file.configuration.cli_settings, output)
-
-
-def _pin(text: str) -> tuple[int, str]:
-    found = _PIN.fullmatch(text)
-    if found is None:
-        raise typer.BadParameter(f"--pin {text!r}: give STEP=AGENT, such as 2=once")
-    return int(found[1]), found[2]
-
-
-def _chain(found: Assembled) -> list[dict[str, Any]]:
-    explanation = found.choice.explanation
-    return [
-        {
-            "step": step.number,
-            "capability": step.capability,
-            "agent": chosen.agent_id,
-            "score": chosen.score.value,
-        }
-        for step in explanation.steps
-        for chosen in step.candidates[:1]  # the chosen one stands first
-    ]
-
-
-def _print(
-    file: ConfigurationFile,
-    data: dict[str, Any],
-    found: Assembled,
-    *,
-    explain: bool,
-    output: OutputFormat | None,
-) -> None:
-    settings = file.configuration.cli_settings
-    if explain:
-        data["explanation"] = found.choice.explanation.as_json()
-    rows = [
-        (str(one["step"]), one["capability"], one["agent"], f"{one['score']:.3f}")
-        for one in data["chain"]
-    ]
-    print_report(Report(data, ("step", "capability", "agent", "score"), rows), settings, output)
-    if chosen_format(settings, output) is OutputFormat.JSON:
-        return
-    if explain:
-        for line in explanation_lines(found.choice.explanation):
-            typer.echo(line)
-    if data["file"] is not None:
-        typer.echo(f"Saved as {data['name']} in {data['file']}.")

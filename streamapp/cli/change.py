@@ -1,17 +1,12 @@
 """Saves a change of the configuration file, or says what would be saved."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from streamapp.configuration.file import ConfigurationFile
 from streamapp.configuration.saving import save_configuration
-
-SaveOption = Annotated[
-    bool,
-    typer.Option("--save", help="Save the change even where cli_settings.auto_save is false."),
-]
 
 
 def save_change(file: ConfigurationFile, data: Mapping[str, Any], *, save: bool) -> bool:

@@ -50,7 +50,7 @@ def _data(ctx: typer.Context) -> dict[str, Any]:
 
 
 def _agents(ctx: typer.Context, _incomplete: str) -> Iterable[str]:
-    from streamapp.agents.definitions import DEFINITIONS  # noqa: PLC0415 - all commands come here
+    from streamapp.agents.definitions import DEFINITIONS
 
     return {*_data(ctx).get("data_agents", ()), *(one["agent_id"] for one in DEFINITIONS)}
 

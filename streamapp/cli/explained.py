@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -14,13 +13,6 @@ from streamapp.configuration.remembered_scores import remembered_scores
 from streamapp.registry.assemble import Assembled
 from streamapp.registry.choices import Choices
 from streamapp.registry.explanation import AssemblyError, Candidate, Explanation
-
-ExplainOption = Annotated[
-    bool,
-    typer.Option(
-        "--explain", help="Show every candidate of every stage, its figures and the reason."
-    ),
-]
 
 _MOST = 20
 """So many candidates of a stage are shown to people; JSON has all."""

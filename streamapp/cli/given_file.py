@@ -3,10 +3,9 @@
 import sys
 from pathlib import Path
 
+from streamapp.cli.options import STANDARD_INPUT
 from streamapp.configuration.file import read_bytes
 from streamapp.configuration.located_json import MOST_BYTES
-
-STANDARD_INPUT = "-"
 
 
 def given_bytes(name: str) -> tuple[Path, bytes]:

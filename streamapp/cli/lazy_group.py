@@ -1,6 +1,8 @@
 """A group of commands whose modules are imported when a command is called, or asked for its help.
 
-One command needs little of what all of them import, and a shell that completes names waits.
+One command needs little of what all of them import, and a shell that completes names waits. So a
+module that declares commands holds their parameters, and what does the work of a command stands in
+another module, which the command imports when it is called.
 """
 
 import importlib

@@ -38,7 +38,7 @@ def monitoring_of(target: str, packages: Iterable[str] = ()) -> DataMonitoring:
     declared = declared_target(target)
     if declared is None:
         return DataMonitoring()
-    from streamapp.cli.declared import declared_monitoring  # noqa: PLC0415 - only files need it
+    from streamapp.cli.declared import declared_monitoring  # only files need it
 
     return declared_monitoring(declared[0], packages)
 
@@ -74,7 +74,7 @@ def topics_of(target: str) -> tuple[DeclaredTopic, ...]:
     declared = declared_target(target)
     if declared is None:
         return ()
-    from streamapp.cli.declared import declared_topics  # noqa: PLC0415 - only files need it
+    from streamapp.cli.declared import declared_topics  # only files need it
 
     return declared_topics(*declared)
 
@@ -108,7 +108,7 @@ def load_target(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]
         ConfigurationError: what is missing or wrong, and where.
     """
     if declared := declared_target(target):
-        from streamapp.cli.declared import target_of  # noqa: PLC0415 - only files need it
+        from streamapp.cli.declared import target_of  # only files need it
 
         return target_of(*declared, packages)
     parts = _TARGET.fullmatch(target)

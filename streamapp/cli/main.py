@@ -96,7 +96,7 @@ def main() -> None:
         if isinstance(cause, StreamappError):
             typer.echo(f"streamapp: {cause}", err=True)
             sys.exit(exit_code_of(cause))
-        from streamapp.observability.logs import describe_exception  # noqa: PLC0415 - rarely needed
+        from streamapp.observability.logs import describe_exception
 
         typer.echo(describe_exception(cause), err=True)
         typer.echo("streamapp: this is a bug in streamapp; please report it", err=True)

@@ -8,10 +8,13 @@ import typer
 from streamapp.cli.completion import (
     complete_targets,
 )
-from streamapp.cli.output import OutputFormat
+from streamapp.cli.output_format import OutputFormat
 from streamapp.cli.variables import CONFIG_VARIABLE, PORT_VARIABLE
 from streamapp.configuration.names import PACKAGES_OPTION, PACKAGES_VARIABLE
 from streamapp.observability.logs import LogFormat
+
+STANDARD_INPUT = "-"
+"""Names standard input where a command is given a file."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -38,6 +41,16 @@ AllowPackageOption = Annotated[
         help="A package from which agents of the configuration file may be imported; repeatable,"
         f" beside those of {PACKAGES_VARIABLE}.",
     ),
+]
+ExplainOption = Annotated[
+    bool,
+    typer.Option(
+        "--explain", help="Show every candidate of every stage, its figures and the reason."
+    ),
+]
+SaveOption = Annotated[
+    bool,
+    typer.Option("--save", help="Save the change even where cli_settings.auto_save is false."),
 ]
 BootstrapServersOption = Annotated[
     str | None,

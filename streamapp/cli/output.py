@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -13,15 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from streamapp.cli.output_format import OutputFormat
 from streamapp.configuration.printable import printable
 from streamapp.configuration.sections import CliSettings
-
-
-class OutputFormat(StrEnum):
-    """How a command prints what it found."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)

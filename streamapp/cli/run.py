@@ -20,8 +20,6 @@ from streamapp.cli.run_options import (
     RunOptions,
 )
 from streamapp.cli.variables import DEFAULT_PORT, INSTANCE_VARIABLE
-from streamapp.cli.work import work
-from streamapp.cli.workers import supervise
 from streamapp.observability.logs import LogFormat, configure_logging
 from streamapp.runtime.config import RuntimeConfig
 
@@ -106,6 +104,10 @@ def run(  # noqa: PLR0913 - one parameter is one option
         drain_seconds=drain_seconds,
     )
     if workers is not None:
+        from streamapp.cli.workers import supervise
+
         supervise(options, workers)
     else:
+        from streamapp.cli.work import work
+
         work(options, supervised_by)

@@ -43,7 +43,7 @@ def load_runnable(target: str, packages: Iterable[str] = ()) -> Runnable:
     declared = declared_target(target)
     if declared is None:
         return Runnable(load_topologies(target, packages))
-    from streamapp.cli.declared import declared_of  # noqa: PLC0415 - only files need it
+    from streamapp.cli.declared import declared_of  # only files need it
 
     found = declared_of(*declared, packages, _open_seconds())
     return Runnable(found.made, found.reassembly, found.bundle)

@@ -17,7 +17,6 @@ from streamapp.cli.progress import show_progress, summary_lines
 from streamapp.cli.recorded import recorder_of
 from streamapp.cli.run_options import RunOptions
 from streamapp.cli.runnable import load_runnable
-from streamapp.cli.serving import serving
 from streamapp.cli.signals import leave, stop_on_signal
 from streamapp.cli.supervised import Supervised
 from streamapp.clock import SystemClock
@@ -138,6 +137,8 @@ class _Worker:
         self, port: int, say: Callable[[str], None], *, exports_metrics: bool
     ) -> AsyncIterator[None]:
         """Serve metrics, health and status, and tell where."""
+        from streamapp.cli.serving import serving  # aiohttp takes long; --no-web needs none
+
         async with serving(
             self._service.metrics,
             SystemClock(),

@@ -185,7 +185,7 @@ def test_watching_shows_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
         if next(waits, "enough") == "enough":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("streamapp.cli.status.time.sleep", wait)
+    monkeypatch.setattr("streamapp.cli.shown_status.time.sleep", wait)
     shown = run("status --watch --output json").stdout
     assert shown.count('"version": 1,\n  "pipelines"') == 2
     first, _ = json.JSONDecoder().raw_decode(shown)
