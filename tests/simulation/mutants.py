@@ -4,7 +4,7 @@ A mutant is a context manager that changes one behaviour of a production class. 
 bugs for which the simulator was built. `SECOND` were chosen when it was finished, by reading the
 runtime for what it might miss. `THIRD` break promises that it did not check until then, `FOURTH`
 those about how a stage ends, `FIFTH` those of holds, pools, branches and the audit trail, `SIXTH`
-those of retry topics, batches and sources that match a pattern.
+those of retry topics, batches and sources that match a pattern, `SEVENTH` those of bundles.
 
 Each changes one named place. If that place no longer exists, planting fails with an error that
 says so; then the bug has to be moved.
@@ -39,6 +39,7 @@ from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.work import Work
 from tests.simulation.broken_promises import THIRD
+from tests.simulation.bundle_bugs import SEVENTH
 from tests.simulation.composition_bugs import FIFTH
 from tests.simulation.endings import FOURTH
 from tests.simulation.planting import Mutant, replaced
@@ -389,4 +390,4 @@ SECOND: Mapping[str, Mutant] = {
     )
 }
 
-MUTANTS: Mapping[str, Mutant] = {**FIRST, **SECOND, **THIRD, **FOURTH, **FIFTH, **SIXTH}
+MUTANTS: Mapping[str, Mutant] = {**FIRST, **SECOND, **THIRD, **FOURTH, **FIFTH, **SIXTH, **SEVENTH}

@@ -8,6 +8,7 @@ import pytest
 
 from streamapp.policies.policy import ErrorPolicy
 from tests.simulation.batch import first_found
+from tests.simulation.bundle_bugs import SEVENTH
 from tests.simulation.faults import Fault
 from tests.simulation.finding_seeds import read_finding_seeds
 from tests.simulation.mutants import FIRST, MUTANTS, SECOND
@@ -183,6 +184,10 @@ def finds_a_topic(scenario: Scenario) -> bool:
     return scenario.sources.later is not None
 
 
+def shares_a_member(scenario: Scenario) -> bool:
+    return scenario.is_bundled and sum(not stage.fused for stage in scenario.stages) > 1
+
+
 NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "drain_forgets_a_lane": lambda scenario: scenario.is_clean,
     "drain_is_not_told_of_what_is_dropped": stops_and_drains_long,
@@ -228,6 +233,7 @@ NEEDS: Mapping[str, Callable[[Scenario], bool]] = {
     "batch_loses_what_lingers": takes_batches,
     "known_result_is_not_used": takes_batches,
     "batch_takes_all_behind": takes_batches,
+    **dict.fromkeys(SEVENTH, shares_a_member),
     "new_topic_is_read_from_its_end": finds_a_topic,
     "new_topics_are_not_looked_for": finds_a_topic,
     "outputs_of_a_replay_are_kept": lambda scenario: bool(LOST_BATCHES & scenario.rates.keys()),
