@@ -155,7 +155,7 @@ def bundles() -> str:
         (
             f"{one['pipelines']:,}",
             kinds[one["kind"]],
-            f"{one['sockets']:,}",
+            f"{one['sockets']:,.0f}",
             f"{one['rss_mb']:.0f}",
             f"{one['start_cpu_seconds']:.1f}",
             f"{one['idle_cpu_share']:.2f}",

@@ -19,7 +19,10 @@ STOPS_BEHIND_A_RETRY = 811057
 OUTPUTS_FILL = 126434
 """Its records are small, and their outputs take all the bytes that may be in flight."""
 
-pytestmark = pytest.mark.xdist_group("seeds")  # or each process would run all of them
+pytestmark = [
+    pytest.mark.xdist_group("seeds"),  # or each process would run all of them
+    pytest.mark.timeout(1200),  # on a slow machine beside other tests, the runs take minutes
+]
 
 
 @pytest.fixture(scope="module")
