@@ -185,6 +185,21 @@ async def test_another_view_goes_on_in_the_place_of_one_that_has_left(subject: S
             await gone.fetch([place], max_records=9, timeout_seconds=0)
 
 
+async def test_another_view_may_take_the_place_of_one_that_has_never_started(
+    subject: Subject,
+) -> None:
+    topic, group = await subject.topic(), unique_name("bundle")
+    broker = SharedBroker(subject.broker, SystemClock())
+    await broker.consumer(config(group, topic), Listener()).stop()
+    new = broker.consumer(config(group, topic), Listener())
+    await new.start()
+    try:
+        await subject.write(topic, numbered(2))
+        assert await read_values(new, 2) == numbered(2)
+    finally:
+        await new.stop()
+
+
 async def test_all_views_drain_side_by_side_and_commit_before_they_give_back(
     subject: Subject,
 ) -> None:

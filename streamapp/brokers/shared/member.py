@@ -66,6 +66,7 @@ class SharedMember:
         self._consumer: Consumer | None = None
         self._owners: dict[str, Reader] = {}
         self._readers: dict[Reader, None] = {}  # those that have started, in their order
+        self._gone: set[Reader] = set()  # those that have stopped, or were never started
         self._assigned: frozenset[TopicPartition] | None = None
         self._changing = asyncio.Lock()  # held while the consumer starts or stops
         self._telling = asyncio.Lock()  # held while readers are told of a rebalance
@@ -94,10 +95,10 @@ class SharedMember:
         """
         other = next(iter(self._owners.values()), reader)
         for topic in reader.config.topics:
-            before = self._owners.get(topic)
-            if before is not None and before.left and before not in self._readers:
+            if (before := self._owners.get(topic)) in self._gone:
                 reader.left = max(reader.left, before.left)
                 self._own(before, ())
+                self._gone.discard(before)
         if other.config.group != reader.config.group:
             raise BrokerError(
                 f"a member of group {other.config.group!r} cannot read for {reader.config.group!r}"
@@ -148,6 +149,7 @@ class SharedMember:
 
     async def leave(self, reader: Reader) -> None:
         """Let a reader take part no more; with the last one, the consumer stops."""
+        self._gone.add(reader)
         if reader not in self._readers:
             return
         del self._readers[reader]
@@ -191,6 +193,7 @@ class SharedMember:
             if self._polling is None:
                 await self._start_consumer()
             self._readers[reader] = None
+            self._gone.discard(reader)
 
     async def _start_consumer(self) -> None:
         self._failure = None
