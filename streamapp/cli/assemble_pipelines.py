@@ -48,6 +48,13 @@ def assemble(  # noqa: PLR0913 - one parameter is one option
             help="The agent of a step, by its number from 1, such as 2=once; repeatable.",
         ),
     ] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STEP=NUMBER",
+            help="How many agents share the work of a step as a pool, such as 2=3; repeatable.",
+        ),
+    ] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,6 +81,7 @@ def assemble(  # noqa: PLR0913 - one parameter is one option
         source=source,
         sink=sink,
         pin=pin,
+        pool=pool,
         exclude=exclude,
         explain=explain,
         replace=replace,

@@ -22,6 +22,7 @@ _UNNAMED = "unnamed"
 """What a pipeline is called, or its source, while it is only tried."""
 
 _PIN = re.compile(r"([1-9]\d{0,8})=(.+)")
+_POOL = re.compile(r"([1-9]\d{0,8})=([2-9]|[1-9]\d{1,3})")
 
 
 def assemble_and_save(  # noqa: PLR0913 - one parameter is one option
@@ -32,6 +33,7 @@ def assemble_and_save(  # noqa: PLR0913 - one parameter is one option
     source: str | None,
     sink: str | None,
     pin: list[str] | None,
+    pool: list[str] | None,
     exclude: list[str] | None,
     explain: bool,
     replace: bool,
@@ -50,6 +52,7 @@ def assemble_and_save(  # noqa: PLR0913 - one parameter is one option
         source=source or _UNNAMED,
         sink=sink,
         pins=dict(map(_pin, pin or ())),
+        pools=dict(map(_pool, pool or ())),
         exclude=exclude or (),
     )
     given = GivenEntries(PIPELINES, {name or _UNNAMED: declaration})
@@ -101,6 +104,15 @@ def _pin(text: str) -> tuple[int, str]:
     return int(found[1]), found[2]
 
 
+def _pool(text: str) -> tuple[int, int]:
+    found = _POOL.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter(
+            f"--pool {text!r}: give STEP=NUMBER, such as 2=3, with a number from 2"
+        )
+    return int(found[1]), int(found[2])
+
+
 def _chain(found: Assembled) -> list[dict[str, Any]]:
     explanation = found.choice.explanation
     return [
@@ -108,9 +120,10 @@ def _chain(found: Assembled) -> list[dict[str, Any]]:
             "step": step.number,
             "capability": step.capability,
             "agent": chosen.agent_id,
+            "members": list(members),
             "score": chosen.score.value,
         }
-        for step in explanation.steps
+        for step, members in zip(explanation.steps, found.members, strict=True)
         for chosen in step.candidates[:1]  # the chosen one stands first
     ]
 
@@ -127,7 +140,7 @@ def _print(
     if explain:
         data["explanation"] = found.choice.explanation.as_json()
     rows = [
-        (str(one["step"]), one["capability"], one["agent"], f"{one['score']:.3f}")
+        (str(one["step"]), one["capability"], ", ".join(one["members"]), f"{one['score']:.3f}")
         for one in data["chain"]
     ]
     print_report(Report(data, ("step", "capability", "agent", "score"), rows), settings, output)

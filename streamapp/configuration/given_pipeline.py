@@ -39,6 +39,7 @@ def declaration_of(
     source: str,
     sink: str | None = None,
     pins: Mapping[int, str],
+    pools: Mapping[int, int],
     exclude: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The declaration of a pipeline that has a stage for each capability.
@@ -48,11 +49,12 @@ def declaration_of(
         source: topic that it reads.
         sink: topic that it writes, if any.
         pins: ids of agents that have to be chosen, by the number of their stage, from 1.
+        pools: how many agents share the work of a stage, by its number.
         exclude: ids of agents that may not be chosen.
 
     Raises:
-        ConfigurationError: there is no such capability, or there are less than two; or a number is
-            that of no stage.
+        ConfigurationError: there is no such capability, or there are less than two; a number is
+            that of no stage; or a stage has both a pinned agent and a pool.
     """
     steps = range(1, len(capabilities) + 1)
     if len(capabilities) == 1:
@@ -61,10 +63,21 @@ def declaration_of(
         raise ConfigurationError(
             f"there is no step {wrong[0]} to pin an agent to; they are 1 to {len(steps)}"
         )
-    stages = []
+    if wrong := sorted(pools.keys() - set(steps)):
+        raise ConfigurationError(
+            f"there is no step {wrong[0]} to have a pool; they are 1 to {len(steps)}"
+        )
+    if both := sorted(pins.keys() & pools.keys()):
+        raise ConfigurationError(
+            f"step {both[0]} has a pinned agent, and a pool is of several; give one of the two"
+        )
+    stages: list[dict[str, Any]] = []
     for number, wanted in zip(steps, capabilities, strict=True):
-        pinned = {"agent": pins[number]} if number in pins else {}
-        stages.append({**pinned, "capability": str(capability(wanted))})
+        stage: dict[str, Any] = {"agent": pins[number]} if number in pins else {}
+        stage["capability"] = str(capability(wanted))
+        if number in pools:
+            stage["pool"] = pools[number]
+        stages.append(stage)
     found: dict[str, Any] = {"source": source, "stages": stages}
     if sink is not None:
         found["sink"] = sink

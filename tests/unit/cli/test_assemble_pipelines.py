@@ -66,6 +66,15 @@ def test_pins_and_exclusions_narrow_the_choice_and_are_saved() -> None:
     assert saved()["orders"]["exclude"] == ["once"]
 
 
+def test_several_agents_share_the_work_of_a_step_as_a_pool() -> None:
+    write(AGENTS)
+    found = printed(f"{NAMED} --pool 2=2")
+    assert [one["members"] for one in found["chain"]] == [["check"], ["once", "twice"]]
+    assert saved()["orders"]["stages"][1] == {"capability": "stream_processing", "pool": 2}
+    table = run(f"{NAMED} --pool 2=2 --replace --output table").stdout
+    assert "once, twice" in table
+
+
 def test_without_auto_save_it_is_saved_on_request_only() -> None:
     write({**AGENTS, "cli_settings": {"auto_save": False}})
     assert printed(NAMED)["file"] is None
@@ -84,6 +93,8 @@ def test_without_auto_save_it_is_saved_on_request_only() -> None:
         (f"{WANTED} --pin 3=once", "there is no step 3"),
         (f"{WANTED} --pin 2=onse", "did you mean 'once'?"),
         (f"{WANTED} --pin 2=check", "'check' does not offer stream_processing"),
+        (f"{WANTED} --pool 3=2", "there is no step 3 to have a pool"),
+        (f"{WANTED} --pool 2=2 --pin 2=once", "step 2 has a pinned agent"),
         (f"{WANTED} --exclude onse", "did you mean 'once'?"),
         (f"{WANTED} --name orders --source orders", "or give --replace"),
     ],
@@ -96,7 +107,9 @@ def test_what_cannot_be_assembled_is_refused_and_nothing_is_saved(
     assert saved() == {"orders": DECLARED}
 
 
-@pytest.mark.parametrize("options", ["--name orders", "--save --source a", "--pin once"])
+@pytest.mark.parametrize(
+    "options", ["--name orders", "--save --source a", "--pin once", "--pool 2=1"]
+)
 def test_a_wrong_command_line_ends_with_its_code(options: str) -> None:
     write(AGENTS)
     assert run(f"pipelines assemble {WANTED} {options}").exit_code == 2
