@@ -65,6 +65,18 @@ class RegistryError(ConfigurationError):
     """A definition of an agent or a schema is wrong, or the registry has none of this name."""
 
 
+class AgentConfigurationError(RegistryError):
+    """Values of the configuration of an agent are wrong.
+
+    Attributes:
+        faults: of each, where it is in the configuration, and what is wrong.
+    """
+
+    def __init__(self, told: str, faults: tuple[tuple[tuple[int | str, ...], str], ...]) -> None:
+        super().__init__(told)
+        self.faults = faults
+
+
 class ImportRefusedError(RegistryError):
     """What a definition names is not in an allowed package, is not there, or is no agent."""
 

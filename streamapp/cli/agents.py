@@ -53,14 +53,16 @@ def suggest_chains(
         str,
         typer.Argument(
             metavar="FROM",
-            help="A capability, such as data_validation.",
+            help="A capability, such as data_validation; or a schema.",
             autocompletion=complete_capabilities,
         ),
     ],
     end: Annotated[
         str,
         typer.Argument(
-            metavar="TO", help="Another capability.", autocompletion=complete_capabilities
+            metavar="TO",
+            help="Another one, or another schema.",
+            autocompletion=complete_capabilities,
         ),
     ],
     config: ConfigOption = None,

@@ -26,7 +26,7 @@ def print_agents(
 ) -> None:
     """List the agents by id."""
     configuration = configured(config, allow_package or ()).configuration
-    registry = registry_of(configuration)
+    registry = registry_of(configuration, knows_classes=False)
     found = registry.find_by_capability(*(capability or ()))
     report = Report(
         [_data(one) for one in found],
@@ -48,7 +48,7 @@ def print_agent(
 ) -> None:
     """Show the definition of an agent."""
     configuration = configured(config, allow_package or ()).configuration
-    data = _data(registry_of(configuration).get(agent_id))
+    data = _data(registry_of(configuration, knows_classes=False).get(agent_id))
     rows = [(name, _shown(value)) for name, value in data.items()]
     print_report(Report(data, ("field", "value"), rows), configuration.cli_settings, output)
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamapp.configuration.allowed_packages import importer_of
-from streamapp.configuration.check import Fault, check, shown
+from streamapp.configuration.check import Fault, check
 from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import SHIPPED, registry_of
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, tell_faults
 from streamapp.configuration.given_entries import GivenEntries
+from streamapp.configuration.placed import agent_faults, shown
 from streamapp.errors import ConfigurationError
 from streamapp.registry.instantiate import Meanings, make_agent
 from streamapp.registry.nearest import did_you_mean
@@ -102,7 +103,7 @@ def _agents_not_made(configuration: Configuration, given: GivenEntries) -> Itera
             importer.require_allowed(definition.module_path, definition.agent_class)
             make_agent(registry, agent_id, meanings=meanings)
         except ConfigurationError as error:
-            yield where, f"{shown(where)}: {error}"
+            yield from agent_faults(where, error)
 
 
 def _pipelines_not_made(configuration: Configuration, given: GivenEntries) -> Iterator[Fault]:

@@ -21,11 +21,12 @@ from streamapp.configuration.declared_stage import DeclaredStage
 from streamapp.configuration.named_schemas import conflicts
 from streamapp.configuration.names import PACKAGES_VARIABLE
 from streamapp.configuration.overrides import overridden
+from streamapp.configuration.placed import shown
 from streamapp.configuration.secrets import Path, secrets_in
 from streamapp.configuration.sections import CliSettings, DataMonitoring, Provider
 from streamapp.errors import RegistryError
 from streamapp.registry.definition import AgentDefinition
-from streamapp.registry.faults import sentences
+from streamapp.registry.faults import path_of, placed_faults
 from streamapp.registry.field_names import is_tag
 from streamapp.registry.nearest import did_you_mean
 
@@ -212,9 +213,9 @@ class _Checker:
             # By way of JSON, in which an enum is its text, and a tuple a list, strictly.
             return model.model_validate_json(to_json(fields))
         except ValidationError as error:
-            faults = error.errors(include_url=False, include_input=False)
-            for fault, sentence in zip(faults, sentences(error, model, shown(where)), strict=True):
-                self._found((*where, *(one for one in fault["loc"] if not is_tag(one))), sentence)
+            for place, told in placed_faults(error, model):
+                path = (*where, *(one for one in place if not is_tag(one)))
+                self._found(path, f"{path_of(shown(where), place)}: {told}")
         return None
 
     def _add(self, where: Path, told: str) -> None:
@@ -224,9 +225,3 @@ class _Checker:
         self.faults.append((where, sentence))
         if len(self.faults) == MOST_FAULTS:
             raise _EnoughError
-
-
-def shown(path: Path) -> str:
-    """A path as people write it."""
-    parts = (f"[{one}]" if isinstance(one, int) else f".{one}" for one in path)
-    return "".join(parts).lstrip(".")

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from streamapp.agents.definitions import DEFINITIONS
 from streamapp.configuration.allowed_packages import importer_of
 from streamapp.configuration.configuration import Configuration
+from streamapp.configuration.named_classes import bind_named_classes
 from streamapp.configuration.named_schemas import named_schemas
 from streamapp.registry.definition import AgentDefinition, read_definition
 from streamapp.registry.entry_points import GROUP, register_entry_points
@@ -24,11 +25,16 @@ def installed() -> Mapping[str, EntryPoint]:
     return {one.name: one for one in entry_points(group=GROUP)}
 
 
-def registry_of(configuration: Configuration) -> AgentRegistry:
-    """A registry with every declared agent; of these, nothing is imported yet.
+def registry_of(configuration: Configuration, *, knows_classes: bool = True) -> AgentRegistry:
+    """A registry with every declared agent.
 
     The agents that ship with a definition are in it as well, and those of installed packages that
     are allowed, which are imported; an agent of the file takes the place of one of the same id.
+
+    Args:
+        configuration: the file.
+        knows_classes: whether agents whose schemas are names of classes are imported, from allowed
+            packages, so that it is known what these are; else none of the file is.
 
     Raises:
         RegistryError: a JSON schema of an agent is none.
@@ -37,8 +43,11 @@ def registry_of(configuration: Configuration) -> AgentRegistry:
     registry.importer = importer_of(configuration.allowed_packages)
     for _, name, schema in named_schemas(configuration):
         registry.schemas.bind(name, schema)
-    for definition in {**SHIPPED, **configuration.data_agents}.values():
+    definitions = {**SHIPPED, **configuration.data_agents}
+    for definition in definitions.values():
         registry.register(definition)
     others: Iterable[str] = installed().keys() - {one.agent_id for one in registry.list()}
     register_entry_points(registry, [installed()[name] for name in others])
+    if knows_classes:
+        bind_named_classes(registry, definitions.values())
     return registry

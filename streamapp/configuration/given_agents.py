@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from streamapp.configuration.changes import AGENTS
-from streamapp.configuration.check import Fault, shown
+from streamapp.configuration.check import Fault
 from streamapp.configuration.file import parsed, tell_faults
 from streamapp.configuration.given_entries import GivenEntries, Origin, Place
+from streamapp.configuration.placed import shown
 from streamapp.errors import ConfigurationError
 
 _OF_A_DEFINITION = ("agent_id", "agent_class", "module_path")

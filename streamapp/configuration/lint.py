@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from streamapp.configuration.allowed_packages import importer_of
-from streamapp.configuration.check import MOST_FAULTS, Fault, shown
+from streamapp.configuration.check import MOST_FAULTS, Fault
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_pipelines import pipeline_faults
 from streamapp.configuration.file import ConfigurationFile, tell_faults
-from streamapp.configuration.placed import PlacedError
+from streamapp.configuration.placed import PlacedError, agent_faults, shown
 from streamapp.errors import ConfigurationError
 from streamapp.registry.choices import Choices
 from streamapp.registry.instantiate import Meanings, make_agent
@@ -50,8 +50,8 @@ def lint(file: ConfigurationFile) -> tuple[str, ...]:
         try:
             make_agent(registry, agent_id, meanings=meanings)
         except ConfigurationError as error:
-            faults.append((where, f"{shown(where)}: {error}"))
-            if len(faults) == MOST_FAULTS:
+            faults += agent_faults(where, error)
+            if len(faults) >= MOST_FAULTS:
                 break
     if not faults:  # or a wrong agent would be told once more for each of its pipelines
         faults += islice(_faults_of_pipelines(file, registry, warnings), MOST_FAULTS)

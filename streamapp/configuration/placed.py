@@ -1,7 +1,7 @@
 """Faults of what a file declares, with the place where it is declared."""
 
 from streamapp.configuration.secrets import Path
-from streamapp.errors import ConfigurationError
+from streamapp.errors import AgentConfigurationError, ConfigurationError
 
 
 class PlacedError(ConfigurationError):
@@ -16,3 +16,17 @@ class PlacedError(ConfigurationError):
         super().__init__(message)
         self.path = path
         self.others = others
+
+
+def shown(path: Path) -> str:
+    """A path as people write it."""
+    parts = (f"[{one}]" if isinstance(one, int) else f".{one}" for one in path)
+    return "".join(parts).lstrip(".")
+
+
+def agent_faults(where: Path, error: ConfigurationError) -> list[tuple[Path, str]]:
+    """What is wrong with an agent that is defined there: each fault with its own place."""
+    if not isinstance(error, AgentConfigurationError):
+        return [(where, f"{shown(where)}: {error}")]
+    places = [((*where, "configuration", *place), told) for place, told in error.faults]
+    return [(place, f"{shown(place)}: {told}") for place, told in places]

@@ -71,6 +71,14 @@ class WatchedRegistry:
 
 def _become(registry: AgentRegistry, wanted: AgentRegistry) -> Iterable[str]:
     """Change a registry so that it has the agents of another one; gives what was done."""
+    known = registry.schemas.names()
+    for name, schema in wanted.schemas.names().items():
+        if name in known:
+            continue
+        if schema.json_schema is not None:
+            registry.schemas.bind(name, schema.json_schema)
+        else:
+            registry.schemas.reference(schema.type_)
     now = {one.agent_id: one for one in wanted.list()}
     before = {one.agent_id: one for one in registry.list()}
     for agent_id in before.keys() - now.keys():

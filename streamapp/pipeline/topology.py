@@ -284,7 +284,7 @@ def _step(
         if following is None and needs_sink:
             raise PipelineError(
                 f"pipeline {pipeline.name!r}: the outputs of the last stage {stage_id!r} go"
-                " nowhere; name a topic with .sink(topic)"
+                ' nowhere; give the pipeline a sink: .sink(topic), or "sink" in a file'
             )
         if following is not None:
             output = Topic(f"{pipeline.name}.{stage_id}", agent.output_type)

@@ -18,13 +18,30 @@ def sentences(error: ValidationError, model: type[BaseModel], where: str) -> Ite
         model: the model that was validated.
         where: where its data stand, as the beginning of a path.
     """
+    for location, told in placed_faults(error, model):
+        yield f"{path_of(where, location)}: {told}"
+
+
+def placed_faults(
+    error: ValidationError, model: type[BaseModel]
+) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Each fault: where in the data it is, as pydantic says, and what is wrong."""
     shows = not model.model_config.get("hide_input_in_errors", False)
-    for fault in error.errors(include_url=False):
+    faults = error.errors(include_url=False)
+    for fault in faults:
+        if fault["type"] == "too_short" and _has_fault_within(fault, faults):
+            continue  # it lacks what was refused
         given = _shown(fault["input"]) if shows else "this value"
-        yield f"{_path(where, fault['loc'])}: {_what(fault, given, model)}"
+        yield fault["loc"], _what(fault, given, model)
 
 
-def _path(where: str, location: tuple[int | str, ...]) -> str:
+def _has_fault_within(fault: ErrorDetails, faults: list[ErrorDetails]) -> bool:
+    place = fault["loc"]
+    return any(len(one["loc"]) > len(place) and one["loc"][: len(place)] == place for one in faults)
+
+
+def path_of(where: str, location: tuple[int | str, ...]) -> str:
+    """A place in the data, as people write it."""
     parts = [part for part in location if part != "[key]" and not is_tag(part)]
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     return (where + text).lstrip(".")
@@ -43,7 +60,11 @@ def _what(fault: ErrorDetails, given: str, model: type[BaseModel]) -> str:
         return f"give a mapping of names to values, not {given}"
     if kind == "value_error":
         return str(fault["ctx"]["error"])
-    message = fault["msg"].removeprefix("Input ")
+    if kind == "too_short":
+        given = str(fault["ctx"]["actual_length"])
+        message = f"give at least {fault['ctx']['min_length']}"
+    else:
+        message = fault["msg"].removeprefix("Input ")
     return f"{message[0].lower()}{message[1:]}, not {given}"
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from streamapp.errors import RegistryError
+from streamapp.errors import AgentConfigurationError, RegistryError
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.registry.agent_class import configuration_model, made
 from streamapp.registry.entry import Entry
-from streamapp.registry.faults import sentences
+from streamapp.registry.faults import placed_faults, sentences
 from streamapp.registry.registry import AgentRegistry
 from streamapp.registry.schemas import Schema
 
@@ -111,8 +111,9 @@ def _configuration(
     try:
         return model.model_validate(dict(values), extra=None if takes_others else "forbid")
     except ValidationError as error:
-        faults = "\n".join(sentences(error, model, f"{agent_id}.configuration"))
-    raise RegistryError(faults)
+        told = "\n".join(sentences(error, model, f"{agent_id}.configuration"))
+        faults = tuple(placed_faults(error, model))
+    raise AgentConfigurationError(told, faults)
 
 
 def _check_types(

@@ -85,8 +85,10 @@ def test_lint_counts_what_it_found() -> None:
 def test_lint_tells_the_place_of_an_agent_that_cannot_be_made_unless_it_only_reads() -> None:
     wrong = {"data_agents": {"once": {**AGENT, "configuration": {"window": 60}}}}
     Path("atomic_data_config.json").write_text(json.dumps(wrong, indent=1))
-    told = str(run("config lint").exception)
-    assert told.startswith("atomic_data_config.json:3:3: data_agents.once: ")
+    missing, unknown = str(run("config lint").exception).splitlines()
+    where = "data_agents.once.configuration"
+    assert missing == f"atomic_data_config.json:11:4: {where}.key: is missing; add it"
+    assert unknown.startswith(f"atomic_data_config.json:12:5: {where}.window: there is no such")
     assert run("config lint --no-import").exit_code == 0
 
 

@@ -98,7 +98,7 @@ def test_an_agent_is_replaced_only_if_that_is_asked_for(agent_id: str) -> None:
 
 def test_an_agent_that_cannot_be_made_is_refused_unless_nothing_is_imported() -> None:
     given = json.dumps({"once": {**AGENT, "configuration": {"window": 60}}})
-    assert "data_agents.once: once.configuration" in refusal("agents register -", given)
+    assert "data_agents.once.configuration.key: is missing" in refusal("agents register -", given)
     printed("agents register - --no-import", given)
 
 

@@ -117,7 +117,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         agent(configuration={"provider": "model"}),
         "configuration.provider: there is no provider 'model'",
     ),
-    "pipeline without a stage": (pipeline([]), "stages: list should have at least 1 item"),
+    "pipeline without a stage": (pipeline([]), "stages: give at least 1, not 0"),
     "pipeline of one capability": (
         pipeline([{"capability": "stream_processing"}]),
         "data_pipelines.orders: give the agent of the only stage; agents are chosen for a seq",
