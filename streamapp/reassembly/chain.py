@@ -115,7 +115,7 @@ class RunningChain:
             return Decision(None, ())
         assembled, now = self._assembled, self._clock.monotonic()
         self._avoided = {one: held for one, held in self._avoided.items() if held[0] > now}
-        return decide(
+        decision = decide(
             assembled.registry,
             self._scores,
             self._places,
@@ -126,6 +126,10 @@ class RunningChain:
                 **{one: why for one, (_, why) in self._avoided.items()},
             },
         )
+        if decision.by is not None:
+            # It may be unregistered before it has its place: the one before it ends first.
+            self._remember(decision.by)
+        return decision
 
     def can_do_without(self, leaving: Leaving) -> bool:
         """Whether the others of its place share the work of an agent that nobody replaces."""
@@ -160,8 +164,6 @@ class RunningChain:
             self._members_after(leaving, by)
         )
         self._assembled.agents.drop(leaving.agent_id)
-        if by is not None:
-            self._remember(by)
         if leaving.cause is ReplacementCause.BREAKER_OPEN:
             self._avoid(leaving.agent_id, "was replaced lately for its open breaker")
         self._told = {key for key in self._told if key[0] != leaving.agent_id}

@@ -36,7 +36,7 @@ class Reassembler:
         config: when it looks, and what is to go.
         keeper: measures the agents.
         agents: the agents that are open.
-        environment: what the segments share.
+        environment: what all segments of the worker share.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Reassembler:
         self._keeper = keeper
         self._agents = agents
         self._clock = environment.clock
-        self._environment = environment
+        self._admin = environment.admin
         for chain in chains:
             for segment in self._of(chain):
                 self._watch(chain, segment.segment, segment.metrics)
@@ -96,7 +96,7 @@ class Reassembler:
             return False
         goes = leaving.agent_id
         try:
-            topics = await described_topics(self._environment.admin, [segment.segment])
+            topics = await described_topics(self._admin, [segment.segment])
         except (BrokerError, TopicError) as error:
             log.warning("pipeline %r: agent %r is not replaced yet: %s", chain.name, goes, error)
             return False
@@ -130,7 +130,7 @@ class Reassembler:
         self._keeper.feed.look(self._clock.monotonic())
         for metrics in segment.metrics:
             metrics.begin_anew()
-        runner = SegmentRunner(changed, topics, segment.metrics, self._environment)
+        runner = SegmentRunner(changed, topics, segment.metrics, segment.environment)
         for metrics, step in zip(segment.metrics, changed.steps, strict=True):
             if metrics.stage == chain.stage(leaving.number):
                 metrics.models = model_usages(step.stage.agent, set())

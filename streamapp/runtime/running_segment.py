@@ -10,6 +10,7 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Lifecycle, walk
 from streamapp.pipeline.topology import Segment
 from streamapp.record import TopicPartition
+from streamapp.runtime.config import Environment
 from streamapp.runtime.segment import SegmentRunner
 from streamapp.runtime.segment_topics import SegmentTopics
 
@@ -41,6 +42,11 @@ class RunningSegment:
     def segment(self) -> Segment:
         """The segment, with the agents that it has now."""
         return self._runner.segment
+
+    @property
+    def environment(self) -> Environment:
+        """What it shares: those of a bundle share a consumer, which whoever follows has to use."""
+        return self._runner.environment
 
     @property
     def metrics(self) -> tuple[StageMetrics, ...]:

@@ -64,6 +64,7 @@ class SegmentRunner:
         environment: what it shares with the other segments of the worker.
 
     Attributes:
+        environment: the same; a runner that follows on this one needs it, too.
         topics: its topics as they are now.
     """
 
@@ -76,7 +77,7 @@ class SegmentRunner:
     ) -> None:
         self.segment = segment
         self.metrics = metrics
-        self._env = environment
+        self.environment = environment
         self._head = metrics[0]
         self._stopping = asyncio.Event()
         self._error: StreamappError | None = None
@@ -145,11 +146,11 @@ class SegmentRunner:
         self._lag = LagWatch(self._assignment, clock, on_measured=self._progress.lag_measured)
 
     def _make_lanes(self, ready: ReadyQueue, retries: RetryQueue) -> Lanes:
-        clock, stage = self._env.clock, self.segment.steps[0].stage.config
+        clock, stage = self.environment.clock, self.segment.steps[0].stage.config
         delivery, time_slice = self._delivery, TimeSlice(clock)
         hold = self._hold
         failures = self._failures = FailureHandler(
-            self._env, stage, retries=retries, hold=hold, on_stop=self._stop_on
+            self.environment, stage, retries=retries, hold=hold, on_stop=self._stop_on
         )
         hold.on_too_long = failures.stop_after_hold
         attempts = Attempts(
@@ -159,7 +160,7 @@ class SegmentRunner:
             self.segment,
             self._steps,
             attempts,
-            self._env,
+            self.environment,
             ready=ready,
             retries=retries,
             delivery=delivery,
@@ -185,10 +186,10 @@ class SegmentRunner:
             return None
         return BlockedLoop(
             [agent.name for agent in agents],
-            self._env.config.session_timeout_seconds,
+            self.environment.config.session_timeout_seconds,
             assignment=self._assignment,
             lanes=self._lanes,
-            clock=self._env.clock,
+            clock=self.environment.clock,
             on_stop=self._stop_on,
         )
 
@@ -225,7 +226,7 @@ class SegmentRunner:
         """
         self._state(StageState.STARTING)
         for metrics, step in zip(self.metrics, self.segment.steps, strict=True):
-            metrics.cut_off_since = self._env.clock.monotonic()  # until its first assignment
+            metrics.cut_off_since = self.environment.clock.monotonic()  # until its first assignment
             metrics.pools = named_pools(step.stage.agent)
             metrics.retry_topics = tuple(topic.name for topic in step.retry_topics)
         self._head.read_retry_topics = self.segment.retry_topics.keys()
@@ -284,7 +285,7 @@ class SegmentRunner:
         # A tenth of the shortest timeout: attempts are cancelled at most that much too late.
         interval_seconds = max(0.01, min(1.0, shortest / 10))
         while True:
-            await self._env.clock.sleep(interval_seconds)
+            await self.environment.clock.sleep(interval_seconds)
             self._in_flight.sweep()
             self._hold.give_up_stuck_probe(self._lanes.stuck())
 
@@ -339,14 +340,14 @@ class SegmentRunner:
             self._stopping.set()
 
     def _state(self, state: StageState) -> None:
-        now = self._env.clock.monotonic()
+        now = self.environment.clock.monotonic()
         for metrics in self.metrics:
             metrics.state, metrics.state_since = state, now
 
     async def _close_consumer(self) -> None:
         # A coordinator that did not answer the last commit will not answer the request to leave
         # the group either, and the stop as a whole has to end within the sum of its deadlines.
-        seconds = self._env.config.stop_timeout_seconds
+        seconds = self.environment.config.stop_timeout_seconds
         if not self._membership.last_commit_succeeded:
             seconds = min(seconds, UNANSWERED_STOP_SECONDS)
         try:

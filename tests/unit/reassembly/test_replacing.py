@@ -308,3 +308,47 @@ async def test_an_attempt_that_does_not_end_keeps_nobody_from_going_on(ends: boo
                 hangs.set()
     hangs.set()
     assert_in_order_once(prices(broker), 10)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@in_virtual_time
+async def test_in_a_bundle_who_comes_reads_with_the_consumer_of_the_bundle(fused: bool) -> None:
+    broker = await shop_broker(partitions=4)
+    registry = registry_of("a", "b", "c")
+    made = assembled(registry, Scores(clock=broker.clock), fused=fused)
+    service = shop_service(broker, made, bundle="shops")
+    async with running(service):
+        await until(lambda: service.metrics[0].rebalances == 1)
+        for gone, goes_on in (("a", "b"), ("b", "c")):
+            registry.unregister(gone)
+            await until(lambda goes_on=goes_on: f"open {goes_on}" in Pricer.notes)
+            await until(lambda gone=gone: f"close {gone}" in Pricer.notes, seconds=100)
+            assert await broker.admin().member_count("shops") == 1
+        # A second member would be given partitions of which nobody would read its share.
+        await order(broker, range(80), keys=40)
+        await until(lambda: len(prices(broker, 4)) == 80, seconds=100)
+    assert {one.by for one in prices(broker, 4)} == {"c"}
+
+
+@pytest.mark.parametrize("bundle", [None, "shops"])
+@in_virtual_time
+async def test_who_is_unregistered_before_it_has_its_place_is_replaced_in_turn(
+    bundle: str | None,
+) -> None:
+    broker = await shop_broker()
+    Pricer.waits = 2.0
+    registry = registry_of("a", "b", "c")
+    service = shop_service(
+        broker, assembled(registry, Scores(clock=broker.clock)), check_seconds=1.0, bundle=bundle
+    )
+    async with running(service):
+        await order(broker, range(20))
+        await until(lambda: service.metrics[1].in_flight_records > 0)
+        registry.unregister("a")
+        await until(lambda: "open b" in Pricer.notes)
+        assert "close a" not in Pricer.notes  # it still works
+        registry.unregister("b")
+        await until(lambda: len(prices(broker)) == 20, seconds=100)
+    assert_in_order_once(prices(broker), 20)
+    assert {one.by for one in prices(broker)} <= {"a", "b", "c"}
+    assert [one.by for one in service.chains[0].replacements] == ["b", "c"]
