@@ -35,6 +35,7 @@ class RunningSegment:
         self._changed = asyncio.Event()
         self._until: Mapping[TopicPartition, int] | None = None
         self._follows = True
+        self._follows_another = False
         self._ends = False
         self._stuck: list[tuple[SegmentRunner, DrainTimeoutError]] = []
 
@@ -124,7 +125,9 @@ class RunningSegment:
 
     async def _run_one(self) -> bool:
         """Run until the runner ends; whether another one follows."""
-        task = asyncio.create_task(self._runner.run(), context=self._variables())
+        # An outage that began while the runner before it drained must not end the worker.
+        running = self._runner.run(keeps_trying=self._follows_another)
+        task = asyncio.create_task(running, context=self._variables())
         try:
             await task
         except DrainTimeoutError as error:
@@ -136,6 +139,7 @@ class RunningSegment:
         if self._next is None or self._ends:
             return False
         self._runner = self._next()
+        self._follows_another = True
         self._next = None
         if self._until is not None:
             self._runner.end_at(self._until)

@@ -12,6 +12,7 @@ from streamapp.errors import (
     BrokerError,
     StageStoppedError,
     StreamappError,
+    TopicError,
 )
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
@@ -49,6 +50,9 @@ UNANSWERED_STOP_SECONDS = 1.0
 
 Kafka will hardly answer its request to leave the group either, so a longer wait is of no use.
 """
+
+START_PAUSE_SECONDS = 5.0
+"""Wait between two attempts to start a consumer while its worker runs already."""
 
 
 class SegmentRunner:
@@ -215,14 +219,17 @@ class SegmentRunner:
         """Work on no record at or past these offsets."""
         self._assignment.end_at(until)
 
-    async def run(self) -> None:
+    async def run(self, *, keeps_trying: bool = False) -> None:
         """Work until stopped.
+
+        Args:
+            keeps_trying: whether a broker that cannot be reached at the start is waited for.
 
         Raises:
             StageStoppedError: a policy said stop; all other work is drained and committed.
             UnreadableRecordError, OffsetOutOfRangeError: nothing more can be read of a partition;
                 all records before are finished, and all other work is drained and committed.
-            BrokerError: the consumer could not start.
+            BrokerError: the consumer could not start, and `keeps_trying` is false.
         """
         self._state(StageState.STARTING)
         for metrics, step in zip(self.metrics, self.segment.steps, strict=True):
@@ -231,7 +238,7 @@ class SegmentRunner:
             metrics.retry_topics = tuple(topic.name for topic in step.retry_topics)
         self._head.read_retry_topics = self.segment.retry_topics.keys()
         try:
-            await self._consumer.start()
+            await self._start(keeps_trying=keeps_trying)
             self._state(StageState.RUNNING)
             async with asyncio.TaskGroup() as group:
                 with threads_in_use(self._threads):
@@ -278,6 +285,30 @@ class SegmentRunner:
             yield "blocked loop", self._blocked_loop.run()
         if any(step.agent.is_async for step in self._steps):
             yield "deadlines", self._sweep()
+
+    async def _start(self, *, keeps_trying: bool) -> None:
+        """Start the consumer; it need not start any more once the segment is to stop."""
+        if not keeps_trying:
+            await self._consumer.start()
+            return
+        while not self._stopping.is_set():
+            try:
+                await self._consumer.start()
+            except (BrokerError, TopicError) as error:
+                log.warning("%s: the group cannot be joined yet: %s", self.segment.own_name, error)
+                await self._pause_or_stop(START_PAUSE_SECONDS)
+            else:
+                return
+
+    async def _pause_or_stop(self, seconds: float) -> None:
+        """Wait so long, or until the segment is to stop."""
+        sleeping = asyncio.ensure_future(self.environment.clock.sleep(seconds))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            stopping.cancel()
 
     async def _sweep(self) -> None:
         """Cancel attempts that take too long: one timer for all lanes."""
