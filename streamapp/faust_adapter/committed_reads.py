@@ -38,6 +38,7 @@ class Gaps:
 
     def __init__(self) -> None:
         self._last: dict[TopicPartition, tuple[int, int]] = {}
+        self._starts: dict[TopicPartition, tuple[int, int]] = {}
 
     def fetched(self, partition: TopicPartition, start: int, end: int, last: int | None) -> None:
         """Note that a fetch has moved a position.
@@ -53,6 +54,15 @@ class Gaps:
             return
         begun, ended = self._last.get(partition, (start, start))
         self._last[partition] = (begun if ended == start else start, end)
+
+    def begun(self, partition: TopicPartition, first: int, start: int) -> None:
+        """Note at which position the fetch began whose first record has this offset."""
+        self._starts[partition] = (first, start)
+
+    def start_of(self, partition: TopicPartition, offset: int) -> int | None:
+        """The position at which the last fetch began, if this offset was its first; else `None`."""
+        first, start = self._starts.get(partition, (-1, -1))
+        return start if first == offset else None
 
     def end_of(self, partition: TopicPartition, offset: int) -> int:
         """The end of the stretch that begins at this offset; else the offset itself."""
@@ -123,7 +133,13 @@ class CommittedThread(AIOKafkaConsumerThread):
         before = _positions(consumer, active_partitions)
         records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         # A position that somebody has set during the fetch says nothing about records.
-        if seeks == self._seeks and not self._seeking:
+        is_known = seeks == self._seeks and not self._seeking
+        for place, found in records.items():
+            if found:
+                name, first = TopicPartition(*place), int(found[0].offset)
+                start = before[name][1] if is_known and name in before else first
+                self.gaps.begun(name, first, start)
+        if is_known:
             self._note(before, _positions(consumer, active_partitions), records)
         return records
 

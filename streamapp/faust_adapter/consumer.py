@@ -52,6 +52,8 @@ class FaustConsumer:
         # Not the position of Faust, which is behind what it has read and not handed over yet.
         self._next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
+        # Of these, Faust has dropped records that it had fetched; they are fetched again.
+        self._dropped: set[TopicPartition] = set()
         self._came = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -78,6 +80,8 @@ class FaustConsumer:
             return  # of an earlier assignment: it is read again
         if message.offset < self._next.get(place, 0):
             return  # Faust has read it again; it waits here, or was given
+        if await self._is_behind_a_drop(place, message.offset):
+            return  # it is read again
         self._next[place] = message.offset + 1
         self._waiting.setdefault(place, deque()).append(FaustRecord(message))
         self._came.set()
@@ -200,6 +204,29 @@ class FaustConsumer:
         self._held = own
         await self._listener.on_partitions_assigned(self._held)
 
+    async def read_again(self) -> None:
+        """Have Faust read on from where the stage is, at the end of a rebalance.
+
+        Faust drops what it fetches while it does not hand over yet, and goes back only where the
+        group has committed something.
+        """
+        for place, offset in list(self._next.items()):
+            if place in self._held:
+                await self._consumer.seek(_faust(place), offset)
+
+    async def _is_behind_a_drop(self, place: TopicPartition, offset: int) -> bool:
+        """Whether Faust has dropped records before this one; then it is sent back to them."""
+        start = self._consumer.gaps.start_of(place, offset)
+        if start is None:
+            return place in self._dropped
+        wanted = self._next[place]
+        if start <= self._consumer.gaps.end_of(place, wanted):
+            self._dropped.discard(place)
+            return False
+        self._dropped.add(place)
+        await self._consumer.seek(_faust(place), wanted)
+        return True
+
     async def _where_the_group_stands(
         self, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, int]:
@@ -224,6 +251,7 @@ class FaustConsumer:
         self._waiting.clear()
         self._given.clear()
         self._next.clear()
+        self._dropped.clear()
         self._has_room.set()
 
     def _tell_room(self) -> None:

@@ -47,6 +47,9 @@ class EmbeddedApp:
         self._is_stopped = False
         app.on_partitions_revoked.connect(self._revoked, weak=False)
         app.on_rebalance_complete.connect(self._assigned, weak=False)
+        self._on_rebalance_end = app.on_rebalance_end
+        app.on_rebalance_end = self._rebalance_ended
+        self._reading_again: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
@@ -202,6 +205,20 @@ class EmbeddedApp:
     async def _revoked(self, _app: Any, _revoked: Iterable[Any], **_: Any) -> None:
         for consumer in self._consumers.values():
             await consumer.revoked()
+
+    def _rebalance_ended(self) -> None:
+        """Faust hands over what it reads from now on, and tells so with a plain call."""
+        self._on_rebalance_end()
+        task = asyncio.create_task(self._read_again())
+        self._reading_again.add(task)
+        task.add_done_callback(self._reading_again.discard)
+
+    async def _read_again(self) -> None:
+        try:
+            for consumer in self._consumers.values():
+                await consumer.read_again()
+        except Exception as error:  # noqa: BLE001 - as when the partitions are gone meanwhile
+            log.debug("Faust application %s was not sent back: %r", self.name, error)
 
     async def _assigned(self, _app: Any, **_: Any) -> None:
         """Give the stages their partitions; the tables have been restored."""

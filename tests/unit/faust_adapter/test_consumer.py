@@ -23,10 +23,14 @@ class Faust:
         self.app = SimpleNamespace(consumer=self, consumer_generation_id=GENERATION)
         self.stored: dict[TopicPartition, int] = {}
         self.gaps = Gaps()
+        self.seeks: list[tuple[TopicPartition, int]] = []
         self._committed = committed
 
     def require_running(self) -> None:
         """It runs."""
+
+    async def seek(self, place: Any, offset: int) -> None:
+        self.seeks.append((TopicPartition(*place), offset))
 
     async def seek_to_committed(self) -> Mapping[Any, int | None]:
         return {tuple(ORDERS): self._committed, ("shop-spent-changelog", 0): None}
@@ -126,3 +130,42 @@ async def test_records_are_given_again_from_an_offset_that_is_not_committed() ->
     consumer.seek(ORDERS, 2)
     assert await consumer.position(ORDERS) == 2
     assert await fetched(consumer) == [2, 3]
+
+
+async def test_records_that_faust_has_fetched_and_dropped_are_read_again() -> None:
+    faust = Faust(committed=3)
+    consumer = await consumer_of(faust)
+    faust.gaps.begun(ORDERS, 5, 5)  # 3 and 4 were in a fetch before, of which nothing came
+    for offset in (5, 6):
+        await consumer.take(message(offset))
+    assert await fetched(consumer) == []
+    assert faust.seeks == [(ORDERS, 3)]
+    faust.gaps.begun(ORDERS, 3, 3)
+    for offset in (3, 4, 5, 6):
+        await consumer.take(message(offset))
+    assert await fetched(consumer) == [3, 4, 5, 6]
+    assert faust.seeks == [(ORDERS, 3)]
+
+
+async def test_offsets_without_records_are_no_records_that_were_dropped() -> None:
+    faust = Faust(committed=3)
+    consumer = await consumer_of(faust)
+    faust.gaps.begun(ORDERS, 5, 3)  # compaction has removed 3 and 4
+    await consumer.take(message(5))
+    faust.gaps.fetched(ORDERS, 6, 8, last=None)  # markers of transactions, and nothing else
+    faust.gaps.begun(ORDERS, 8, 8)
+    await consumer.take(message(8))
+    assert await fetched(consumer) == [5, 8]
+    assert faust.seeks == []
+
+
+async def test_at_the_end_of_a_rebalance_faust_reads_from_where_the_stage_is() -> None:
+    faust = Faust(committed=None)
+    consumer = await consumer_of(faust)
+    await consumer.read_again()
+    await consumer.take(message(0))
+    await consumer.read_again()
+    assert faust.seeks == [(ORDERS, 0), (ORDERS, 1)]
+    await consumer.revoked()
+    await consumer.read_again()
+    assert len(faust.seeks) == 2

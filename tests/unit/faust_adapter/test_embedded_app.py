@@ -29,6 +29,7 @@ class App:
         self.agents: dict[str, Any] = {}
         self.crashed = False
         self.on_partitions_revoked = self.on_rebalance_complete = self
+        self.on_rebalance_end: Any = lambda: None
         self.loop = Loop()
         self.ended = threading.Event()
         thread = SimpleNamespace(is_stopped=self.ended, stop=self.ended.wait)
