@@ -6,7 +6,7 @@ whose metadata names the group that has the true ones.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from streamapp.brokers.protocols import Admin, CommittedOffset
@@ -71,9 +71,31 @@ def mark(offset: int, group: str) -> CommittedOffset:
 async def position_of(kafka: AskedOnce, segment: Segment) -> Offsets:
     """What a stage begins at: the offsets of its group, or those that it would take along."""
     if segment.bundle is None:
-        return await kafka.committed_offsets(segment.group)
+        return await true_offsets(kafka, await kafka.committed_offsets(segment.group))
     found = await kafka.offsets_of(segment, segment.group)
-    return found or await kafka.offsets_of(segment, segment.own_name)
+    return found or await true_offsets(kafka, await kafka.offsets_of(segment, segment.own_name))
+
+
+async def true_offsets(kafka: AskedOnce, offsets: Offsets) -> Offsets:
+    """What the offsets of a stage's own group stand for: where they are marks, those of its home.
+
+    A mark is as old as the last time that it was renewed.
+    """
+    home = home_of(offsets)
+    if home is None:
+        return offsets
+    topics = _topics(offsets)
+    found = await kafka.committed_offsets(home)
+    return {
+        **_without_marks(offsets),
+        **{name: kept for name, kept in found.items() if name.topic in topics},
+    }
+
+
+def home_of(offsets: Offsets) -> str | None:
+    """The group that has the position of a stage, by the marks in its own; `None` without marks."""
+    homes = (kept.metadata.removeprefix(_MARK) for kept in offsets.values() if _is_mark(kept))
+    return min(homes, default=None)
 
 
 async def find_moves(kafka: AskedOnce, segments: Iterable[Segment]) -> Moves:
@@ -128,17 +150,21 @@ async def store_marks(admin: Admin, segment: Segment, offsets: Offsets) -> None:
 
 async def _move_of(kafka: AskedOnce, segment: Segment) -> Move | None:
     own = await kafka.offsets_of(segment, segment.own_name)
-    homes = {kept.metadata.removeprefix(_MARK) for kept in own.values() if _is_mark(kept)}
-    source = min(homes, default=segment.own_name)
+    home = home_of(own)
+    source = segment.own_name if home is None else home
     if not own or source == segment.group:
         return None
-    offsets: dict[TopicPartition, CommittedOffset] = {
-        name: CommittedOffset(kept.offset, "" if _is_mark(kept) else kept.metadata)
-        for name, kept in own.items()
-    }
-    if homes:
-        offsets |= await kafka.offsets_of(segment, source)
+    offsets = _without_marks(own)
+    if home is not None:
+        offsets |= await kafka.offsets_of(segment, home)
     return Move(segment, source, offsets)
+
+
+def _without_marks(offsets: Offsets) -> dict[TopicPartition, CommittedOffset]:
+    return {
+        name: CommittedOffset(kept.offset) if _is_mark(kept) else kept
+        for name, kept in offsets.items()
+    }
 
 
 async def _refusal(admin: Admin, move: Move) -> str | None:
@@ -157,7 +183,7 @@ async def _refusal(admin: Admin, move: Move) -> str | None:
     return None
 
 
-def _topics(offsets: Mapping[TopicPartition, CommittedOffset]) -> Collection[str]:
+def _topics(offsets: Offsets) -> Collection[str]:
     return {name.topic for name in offsets}
 
 

@@ -62,10 +62,11 @@ async def find_renames(
     if unexplained:
         refusals.insert(0, _unexplained(unexplained, orphans))
     occupied = [
-        f"stage {segment.name!r} cannot take over the offsets of group {orphan.group!r}, because"
-        " the group has members: first stop the workers that run the stage under its old name"
+        f"stage {segment.name!r} cannot take over the offsets of group"
+        f" {(orphan.home or orphan.group)!r}, because the group has members: first stop the workers"
+        " that run the stage under its old name"
         for segment, orphan in taken_over
-        if await kafka.admin.member_count(orphan.group)
+        if await _is_read(kafka.admin, orphan)
     ]
     return Renames(taken_over, unexplained, tuple(refusals), tuple(occupied))
 
@@ -107,6 +108,16 @@ async def _start_at(
         # Another worker, started at the same time, has stored the same offsets.
         if not await admin.committed_offsets(segment.group):
             raise
+
+
+async def _is_read(admin: Admin, orphan: Orphan) -> bool:
+    """Whether workers run a stage under its old name: with its own group, or in its bundle."""
+    if await admin.member_count(orphan.group):
+        return True
+    if orphan.home is None:
+        return False
+    topics = {name.topic for name in orphan.offsets}
+    return not topics.isdisjoint(await admin.subscribed_topics(orphan.home))
 
 
 def _taken_over(

@@ -13,7 +13,7 @@ from streamapp.pipeline.retry_topics import RETRY_INFIX
 from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
 from streamapp.renames.asked_once import AskedOnce, Offsets
-from streamapp.renames.moves import position_of
+from streamapp.renames.moves import home_of, position_of, true_offsets
 
 DEAD_LETTERS = ".dlq"
 _OWN_TOPICS = ("", DEAD_LETTERS, ".replay")
@@ -27,12 +27,14 @@ class Orphan:
     Attributes:
         stage: name of the stage.
         group: its consumer group.
-        offsets: offsets that the group has committed; empty if Kafka has only dead letters.
+        home: the group that has its offsets, if it was in a bundle; else `None`.
+        offsets: where it stands; empty if Kafka has only dead letters.
         topics: topics that are named after it and that the pipeline does not use.
     """
 
     stage: str
     group: str
+    home: str | None
     offsets: Offsets
     topics: tuple[str, ...]
 
@@ -71,11 +73,14 @@ async def find_traces(kafka: AskedOnce, topology: Topology, heads: Collection[st
     """Ask Kafka; look for orphans only if one of the stages `heads` has no offsets."""
     offsets = {segment.name: await position_of(kafka, segment) for segment in topology.segments}
     unused = await kafka.list_topics() - frozenset(topology.topics())
-    waiting = await _waiting(kafka.admin, topology, unused, offsets.values())
+    # A bundle has read more than what its stages read now: under old names, and with other delays.
+    bundles = {segment.bundle for segment in topology.segments if segment.bundle is not None}
+    shared = [await kafka.committed_offsets(bundle) for bundle in sorted(bundles)]
+    waiting = await _waiting(kafka.admin, topology, unused, [*offsets.values(), *shared])
     if all(offsets[head] for head in heads):
         return Traces(offsets, waiting=waiting)
     orphans = await _orphans(kafka, topology, unused)
-    readers = (*offsets.values(), *(orphan.offsets for orphan in orphans.values()))
+    readers = (*offsets.values(), *shared, *(orphan.offsets for orphan in orphans.values()))
     return Traces(
         offsets, orphans, await _unread_of(kafka.admin, orphans.values(), readers), waiting
     )
@@ -111,9 +116,10 @@ async def _orphans(
         group = f"{prefix}{stage}"
         own = tuple(name for end in _OWN_TOPICS if (name := f"{group}{end}") in topics)
         own += tuple(sorted(name for name in topics if name.startswith(f"{group}{RETRY_INFIX}")))
-        offsets = await kafka.committed_offsets(group)
+        stored = await kafka.committed_offsets(group)
+        offsets = await true_offsets(kafka, stored)
         if offsets or await _was_written(kafka.admin, [n for n in own if n.endswith(DEAD_LETTERS)]):
-            found[stage] = Orphan(stage, group, offsets, own)
+            found[stage] = Orphan(stage, group, home_of(stored), offsets, own)
     return found
 
 
