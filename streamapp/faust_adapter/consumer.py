@@ -123,17 +123,18 @@ class FaustConsumer:
         return [place for place, waiting in self._waiting.items() if waiting]
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
-        """Store the offsets at which the group resumes, after Faust has sent what it buffers.
+        """Store the offsets at which the group resumes, after Kafka has what Faust has sent.
 
         Raises:
             CommitRefusedError: a partition is not assigned to this member.
-            BrokerError: they were not stored.
+            BrokerError: they were not stored, or something that was sent was not written.
         """
         lost = [place for place in offsets if place not in self._held]
         if lost:
             raise CommitRefusedError(f"{lost[0]} is not assigned to {self._embedded.name!r}")
         if not offsets:
             return
+        await self._ask(self._embedded.sends.wait())
         wanted = {_faust(place): one.offset for place, one in offsets.items()}
         if not await self._ask(self._consumer._commit_offsets(wanted)):  # noqa: SLF001 - what its own commits end with
             raise BrokerError(f"Faust application {self._embedded.name!r}: the commit failed")

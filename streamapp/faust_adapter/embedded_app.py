@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from streamapp.clock import current_clock
 from streamapp.errors import ConfigurationError, StageError
 from streamapp.faust_adapter.committed_reads import read_committed
+from streamapp.faust_adapter.sends import Sends, watch_sends
 from streamapp.record import TopicPartition
 
 if TYPE_CHECKING:
@@ -81,9 +83,15 @@ class EmbeddedApp:
                 f"Faust application {self.name!r}: processing_guarantee is exactly_once, which"
                 " Faust does not keep when it runs inside of another process; take the setting out"
             )
+        if conf.stream_publish_on_commit:
+            raise ConfigurationError(
+                f"Faust application {self.name!r}: stream_publish_on_commit lets Faust send when it"
+                " commits, but the stage commits, so nothing would be sent; take the setting out"
+            )
         for name in ("faust", "mode"):
             logging.getLogger(name).setLevel(logging.WARNING)  # each of its parts tells its start
         read_committed(self.app)
+        watch_sends(self.app)
         conf.broker_max_poll_interval = POLL_INTERVAL_SECONDS
         conf.web_enabled = False
         conf.topic_disable_leader = True
@@ -135,6 +143,8 @@ class EmbeddedApp:
                 self.name,
                 timeout_seconds,
             )
+        except Exception as error:  # noqa: BLE001 - it has crashed, which `require_running` tells
+            log.warning("Faust application %s did not stop properly: %r", self.name, error)
         finally:
             if not has_ended:  # also when the caller does not wait as long
                 self._let_go()
@@ -156,8 +166,14 @@ class EmbeddedApp:
     def _consumer_thread(self) -> Any:
         return getattr(getattr(self.app, "_consumer", None), "_thread", None)
 
+    @property
+    def sends(self) -> Sends:
+        """What it has sent, and whether Kafka has that."""
+        sends: Sends = self.app.producer.sends
+        return sends
+
     def require_running(self) -> None:
-        """Require that the application has not failed to start, and has not crashed.
+        """Require that the application has started, writes what it sends, and has not crashed.
 
         Raises:
             StageError: it has.
@@ -171,6 +187,12 @@ class EmbeddedApp:
                     stage_id=self.name,
                     original_error=error,
                 ) from error
+        if self._started is not None and (failure := self.sends.failure) is not None:
+            raise StageError(
+                f"Faust application {self.name!r} {failure}; nothing that comes from it is"
+                " committed, as its tables would lack it: correct that, and start the worker again",
+                stage_id=self.name,
+            )
         if self.app.crashed:
             why = self.app.crash_reason
             raise StageError(
@@ -243,7 +265,8 @@ async def _end(thread: Any) -> None:
 
 def _cancel_in(thread: Any) -> None:
     loop = thread.thread_loop
-    loop.call_soon_threadsafe(_cancel_all, loop)
+    with suppress(RuntimeError):  # its loop is closed: nothing waits there any more
+        loop.call_soon_threadsafe(_cancel_all, loop)
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

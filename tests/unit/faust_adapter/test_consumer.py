@@ -1,5 +1,6 @@
 """The consumer of a stage whose topics Faust reads, over a consumer that plays Faust's."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import pytest
 
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
+from streamapp.errors import BrokerError
 from streamapp.faust_adapter.committed_reads import Gaps
 from streamapp.faust_adapter.consumer import FaustConsumer
+from streamapp.faust_adapter.sends import Sends
 from streamapp.record import TopicPartition
 
 ORDERS = TopicPartition("orders", 0)
@@ -24,6 +27,7 @@ class Faust:
         self.stored: dict[TopicPartition, int] = {}
         self.gaps = Gaps()
         self.seeks: list[tuple[TopicPartition, int]] = []
+        self.sends = Sends()
         self._committed = committed
 
     def require_running(self) -> None:
@@ -169,3 +173,31 @@ async def test_at_the_end_of_a_rebalance_faust_reads_from_where_the_stage_is() -
     await consumer.revoked()
     await consumer.read_again()
     assert len(faust.seeks) == 2
+
+
+async def test_nothing_is_committed_until_kafka_has_what_was_sent_before() -> None:
+    faust = Faust(committed=None)
+    consumer = await consumer_of(faust)
+    change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    faust.sends.add("shop-spent-changelog", change)
+    committing = asyncio.create_task(consumer.commit({ORDERS: CommittedOffset(2)}))
+    await asyncio.sleep(0.05)
+    assert faust.stored == {}
+    change.set_result(None)
+    await committing
+    assert faust.stored == {ORDERS: 2}
+
+
+async def test_after_a_change_that_was_not_written_nothing_is_committed_any_more() -> None:
+    faust = Faust(committed=None)
+    consumer = await consumer_of(faust)
+    change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    faust.sends.add("shop-spent-changelog", change)
+    committing = asyncio.create_task(consumer.commit({ORDERS: CommittedOffset(2)}))
+    await asyncio.sleep(0)
+    change.set_exception(OSError("too large"))
+    with pytest.raises(BrokerError, match="could not write to shop-spent-changelog: OSError"):
+        await committing
+    with pytest.raises(BrokerError, match="could not write to shop-spent-changelog"):
+        await consumer.commit({ORDERS: CommittedOffset(3)})
+    assert faust.stored == {}

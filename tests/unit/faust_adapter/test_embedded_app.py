@@ -9,6 +9,7 @@ import pytest
 
 from streamapp.errors import StageError
 from streamapp.faust_adapter.embedded_app import EmbeddedApp
+from streamapp.faust_adapter.sends import Sends
 
 
 class Loop:
@@ -28,6 +29,7 @@ class App:
         self.conf = SimpleNamespace(id="shop")
         self.agents: dict[str, Any] = {}
         self.crashed = False
+        self.producer = SimpleNamespace(sends=Sends())
         self.on_partitions_revoked = self.on_rebalance_complete = self
         self.on_rebalance_end: Any = lambda: None
         self.loop = Loop()
@@ -75,6 +77,37 @@ async def test_a_start_that_fails_is_told() -> None:
     await asyncio.sleep(0)
     with pytest.raises(StageError, match="'shop' did not start: OSError: no; start the worker"):
         embedded.require_running()
+
+
+async def test_what_could_not_be_written_is_told_and_ends_the_stage() -> None:
+    app = App()
+    app.ended.set()
+    embedded = EmbeddedApp(app)
+    await embedded.start()
+    embedded.require_running()
+    app.producer.sends.failed("spent-changelog", "too large")
+    with pytest.raises(StageError, match="'shop' could not write to spent-changelog: too large"):
+        embedded.require_running()
+    await embedded.stop(5)
+
+
+async def test_the_stop_of_an_application_that_has_crashed_raises_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Crashed(App):
+        async def stop(self) -> None:
+            raise RuntimeError("Cannot flush: Producer not Running")
+
+    class ClosedLoop(Loop):
+        def call_soon_threadsafe(self, *_: Any) -> None:
+            raise RuntimeError("Event loop is closed")
+
+    app = Crashed()
+    app._consumer._thread.thread_loop = ClosedLoop()
+    embedded = EmbeddedApp(app)
+    await embedded.start()
+    await embedded.stop(5)
+    assert "shop did not stop properly: RuntimeError('Cannot flush" in caplog.text
 
 
 async def test_an_application_that_was_stopped_is_not_started_again_without_a_word() -> None:

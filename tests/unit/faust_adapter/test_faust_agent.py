@@ -211,6 +211,19 @@ def test_exactly_once_is_refused_because_faust_does_not_keep_it_here() -> None:
         reader_of(pipeline_of(app)).broker(Servers(SystemClock()))
 
 
+def test_sending_at_a_commit_of_faust_is_refused_because_the_stage_commits() -> None:
+    app = application(stream_publish_on_commit=True)
+    with pytest.raises(ConfigurationError, match="stream_publish_on_commit lets Faust send when"):
+        reader_of(pipeline_of(app)).broker(Servers(SystemClock()))
+
+
+def test_a_producer_of_its_own_is_refused_because_nobody_knows_what_it_has_written() -> None:
+    app = application()
+    assert app.producer is not None  # it is made when it is first asked for
+    with pytest.raises(ConfigurationError, match="sends by a producer of its own"):
+        reader_of(pipeline_of(app)).broker(Servers(SystemClock()))
+
+
 def test_the_application_and_the_worker_have_to_use_the_same_broker() -> None:
     app = faust.App("elsewhere", broker="kafka://10.0.0.1:9092")
     with pytest.raises(ConfigurationError, match=r"uses the broker 10\.0\.0\.1:9092, and this"):
