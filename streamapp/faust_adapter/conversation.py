@@ -1,12 +1,18 @@
 """Runs the function of a Faust agent, and gives it one event after the other."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
 from typing import Any
 
 from streamapp.errors import PipelineError
 from streamapp.faust_adapter.event_stream import EventStream
+
+log = logging.getLogger(__name__)
+
+MOST_RUNS = 2
+"""How many runs an event is given to: one may end, such as by a timeout, while it waits."""
 
 
 class Conversation:
@@ -45,18 +51,36 @@ class Conversation:
 
         Raises:
             Exception: whatever the function raises; the next event is given to a new run.
+            PipelineError: one run after the other ends without taking the event.
         """
+        for _ in range(MOST_RUNS):
+            outputs: list[Any] = []
+            if await self._has_worked_on(event, outputs):
+                return outputs
+        raise PipelineError(
+            f"the Faust agent {self._name!r} asks for a record and ends before it is given one:"
+            " iterate over its stream"
+        )
+
+    async def _has_worked_on(self, event: Any, outputs: list[Any]) -> bool:
+        """Give the function an event; whether it has taken it, which it has not if it had ended."""
         if self._stream is None:
             await self.begin()
         assert self._stream is not None  # noqa: S101 - `begin` has made it
         assert self._task is not None  # noqa: S101 - the same
-        outputs: list[Any] = []
         self._outputs = outputs
-        self._stream.give(event)
+        stream, task = self._stream, self._task
+        stream.give(event)
         await self._wait()
-        if self._task.done():
+        if not task.done():
+            return True
+        if stream.has_taken:
             await self._ended()
-        return outputs
+            return True
+        why = "it was cancelled" if task.cancelled() else repr(task.exception() or "it returned")
+        log.warning("the Faust agent %s ended while it waited for a record: %s", self._name, why)
+        self._task = self._stream = None
+        return False
 
     async def end(self) -> None:
         """Cancel the run, if there is one, and wait until it has ended."""

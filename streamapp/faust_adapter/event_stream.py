@@ -28,6 +28,11 @@ class EventStream:
         self.asked = asyncio.get_running_loop().create_future()
         self.current_event: Any = None
 
+    @property
+    def has_taken(self) -> bool:
+        """Whether the function has taken what it was given."""
+        return self._given.empty()
+
     def give(self, event: Any) -> None:
         """Give the function its next event, after it has asked for one."""
         self.asked = asyncio.get_running_loop().create_future()
@@ -52,7 +57,8 @@ class EventStream:
 
     async def _next(self) -> Any:
         self.current_event = None
-        if not self.asked.done():
+        # Who was cut off while it waited, and asks again, may not have had its event yet.
+        if self.has_taken and not self.asked.done():
             self.asked.set_result(None)
         event = self.current_event = await self._given.get()
         # Tables take the partition of their changelog from it, and windows the time.

@@ -10,6 +10,7 @@ from faust.streams import current_event
 
 from streamapp.errors import PipelineError
 from streamapp.faust_adapter.conversation import Conversation
+from streamapp.faust_adapter.event_stream import EventStream
 
 
 @dataclass(eq=False)
@@ -109,6 +110,51 @@ async def test_a_function_that_leaves_its_loop_has_finished_the_event() -> None:
     conversation = Conversation("once", once)
     assert await conversation.work_on(Event(1)) == [1]
     assert await conversation.work_on(Event(2)) == [2]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_function_that_ends_while_it_waits_has_not_finished_the_next_event(
+    fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def impatient(stream: Any) -> AsyncIterator[int]:
+        try:
+            async with asyncio.timeout(0.01):
+                async for value in stream:
+                    yield value
+        except TimeoutError:
+            if fails:
+                raise
+
+    conversation = Conversation("impatient", impatient)
+    assert await conversation.work_on(Event(1)) == [1]
+    await asyncio.sleep(0.05)
+    assert await conversation.work_on(Event(2)) == [2]
+    assert "the Faust agent impatient ended while it waited for a record" in caplog.text
+    await conversation.end()
+
+
+async def test_a_function_that_never_takes_what_it_asks_for_is_told() -> None:
+    async def shy(stream: Any) -> None:
+        asking = asyncio.ensure_future(anext(stream))
+        await stream.asked
+        asking.cancel()
+        await asyncio.sleep(0.01)
+
+    with pytest.raises(PipelineError, match="'shy' asks for a record and ends before it"):
+        await Conversation("shy", shy).work_on(Event(1))
+
+
+async def test_who_asks_again_before_it_was_given_its_event_has_not_finished_it() -> None:
+    stream = EventStream("again")
+    asking = asyncio.create_task(anext(stream))
+    await stream.asked
+    asking.cancel()
+    stream.give(Event(1))
+    assert await anext(stream) == 1
+    assert not stream.asked.done()
+    asking = asyncio.create_task(anext(stream))
+    await stream.asked
+    asking.cancel()
 
 
 async def test_a_function_that_cancels_itself_fails_and_does_not_cancel_the_stage() -> None:
