@@ -4,26 +4,52 @@ import fcntl
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+LOOK_SECONDS = 0.02
+"""Time between two looks whether a folder is not locked any more."""
+
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[int]:
+def locked_folder(folder: Path, wait_seconds: float | None = None) -> Iterator[int]:
     """Keep others from saving in a folder; without a file of its own, which would stay behind.
 
     Gives its descriptor, to `os.fsync`: a new name is on the disk only when the folder is.
 
+    Args:
+        folder: the folder.
+        wait_seconds: longest wait for another process that saves in it; `None`: as long as it
+            takes.
+
     Raises:
+        TimeoutError: another process did not end with it in that time.
         OSError: there is no such folder, or it cannot be opened.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, folder, wait_seconds)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path, wait_seconds: float | None) -> None:
+    if wait_seconds is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    until = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise TimeoutError(f"another process keeps {folder} locked") from None
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
 
 
 def replace_file(path: Path, content: bytes, new_mode: int = 0o644) -> None:

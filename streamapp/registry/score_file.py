@@ -23,6 +23,9 @@ FILE_NAME = "scores.json"
 MOST_BYTES = 64 * 1024 * 1024
 """A larger file was not written by us: 100,000 agents take about 15 MB."""
 
+LOCK_SECONDS = 2.0
+"""Longest wait for another process that writes the file: one that hangs must not hold us up."""
+
 LEAST_CALLS = 0.5
 """An agent of whose calls less is left is left out: nothing is known of it any more."""
 
@@ -33,7 +36,7 @@ Calls = Mapping[str, SavedAgent]
 class ScoreFile:
     """What is known of agents, on disk.
 
-    Its methods wait for the disk, and for other processes that write the file.
+    Its methods wait for the disk, and for a while for other processes that write the file.
 
     Args:
         folder: where it stands; made when it is first written.
@@ -62,7 +65,7 @@ class ScoreFile:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with locked_folder(self._path.parent):
+            with locked_folder(self._path.parent, LOCK_SECONDS):
                 scores = Scores(clock=self._clock)
                 found = self._read()
                 if found is not None and not _restored(scores, found):

@@ -25,7 +25,7 @@ app = faust.App(
     broker="kafka://" + os.environ["STREAMAPP_KAFKA_BOOTSTRAP_SERVERS"],
     store="memory://",
     topic_partitions=4,
-    producer_max_request_size=int(os.environ["MOST_BYTES"]),
+    producer_max_request_size=int(os.environ.get("MOST_BYTES", "1000000")),
 )
 seen = app.Table("seen", default=str)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from streamapp.atomic_file import locked_folder
 from streamapp.pipeline.capability import Capability
+from streamapp.registry import score_file
 from streamapp.registry.definition import AgentDefinition
 from streamapp.registry.score_file import FILE_NAME, ScoreFile
 from streamapp.registry.scores import FADING_SECONDS, SavedAgent, Scores
@@ -140,3 +142,19 @@ def test_a_folder_that_cannot_be_written_is_told_once(
     assert file.add({"a": TEN}) is None
     assert len(caplog.records) == 1
     assert "the service goes on" in caplog.text
+
+
+def test_a_process_that_hangs_with_the_file_holds_nobody_up(
+    tmp_path: Path,
+    clock: HandClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(score_file, "LOCK_SECONDS", 0.05)
+    file = ScoreFile(tmp_path, clock)
+    with locked_folder(tmp_path):
+        for _ in range(2):
+            assert file.add({"a": TEN}) is None
+    assert caplog.text.count(f"another process keeps {tmp_path} locked") == 1
+    assert file.add({"a": TEN}) is not None
+    assert rate(loaded(tmp_path, clock)) == "100.0% of 10 calls"
