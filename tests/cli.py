@@ -57,12 +57,12 @@ class RunningCommand:
         """Wait until the line with this text is written to stdout, and return the line."""
         return self._wait_for("stdout", text)
 
-    def wait_for_error(self, text: str) -> str:
+    def wait_for_error(self, text: str, seconds: float = PATIENCE_SECONDS) -> str:
         """Wait for a line on stderr."""
-        return self._wait_for("stderr", text)
+        return self._wait_for("stderr", text, seconds)
 
-    def _wait_for(self, stream: str, text: str) -> str:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def _wait_for(self, stream: str, text: str, seconds: float = PATIENCE_SECONDS) -> str:
+        deadline = time.monotonic() + seconds
         while True:
             written = (self._folder / stream).read_text()
             for line in written.splitlines(keepends=True):

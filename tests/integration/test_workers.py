@@ -88,12 +88,13 @@ async def test_a_worker_that_is_killed_under_load_comes_back_and_nothing_is_lost
         async with workers(playback) as running:
             web = await running.web()
             await playback.joined("validate", 2, running)
-            await playback.send(events)
+            sending = asyncio.create_task(playback.send(events))  # there is more until it is done
             await playback.reach(STEP, running)
             _, victim = running.processes()
             victim.kill()
             at_kill = await playback.progress()
             assert at_kill.lag > 0, "the work was done before the kill"
+            await sending
 
             await prometheus.scrape(int(web.rstrip("/").rpartition(":")[2]))
             await prometheus.eventually(
@@ -129,10 +130,11 @@ async def test_a_static_worker_that_is_killed_comes_back_and_the_other_notices_n
             await playback.joined("validate", 2, running)
             await playback.joined("route", 2, running)
             before = await rebalances_of_worker_0(web)
-            await playback.send(events)
+            sending = asyncio.create_task(playback.send(events))  # there is more until it is done
             await playback.reach(STEP, running)
             running.processes()[1].kill()
             assert (await playback.progress()).lag > 0, "the work was done before the kill"
+            await sending
             await until(lambda: "worker 1 is up" in running.log().partition("SIGKILL")[2])
             await playback.drained(running)
             assert await rebalances_of_worker_0(web) == before
@@ -182,12 +184,13 @@ async def test_all_drain_when_a_service_manager_tells_each_process(
         events = playback.draw(RECORDS)
         async with workers(playback) as running:
             await playback.joined("validate", 2, running)
-            await playback.send(events)
+            sending = asyncio.create_task(playback.send(events))  # there is more until it is done
             await playback.reach(STEP, running)
             for worker in running.processes():
                 worker.terminate()
             await until(lambda: running.log().count("Stopping: finishing") == 2)
             await running.terminate()
+            await sending
         left = await playback.progress()
         assert left.lag > 0, "the work was done before the stop"
         assert left.uncommitted == 0, "what was written is not committed: they did not drain"
@@ -204,7 +207,7 @@ async def test_workers_do_not_outlive_a_supervisor_that_is_killed(
         events = playback.draw(RECORDS)
         async with workers(playback) as running:
             await playback.joined("validate", 2, running)
-            await playback.send(events)
+            sending = asyncio.create_task(playback.send(events))  # there is more until it is done
             await playback.reach(STEP, running)
             orphans = running.processes()
             assert len(orphans) == 2
@@ -215,6 +218,7 @@ async def test_workers_do_not_outlive_a_supervisor_that_is_killed(
                 for orphan in orphans:
                     if orphan.is_running():
                         orphan.kill()
+            await sending
         left = await playback.progress()
         assert left.lag > 0, "the work was done before the kill"
         assert left.uncommitted == 0, "they ended without a drain"
