@@ -76,6 +76,8 @@ class SharedMember:
         self._failure: BrokerError | None = None  # of the last attempt to start
         self._runs = 0
         self._polling: asyncio.Task[None] | None = None
+        self._poll_error: Exception | None = None
+        self._starts_anew = False
         self.commits = Together(self._commit, clock)
         self.ends = Together(self._ends, clock)
 
@@ -124,6 +126,15 @@ class SharedMember:
         if self._polling is None or self._consumer is None or reader not in self._readers:
             raise BrokerError("this consumer is not running: start it before using it")
         return self._consumer
+
+    def raise_poll_error(self) -> None:
+        """Raise what has ended the polling: without it, no reader would be woken any more.
+
+        Raises:
+            Exception: what the consumer raised, and none of those that are tried again.
+        """
+        if self._poll_error is not None:
+            raise self._poll_error
 
     async def join(self, reader: Reader) -> None:
         """Let a reader take part.
@@ -176,6 +187,8 @@ class SharedMember:
     async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None:
         """Have all readers take their partitions over."""
         async with self._telling:
+            if self._starts_anew:
+                return  # the consumer is about to stop, and all have given their partitions back
             self._assigned = partitions
             self._told = set(self._readers)
             self._pause_unread()
@@ -188,12 +201,25 @@ class SharedMember:
             if attempts != self._attempts and self._failure is not None:
                 raise self._failure
             if self._polling is not None and reader.left == self._runs:
-                await self.on_partitions_revoked(self._assigned or frozenset())
-                await self._stop()
+                await self._end_run()
             if self._polling is None:
                 await self._start_consumer()
             self._readers[reader] = None
             self._gone.discard(reader)
+
+    async def _end_run(self) -> None:
+        """Have all readers give their partitions back, and stop the consumer.
+
+        A rebalance may end between the two. What it assigns is given back with the stop, so nobody
+        is told of it: it would be drained and committed in the next run, as a member of another
+        generation.
+        """
+        self._starts_anew = True
+        try:
+            await self.on_partitions_revoked(self._assigned or frozenset())
+            await self._stop()
+        finally:
+            self._starts_anew = False
 
     async def _start_consumer(self) -> None:
         self._failure = None
@@ -208,6 +234,7 @@ class SharedMember:
         finally:
             self._attempts += 1
         self._runs += 1
+        self._poll_error = None
         self._polling = asyncio.create_task(self._poll(self._consumer), name="shared member")
 
     async def _stop(self) -> None:
@@ -263,6 +290,11 @@ class SharedMember:
                 log.warning("waiting for records failed, trying again: %s", error)
                 await self._clock.sleep(ERROR_PAUSE_SECONDS)
                 names = consumer.assignment()  # of which something may have come meanwhile
+            except Exception as error:  # noqa: BLE001 - every reader raises it
+                self._poll_error = error
+                for reader in self._readers:
+                    reader.wake()
+                return
             for topic in dict.fromkeys(name.topic for name in names):
                 if (owner := self._owners.get(topic)) is not None:
                     owner.wake()

@@ -77,9 +77,13 @@ class View:
         """Return records of these partitions, and move their positions behind them.
 
         The member is asked at once, unless nothing has come since it had nothing of them.
+
+        Raises:
+            Exception: the member's polling has failed, for a reason that is not tried again.
         """
         if not self._member.is_running:
             await self._member.keep_running(self)
+        self._member.raise_poll_error()
         self._woken.clear()
         asked = frozenset(partitions)
         if not asked <= self._empty and (taken := await self._take(asked, max_records)):
@@ -87,6 +91,7 @@ class View:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._woken.wait()
+        self._member.raise_poll_error()
         return await self._take(asked, max_records) if asked and self._woken.is_set() else {}
 
     async def _take(
