@@ -23,6 +23,7 @@ StreamappError
 │   ├── RecordTooLargeError its encoded size exceeds the limit of its topic
 │   └── RecordRefusedError  its topic does not take it: its timestamp, or what else the broker says
 └── StageError              a stage failed; carries stage_id and original_error
+    ├── AgentSetupError     its agent cannot open as it is configured; a ConfigurationError too
     ├── StageStoppedError   the policy is stop; carries topic, partition and offset
     └── DrainTimeoutError   work in flight did not finish within the drain deadline
 Permanent                   raised by an agent: the record is at fault; never retried
@@ -169,6 +170,10 @@ class StageError(StreamappError):
         super().__init__(message)
         self.stage_id = stage_id
         self.original_error = original_error
+
+
+class AgentSetupError(StageError, ConfigurationError):
+    """The agent of a stage cannot open as it is configured; no record was read."""
 
 
 class StageStoppedError(StageError):

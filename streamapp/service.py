@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
@@ -157,13 +157,20 @@ class Service:
         for running in self._running:
             running.stop()
 
-    async def run(self, *, until_end: bool = False) -> None:
+    async def run(
+        self, *, until_end: bool = False, on_open: Callable[[], None] | None = None
+    ) -> None:
         """Run until `stop` is called, or with `until_end` up to the current end of the topics.
+
+        Args:
+            until_end: end at the current end of the topics.
+            on_open: called once all agents are open, before the first record is read.
 
         Raises:
             TopicError: a topic is missing; nothing was started.
             RenamedStageError: a stage may have been renamed; nothing was started.
             BrokerError: the broker cannot be reached.
+            AgentSetupError: an agent cannot open as it is configured; no record was read.
             StageError: an agent could not be opened, or has ended by itself.
             StageStoppedError: a record failed in a stage with the policy `stop`; everything is
                 drained and committed.
@@ -173,9 +180,9 @@ class Service:
             random_in_use(self._rng),
             broker_in_use(self._broker),
         ):
-            await self._run(until_end=until_end)
+            await self._run(on_open, until_end=until_end)
 
-    async def _run(self, *, until_end: bool) -> None:
+    async def _run(self, on_open: Callable[[], None] | None, *, until_end: bool) -> None:
         self._is_bounded = until_end
         agents = self._open_agents = OpenAgents(
             open_seconds=self._config.open_timeout_seconds,
@@ -198,6 +205,8 @@ class Service:
             stack.push_async_callback(producer.stop)
             stack.push_async_callback(agents.close)
             await agents.open(self._agents())
+            if on_open is not None and not self._stopping:
+                on_open()
             environment = Environment(
                 broker=self._broker,
                 admin=admin,

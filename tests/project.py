@@ -52,6 +52,27 @@ pipeline = (
 """
 
 
+MISCONFIGURED = """
+from streamapp import ConfigurationError, Pipeline, Topic, agent
+
+class Lookup:
+    async def open(self) -> None:
+        raise ConfigurationError("path: titles.csv cannot be read: No such file or directory")
+
+    async def close(self) -> None:
+        pass
+
+    async def __call__(self, value: dict) -> dict:
+        return value
+
+pipeline = (
+    Pipeline("{name}", source=Topic("{name}.raw", dict))
+    .stage(agent(name="look_up")(Lookup()))
+    .sink("{name}.out")
+)
+"""
+
+
 @dataclass(frozen=True)
 class Project:
     """A user's folder with a pipeline whose topics no other test has.

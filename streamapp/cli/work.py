@@ -101,6 +101,7 @@ class _Worker:
         self._options = options
         self._supervised = supervised
         self._was_stopped = False
+        self._web_port: int | None = None
 
     def was_cut_short(self) -> bool:
         """Whether it was stopped before the end that it was to run to."""
@@ -121,8 +122,6 @@ class _Worker:
                         self._options.web_port, say, exports_metrics=exports_metrics
                     )
                     await stack.enter_async_context(web)
-                elif self._supervised is not None:
-                    self._supervised.report_up(None)
                 progress = show_progress(
                     self.figures,
                     seconds=self._options.progress_seconds,
@@ -149,17 +148,20 @@ class _Worker:
             chains=self._chains,
         ) as server:
             self.recorder.about["web_url"] = server.url
-            if self._supervised is not None:
-                self._supervised.report_up(server.port)
+            self._web_port = server.port
             yield
 
     async def _run_service(self) -> None:
         try:
-            await self._service.run(until_end=self._options.until_end)
+            await self._service.run(until_end=self._options.until_end, on_open=self._report_up)
         except DrainTimeoutError as error:
             self.recorder.end(PipelineStatus.FAILED, type(error).__qualname__)
             # asyncio.run would wait for the stuck attempts
             leave(ExitCode.DRAIN_TIMEOUT, str(error))
+
+    def _report_up(self) -> None:
+        if self._supervised is not None:
+            self._supervised.report_up(self._web_port)
 
     def _chains(self) -> list[dict[str, Any]]:
         return [chain.as_json() for chain in self._service.chains]

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from contextvars import Context, copy_context
 from typing import Any
 
-from streamapp.errors import StageError
+from streamapp.errors import AgentSetupError, ConfigurationError, StageError
 from streamapp.pipeline.agent import Agent, Lifecycle
 from streamapp.policies.describe import describe
 
@@ -57,6 +57,7 @@ class OpenAgents:
             agents: names of stages, each with its agent; errors name the first stage of an agent.
 
         Raises:
+            AgentSetupError: an agent cannot open as it is configured.
             StageError: an agent failed to open, or took longer than the deadline. Those that were
                 opened before are still to be closed.
         """
@@ -143,6 +144,7 @@ class _Life:
         """Open the agent; `cancel_opening` ends that without an error.
 
         Raises:
+            AgentSetupError: its configuration is wrong.
             StageError: it failed to open, or took longer.
         """
         self._task = asyncio.create_task(self._run(), name=self._name, context=context)
@@ -156,7 +158,7 @@ class _Life:
             if not self._is_open:
                 await self._cancel(self._task, self._opened)
         if not self._is_open and (failure := _error_of(self._task)):
-            raise self._error(f"could not be opened: {_in_words(failure)}", failure) from failure
+            raise self._not_opened(failure) from failure
 
     def cancel_opening(self) -> None:
         """Cancel the task if it still opens the agent."""
@@ -212,8 +214,16 @@ class _Life:
         self._opened.set()
         self._ended.set()
 
-    def _error(self, what: str, cause: BaseException | None) -> StageError:
-        return StageError(f"the {self._name} {what}", stage_id=self._stage_id, original_error=cause)
+    def _not_opened(self, failure: BaseException) -> StageError:
+        """What to say of an agent that failed to open: whether its configuration is at fault."""
+        cause = _first(failure)
+        kind = AgentSetupError if isinstance(cause, ConfigurationError) else StageError
+        return self._error(f"could not be opened: {_in_words(cause)}", failure, kind)
+
+    def _error(
+        self, what: str, cause: BaseException | None, kind: type[StageError] = StageError
+    ) -> StageError:
+        return kind(f"the {self._name} {what}", stage_id=self._stage_id, original_error=cause)
 
 
 def _error_of(task: "asyncio.Task[None]") -> BaseException | None:
@@ -222,7 +232,13 @@ def _error_of(task: "asyncio.Task[None]") -> BaseException | None:
 
 
 def _in_words(error: BaseException) -> str:
-    """Class and message of an error; of a group, as task groups raise it, those of its first."""
+    """Class and message of an error; of a group those of its first."""
+    error = _first(error)
+    return f"{type(error).__name__}: {describe(error)}"
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first error of a group, as task groups raise it, or the error itself."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"{type(error).__name__}: {describe(error)}"
+    return error

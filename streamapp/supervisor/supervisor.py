@@ -118,11 +118,9 @@ class Supervisor:
                 await self._wait(decision.delay_seconds)
                 slot.state = SlotState.ENDED
             elif isinstance(decision, GiveUp):
-                log.error(
-                    "worker %d %s; a restart would fail again, so all workers are stopped",
-                    slot.number,
-                    how,
-                )
+                is_known = exit_code in self._policy.not_restarted
+                why = "a restart would fail again" if is_known else "no worker has been up yet"
+                log.error("worker %d %s; %s, so all workers are stopped", slot.number, how, why)
                 self._given_up = decision.exit_code
                 self._stopping.set()
             else:

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from streamapp.cli.exit_codes import ExitCode
 from tests.cli import RunningCommand, running
-from tests.project import STOPPING, STUCK, Project
+from tests.project import MISCONFIGURED, STOPPING, STUCK, Project
 
 PARTITIONS = 4
 
@@ -92,6 +92,19 @@ def test_what_is_wrong_is_told_once_and_not_by_every_worker(project: Project) ->
         )
     assert lost.returncode == ExitCode.BROKER_UNREACHABLE
     assert lost.stderr.count("cannot connect to Kafka at") == 1
+
+
+@pytest.mark.parametrize("project", [MISCONFIGURED], indirect=True, ids=["misconfigured"])
+@pytest.mark.parametrize("web", ["--web-port=0", "--no-web"])
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one", "workers"])
+def test_an_agent_that_cannot_open_as_it_is_configured_ends_the_service_at_once(
+    project: Project, workers: tuple[str, ...], web: str
+) -> None:
+    done = project.streamapp("run", "mine:pipeline", web, *workers)
+    assert done.returncode == ExitCode.CONFIGURATION, done.stderr
+    assert done.stderr.count("path: titles.csv cannot be read") == 1
+    assert "is up" not in done.stderr
+    assert "starts again" not in done.stderr
 
 
 @pytest.mark.parametrize("project", [STUCK], indirect=True, ids=["stuck"])

@@ -80,6 +80,39 @@ async def test_an_agent_that_does_not_open_in_time_ends_the_service_with_a_sente
     assert broker.clock.monotonic() == pytest.approx(7, abs=0.1)
 
 
+@in_virtual_time
+async def test_it_says_that_it_is_open_once_all_agents_are_and_before_a_record_is_read() -> None:
+    calls: list[str] = []
+    *_, topologies = two_clients(calls)
+    both = service(await broker_for("a", "b"), *topologies)
+
+    def on_open() -> None:
+        assert not any(metrics.rebalances for metrics in both.metrics)
+        calls.append("all")
+
+    await both.run(until_end=True, on_open=on_open)
+    assert calls[:3] == ["open first", "open second", "all"]
+    assert calls.count("all") == 1
+
+
+@pytest.mark.parametrize("ends", ["fails", "is stopped"])
+@in_virtual_time
+async def test_it_never_says_that_it_is_open_when_an_agent_is_not(ends: str) -> None:
+    calls: list[str] = []
+    first, _, topologies = two_clients(calls)
+    first.opening = asyncio.Event()
+    both = service(await broker_for("a", "b"), *topologies)
+    run = asyncio.create_task(both.run(on_open=lambda: calls.append("all")))
+    await until(lambda: calls == ["open first"])
+    if ends == "is stopped":
+        both.stop()
+        await run
+    else:
+        with pytest.raises(StageError, match="did not open within"):
+            await run
+    assert "all" not in calls
+
+
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
 @in_virtual_time
 async def test_the_first_failure_is_the_one_that_is_told(order: tuple[str, str]) -> None:

@@ -73,6 +73,21 @@ def test_failures_are_told_with_their_lines_and_the_others_go_on() -> None:
     assert found["stages"][0]["outcomes"] == {"processed": 2, "dead_lettered": 2}
 
 
+def test_an_agent_that_cannot_open_as_it_is_configured_is_a_fault_of_the_configuration() -> None:
+    look_up = {
+        **AGENT,
+        "agent_class": "FileLookup",
+        "module_path": "streamapp.agents.file_lookup",
+        "capabilities": ["data_enrichment"],
+        "configuration": {"path": "gone.csv", "key": "id", "key_field": "id", "into": "known"},
+    }
+    pipelines = {"orders": {"source": "orders", "stages": [{"agent": "look_up"}]}}
+    write({"data_agents": {"look_up": look_up}, "data_pipelines": pipelines})
+    assert "path: gone.csv cannot be read: No such file" in refusal(
+        "pipelines execute orders", FINE
+    )
+
+
 def test_of_very_many_failures_the_first_are_told() -> None:
     told = run("pipelines execute orders", "3\n" * 50).stderr
     assert sum(line.startswith("line ") for line in told.splitlines()) == 20

@@ -6,6 +6,7 @@ import pytest
 from streamapp.cli import main
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.errors import (
+    AgentSetupError,
     BrokerError,
     CommitRefusedError,
     ConfigurationError,
@@ -33,6 +34,7 @@ STOPPED = StageStoppedError("x", stage_id="s", partition=PLACE, offset=1)
         (ConfigurationError("x"), ExitCode.CONFIGURATION),
         (PipelineError("x"), ExitCode.CONFIGURATION),
         (TopicError("x"), ExitCode.CONFIGURATION),
+        (AgentSetupError("x", stage_id="s"), ExitCode.CONFIGURATION),
         (STOPPED, ExitCode.STAGE_STOPPED),
         (DrainTimeoutError("x", stage_id="s"), ExitCode.DRAIN_TIMEOUT),
         (OffsetOutOfRangeError("x", offsets={PLACE: 1}), ExitCode.POSITION_LOST),

@@ -6,7 +6,7 @@ from contextvars import ContextVar, Token
 
 import pytest
 
-from streamapp.errors import StageError
+from streamapp.errors import AgentSetupError, ConfigurationError, StageError, TopicError
 from streamapp.pipeline.agent import Agent, Lifecycle, agent
 from streamapp.pipeline.lifecycle import OpenAgents
 from tests.unit.runtime.virtual import in_virtual_time, loop
@@ -149,6 +149,31 @@ async def test_an_agent_that_fails_to_open_is_named_and_only_those_before_it_are
     await agents.close()
     assert calls == ["open a", "open b", "close a"]
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_setup"),
+    [
+        (ConfigurationError("path: no such file"), True),
+        (TopicError("no such topic"), True),
+        (ExceptionGroup("tasks", [ConfigurationError("path: no such file")]), True),
+        (OSError("no such host"), False),
+        (ValueError("who knows"), False),
+    ],
+)
+@in_virtual_time
+async def test_a_fault_of_the_configuration_is_told_from_one_of_the_world(
+    failure: Exception, is_setup: bool
+) -> None:
+    class Fails(Client):
+        async def open(self) -> None:
+            raise failure
+
+    with pytest.raises(StageError, match="'a' of stage 'stage of a' could not be op") as raised:
+        await open_agents().open(agents_of(Fails("a", [])))
+    assert isinstance(raised.value, AgentSetupError) is is_setup
+    assert isinstance(raised.value, ConfigurationError) is is_setup
+    assert raised.value.original_error is failure
 
 
 @in_virtual_time

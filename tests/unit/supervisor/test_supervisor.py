@@ -125,12 +125,18 @@ async def staged(count: int, *, ends_by_itself: bool = False) -> AsyncIterator[S
         stage.ending.cancel()
 
 
-async def test_the_first_goes_ahead_and_what_is_wrong_is_told_once() -> None:
+@pytest.mark.parametrize(
+    ("code", "why"), [(3, "no worker has been up yet"), (STOPPED, "a restart would fail again")]
+)
+async def test_the_first_goes_ahead_and_what_is_wrong_is_told_once(
+    caplog: pytest.LogCaptureFixture, code: int, why: str
+) -> None:
     async with staged(3) as stage:
         await stage.until(lambda: len(stage.started) == 1)
-        stage.started[0].end(3)
-        assert await stage.ending == Ending(3)
+        stage.started[0].end(code)
+        assert await stage.ending == Ending(code)
     assert len(stage.started) == 1
+    assert why in caplog.text
 
 
 async def test_the_others_follow_when_it_is_up() -> None:
