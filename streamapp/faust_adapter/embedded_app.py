@@ -225,8 +225,16 @@ class EmbeddedApp:
                 readers[topic] = name
 
     async def _revoked(self, _app: Any, _revoked: Iterable[Any], **_: Any) -> None:
-        for consumer in self._consumers.values():
-            await consumer.revoked()
+        """Have all stages give their partitions back, side by side: their deadline is one.
+
+        One that fails keeps no other from committing what it has finished.
+        """
+        ended = await asyncio.gather(
+            *(consumer.revoked() for consumer in self._consumers.values()), return_exceptions=True
+        )
+        for error in ended:
+            if error is not None:
+                raise error
 
     def _rebalance_ended(self) -> None:
         """Faust hands over what it reads from now on, and tells so with a plain call."""

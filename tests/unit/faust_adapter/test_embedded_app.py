@@ -1,4 +1,4 @@
-"""The start and the end of an application that does not answer."""
+"""The start and the end of an application that does not answer, and its rebalances."""
 
 import asyncio
 import threading
@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
+from streamapp.brokers.protocols import ConsumerConfig
 from streamapp.errors import StageError
+from streamapp.faust_adapter.consumer import FaustConsumer
 from streamapp.faust_adapter.embedded_app import EmbeddedApp
 from streamapp.faust_adapter.sends import Sends
+from streamapp.record import TopicPartition
+from tests.contract.harness import Listener
+from tests.patience import within
 
 
 class Loop:
@@ -156,3 +161,44 @@ async def test_so_is_one_whose_stop_is_cut_off_by_who_waits_for_it() -> None:
         await stopping
     assert app.supervisor._stopped.is_set()
     assert "_cancel_all" in [one.__name__ for one in app.loop.called]
+
+
+def stages_of(embedded: EmbeddedApp, *topics: str) -> list[Listener]:
+    """The listeners of stages that have a partition each."""
+    listeners = [Listener() for _ in topics]
+    for topic, listener in zip(topics, listeners, strict=True):
+        consumer = FaustConsumer(embedded, ConsumerConfig("shop", (topic,)), listener)
+        consumer._held = frozenset({TopicPartition(topic, 0)})
+        embedded.add(topic, consumer)
+    return listeners
+
+
+async def test_stages_of_one_application_drain_side_by_side_before_a_rebalance() -> None:
+    embedded = EmbeddedApp(App())
+    met = asyncio.Barrier(3)  # a drain after the other would wait for ever
+
+    async def drain(_: object) -> None:
+        await met.wait()
+
+    for listener in stages_of(embedded, "orders", "returns", "refunds"):
+        listener.revoking = drain
+    async with within(5, "all drains"):
+        await embedded._revoked(embedded.app, ())
+
+
+async def test_a_drain_that_fails_lets_the_others_end_and_is_told_to_faust() -> None:
+    embedded = EmbeddedApp(App())
+    failing, other = stages_of(embedded, "orders", "returns")
+    ended: list[object] = []
+
+    async def fail(_: object) -> None:
+        raise RuntimeError("no")
+
+    async def end_later(partitions: object) -> None:
+        await asyncio.sleep(0)
+        ended.append(partitions)
+
+    failing.revoking, other.revoking = fail, end_later
+    with pytest.raises(RuntimeError, match="no"):
+        await embedded._revoked(embedded.app, ())
+    assert ended == [frozenset({TopicPartition("returns", 0)})]
