@@ -49,15 +49,14 @@ class ScoreFile:
         self._is_told = False
 
     def load(self, scores: Scores) -> None:
-        """Give scores what the file has; a file that is not ours is told of and left alone."""
-        found = self._read()
-        if found is not None and not _restored(scores, found):
-            self._tell(f"{self._path} is no file of scores, so it is not read")
+        """Give scores what the file has; what is no file of scores is told of and left alone."""
+        if (fault := self._load(scores)) is not None:
+            self._tell(f"{self._path} {fault}")
 
     def add(self, calls: Calls) -> dict[str, Any] | None:
         """Add calls to those of the file.
 
-        A file that is not ours is kept under another name.
+        A file that is not ours, or cannot be read, is kept under another name.
 
         Returns:
             What the file has now, for `Scores.restore`; `None` if it cannot be written, which is
@@ -67,9 +66,8 @@ class ScoreFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with locked_folder(self._path.parent, LOCK_SECONDS):
                 scores = Scores(clock=self._clock)
-                found = self._read()
-                if found is not None and not _restored(scores, found):
-                    self._keep_aside()
+                if (fault := self._load(scores)) is not None:
+                    self._keep_aside(fault)
                 for agent_id, one in calls.items():
                     scores.add(agent_id, one)
                 snapshot = _without_faded(scores.snapshot())
@@ -80,23 +78,33 @@ class ScoreFile:
         self._is_told = False
         return snapshot
 
-    def _read(self) -> bytes | None:
-        """The content of the file; `None` if there is none."""
+    def _load(self, scores: Scores) -> str | None:
+        """Give scores what the file has; what is wrong with it, as a clause, if that is not so."""
         try:
-            if self._path.exists() and not self._path.is_file():
-                return b""  # a named pipe would keep us waiting for its writer
+            found = self._read()
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
+        is_ours = found is None or _restored(scores, found)
+        return None if is_ours else "is no file of scores, so it is not read"
+
+    def _read(self) -> bytes | None:
+        """The content of the file; `None` if there is none.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if self._path.exists() and not self._path.is_file():
+            return b""  # a named pipe would keep us waiting for its writer
+        try:
             with self._path.open("rb") as file:
                 return file.read(MOST_BYTES + 1)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            self._tell(f"{self._path} cannot be read: {error.strerror or error}")
-            return None
 
-    def _keep_aside(self) -> None:
+    def _keep_aside(self, fault: str) -> None:
         aside = self._path.with_name(f"{FILE_NAME}.{self._clock.time():.0f}.damaged")
         self._path.rename(aside)
-        log.warning("%s was no file of scores; it is kept as %s", self._path, aside.name)
+        log.warning("%s %s; it is kept as %s", self._path, fault, aside.name)
 
     def _tell(self, what: str) -> None:
         """Warn once, until the file was written."""

@@ -114,6 +114,25 @@ def test_a_file_that_is_not_ours_is_told_of_and_kept_aside(
     assert len(caplog.records) == 2
 
 
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [(FILE_NAME, "Too many levels"), ("/proc/self/mem", "Input/output error")],
+)
+def test_a_file_that_cannot_be_read_is_told_of_and_kept_aside(
+    tmp_path: Path, clock: HandClock, caplog: pytest.LogCaptureFixture, target: str, reason: str
+) -> None:
+    (tmp_path / FILE_NAME).symlink_to(target)  # not even root can read these
+    file = ScoreFile(tmp_path, clock)
+    assert rate(loaded(tmp_path, clock)) == "not measured"
+    assert reason in caplog.text
+    file.add({"a": TEN})
+    file.add({"a": TEN})
+    assert rate(loaded(tmp_path, clock)) == "100.0% of 20 calls"
+    [aside] = tmp_path.glob("*.damaged")
+    assert str(aside.readlink()) == target
+    assert [one.getMessage().count(aside.name) for one in caplog.records] == [0, 1]
+
+
 def test_a_pipe_in_its_place_keeps_nobody_waiting(tmp_path: Path, clock: HandClock) -> None:
     os.mkfifo(tmp_path / FILE_NAME)
     assert rate(loaded(tmp_path, clock)) == "not measured"
