@@ -13,6 +13,7 @@ from streamapp.configuration.file import (
 )
 from streamapp.errors import StreamappError
 from streamapp.registry.registry import AgentRegistry
+from streamapp.registry.schemas import Schemas
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,8 @@ class WatchedRegistry:
     """Follows a configuration file; give its `refresh` to `Reassembly`.
 
     Agents that leave the file are unregistered, those that come are registered, and those that have
-    changed are replaced. What already runs goes on with the definition that it began with.
+    changed are replaced. Names of JSON schemas mean what the file says. What already runs goes on
+    with the definition that it began with.
 
     Args:
         file: the file as it was read.
@@ -71,14 +73,7 @@ class WatchedRegistry:
 
 def _become(registry: AgentRegistry, wanted: AgentRegistry) -> Iterable[str]:
     """Change a registry so that it has the agents of another one; gives what was done."""
-    known = registry.schemas.names()
-    for name, schema in wanted.schemas.names().items():
-        if name in known:
-            continue
-        if schema.json_schema is not None:
-            registry.schemas.bind(name, schema.json_schema)
-        else:
-            registry.schemas.reference(schema.type_)
+    yield from _take_over_names(registry.schemas, wanted.schemas)
     now = {one.agent_id: one for one in wanted.list()}
     before = {one.agent_id: one for one in registry.list()}
     for agent_id in before.keys() - now.keys():
@@ -91,3 +86,24 @@ def _become(registry: AgentRegistry, wanted: AgentRegistry) -> Iterable[str]:
         elif definition != before[agent_id]:
             registry.replace(definition)
             yield f"{agent_id!r} is another"
+
+
+def _take_over_names(schemas: Schemas, wanted: Schemas) -> Iterable[str]:
+    """Let names mean what they do among the wanted ones; gives what has changed of known ones.
+
+    An agent that names a schema is another one when the name means something else, although its
+    definition is the same.
+    """
+    known, now = schemas.names(), wanted.names()
+    for name in known.keys() - now.keys():
+        if known[name].json_schema is not None:
+            schemas.unbind(name)
+            yield f"the schema {name!r} is gone"
+    for name, schema in now.items():
+        is_type = schema.json_schema is None
+        if name not in known and is_type:
+            schemas.reference(schema.type_)
+            continue
+        content = schema.type_ if is_type else schema.json_schema
+        if schemas.rebind(name, content) and name in known:
+            yield f"the schema {name!r} is another"

@@ -124,12 +124,41 @@ class Schemas:
             raise RegistryError(
                 f"the schema {name!r} is {_shown(known)} already; choose another name"
             )
-        self._by_name[name] = schema
-        if schema.json_schema is not None:
-            schema.name = min(name, schema.name) if schema in self._named else name
-            self._named.add(schema)
-        self._notice(name)
+        self._set(name, schema)
         return schema
+
+    def rebind(self, name: str, content: Any) -> bool:
+        """Let a name mean something else from now on.
+
+        Agents that use the name take or give that from now on; so `version` rises.
+
+        Args:
+            name: a name, bound or not.
+            content: a type, or a JSON schema as a mapping.
+
+        Returns:
+            Whether it meant something else before.
+
+        Raises:
+            RegistryError: the content is neither a type nor a JSON schema.
+        """
+        schema = self._of_content(content)
+        if self._by_name.get(name) is schema:
+            return False
+        self._set(name, schema)
+        return True
+
+    def unbind(self, name: str) -> None:
+        """Let a name be no more than a name, which may be bound again.
+
+        Raises:
+            RegistryError: it is not bound.
+        """
+        if self._by_name.pop(name, None) is None:
+            raise RegistryError(
+                f"the schema {name!r} is not bound; {did_you_mean(name, self._by_name)}"
+            )
+        self._notice(name)
 
     def of(self, content: Any) -> Schema:
         """The schema of a name, a type or a JSON schema.
@@ -181,6 +210,13 @@ class Schemas:
     def names(self) -> Mapping[str, Schema]:
         """The names that are bound, in alphabetical order."""
         return dict(sorted(self._by_name.items()))
+
+    def _set(self, name: str, schema: Schema) -> None:
+        self._by_name[name] = schema
+        if schema.json_schema is not None:
+            schema.name = min(name, schema.name) if schema in self._named else name
+            self._named.add(schema)
+        self._notice(name)
 
     def _meant(self, name: str) -> Schema | None:
         alike = self._by_short_name.get(name, ())

@@ -10,6 +10,7 @@ import pytest
 from streamapp.configuration.declared_agents import SHIPPED, registry_of
 from streamapp.configuration.file import read_configuration
 from streamapp.configuration.watched_registry import WatchedRegistry
+from streamapp.errors import RegistryError
 from streamapp.registry.registry import AgentRegistry
 
 FILTER = {
@@ -52,6 +53,51 @@ def test_agents_go_come_and_change_with_the_file(path: Path) -> None:
     asyncio.run(watch.refresh())
     assert own(registry) == ["three", "two"]
     assert registry.get("two").version == "2"
+
+
+def schema(**properties: str) -> dict[str, Any]:
+    """The JSON schema of an order, whose title is its name in the file."""
+    return {
+        "title": "Order",
+        "type": "object",
+        "properties": {name: {"type": kind} for name, kind in properties.items()},
+        "required": sorted(properties),
+    }
+
+
+def following(registry: AgentRegistry, name: str) -> list[str]:
+    """The agents of the file that can stand after a schema."""
+    found = {one.agent_id for one in registry.find_compatible(name)}
+    return sorted(found & set(own(registry)))
+
+
+def test_a_name_means_what_the_file_says_now_for_agents_that_only_name_it(path: Path) -> None:
+    text = {**FILTER, "input_schema": {**schema(total="string"), "title": "Text"}}
+    write(path, one={**FILTER, "output_schema": schema(total="integer")}, two=FILTER, text=text)
+    watch, registry = watched(path)
+    assert following(registry, "Order") == ["one", "two"]
+    before = registry.version
+    write(path, one={**FILTER, "output_schema": schema(total="string")}, two=FILTER, text=text)
+    asyncio.run(watch.refresh())
+    fresh = registry_of(read_configuration(path, {}).configuration)
+    for either in (registry, fresh):  # the running registry answers as one that was read anew
+        assert following(either, "Order") == ["one", "text", "two"]
+        assert following(either, "Text") == ["one", "text", "two"]
+    assert registry.version != before
+
+
+def test_a_name_that_leaves_the_file_means_nothing_any_more(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    write(path, one={**FILTER, "output_schema": schema(total="integer")}, two=FILTER)
+    watch, registry = watched(path)
+    write(path, two=FILTER)
+    asyncio.run(watch.refresh())
+    assert not registry.entry("two").input_.is_bound
+    with pytest.raises(RegistryError, match="no schema 'Order'"):
+        registry.find_compatible("Order")
+    assert "the schema 'Order' is gone" in caplog.text
 
 
 @pytest.mark.parametrize("content", ["{", '{"data_agents": {"one": {}}}', '{"data_agents": []}'])

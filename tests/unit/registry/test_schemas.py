@@ -58,6 +58,31 @@ def test_a_name_cannot_be_bound_twice_unless_to_the_same() -> None:
         schemas.bind("Order", {"type": "object"})
 
 
+def test_a_name_that_is_bound_anew_is_told_as_a_change_and_one_that_stays_is_not() -> None:
+    schemas = Schemas()
+    schemas.bind("Order", {"type": "object"})
+    before = schemas.of("Order")
+    version = schemas.version
+    assert not schemas.rebind("Order", {"type": "object"})
+    assert schemas.version == version
+    assert schemas.rebind("Order", {"type": "string"})
+    assert list(schemas.changed_since(version)) == ["Order"]
+    assert schemas.of("Order") is not before
+    assert schemas.of("Order").json_schema == {"type": "string"}
+
+
+def test_a_name_that_is_let_go_may_be_bound_to_something_else() -> None:
+    schemas = Schemas()
+    schemas.bind("Order", {"type": "object"})
+    assert schemas.of("Order").is_bound
+    schemas.unbind("Order")
+    assert not schemas.of("Order").is_bound
+    schemas.bind("Order", Order)
+    assert schemas.of("Order").type_ is Order
+    with pytest.raises(RegistryError, match=r"the schema 'Odrer' is not bound; .*'Order'"):
+        schemas.unbind("Odrer")
+
+
 def test_a_misspelt_name_is_told_with_the_nearest() -> None:
     schemas = Schemas()
     schemas.bind("Order", Order)
