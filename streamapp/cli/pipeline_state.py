@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 from pydantic import ValidationError
 
-from streamapp.observability.stage_report import StatusReport, joined
+from streamapp.observability.stage_report import StatusReport, joined, unknown
 from streamapp.runs.record import RunRecord, this_host
 from streamapp.status import PipelineStatus
 
@@ -132,7 +132,7 @@ def _together(own: Sequence[RunRecord], now: float) -> list[RunRecord]:
 def _state(
     name: str, own: Sequence[RunRecord], answers: Mapping[str, StatusReport], now: float
 ) -> PipelineState:
-    reports = [answers.get(one.run_id) or _saved(one) for one in own]
+    reports = [answers.get(one.run_id) or _saved(one, now) for one in own]
     report = joined(_only(one, name) for one in reports)
     failed = next((one for one in own if one.status is PipelineStatus.FAILED), own[0])
     is_silent = any(one.is_silent(now) for one in own)
@@ -148,8 +148,12 @@ def _state(
     )
 
 
-def _saved(record: RunRecord) -> StatusReport:
-    return StatusReport(at=record.reported_at, stages=record.stages, chains=record.chains)
+def _saved(record: RunRecord, now: float) -> StatusReport:
+    """What the record of a run says; of one that stopped reporting, how it is now is not known."""
+    stages = record.stages
+    if record.is_silent(now):
+        stages = tuple(unknown(one, SILENT) for one in stages)
+    return StatusReport(at=record.reported_at, stages=stages, chains=record.chains)
 
 
 def _only(report: StatusReport, pipeline: str) -> StatusReport:

@@ -71,8 +71,8 @@ def notes(state: PipelineState, now: float) -> Iterator[str]:
     for chain in report.chains:
         yield from _chain_notes(chain, now)
     for stage in report.stages:
-        if stage.ok is False or stage.held_reason is not None:
-            yield f"{stage.stage}: {stage.reason or stage.held_reason}"
+        if stage.trouble is not None:
+            yield f"{stage.stage}: {stage.trouble}"
         if stage.left_out:
             yield f"{stage.stage}: left out, since their breakers are open: {_list(stage.left_out)}"
         for error in stage.errors:

@@ -2,6 +2,7 @@
 
 What is unknown is not healthy: a stage that waits for its first assignment, whose lag was not
 measured, or whose topic is gone, is unhealthy after the same time as one that makes no progress.
+Until then it is not known whether it works, which is said.
 
 The result is right only if the runtime keeps these rules:
 
@@ -55,7 +56,18 @@ class Health:
     reason: str
 
 
-def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) -> Health:
+@dataclass(frozen=True, slots=True)
+class StageHealth(Health):
+    """Whether a stage is healthy, so that a restart would not help, and whether it works.
+
+    Attributes:
+        works: whether it does its work; `None` if that is not known now.
+    """
+
+    works: bool | None
+
+
+def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) -> StageHealth:
     """Whether the stage is healthy: it must know its lag, and make progress if there is any.
 
     Args:
@@ -64,34 +76,59 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
         stall_after_seconds: how long a stage may go without progress, or with an unknown lag.
     """
     if metrics.state in (StageState.STOPPED, StageState.FAILED):
-        # A restart of the worker would stop the others of the bundle as well.
-        is_well = metrics.is_contained or metrics.state is not StageState.FAILED
-        return Health(ok=is_well, reason=_CONTAINED if metrics.is_contained else metrics.state)
+        return _ended(metrics)
     doubts = list(_doubts(metrics, now))
     for seconds, reason in doubts:
         if seconds >= stall_after_seconds:
-            return Health(ok=False, reason=reason)
-    if metrics.state is StageState.STARTING or metrics.held_since is not None:
-        reason = metrics.state if metrics.held_since is None else _held(metrics, now)
-        return Health(ok=True, reason=reason)  # a restart would not help a stage that holds
-    waiting = sum(p.lag_records or 0 for p in metrics.partitions.values() if p.is_waiting(now))
-    lag = sum(p.lag_records or 0 for p in metrics.partitions.values()) - waiting
+            return StageHealth(ok=False, reason=reason, works=False)
+    if metrics.held_since is not None:  # a restart would not help
+        return StageHealth(ok=True, reason=_held(metrics, now), works=False)
+    if (stalled := _stalled(metrics, now, stall_after_seconds)) is not None:
+        return StageHealth(ok=False, reason=stalled, works=False)
+    if doubts or metrics.state is StageState.STARTING:
+        told = ", ".join([metrics.state.value, *(reason for _, reason in doubts[:1])])
+        return StageHealth(ok=True, reason=told, works=None)
+    return StageHealth(ok=True, reason=f"{metrics.state}, {_left(metrics, now)}", works=True)
+
+
+def _ended(metrics: StageMetrics) -> StageHealth:
+    has_failed = metrics.state is StageState.FAILED
+    if metrics.is_contained:  # a restart of the worker would stop the others of the bundle as well
+        return StageHealth(ok=True, reason=_CONTAINED, works=not has_failed)
+    return StageHealth(ok=not has_failed, reason=metrics.state, works=not has_failed)
+
+
+def _left(metrics: StageMetrics, now: float) -> str:
+    """What there is to do."""
+    lag, waiting = _lag_and_waiting(metrics, now)
     wait = f"{waiting} records wait for their retry" if waiting else ""
-    if not lag and metrics.blocked_by is None:
-        held = "no lag" if metrics.partitions else "no partitions assigned"
-        held = held if metrics.waits_for is None else f"waits for {metrics.waits_for}"
-        held = wait or held
-        held = doubts[0][1] if doubts else held
-        return Health(ok=True, reason=f"{metrics.state}, {held}")
-    stalled = (
-        metrics.blocked_by
-        or _stage_stalled(metrics, now, stall_after_seconds)
-        or _partition_stalled(metrics, now, stall_after_seconds)
+    if lag:
+        return f"lag of {lag} records" + (f", and {wait}" if wait else "")
+    if wait:
+        return wait
+    if metrics.waits_for is not None:
+        return f"waits for {metrics.waits_for}"
+    return "no lag" if metrics.partitions else "no partitions assigned"
+
+
+def _stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
+    """Why the stage or a partition makes no progress; `None` if they do."""
+    if metrics.state is StageState.STARTING:
+        return None
+    if metrics.blocked_by is not None:
+        return metrics.blocked_by
+    if not _lag_and_waiting(metrics, now)[0]:
+        return None
+    return _stage_stalled(metrics, now, stall_after_seconds) or _partition_stalled(
+        metrics, now, stall_after_seconds
     )
-    if stalled is not None:
-        return Health(ok=False, reason=stalled)
-    told = f"lag of {lag} records" + (f", and {wait}" if wait else "")
-    return Health(ok=True, reason=f"{metrics.state}, {told}")
+
+
+def _lag_and_waiting(metrics: StageMetrics, now: float) -> tuple[int, int]:
+    """Records to be done, as far as that is known, and those that wait for their retry."""
+    lag = sum(p.lag_records or 0 for p in metrics.partitions.values())
+    waiting = sum(p.lag_records or 0 for p in metrics.partitions.values() if p.is_waiting(now))
+    return lag - waiting, waiting
 
 
 def _doubts(metrics: StageMetrics, now: float) -> Iterator[tuple[float, str]]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from streamapp.observability.health import Health
+from streamapp.observability.health import StageHealth
 from streamapp.observability.stage_metrics import BreakerState, StageMetrics, StageState
 
 VERSION: Literal[1] = 1
@@ -37,7 +37,7 @@ class StageReport(_Data):
         pipeline, stage: what it is called.
         state: state of the stage, or `held`; of an execution, its status.
         since: since when it has this state, in seconds since the epoch.
-        ok: whether it does its work.
+        ok: whether it does its work; `None` if that is not known.
         reason: why, in one clause.
         records_in: records taken, redelivered ones included.
         outcomes: records finished, by outcome.
@@ -87,6 +87,11 @@ class StageReport(_Data):
         return self.attempt_seconds / self.attempts if self.attempts else None
 
     @property
+    def trouble(self) -> str | None:
+        """Why it does not do its work, or why that is not known; `None` if it does."""
+        return (self.reason if self.ok is not True else None) or self.held_reason
+
+    @property
     def finished(self) -> int:
         """Records finished, in whatever way."""
         return sum(self.outcomes.values())
@@ -113,7 +118,7 @@ class StatusReport(_Data):
 
 
 def report_of(
-    metrics: StageMetrics, health: Health, now: float, wall: float, rate: float | None
+    metrics: StageMetrics, health: StageHealth, now: float, wall: float, rate: float | None
 ) -> StageReport:
     """What is known of a stage of this process.
 
@@ -134,7 +139,7 @@ def report_of(
         stage=metrics.stage,
         state=HELD if is_held else metrics.state.value,
         since=epoch(metrics.held_since if is_held else metrics.state_since),
-        ok=health.ok,
+        ok=health.works,
         reason=health.reason,
         records_in=metrics.records_in,
         outcomes={one.value: count for one, count in metrics.outcomes.items()},
@@ -177,27 +182,47 @@ _WORST_BREAKER_FIRST = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.
 _MOST_ERRORS = 5
 
 
-def joined(reports: Iterable[StatusReport]) -> StatusReport:
-    """Several workers seen as one: counts added up, and of states the worst."""
+def joined(reports: Iterable[StatusReport], *, silent_workers: int = 0) -> StatusReport:
+    """Several workers seen as one: counts added up, and of states the worst.
+
+    Args:
+        reports: what workers say; one may be of several.
+        silent_workers: how many more there are that do not answer: how their parts of the stages
+            are is not known.
+    """
     given = list(reports)
     by_stage: dict[tuple[str, str], list[StageReport]] = {}
     for report in given:
         for one in report.stages:
             by_stage.setdefault((one.pipeline, one.stage), []).append(one)
+    silent_workers += sum(one.silent_workers for one in given)
     return StatusReport(
         at=max((one.at for one in given), default=0.0),
         workers=sum(one.workers for one in given),
-        silent_workers=sum(one.silent_workers for one in given),
-        stages=tuple(map(_joined_stage, by_stage.values())),
+        silent_workers=silent_workers,
+        stages=tuple(_with_silent(_joined_stage(own), silent_workers) for own in by_stage.values()),
         chains=tuple(chain for one in given for chain in one.chains),
     )
+
+
+def unknown(stage: StageReport, why: str) -> StageReport:
+    """The stage, of which is not known whether it works unless it is known not to."""
+    return stage if stage.ok is False else stage.model_copy(update={"ok": None, "reason": why})
+
+
+def _with_silent(stage: StageReport, workers: int) -> StageReport:
+    if not workers:
+        return stage
+    many = "1 worker does" if workers == 1 else f"{workers} workers do"
+    return unknown(stage, f"{many} not answer")
 
 
 def _joined_stage(own: Sequence[StageReport]) -> StageReport:
     if len(own) == 1:
         return own[0]
     worst = min(own, key=lambda one: _rank(one.state, _WORST_FIRST))
-    told = next((one for one in own if one.ok is False), worst)
+    troubled = sorted((one for one in own if one.ok is not True), key=lambda one: one.ok is None)
+    told = next(iter(troubled), worst)
     reading = [one.lag for one in own if one.partitions]
     errors = sorted((error for one in own for error in one.errors), key=lambda error: error.at)
     return StageReport(

@@ -111,9 +111,7 @@ class WorkersView:
                 reports.append(StatusReport.model_validate_json(body))
         expected = sum(slot.state is not SlotState.ENDED for slot in self._slots)
         silent = max(0, expected - len(reports))
-        found = joined(reports).model_copy(
-            update={"at": self._clock.time(), "silent_workers": silent}
-        )
+        found = joined(reports, silent_workers=silent).model_copy(update={"at": self._clock.time()})
         return json(found.model_dump(mode="json"), ok=True)
 
     async def _stages(self, path: str) -> Mapping[int, list[dict[str, Any]]]:

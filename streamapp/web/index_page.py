@@ -10,7 +10,7 @@ from html import escape
 from itertools import groupby
 
 from streamapp.clock import Clock
-from streamapp.observability.health import Health
+from streamapp.observability.health import StageHealth
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.web.members import MemberRow, member_items, member_rows
 from streamapp.web.readable import age, amount, bytes_amount, duration
@@ -63,7 +63,7 @@ class StageView:
     """
 
     metrics: StageMetrics
-    health: Health
+    health: StageHealth
     finished_per_second: float
     picture: str = ""
 
@@ -120,7 +120,7 @@ def row_of(view: StageView, moment: Moment) -> Row:
     return Row(
         metrics.pipeline,
         metrics.stage,
-        health.ok,
+        health.works is True,  # what is not known is not well
         health.reason,
         cells,
         picture=view.picture,

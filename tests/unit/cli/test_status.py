@@ -134,10 +134,12 @@ def test_a_state_folder_elsewhere_is_read(folder: Path, monkeypatch: pytest.Monk
 
 
 @contextmanager
-def served() -> Iterator[str]:
+def served(**fields: object) -> Iterator[str]:
     """A worker with one stage, in another thread."""
     metrics = StageMetrics("orders", "check", "raw")
     metrics.state, metrics.processed = StageState.RUNNING, 5
+    for name, value in fields.items():
+        setattr(metrics, name, value)
 
     async def render(_: str) -> tuple[bytes, str]:
         return b"", "text/plain"
@@ -164,6 +166,30 @@ def test_a_service_that_runs_is_asked_where_its_record_says() -> None:
         assert found["is_live"] is True
         assert found["report"]["stages"][0]["outcomes"]["processed"] == 5
         assert other["is_live"] is False
+
+
+def test_people_and_programs_are_told_alike_that_kafka_is_gone() -> None:
+    with served(rebalances=1, cut_off_since=SystemClock().monotonic() - 5) as url:
+        save(1, web_url=url)
+        [stage] = pipelines()[0]["report"]["stages"]
+        told = run("status --output table").stdout
+    assert stage["ok"] is None
+    assert stage["reason"].startswith("running, out of its group, or Kafka does not answer, for 5")
+    assert f"check: {stage['reason']}"[:65] in told
+
+
+def test_a_stage_that_works_is_told_without_a_reason() -> None:
+    with served(rebalances=1) as url:
+        save(1, web_url=url)
+        assert pipelines()[0]["report"]["stages"][0]["ok"] is True
+        assert "check: running" not in run("status --output table").stdout
+
+
+def test_whether_a_stage_works_that_stopped_reporting_is_not_known() -> None:
+    save(1, pid=GONE, stage={"ok": True, "reason": "running, no lag"})
+    [stage] = pipelines()[0]["report"]["stages"]
+    assert (stage["ok"], stage["reason"]) == (None, "stopped reporting")
+    assert "check: stopped reporting" in run("status --output table").stdout
 
 
 def test_a_service_can_be_asked_by_its_address() -> None:

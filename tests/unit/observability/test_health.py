@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from streamapp.observability.health import stage_health, stage_readiness
@@ -207,3 +209,62 @@ def test_a_partition_that_waits_does_not_hide_that_another_one_stalls() -> None:
     assert moving.reason == "running, lag of 5 records, and 3 records wait for their retry"
     stalled = stage_health(stage, 160.0, STALL_SECONDS)
     assert (stalled.ok, stalled.reason) == (False, "lag of 5 records and no progress for 60 s")
+
+
+def _cut_off(stage: StageMetrics) -> None:
+    stage.cut_off_since = 90.0
+
+
+def _topic_gone(stage: StageMetrics) -> None:
+    stage.topic_faults = {"topic": TopicFault("topic topic does not exist", 90.0)}
+
+
+def _lag_unknown(stage: StageMetrics) -> None:
+    stage.partitions[TopicPartition("topic", 0)].lag_records = None
+    stage.lag_unknown_since = 90.0
+
+
+@pytest.mark.parametrize("lag", [0, 5])
+@pytest.mark.parametrize(
+    ("doubt", "told"),
+    [
+        (_cut_off, "out of its group, or Kafka does not answer, for 10 s"),
+        (_topic_gone, "topic topic does not exist, for 10 s"),
+        (_lag_unknown, "lag of topic[0] not known for 10 s"),
+    ],
+)
+def test_what_is_in_doubt_is_not_said_to_work_and_the_doubt_is_told(
+    doubt: Callable[[StageMetrics], None], told: str, lag: int
+) -> None:
+    stage = _stage(lag, last_progress_at=100.0)
+    assert stage_health(stage, 100.0, STALL_SECONDS).works is True
+    doubt(stage)
+    health = stage_health(stage, 100.0, STALL_SECONDS)
+    assert (health.ok, health.works, health.reason) == (True, None, f"running, {told}")
+    assert stage_health(stage, 150.0, STALL_SECONDS).works is False
+    stage.state = StageState.STARTING
+    assert stage_health(stage, 100.0, STALL_SECONDS).reason == f"starting, {told}"
+
+
+def test_a_stage_works_only_if_it_runs_or_has_ended_well() -> None:
+    held, contained = _stage(5, last_progress_at=100.0), _stage(state=StageState.FAILED)
+    held.held_since, contained.is_contained = 100.0, True
+    stalled = _stage(5, last_progress_at=0.0)
+    works = {
+        "held": stage_health(held, 100.0, STALL_SECONDS).works,
+        "contained": stage_health(contained, 100.0, STALL_SECONDS).works,
+        "stalled": stage_health(stalled, 100.0, STALL_SECONDS).works,
+    } | {
+        state.value: stage_health(_stage(0, state=state), 100.0, STALL_SECONDS).works
+        for state in StageState
+    }
+    assert works == {
+        "held": False,
+        "contained": False,
+        "stalled": False,
+        "starting": None,
+        "running": True,
+        "draining": True,
+        "stopped": True,
+        "failed": False,
+    }

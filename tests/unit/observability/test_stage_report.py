@@ -1,6 +1,6 @@
 """Stages as data: of one worker, and of several together."""
 
-from streamapp.observability.health import Health
+from streamapp.observability.health import StageHealth
 from streamapp.observability.last_errors import LastError, LastErrors
 from streamapp.observability.stage_metrics import (
     BreakerState,
@@ -18,7 +18,7 @@ from streamapp.observability.stage_report import (
 )
 from streamapp.record import TopicPartition
 
-WELL = Health(ok=True, reason="running")
+WELL = StageHealth(ok=True, reason="running", works=True)
 
 
 def metrics() -> StageMetrics:
@@ -97,6 +97,26 @@ def test_the_worst_of_several_workers_is_told_and_one_unknown_lag_hides_the_sum(
     [stage] = found.stages
     assert (stage.state, stage.ok, stage.reason, stage.breaker) == ("held", False, "down", "open")
     assert (stage.lag, stage.p99_seconds, stage.held_since) == (None, 0.4, 9.0)
+
+
+def test_a_part_of_which_is_not_known_whether_it_works_is_told_unless_another_does_not() -> None:
+    well, lost = part(ok=True, reason="fine"), part(ok=None, reason="out of its group")
+    [stage] = joined([well, lost]).stages
+    assert (stage.ok, stage.reason, stage.trouble) == (None, "out of its group", "out of its group")
+    [stage] = joined([lost, part(ok=False, reason="stalled")]).stages
+    assert (stage.ok, stage.trouble) == (False, "stalled")
+    [stage] = joined([well, well]).stages
+    assert (stage.ok, stage.trouble) == (True, None)
+
+
+def test_while_a_worker_does_not_answer_nobody_knows_whether_its_stages_work() -> None:
+    [stage] = joined([part(ok=True, reason="fine")], silent_workers=1).stages
+    assert (stage.ok, stage.trouble) == (None, "1 worker does not answer")
+    within = part(ok=True).model_copy(update={"silent_workers": 1})
+    [stage] = joined([within], silent_workers=1).stages
+    assert (stage.ok, stage.trouble) == (None, "2 workers do not answer")
+    [stage] = joined([part(ok=False, reason="stalled")], silent_workers=1).stages
+    assert (stage.ok, stage.trouble) == (False, "stalled")
 
 
 def test_the_latest_errors_of_all_are_kept_in_their_order() -> None:

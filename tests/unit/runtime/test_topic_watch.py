@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from streamapp.brokers.protocols import TopicSpec
-from streamapp.observability.health import Health, stage_health
+from streamapp.observability.health import StageHealth, stage_health
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.config import RuntimeConfig
@@ -21,7 +21,7 @@ LONG = RuntimeConfig(topic_check_interval_seconds=NEVER)
 SOURCE = TopicPartition("p-in", 0)
 
 
-def health(broker: FaultyBroker, stage: Service) -> Health:
+def health(broker: FaultyBroker, stage: Service) -> StageHealth:
     return stage_health(stage.metrics[0], broker.clock.monotonic(), STALL_SECONDS)
 
 
@@ -38,8 +38,8 @@ async def test_a_first_assignment_that_never_comes_is_unhealthy_within_the_time(
         await asyncio.sleep(STALL_SECONDS - 1)
         assert health(broker, stage).ok
         await asyncio.sleep(1)
-        assert health(broker, stage) == Health(
-            ok=False, reason="no assignment from its group for 60 s"
+        assert health(broker, stage) == StageHealth(
+            ok=False, reason="no assignment from its group for 60 s", works=False
         )
 
 

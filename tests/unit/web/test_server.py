@@ -229,6 +229,23 @@ async def test_the_page_says_which_stage_stalls_and_since_when(
     assert "2 min 40 s" in page
 
 
+async def test_the_page_calls_no_stage_well_of_which_that_is_not_known(
+    client: aiohttp.ClientSession, worker: Worker
+) -> None:
+    worker.add("fine")
+    worker.add("lost").cut_off_since = worker.clock.monotonic()
+    worker.add("held").held_since = worker.clock.monotonic()
+    worker.clock.advance(30)
+    async with client.get("/") as response:
+        page = await response.text()
+    assert "are well" not in page
+    assert "lost: running, out of its group, or Kafka does not answer, for 30 s" in page
+    assert "held: records are held for 30 s" in page
+    assert "fine: " not in page
+    async with client.get("/healthz") as response:
+        assert response.status == 200, "a restart would not help"
+
+
 async def test_the_page_shows_the_rate_since_it_was_last_drawn(
     client: aiohttp.ClientSession, worker: Worker
 ) -> None:
