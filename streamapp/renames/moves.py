@@ -6,7 +6,7 @@ whose metadata names the group that has the true ones.
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from streamapp.brokers.protocols import Admin, CommittedOffset
@@ -116,26 +116,42 @@ async def find_moves(kafka: AskedOnce, segments: Iterable[Segment]) -> Moves:
 async def store_moves(admin: Admin, moves: Moves) -> None:
     """Store the positions where they are looked for from now on, then mark where they were.
 
+    They are read anew. Since they were found, the workers before may have committed once more, or
+    another worker may have moved them, worked and left: what it has done would be taken back.
+
     Raises:
         RenamedStageError: workers have started meanwhile.
     """
+    moved = await _moves_now(admin, [one.segment for one in moves.moved])
     targets: dict[str, dict[TopicPartition, CommittedOffset]] = {}
-    for move in moves.moved:
+    for move in moved:
         targets.setdefault(move.segment.group, {}).update(move.offsets)
     for group, offsets in targets.items():
         try:
             await admin.set_offsets(group, offsets)
         except CommitRefusedError as error:
-            segments = [one.segment for one in moves.moved if one.segment.group == group]
+            segments = [one.segment for one in moved if one.segment.group == group]
             if (await find_moves(AskedOnce(admin), segments)).moved:
                 raise RenamedStageError(
                     f"the position of {_named(segments[0])} could not be stored: {error}"
                 ) from error
             continue  # another worker, started at the same time, has stored it
-    for move in moves.moved:
+    for move in moved:
         if move.segment.bundle is not None:
             await store_marks(admin, move.segment, move.offsets)
         log.info("%s resumes at the offsets of group %s", _named(move.segment), move.source)
+
+
+async def _moves_now(admin: Admin, segments: Sequence[Segment]) -> Sequence[Move]:
+    """Those of the stages that still have to move, with the positions that they have now.
+
+    Raises:
+        RenamedStageError: workers read with one of the groups.
+    """
+    (await find_moves(AskedOnce(admin), segments)).raise_refusals()
+    kafka = AskedOnce(admin)  # asked after that: nobody commits to the groups any more
+    found = [await _move_of(kafka, segment) for segment in segments]
+    return [move for move in found if move is not None]
 
 
 async def store_marks(admin: Admin, segment: Segment, offsets: Offsets) -> None:

@@ -12,7 +12,8 @@ from streamapp.brokers.protocols import Admin, CommittedOffset
 from streamapp.errors import CommitRefusedError, RenamedStageError
 from streamapp.pipeline.topology import Segment, Topology
 from streamapp.record import TopicPartition
-from streamapp.renames.asked_once import AskedOnce
+from streamapp.renames.asked_once import AskedOnce, Offsets
+from streamapp.renames.moves import position_of, true_offsets
 from streamapp.renames.traces import Orphan, Unread, find_traces
 
 log = logging.getLogger(__name__)
@@ -62,11 +63,9 @@ async def find_renames(
     if unexplained:
         refusals.insert(0, _unexplained(unexplained, orphans))
     occupied = [
-        f"stage {segment.name!r} cannot take over the offsets of group"
-        f" {(orphan.home or orphan.group)!r}, because the group has members: first stop the workers"
-        " that run the stage under its old name"
+        _occupied(segment, orphan)
         for segment, orphan in taken_over
-        if await _is_read(kafka.admin, orphan)
+        if await _is_read(kafka.admin, orphan) and not await _has_begun(kafka.admin, segment)
     ]
     return Renames(taken_over, unexplained, tuple(refusals), tuple(occupied))
 
@@ -75,39 +74,75 @@ async def store_start_offsets(admin: Admin, renames: Renames) -> None:
     """Store the start offsets of renamed stages (those of the old name) and of the unexplained.
 
     Unexplained stages start at the beginning. Since all have offsets now, the next start finds no
-    renames.
+    renames. A stage that has offsets by now is left alone: another worker has started it, and may
+    have worked and left.
 
     Raises:
-        CommitRefusedError: a group has members and has committed nothing.
+        RenamedStageError: workers read under the old name again, or with the group of the new one.
     """
     for segment, orphan in renames.taken_over:
-        await _start_at(admin, segment, orphan.offsets)
-        log.info(
-            "stage %s of %s resumes at the offsets of %s",
-            segment.name,
-            segment.pipeline,
-            orphan.group,
-        )
+        if not await _has_begun(admin, segment):
+            await _start_at(admin, segment, await _last_offsets(admin, segment, orphan))
+            log.info(
+                "stage %s of %s resumes at the offsets of %s",
+                segment.name,
+                segment.pipeline,
+                orphan.group,
+            )
     for segment in renames.unexplained:
-        existing = await admin.list_topics() if segment.patterns else ()
-        counts = await admin.partition_counts(segment.sources_among(existing))
-        places = [TopicPartition(name, i) for name in counts for i in range(counts[name])]
-        beginnings = await admin.beginning_offsets(places)
+        if not await _has_begun(admin, segment):
+            await _start_at_the_beginning(admin, segment)
+
+
+async def _last_offsets(admin: Admin, segment: Segment, orphan: Orphan) -> Offsets:
+    """Where the old name stands: read when nobody commits to it any more.
+
+    Raises:
+        RenamedStageError: workers read with it again.
+    """
+    if await _is_read(admin, orphan):
+        raise RenamedStageError(_occupied(segment, orphan))
+    kafka = AskedOnce(admin)
+    return await true_offsets(kafka, await kafka.committed_offsets(orphan.group))
+
+
+async def _start_at_the_beginning(admin: Admin, segment: Segment) -> None:
+    existing = await admin.list_topics() if segment.patterns else ()
+    counts = await admin.partition_counts(segment.sources_among(existing))
+    places = [TopicPartition(name, i) for name in counts for i in range(counts[name])]
+    beginnings = await admin.beginning_offsets(places)
+    try:
         await _start_at(admin, segment, {p: CommittedOffset(beginnings[p]) for p in places})
-        log.info(
-            "stage %s of %s starts at the beginning of its source", segment.name, segment.pipeline
-        )
+    except RenamedStageError:
+        if segment.bundle is None:
+            raise
+        # A bundle that is at work needs no offsets for it: without any, it begins there.
+    log.info("stage %s of %s starts at the beginning of its source", segment.name, segment.pipeline)
 
 
-async def _start_at(
-    admin: Admin, segment: Segment, offsets: Mapping[TopicPartition, CommittedOffset]
-) -> None:
+async def _start_at(admin: Admin, segment: Segment, offsets: Offsets) -> None:
     try:
         await admin.set_offsets(segment.group, offsets)
-    except CommitRefusedError:
-        # Another worker, started at the same time, has stored the same offsets.
-        if not await admin.committed_offsets(segment.group):
-            raise
+    except CommitRefusedError as error:
+        # Another worker, started at the same time, may have stored the same offsets.
+        if not await _has_begun(admin, segment):
+            raise RenamedStageError(
+                f"where stage {segment.name!r} of pipeline {segment.pipeline!r} starts cannot be"
+                f" stored while group {segment.group!r} has workers: stop all of them once"
+            ) from error
+
+
+async def _has_begun(admin: Admin, segment: Segment) -> bool:
+    """Whether a stage has offsets of its own topics by now."""
+    return bool(await position_of(AskedOnce(admin), segment))
+
+
+def _occupied(segment: Segment, orphan: Orphan) -> str:
+    return (
+        f"stage {segment.name!r} cannot take over the offsets of group"
+        f" {(orphan.home or orphan.group)!r}, because the group has members: first stop the workers"
+        " that run the stage under its old name"
+    )
 
 
 async def _is_read(admin: Admin, orphan: Orphan) -> bool:

@@ -13,6 +13,8 @@ from streamapp.pipeline.agent import agent
 from streamapp.pipeline.bundle import Bundle, build_bundle
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
+from streamapp.renames.asked_once import AskedOnce
+from streamapp.renames.moves import find_moves, store_moves
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
 from tests.contract.conftest import memory_subject
@@ -132,3 +134,56 @@ async def test_two_workers_of_a_bundle_may_start_at_once() -> None:
         out = moving.rig.out
         await eventually(lambda: one.records_out[out] + two.records_out[out] == 20)
     assert set(moving.calls.values()) == {1}
+
+
+LATE = [(ALONE, "a"), ("a", "b"), ("a", ALONE)]
+"""Ways of a worker that looks where its stages stand, and is slow until it stores what it saw."""
+
+
+@pytest.mark.parametrize(("before", "after"), LATE)
+async def test_a_worker_that_comes_late_takes_nothing_back_that_another_has_done(
+    moving: Moving, before: str | None, after: str | None
+) -> None:
+    await moving.rig.put_items(range(5))
+    await moving.run(before)
+    segments = moving.service(after).topologies[0].segments
+    async with moving.rig.subject.admin() as admin:
+        late = await find_moves(AskedOnce(admin), segments)
+        assert late.moved
+        await moving.rig.put_items(range(5, 9))
+        await moving.run(after)  # it has moved the stage, worked and left
+        await store_moves(admin, late)
+    await moving.run(after)
+    assert moving.calls == dict.fromkeys(range(9), 1)
+
+
+@pytest.mark.parametrize(("before", "after"), LATE)
+async def test_what_was_committed_last_before_a_move_is_taken_along(
+    before: str | None, after: str | None
+) -> None:
+    moving = await made_on(memory_subject())
+    await moving.rig.put_items(range(5))
+    await moving.run(before)
+    segments = moving.service(after).topologies[0].segments
+    async with moving.rig.subject.admin() as admin:
+        late = await find_moves(AskedOnce(admin), segments)
+        await moving.rig.put_items(range(5, 9))
+        await moving.run(before)
+        await store_moves(admin, late)
+    await moving.run(after)
+    assert moving.calls == dict.fromkeys(range(9), 1)
+
+
+@pytest.mark.parametrize(("before", "after"), LATE)
+async def test_a_group_that_is_at_work_again_meanwhile_is_not_left(
+    before: str | None, after: str | None
+) -> None:
+    moving = await made_on(memory_subject())
+    await moving.rig.put_items(range(5))
+    await moving.run(before)
+    segments = moving.service(after).topologies[0].segments
+    async with moving.rig.subject.admin() as admin:
+        late = await find_moves(AskedOnce(admin), segments)
+        async with moving.running(before):
+            with pytest.raises(RenamedStageError, match="workers still read its topics"):
+                await store_moves(admin, late)

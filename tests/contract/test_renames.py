@@ -235,6 +235,66 @@ async def test_a_worker_that_comes_second_leaves_the_first_ones_offsets_alone(ri
     assert await outputs(rig) == list(range(9))
 
 
+async def test_a_worker_that_comes_late_takes_nothing_back_that_another_has_done(rig: Rig) -> None:
+    before, after = chain(rig, "old"), chain(rig, ("new", "old"), "added")
+    await create_missing(rig, before, after)
+    await rig.put_items(range(5))
+    await rig.run_to_end(before)
+    topology = build(after)
+    async with rig.subject.admin() as admin:
+        late = await find_renames(AskedOnce(admin), topology, topology.segments)
+        await rig.put_items(range(5, 9))
+        await rig.run_to_end(after)  # it has taken over, worked and left
+        await store_start_offsets(admin, late)
+    await rig.run_to_end(after)
+    assert await outputs(rig) == list(range(9))
+
+
+async def test_a_worker_that_comes_late_begins_nothing_anew_that_another_has_begun(
+    rig: Rig,
+) -> None:
+    before, after = chain(rig, "old"), chain(rig, "new")
+    await create_missing(rig, before, after)
+    await rig.put_items(range(3))
+    await rig.run_to_end(before)
+    topology = build(after)
+    async with rig.subject.admin() as admin:
+        late = await find_renames(AskedOnce(admin), topology, topology.segments)
+        await rig.run_to_end(after, start_anew=True)
+        await store_start_offsets(admin, late)
+    await rig.run_to_end(after)
+    assert await outputs(rig) == sorted([*range(3), *range(3)])
+
+
+async def test_what_the_old_name_has_committed_last_is_taken_over(rig: Rig) -> None:
+    before, after = chain(rig, "old"), chain(rig, ("new", "old"))
+    await create_missing(rig, before, after)
+    await rig.put_items(range(5))
+    await rig.run_to_end(before)
+    topology = build(after)
+    async with rig.subject.admin() as admin:
+        late = await find_renames(AskedOnce(admin), topology, topology.segments)
+        await rig.put_items(range(5, 9))
+        await rig.run_to_end(before)
+        await store_start_offsets(admin, late)
+    await rig.run_to_end(after)
+    assert await outputs(rig) == list(range(9))
+
+
+async def test_an_old_name_that_is_at_work_again_meanwhile_is_not_taken_over(rig: Rig) -> None:
+    before, after = chain(rig, "old"), chain(rig, ("new", "old"))
+    await create_missing(rig, before, after)
+    await rig.put_items(range(5))
+    await rig.run_to_end(before)
+    topology = build(after)
+    async with rig.subject.admin() as admin:
+        late = await find_renames(AskedOnce(admin), topology, topology.segments)
+        async with rig.running(before) as service:
+            await eventually(lambda: service.metrics[0].rebalances)
+            with pytest.raises(RenamedStageError, match="because the group has members"):
+                await store_start_offsets(admin, late)
+
+
 async def test_dead_letters_alone_tell_of_an_old_name_and_an_empty_topic_does_not(rig: Rig) -> None:
     after = chain(rig, "new")
     await create_missing(rig, after)

@@ -16,6 +16,7 @@ from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.policy import retry_later
 from streamapp.service import Service
+from streamapp.topics.topic import Topic
 from tests.contract.conftest import memory_subject
 from tests.contract.harness import PATIENCE_SECONDS
 from tests.contract.pipelines import QUICK, Item, Rig, eventually
@@ -152,3 +153,21 @@ async def test_what_the_bundle_has_read_of_a_retry_topic_does_not_count_as_waiti
     await renaming.run("a", before)
     assert sorted(await renaming.rig.read_numbers(renaming.rig.out)) == [0, 1, 2]
     await renaming.run("a", after)
+
+
+async def test_a_stage_is_not_renamed_into_a_bundle_at_work_which_would_read_all_again() -> None:
+    renaming = Renaming()
+    old, new = renaming.pipeline(OLD), renaming.pipeline(NEW)
+    other: Pipeline[Any, Any] = Pipeline("other", source=Topic("other.in", Item)).stage(keep)
+    other = other.sink("other.out")
+    await renaming.create(old, new, other)
+    await renaming.rig.put_items(range(5))
+    await renaming.run(ALONE, old)
+    async with renaming.killed("a", other):
+        group = f"{renaming.rig.name}-a"
+        await renaming.rig.put([(b"k", b'{"n":1}')], topic="other.in")
+        await eventually(lambda: renaming.has_committed(1, group))
+        with pytest.raises(RenamedStageError, match=f"group '{group}' has workers"):
+            await renaming.run("a", new)
+    await renaming.run("a", new)
+    assert renaming.calls == dict.fromkeys(range(5), 1)
