@@ -4,16 +4,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import typer
-
-from streamapp.cli.environment import misspelt_settings
+from streamapp.cli.environment import refuse_unknown_settings
 from streamapp.cli.import_path import put_current_directory_first
 from streamapp.configuration.file import ConfigurationFile, read_configuration
 from streamapp.observability.logs import configure_logging
 
 
 def configured(path: Path | None, packages: Iterable[str] = ()) -> ConfigurationFile:
-    """Read the file, and log as it says; warn of variables that look misspelt.
+    """Read the file, and log as it says.
 
     If packages are allowed, they may be in the current directory.
 
@@ -24,8 +22,7 @@ def configured(path: Path | None, packages: Iterable[str] = ()) -> Configuration
     Raises:
         ConfigurationError: the file or a variable of the environment is wrong.
     """
-    for sentence in misspelt_settings(os.environ):
-        typer.echo(f"streamapp: {sentence}", err=True)
+    refuse_unknown_settings(os.environ)
     file = read_configuration(path, packages=packages)
     configure_logging(file.configuration.cli_settings.log_level)
     if file.configuration.allowed_packages:

@@ -5,11 +5,9 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-import typer
-
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Admin, Broker
-from streamapp.cli.environment import misspelt_settings
+from streamapp.cli.environment import refuse_unknown_settings
 from streamapp.errors import ConfigurationError
 from streamapp.settings import KafkaSettings
 
@@ -28,14 +26,13 @@ def kafka_line(settings: KafkaSettings) -> str:
     return f"Kafka    {', '.join(settings.servers)}"
 
 
-def kafka_settings(bootstrap_servers: str | None, *, warn: bool = True) -> KafkaSettings:
-    """The connection from the environment; warns on stderr of variables that look misspelt.
+def kafka_settings(bootstrap_servers: str | None) -> KafkaSettings:
+    """The connection from the environment.
 
     Raises:
-        ConfigurationError: the address or a setting is wrong.
+        ConfigurationError: the address or a setting is wrong, or a variable is not a setting.
     """
-    for sentence in misspelt_settings(os.environ) if warn else ():
-        typer.echo(f"streamapp: {sentence}", err=True)
+    refuse_unknown_settings(os.environ)
     if bootstrap_servers is None:
         return KafkaSettings()
     if not bootstrap_servers.strip():

@@ -55,8 +55,9 @@ def settings_reference() -> str:
         "## The connection to Kafka",
         "",
         "Every command reads these environment variables. An empty variable counts as not set."
-        " Variables of other names are ignored; commands warn if one looks misspelt. Secrets are"
-        " never shown.",
+        " A variable that begins with `STREAMAPP_` and is no setting is an error; those that"
+        " Kubernetes sets for services are ignored. Secrets are never shown, and can stand in files"
+        " (`_FILE`).",
         "",
         *_table(
             ("variable", "type", "default", "meaning"),

@@ -39,7 +39,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
     supervised = Supervised(supervised_by, options.drain_seconds) if supervised_by else None
     runnable = load_runnable(options.target, options.packages)
     exports_metrics = monitoring_of(options.target, options.packages).enabled
-    settings = kafka_settings(options.bootstrap_servers, warn=supervised is None)
+    settings = kafka_settings(options.bootstrap_servers)
     broker = KafkaBroker(settings)
     config = RuntimeConfig(
         shutdown_drain_seconds=options.drain_seconds,

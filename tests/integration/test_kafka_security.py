@@ -1,8 +1,11 @@
 """TLS and SASL against a real broker, and what a user reads when they are wrong."""
 
 import asyncio
+import base64
 import gc
+import json
 import subprocess
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +27,11 @@ USER, HUSH = "ann", "hush-hush"
 KEYSTORE_HUSH = "of-the-keystore"
 JAAS = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{HUSH}";'
 
+# The broker takes tokens that nobody has signed, as it does where no issuer is named.
+OAUTH_JAAS = (
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required"
+    ' unsecuredLoginStringClaim_sub="broker";'
+)
 SCRAM_JAAS = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 
@@ -34,6 +42,7 @@ class SecureKafka:
     sasl: str
     tls: str
     both: str
+    clear: str
     cafile: Path
 
 
@@ -43,11 +52,13 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     keystore, cafile = folder / "keystore.p12", folder / "ca.pem"
     make_certificate(keystore, cafile)
     properties = {
-        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256",
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,OAUTHBEARER",
         "listener.name.login.plain.sasl.jaas.config": JAAS,
         "listener.name.both.plain.sasl.jaas.config": JAAS,
         "listener.name.login.scram-sha-256.sasl.jaas.config": SCRAM_JAAS,
         "listener.name.both.scram-sha-256.sasl.jaas.config": SCRAM_JAAS,
+        "listener.name.login.oauthbearer.sasl.jaas.config": OAUTH_JAAS,
+        "listener.name.both.oauthbearer.sasl.jaas.config": OAUTH_JAAS,
         "ssl.keystore.type": "PKCS12",
         "ssl.keystore.location": str(keystore),
         "ssl.keystore.password": KEYSTORE_HUSH,
@@ -56,7 +67,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     options = BrokerOptions(properties=properties, listeners=listeners, scram_users={USER: HUSH})
     with running_kafka(folder / "broker", options) as kafka:
         addresses = kafka.listeners
-        yield SecureKafka(addresses["LOGIN"], addresses["TLS"], addresses["BOTH"], cafile)
+        clear = kafka.bootstrap_servers
+        yield SecureKafka(addresses["LOGIN"], addresses["TLS"], addresses["BOTH"], clear, cafile)
 
 
 def make_certificate(keystore: Path, cafile: Path) -> None:
@@ -106,6 +118,28 @@ def settings(kafka: SecureKafka, way: str, **changes: object) -> KafkaSettings:
     return KafkaSettings(**{**values[way], **changes})
 
 
+def unsigned_token(seconds: int = 3600) -> str:
+    """A token of OAUTHBEARER for so long from now on."""
+    now = int(time.time())
+    parts = ({"alg": "none"}, {"sub": USER, "iat": now - 7200, "exp": now + seconds})
+    texts = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    return ".".join(text.decode() for text in texts) + "."
+
+
+async def with_token(kafka: SecureKafka, folder: Path, token: str) -> KafkaBroker:
+    """A broker whose clients read this token from a file."""
+    file = folder / "token"
+    file.write_text(f"{token}\n")
+    return await connected(
+        kafka,
+        "both",
+        sasl_mechanism="OAUTHBEARER",
+        username=None,
+        password=None,
+        oauth_token_file=file,
+    )
+
+
 async def connected(kafka: SecureKafka, way: str, **changes: object) -> KafkaBroker:
     """A broker with these settings; certificates are files, so not on the event loop."""
     return await asyncio.to_thread(lambda: KafkaBroker(settings(kafka, way, **changes)))
@@ -127,7 +161,17 @@ async def refusal(broker: KafkaBroker) -> str:
 
 @pytest.mark.parametrize("way", ["sasl", "tls", "both", "scram", "scram over tls"])
 async def test_records_go_through_every_way_in(secure: SecureKafka, way: str) -> None:
-    broker = await connected(secure, way)
+    await send_through(await connected(secure, way))
+
+
+async def test_records_go_through_with_a_token_of_a_file(
+    secure: SecureKafka, tmp_path: Path
+) -> None:
+    await send_through(await with_token(secure, tmp_path, unsigned_token()))
+
+
+async def send_through(broker: KafkaBroker) -> None:
+    """Create a topic, send a record to it, and read it."""
     topic = unique_name("secure")
     admin, producer = broker.admin(), broker.producer(ProducerConfig())
     consumer = broker.consumer(ConsumerConfig(unique_name("group"), (topic,)), Listener())
@@ -166,9 +210,58 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(secure: SecureKa
     assert "certificate verify failed" in message
 
 
-async def test_speaking_in_clear_to_a_tls_listener_ends_soon(secure: SecureKafka) -> None:
-    plain = KafkaSettings(bootstrap_servers=secure.tls, connect_timeout_seconds=3)
-    assert secure.tls in await refusal(KafkaBroker(plain))
+@pytest.mark.parametrize(
+    ("way", "other", "told"),
+    [
+        ("tls", "clear", "this port does not speak TLS, as STREAMAPP_KAFKA_SECURITY_PROTOCOL=SSL"),
+        ("both", "sasl", "this port does not speak TLS, as STREAMAPP_KAFKA_SECURITY_PROTOCOL=SASL"),
+        ("sasl", "both", "this port speaks TLS, and STREAMAPP_KAFKA_SECURITY_PROTOCOL=SASL_PLAIN"),
+        ("tls", "both", "wants its clients to log in, and STREAMAPP_KAFKA_SECURITY_PROTOCOL=SSL"),
+    ],
+)
+async def test_a_client_at_the_port_of_another_protocol_is_told_so(
+    secure: SecureKafka, way: str, other: str, told: str
+) -> None:
+    servers = getattr(secure, other)
+    message = await refusal(await connected(secure, way, bootstrap_servers=servers))
+    assert servers in message
+    assert told in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("port", "told"),
+    [
+        ("tls", "this port speaks TLS, and STREAMAPP_KAFKA_SECURITY_PROTOCOL=PLAINTEXT does not"),
+        ("sasl", "wants its clients to log in, and STREAMAPP_KAFKA_SECURITY_PROTOCOL=PLAINTEXT"),
+    ],
+)
+async def test_a_client_without_any_security_is_told_what_the_port_wants(
+    secure: SecureKafka, port: str, told: str
+) -> None:
+    assert told in await refusal(
+        KafkaBroker(KafkaSettings(bootstrap_servers=getattr(secure, port)))
+    )
+
+
+async def test_a_token_that_the_broker_refuses_is_one_clear_error_without_it(
+    secure: SecureKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = unsigned_token(seconds=-3600)
+    with caplog.at_level("DEBUG"):
+        message = await refusal(await with_token(secure, tmp_path, token))
+    assert "the broker refused the token of OAUTHBEARER" in message
+    assert token not in message + caplog.text
+
+
+async def test_a_token_file_that_is_gone_is_one_clear_error(
+    secure: SecureKafka, tmp_path: Path
+) -> None:
+    broker = await with_token(secure, tmp_path, unsigned_token())
+    (tmp_path / "token").unlink()
+    assert "STREAMAPP_KAFKA_OAUTH_TOKEN_FILE names a file that cannot be read" in (
+        await refusal(broker)
+    )
 
 
 def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,19 @@ def refusal(**values: object) -> str:
     return str(caught.value)
 
 
+CLIENT = {
+    "oauth_token_url": "https://login.example/token",
+    "oauth_client_id": "ann",
+    "oauth_client_secret": ALSO_HUSH,
+}
+OAUTH = {"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}
 SASL = {"security_protocol": "SASL_SSL", "username": "ann", "password": HUSH}
+PLAIN = {**SASL, "sasl_mechanism": "PLAIN"}
+WITH_ALL: Mapping[str, Mapping[str, str]] = {
+    "password": PLAIN,
+    "ssl_key_password": {**PLAIN, "ssl_key_password": ALSO_HUSH},
+    "oauth_client_secret": {**OAUTH, **CLIENT},
+}
 
 
 def test_without_an_environment_it_is_the_local_broker_in_clear() -> None:
@@ -140,6 +153,105 @@ def test_an_unknown_keyword_is_refused() -> None:
 def test_a_bad_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     set_environment(monkeypatch, connect_timeout_seconds="soon")
     assert refusal().startswith("STREAMAPP_KAFKA_CONNECT_TIMEOUT_SECONDS input should be a valid")
+
+
+@pytest.mark.parametrize("name", ["password", "ssl_key_password", "oauth_client_secret"])
+def test_a_secret_stands_in_a_file_without_the_line_break_at_its_end(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"{HUSH}\n")
+    others = {field: value for field, value in WITH_ALL[name].items() if field != name}
+    set_environment(monkeypatch, **{f"{name}_file": str(file)})
+    secret = getattr(KafkaSettings(**others), name)
+    assert secret.get_secret_value() == HUSH
+
+
+def test_a_secret_in_a_file_and_in_a_variable_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(HUSH)
+    assert refusal(**PLAIN, password_file=file) == (
+        "STREAMAPP_KAFKA_PASSWORD and STREAMAPP_KAFKA_PASSWORD_FILE are both set"
+    )
+
+
+def test_a_secret_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    values = {**PLAIN, "password_file": tmp_path / "secret"}
+    del values["password"]
+    assert refusal(**values) == (
+        f"STREAMAPP_KAFKA_PASSWORD_FILE names a file that cannot be read: {tmp_path / 'secret'}:"
+        " No such file or directory"
+    )
+
+
+@pytest.mark.parametrize("name", ["username", "password"])
+def test_a_line_break_at_the_end_of_a_variable_is_told_without_its_value(name: str) -> None:
+    message = refusal(**{**PLAIN, name: f"{HUSH}\n"})
+    assert message.startswith(f"{PREFIX}{name.upper()} ends with a line break")
+    assert HUSH not in message
+
+
+def test_tokens_come_from_a_file_or_for_client_credentials(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("abc")
+    assert KafkaSettings(**OAUTH, oauth_token_file=file).oauth_token_file == file
+    assert KafkaSettings(**OAUTH, **CLIENT).oauth_client_id == "ann"
+
+
+@pytest.mark.parametrize("missing", ["oauth_client_id", "oauth_client_secret"])
+def test_an_endpoint_without_client_credentials_is_refused(missing: str) -> None:
+    values = {**OAUTH, **CLIENT}
+    del values[missing]
+    assert refusal(**values) == (
+        f"{PREFIX}{missing.upper()} is missing, and {PREFIX}OAUTH_TOKEN_URL needs it"
+    )
+
+
+def test_tokens_without_a_source_are_refused() -> None:
+    assert refusal(**OAUTH) == (
+        f"{PREFIX}SASL_MECHANISM=OAUTHBEARER needs {PREFIX}OAUTH_TOKEN_FILE or"
+        f" {PREFIX}OAUTH_TOKEN_URL"
+    )
+
+
+def test_tokens_with_two_sources_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("abc")
+    assert refusal(**OAUTH, **CLIENT, oauth_token_file=file) == (
+        f"{PREFIX}OAUTH_TOKEN_URL is set, but {PREFIX}OAUTH_TOKEN_FILE does not use it"
+    )
+
+
+def test_what_another_mechanism_uses_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("abc")
+    assert refusal(**PLAIN, oauth_token_file=file) == (
+        f"{PREFIX}OAUTH_TOKEN_FILE is set, but {PREFIX}SASL_MECHANISM=PLAIN does not use it"
+    )
+    assert refusal(**OAUTH, username="ann", oauth_token_file=file) == (
+        f"{PREFIX}USERNAME is set, but {PREFIX}SASL_MECHANISM=OAUTHBEARER does not use it"
+    )
+
+
+def test_a_token_in_clear_needs_an_explicit_yes() -> None:
+    values = {**OAUTH, **CLIENT, "security_protocol": "SASL_PLAINTEXT"}
+    assert "OAUTHBEARER without TLS sends the token in clear" in refusal(**values)
+    assert KafkaSettings(**values, allow_plain_without_tls=True).uses_sasl
+
+
+@pytest.mark.parametrize(
+    "url", ["http://login.example/token", f"https://ann:{HUSH}@login.example/token", "login"]
+)
+def test_client_credentials_go_to_an_endpoint_with_tls_only(url: str) -> None:
+    message = refusal(**{**OAUTH, **CLIENT, "oauth_token_url": url})
+    assert message.startswith(f"{PREFIX}OAUTH_TOKEN_URL must be an address with https://")
+    assert HUSH not in message
+
+
+def test_an_endpoint_on_this_machine_may_do_without_tls() -> None:
+    url = "http://127.0.0.1:8080/token"
+    values = {**OAUTH, **CLIENT, "oauth_token_url": url}
+    assert KafkaSettings(**values).oauth_token_url == url
 
 
 def test_secrets_show_nowhere() -> None:

@@ -6,12 +6,13 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.helpers import create_ssl_context
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
+from streamapp.brokers.kafka.diagnosis import diagnose
 from streamapp.brokers.kafka.failures import CLIENT_ERRORS, reason
 from streamapp.brokers.kafka.forced_close import force_close
+from streamapp.brokers.kafka.oauth import Tokens, token_source
 from streamapp.brokers.kafka.reconnects import bound_reconnects
 from streamapp.errors import BrokerError, ConfigurationError
 from streamapp.record import TopicPartition
@@ -22,8 +23,6 @@ _logger = logging.getLogger(__name__)
 # Clients learn of new partitions within this time, and a rebalance follows; Kafka's default is five
 # minutes.
 _METADATA_MAX_AGE_MS = 20_000
-# The connection has failed already: this only looks for the reason, at each server in turn.
-_DIAGNOSIS_TIMEOUT_SECONDS = 3.0
 # A cancelled `stop` that does not end by then is left to `force_close`.
 _CANCEL_SECONDS = 1.0
 
@@ -42,6 +41,7 @@ class Connection:
     def __init__(self, settings: KafkaSettings) -> None:
         self.settings = settings
         self.address = ",".join(settings.servers)
+        self._tokens = token_source(settings)
         self._ssl_context = _ssl_context(settings) if settings.uses_tls else None
 
     def options(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Connection:
                 await start()
         except CLIENT_ERRORS as error:
             await self.stop(stop, owners)
-            why = await self._diagnose() or reason(error)
+            why = await self._why() or reason(error)
             raise BrokerError(f"cannot connect to Kafka at {self.address}: {why}") from error
         except BaseException:
             await self.stop(stop, owners)
@@ -100,18 +100,8 @@ class Connection:
             await asyncio.wait({stopping}, timeout=_CANCEL_SECONDS)
             await force_close(*owners)
 
-    async def _diagnose(self) -> str | None:
-        """Find out why the connection fails; the client itself only reports that it does."""
-        causes = []
-        for host, port, _ in collect_hosts(self.settings.servers):
-            try:
-                async with asyncio.timeout(_DIAGNOSIS_TIMEOUT_SECONDS):
-                    connection = await create_conn(host, port, **self._security())
-            except CLIENT_ERRORS as error:
-                causes.append(f"{host}:{port}: {reason(error)}")
-            else:
-                connection.close()
-        return causes[0] if causes else None
+    async def _why(self) -> str | None:
+        return await diagnose(self.settings, self._security(), self._tokens)
 
     def _security(self) -> dict[str, Any]:
         settings = self.settings
@@ -121,6 +111,7 @@ class Connection:
             "sasl_mechanism": settings.sasl_mechanism or "PLAIN",
             "sasl_plain_username": settings.username,
             "sasl_plain_password": settings.password and settings.password.get_secret_value(),
+            "sasl_oauth_token_provider": self._tokens and Tokens(self._tokens),
         }
 
 

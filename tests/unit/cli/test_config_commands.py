@@ -98,7 +98,7 @@ def test_the_schema_is_printed() -> None:
 
 def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMAPP_CLI_SETTINGS_LOGLEVEL", "DEBUG")
-    assert "did you mean STREAMAPP_CLI_SETTINGS_LOG_LEVEL?" in run("config lint").stderr
+    assert "did you mean STREAMAPP_CLI_SETTINGS_LOG_LEVEL?" in str(run("config lint").exception)
 
 
 def test_the_file_of_the_variable_is_read_and_the_option_stands_above(

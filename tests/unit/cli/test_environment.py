@@ -1,6 +1,7 @@
 import pytest
 
-from streamapp.cli.environment import misspelt_settings
+from streamapp.cli.environment import refuse_unknown_settings, unknown_settings
+from streamapp.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -14,9 +15,21 @@ from streamapp.cli.environment import misspelt_settings
     ],
 )
 def test_a_variable_close_to_a_setting_is_told_with_the_setting(name: str, meant: str) -> None:
-    assert list(misspelt_settings(["PATH", name])) == [
-        f"{name} is not a setting and is ignored; did you mean {meant}?"
+    assert list(unknown_settings(["PATH", name])) == [
+        f"the variable {name} is not a setting; did you mean {meant}?"
     ]
+
+
+def test_a_variable_close_to_no_setting_is_told_to_have_another_name() -> None:
+    assert next(unknown_settings(["STREAMAPP_VERSION"])) == (
+        "the variable STREAMAPP_VERSION is not a setting; names with STREAMAPP_ are settings only,"
+        " so unset it or give it another name"
+    )
+
+
+def test_every_unknown_variable_is_refused_in_a_line_of_its_own() -> None:
+    with pytest.raises(ConfigurationError, match=r"STREAMAPP_X .*\n.*STREAMAPP_Y "):
+        refuse_unknown_settings(["STREAMAPP_Y", "STREAMAPP_X", "STREAMAPP_WEB_PORT"])
 
 
 @pytest.mark.parametrize(
@@ -25,7 +38,6 @@ def test_a_variable_close_to_a_setting_is_told_with_the_setting(name: str, meant
         "STREAMAPP_KAFKA_PASSWORD",
         "streamapp_kafka_password",
         "STREAMAPP_WEB_PORT",
-        "STREAMAPP_VERSION",
         "KAFKA_PASSWRD",
         # what Kubernetes injects for services named streamapp, streamapp-kafka and streamapp-web
         "STREAMAPP_PORT",
@@ -37,4 +49,4 @@ def test_a_variable_close_to_a_setting_is_told_with_the_setting(name: str, meant
     ],
 )
 def test_settings_and_what_others_have_set_are_passed_over(name: str) -> None:
-    assert not list(misspelt_settings([name]))
+    assert not list(unknown_settings([name]))

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from streamapp.secret_files import read_secret
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_secret_is_what_a_file_says_without_the_line_break_at_its_end(
+    tmp_path: Path, ending: str
+) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b" hush\nhush " + ending.encode())
+    assert read_secret(file) == " hush\nhush "
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "empty"), (b"\n", "empty"), (b"\xff\xfe", "not text")],
+)
+def test_a_file_without_a_secret_is_refused_by_its_name(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=told) as caught:
+        read_secret(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_folder_is_no_secret(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_secret(tmp_path)
