@@ -14,11 +14,8 @@ from streamapp.brokers.protocols import Admin, Broker, ProducerConfig, TopicDesc
 from streamapp.brokers.shared.broker import SharedBroker
 from streamapp.clock import Clock, SystemClock, clock_in_use
 from streamapp.errors import (
-    ConfigurationError,
-    OffsetOutOfRangeError,
     StageError,
     StreamappError,
-    UnreadableRecordError,
 )
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
@@ -42,6 +39,7 @@ from streamapp.renames.moves import find_moves, store_moves
 from streamapp.renames.renames import Renames, find_renames, store_start_offsets
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.described_topics import described_topics
+from streamapp.runtime.pipeline_failures import PipelineFailures, is_contained
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.running_segment import RunningSegment
 from streamapp.runtime.segment import SegmentRunner
@@ -127,7 +125,7 @@ class Service:
         self._running: list[RunningSegment] = []
         self._stopping = self._is_bounded = False
         self._open_agents: OpenAgents | None = None
-        self._errors: list[Exception] = []
+        self._failures = PipelineFailures()
 
     @property
     def metrics(self) -> Sequence[StageMetrics]:
@@ -148,6 +146,11 @@ class Service:
     def chains(self) -> Sequence[CurrentChain]:
         """The agents of the assembled pipelines now, with their scores, and who was replaced."""
         return [chain.current() for chain in self._chains]
+
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """Class of the error of each pipeline that has failed; in a bundle the others go on."""
+        return self._failures.failed
 
     def stop(self) -> None:
         """Drain and end; may be called at any time, and more than once."""
@@ -232,7 +235,7 @@ class Service:
                 for segments in self._pipelines
             ]
             await self._run_all(pipelines, environment, topics, until_end=until_end)
-        if errors := [*agents.lost(), *self._errors]:
+        if errors := [*agents.lost(), *self._failures.errors]:
             raise errors[0]
 
     async def check(self, admin: Admin) -> None:
@@ -316,7 +319,7 @@ class Service:
         try:
             await run_until_end(admin, segments, partitions, self._clock)
         except StreamappError as error:
-            self._errors.append(error)
+            self._failures.add(error, self._segments())
             self.stop()
 
     async def _reassemble(self, environment: Environment) -> None:
@@ -342,10 +345,12 @@ class Service:
         try:
             await running.run()
         except StreamappError as error:
-            self._errors.append(error)
-            if running.segment.bundle is None or not isinstance(error, _CONTAINED):
+            if not is_contained(running.segment, error):
+                self._failures.add(error, self._segments())
                 self.stop()
-            elif not self._stopping:
+                return
+            self._failures.add(error, [running.segment])
+            if not self._stopping:
                 self._contain(running, str(error))
 
     def _contain(self, running: RunningSegment, why: str) -> None:
@@ -410,13 +415,12 @@ class Service:
     def _agent_lost(self, lifecycle: Lifecycle) -> None:
         """End, because an agent has; its stages count no failure against their records now."""
         having = [one for one in self._running if one.has(lifecycle)]
+        ends_all = not having or any(running.segment.bundle is None for running in having)
+        ended = self._segments() if ends_all else [running.segment for running in having]
+        self._failures.note(StageError, ended)
         for running in having:
             running.agent_lost()
             if running.segment.bundle is not None:
                 self._contain(running, "its agent has ended by itself")
-        if not having or any(running.segment.bundle is None for running in having):
+        if ends_all:
             self.stop()
-
-
-_CONTAINED = (StageError, OffsetOutOfRangeError, UnreadableRecordError, ConfigurationError)
-"""Errors that end one stage of a bundle, and not the others: they say what is wrong with it."""

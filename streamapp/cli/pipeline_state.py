@@ -134,16 +134,17 @@ def _state(
 ) -> PipelineState:
     reports = [answers.get(one.run_id) or _saved(one, now) for one in own]
     report = joined(_only(one, name) for one in reports)
-    failed = next((one for one in own if one.status is PipelineStatus.FAILED), own[0])
+    all_ends = [one.end_of(name) for one in own]
+    end = next((one for one in all_ends if one.status is PipelineStatus.FAILED), all_ends[0])
     is_silent = any(one.is_silent(now) for one in own)
     ends = [one.ended_at for one in own]
     return PipelineState(
         name,
-        SILENT if is_silent else failed.status,
+        SILENT if is_silent else end.status,
         is_live=all(one.run_id in answers for one in own),
         started_at=min(one.started_at for one in own),
         ended_at=None if None in ends else max(end for end in ends if end is not None),
-        error=failed.error,
+        error=end.error,
         report=report,
     )
 

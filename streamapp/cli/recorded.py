@@ -1,7 +1,7 @@
 """Keeps a record of what a command runs, for `streamapp status`."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ def recorder_of(
     packages: Iterable[str],
     clock: Clock,
     report: Callable[[], StatusReport],
+    failed: Callable[[], Mapping[str, str]] = dict,
     **about: Any,
 ) -> RunRecorder:
     """What records the run of a target, in the state folder that goes with its configuration file.
@@ -29,11 +30,12 @@ def recorder_of(
         packages: packages that a configuration file may import from.
         clock: the time.
         report: returns what is known of the stages now.
+        failed: returns the class of the error of each pipeline that has failed.
         about: further fields of the record.
     """
     folder = run_folder(configuration_file_of(target))
     days = monitoring_of(target, packages).metrics_retention_days
-    return RunRecorder(folder, clock, report, days=days, target=target, **about)
+    return RunRecorder(folder, clock, report, days=days, failed=failed, target=target, **about)
 
 
 def run_folder(configuration_file: Path | None) -> RunFolder:

@@ -89,6 +89,7 @@ class _Worker:
             options.packages,
             clock,
             StatusReporter(lambda: service.metrics, clock, chains=self._chains).report,
+            lambda: service.failed,
             command="run",
             pipelines=tuple(dict.fromkeys(one.pipeline for one in service.metrics)),
             supervisor=None if supervised is None else os.getppid(),

@@ -286,13 +286,18 @@ class StageMetrics:
 
     def begin_anew(self) -> None:
         """Forget what was true of a run that has ended, since another one follows; counts go on."""
-        self.in_flight_records = self.in_flight_bytes = 0
+        self.end()
         self.busy_lanes = self.stuck_attempts = 0
-        self.waits_for = self.blocked_by = None
-        self.held_since = self.held_reason = self.next_probe_at = None
+        self.blocked_by = None
         self.breaker_state, self.breaker_opened_at = BreakerState.CLOSED, None
         self.topic_faults = {}
         self.partitions = {}
+
+    def end(self) -> None:
+        """Forget what is true of a run only while it goes on: what is left is read again."""
+        self.in_flight_records = self.in_flight_bytes = 0
+        self.waits_for = None
+        self.held_since = self.held_reason = self.next_probe_at = None
 
     @property
     def lag_records(self) -> int | None:

@@ -2,9 +2,10 @@
 
 import os
 import socket
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from streamapp.observability.stage_report import StageReport
 from streamapp.status import PipelineStatus
@@ -14,6 +15,15 @@ REPORT_SECONDS = 10.0
 
 SILENT_SECONDS = 45.0
 """A run that has not been written for this long, and has no end, has stopped reporting."""
+
+
+class PipelineEnd(BaseModel):
+    """How a pipeline ended, and the class of the error that ended it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: PipelineStatus
+    error: str | None = None
 
 
 class RunRecord(BaseModel):
@@ -30,6 +40,7 @@ class RunRecord(BaseModel):
         ended_at: when it ended; `None` while it runs.
         status: how it ended, or `running`.
         error: class of the error that ended it.
+        ends: how its pipelines ended, where some have failed and others have not.
         pid, host: its process.
         supervisor: process id of its supervisor, if it has one.
         worker: its number there.
@@ -51,6 +62,7 @@ class RunRecord(BaseModel):
     ended_at: float | None = None
     status: PipelineStatus = PipelineStatus.RUNNING
     error: str | None = None
+    ends: Mapping[str, PipelineEnd] = Field(default_factory=dict)
     pid: int
     host: str
     supervisor: int | None = None
@@ -59,6 +71,10 @@ class RunRecord(BaseModel):
     web_url: str | None = None
     stages: tuple[StageReport, ...] = ()
     chains: tuple[dict[str, Any], ...] = ()
+
+    def end_of(self, pipeline: str) -> PipelineEnd:
+        """How one of its pipelines ended, or goes on."""
+        return self.ends.get(pipeline) or PipelineEnd(status=self.status, error=self.error)
 
     def is_silent(self, now: float) -> bool:
         """Whether it has no end although its process is gone, or stands still."""

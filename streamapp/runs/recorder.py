@@ -5,14 +5,14 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from streamapp.clock import Clock
 from streamapp.observability.stage_report import StatusReport
 from streamapp.runs.folder import RunFolder
-from streamapp.runs.record import REPORT_SECONDS, RunRecord, this_host
+from streamapp.runs.record import REPORT_SECONDS, PipelineEnd, RunRecord, this_host
 from streamapp.status import PipelineStatus
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ class RunRecorder:
         clock: the time.
         report: returns what is known of the stages now; called on the event loop.
         days: for how long records are kept.
+        failed: returns the class of the error of each pipeline that has failed, by its name; none
+            if all have failed alike.
         about: further fields of the record.
 
     Attributes:
@@ -41,6 +43,7 @@ class RunRecorder:
         report: Callable[[], StatusReport],
         *,
         days: float,
+        failed: Callable[[], Mapping[str, str]] = dict,
         **about: Any,
     ) -> None:
         self.about = about
@@ -48,6 +51,8 @@ class RunRecorder:
         self._clock = clock
         self._report = report
         self._days = days
+        self._failed = failed
+        self._cancelled: Callable[[], bool] = bool
         self._run_id = uuid.uuid4().hex[:12]
         self._started_at = clock.time()
         self._is_told = False
@@ -61,6 +66,7 @@ class RunRecorder:
         Args:
             cancelled: whether it has not come to its own end, asked where no error has ended it.
         """
+        self._cancelled = cancelled
         self._write(self._record())
         self._try(lambda: self._folder.remove_old(self._clock.time(), self._days))
         try:
@@ -91,7 +97,19 @@ class RunRecorder:
         if not self._has_ended:
             self._has_ended = True
             now = self._clock.time()
-            self._write(self._record(ended_at=now, status=status, error=error))
+            ends = self._ends() if status is PipelineStatus.FAILED else {}
+            self._write(self._record(ended_at=now, status=status, error=error, ends=ends))
+
+    def _ends(self) -> dict[str, PipelineEnd]:
+        """How each pipeline ended, where some have failed."""
+        failed = self._failed()
+        well = PipelineStatus.CANCELLED if self._cancelled() else PipelineStatus.SUCCESS
+        return {
+            name: PipelineEnd(status=PipelineStatus.FAILED, error=failed[name])
+            if name in failed
+            else PipelineEnd(status=well)
+            for name in (self.about["pipelines"] if failed else ())
+        }
 
     async def _report_on(self) -> None:
         while True:

@@ -260,6 +260,8 @@ class SegmentRunner:
         finally:
             self._threads.shutdown(wait=False)  # a lane waits for each that still runs
             await self._close_consumer()
+            for metrics in self.metrics:
+                metrics.end()
         if self._error is not None:
             self._state(StageState.FAILED)
             raise self._error

@@ -102,6 +102,8 @@ async def test_a_stage_that_stops_lets_the_others_go_on_and_its_record_is_the_ne
     await all_written_beside(rig, service.metrics, 3)
     assert [one.state for one in others] == [StageState.RUNNING] * 2
     assert await rig.committed("picky") == {rig.first_partition(): 2}
+    assert stopped.in_flight_records == stopped.in_flight_bytes == 0
+    assert service.failed == {pipeline.name: "StageStoppedError"}
     service.stop()
     with pytest.raises(StageStoppedError, match="offset 2"):
         async with within(PATIENCE_SECONDS, "the service to stop"):
@@ -152,8 +154,10 @@ async def test_bounded_work_ends_although_a_stage_has_stopped(rig: Rig) -> None:
     await rig.create(pipeline, partitions=1)
     await rig.put_items(range(5), keys=1)
     await put_beside(rig, 0, 1)
+    service = rig.service(pipeline)
     with pytest.raises(StageStoppedError, match="offset 2"):
-        await rig.run_to_end(pipeline)
+        await service.run(until_end=True)
+    assert service.failed == {pipeline.name: "StageStoppedError"}
     for name in rig.beside:
         assert await rig.read_numbers(f"{name}.out") == [0, 1]
 

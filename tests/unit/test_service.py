@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from streamapp.errors import ConfigurationError, Permanent, StageError, StageStoppedError
+from streamapp.observability.stage_metrics import StageState
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import Topology, build
+from streamapp.policies.breaker_config import BreakerConfig
 from streamapp.policies.policy import stop
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
@@ -132,6 +134,43 @@ async def test_the_first_failure_is_the_one_that_is_told(order: tuple[str, str])
         await both.run()
     assert begun == 2
     assert raised.value.partition.topic == f"{order[0]}-in"
+
+
+@pytest.mark.parametrize("bundle", [None, "small"])
+@in_virtual_time
+async def test_what_ends_the_others_too_is_a_failure_of_all(bundle: str | None) -> None:
+    @agent
+    async def fail(value: bytes) -> bytes:
+        raise Permanent(value)
+
+    @agent
+    def same(value: bytes) -> bytes:
+        return value
+
+    broker = await broker_for("a", "b")
+    topologies = [one_stage(fail, stop(), "a"), one_stage(same, name="b")]
+    both = Service(broker, topologies, clock=broker.clock, bundle=bundle)
+    await broker.write("a-in", (b"k", b"1"))
+    with pytest.raises(StageStoppedError):
+        await both.run(until_end=True)
+    failed = {"a"} if bundle else {"a", "b"}
+    assert both.failed == dict.fromkeys(failed, "StageStoppedError")
+
+
+@in_virtual_time
+async def test_nothing_is_in_flight_or_held_in_a_stage_that_has_ended() -> None:
+    @agent
+    async def ask(value: bytes) -> bytes:
+        raise OSError(f"nobody answers {value!r}")
+
+    broker = await broker_for("a")
+    asks = service(broker, one_stage(ask, name="a", breaker=BreakerConfig(consecutive_failures=1)))
+    await broker.write("a-in", (b"k", b"1"), (b"l", b"2"))
+    [stage] = asks.metrics
+    async with running(asks):
+        await until(lambda: stage.held_since is not None and stage.in_flight_records == 2)
+    assert (stage.state, stage.held_since, stage.held_reason) == (StageState.STOPPED, None, None)
+    assert (stage.in_flight_records, stage.in_flight_bytes) == (0, 0)
 
 
 def three_stages() -> Topology:

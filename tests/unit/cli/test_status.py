@@ -71,6 +71,15 @@ def test_of_runs_that_have_ended_the_last_one_is_shown() -> None:
     assert table.startswith("orders: failed with StageStoppedError ")
 
 
+def test_a_pipeline_of_a_bundle_is_shown_by_its_own_end() -> None:
+    fields: dict[str, Any] = {"ended_at": 2.0, "status": "failed", "error": "StageStoppedError"}
+    ends = {"orders": {"status": "failed", "error": "StageStoppedError"}}
+    ends["views"] = {"status": "success"}
+    save(1, pipelines=("orders", "views"), ends=ends, **fields)
+    shown = {one["pipeline"]: (one["status"], one["error"]) for one in pipelines()}
+    assert shown == {"orders": ("failed", "StageStoppedError"), "views": ("success", None)}
+
+
 def test_workers_that_run_are_seen_as_one_without_those_that_ended() -> None:
     save(1, stage={"records_in": 100}, ended_at=1.0, status="success")
     save(2, stage={"records_in": 3, "lag": 1, "partitions": 1})

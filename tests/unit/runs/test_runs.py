@@ -36,7 +36,7 @@ def record(**fields: Any) -> RunRecord:
 
 def recorder(folder: RunFolder, clock: HandClock | None = None) -> RunRecorder:
     report = StatusReport(at=1.0, stages=(STAGE,))
-    about = {"command": "run", "target": "shop:orders", "pipelines": ("orders",)}
+    about: dict[str, Any] = {"command": "run", "target": "shop:orders", "pipelines": ("orders",)}
     return RunRecorder(folder, clock or HandClock(), lambda: report, days=7, **about)
 
 
@@ -119,6 +119,34 @@ def test_the_error_that_ends_a_run_is_recorded_by_its_class_only(
         raise error
     assert (only(folder).status, only(folder).error) == (status, name)
     assert "secret" not in next(folder.path.iterdir()).read_text()
+
+
+@pytest.mark.parametrize(
+    ("cut_short", "well"), [(False, PipelineStatus.SUCCESS), (True, PipelineStatus.CANCELLED)]
+)
+def test_of_a_run_that_failed_each_pipeline_has_an_end_of_its_own(
+    tmp_path: Path, cut_short: bool, well: PipelineStatus
+) -> None:
+    folder = RunFolder(tmp_path)
+    fields: dict[str, Any] = {"command": "run", "target": "shop:all", "pipelines": ("a", "b", "c")}
+    failed = {"a": "StageStoppedError", "b": "KeyError"}
+    report = StatusReport(at=1.0)
+    run = RunRecorder(folder, HandClock(), lambda: report, days=7, failed=lambda: failed, **fields)
+    with pytest.raises(OSError, match="x"), run.recording(lambda: cut_short):
+        raise OSError("x")
+    ends = [only(folder).end_of(name) for name in "abc"]
+    assert [(one.status, one.error) for one in ends] == [
+        (PipelineStatus.FAILED, "StageStoppedError"),
+        (PipelineStatus.FAILED, "KeyError"),
+        (well, None),
+    ]
+
+
+def test_a_run_that_failed_as_a_whole_has_failed_with_all_its_pipelines(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    with pytest.raises(OSError, match="x"), recorder(folder).recording():
+        raise OSError("x")
+    assert only(folder).end_of("orders").error == "OSError"
 
 
 def test_a_run_that_was_cut_short_is_cancelled(tmp_path: Path) -> None:
