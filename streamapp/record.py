@@ -17,6 +17,9 @@ CONTEXT_HEADER = "streamapp.context"
 ERROR_HEADERS = "streamapp.error."
 """Beginning of the names of the headers that say what a dead letter failed with."""
 
+FIRST_ERROR_HEADER = f"{ERROR_HEADERS}pipeline"
+"""The first of them: those of a record that comes back to its stage begin there."""
+
 NO_OFFSET = -1
 """Offset of a record that was read from no partition: in process, and in tests of an agent."""
 

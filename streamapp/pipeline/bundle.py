@@ -92,7 +92,7 @@ def _check_segment(bundle: str, segment: Segment, readers: dict[str, Segment]) -
             f"bundle {bundle!r} has the name of the consumer group that {_named(segment)} has"
             " outside of it; rename the bundle"
         )
-    for topic in segment.read_topics:
+    for topic in (*segment.read_topics, *segment.replay_topics):
         other = readers.setdefault(topic, segment)
         if other is not segment:
             raise PipelineError(

@@ -44,16 +44,17 @@ def retry_topics_of(stage: str, policy: Policy) -> tuple[RetryTopic, ...]:
     return topics
 
 
-def check_retry_topics(pipeline: str, own: Collection[str], others: Iterable[str]) -> None:
-    """Refuse a retry topic that something else is read from or written to.
+def check_own_topics(pipeline: str, kind: str, own: Collection[str], others: Iterable[str]) -> None:
+    """Refuse a topic of a stage's own that something else is read from or written to.
 
     Args:
         pipeline: name of the pipeline.
-        own: names of its retry topics.
+        kind: what the topics are for, `retry` or `replay`.
+        own: names of its topics of that kind.
         others: names of its other topics.
     """
     if shared := set(own).intersection(others):
         raise PipelineError(
-            f"pipeline {pipeline!r}: {min(shared)!r} is the name of a retry topic, so no stage may"
-            " read or write it as another topic; name that one otherwise"
+            f"pipeline {pipeline!r}: {min(shared)!r} is the name of a {kind} topic, so no stage"
+            " may read or write it as another topic; name that one otherwise"
         )

@@ -16,7 +16,8 @@ from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.readable import why_unreadable
 from streamapp.pipeline.reader import Reader
 from streamapp.pipeline.reader_checks import check_reader
-from streamapp.pipeline.retry_topics import RetryTopic, check_retry_topics, retry_topics_of
+from streamapp.pipeline.replay_topics import replay_topic_of
+from streamapp.pipeline.retry_topics import RetryTopic, check_own_topics, retry_topics_of
 from streamapp.pipeline.routes import check_routes
 from streamapp.pipeline.source import (
     Declared,
@@ -139,6 +140,17 @@ class Segment:
         return {topic.name: topic for step in self.steps for topic in step.retry_topics}
 
     @property
+    def replay_topics(self) -> Mapping[str, int]:
+        """Topics that dead letters are sent back to, with the index of the step that goes on.
+
+        They need not exist; those that do are read. What reads for a stage by itself reads none.
+        """
+        if self.reader is not None:
+            return {}
+        steps = enumerate(self.steps)
+        return {replay_topic_of(f"{self.pipeline}.{one.stage.stage_id}"): i for i, one in steps}
+
+    @property
     def read_topics(self) -> tuple[str, ...]:
         """Names of all topics that it reads by name: its sources, and its own retry topics."""
         return (*self.source_topics, *self.retry_topics)
@@ -157,12 +169,13 @@ class Segment:
         return (*self.source_topics, *matching(self.patterns, existing))
 
     def topics_among(self, existing: Collection[str]) -> tuple[str, ...]:
-        """Names of all topics that it reads, by its patterns those that exist.
+        """Names of all topics that it reads: those to replay and by its patterns, if they exist.
 
         Raises:
             TopicError: more match a pattern than its `max_topics`.
         """
-        return (*self.read_topics, *matching(self.patterns, existing))
+        replays = (name for name in self.replay_topics if name in existing)
+        return (*self.read_topics, *replays, *matching(self.patterns, existing))
 
     def has_source_among(self, topics: Collection[str]) -> bool:
         """Whether one of these topics is a source, by its name or by a pattern."""
@@ -402,10 +415,12 @@ def _check_loops(topology: Topology) -> None:
 
 
 def _check_retry_topics(topology: Topology) -> None:
-    """Refuse a retry topic that is something else as well."""
-    own = {name for segment in topology.segments for name in segment.retry_topics}
+    """Refuse a retry topic or a replay topic that is something else as well."""
+    retry = {name for segment in topology.segments for name in segment.retry_topics}
+    replay = {name for segment in topology.segments for name in segment.replay_topics}
     others = [name for segment in topology.segments for name in segment.source_topics]
     for segment in topology.segments:
         for step in segment.steps:
             others += [*step.output_topics(), step.dead_letters]
-    check_retry_topics(topology.pipeline, own, others)
+    check_own_topics(topology.pipeline, "retry", retry, others)
+    check_own_topics(topology.pipeline, "replay", replay, [*others, *retry])

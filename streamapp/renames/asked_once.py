@@ -57,7 +57,7 @@ class AskedOnce:
         by_topic = self._by_topic[group]
         return {
             name: kept
-            for topic in segment.read_topics
+            for topic in (*segment.read_topics, *segment.replay_topics)
             for name, kept in by_topic.get(topic, {}).items()
         }
 
@@ -67,5 +67,7 @@ def own_of(segment: Segment, offsets: Offsets) -> Offsets:
     return {
         name: kept
         for name, kept in offsets.items()
-        if segment.has_source(name.topic) or name.topic in segment.retry_topics
+        if segment.has_source(name.topic)
+        or name.topic in segment.retry_topics
+        or name.topic in segment.replay_topics
     }

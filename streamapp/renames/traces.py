@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from streamapp.brokers.protocols import Admin
+from streamapp.pipeline.replay_topics import REPLAY_SUFFIX, replay_topic_of
 from streamapp.pipeline.retry_topics import RETRY_INFIX
 from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
@@ -16,7 +17,7 @@ from streamapp.renames.asked_once import AskedOnce, Offsets
 from streamapp.renames.moves import home_of, position_of, true_offsets
 
 DEAD_LETTERS = ".dlq"
-_OWN_TOPICS = ("", DEAD_LETTERS, ".replay")
+_OWN_TOPICS = ("", DEAD_LETTERS, REPLAY_SUFFIX)
 """Endings of the topics that are named after a stage."""
 
 
@@ -133,12 +134,13 @@ async def _was_written(admin: Admin, topics: Collection[str]) -> bool:
 async def _unread_of(
     admin: Admin, orphans: Collection[Orphan], readers: Collection[Offsets]
 ) -> tuple[Unread, ...]:
-    """Unread records in what orphans wrote for the next stages, or for a retry of their own."""
+    """Unread records in what orphans wrote for the next stages, or were to try again themselves."""
     names = [
         name
         for orphan in orphans
         for name in orphan.topics
-        if name == orphan.group or name.startswith(f"{orphan.group}{RETRY_INFIX}")
+        if name in (orphan.group, replay_topic_of(orphan.group))
+        or name.startswith(f"{orphan.group}{RETRY_INFIX}")
     ]
     return await _unread(admin, names, readers)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from streamapp.errors import DecodeError
+from streamapp.letters.sent_back import NEVER_SENT_BACK, SentBack
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.describe import describe
 from streamapp.policies.gravest import tells_its_class
@@ -39,6 +40,7 @@ class Failure:
         attempts: number of attempts.
         first_failure_at, last_failure_at: seconds since the epoch.
         execution_id: id of the run of the worker.
+        sent_back: how often, and in which replay, the record had been sent back to the stage.
     """
 
     pipeline: str
@@ -49,6 +51,7 @@ class Failure:
     first_failure_at: float
     last_failure_at: float
     execution_id: str
+    sent_back: SentBack = NEVER_SENT_BACK
 
 
 def error_headers(
@@ -81,7 +84,8 @@ def error_facts(source: TopicPartition, record: Record, failure: Failure) -> Hea
         "execution_id": failure.execution_id,
         "version": VERSION,
     }
-    return [(ERROR_HEADERS + name, str(value).encode()) for name, value in facts.items()]
+    told = [(ERROR_HEADERS + name, str(value).encode()) for name, value in facts.items()]
+    return [*told, *failure.sent_back.headers()]
 
 
 def fingerprint(stage: str, error: Exception) -> str:

@@ -56,15 +56,11 @@ class DueTimes:
         segment: its retry topics.
         assignment: the assigned partitions, and the consumer that is paused.
         environment: the clock; and whether there are waits at all.
-
-    Attributes:
-        topics: names of the retry topics.
     """
 
     def __init__(self, segment: Segment, assignment: Assignment, environment: Environment) -> None:
         waits = environment.config.waits_until_due
         topics = segment.retry_topics.values() if waits else ()
-        self.topics = frozenset(segment.retry_topics)
         self._delays: Mapping[str, float] = {one.name: one.delay_seconds for one in topics}
         self._assignment = assignment
         self._clock = environment.clock

@@ -265,6 +265,7 @@ class FailureHandler:
             first_failure_at=work.first_failure_at,
             last_failure_at=work.last_failure_at,
             execution_id=self._execution_id,
+            sent_back=work.sent_back(step.index),
         )
 
     def _log_first_of_cause(self, failure: Failure, topic: str) -> None:

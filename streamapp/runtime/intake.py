@@ -76,6 +76,7 @@ class Intake:
         output_bytes: bytes of outputs that are in flight.
         backlog: gives way when nothing more can be read; `None` means that nothing does.
         due_times: says which records of retry topics are due; `None` without retry topics.
+        alone: topics whose records are worked on one by one, because they come back to a step.
         fetch_seconds: longest wait of one fetch, and between two polls.
     """
 
@@ -110,6 +111,7 @@ class Intake:
         self.output_bytes: Callable[[], int] = lambda: 0
         self.backlog: Backlog | None = None
         self.due_times: DueTimes | None = None
+        self.alone: Collection[str] = ()
         self.fetch_seconds = 0.25
 
     def on_capacity(self) -> None:
@@ -295,8 +297,7 @@ class Intake:
         received.records += len(records)
         received.bytes += value_bytes
         with_care = self._refusals.are_possible(name, records)
-        if self.due_times is not None:
-            with_care = with_care or name.topic in self.due_times.topics
+        with_care = with_care or name.topic in self.alone
         self._ready.put(Chunk(partition, records, with_care=with_care))
         self.on_admitted()
 

@@ -1,6 +1,7 @@
 """Retries that let other records go on: what fails waits in a topic, and comes back when it is due.
 
-`move_to_retry_topic` lets failed records wait; `RetriedRecords` makes work of what comes back.
+`move_to_retry_topic` lets failed records wait; `RetriedRecords` makes work of what comes back, also
+of dead letters that were sent back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from streamapp.pipeline.trail import with_header
 from streamapp.record import Headers, Record
 from streamapp.runtime.dead_letters import Failure, error_facts
 from streamapp.runtime.partition import Partition
-from streamapp.runtime.retry_records import restored, retry_headers
+from streamapp.runtime.retry_records import begun_anew, restored, retry_headers
 from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, RetriedWork, Work
 
@@ -60,14 +61,14 @@ def move_to_retry_topic(
 
 
 class RetriedRecords:
-    """Makes work of the records of retry topics.
+    """Makes work of the records of retry topics and replay topics.
 
     Args:
         segment: its steps say which topics they have.
         steps: the same steps at work.
 
     Attributes:
-        topics: names of the retry topics.
+        topics: names of these topics.
     """
 
     def __init__(self, segment: Segment, steps: Sequence[StepRunner]) -> None:
@@ -76,12 +77,18 @@ class RetriedRecords:
             for step, runner in zip(segment.steps, steps, strict=True)
             for i, topic in enumerate(step.retry_topics)
         }
-        self.topics = frozenset(self._steps)
+        self._replays = {name: steps[i] for name, i in segment.replay_topics.items()}
+        self.topics = frozenset((*self._steps, *self._replays))
 
     def work_on(self, record: Record, partition: Partition, order_key: bytes | None) -> Work:
-        """The work on a record of a retry topic: the original record, at the step that failed."""
-        step, delays_used = self._steps[partition.name.topic]
-        original, earlier = restored(record, partition.name, delays_used)
+        """The work on a record of such a topic: the original record, at the step that failed."""
+        if partition.name.topic in self._replays:
+            step = self._replays[partition.name.topic]
+            original, earlier = restored(record, partition.name, 0)
+            earlier = begun_anew(earlier)
+        else:
+            step, delays_used = self._steps[partition.name.topic]
+            original, earlier = restored(record, partition.name, delays_used)
         work = RetriedWork(original, partition, order_key, earlier, step.index)
         work.kept = step.audit.kept_before(original.headers)
         if step.handover is not None:

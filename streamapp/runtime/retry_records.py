@@ -1,15 +1,18 @@
-"""Records of retry topics: originals with headers that say where they are from and when due.
+"""Records of retry and replay topics: originals with headers that say where they are from.
 
-Such a record has the headers of a dead letter (`dead_letters.error_headers`) and three more, and
-keeps all headers that the original had. So whoever reads dead letters can read what waits.
+Such a record has the headers of a dead letter (`dead_letters.error_headers`) behind all headers
+that the original had; one that waits for a retry has three more, which say when it is due. So
+whoever reads dead letters can read these.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
+from streamapp.letters.sent_back import NEVER_SENT_BACK, SentBack, sent_back_in
 from streamapp.record import (
     ERROR_HEADERS,
     EVENT_TIME_HEADER,
+    FIRST_ERROR_HEADER,
     Headers,
     Record,
     StoredRecord,
@@ -17,7 +20,7 @@ from streamapp.record import (
     event_timestamp,
 )
 
-_FIRST_FACT = f"{ERROR_HEADERS}pipeline"
+_FIRST_FACT = FIRST_ERROR_HEADER
 RETRY_HEADER = f"{ERROR_HEADERS}retry"
 DELAY_HEADER = f"{ERROR_HEADERS}delay"
 DUE_HEADER = f"{ERROR_HEADERS}due"
@@ -36,6 +39,7 @@ class Earlier:
         attempts: attempts that have failed.
         first_failure_at: when the first of them failed, in seconds since the epoch.
         delays_used: how often it has waited in a retry topic.
+        sent_back: how often, and in which replay, it was sent back to the stage.
     """
 
     source: TopicPartition
@@ -44,6 +48,7 @@ class Earlier:
     attempts: int
     first_failure_at: float
     delays_used: int
+    sent_back: SentBack = NEVER_SENT_BACK
 
 
 def retry_headers(
@@ -80,10 +85,10 @@ def due_at(record: Record, delay_seconds: float) -> float:
 def restored(
     record: Record, topic: TopicPartition, delays_used: int
 ) -> tuple[StoredRecord, Earlier]:
-    """The original record, with the offset that it has in the retry topic, and what is known of it.
+    """The original record, with the offset that it has in its topic now, and what is known of it.
 
     Args:
-        record: a record of a retry topic.
+        record: a record of a retry topic or a replay topic.
         topic: the topic and its partition. A record that was not written by a stage is from there.
         delays_used: how often that one has waited.
     """
@@ -100,6 +105,11 @@ def restored(
         headers = [header for header in headers[:first] if header[0] != EVENT_TIME_HEADER]
     found = StoredRecord(record.offset, timestamp, record.key, record.value, headers)
     return found, earlier
+
+
+def begun_anew(earlier: Earlier) -> Earlier:
+    """What is known of a dead letter that was sent back: its attempts and delays count no more."""
+    return replace(earlier, attempts=0, first_failure_at=0.0, delays_used=0)
 
 
 def _beginning_of_facts(headers: Headers) -> int:
@@ -127,5 +137,6 @@ def _earlier(facts: dict[str, bytes]) -> Earlier:
         timestamp=number("timestamp"),
         attempts=max(0, number("attempts")),
         first_failure_at=number("first_failure") / 1000,
-        delays_used=max(0, number("retry")),
+        delays_used=max(0, number("retry")) if RETRY_HEADER in facts else 0,
+        sent_back=sent_back_in(facts),
     )

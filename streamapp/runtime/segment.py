@@ -130,6 +130,7 @@ class SegmentRunner:
             self._assignment, stage, ready=ready, retries=retries, lanes=self._lanes
         )
         self._replay = Replay(self._assignment, self._intake, self._in_flight, targets, environment)
+        self._intake.alone = frozenset((*segment.retry_topics, *segment.replay_topics))
         if segment.retry_topics:
             self._intake.due_times = DueTimes(segment, self._assignment, environment)
         sources = {n: topics[n].partitions for n in segment.topics_among(topics)}

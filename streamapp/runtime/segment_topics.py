@@ -6,7 +6,8 @@ assigns partitions: then every worker has given back its own and has written wha
 to a topic since is a fault until then, and the member that leads the group has it rebalance.
 
 Topics that are read by a pattern come and go: each member looks for them at every rebalance, and
-asks for one when others match than those that it reads. One that is gone is no fault.
+asks for one when others match than those that it reads. One that is gone is no fault. The same is
+true for the topics that dead letters are sent back to, which are looked for by their names.
 """
 
 import asyncio
@@ -53,7 +54,9 @@ class SegmentTopics:
         self._segment = segment
         self._seen = dict(sources)
         self._assigned = dict(sources)
-        self._matching = tuple(name for name in sources if name not in segment.read_topics)
+        self._replays = tuple(name for name in sources if name in segment.replay_topics)
+        named = (*segment.read_topics, *self._replays)
+        self._matching = tuple(name for name in sources if name not in named)
         self._targets = targets
         self._assignment = assignment
         self._metrics = assignment.metrics
@@ -62,24 +65,38 @@ class SegmentTopics:
         self._silent_since: float | None = None
         self._told_new: set[str] = set()
         self.follows_patterns = bool(segment.patterns)
+        self._follows_replays = bool(segment.replay_topics)
         self._patterns = " or ".join(one.pattern.name for one in segment.patterns)
         self._tell_what_is_waited_for()
-        if self.follows_patterns:
-            assignment.consumer.subscribe(tuple(sources))
+        self._subscribed = frozenset(segment.read_topics)
+        self._subscribe_to(tuple(sources))
 
     @property
     def sources(self) -> Collection[str]:
         """Topics that are sources of the segment now."""
-        return tuple(name for name in self._seen if name not in self._segment.retry_topics)
+        own = {*self._segment.retry_topics, *self._segment.replay_topics}
+        return tuple(name for name in self._seen if name not in own)
+
+    @property
+    def replays(self) -> Collection[str]:
+        """Topics with dead letters that were sent back, which the segment reads now."""
+        return tuple(name for name in self._segment.replay_topics if name in self._seen)
 
     @property
     def names(self) -> Collection[str]:
-        """Topics that the segment reads or writes."""
-        return {*self._seen, *self._matching, *(target.name for target in self._targets)}
+        """Topics that the segment reads or writes, or would read if they existed."""
+        replays = self._segment.replay_topics if self._follows_replays else ()
+        targets = (target.name for target in self._targets)
+        return {*self._seen, *self._matching, *replays, *targets}
+
+    @property
+    def _wanted(self) -> tuple[str, ...]:
+        """Topics that the segment is to read."""
+        return (*self._segment.read_topics, *self._replays, *self._matching)
 
     def stop_following(self) -> None:
         """Read no further topics than now: the segment ends when it has read these."""
-        self.follows_patterns = False
+        self.follows_patterns = self._follows_replays = False
 
     def note_existing(self, existing: Collection[str]) -> None:
         """Take note of which topics exist, of which some may match; `look` acts on it."""
@@ -96,9 +113,12 @@ class SegmentTopics:
     async def renew(self) -> None:
         """Look for the topics that match, to join the group with them: it has no partitions now.
 
-        Without an answer, the segment joins with the topics that it knows of.
+        Without an answer, the segment joins with the topics that it knows of. Replay topics are
+        not asked for: the last look is seconds ago.
         """
         if not self.follows_patterns:
+            if self._follows_replays:
+                self._subscribe()
             return
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -108,15 +128,20 @@ class SegmentTopics:
         self._subscribe()
 
     def _subscribe(self) -> None:
-        wanted = (*self._segment.read_topics, *self._matching)
+        wanted = self._wanted
         for name in self._seen.keys() - set(wanted):
             log.info("%s: no longer reads topic %s", self._segment.own_name, name)
             self._set_fault(self._metrics, name, None)
             self._metrics.received.pop(name, None)
         self._seen = {name: self._seen.get(name, 0) for name in wanted}
         self._assigned = {name: self._assigned.get(name, 0) for name in wanted}
-        self._assignment.consumer.subscribe(wanted)
+        self._subscribe_to(wanted)
         self._tell_what_is_waited_for()
+
+    def _subscribe_to(self, topics: Collection[str]) -> None:
+        if self.follows_patterns or frozenset(topics) != self._subscribed:
+            self._subscribed = frozenset(topics)
+            self._assignment.consumer.subscribe(tuple(topics))
 
     def _tell_what_is_waited_for(self) -> None:
         self._metrics.waits_for = None if self.sources else f"a topic that matches {self._patterns}"
@@ -131,9 +156,7 @@ class SegmentTopics:
             self._metrics.cut_off_since = None
         self._silent_since = None
         if self._note(partitions):
-            if self.follows_patterns:
-                wanted = (*self._segment.read_topics, *self._matching)
-                self._assignment.consumer.subscribe(wanted)
+            self._subscribe_to(self._wanted)
             try:
                 await self._assignment.consumer.request_rebalance()
             except BrokerError as error:
@@ -170,7 +193,7 @@ class SegmentTopics:
 
     def _note(self, partitions: Mapping[str, int]) -> bool:
         """Set the faults of all topics; whether a rebalance would mend one."""
-        mendable = self._note_matching(partitions)
+        mendable = self._note_coming_and_going(partitions)
         for name in self._seen:
             self._seen[name] = count = partitions.get(name, 0)
             unread = count - self._assigned[name]
@@ -196,20 +219,25 @@ class SegmentTopics:
                 self._set_fault(target.metrics, target.name, None)
         return mendable
 
-    def _note_matching(self, partitions: Mapping[str, int]) -> bool:
-        """Tell of topics that match and are not read yet; whether others match than are read."""
-        if not self.follows_patterns:
+    def _note_coming_and_going(self, partitions: Mapping[str, int]) -> bool:
+        """Tell of topics that are to be read and are not yet; whether others are than are read."""
+        if self._follows_replays:
+            own = self._segment.replay_topics
+            self._replays = tuple(name for name in own if partitions.get(name))
+        if not self.follows_patterns and not self._follows_replays:
             return False
         gone = {name for name in self._matching if name in self._seen and not partitions.get(name)}
         self._matching = tuple(name for name in self._matching if name not in gone)
-        new = [name for name in self._matching if name not in self._seen and partitions.get(name)]
+        coming = (*self._replays, *self._matching)
+        new = [name for name in coming if name not in self._seen and partitions.get(name)]
         for name in self._told_new.difference(new) - self._seen.keys():
             self._set_fault(self._metrics, name, None)  # it went before it was read
         self._told_new = set(new)
         for name in new:
-            what = f"topic {name} matches and is not read yet"
+            why = "has come" if name in self._replays else "matches"
+            what = f"topic {name} {why} and is not read yet"
             self._set_fault(self._metrics, name, what, hides_lag=True)
-        gone |= self._seen.keys() - {*self._segment.read_topics, *self._matching}
+        gone |= self._seen.keys() - set(self._wanted)
         return bool(new or gone)
 
     def _set_fault(

@@ -44,7 +44,7 @@ async def run_until_end(
         clock: waits between questions.
     """
     for position, runner in enumerate(runners):
-        topics = runner.topics.sources
+        topics = (*runner.topics.sources, *runner.topics.replays)
         named = runner.segment.source_topics
         counts = {topic: partitions[topic] for topic in named}
         # An earlier stage may have written for long: partitions were added, or records deleted.

@@ -7,6 +7,7 @@ burst finishes all others without one.
 from collections import deque
 from typing import Any, ClassVar, TypeAlias
 
+from streamapp.letters.sent_back import NEVER_SENT_BACK, SentBack
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 from streamapp.pipeline.context import RecordContext
 from streamapp.pipeline.trail import Trail
@@ -69,7 +70,8 @@ class Work:
         was_held: whether it was held because the world was at fault.
         kept: the audit trail with these failures; `None` if nothing is kept.
         context: context of the last attempt; `None` if its agent takes none, or it has failed.
-        earlier: what is known of it if it comes back from a retry topic; `None` for all others.
+        earlier: what is known of it if it comes back from a retry topic or was sent back; `None`
+            for all others.
     """
 
     earlier: ClassVar[Earlier | None] = None
@@ -140,13 +142,17 @@ class Work:
         """How often the input of a step has waited in a retry topic."""
         return 0
 
+    def sent_back(self, _step: int) -> SentBack:
+        """How often, and in which replay, the input of a step was sent back to it."""
+        return NEVER_SENT_BACK
+
 
 class RetriedWork(Work):
-    """A record that comes back from a retry topic.
+    """A record that comes back from a retry topic, or was sent back as a dead letter.
 
     Args:
-        record: the original record, with its offset in the retry topic.
-        partition: the partition of the retry topic.
+        record: the original record, with its offset in the topic that it comes back from.
+        partition: the partition of that topic.
         order_key: as in `Work`.
         earlier: what is known of it.
         step: index of the step that has failed, and goes on.
@@ -185,3 +191,8 @@ class RetriedWork(Work):
     def delays_used(self, step: int) -> int:
         """How often the input of a step has waited in a retry topic."""
         return self.earlier.delays_used if self.earlier and step == self._step else 0
+
+    def sent_back(self, step: int) -> SentBack:
+        """How often, and in which replay, the input of a step was sent back to it."""
+        is_own = self.earlier is not None and step == self._step
+        return self.earlier.sent_back if self.earlier and is_own else NEVER_SENT_BACK
