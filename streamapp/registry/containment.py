@@ -13,7 +13,7 @@ from types import NoneType
 from typing import Any
 
 from jsonschema_rs import canonicalize
-from jsonschema_rs.canonical import Containment
+from jsonschema_rs.canonical import CanonicalizationError, Containment
 
 from streamapp.errors import RegistryError
 from streamapp.pipeline.readable import why_unreadable
@@ -24,6 +24,11 @@ MAX_KEPT_ANSWERS = 500_000
 """Answers are forgotten, all at once, when there are more."""
 
 _MAX_DIFFERENCES = 8
+
+_DRAFTS = (
+    "the two JSON schemas name different drafts in $schema, or one that is not known, and cannot be"
+    " compared; leave $schema out of both, or give both the same"
+)
 
 
 class Answer(StrEnum):
@@ -181,7 +186,11 @@ def _of_two(output: Schema, input_: Schema) -> Fit | None:
         return _unknown("output", written.unknown, unseen)
     if read.canonical is None or input_.read_form.unknown:
         return _unknown("input", read.unknown or "; ".join(input_.read_form.unknown), unseen)
-    if read.canonical.covers(written.canonical) == Containment.YES:
+    try:
+        is_covered = read.canonical.covers(written.canonical) == Containment.YES
+    except CanonicalizationError:
+        return Fit(Answer.UNKNOWN, reason=_DRAFTS, unseen=unseen)
+    if is_covered:
         return Fit(Answer.YES, unseen=unseen, unread=tuple(_unread(written.schema, read.schema)))
     return None
 

@@ -5,7 +5,7 @@ which the library does not say yes.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streamapp.registry.describe_schema import followed, in_words
@@ -64,9 +64,10 @@ class Comparison:
             elif taken.get("type") == given.get("type") == "array":
                 found = self._of_items(taken, given, path, depth)
         is_told = False
+        says_more = not _ALSO_NARROWING.isdisjoint(given)
         for one in found:
             is_told = True
-            yield one
+            yield replace(one, is_certain=False) if says_more else one
         if not is_told:
             gives = in_words(given, self._written_definitions)
             takes = in_words(read, self._read_definitions)
@@ -169,6 +170,16 @@ def _kinds_differ(taken: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
 
 _KINDS = {"array", "boolean", "null", "object", "string"}
 """Of which no value is of another as well, as integers are numbers."""
+
+
+_ALSO_NARROWING = frozenset(
+    {
+        "$dynamicRef", "$ref", "allOf", "anyOf", "const", "dependencies", "dependentRequired",
+        "dependentSchemas", "enum", "if", "maxProperties", "minProperties", "not", "oneOf",
+        "patternProperties", "propertyNames", "unevaluatedProperties",
+    }
+)  # fmt: skip
+"""Keywords by which what is written may be less than its fields, items and `required` say."""
 
 
 def _joined(path: str, name: str) -> str:

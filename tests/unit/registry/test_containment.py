@@ -149,6 +149,32 @@ def test_a_field_that_may_be_wrong_in_a_list_is_a_no_and_not_unknown() -> None:
     assert _fit(WideSession, Session).answer is Answer.NO
 
 
+A_STRING = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "draft", ["http://json-schema.org/draft-07/schema#", "https://schemas.example/unknown"]
+)
+def test_schemas_of_different_drafts_are_unknown(draft: str) -> None:
+    other = {"$schema": draft, **A_STRING}
+    for pair in ((A_STRING, other), (other, A_STRING)):
+        fit = _fit(*pair)
+        assert fit.answer is Answer.UNKNOWN
+        assert "$schema" in fit.reason
+
+
+def test_a_field_that_another_keyword_requires_is_not_said_to_be_missing() -> None:
+    tree = {"type": "object", "properties": {"inner": {"$ref": "#/$defs/tree"}}}
+    written = {
+        "type": "object",
+        "allOf": [{"required": ["a"]}],
+        "properties": {"b": {"$ref": "#/$defs/tree"}},
+        "$defs": {"tree": tree},
+    }
+    read = {"type": "object", "required": ["a"], "properties": {"b": {"pattern": "^(?=a)b"}}}
+    assert _fit(written, read).answer is Answer.UNKNOWN
+
+
 def test_trees_of_other_types_are_unknown() -> None:
     fit = _fit(NamedTree, Tree)
     assert fit.answer is Answer.UNKNOWN
