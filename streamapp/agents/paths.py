@@ -34,6 +34,7 @@ class JsonPath:
     Attributes:
         text: the path, as it was given.
         is_singular: whether it finds one value at most.
+        names: the names that lead to it, if nothing else does; otherwise `None`.
 
     Raises:
         ValueError: it is no path.
@@ -52,6 +53,8 @@ class JsonPath:
         self._find: Callable[[Any], list[Any]] = query.findall
         self.is_singular = isinstance(query, jsonpath.JSONPath) and query.singular_query()
         self._steps: Sequence[Any] | None = _steps_of(query) if self.is_singular else None
+        names = [step for step in self._steps or () if isinstance(step, str)]
+        self.names = tuple(names) if names and len(names) == len(self._steps or ()) else None
 
     def all(self, value: Any) -> list[Any]:
         """All values that it finds, in their order.

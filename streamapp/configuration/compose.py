@@ -59,12 +59,21 @@ class Composer:
             path: where it stands.
 
         Raises:
-            PlacedError: it, or a part of it, cannot be made; the innermost place where that shows.
+            PlacedError: it, or parts of it, cannot be made; each at the innermost place where that
+                shows, the first with the others.
         """
         one = named(composition)
         if isinstance(one, NamedAgent):
             return _placed(path, lambda: self._named(one))
-        parts = [self.agent(part, (*path, *inner)) for inner, part in one.parts()]
+        parts: list[AnAgent] = []
+        faults: list[PlacedError] = []
+        for inner, part in one.parts():
+            try:
+                parts.append(self.agent(part, (*path, *inner)))
+            except PlacedError as error:
+                faults.append(error)
+        if faults:
+            raise PlacedError.of_all(faults)
         return _placed(path, lambda: _combined(one, parts))
 
     def _named(self, one: NamedAgent) -> AnAgent:

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import registry_of
+from streamapp.configuration.declared_fits import check_neighbours
 from streamapp.configuration.declared_middleware import middleware_of
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.declared_steps import settings_of, step_of
 from streamapp.configuration.declared_topics import PatternEnd, TopicEnd
 from streamapp.configuration.placed import PlacedError
 from streamapp.configuration.secrets import Path
+from streamapp.configuration.warnings import Warnings
 from streamapp.errors import ConfigurationError, TopicError
 from streamapp.registry.assemble import ASource, Assembled, Options, StageFaultsError, assemble
 from streamapp.registry.choices import Choices
@@ -47,7 +49,7 @@ def assemble_declared(
         for place, stage in enumerate(declared.stages)
     ]
     try:
-        return assemble(
+        made = assemble(
             choices,
             name,
             steps,
@@ -57,13 +59,15 @@ def assemble_declared(
             options=_options(declared),
         )
     except StageFaultsError as error:
-        place, first = error.faults[0]
-        others = [PlacedError((*where, "stages", i), str(one)) for i, one in error.faults[1:]]
-        raise PlacedError((*where, "stages", place), str(first), *others) from error
+        faults = [PlacedError((*where, "stages", i), str(one)) for i, one in error.faults]
+        raise PlacedError.of_all(faults) from error
+    if wrong := check_neighbours(choices.registry, declared, made.choice, where).faults:
+        raise PlacedError.of_all([PlacedError(*one) for one in wrong])
+    return made
 
 
 def pipeline_faults(
-    configuration: Configuration, name: str, choices: Choices, warnings: list[str]
+    configuration: Configuration, name: str, choices: Choices, warnings: Warnings
 ) -> Iterator[ConfigurationError]:
     """All that is wrong with a declared pipeline, as far as it can be seen at once.
 
@@ -73,12 +77,13 @@ def pipeline_faults(
         choices: among the agents of the configuration.
         warnings: those of a pipeline that can be made are added here.
     """
-    found = list(_agent_faults(configuration.data_pipelines[name], name, choices))
+    declared = configuration.data_pipelines[name]
+    found = list(_agent_faults(declared, name, choices))
     yield from found
     if found:
         return
     try:
-        warnings += assemble_declared(configuration, name, choices).warnings
+        made = assemble_declared(configuration, name, choices)
     except PlacedError as error:
         yield error
         yield from error.others
@@ -87,6 +92,10 @@ def pipeline_faults(
         yield PlacedError(("data_pipelines", name, "stages", failed - 1), str(error))
     except ConfigurationError as error:
         yield error
+    else:
+        warnings.general += made.warnings
+        where: Path = ("data_pipelines", name)
+        warnings.placed += check_neighbours(choices.registry, declared, made.choice, where).unknown
 
 
 def _agent_faults(
@@ -102,6 +111,7 @@ def _agent_faults(
                 step.make(meanings)
         except PlacedError as error:
             yield error
+            yield from error.others
 
 
 def _sources(declared: DeclaredPipeline, where: Path) -> Iterator[ASource]:

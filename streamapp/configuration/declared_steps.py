@@ -1,22 +1,18 @@
 """What the stages of a declared pipeline want: capabilities, or the agents that they name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from streamapp.configuration.compose import Composer
 from streamapp.configuration.composition import (
-    Branch,
-    Chain,
     Combination,
     Combined,
-    Composition,
     NamedAgent,
-    Parallel,
-    named,
     walk_composition,
 )
+from streamapp.configuration.composition_check import CompositionCheck
 from streamapp.configuration.declared_stage import DeclaredBatching, DeclaredStage
 from streamapp.configuration.placed import PlacedError
 from streamapp.configuration.secrets import Path
@@ -28,7 +24,6 @@ from streamapp.registry.entry import Entry
 from streamapp.registry.given import Given, Step
 from streamapp.registry.instantiate import Meanings
 from streamapp.registry.registry import AgentRegistry
-from streamapp.registry.schemas import Schema
 
 
 def step_of(registry: AgentRegistry, stage: DeclaredStage, path: Path) -> Step:
@@ -93,11 +88,11 @@ def _batched(
 
 
 def _combined(registry: AgentRegistry, stage: DeclaredStage, one: Combination, path: Path) -> Given:
-    agent = _batched(Composer(registry, {}).agent(one, path), stage.batching, path)
-    input_ = _input_of(registry, one) or registry.schemas.of(agent.input_type)
-    output = _output_of(registry, one)
-    if output is None:
-        output = registry.schemas.of(agent.output_type)
+    check = CompositionCheck(registry)
+    ends = check.ends(one, path)
+    agent = _batched(_checked_agent(registry, check, one, path), stage.batching, path)
+    input_ = ends.input_schema(registry.check.fits) or registry.schemas.of(agent.input_type)
+    output = ends.output_schema(registry.check.fits) or registry.schemas.of(agent.output_type)
     members = tuple(
         dict.fromkeys(
             part.agent for _, part in walk_composition(one) if isinstance(part, NamedAgent)
@@ -115,41 +110,26 @@ def _combined(registry: AgentRegistry, stage: DeclaredStage, one: Combination, p
     return Given(Entry(definition, None, input_, output), wanted, members, partial(_already, agent))
 
 
-def _already(agent: Agent[Any, Any], _: Meanings) -> Agent[Any, Any]:
+def _checked_agent(
+    registry: AgentRegistry, check: CompositionCheck, one: Combination, path: Path
+) -> Agent[Any, Any]:
+    """The agent of a composition, unless it cannot be made or its parts do not fit.
+
+    Raises:
+        PlacedError: the first of all faults, with the others.
+    """
+    faults = [PlacedError(*found) for found in check.faults]
+    try:
+        agent = Composer(registry, {}).agent(one, path)
+    except PlacedError as error:
+        raise PlacedError.of_all([error, *faults]) from error
+    if faults:
+        raise PlacedError.of_all(faults)
     return agent
 
 
-def _input_of(registry: AgentRegistry, composition: Composition) -> Schema | None:
-    """The schema of what a composition takes, if its parts agree; `None`: its type says it."""
-    one = named(composition)
-    if isinstance(one, NamedAgent):
-        return registry.entry(one.agent).input_
-    parts = [part for _, part in one.parts()]
-    first = parts[:1] if isinstance(one, Chain) else parts
-    return _same([_input_of(registry, part) for part in first])
-
-
-def _output_of(registry: AgentRegistry, composition: Composition) -> Schema | None:
-    """The schema of what a composition gives, if it is declared or its parts agree."""
-    one = named(composition)
-    if isinstance(one, NamedAgent):
-        return registry.entry(one.agent).output
-    if one.output_schema is not None:
-        return registry.schemas.of(one.output_schema)
-    if isinstance(one, Parallel) or (isinstance(one, Branch) and _has_default(one)):
-        return None
-    parts = [part for _, part in one.parts()]
-    last = parts[-1:] if isinstance(one, Chain) else parts
-    return _same([_output_of(registry, part) for part in last])
-
-
-def _has_default(one: Branch) -> bool:
-    return bool(one.model_fields_set & {"default", "if_none"})
-
-
-def _same(schemas: Sequence[Schema | None]) -> Schema | None:
-    first = schemas[0]
-    return first if all(one is first for one in schemas) else None
+def _already(agent: Agent[Any, Any], _: Meanings) -> Agent[Any, Any]:
+    return agent
 
 
 def settings_of(stage: DeclaredStage) -> Mapping[str, Any]:

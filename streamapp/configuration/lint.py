@@ -9,6 +9,7 @@ from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_pipelines import pipeline_faults
 from streamapp.configuration.file import ConfigurationFile, tell_faults
 from streamapp.configuration.placed import PlacedError, agent_faults, shown
+from streamapp.configuration.warnings import Warnings
 from streamapp.errors import ConfigurationError
 from streamapp.registry.choices import Choices
 from streamapp.registry.instantiate import Meanings, make_agent
@@ -36,14 +37,16 @@ def lint(file: ConfigurationFile) -> tuple[str, ...]:
     """Import and make the agents and pipelines of a file, from allowed packages only.
 
     Returns:
-        What this machine has too little of: one sentence for each pipeline and thing.
+        What to know that is no fault, such as what this machine has too little of, or whether a
+        part of a composition takes what it is given: one sentence for each, with line and column
+        if it is about a place of the file.
 
     Raises:
         ConfigurationError: some cannot be made: one line for each, with line and column.
     """
     registry = registry_of(file.configuration)
     faults: list[Fault] = []
-    warnings: list[str] = []
+    warnings = Warnings()
     meanings: Meanings = {}
     for agent_id in file.configuration.data_agents:
         where = ("data_agents", agent_id)
@@ -56,11 +59,12 @@ def lint(file: ConfigurationFile) -> tuple[str, ...]:
     if not faults:  # or a wrong agent would be told once more for each of its pipelines
         faults += islice(_faults_of_pipelines(file, registry, warnings), MOST_FAULTS)
     _raise(file, faults)
-    return tuple(warnings)
+    placed = ((at, f"{shown(at)}: {told}") for at, told in warnings.placed)
+    return (*tell_faults(file.path, file.document, placed), *warnings.general)
 
 
 def _faults_of_pipelines(
-    file: ConfigurationFile, registry: AgentRegistry, warnings: list[str]
+    file: ConfigurationFile, registry: AgentRegistry, warnings: Warnings
 ) -> Iterator[Fault]:
     choices = Choices(registry)
     for name in file.configuration.data_pipelines:

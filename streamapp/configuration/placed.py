@@ -1,5 +1,7 @@
 """Faults of what a file declares, with the place where it is declared."""
 
+from collections.abc import Sequence
+
 from streamapp.configuration.secrets import Path
 from streamapp.errors import AgentConfigurationError, ConfigurationError
 
@@ -16,6 +18,12 @@ class PlacedError(ConfigurationError):
         super().__init__(message)
         self.path = path
         self.others = others
+
+    @classmethod
+    def of_all(cls, faults: "Sequence[PlacedError]") -> "PlacedError":
+        """The first of several faults, with the others; at least one."""
+        every = [one for fault in faults for one in (fault, *fault.others)]
+        return cls(every[0].path, str(every[0]), *every[1:])
 
 
 def shown(path: Path) -> str:
