@@ -38,13 +38,13 @@ class TopicSpec:
     Attributes:
         name: name of the topic.
         partitions: number of partitions.
-        replication_factor: number of copies of each partition.
+        replication_factor: number of copies of each partition; `None` for the broker's default.
         config: topic configuration by Kafka's names, such as `max.message.bytes`.
     """
 
     name: str
     partitions: int
-    replication_factor: int = 1
+    replication_factor: int | None = None
     config: Mapping[str, str] = field(default_factory=dict)
 
 

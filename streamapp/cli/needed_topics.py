@@ -21,7 +21,7 @@ def needed_topics(
     declared: Iterable[TopicSpec] = (),
     existing: Mapping[str, TopicDescription],
     partitions: int = DEFAULT_PARTITIONS,
-    replication_factor: int = 1,
+    replication_factor: int | None = None,
 ) -> list[TopicSpec]:
     """Topics to create or change, beside the declared ones.
 
@@ -35,7 +35,8 @@ def needed_topics(
         existing: topics that the broker has, those that match a pattern as well.
         partitions: number of partitions of a new source, output or retry topic; a dead-letter topic
             gets one.
-        replication_factor: copies of each partition of a new topic.
+        replication_factor: copies of each partition of a new topic; `None` for the broker's
+            default.
     """
     decided = {spec.name: spec for spec in declared}
     limits = {name: topic.max_message_bytes for name, topic in existing.items()} | {

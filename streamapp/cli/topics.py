@@ -60,8 +60,12 @@ def apply(
         ),
     ] = DEFAULT_PARTITIONS,
     replication_factor: Annotated[
-        int, typer.Option(min=1, help="Number of copies of each of these partitions.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of copies of each of these partitions.  [default: that of the broker]",
+        ),
+    ] = None,
     yes: Annotated[
         bool,
         typer.Option(
@@ -107,7 +111,7 @@ async def _apply(
     topologies: Sequence[Topology],
     *,
     partitions: int,
-    replication_factor: int,
+    replication_factor: int | None,
     yes: bool,
     dry_run: bool,
 ) -> None:

@@ -60,7 +60,8 @@ class DeclaredTopic(BaseModel):
         name: name of the topic.
         description: what its records are, for people.
         partitions: number of partitions.
-        replication_factor: copies of each partition.
+        replication_factor: copies of each partition; `None` for the broker's default, which is
+            `default.replication.factor` of Kafka.
         retention: how long records are kept, written as `90s`, `30m`, `12h`, `7d` or `forever`;
             stored in milliseconds, -1 for `forever`.
         cleanup_policy: whether old records are deleted, compacted by key, or both.
@@ -76,7 +77,7 @@ class DeclaredTopic(BaseModel):
     name: Annotated[str, AfterValidator(_legal_name)]
     description: str = ""
     partitions: int = Field(ge=1)
-    replication_factor: int = Field(default=1, ge=1)
+    replication_factor: Annotated[int, Field(ge=1)] | None = None
     retention: Annotated[int, BeforeValidator(_retention_ms)] = 7 * _UNIT_MS["d"]
     cleanup_policy: Literal["delete", "compact", "compact,delete"] = "delete"
     max_message_bytes: int = Field(default=DEFAULT_MAX_MESSAGE_BYTES, ge=1)

@@ -16,11 +16,14 @@ class CreateTopic:
 
     def __str__(self) -> str:
         """Say it in one line."""
-        config = ", ".join(f"{name}={value}" for name, value in sorted(self.spec.config.items()))
-        return (
-            f"create {self.spec.name} with partitions={self.spec.partitions},"
-            f" replication_factor={self.spec.replication_factor}{config and ', '}{config}"
-        )
+        copies = self.spec.replication_factor
+        settings = {
+            "partitions": self.spec.partitions,
+            **({} if copies is None else {"replication_factor": copies}),
+            **dict(sorted(self.spec.config.items())),
+        }
+        shown = ", ".join(f"{name}={value}" for name, value in settings.items())
+        return f"create {self.spec.name} with {shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,7 @@ def _impossible(spec: TopicSpec, found: TopicDescription) -> list[str]:
             f" declared: partitions are never removed, so declare {found.partitions},"
             " or use a new topic"
         )
-    if found.replication_factor != spec.replication_factor:
+    if spec.replication_factor not in (None, found.replication_factor):
         sentences.append(
             f"the topic {spec.name} has replication factor {found.replication_factor} and"
             f" {spec.replication_factor} is declared: replicas are moved by Kafka's own tools,"

@@ -16,10 +16,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from streamapp.brokers.kafka.broker import KafkaBroker
+from streamapp.brokers.protocols import TopicSpec
 from streamapp.errors import ConfigurationError
 from streamapp.local_kafka.broker import DevBroker
 from streamapp.local_kafka.config import BrokerOptions
 from streamapp.local_kafka.errors import PortInUseError, StartError
+from streamapp.settings import KafkaSettings
 from tests.kafka import Kafka, running_kafka
 from tests.patience import within
 
@@ -210,9 +213,17 @@ def test_a_port_in_use_leaves_nothing(folder: Path, kafka: Kafka) -> None:
     assert not folder.exists()
 
 
-async def test_three_nodes_hold_three_copies(folder: Path) -> None:
+async def test_three_nodes_hold_three_copies_also_where_no_number_is_given(folder: Path) -> None:
     with running_kafka(folder, BrokerOptions(nodes=3, heap_mb=256)) as kafka:
         topic = await kafka.create_topic("copied", replication_factor=3)
+        own = KafkaBroker(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)).admin()
+        await own.start()
+        try:
+            await own.create_topics([TopicSpec("by-default", 1)])
+            described = await own.describe_topics(["by-default"])
+        finally:
+            await own.stop()
+        assert described["by-default"].replication_factor == 3
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
         await admin.start()
         try:

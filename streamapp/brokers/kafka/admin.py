@@ -23,6 +23,7 @@ from streamapp.errors import OffsetOutOfRangeError as OutOfRangeError
 from streamapp.record import TopicPartition
 
 _TIMEOUT_MS = 30_000  # for the controller's own work; `RequestClient.operation` waits as long
+_BROKERS_DEFAULT = -1  # for the replication factor of a topic
 _TOPIC = 2  # the resource type of topics in Kafka's protocol
 
 
@@ -83,7 +84,7 @@ class KafkaAdmin:
         if not topics:
             return
         specs: list[tuple[Any, ...]] = [
-            (spec.name, spec.partitions, spec.replication_factor, [], list(spec.config.items()))
+            (spec.name, spec.partitions, _copies(spec), [], list(spec.config.items()))
             for spec in topics
         ]
         async with self._requests.operation("creating topics"):
@@ -237,3 +238,7 @@ class KafkaAdmin:
             return True
 
         await self._requests.wait_until(all_know)
+
+
+def _copies(spec: TopicSpec) -> int:
+    return _BROKERS_DEFAULT if spec.replication_factor is None else spec.replication_factor

@@ -60,7 +60,7 @@ class MemoryTopic:
     def __init__(self, spec: TopicSpec) -> None:
         self.name = spec.name
         self.logs: list[PartitionLog] = []
-        self._replication_factor = spec.replication_factor
+        self._replication_factor = spec.replication_factor or 1
         self._config = dict(spec.config)
         self.grow(spec.partitions)
         self._read_limit()

@@ -81,7 +81,7 @@ def test_a_dead_letter_topic_that_stages_share_takes_what_the_largest_source_tak
         for name, size in zip(("raw", between), sizes, strict=True)
     ]
     specs = {s.name: s for s in needed_topics(build(shared), declared=declared, existing={})}
-    assert specs["letters"] == TopicSpec("letters", 1, 1, {LIMIT: "5065536"})
+    assert specs["letters"] == TopicSpec("letters", 1, None, {LIMIT: "5065536"})
 
     small = existing("letters", 5_065_535, partitions=2)
     specs = {s.name: s for s in needed_topics(build(shared), declared=declared, existing=small)}
@@ -103,8 +103,8 @@ def test_a_retry_topic_has_partitions_room_for_headers_and_time_to_wait() -> Non
     specs = {spec.name: spec for spec in needed_topics(build(retrying), existing=found)}
     limit = {LIMIT: "2065536"}
     week, longer = {"retention.ms": f"{7 * day * 1000}"}, {"retention.ms": f"{8 * day * 1000}"}
-    assert specs["p.same.retry-10s"] == TopicSpec("p.same.retry-10s", 4, 1, limit | week)
-    assert specs["p.same.retry-1d"] == TopicSpec("p.same.retry-1d", 4, 1, limit | longer)
+    assert specs["p.same.retry-10s"] == TopicSpec("p.same.retry-10s", 4, None, limit | week)
+    assert specs["p.same.retry-1d"] == TopicSpec("p.same.retry-1d", 4, None, limit | longer)
 
 
 def test_the_limit_of_a_retry_topic_is_raised_to_that_of_its_source() -> None:

@@ -50,7 +50,7 @@ def test_declarations_become_specs(tmp_path: Path) -> None:
         "min.insync.replicas": "2",
         "unclean.leader.election.enable": "false",
     }
-    assert (dlq.name, dlq.partitions, dlq.replication_factor) == ("orders.dlq", 1, 1)
+    assert (dlq.name, dlq.partitions, dlq.replication_factor) == ("orders.dlq", 1, None)
     assert dlq.config["retention.ms"] == str(7 * 24 * 3600 * 1000)
     assert catalogue.unkeyed() == {"orders"}
 

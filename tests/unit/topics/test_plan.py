@@ -32,9 +32,7 @@ def test_what_the_broker_does_not_have_is_created() -> None:
     spec = TopicSpec("a", 4, config={"retention.ms": "5"})
     plan = compare_topics([spec], {})
     assert plan == Plan((CreateTopic(spec),))
-    assert (
-        str(plan.changes[0]) == "create a with partitions=4, replication_factor=1, retention.ms=5"
-    )
+    assert str(plan.changes[0]) == "create a with partitions=4, retention.ms=5"
 
 
 def test_what_is_as_declared_needs_nothing() -> None:
@@ -89,9 +87,15 @@ def test_partitions_are_never_removed() -> None:
 
 
 def test_replicas_are_not_moved() -> None:
-    plan = compare_topics([TopicSpec("a", 4, replication_factor=3)], found(4, 1))
+    spec = TopicSpec("a", 4, replication_factor=3)
+    plan = compare_topics([spec], found(4, 1))
     assert plan.changes == ()
     assert "declare 1" in plan.refusals(yes=True)[0]
+    assert "replication_factor=3" in str(CreateTopic(spec))
+
+
+def test_any_number_of_copies_is_as_declared_where_none_is() -> None:
+    assert compare_topics([TopicSpec("a", 4)], found(4, 3)) == Plan()
 
 
 async def test_the_first_spec_of_a_topic_counts(admin: MemoryAdmin) -> None:
