@@ -67,6 +67,7 @@ def execute_lines(
     )
     with _opened(given) as stream, recorder.recording():
         status = asyncio.run(_Execution(found.pipeline, stages, recorder).run(stream, concurrency))
+        recorder.begin()  # its agents were open, even if there was no line
         recorder.end(status, stages.error)
     print_report(stages.summary(status), file.configuration.cli_settings, output, err=True)
     raise typer.Exit(_CODES[status])
@@ -107,6 +108,7 @@ class _Execution:
             yield line
 
     def _done(self, result: ExecutionResult[Any]) -> None:
+        self._recorder.begin()
         number = self._begun.popleft()  # results come in the order of the lines
         self._stages.add(result, time.time())
         for output in result.sinks:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -22,6 +22,21 @@ _MOST_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class FailedStart:
+    """A start of a pipeline that ended before its work began.
+
+    Attributes:
+        ended_at: when, in seconds since the epoch.
+        status: how it ended.
+        error: class of the error that ended it.
+    """
+
+    ended_at: float
+    status: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineState:
     """A pipeline as it is, or as its last run has left it.
 
@@ -32,7 +47,8 @@ class PipelineState:
         started_at: when the run began, in seconds since the epoch; `None` if not known.
         ended_at: when it ended, if it has.
         error: class of the error that ended it.
-        report: its stages, of all its workers together.
+        report: its stages, of all its workers together; `None` if its work has never begun.
+        failed_start: the latest start after this run that ended before its work began.
     """
 
     pipeline: str
@@ -42,6 +58,7 @@ class PipelineState:
     ended_at: float | None = None
     error: str | None = None
     report: StatusReport | None = None
+    failed_start: FailedStart | None = None
 
     def as_json(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""
@@ -54,6 +71,7 @@ class PipelineState:
             "ended_at": self.ended_at,
             "error": self.error,
             "report": report,
+            "failed_start": None if self.failed_start is None else asdict(self.failed_start),
         }
 
 
@@ -83,9 +101,13 @@ def states_of(
             if pipeline in (None, name):
                 by_name.setdefault(name, []).append(record)
     chosen = {name: _together(own, now) for name, own in sorted(by_name.items())}
+    failed = {name: _failed_start(own, chosen[name]) for name, own in by_name.items()}
     running = {r.run_id: r for own in chosen.values() for r in own if r.is_running(now)}
     answers = asyncio.run(_answers(running.values()))
-    return [_state(name, own, answers, now) for name, own in chosen.items()]
+    return [
+        replace(_state(name, own, answers, now), failed_start=failed[name])
+        for name, own in chosen.items()
+    ]
 
 
 async def asked(session: aiohttp.ClientSession, url: str) -> StatusReport | None:
@@ -116,9 +138,13 @@ async def _answers(records: Iterable[RunRecord]) -> Mapping[str, StatusReport]:
 
 
 def _together(own: Sequence[RunRecord], now: float) -> list[RunRecord]:
-    """All runs that go on; without any, the latest run with the others of its supervisor."""
+    """All runs that go on; without any, the latest run with the others of its supervisor.
+
+    Those whose work never began count only if there are no others: they hide none that did work.
+    """
     if running := [one for one in own if one.is_running(now)]:
         return running
+    own = [one for one in own if not one.never_began] or own[:1]
     latest = own[0]
     if latest.supervisor is None:
         return [latest]
@@ -129,11 +155,21 @@ def _together(own: Sequence[RunRecord], now: float) -> list[RunRecord]:
     return list(beside.values())
 
 
+def _failed_start(own: Sequence[RunRecord], chosen: Sequence[RunRecord]) -> FailedStart | None:
+    """The latest start whose work never began, if it came after what is shown."""
+    latest = next((one for one in own if one.never_began), None)
+    shown = max(one.started_at for one in chosen)
+    if latest is None or latest.ended_at is None or latest.started_at <= shown:
+        return None
+    return FailedStart(latest.ended_at, latest.status, latest.error)
+
+
 def _state(
     name: str, own: Sequence[RunRecord], answers: Mapping[str, StatusReport], now: float
 ) -> PipelineState:
-    reports = [answers.get(one.run_id) or _saved(one, now) for one in own]
-    report = joined(_only(one, name) for one in reports)
+    begun = [one for one in own if not one.never_began]
+    reports = [answers.get(one.run_id) or _saved(one, now) for one in begun]
+    report = joined(_only(one, name) for one in reports) if begun else None
     all_ends = [one.end_of(name) for one in own]
     end = next((one for one in all_ends if one.status is PipelineStatus.FAILED), all_ends[0])
     is_silent = any(one.is_silent(now) for one in own)

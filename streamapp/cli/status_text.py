@@ -31,7 +31,9 @@ def headline(state: PipelineState, now: float) -> str:
     words = [f"{state.pipeline}: {state.status}"]
     if state.error is not None:
         words.append(f"with {state.error}")
-    if state.ended_at is not None:
+    if state.ended_at is not None and report is None:
+        words.append(f"{age(now - state.ended_at)} ago, before its work began")
+    elif state.ended_at is not None:
         words.append(f"{age(now - state.ended_at)} ago, after {_ran(state)}")
     elif state.started_at is not None:
         words.append(f"for {age(now - state.started_at)}")
@@ -66,6 +68,10 @@ def stage_row(stage: StageReport, now: float) -> tuple[str, ...]:
 def notes(state: PipelineState, now: float) -> Iterator[str]:
     """What else is to be known: who does the work, what is wrong, the latest failures."""
     report = state.report
+    if (start := state.failed_start) is not None:
+        cause = f" with {start.error}" if start.error is not None else ""
+        ago = age(now - start.ended_at)
+        yield f"a later start: {start.status}{cause} {ago} ago, before its work began"
     if report is None:
         return
     for chain in report.chains:

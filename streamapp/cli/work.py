@@ -154,13 +154,14 @@ class _Worker:
 
     async def _run_service(self) -> None:
         try:
-            await self._service.run(until_end=self._options.until_end, on_open=self._report_up)
+            await self._service.run(until_end=self._options.until_end, on_open=self._begin)
         except DrainTimeoutError as error:
             self.recorder.end(PipelineStatus.FAILED, type(error).__qualname__)
             # asyncio.run would wait for the stuck attempts
             leave(ExitCode.DRAIN_TIMEOUT, str(error))
 
-    def _report_up(self) -> None:
+    def _begin(self) -> None:
+        self.recorder.begin()
         if self._supervised is not None:
             self._supervised.report_up(self._web_port)
 

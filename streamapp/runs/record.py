@@ -41,6 +41,7 @@ class RunRecord(BaseModel):
         status: how it ended, or `running`.
         error: class of the error that ended it.
         ends: how its pipelines ended, where some have failed and others have not.
+        never_began: whether it ended before it could begin its work.
         pid, host: its process.
         supervisor: process id of its supervisor, if it has one.
         worker: its number there.
@@ -63,6 +64,7 @@ class RunRecord(BaseModel):
     status: PipelineStatus = PipelineStatus.RUNNING
     error: str | None = None
     ends: Mapping[str, PipelineEnd] = Field(default_factory=dict)
+    never_began: bool = False
     pid: int
     host: str
     supervisor: int | None = None

@@ -56,7 +56,7 @@ class RunRecorder:
         self._run_id = uuid.uuid4().hex[:12]
         self._started_at = clock.time()
         self._is_told = False
-        self._has_ended = False
+        self._has_begun = self._has_ended = False
         self._writes = threading.Lock()
 
     @contextmanager
@@ -81,6 +81,10 @@ class RunRecorder:
             raise
         self.end(PipelineStatus.CANCELLED if cancelled() else PipelineStatus.SUCCESS)
 
+    def begin(self) -> None:
+        """Note that the work begins: all that is needed is there."""
+        self._has_begun = True
+
     @asynccontextmanager
     async def reporting(self) -> AsyncIterator[None]:
         """Write the record at times while the block runs, in another thread."""
@@ -98,7 +102,9 @@ class RunRecorder:
             self._has_ended = True
             now = self._clock.time()
             ends = self._ends() if status is PipelineStatus.FAILED else {}
-            self._write(self._record(ended_at=now, status=status, error=error, ends=ends))
+            never_began = not self._has_begun
+            fields = {"status": status, "error": error, "ends": ends, "never_began": never_began}
+            self._write(self._record(ended_at=now, **fields))
 
     def _ends(self) -> dict[str, PipelineEnd]:
         """How each pipeline ended, where some have failed."""

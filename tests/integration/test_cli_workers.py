@@ -107,6 +107,21 @@ def test_an_agent_that_cannot_open_as_it_is_configured_ends_the_service_at_once(
     assert "starts again" not in done.stderr
 
 
+@pytest.mark.parametrize("project", [STOPPING], indirect=True, ids=["stopping"])
+async def test_a_start_that_fails_does_not_hide_the_run_before_it(project: Project) -> None:
+    await write(project, 3)
+    project.succeed("run", "mine:pipeline", "--until-end", "--no-web")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        failed = project.streamapp("run", "mine:pipeline", "--until-end", "--web-port", port)
+    assert failed.returncode == ExitCode.PORT_IN_USE
+    [state] = orjson.loads(project.succeed("status", project.name))["pipelines"]
+    assert (state["status"], state["report"]["stages"][0]["records_in"]) == ("success", 3)
+    assert state["failed_start"]["error"] == "PortInUseError"
+
+
 @pytest.mark.parametrize("project", [STUCK], indirect=True, ids=["stuck"])
 def test_a_web_port_in_use_ends_before_a_worker_is_started(project: Project) -> None:
     with socket.socket() as taken:

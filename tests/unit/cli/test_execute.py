@@ -86,6 +86,8 @@ def test_an_agent_that_cannot_open_as_it_is_configured_is_a_fault_of_the_configu
     assert "path: gone.csv cannot be read: No such file" in refusal(
         "pipelines execute orders", FINE
     )
+    [state] = printed("status orders")["pipelines"]
+    assert (state["error"], state["report"]) == ("AgentSetupError", None)
 
 
 def test_of_very_many_failures_the_first_are_told() -> None:

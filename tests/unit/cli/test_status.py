@@ -80,6 +80,63 @@ def test_a_pipeline_of_a_bundle_is_shown_by_its_own_end() -> None:
     assert shown == {"orders": ("failed", "StageStoppedError"), "views": ("success", None)}
 
 
+NEVER_BEGAN: dict[str, Any] = {
+    "ended_at": 9.0,
+    "status": "failed",
+    "error": "PortInUseError",
+    "never_began": True,
+    "stage": {"state": "starting"},
+}
+LATER = "a later start: failed with PortInUseError"
+
+
+def test_a_start_that_failed_is_told_beside_the_run_before_it() -> None:
+    save(1, stage={"records_in": 5}, ended_at=1.0, status="success")
+    save(2, **NEVER_BEGAN)
+    save(3, **{**NEVER_BEGAN, "error": "TopicError"})
+    [found] = pipelines()
+    assert (found["status"], found["error"], found["ended_at"]) == ("success", None, 1.0)
+    assert found["report"]["stages"][0]["records_in"] == 5
+    assert found["failed_start"] == {"ended_at": 9.0, "status": "failed", "error": "TopicError"}
+    shown = run("status --output table").stdout
+    assert shown.startswith("orders: success ")
+    assert "a later start: failed with TopicError " in shown
+
+
+def test_a_start_that_failed_is_told_beside_a_run_that_goes_on() -> None:
+    save(1)
+    save(2, **NEVER_BEGAN)
+    assert pipelines()[0]["status"] == "running"
+    assert LATER in run("status --output table").stdout
+
+
+def test_a_start_that_failed_is_forgotten_with_the_next_run() -> None:
+    save(1, **NEVER_BEGAN)
+    save(2, ended_at=2.0, status="success")
+    assert pipelines()[0]["failed_start"] is None
+    assert LATER not in run("status --output table").stdout
+
+
+def test_without_any_other_run_a_start_that_failed_is_shown_and_has_no_figures() -> None:
+    save(1, **NEVER_BEGAN)
+    [found] = pipelines()
+    assert (found["status"], found["error"]) == ("failed", "PortInUseError")
+    assert (found["report"], found["failed_start"]) == (None, None)
+    [line] = run("status --output table").stdout.splitlines()
+    assert line.startswith("orders: failed with PortInUseError ")
+    assert line.endswith(" ago, before its work began")
+
+
+def test_a_worker_that_failed_to_start_again_hides_not_what_it_did_before() -> None:
+    fields: dict[str, Any] = {"supervisor": 7, "ended_at": 9.0, "status": "success"}
+    save(1, stage={"records_in": 1}, worker=0, **fields)
+    save(2, stage={"records_in": 10}, worker=1, **fields)
+    save(3, worker=0, **{**NEVER_BEGAN, "supervisor": 7})
+    [found] = pipelines()
+    assert found["report"]["stages"][0]["records_in"] == 11
+    assert found["failed_start"]["error"] == "PortInUseError"
+
+
 def test_workers_that_run_are_seen_as_one_without_those_that_ended() -> None:
     save(1, stage={"records_in": 100}, ended_at=1.0, status="success")
     save(2, stage={"records_in": 3, "lag": 1, "partitions": 1})

@@ -149,6 +149,18 @@ def test_a_run_that_failed_as_a_whole_has_failed_with_all_its_pipelines(tmp_path
     assert only(folder).end_of("orders").error == "OSError"
 
 
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_run_that_ends_before_its_work_begins_is_told_from_others(
+    tmp_path: Path, begins: bool
+) -> None:
+    folder, run = RunFolder(tmp_path), recorder(RunFolder(tmp_path))
+    if begins:
+        run.begin()
+    with pytest.raises(OSError, match="x"), run.recording():
+        raise OSError("x")
+    assert only(folder).never_began is not begins
+
+
 def test_a_run_that_was_cut_short_is_cancelled(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     with recorder(folder).recording(lambda: True):
