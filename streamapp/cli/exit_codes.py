@@ -1,49 +1,81 @@
-"""Exit codes of the command line, by name."""
+"""Exit codes of the command line: what each means, and whether a restart can help.
 
-from enum import IntEnum
+All tables and units are made from here or held against it: docs/reference/exit-codes.md, the
+supervisor of `run --workers`, and `RestartPreventExitStatus` of deploy/systemd.
+"""
+
+from enum import IntEnum, StrEnum
+from typing import Self
+
+
+class Restart(StrEnum):
+    """Whether whatever watches a command should start it again."""
+
+    AS_YOU_LIKE = "as you like"
+    YES = "yes"
+    LATER = "yes, with a delay"
+    NO = "no"
 
 
 class ExitCode(IntEnum):
-    """What the exit code of a command means."""
+    """What the exit code of a command means.
 
-    OK = 0
-    FAILURE = 1
-    """A failure without a code of its own; for `broker status`: no broker runs."""
+    Attributes:
+        meaning: how the command ended.
+        restart: whether to start it again.
+    """
 
-    USAGE = 2
-    """The command line itself is wrong."""
+    meaning: str
+    restart: Restart
 
-    CONFIGURATION = 3
-    """A file, declaration or option does not fit; nothing was started."""
+    def __new__(cls, value: int, meaning: str, restart: Restart) -> Self:
+        """A code with what is known of it."""
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        code.restart = restart
+        return code
 
-    BROKER_UNREACHABLE = 4
-    """Kafka could not be reached, or refused a request."""
+    OK = 0, "stopped by a signal, or reached the end", Restart.AS_YOU_LIKE
+    FAILURE = 1, "a failure without a code of its own; `broker status`: none runs", Restart.YES
+    USAGE = 2, "the command line is wrong", Restart.NO
+    CONFIGURATION = (
+        3,
+        "a declaration, file, topic or setting does not fit; nothing was started",
+        Restart.NO,
+    )
+    BROKER_UNREACHABLE = 4, "Kafka could not be reached, or refused a request", Restart.LATER
+    STAGE_STOPPED = 5, "a record failed in a stage with the policy `stop`", Restart.NO
+    DRAIN_TIMEOUT = (
+        6,
+        "work in flight did not end within the drain deadline; it is read again",
+        Restart.YES,
+    )
+    PORT_IN_USE = 7, "another process has the web port", Restart.NO
+    ABANDONED = (
+        8,
+        "a second signal ended it at once; what was in flight is read again",
+        Restart.YES,
+    )
+    POSITION_LOST = (
+        9,
+        "a position is not in its log: retention has deleted records, or it is beyond the end",
+        Restart.NO,
+    )
+    RECORD_UNREADABLE = 10, "a record of a source topic cannot be parsed", Restart.NO
+    STAGE_RENAMED = (
+        11,
+        "a stage has no offsets and may have been renamed; nothing was started",
+        Restart.NO,
+    )
+    EXECUTION_FAILED = (
+        12,
+        "at least one execution of `pipelines execute` has failed; stderr says which",
+        Restart.NO,
+    )
+    EXECUTION_CANCELLED = 13, "a signal cancelled `pipelines execute`", Restart.AS_YOU_LIKE
+    BUG = 70, "a bug in streamapp: please report it (EX_SOFTWARE)", Restart.YES
 
-    STAGE_STOPPED = 5
-    """A record failed in a stage whose policy is `stop`."""
 
-    DRAIN_TIMEOUT = 6
-    """Work in flight did not finish within the drain deadline; it will be read again."""
-
-    PORT_IN_USE = 7
-
-    ABANDONED = 8
-    """A second signal ended the command at once; what was in flight will be read again."""
-
-    POSITION_LOST = 9
-    """A position is not in its log: retention has deleted records, or it is beyond the end."""
-
-    RECORD_UNREADABLE = 10
-    """A record of a source topic cannot be parsed."""
-
-    STAGE_RENAMED = 11
-    """A stage has no offsets and may have been renamed; nothing was started."""
-
-    EXECUTION_FAILED = 12
-    """Of the executions in this process at least one has failed; standard error says which."""
-
-    EXECUTION_CANCELLED = 13
-    """A signal cancelled the executions in this process."""
-
-    BUG = 70
-    """A bug in this program: please report it (EX_SOFTWARE)."""
+NOT_RESTARTED = tuple(code for code in ExitCode if code.restart is Restart.NO)
+"""Exit codes after which the same command would fail again, until somebody acts."""

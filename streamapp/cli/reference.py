@@ -1,7 +1,7 @@
-"""The reference pages of the command line and of settings, made from their declarations.
+"""Reference pages made from declarations: the command line, settings and exit codes.
 
-`python -m streamapp.cli.reference cli` prints docs/reference/cli.md, and `... settings` prints
-docs/reference/settings.md; a test compares the files with them.
+`python -m streamapp.cli.reference cli` prints docs/reference/cli.md, and `... settings` and
+`... exit-codes` print the pages of these names; a test compares the files with them.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.lazy_group import load
 from streamapp.cli.main import COMMANDS
 from streamapp.cli.runnable import (
@@ -151,13 +152,37 @@ def cli_reference() -> str:
     """The page on the command line, as Markdown."""
     lines = [
         "`streamapp` and `python -m streamapp` are the same. An error is one sentence on stderr;",
-        "the [exit code](../how-to/run-on-kafka.md#exit-codes) says its kind. Every command",
+        "the [exit code](exit-codes.md) says its kind. Every command",
         "has `--help`; `streamapp --version` prints `streamapp` and the version.",
     ]
     for name in COMMANDS:
         for words, command in _commands(load(name), ("streamapp", name)):
             lines += ["", f"## {' '.join(words)}", "", *_command(words, command)]
     return _page("Command line", "cli", *lines)
+
+
+def exit_codes_reference() -> str:
+    """The page on exit codes, as Markdown."""
+    return _page(
+        "Exit codes",
+        "exit-codes",
+        "Every error is one sentence on stderr; the exit code says its kind. *Restart* is what to"
+        " tell a service manager. After a *no* the same command fails again until somebody has"
+        " acted: the supervisor of `run --workers` starts no worker again then, and the unit in"
+        " `deploy/systemd` has these codes as `RestartPreventExitStatus`.",
+        "",
+        *_table(
+            ("code", "name", "meaning", "restart"),
+            (
+                (f"{code.value}", f"`{code.name}`", code.meaning, code.restart.value)
+                for code in ExitCode
+            ),
+        ),
+        "",
+        "What to do: [5](../how-to/handle-failures.md#stop-and-start-again),"
+        " [9 and 10](../how-to/handle-failures.md#pass-what-cannot-be-read),"
+        " [11](../how-to/rename-a-stage.md).",
+    )
 
 
 def _page(title: str, word: str, *lines: str) -> str:
@@ -294,7 +319,11 @@ def _table(head: Row, rows: Iterable[Row]) -> Iterator[str]:
 
 def main() -> None:
     """Print the page that the first argument names."""
-    pages = {"cli": cli_reference, "settings": settings_reference}
+    pages = {
+        "cli": cli_reference,
+        "settings": settings_reference,
+        "exit-codes": exit_codes_reference,
+    }
     sys.stdout.write(pages[sys.argv[1]]())
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import typer
 
-from streamapp.cli.exit_codes import ExitCode
+from streamapp.cli.exit_codes import NOT_RESTARTED, ExitCode
 from streamapp.cli.kafka import kafka_line, kafka_settings
 from streamapp.cli.loading import monitoring_of
 from streamapp.cli.run_options import RunOptions
@@ -21,16 +21,6 @@ from streamapp.supervisor.view import WorkersView
 
 AFTER_DRAIN_SECONDS = 15.0
 """How long a worker may take after its drain to leave its groups and close its clients."""
-
-_NOT_RESTARTED = (
-    ExitCode.USAGE,
-    ExitCode.CONFIGURATION,
-    ExitCode.STAGE_STOPPED,
-    ExitCode.POSITION_LOST,
-    ExitCode.RECORD_UNREADABLE,
-    ExitCode.STAGE_RENAMED,
-)
-"""Exit codes after which a worker is not started again: it would fail again."""
 
 
 def supervise(options: RunOptions, count: int) -> None:
@@ -56,7 +46,7 @@ async def _supervise(options: RunOptions, count: int, *, exports_metrics: bool) 
         return await SpawnedWorker.start(options.worker_command(number), number)
 
     policy = RestartPolicy(
-        not_restarted={code: code.name for code in _NOT_RESTARTED}, ends_by_itself=options.until_end
+        not_restarted={code: code.name for code in NOT_RESTARTED}, ends_by_itself=options.until_end
     )
     drain_seconds = options.drain_seconds + AFTER_DRAIN_SECONDS
     supervisor = Supervisor(start, count, policy=policy, drain_seconds=drain_seconds)

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streamapp.cli.exit_codes import ExitCode
-from streamapp.cli.reference import cli_reference, settings_reference
+from streamapp.cli.reference import cli_reference, exit_codes_reference, settings_reference
 from streamapp.observability.definitions import METRICS
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.record import ERROR_HEADERS, StoredRecord, TopicPartition
@@ -101,7 +100,12 @@ def test_every_document_is_found_from_the_index() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "made"), [("cli", cli_reference), ("settings", settings_reference)]
+    ("name", "made"),
+    [
+        ("cli", cli_reference),
+        ("settings", settings_reference),
+        ("exit-codes", exit_codes_reference),
+    ],
 )
 def test_references_are_current(name: str, made: Callable[[], str]) -> None:
     assert (ROOT / "docs" / "reference" / f"{name}.md").read_text() == made(), (
@@ -133,9 +137,3 @@ def test_no_word_of_the_glossary_has_two_entries() -> None:
     page = (ROOT / "docs" / "explanation" / "glossary.md").read_text()
     words = re.findall(r"^\| ([\w ]+) \| .*\.py` \|$", page, re.MULTILINE)
     assert sorted(words) == sorted(set(words))
-
-
-def test_the_page_on_running_names_every_exit_code() -> None:
-    page = (ROOT / "docs" / "how-to" / "run-on-kafka.md").read_text()
-    for code in ExitCode:
-        assert f"| {code.value} | `{code.name}` |" in page
