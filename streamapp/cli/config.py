@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from streamapp.cli.configured import configured
-from streamapp.cli.excess import warn_of_excess
+from streamapp.cli.configured import configured, configured_with_faults
 from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
 from streamapp.cli.output import Report, print_json, print_report
+from streamapp.cli.warn import warn
 from streamapp.configuration.file import ConfigurationFile
-from streamapp.configuration.lint import lint as lint_agents
-from streamapp.configuration.lint import missing_variables, require_allowed
+from streamapp.configuration.lint import lint as lint_whole
+from streamapp.configuration.lint import missing_variables
 from streamapp.configuration.overrides import variables
 from streamapp.configuration.schema import configuration_schema
 from streamapp.observability.alerts import rule_file
@@ -47,12 +47,13 @@ def lint_file(
 ) -> None:
     """Check the file, and make every agent and pipeline once; tell where each fault is.
 
+    What is no fault, such as outputs that go nowhere, is told on standard error.
+
     Agents are imported from allowed packages only, and are not opened.
     """
-    file = configured(config, allow_package or ())
-    require_allowed(file)
-    if not no_import:
-        warn_of_excess(lint_agents(file))
+    found = configured_with_faults(config, allow_package or ())
+    warn(lint_whole(found, makes=not no_import))
+    file = found.right()
     for name, variable in missing_variables(file, os.environ):
         typer.echo(f"streamapp: data_providers.{name}: {variable} is not set", err=True)
     typer.echo(f"{_origin(file)}: {_counted(file)}, no faults")

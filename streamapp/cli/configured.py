@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamapp.cli.environment import refuse_unknown_settings
 from streamapp.cli.import_path import put_current_directory_first
-from streamapp.configuration.file import ConfigurationFile, read_configuration
+from streamapp.configuration.file import CheckedFile, ConfigurationFile, read_with_faults
 from streamapp.observability.logs import configure_logging
 
 
@@ -22,9 +22,19 @@ def configured(path: Path | None, packages: Iterable[str] = ()) -> Configuration
     Raises:
         ConfigurationError: the file or a variable of the environment is wrong.
     """
+    return configured_with_faults(path, packages).right()
+
+
+def configured_with_faults(path: Path | None, packages: Iterable[str] = ()) -> CheckedFile:
+    """The same of a file that may have faults; arguments as of `configured`.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is no JSON.
+    """
     refuse_unknown_settings(os.environ)
-    file = read_configuration(path, packages=packages)
-    configure_logging(file.configuration.cli_settings.log_level)
-    if file.configuration.allowed_packages:
-        put_current_directory_first()
+    file = read_with_faults(path, packages=packages)
+    if (right := file.checked.right) is not None:
+        configure_logging(right.cli_settings.log_level)
+        if right.allowed_packages:
+            put_current_directory_first()
     return file

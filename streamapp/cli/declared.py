@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamapp.cli.excess import warn_of_excess
 from streamapp.cli.import_path import put_current_directory_first
+from streamapp.cli.warn import warn
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.declared_bundles import named
 from streamapp.configuration.declared_pipelines import assemble_declared
@@ -87,7 +87,7 @@ def _made(
 ) -> tuple[tuple[Assembled, ...], str | None]:
     members, bundle = named(file.configuration.data_pipelines, name)
     made = tuple(assemble_declared(file.configuration, one, choices) for one in members)
-    warn_of_excess([warning for one in made for warning in one.warnings])
+    warn([warning for one in made for warning in one.warnings])
     return made, bundle
 
 

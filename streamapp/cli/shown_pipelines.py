@@ -6,13 +6,13 @@ import orjson
 import typer
 
 from streamapp.cli.configured import configured
-from streamapp.cli.excess import warn_of_excess
 from streamapp.cli.explained import assembled_or_explained, choices_of, explanation_lines
 from streamapp.cli.output import Report, chosen_format, print_json, print_report
 from streamapp.cli.output_format import OutputFormat
 from streamapp.cli.plan_json import as_json
 from streamapp.cli.plan_text import as_text
 from streamapp.cli.run_options import RunOptions
+from streamapp.cli.warn import warn
 from streamapp.configuration.declared_bundles import named
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.observability.logs import LogFormat
@@ -49,7 +49,7 @@ def print_plan(
     file = configured(config, allow_package or ())
     configuration = file.configuration
     found = assembled_or_explained(configuration, file.path, name, explain=explain)
-    warn_of_excess(found.warnings)
+    warn(found.warnings)
     outline = outline_of(build(found.pipeline, needs_sink=False))
     if chosen_format(configuration.cli_settings, output) is not OutputFormat.JSON:
         typer.echo(as_text(outline), nl=False)

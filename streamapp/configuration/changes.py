@@ -46,12 +46,12 @@ def with_entries(file: ConfigurationFile, given: GivenEntries, *, replace: bool)
     """
     declared = file.document.data.get(given.section, {})
     data = {**file.document.data, given.section: {**declared, **given.entries}}
-    configuration, faults, _ = check(data, {})
+    checked = check(data, {})
     taken = [] if replace else _taken(declared, given)
-    given.refuse([*taken, *faults])
-    if configuration is None:  # pragma: no cover - then there are faults
+    given.refuse([*taken, *checked.faults])
+    if checked.right is None:  # pragma: no cover - then there are faults
         raise ConfigurationError(f"{file.path}: the change is refused")
-    return Change(data, configuration.allowing(file.configuration.allowed_packages))
+    return Change(data, checked.right.allowing(file.configuration.allowed_packages))
 
 
 def without_agents(file: ConfigurationFile, agent_ids: Sequence[str]) -> Mapping[str, Any]:
@@ -66,8 +66,7 @@ def without_agents(file: ConfigurationFile, agent_ids: Sequence[str]) -> Mapping
     declared = file.document.data.get(AGENTS, {})
     kept = {name: fields for name, fields in declared.items() if name not in agent_ids}
     data = {**file.document.data, AGENTS: kept}
-    _, faults, _ = check(data, {})
-    if faults:
+    if faults := check(data, {}).faults:
         needed = [(at, f"{shown(at)} needs this agent; change it first") for at, _ in faults]
         raise ConfigurationError("\n".join(tell_faults(file.path, file.document, needed)))
     return data

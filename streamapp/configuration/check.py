@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,7 +17,7 @@ from streamapp.configuration.composition import NamedAgent, walk_composition
 from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import SHIPPED, installed
 from streamapp.configuration.declared_bundles import misnamed
-from streamapp.configuration.declared_pipeline import DeclaredPipeline
+from streamapp.configuration.declared_pipeline import MOST_STAGES, DeclaredPipeline
 from streamapp.configuration.declared_stage import DeclaredStage
 from streamapp.configuration.named_schemas import conflicts
 from streamapp.configuration.names import PACKAGES_VARIABLE
@@ -44,29 +45,52 @@ def is_kept(name: str) -> bool:
     return name == "$schema" or name.startswith("x-")
 
 
-def check(
-    data: Any, environment: Mapping[str, str]
-) -> tuple[Configuration | None, list[Fault], list[str]]:
-    """The configuration that data describe, unless there are faults.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found in data.
+
+    Attributes:
+        right: the configuration without the agents, pipelines and providers that have a fault;
+            `None` if there are so many faults that not all of it was looked at.
+        faults: the faults of the data.
+        of_environment: those of the environment, one sentence each.
+    """
+
+    right: Configuration | None
+    faults: list[Fault]
+    of_environment: list[str]
+
+
+def check(data: Any, environment: Mapping[str, str]) -> Checked:
+    """Check data.
 
     Args:
         data: the file's content as plain values.
         environment: variables that override settings.
-
-    Returns:
-        The configuration, or `None`; the faults of the data; those of the environment.
     """
     checker = _Checker(environment)
-    configuration = None
+    right = None
     with suppress(_EnoughError):
-        configuration = checker.configuration(data)
-    if checker.faults or checker.of_environment:
-        return None, checker.faults, checker.of_environment
-    return configuration, [], []
+        right = checker.configuration(data)
+    return Checked(right, checker.faults, checker.of_environment)
 
 
 class _EnoughError(Exception):
     """So many faults were found that no more are looked for."""
+
+
+def _parts(fields: Any) -> tuple[list[DeclaredStage | None], list[str]]:
+    """Stages of a pipeline that has a fault, `None` for each with one, and what it excludes."""
+    fields = fields if isinstance(fields, dict) else {}
+    stages, exclude = fields.get("stages"), fields.get("exclude")
+    found: list[DeclaredStage | None] = []
+    for stage in stages[:MOST_STAGES] if isinstance(stages, list) else ():
+        try:
+            found.append(DeclaredStage.model_validate_json(to_json(stage)))
+        except ValidationError:
+            found.append(None)
+    listed = exclude if isinstance(exclude, list) else []
+    return found, [one for one in listed if isinstance(one, str)]
 
 
 class _Checker:
@@ -74,26 +98,41 @@ class _Checker:
         self.faults: list[Fault] = []
         self.of_environment: list[str] = []
         self._environment = environment
+        self._depend_on_wrong: set[Path] = set()
 
     def configuration(self, data: Any) -> Configuration:
         if not isinstance(data, dict):
             self._found((), "give an object, {...}, of sections")
             data = {}
         self._refuse_unknown(data)
-        providers = dict(self._providers(self._mapping(data, "data_providers")))
+        known = self._mapping(data, "data_providers")
+        providers: dict[str, Provider | None] = {**dict.fromkeys(known), **self._providers(known)}
         agents = self._mapping(data, "data_agents")
         pipelines = self._mapping(data, "data_pipelines")
         configuration = Configuration.model_construct(
             data_agents=dict(self._agents(agents, providers)),
             data_pipelines=dict(self._pipelines(pipelines, agents)),
-            data_providers=providers,
+            data_providers={name: one for name, one in providers.items() if one is not None},
             cli_settings=self._settings("cli_settings", CliSettings, data),
             data_monitoring=self._settings("data_monitoring", DataMonitoring, data),
         )
         self._schemas(configuration)
         for path, told in misnamed(configuration.data_pipelines):
             self._add(path, told)
-        return configuration.allowing(self._packages())
+        return self._right(configuration).allowing(self._packages())
+
+    def _right(self, configuration: Configuration) -> Configuration:
+        """The configuration without what has a fault."""
+        wrong = {path[:2] for path, _ in self.faults} | self._depend_on_wrong
+        kept = {
+            section: {
+                name: one
+                for name, one in getattr(configuration, section).items()
+                if (section, name) not in wrong
+            }
+            for section in ("data_agents", "data_pipelines", "data_providers")
+        }
+        return configuration.model_copy(update=kept) if wrong else configuration
 
     def _schemas(self, configuration: Configuration) -> None:
         for path, first, name in conflicts(configuration):
@@ -112,10 +151,12 @@ class _Checker:
                 told = f"there is no such section; {did_you_mean(name, known)}"
                 self._add((name,), told)
 
-    def _providers(self, section: Mapping[str, Any]) -> Iterator[tuple[str, Provider]]:
-        for name, fields in section.items():
-            if (found := self._model(("data_providers", name), Provider, fields)) is not None:
-                yield name, found
+    def _providers(self, section: Mapping[str, Any]) -> dict[str, Provider]:
+        found = {
+            name: self._model(("data_providers", name), Provider, fields)
+            for name, fields in section.items()
+        }
+        return {name: one for name, one in found.items() if one is not None}
 
     def _packages(self) -> tuple[str, ...]:
         packages = allowed_packages(self._environment)
@@ -126,7 +167,7 @@ class _Checker:
         return packages
 
     def _agents(
-        self, section: Mapping[str, Any], providers: Mapping[str, Provider]
+        self, section: Mapping[str, Any], providers: Mapping[str, Provider | None]
     ) -> Iterator[tuple[str, AgentDefinition]]:
         for agent_id, fields in section.items():
             where: Path = ("data_agents", agent_id)
@@ -141,7 +182,7 @@ class _Checker:
                 yield agent_id, found
 
     def _configured(
-        self, where: Path, fields: Mapping[str, Any], providers: Mapping[str, Provider]
+        self, where: Path, fields: Mapping[str, Any], providers: Mapping[str, Provider | None]
     ) -> Mapping[str, Any]:
         """The configuration of an agent, with the provider that it names."""
         where = (*where, "configuration")
@@ -156,7 +197,11 @@ class _Checker:
             told = f"there is no provider {name!r}; {did_you_mean(name, providers)}"
             self._add((*where, "provider"), told)
             return {}
-        return {**values, "provider": providers[name].as_configuration()}
+        provider = providers[name]
+        if provider is None:  # it has a fault of its own, which is told
+            self._depend_on_wrong.add(where[:2])
+            return {}
+        return {**values, "provider": provider.as_configuration()}
 
     def _pipelines(
         self, section: Mapping[str, Any], agents: Mapping[str, Any]
@@ -164,13 +209,15 @@ class _Checker:
         known = {*agents, *SHIPPED, *installed()}
         for name, fields in section.items():
             where: Path = ("data_pipelines", name)
-            if (found := self._model(where, DeclaredPipeline, fields)) is None:
-                continue
-            for number, stage in enumerate(found.stages):
-                self._stage((*where, "stages", number), stage, known)
-            for number, agent_id in enumerate(found.exclude):
+            found = self._model(where, DeclaredPipeline, fields)
+            stages, exclude = _parts(fields) if found is None else (found.stages, found.exclude)
+            for number, stage in enumerate(stages):
+                if stage is not None:
+                    self._stage((*where, "stages", number), stage, known)
+            for number, agent_id in enumerate(exclude):
                 self._require_agent((*where, "exclude", number), agent_id, known)
-            yield name, found
+            if found is not None:
+                yield name, found
 
     def _stage(self, where: Path, stage: DeclaredStage, known: Iterable[str]) -> None:
         self._refuse_secrets((*where, "configuration"), stage.configuration)

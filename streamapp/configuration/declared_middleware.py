@@ -2,12 +2,21 @@
 
 import logging
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, JsonValue, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    model_validator,
+)
 
 from streamapp.agents.validator import validator_of
 from streamapp.configuration.section import Section, tag_of
+from streamapp.errors import PipelineError
 from streamapp.middleware.logs import LogStages
 from streamapp.middleware.redaction import Redact
 from streamapp.middleware.validation import Validate
@@ -53,6 +62,14 @@ class Redaction(Section):
     paths: list[str] = Field(min_length=1)
     by: JsonValue = "***"
     stages: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _has_paths(self) -> Self:
+        try:
+            Redact(*self.paths, by=self.by, stages=self.stages)
+        except PipelineError as error:
+            raise ValueError(str(error)) from error
+        return self
 
 
 class UseLogging(Section):

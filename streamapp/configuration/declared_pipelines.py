@@ -1,6 +1,6 @@
 """Makes the pipelines that a configuration file declares."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import registry_of
@@ -11,16 +11,14 @@ from streamapp.configuration.declared_steps import settings_of, step_of
 from streamapp.configuration.declared_topics import PatternEnd, TopicEnd
 from streamapp.configuration.placed import PlacedError
 from streamapp.configuration.secrets import Path
-from streamapp.configuration.warnings import Warnings
-from streamapp.errors import ConfigurationError, TopicError
-from streamapp.registry.assemble import ASource, Assembled, Options, StageFaultsError, assemble
+from streamapp.errors import ConfigurationError
+from streamapp.registry.assemble import ASource, Assembled, Options, PipelineFaultsError, assemble
 from streamapp.registry.choices import Choices
-from streamapp.registry.explanation import AssemblyError
-from streamapp.registry.given import Given
-from streamapp.registry.instantiate import Meanings
+from streamapp.registry.choose_chain import Choice
+from streamapp.registry.definition import SchemaReference
+from streamapp.registry.given import Step
 from streamapp.registry.nearest import did_you_mean
 from streamapp.registry.resources import this_machine
-from streamapp.topics.topic_pattern import TopicPattern
 
 
 def assemble_declared(
@@ -53,88 +51,69 @@ def assemble_declared(
             choices,
             name,
             steps,
-            source=list(_sources(declared, where)),
+            source=list(_sources(declared)),
             sink=declared.sink.topic if isinstance(declared.sink, TopicEnd) else declared.sink,
             exclude=declared.exclude,
             options=_options(declared),
         )
-    except StageFaultsError as error:
-        faults = [PlacedError((*where, "stages", i), str(one)) for i, one in error.faults]
+    except PipelineFaultsError as error:
+        faults = [
+            PlacedError(where if place is None else (*where, "stages", place), str(one))
+            for place, one in error.faults
+        ]
         raise PlacedError.of_all(faults) from error
     if wrong := check_neighbours(choices.registry, declared, made.choice, where).faults:
         raise PlacedError.of_all([PlacedError(*one) for one in wrong])
     return made
 
 
-def pipeline_faults(
-    configuration: Configuration, name: str, choices: Choices, warnings: Warnings
-) -> Iterator[ConfigurationError]:
-    """All that is wrong with a declared pipeline, as far as it can be seen at once.
+def choose_declared(declared: DeclaredPipeline, choices: Choices, steps: Sequence[Step]) -> Choice:
+    """Choose the agents of a declared pipeline, and make none of them.
 
     Args:
-        configuration: where it is declared.
-        name: its name.
+        declared: the pipeline.
         choices: among the agents of the configuration.
-        warnings: those of a pipeline that can be made are added here.
+        steps: what its stages want.
+
+    Raises:
+        AssemblyError: there is no chain of agents; with what was looked at.
+        RegistryError: a schema is unknown.
     """
-    declared = configuration.data_pipelines[name]
-    found = list(_agent_faults(declared, name, choices))
-    yield from found
-    if found:
-        return
-    try:
-        made = assemble_declared(configuration, name, choices)
-    except PlacedError as error:
-        yield error
-        yield from error.others
-    except AssemblyError as error:
-        failed = error.explanation.failed_step or 1
-        yield PlacedError(("data_pipelines", name, "stages", failed - 1), str(error))
-    except ConfigurationError as error:
-        yield error
-    else:
-        warnings.general += made.warnings
-        where: Path = ("data_pipelines", name)
-        warnings.placed += check_neighbours(choices.registry, declared, made.choice, where).unknown
+    return choices.choose(
+        steps,
+        source=next(_source_schemas(declared), None),
+        sink=_sink_schema(declared),
+        exclude=declared.exclude,
+    )
 
 
-def _agent_faults(
-    declared: DeclaredPipeline, name: str, choices: Choices
-) -> Iterator[ConfigurationError]:
-    """What keeps the agents of stages from being made."""
-    meanings: Meanings = {}
-    for place, stage in enumerate(declared.stages):
-        where: Path = ("data_pipelines", name, "stages", place)
-        try:
-            step = step_of(choices.registry, stage, (*where, "agent"))
-            if isinstance(step, Given):
-                step.make(meanings)
-        except PlacedError as error:
-            yield error
-            yield from error.others
-
-
-def _sources(declared: DeclaredPipeline, where: Path) -> Iterator[ASource]:
+def _sources(declared: DeclaredPipeline) -> Iterator[ASource]:
     several = declared.source if isinstance(declared.source, list) else [declared.source]
     for one in several:
         if isinstance(one, PatternEnd):
-            try:
-                yield TopicPattern(one.pattern, max_topics=one.max_topics)
-            except TopicError as error:
-                raise PlacedError((*where, "source"), str(error)) from error
+            yield one.as_pattern()
         else:
             yield one.topic if isinstance(one, TopicEnd) else one
 
 
-def _options(declared: DeclaredPipeline) -> Options:
+def _source_schemas(declared: DeclaredPipeline) -> Iterator[SchemaReference]:
     several = declared.source if isinstance(declared.source, list) else [declared.source]
-    ends = (one for one in several if isinstance(one, TopicEnd | PatternEnd))
+    for one in several:
+        if isinstance(one, TopicEnd | PatternEnd) and one.value_schema is not None:
+            yield one.value_schema
+
+
+def _sink_schema(declared: DeclaredPipeline) -> SchemaReference | None:
+    return declared.sink.value_schema if isinstance(declared.sink, TopicEnd) else None
+
+
+def _options(declared: DeclaredPipeline) -> Options:
     stages = list(enumerate(declared.stages, 1))
     return Options(
         settings={number: settings_of(stage) for number, stage in stages},
         pools={number: stage.pool for number, stage in stages if stage.pool is not None},
-        source_schemas=tuple(one.value_schema for one in ends if one.value_schema is not None),
-        sink_schema=declared.sink.value_schema if isinstance(declared.sink, TopicEnd) else None,
+        source_schemas=tuple(_source_schemas(declared)),
+        sink_schema=_sink_schema(declared),
         machine=this_machine(),
         refuse_excess=declared.refuse_excess,
         audit=declared.audit,

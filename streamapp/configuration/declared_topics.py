@@ -1,13 +1,14 @@
 """Topics of a declared pipeline: what it reads and writes, and how they are made."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from streamapp.configuration.section import Section, TopicName, tag_of
+from streamapp.errors import TopicError
 from streamapp.registry.definition import SchemaReference
 from streamapp.topics.declaration import DeclaredTopic
-from streamapp.topics.topic_pattern import MAX_TOPICS
+from streamapp.topics.topic_pattern import MAX_TOPICS, TopicPattern
 
 
 class TopicEnd(Section):
@@ -40,6 +41,18 @@ class PatternEnd(Section):
     pattern: str = Field(min_length=1)
     max_topics: int = Field(default=MAX_TOPICS, ge=1)
     value_schema: SchemaReference | None = Field(default=None, alias="schema")
+
+    @model_validator(mode="after")
+    def _is_a_pattern(self) -> Self:
+        try:
+            self.as_pattern()
+        except TopicError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def as_pattern(self) -> TopicPattern[Any]:
+        """The topics, without a type."""
+        return TopicPattern(self.pattern, max_topics=self.max_topics)
 
     @property
     def shown(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamapp.configuration.allowed_packages import also_allowing
-from streamapp.configuration.check import Fault, check
+from streamapp.configuration.check import Checked, Fault, check
 from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.located_json import (
     MOST_BYTES,
@@ -42,6 +42,35 @@ class ConfigurationFile:
     digest: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """What was found in a file that may have faults.
+
+    Attributes:
+        path: where the file is, or would be.
+        document: what stands in it.
+        digest: of its bytes; `None` if there is none.
+        checked: what is right, and what is wrong.
+    """
+
+    path: Path
+    document: LocatedJson
+    digest: str | None
+    checked: Checked
+
+    def right(self) -> ConfigurationFile:
+        """The file, which has no faults.
+
+        Raises:
+            ConfigurationError: it has some: one line for each, with line and column.
+        """
+        found = self.checked
+        if found.faults or found.of_environment or found.right is None:
+            told = tell_faults(self.path, self.document, found.faults)
+            raise ConfigurationError("\n".join([*told, *map(printable, found.of_environment)]))
+        return ConfigurationFile(self.path, found.right, self.document, self.digest)
+
+
 def read_configuration(
     path: Path | None = None,
     environment: Mapping[str, str] | None = None,
@@ -60,23 +89,36 @@ def read_configuration(
         ConfigurationError: the file cannot be read, or is wrong: one line for each fault, with line
             and column; of very many, some. A variable of the environment is wrong.
     """
+    return read_with_faults(path, environment, packages=packages).right()
+
+
+def read_with_faults(
+    path: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    packages: Iterable[str] = (),
+) -> CheckedFile:
+    """Read a configuration that may have faults; arguments as of `read_configuration`.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is no JSON.
+    """
     place = Path(FILE_NAME) if path is None else path
     content = read_bytes(place, may_be_missing=path is None)
     variables = os.environ if environment is None else environment
     return checked_file(place, content, also_allowing(variables, packages))
 
 
-def checked_file(
-    path: Path, content: bytes | None, environment: Mapping[str, str]
-) -> ConfigurationFile:
-    """The configuration of a content; arguments and errors as of `read_configuration`."""
+def checked_file(path: Path, content: bytes | None, environment: Mapping[str, str]) -> CheckedFile:
+    """What was found in a content.
+
+    Raises:
+        ConfigurationError: it is no JSON.
+    """
     with _collector_paused():
         document = _NO_DOCUMENT if content is None else parsed(path, content)
-        configuration, faults, others = check(document.data, environment)
-    if configuration is None:
-        told = [*tell_faults(path, document, faults), *map(printable, others)]
-        raise ConfigurationError("\n".join(told))
-    return ConfigurationFile(path, configuration, document, digest_of(content))
+        checked = check(document.data, environment)
+    return CheckedFile(path, document, digest_of(content), checked)
 
 
 def tell_faults(path: Path, document: LocatedJson, faults: Iterable[Fault]) -> Iterator[str]:

@@ -1,14 +1,17 @@
-"""Makes every declared agent and pipeline once, to find what reading alone cannot."""
+"""Finds all that is wrong with a file: by reading it, and by making all that it declares once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from streamapp.configuration.allowed_packages import importer_of
+from streamapp.configuration.changes import AGENTS
 from streamapp.configuration.check import MOST_FAULTS, Fault
+from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import registry_of
-from streamapp.configuration.declared_pipelines import pipeline_faults
-from streamapp.configuration.file import ConfigurationFile, tell_faults
+from streamapp.configuration.file import CheckedFile, ConfigurationFile, tell_faults
+from streamapp.configuration.pipeline_faults import PipelineLint
 from streamapp.configuration.placed import PlacedError, agent_faults, shown
+from streamapp.configuration.printable import printable
 from streamapp.configuration.warnings import Warnings
 from streamapp.errors import ConfigurationError
 from streamapp.registry.choices import Choices
@@ -16,25 +19,15 @@ from streamapp.registry.instantiate import Meanings, make_agent
 from streamapp.registry.registry import AgentRegistry
 
 
-def require_allowed(file: ConfigurationFile) -> None:
-    """Require the agents of a file to come from allowed packages; imports nothing.
+def lint(file: ConfigurationFile | CheckedFile, *, makes: bool = True) -> tuple[str, ...]:
+    """Look for all that is wrong with a file and with what it declares, in one round.
 
-    Raises:
-        ConfigurationError: some do not: one line for each, with line and column.
-    """
-    importer = importer_of(file.configuration.allowed_packages)
-    faults: list[Fault] = []
-    for agent_id, definition in file.configuration.data_agents.items():
-        where = ("data_agents", agent_id, "module_path")
-        try:
-            importer.require_allowed(definition.module_path, definition.agent_class)
-        except ConfigurationError as error:
-            faults.append((where, f"{shown(where)}: {error}"))
-    _raise(file, faults)
+    Agents and pipelines are imported from allowed packages only, and made, but for those that
+    depend on something else which is wrong.
 
-
-def lint(file: ConfigurationFile) -> tuple[str, ...]:
-    """Import and make the agents and pipelines of a file, from allowed packages only.
+    Args:
+        file: the file, with faults that reading it has found, if there are any.
+        makes: whether agents are imported and made.
 
     Returns:
         What to know that is no fault, such as what this machine has too little of, or whether a
@@ -42,41 +35,77 @@ def lint(file: ConfigurationFile) -> tuple[str, ...]:
         if it is about a place of the file.
 
     Raises:
-        ConfigurationError: some cannot be made: one line for each, with line and column.
+        ConfigurationError: something is wrong: one line for each fault, with line and column.
     """
-    registry = registry_of(file.configuration)
-    faults: list[Fault] = []
+    if isinstance(file, CheckedFile):
+        found, others = file.checked, file.checked.of_environment
+        right, faults = found.right, list(found.faults)
+    else:
+        right, faults, others = file.configuration, [], []
     warnings = Warnings()
-    meanings: Meanings = {}
-    for agent_id in file.configuration.data_agents:
-        where = ("data_agents", agent_id)
-        try:
-            make_agent(registry, agent_id, meanings=meanings)
-        except ConfigurationError as error:
-            faults += agent_faults(where, error)
-            if len(faults) >= MOST_FAULTS:
-                break
-    if not faults:  # or a wrong agent would be told once more for each of its pipelines
-        faults += islice(_faults_of_pipelines(file, registry, warnings), MOST_FAULTS)
-    _raise(file, faults)
+    if right is not None and not others:
+        warnings = _look(file, right, faults, makes=makes)
+    if faults or others:
+        told = tell_faults(file.path, file.document, faults[:MOST_FAULTS])
+        raise ConfigurationError("\n".join([*told, *map(printable, others)]))
     placed = ((at, f"{shown(at)}: {told}") for at, told in warnings.placed)
     return (*tell_faults(file.path, file.document, placed), *warnings.general)
 
 
-def _faults_of_pipelines(
-    file: ConfigurationFile, registry: AgentRegistry, warnings: Warnings
-) -> Iterator[Fault]:
-    choices = Choices(registry)
-    for name in file.configuration.data_pipelines:
-        for error in pipeline_faults(file.configuration, name, choices, warnings):
+def _look(
+    file: ConfigurationFile | CheckedFile,
+    right: Configuration,
+    faults: list[Fault],
+    *,
+    makes: bool,
+) -> Warnings:
+    """Add to the faults what is wrong with the agents and pipelines that read well."""
+    wrong = {name for name in file.document.data.get(AGENTS, {}) if name not in right.data_agents}
+    for agent_id, found in _not_allowed(right):
+        wrong.add(agent_id)
+        faults.append(found)
+    if not makes:
+        return Warnings()
+    registry = registry_of(right)
+    for agent_id, of_agent in _not_made(right, registry, wrong):
+        wrong.add(agent_id)
+        faults += of_agent
+        if len(faults) >= MOST_FAULTS:
+            return Warnings()
+    lint = PipelineLint(right, Choices(registry), wrong)
+    faults += islice(_faults_of_pipelines(right, lint), MOST_FAULTS)
+    return lint.warnings
+
+
+def _not_allowed(configuration: Configuration) -> Iterator[tuple[str, Fault]]:
+    """The agents that are from no allowed package; imports nothing."""
+    importer = importer_of(configuration.allowed_packages)
+    for agent_id, definition in configuration.data_agents.items():
+        where = (AGENTS, agent_id, "module_path")
+        try:
+            importer.require_allowed(definition.module_path, definition.agent_class)
+        except ConfigurationError as error:
+            yield agent_id, (where, f"{shown(where)}: {error}")
+
+
+def _not_made(
+    configuration: Configuration, registry: AgentRegistry, wrong: Collection[str]
+) -> Iterator[tuple[str, list[Fault]]]:
+    """The agents that cannot be made, but for those that are known to be wrong."""
+    meanings: Meanings = {}
+    for agent_id in (one for one in configuration.data_agents if one not in wrong):
+        try:
+            make_agent(registry, agent_id, meanings=meanings)
+        except ConfigurationError as error:
+            yield agent_id, agent_faults((AGENTS, agent_id), error)
+
+
+def _faults_of_pipelines(configuration: Configuration, lint: PipelineLint) -> Iterator[Fault]:
+    for name in configuration.data_pipelines:
+        for error in lint.faults(name):
             at = error.path if isinstance(error, PlacedError) else ("data_pipelines", name)
             for line in str(error).splitlines():
                 yield at, f"{shown(at)}: {line}"
-
-
-def _raise(file: ConfigurationFile, faults: list[Fault]) -> None:
-    if faults:
-        raise ConfigurationError("\n".join(tell_faults(file.path, file.document, faults)))
 
 
 def missing_variables(

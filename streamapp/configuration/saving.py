@@ -34,7 +34,7 @@ def save_configuration(file: ConfigurationFile, data: Mapping[str, Any]) -> Conf
     """
     path = file.path.resolve()  # a link goes on being one
     content = (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    saved = checked_file(file.path, content, {})
+    saved = checked_file(file.path, content, {}).right()
     try:
         with locked_folder(path.parent) as folder:
             if digest_of(read_bytes(path, may_be_missing=True)) != file.digest:

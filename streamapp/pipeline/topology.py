@@ -1,38 +1,31 @@
 """A checked pipeline: which consumer group reads which topic and writes to which topics."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import NoneType
 from typing import Any
 
-from streamapp.errors import PipelineError
+from streamapp.errors import ConfigurationError, PipelineError
 from streamapp.observability.collector import Collectors
-from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.audit import Audit
-from streamapp.pipeline.effects import check_effects
-from streamapp.pipeline.fits import fits, type_name
 from streamapp.pipeline.middleware import Added, StageMiddleware
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
-from streamapp.pipeline.readable import why_unreadable
 from streamapp.pipeline.reader import Reader
-from streamapp.pipeline.reader_checks import check_reader
 from streamapp.pipeline.replay_topics import replay_topic_of
 from streamapp.pipeline.retry_topics import RetryTopic, check_own_topics, retry_topics_of
-from streamapp.pipeline.routes import check_routes
 from streamapp.pipeline.source import (
     Declared,
     PatternSource,
     Source,
-    kind_and_name,
     matching,
     sources_of,
     without_own,
 )
 from streamapp.pipeline.stage import Stage
+from streamapp.pipeline.stage_checks import check_declaration
 from streamapp.pipeline.stage_names import check_names
-from streamapp.policies.policy import ErrorPolicy
 from streamapp.serialisation import Codec, codec_for
-from streamapp.tombstones import takes_tombstones, value_type
 from streamapp.topics.topic import Topic, check_topic_name
 
 
@@ -248,7 +241,7 @@ def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
     renamed_from: str | None = None
     for i, declared in enumerate(declarations):
         following = declarations[i + 1] if i + 1 < len(declarations) else None
-        _check_declaration(pipeline, i)
+        check_declaration(pipeline, i)
         step = _step(pipeline, declared, following, needs_sink=needs_sink)
         steps.append(step)
         renamed_from = renamed_from if declared.fused else declared.renamed_from
@@ -266,13 +259,41 @@ def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
     return Topology(pipeline.name, tuple(segments))
 
 
-def stage_faults(pipeline: Pipeline[Any, Any]) -> Iterator[tuple[int, PipelineError]]:
-    """What is wrong with each stage, with its place from 0; `build` tells the first alone."""
-    for i in range(len(pipeline.declarations)):
+def pipeline_faults(
+    pipeline: Pipeline[Any, Any],
+) -> Iterator[tuple[int | None, ConfigurationError]]:
+    """What is wrong with a pipeline as a whole, or with a stage at its place from 0.
+
+    `build` tells the first alone, and what only shows when all this is right.
+    """
+    declarations = pipeline.declarations
+    of_names = [(None, partial(check_names, pipeline))]
+    of_whole = [
+        (None, partial(added.check, f"pipeline {pipeline.name!r}", pipeline.stages))
+        for added in pipeline.added
+    ]
+    of_stages = [(i, partial(check_declaration, pipeline, i)) for i in range(len(declarations))]
+    of_topics = [
+        (i, partial(_step, pipeline, declared, following, needs_sink=False))
+        for i, (declared, following) in enumerate(
+            zip(declarations, [*declarations[1:], None], strict=True)
+        )
+    ]
+    wrong_names = list(_failed(of_names))
+    yield from wrong_names
+    yield from _failed([*of_whole, *of_stages])
+    if not wrong_names:  # topics are called after the stages
+        yield from _failed(of_topics)
+
+
+def _failed(
+    checks: Iterable[tuple[int | None, Callable[[], object]]],
+) -> Iterator[tuple[int | None, ConfigurationError]]:
+    for place, check in checks:
         try:
-            _check_declaration(pipeline, i)
-        except PipelineError as error:
-            yield i, error
+            check()
+        except ConfigurationError as error:
+            yield place, error
 
 
 def _step(
@@ -313,93 +334,6 @@ def _step(
         is_last=following is None,
         retry_topics=retry_topics_of(f"{pipeline.name}.{stage_id}", declared.stage.config.policy),
     )
-
-
-def _check_declaration(pipeline: Pipeline[Any, Any], i: int) -> None:
-    declared = pipeline.declarations[i]
-    agent = declared.stage.agent
-    where = f"pipeline {pipeline.name!r}, stage {declared.stage.stage_id!r}"
-    if i == 0:
-        for source in pipeline.sources:
-            _check_input(where, agent, source.schema, kind_and_name(source))
-    else:
-        before = pipeline.declarations[i - 1]
-        given, giver = before.stage.agent.output_type, f"stage {before.stage.stage_id!r}"
-        if given is NoneType:
-            raise PipelineError(f"{where} has nothing to read: {giver} gives no outputs")
-        _check_input(where, agent, given, giver)
-        if (reason := why_unreadable(given, agent.input_type)) is not None:
-            raise PipelineError(f"{where} cannot read what {giver} writes: {reason}")
-    # The type of a topic is that of its values, and a tombstone has none.
-    values = value_type(agent.output_type)
-    if declared.output is not None and not fits(values, declared.output.schema):
-        raise PipelineError(
-            f"{where} gives {type_name(agent.output_type)}, but its topic {declared.output.name!r}"
-            f" is declared with {type_name(declared.output.schema)}"
-        )
-    for route, topic in declared.routes.items():
-        if not fits(values, topic.schema):
-            raise PipelineError(
-                f"{where} gives {type_name(agent.output_type)}, but the topic {topic.name!r} of its"
-                f" route {route!r} is declared with {type_name(topic.schema)}"
-            )
-    check_reader(where, declared, pipeline.sources if i == 0 else _between(pipeline, i))
-    check_routes(where, agent, declared.routes)
-    check_effects(where, declared.stage.config, fused=declared.fused)
-    _check_batching(where, declared)
-    if declared.stage.config.policy.uses(ErrorPolicy.SKIP) and not _fits(
-        agent.input_type, agent.output_type
-    ):
-        raise PipelineError(
-            f"{where}: the policy skip lets {type_name(agent.input_type)} flow on unchanged, but"
-            f" the stage gives {type_name(agent.output_type)}; use dead_letter() or drop()"
-        )
-
-
-def _between(pipeline: Pipeline[Any, Any], i: int) -> tuple[Topic[Any], ...]:
-    """The topic between a stage and the one before it."""
-    before = pipeline.declarations[i - 1]
-    name = f"{pipeline.name}.{before.stage.stage_id}"
-    return (before.output or Topic(name, before.stage.agent.output_type),)
-
-
-def _check_input(where: str, agent: Agent[Any, Any], given: Any, giver: str) -> None:
-    """Require the agent to take what a topic or a stage gives."""
-    if not _fits(given, agent.input_type):
-        raise PipelineError(
-            f"{where} takes {type_name(agent.input_type)}, but {giver} gives {type_name(given)}"
-            + (_TOMBSTONES if _fits(value_type(given), agent.input_type) else "")
-        )
-
-
-def _check_batching(where: str, declared: StageDeclaration) -> None:
-    batching = declared.stage.agent.batching
-    if batching is None:
-        return
-    if declared.fused:
-        raise PipelineError(
-            f"{where} is fused, but its agent works on batches, which are put together of records;"
-            " drop fused=True"
-        )
-    most = declared.stage.config.max_in_flight_records
-    if batching.size > most // 2:  # the intake takes no more while half of the bound is in flight
-        raise PipelineError(
-            f"{where} works on batches of {batching.size}, but takes no further records while more"
-            f" than half of {most} are in flight; set max_in_flight_records to at least"
-            f" {2 * batching.size}, or make the batches smaller"
-        )
-
-
-def _fits(given: Any, taken: Any) -> bool:
-    """Whether an agent that takes one type can be given another, tombstones included.
-
-    To a type checker `None` is of the type `Any` too, but only `X | None` declares tombstones.
-    """
-    has_tombstones = takes_tombstones(given) and not takes_tombstones(taken)
-    return fits(given, taken) and not has_tombstones
-
-
-_TOMBSTONES = ", tombstones too; annotate its input with | None, which stands for them"
 
 
 def _check_loops(topology: Topology) -> None:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamapp.errors import PipelineError, RegistryError
+from streamapp.errors import ConfigurationError, PipelineError, RegistryError
 from streamapp.pipeline.agent import Agent
 from streamapp.pipeline.audit import Audit
 from streamapp.pipeline.capability import Capability
 from streamapp.pipeline.middleware import AroundMiddleware, Middleware
 from streamapp.pipeline.pipeline import Pipeline
-from streamapp.pipeline.topology import build, stage_faults
+from streamapp.pipeline.topology import build, pipeline_faults
 from streamapp.policies.policy import retry
 from streamapp.registry.choices import Choices
 from streamapp.registry.choose_chain import Choice
@@ -44,14 +44,14 @@ Overrides = Mapping[str, Mapping[str, Any]]
 """Values of configurations, by the ids of their agents."""
 
 
-class StageFaultsError(PipelineError):
-    """Stages of a pipeline that was put together are wrong.
+class PipelineFaultsError(PipelineError):
+    """A pipeline that was put together is wrong.
 
     Attributes:
-        faults: each with the place of its stage, from 0.
+        faults: each with the place of its stage, from 0; `None` if it is about the whole.
     """
 
-    def __init__(self, faults: tuple[tuple[int, PipelineError], ...]) -> None:
+    def __init__(self, faults: tuple[tuple[int | None, ConfigurationError], ...]) -> None:
         super().__init__(str(faults[0][1]))
         self.faults = faults
 
@@ -170,8 +170,8 @@ def assemble(
     agents = StageAgents(registry, options.overrides, options.pool_capacity)
     stages = agents.first(members, choice.request.given)
     pipeline = _pipeline(name, choice, stages, sources, sink, options)
-    if faults := tuple(stage_faults(pipeline)):
-        raise StageFaultsError(faults)
+    if faults := tuple(pipeline_faults(pipeline)):
+        raise PipelineFaultsError(faults)
     build(pipeline, needs_sink=sink is not None)
     places = places_of(choice.request, choice.entries, members, source_schemas)
     return Assembled(

@@ -7,7 +7,7 @@ import pytest
 
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.file import ConfigurationFile, read_configuration
-from streamapp.configuration.lint import require_allowed
+from streamapp.configuration.lint import lint
 from streamapp.configuration.sections import CliSettings, DataMonitoring
 from streamapp.errors import ConfigurationError
 from streamapp.registry.instantiate import make_agent
@@ -149,9 +149,9 @@ def test_other_packages_are_allowed_by_name(tmp_path: Path) -> None:
     read = written(tmp_path, data, STREAMAPP_ALLOWED_PACKAGES=" shop, books,")
     allowed = ("streamapp.agents", "shop", "books")
     assert registry_of(read.configuration).importer.allowed == allowed
-    require_allowed(read)
+    lint(read, makes=False)
     with pytest.raises(ConfigurationError) as refused:
-        require_allowed(written(tmp_path, data, STREAMAPP_ALLOWED_PACKAGES="books"))
+        lint(written(tmp_path, data, STREAMAPP_ALLOWED_PACKAGES="books"), makes=False)
     assert str(refused.value) == (
         f"{tmp_path}/config.json:1:58: data_agents.once.module_path:"
         " shop.agents.orders:Deduplicator: the module is in no allowed package; if you trust it,"

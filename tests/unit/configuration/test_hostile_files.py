@@ -8,7 +8,7 @@ import pytest
 from streamapp.configuration import located_json
 from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import read_configuration
-from streamapp.configuration.lint import lint, require_allowed
+from streamapp.configuration.lint import lint
 from streamapp.errors import ConfigurationError
 from tests.unit.configuration.hostile import AGENT, HOSTILE, IMPORTS, KEY, pipeline
 
@@ -45,7 +45,7 @@ def test_a_file_that_names_other_code_is_read_and_the_code_never_imported(
     path.write_bytes(content)
     read = read_configuration(path, {})
     with pytest.raises(ConfigurationError) as refused:
-        require_allowed(read)
+        lint(read, makes=False)
     told = str(refused.value)
     assert told.startswith(f"{path}:1:")
     assert "is in no allowed package; if you trust it, start with --allow-package" in told

@@ -1,4 +1,4 @@
-"""Warns of pipelines that need more than this machine has."""
+"""Warns on standard error of what is no fault."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ _MOST = 20
 """So many sentences are shown."""
 
 
-def warn_of_excess(sentences: Sequence[str]) -> None:
+def warn(sentences: Sequence[str]) -> None:
     """Print each sentence on standard error; of very many, some."""
     for sentence in sentences[:_MOST]:
         typer.echo(f"streamapp: {sentence}", err=True)
