@@ -26,7 +26,7 @@ def test_images_are_pinned(name: str) -> None:
 def test_the_base_image_is_pinned_and_the_user_is_not_root() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert re.search(r"^FROM python:3\.11-slim-\w+$", dockerfile, re.MULTILINE)
-    assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["streamapp"]
+    assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["10001:10001"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
