@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from streamapp.clock import current_clock
 from streamapp.errors import ConfigurationError, StageError
 from streamapp.faust_adapter.committed_reads import read_committed
+from streamapp.faust_adapter.send_limits import LookUp
 from streamapp.faust_adapter.sends import Sends, watch_sends
 from streamapp.record import TopicPartition
 
@@ -61,6 +62,10 @@ class EmbeddedApp:
     def add(self, agent_name: str, consumer: "FaustConsumer") -> None:
         """Hand to a consumer what is read for an agent."""
         self._consumers[agent_name] = consumer
+
+    def look_up_with(self, look_up: LookUp) -> None:
+        """Learn what topics take in this way; after `check`."""
+        self.app.producer.limits.look_up = look_up
 
     def check(self, servers: Iterable[str]) -> None:
         """Require the settings under which the application can be a part of a worker.
@@ -252,6 +257,9 @@ class EmbeddedApp:
 
     async def _assigned(self, _app: Any, **_: Any) -> None:
         """Give the stages their partitions; the tables have been restored."""
+        await self.app.producer.learn(
+            [table.changelog_topic.get_topic_name() for table in self.app.tables.values()]
+        )
         held = frozenset(TopicPartition(*one) for one in self.app.consumer.assignment())
         for consumer in self._consumers.values():
             await consumer.assigned(held)

@@ -5,11 +5,16 @@ record that has made the change, so that the table has lost it after the next re
 """
 
 import asyncio
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from faust.streams import current_event
 from faust.transport.drivers.aiokafka import Producer
 
-from streamapp.errors import BrokerError, ConfigurationError
+from streamapp.brokers.compression import Compression
+from streamapp.errors import BrokerError, ConfigurationError, RecordError
+from streamapp.faust_adapter.send_limits import SendLimits
+from streamapp.record import Headers
 
 LOOK_SECONDS = 1.0
 """Longest wait between two looks for a failure of what is not waited for itself."""
@@ -66,23 +71,56 @@ class WatchedProducer(Producer):
 
     Attributes:
         sends: what it knows.
+        limits: what it refuses to send.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, transport: Any, *args: Any, **kwargs: Any) -> None:
+        conf = transport.app.conf
+        codec = conf.producer_compression_type
         self.sends = Sends()
-        super().__init__(*args, **kwargs)
+        self.limits = SendLimits(
+            conf.producer_max_request_size, None if codec is None else Compression(codec)
+        )
+        super().__init__(transport, *args, **kwargs)
+
+    async def learn(self, topics: Collection[str]) -> None:
+        """Learn what topics take, so that what they would refuse is not sent."""
+        await self.limits.learn(topics)
+        batches = self._ensure_producer()._message_accumulator  # noqa: SLF001 - there is no public way
+        batches._batch_size = min(batches._batch_size, self.limits.smallest_bytes)  # noqa: SLF001 - the same
 
     def send_soon(self, fut: Any) -> None:
-        """Send a message from the buffer, such as a change of a table."""
-        self.sends.add(str(fut.message.channel), fut)
+        """Send a message from the buffer, such as a change of a table.
+
+        Raises:
+            RecordError: its topic would refuse it; it is not sent.
+        """
+        message = fut.message
+        self.limits.require(
+            message.channel.get_topic_name(), message.key, message.value, _listed(message.headers)
+        )
+        self.sends.add(str(message.channel), fut)
         super().send_soon(fut)
 
-    async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
-        """Send a message; its acknowledgement is returned."""
+    async def send(
+        self, topic: str, key: Any, value: Any, partition: Any, timestamp: Any, headers: Any,
+        **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        """Send a message; its acknowledgement is returned.
+
+        Raises:
+            RecordError: its topic would refuse it; it is not sent.
+        """
+        is_of_agent = current_event() is not None
+        if is_of_agent and not self.limits.knows(topic):
+            await self.learn([topic])
         try:
-            answer = await super().send(topic, *args, **kwargs)
+            self.limits.require(topic, key, value, _listed(headers))
+            answer = await super().send(topic, key, value, partition, timestamp, headers, **kwargs)
         except Exception as error:
-            self.sends.failed(topic, repr(error))
+            # What an agent sends itself, and is not sent, is a failure of its attempt.
+            if not (is_of_agent and isinstance(error, RecordError)):
+                self.sends.failed(topic, repr(error))
             raise
         self.sends.add(topic, asyncio.ensure_future(answer))
         return answer
@@ -90,6 +128,11 @@ class WatchedProducer(Producer):
     async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
         """Send a message and wait; who called knows of a failure, and decides what it means."""
         return await (await super().send(*args, **kwargs))
+
+
+def _listed(headers: Any) -> Headers:
+    """Headers as Kafka's client takes them; Faust has them in a mapping as well."""
+    return list(headers.items() if isinstance(headers, Mapping) else headers or ())
 
 
 # Faust would give it a logger of its own, whose level nobody has set.
