@@ -15,6 +15,8 @@ from streamapp.cli.run_options import RunOptions
 from streamapp.cli.warn import warn
 from streamapp.configuration.declared_bundles import named
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
+from streamapp.configuration.declared_warnings import warnings_of
+from streamapp.configuration.lint import tell_warnings
 from streamapp.observability.logs import LogFormat
 from streamapp.pipeline.outline import outline_of
 from streamapp.pipeline.topology import build
@@ -49,7 +51,7 @@ def print_plan(
     file = configured(config, allow_package or ())
     configuration = file.configuration
     found = assembled_or_explained(configuration, file.path, name, explain=explain)
-    warn(found.warnings)
+    warn([*tell_warnings(file, warnings_of(configuration, name, found)), *found.warnings])
     outline = outline_of(build(found.pipeline, needs_sink=False))
     if chosen_format(configuration.cli_settings, output) is not OutputFormat.JSON:
         typer.echo(as_text(outline), nl=False)

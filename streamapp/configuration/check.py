@@ -1,6 +1,6 @@
 """Checks the data of a configuration file, section by section, and collects every fault."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -216,8 +216,26 @@ class _Checker:
                     self._stage((*where, "stages", number), stage, known)
             for number, agent_id in enumerate(exclude):
                 self._require_agent((*where, "exclude", number), agent_id, known)
+            self._refuse_excluded(where, stages, exclude)
             if found is not None:
                 yield name, found
+
+    def _refuse_excluded(
+        self, where: Path, stages: Iterable[DeclaredStage | None], exclude: Sequence[str]
+    ) -> None:
+        """Refuse to exclude agents that the pipeline names."""
+        named = {
+            one.agent: number
+            for number, stage in enumerate(stages)
+            if stage is not None and stage.agent is not None
+            for _, one in walk_composition(stage.agent)
+            if isinstance(one, NamedAgent)
+        }
+        for place, agent_id in enumerate(exclude):
+            if agent_id in named:
+                stage_at = shown((*where, "stages", named[agent_id]))
+                told = f"{stage_at} names {agent_id!r}, which is excluded here; drop one of the two"
+                self._add((*where, "exclude", place), told)
 
     def _stage(self, where: Path, stage: DeclaredStage, known: Iterable[str]) -> None:
         self._refuse_secrets((*where, "configuration"), stage.configuration)

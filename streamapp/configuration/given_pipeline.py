@@ -1,6 +1,6 @@
 """Declarations of pipelines that somebody gives: as JSON, or as a sequence of capabilities."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,28 @@ def declaration_of(
         ConfigurationError: there is no such capability, or there are less than two; a number is
             that of no stage; or a stage has both a pinned agent and a pool.
     """
-    steps = range(1, len(capabilities) + 1)
-    if len(capabilities) == 1:
+    excluded = list(exclude)
+    _check_steps(len(capabilities), pins, pools, excluded)
+    stages: list[dict[str, Any]] = []
+    for number, wanted in enumerate(capabilities, 1):
+        stage: dict[str, Any] = {"agent": pins[number]} if number in pins else {}
+        stage["capability"] = str(capability(wanted))
+        if number in pools:
+            stage["pool"] = pools[number]
+        stages.append(stage)
+    found: dict[str, Any] = {"source": source, "stages": stages}
+    if sink is not None:
+        found["sink"] = sink
+    if excluded:
+        found["exclude"] = excluded
+    return found
+
+
+def _check_steps(
+    count: int, pins: Mapping[int, str], pools: Mapping[int, int], excluded: Collection[str]
+) -> None:
+    steps = range(1, count + 1)
+    if count == 1:
         raise ConfigurationError("give at least two capabilities, or name an agent in the file")
     if wrong := sorted(pins.keys() - set(steps)):
         raise ConfigurationError(
@@ -71,16 +91,8 @@ def declaration_of(
         raise ConfigurationError(
             f"step {both[0]} has a pinned agent, and a pool is of several; give one of the two"
         )
-    stages: list[dict[str, Any]] = []
-    for number, wanted in zip(steps, capabilities, strict=True):
-        stage: dict[str, Any] = {"agent": pins[number]} if number in pins else {}
-        stage["capability"] = str(capability(wanted))
-        if number in pools:
-            stage["pool"] = pools[number]
-        stages.append(stage)
-    found: dict[str, Any] = {"source": source, "stages": stages}
-    if sink is not None:
-        found["sink"] = sink
-    if excluded := list(exclude):
-        found["exclude"] = excluded
-    return found
+    for number, agent_id in sorted(pins.items()):
+        if agent_id in excluded:
+            raise ConfigurationError(
+                f"{agent_id!r} is pinned to step {number} and excluded; drop one of the two"
+            )

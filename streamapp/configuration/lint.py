@@ -1,6 +1,6 @@
 """Finds all that is wrong with a file: by reading it, and by making all that it declares once."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 from streamapp.configuration.allowed_packages import importer_of
@@ -12,7 +12,7 @@ from streamapp.configuration.file import CheckedFile, ConfigurationFile, tell_fa
 from streamapp.configuration.pipeline_faults import PipelineLint
 from streamapp.configuration.placed import PlacedError, agent_faults, shown
 from streamapp.configuration.printable import printable
-from streamapp.configuration.warnings import Warnings
+from streamapp.configuration.warnings import PlacedWarning, Warnings
 from streamapp.errors import ConfigurationError
 from streamapp.registry.choices import Choices
 from streamapp.registry.instantiate import Meanings, make_agent
@@ -48,8 +48,15 @@ def lint(file: ConfigurationFile | CheckedFile, *, makes: bool = True) -> tuple[
     if faults or others:
         told = tell_faults(file.path, file.document, faults[:MOST_FAULTS])
         raise ConfigurationError("\n".join([*told, *map(printable, others)]))
-    placed = ((at, f"{shown(at)}: {told}") for at, told in warnings.placed)
-    return (*tell_faults(file.path, file.document, placed), *warnings.general)
+    return (*tell_warnings(file, warnings.placed), *warnings.general)
+
+
+def tell_warnings(
+    file: ConfigurationFile | CheckedFile, placed: Iterable[PlacedWarning]
+) -> Iterator[str]:
+    """One line for each warning, with its place, in the order of the file."""
+    sentences = ((at, f"{shown(at)}: {told}") for at, told in placed)
+    return tell_faults(file.path, file.document, sentences)
 
 
 def _look(

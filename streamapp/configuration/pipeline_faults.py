@@ -5,11 +5,11 @@ from itertools import pairwise
 
 from streamapp.configuration.composition import NamedAgent, walk_composition
 from streamapp.configuration.configuration import Configuration
-from streamapp.configuration.declared_fits import check_neighbours
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.declared_pipelines import assemble_declared, choose_declared
 from streamapp.configuration.declared_stage import DeclaredStage
 from streamapp.configuration.declared_steps import step_of
+from streamapp.configuration.declared_warnings import warnings_of
 from streamapp.configuration.placed import PlacedError
 from streamapp.configuration.secrets import Path
 from streamapp.configuration.warnings import Warnings
@@ -62,8 +62,7 @@ class PipelineLint:
             yield error
         else:
             self.warnings.general += made.warnings
-            check = check_neighbours(self._choices.registry, declared, made.choice, where)
-            self.warnings.placed += check.unknown
+            self.warnings.placed += warnings_of(self._configuration, name, made)
 
     def _steps(
         self, declared: DeclaredPipeline, where: Path, faults: list[PlacedError]

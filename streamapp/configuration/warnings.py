@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from streamapp.configuration.secrets import Path
 
+PlacedWarning = tuple[Path, str]
+"""Where something stands that is no fault, and a sentence about it."""
+
 
 @dataclass(slots=True)
 class Warnings:
@@ -14,5 +17,5 @@ class Warnings:
         general: sentences about others, such as what the machine has too little of.
     """
 
-    placed: list[tuple[Path, str]] = field(default_factory=list)
+    placed: list[PlacedWarning] = field(default_factory=list)
     general: list[str] = field(default_factory=list)

@@ -95,6 +95,7 @@ def test_without_auto_save_it_is_saved_on_request_only() -> None:
         (f"{WANTED} --pin 2=check", "'check' does not offer stream_processing"),
         (f"{WANTED} --pool 3=2", "there is no step 3 to have a pool"),
         (f"{WANTED} --pool 2=2 --pin 2=once", "step 2 has a pinned agent"),
+        (f"{WANTED} --pin 2=once --exclude once", "'once' is pinned to step 2 and excluded"),
         (f"{WANTED} --exclude onse", "did you mean 'once'?"),
         (f"{WANTED} --name orders --source orders", "or give --replace"),
     ],

@@ -92,6 +92,16 @@ def test_lint_tells_the_place_of_an_agent_that_cannot_be_made_unless_it_only_rea
     assert run("config lint --no-import").exit_code == 0
 
 
+@pytest.mark.parametrize("command", ["config lint", "pipelines show orders"])
+def test_what_is_no_fault_is_told_with_its_place_and_changes_no_exit_code(command: str) -> None:
+    pipeline = {"source": "orders", "stages": [{"agent": "once"}]}
+    write({**AGENTS, "data_pipelines": {"orders": pipeline}})
+    result = run(command)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("streamapp: atomic_data_config.json:1:")
+    assert "data_pipelines.orders.stages[0]: the outputs of the last stage" in result.stderr
+
+
 def test_the_schema_is_printed() -> None:
     assert printed("config schema") == configuration_schema()
 
