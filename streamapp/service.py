@@ -17,6 +17,7 @@ from streamapp.errors import (
     StageError,
     StreamappError,
 )
+from streamapp.observability.recent import RecentWatch
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.pipeline.bundle import in_bundle
@@ -300,6 +301,7 @@ class Service:
                 if until_end
             ]
             watches.append(group.create_task(topic_watch.run()))
+            watches.append(group.create_task(RecentWatch(self.metrics, self._clock).run()))
             marks = Marks(admin, self._segments(), self._clock)
             watches.append(group.create_task(marks.run()))
             if self._chains:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from streamapp.clock import Clock
+from streamapp.observability.health import STALL_AFTER_SECONDS
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
+from streamapp.observability.verdict import verdict_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class StageFigures:
         retried_later: times that a record went to a retry topic.
         pipeline: name of its pipeline.
         is_one_of_several: whether stages of other pipelines are shown as well.
+        cause: what is wrong with it, if it does not do well.
     """
 
     stage: str
@@ -49,6 +52,12 @@ class StageFigures:
     retried_later: int = 0
     pipeline: str = ""
     is_one_of_several: bool = False
+    cause: str | None = None
+
+    @property
+    def state_and_cause(self) -> str:
+        """Its state, and what is wrong with it."""
+        return self.state if self.cause is None else f"{self.state} ({self.cause})"
 
     @property
     def name(self) -> str:
@@ -93,7 +102,13 @@ class Figures:
 
     def _of(self, metrics: StageMetrics, finished_per_second: float) -> StageFigures:
         figures = _figures(metrics, finished_per_second)
-        return replace(figures, pipeline=metrics.pipeline, is_one_of_several=self._are_several)
+        verdict = verdict_of(metrics, self._clock.monotonic(), STALL_AFTER_SECONDS)
+        return replace(
+            figures,
+            pipeline=metrics.pipeline,
+            is_one_of_several=self._are_several,
+            cause=verdict.cause,
+        )
 
 
 def duration(seconds: float) -> str:

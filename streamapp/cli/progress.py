@@ -61,9 +61,8 @@ def summary_lines(
 def progress_line(figures: StageFigures) -> str:
     """One line with the figures of a stage now."""
     lag = "" if figures.lag is None else f", lag {figures.lag:,}"
-    return (
-        f"{figures.name}: {figures.state}, {_counts(figures)}, {figures.in_flight:,} in flight{lag}"
-    )
+    counts = f"{_counts(figures)}, {figures.in_flight:,} in flight"
+    return f"{figures.name}: {figures.state_and_cause}, {counts}{lag}"
 
 
 def table(stages: Sequence[StageFigures], width: int) -> Table:
@@ -93,7 +92,7 @@ def table(stages: Sequence[StageFigures], width: int) -> Table:
 def _cells(figures: StageFigures) -> dict[str, str]:
     return {
         "stage": figures.name,
-        "state": figures.state,
+        "state": figures.state_and_cause,
         "in": f"{figures.records_in:,}",
         "out": "-" if figures.records_out is None else f"{figures.records_out:,}",
         "rec/s": f"{figures.finished_per_second:,.0f}",

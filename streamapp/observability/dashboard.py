@@ -65,12 +65,29 @@ def panels() -> tuple[Panel, ...]:
     by_stage = "pipeline, stage"
     return (
         Panel(
+            "What is wrong",
+            "none",
+            ((f"max by (pipeline, stage, cause) ({_metric('stage_cause')})", "{{cause}}"),),
+            kind="table",
+        ),
+        Panel(
+            "How stages do",
+            "none",
+            ((f"max by (pipeline, stage, level) ({_metric('stage_level')}) > 0", "{{level}}"),),
+            kind="table",
+        ),
+        Panel(
             "Stage state",
             "none",
             ((f"sum by (pipeline, stage, state) ({_metric('stage_state')}) > 0", "{{state}}"),),
             kind="table",
         ),
         Panel("Records in", "cps", ((_rate("received_records_total", by_stage), "{{stage}}"),)),
+        Panel(
+            "Records finished and acknowledged",
+            "cps",
+            ((_rate("acknowledged_records_total", by_stage), "{{stage}}"),),
+        ),
         Panel(
             "Records out",
             "cps",

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from streamapp.observability.causes import Cause, Level
 from streamapp.observability.model_usage import AtFault, Direction
 from streamapp.observability.stage_metrics import (
     BreakerState,
@@ -56,7 +57,9 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "partition": ("number of the partition", ()),
     "outcome": ("how a record ended", tuple(Outcome)),
     "reason": ("why a record became a dead letter", tuple(DeadLetterReason)),
-    "cause": ("why another agent took a place", tuple(ReplacementCause)),
+    "trigger": ("why another agent took a place", tuple(ReplacementCause)),
+    "level": ("how a stage does", tuple(Level)),
+    "cause": ("what is wrong with a stage; docs/reference/causes.md explains each", tuple(Cause)),
     "state": ("state of a stage", tuple(StageState)),
     "breaker": ("what the breaker of a stage or member lets through", tuple(BreakerState)),
     "pool": ("name of a pool in the agent of the stage", ()),
@@ -114,6 +117,11 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     ),
     _counter(
         "streamapp_finished_records_total", "records", "Records finished, by outcome.", "outcome"
+    ),
+    _counter(
+        "streamapp_acknowledged_records_total",
+        "records",
+        "Records finished, of whose outputs and dead letters Kafka has all; 0 for a fused stage.",
     ),
     _counter(
         "streamapp_produced_records_total",
@@ -268,7 +276,7 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "streamapp_agent_replacements_total",
         "replacements",
         "How often another agent took the place of one in an assembled pipeline, by cause.",
-        "cause",
+        "trigger",
     ),
     _counter(
         "streamapp_part_calls_total",
@@ -352,6 +360,18 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "",
         "One series for each state: 1 for the state the stage is in, else 0.",
         "state",
+    ),
+    _gauge(
+        "streamapp_stage_level",
+        "",
+        "One series for each level: 1 for how the stage does, as its worker sees it, else 0.",
+        "level",
+    ),
+    _gauge(
+        "streamapp_stage_cause",
+        "",
+        "1 for everything that is wrong with the stage; there is no series for what is not.",
+        "cause",
     ),
 )
 """Metrics of every stage."""

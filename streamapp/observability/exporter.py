@@ -14,12 +14,14 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.samples import Sample
 
 from streamapp.clock import Clock
+from streamapp.observability.causes import Level
 from streamapp.observability.definitions import (
     BUILD_INFO,
     STAGE_METRICS,
     MetricDefinition,
     MetricKind,
 )
+from streamapp.observability.health import STALL_AFTER_SECONDS
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.model_usage import ModelUsage
 from streamapp.observability.stage_metrics import (
@@ -30,6 +32,7 @@ from streamapp.observability.stage_metrics import (
     StageMetrics,
     StageState,
 )
+from streamapp.observability.verdict import verdict_of
 from streamapp.version import VERSION
 
 
@@ -265,15 +268,10 @@ def _lag_records(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
 
 
 def _lag_seconds(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
-    """Zero without lag; nothing while lag, or the time of the first unfinished record, is unknown.
-
-    Clocks of producers may be ahead of ours, so a negative age counts as zero.
-    """
+    """Nothing while it is unknown."""
     for (topic, partition), state in metrics.partitions.items():
-        if state.lag_records == 0:
-            yield (topic, str(partition)), 0
-        elif state.lag_records is not None and state.oldest_timestamp_seconds is not None:
-            yield (topic, str(partition)), max(0.0, now.time - state.oldest_timestamp_seconds)
+        if (seconds := state.lag_seconds(now.time)) is not None:
+            yield (topic, str(partition)), seconds
 
 
 def _waiting_records(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
@@ -314,12 +312,25 @@ def _progress_age(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
             yield (topic, str(partition)), max(0.0, now.monotonic - at)
 
 
+def _levels(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    verdict = verdict_of(metrics, now.monotonic, STALL_AFTER_SECONDS)
+    for level in Level:
+        yield (level,), int(verdict.level is level)
+
+
+def _causes(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    verdict = verdict_of(metrics, now.monotonic, STALL_AFTER_SECONDS)
+    for cause in dict.fromkeys(one.cause for one in verdict.findings):
+        yield (cause,), 1
+
+
 _READERS: dict[str, Reader] = {
     "streamapp_received_records_total": _received(lambda m: m.records_in, lambda r: r.records),
     "streamapp_received_bytes_total": _received(lambda m: m.bytes_in, lambda r: r.bytes),
     "streamapp_finished_records_total": lambda m, _: (
         ((outcome,), count) for outcome, count in m.outcomes.items()
     ),
+    "streamapp_acknowledged_records_total": _value(lambda m: m.acknowledged_records),
     "streamapp_produced_records_total": lambda m, _: (
         ((topic,), count) for topic, count in m.records_out.items()
     ),
@@ -389,5 +400,7 @@ _READERS: dict[str, Reader] = {
     "streamapp_stage_state": lambda m, _: (
         ((state,), int(m.state is state)) for state in StageState
     ),
+    "streamapp_stage_level": _levels,
+    "streamapp_stage_cause": _causes,
 }
 """Reads each metric of the table from a stage."""

@@ -37,6 +37,9 @@ from dataclasses import dataclass
 
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 
+STALL_AFTER_SECONDS = 60.0
+"""How long a stage with lag may go without progress, unless told otherwise."""
+
 READY_AFTER_SECONDS = 10.0
 """A rebalance that is shorter than this does not make a stage unready."""
 
@@ -82,7 +85,7 @@ def stage_health(metrics: StageMetrics, now: float, stall_after_seconds: float) 
         if seconds >= stall_after_seconds:
             return StageHealth(ok=False, reason=reason, works=False)
     if metrics.held_since is not None:  # a restart would not help
-        return StageHealth(ok=True, reason=_held(metrics, now), works=False)
+        return StageHealth(ok=True, reason=held_words(metrics, now), works=False)
     if (stalled := _stalled(metrics, now, stall_after_seconds)) is not None:
         return StageHealth(ok=False, reason=stalled, works=False)
     if doubts or metrics.state is StageState.STARTING:
@@ -119,7 +122,7 @@ def _stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> s
         return metrics.blocked_by
     if not _lag_and_waiting(metrics, now)[0]:
         return None
-    return _stage_stalled(metrics, now, stall_after_seconds) or _partition_stalled(
+    return stage_stalled(metrics, now, stall_after_seconds) or partition_stalled(
         metrics, now, stall_after_seconds
     )
 
@@ -136,8 +139,8 @@ def _doubts(metrics: StageMetrics, now: float) -> Iterator[tuple[float, str]]:
     for fault in sorted(metrics.topic_faults.values(), key=lambda fault: fault.since):
         seconds = max(0.0, now - fault.since)
         yield seconds, f"{fault.reason}, for {seconds:.0f} s"
-    if seconds := _cut_off_seconds(metrics, now):
-        yield seconds, _cut_off(metrics, seconds)
+    if seconds := cut_off_seconds(metrics, now):
+        yield seconds, cut_off_words(metrics, seconds)
     unknown = [name for name, own in metrics.partitions.items() if own.lag_records is None]
     if unknown:
         since = metrics.lag_unknown_since
@@ -147,7 +150,7 @@ def _doubts(metrics: StageMetrics, now: float) -> Iterator[tuple[float, str]]:
         yield seconds, f"lag of {topic}[{partition}] not known for {seconds:.0f} s"
 
 
-def _stage_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
+def stage_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
     """Why the stage as a whole makes no progress; `None` if it does."""
     partitions = [own for own in metrics.partitions.values() if not own.is_waiting(now)]
     lag = sum(partition.lag_records or 0 for partition in partitions)
@@ -161,7 +164,7 @@ def _stage_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float
     return f"lag of {lag} records and no progress for {still_seconds:.0f} s"
 
 
-def _partition_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
+def partition_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
     """The partition that has gone without progress for longest, if that is too long."""
     since = {
         name: max(partition.last_progress_at, partition.waits_until or -math.inf)
@@ -192,15 +195,16 @@ def stage_readiness(metrics: StageMetrics, now: float) -> Health:
         return Health(ok=False, reason=reason)
     if not metrics.rebalances:
         return Health(ok=False, reason="waiting for its first assignment")
-    cut_off_seconds = _cut_off_seconds(metrics, now)
-    if cut_off_seconds >= READY_AFTER_SECONDS:
-        return Health(ok=False, reason=_cut_off(metrics, cut_off_seconds))
+    seconds = cut_off_seconds(metrics, now)
+    if seconds >= READY_AFTER_SECONDS:
+        return Health(ok=False, reason=cut_off_words(metrics, seconds))
     if metrics.held_since is not None:
-        return Health(ok=False, reason=_held(metrics, now))
+        return Health(ok=False, reason=held_words(metrics, now))
     return Health(ok=True, reason="running")
 
 
-def _held(metrics: StageMetrics, now: float) -> str:
+def held_words(metrics: StageMetrics, now: float) -> str:
+    """Since when records are held, why, and when the next attempt is made."""
     seconds = now - (metrics.held_since or now)
     next_probe = max(0.0, (metrics.next_probe_at or now) - now)
     return (
@@ -209,12 +213,14 @@ def _held(metrics: StageMetrics, now: float) -> str:
     )
 
 
-def _cut_off_seconds(metrics: StageMetrics, now: float) -> float:
+def cut_off_seconds(metrics: StageMetrics, now: float) -> float:
+    """For how long the stage is no member of its group, or Kafka does not answer; else 0."""
     since = metrics.cut_off_since
     return 0.0 if since is None else max(0.0, now - since)
 
 
-def _cut_off(metrics: StageMetrics, seconds: float) -> str:
+def cut_off_words(metrics: StageMetrics, seconds: float) -> str:
+    """That it is so, in one clause."""
     if not metrics.rebalances:
         return f"no assignment from its group for {seconds:.0f} s"
     return f"out of its group, or Kafka does not answer, for {seconds:.0f} s"

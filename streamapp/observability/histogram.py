@@ -4,7 +4,7 @@ Hot path: the runtime counts a duration for each record and attempt. The bounds 
 powers of two of a base unit, so that the bucket of a value is found without a search.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class Histogram:
@@ -52,12 +52,20 @@ class Histogram:
 
     def quantile_seconds(self, q: float) -> float | None:
         """Upper bound of the bucket that holds the quantile `q`; `None` without observations."""
-        count = sum(self.counts)
-        if not count:
-            return None
-        below = 0
-        for i, n in enumerate(self.counts):
-            below += n
-            if below >= q * count:
-                return ((1 << min(i, self.last - 1)) - 1) * self.unit_seconds
-        return None  # pragma: no cover - the counts add up to count
+        return quantile_seconds(self.counts, q, self.unit_seconds)
+
+
+def quantile_seconds(counts: Sequence[int], q: float, unit_seconds: float) -> float | None:
+    """Upper bound of the bucket that holds the quantile `q` of counts by bucket of a `Histogram`.
+
+    `None` without observations.
+    """
+    count = sum(counts)
+    if not count:
+        return None
+    below = 0
+    for i, n in enumerate(counts):
+        below += n
+        if below >= q * count:
+            return ((1 << min(i, len(counts) - 2)) - 1) * unit_seconds
+    return None  # pragma: no cover - the counts add up to count

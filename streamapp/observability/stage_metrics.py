@@ -11,7 +11,10 @@ from enum import StrEnum
 
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.last_errors import LastErrors
+from streamapp.observability.letter_kinds import LetterKinds
+from streamapp.observability.loop_blocks import LoopBlocks
 from streamapp.observability.model_usage import ModelUsage
+from streamapp.observability.recent import Recent
 from streamapp.record import TopicPartition
 
 
@@ -86,6 +89,18 @@ class PartitionMetrics:
     last_progress_at: float | None = None
     waits_until: float | None = None
 
+    def lag_seconds(self, wall: float) -> float | None:
+        """Age of the first unfinished record at a time in seconds since the epoch.
+
+        Zero without lag; `None` while the lag, or the time of that record, is unknown. Clocks of
+        producers may be ahead of ours, so a negative age counts as zero.
+        """
+        if self.lag_records == 0:
+            return 0.0
+        if self.lag_records is None or self.oldest_timestamp_seconds is None:
+            return None
+        return max(0.0, wall - self.oldest_timestamp_seconds)
+
     def is_waiting(self, now: float) -> bool:
         """Whether its lag is no reason to worry, because its records are not due."""
         return self.waits_until is not None and now < self.waits_until
@@ -99,11 +114,13 @@ class TopicFault:
         reason: one short clause for operators, which names the topic.
         since: monotonic seconds when it was first seen.
         hides_lag: whether the stage has lag in the topic that nobody measures.
+        is_missing: whether the topic does not exist.
     """
 
     reason: str
     since: float
     hides_lag: bool = False
+    is_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +193,13 @@ class StageMetrics:
         received: the same two by topic; none for a stage that is fused to another.
         processed, filtered, skipped, dropped, dead_lettered, retried_later: records finished, by
             outcome; those that are retried later are read again.
+        acknowledged_records: records finished whose outputs and dead letters Kafka has, counted at
+            the first stage of a segment; a record whose outputs are refused counts as processed
+            each time, and never as acknowledged.
+        letter_kinds: its dead letters by kind, of this run.
+        recent: its counters as they were lately.
+        attempts_at_once: most attempts that run side by side; 1 if its agents never suspend.
+        max_in_flight_records: most records that may be in flight; 0 until the stage starts.
         retry_topics: names of its retry topics.
         read_retry_topics: names of those that it reads, for the stages fused to it too.
         records_out: output records, acknowledged by the broker, by topic.
@@ -213,6 +237,8 @@ class StageMetrics:
         held_since: monotonic seconds since when records are held because what agents depend on is
             down, or there are too many dead letters; `None` while none are.
         held_reason: why, in one clause for operators.
+        is_beyond_budget: whether that is because there are too many dead letters.
+        loop: when the event loop of the worker was blocked; `None` if nobody watches it.
         next_probe_at: monotonic seconds of the next probe, or of the end of the wait.
         holds: times that records began to be held.
         probes: attempts that were made meanwhile, to see whether they succeed again.
@@ -230,7 +256,7 @@ class StageMetrics:
         is_contained: whether it has failed, and the other stages of its bundle go on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - a line is a counter
         self, pipeline: str, stage: str, source: str, *, fused_to: str | None = None
     ) -> None:
         self.pipeline = pipeline
@@ -244,6 +270,11 @@ class StageMetrics:
         self.dropped = 0
         self.dead_lettered = 0
         self.retried_later = 0
+        self.acknowledged_records = 0
+        self.letter_kinds = LetterKinds()
+        self.recent = Recent()
+        self.attempts_at_once = 1
+        self.max_in_flight_records = 0
         self.retry_topics: tuple[str, ...] = ()
         self.read_retry_topics: Collection[str] = ()
         self.records_out: defaultdict[str, int] = defaultdict(int)
@@ -271,6 +302,8 @@ class StageMetrics:
         self.held_since: float | None = None
         self.breaker_opened_at: float | None = None
         self.held_reason: str | None = None
+        self.is_beyond_budget = False
+        self.loop: LoopBlocks | None = None
         self.next_probe_at: float | None = None
         self.holds = self.probes = 0
         self.breaker_state = BreakerState.CLOSED

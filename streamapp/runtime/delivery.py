@@ -161,6 +161,7 @@ class AtLeastOnce:
                 self._progress.finished(suspended.name)
                 self._no_more_refused(suspended)
                 self._committer.finished(len(finished.offsets))
+                self._metrics.acknowledged_records += len(finished.offsets)
                 for metrics, reason in finished.dead_letters:
                     metrics.dead_letters[reason] += 1
 
@@ -182,5 +183,6 @@ class AtLeastOnce:
             target.metrics.records_out[target.name] += count
         for metrics, reason in flush.dead_letters:
             metrics.dead_letters[reason] += 1
+        self._metrics.acknowledged_records += finished
         self._committer.finished(finished)
         self._on_finished()

@@ -250,7 +250,7 @@ class FailureHandler:
         work.dead_letters = [*(work.dead_letters or ()), (step.metrics, reason)]
         step.metrics.dead_lettered += 1
         step.tell(work, PipelineStatus.FAILED, flows_on=False)
-        self._log_first_of_cause(failure, target.name)
+        self._count_kind(step, failure, target.name)
         return True
 
     def _failure(
@@ -268,9 +268,11 @@ class FailureHandler:
             sent_back=work.sent_back(step.index),
         )
 
-    def _log_first_of_cause(self, failure: Failure, topic: str) -> None:
-        """Log the first dead letter of each cause; metrics count all of them."""
+    def _count_kind(self, step: StepRunner, failure: Failure, topic: str) -> None:
+        """Count a dead letter with others of its cause, and log the first of each."""
         cause = fingerprint(failure.stage, failure.error)
+        kind, at = type(failure.error).__name__, failure.last_failure_at
+        step.metrics.letter_kinds.count(cause, kind, failure.reason, at)
         if cause in self._logged_causes or len(self._logged_causes) >= MAX_LOGGED_CAUSES:
             return
         self._logged_causes.add(cause)

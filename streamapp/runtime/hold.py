@@ -305,6 +305,7 @@ class Hold:
         now = self._clock.monotonic()
         for metrics in self._metrics:
             metrics.held_since, metrics.held_reason = now, reason
+            metrics.is_beyond_budget = own.held_until is not None
         self._metrics[own.step.index].holds += 1
         self._tell(own)
         log.warning(

@@ -238,6 +238,8 @@ class SegmentRunner:
             metrics.pools = named_pools(step.stage.agent)
             metrics.retry_topics = tuple(topic.name for topic in step.retry_topics)
         self._head.read_retry_topics = self.segment.retry_topics.keys()
+        self._head.max_in_flight_records = self.segment.steps[0].stage.config.max_in_flight_records
+        self._head.attempts_at_once = self.segment.attempts_at_once
         try:
             await self._start(keeps_trying=keeps_trying)
             self._state(StageState.RUNNING)

@@ -250,7 +250,9 @@ class SegmentTopics:
         elif known is None or known.reason != reason:
             log.warning("stage %s of %s: %s", metrics.stage, metrics.pipeline, reason)
             now = self._clock.monotonic()
-            metrics.topic_faults[name] = TopicFault(reason, now, hides_lag=hides_lag)
+            is_missing = reason == _gone(name)
+            fault = TopicFault(reason, now, hides_lag=hides_lag, is_missing=is_missing)
+            metrics.topic_faults[name] = fault
 
 
 def _use_partitions(target: OutputTopic, count: int) -> None:

@@ -13,10 +13,12 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
 from streamapp.clock import Clock
+from streamapp.observability.findings_report import joined_findings
 from streamapp.observability.health import Health
 from streamapp.observability.stage_report import StatusReport, joined
 from streamapp.supervisor.answers import WorkersPort
 from streamapp.supervisor.exposition import ACCEPT, join_families, parse_families, worker_families
+from streamapp.supervisor.findings import worker_findings
 from streamapp.supervisor.slot import Slot, SlotState
 from streamapp.version import VERSION
 from streamapp.web.index_page import Moment, Row, page
@@ -56,6 +58,7 @@ class WorkersView:
             "/status": self._status,
             "/metrics": self._metrics,
             "/healthz": self._healthz,
+            "/livez": self._livez,
             "/readyz": self._readyz,
         }
 
@@ -81,6 +84,12 @@ class WorkersView:
         now = self._clock.monotonic()
         return _verdict({slot: _health(slot, now, answers) for slot in self._slots}, answers)
 
+    async def _livez(self, _: web.Request) -> web.Response:
+        """Always 200: this process restarts workers that end, so a restart of it would not help."""
+        now = self._clock.monotonic()
+        workers = {slot: Health(ok=True, reason=slot.health(now).reason) for slot in self._slots}
+        return _verdict(workers, {})
+
     async def _readyz(self, _: web.Request) -> web.Response:
         answers = await self._stages("/readyz")
         now = self._clock.monotonic()
@@ -105,13 +114,17 @@ class WorkersView:
     async def _status(self, _: web.Request) -> web.Response:
         """The same document that one worker serves, of all workers together."""
         answers = await self._port.request("/status", seconds=ANSWER_SECONDS)
-        reports = []
-        for body in answers.values():
+        reports: dict[int, StatusReport] = {}
+        for number, body in answers.items():
             with suppress(ValueError):
-                reports.append(StatusReport.model_validate_json(body))
+                reports[number] = StatusReport.model_validate_json(body).of_worker(str(number))
         expected = sum(slot.state is not SlotState.ENDED for slot in self._slots)
         silent = max(0, expected - len(reports))
-        found = joined(reports, silent_workers=silent).model_copy(update={"at": self._clock.time()})
+        wall, now = self._clock.time(), self._clock.monotonic()
+        ill = joined_findings([worker_findings(self._slots, reports, wall - now)])
+        found = joined(reports.values(), silent_workers=silent).model_copy(
+            update={"at": wall, "findings": ill}
+        )
         return json(found.model_dump(mode="json"), ok=True)
 
     async def _stages(self, path: str) -> Mapping[int, list[dict[str, Any]]]:

@@ -10,8 +10,9 @@ from html import escape
 from itertools import groupby
 
 from streamapp.clock import Clock
-from streamapp.observability.health import StageHealth
-from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.observability.causes import Level
+from streamapp.observability.stage_metrics import StageMetrics, StageState
+from streamapp.observability.verdict import Verdict
 from streamapp.web.members import MemberRow, member_items, member_rows
 from streamapp.web.readable import age, amount, bytes_amount, duration
 
@@ -19,6 +20,8 @@ RELOAD_SECONDS = 5
 
 _NOTHING = '<span class="zero">-</span>'
 """Content of a cell for which the stage has no figure."""
+
+_UNKNOWN = '<span class="zero" title="not known yet">?</span>'
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8883; --quiet: #8889; --good: #1a7f37; --busy: #9a6700;
@@ -39,7 +42,8 @@ td small { display: block; line-height: 1.2 }
   background: var(--off) }
 .running { background: var(--good) }
 .starting, .draining { background: var(--busy) }
-.failed, .stalled { background: var(--bad) }
+.attention { background: var(--busy) }
+.failed, .failing, .unknown { background: var(--bad) }
 .verdict { font-weight: 600 } .well { color: var(--good) } .unwell { color: var(--bad) }
 .plan, .members { font-size: .85rem; margin: .8rem 0 }
 .plan, .members, .plan ul { padding-left: 1.2rem }
@@ -57,14 +61,14 @@ class StageView:
 
     Attributes:
         metrics: its counters.
-        health: whether it does its work, and why.
-        finished_per_second: records finished, lately.
+        verdict: how it does, and why.
+        finished_per_second: records finished and acknowledged, lately; `None` if not known.
         picture: where it stands in its pipeline, as HTML; empty if that is not known.
     """
 
     metrics: StageMetrics
-    health: StageHealth
-    finished_per_second: float
+    verdict: Verdict
+    finished_per_second: float | None
     picture: str = ""
 
 
@@ -96,7 +100,7 @@ class Row:
 
     Attributes:
         pipeline, stage: what it is called.
-        ok, reason: its health.
+        ok, reason: whether it does well, and why.
         cells: its cells as HTML, one for each column.
         worker: the worker that runs it, where there are several.
         picture: where the stage stands in its pipeline, as HTML; empty if that is not known.
@@ -115,13 +119,13 @@ class Row:
 
 def row_of(view: StageView, moment: Moment) -> Row:
     """The row of a stage."""
-    metrics, health = view.metrics, view.health
+    metrics, verdict = view.metrics, view.verdict
     cells = tuple(column.cell(view, moment) for column in _COLUMNS)
     return Row(
         metrics.pipeline,
         metrics.stage,
-        health.works is True,  # what is not known is not well
-        health.reason,
+        verdict.level is Level.WELL,
+        verdict.reason,
         cells,
         picture=view.picture,
         members=member_rows(metrics, moment.monotonic),
@@ -241,14 +245,15 @@ def _stage(view: StageView, _moment: Moment) -> str:
 
 
 def _state(view: StageView, _moment: Moment) -> str:
-    metrics, health = view.metrics, view.health
-    stalled = not health.ok and metrics.state == "running"
-    word = "stalled" if stalled else metrics.state.value
-    return f'<span class="state {word}" title="{escape(health.reason)}">{word}</span>'
+    metrics, verdict = view.metrics, view.verdict
+    is_well = verdict.level is Level.WELL or metrics.state != StageState.RUNNING
+    word = metrics.state.value if is_well else verdict.level.value
+    return f'<span class="state {word}" title="{escape(verdict.reason)}">{word}</span>'
 
 
 def _rate(view: StageView, _moment: Moment) -> str:
-    return _muted_zero(amount(round(view.finished_per_second)))
+    rate = view.finished_per_second
+    return _UNKNOWN if rate is None else _muted_zero(amount(round(rate)))
 
 
 def _records_in(view: StageView, _moment: Moment) -> str:

@@ -15,14 +15,20 @@ from aiohttp import web
 
 from streamapp.clock import Clock
 from streamapp.errors import ConfigurationError, PortInUseError
-from streamapp.observability.health import Health, stage_health, stage_readiness
+from streamapp.observability.health import (
+    STALL_AFTER_SECONDS,
+    Health,
+    stage_health,
+    stage_readiness,
+)
+from streamapp.observability.recent import acknowledged_rates
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.observability.verdict import is_live, verdict_of
 from streamapp.pipeline.outline import Outline
 from streamapp.version import VERSION
 from streamapp.web.index_page import Moment, StageView, index_page, row_of
 from streamapp.web.picture import pictures_of
-from streamapp.web.rates import FinishedRates
-from streamapp.web.status import STALL_AFTER_SECONDS, StatusReporter
+from streamapp.web.status import StatusReporter
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -62,19 +68,17 @@ class WorkerView:
     chains: Callable[[], Sequence[dict[str, Any]]] = tuple
 
     def handlers(self) -> Mapping[str, Handler]:
-        """`/`, `/metrics`, `/healthz`, `/readyz`, `/status`, and `/rows` for a supervisor."""
-        rates = FinishedRates(self.clock)
+        """`/`, `/metrics`, the answers for probes, `/status`, and `/rows` for a supervisor."""
         pictures = pictures_of(self.outlines)
         reporter = StatusReporter(
             self.stages,
             self.clock,
-            rates=rates,
             stall_after_seconds=self.stall_after_seconds,
             chains=self.chains,
         )
 
         async def index(_: web.Request) -> web.Response:
-            page = index_page(self._stage_views(rates, pictures), Moment.of(self.clock), VERSION)
+            page = index_page(self._stage_views(pictures), Moment.of(self.clock), VERSION)
             return html(page)
 
         async def status(_: web.Request) -> web.Response:
@@ -82,7 +86,7 @@ class WorkerView:
 
         async def rows(_: web.Request) -> web.Response:
             moment = Moment.of(self.clock)
-            found = [asdict(row_of(view, moment)) for view in self._stage_views(rates, pictures)]
+            found = [asdict(row_of(view, moment)) for view in self._stage_views(pictures)]
             return json(found, ok=True)
 
         async def metrics(request: web.Request) -> web.Response:
@@ -95,6 +99,12 @@ class WorkerView:
                 without_stages=True,
             )
 
+        async def livez(_: web.Request) -> web.Response:
+            now, stall = self.clock.monotonic(), self.stall_after_seconds
+            judged = [(m, verdict_of(m, now, stall)) for m in self.stages()]
+            answers = [(m, Health(is_live(verdict, m), verdict.reason)) for m, verdict in judged]
+            return _verdict(answers, without_stages=True)
+
         async def readyz(_: web.Request) -> web.Response:
             now = self.clock.monotonic()
             return _verdict(
@@ -105,23 +115,22 @@ class WorkerView:
             "/": index,
             "/metrics": metrics,
             "/healthz": healthz,
+            "/livez": livez,
             "/readyz": readyz,
             "/status": status,
             "/rows": rows,
         }
 
-    def _stage_views(
-        self, rates: FinishedRates, pictures: Mapping[tuple[str, str], str]
-    ) -> list[StageView]:
+    def _stage_views(self, pictures: Mapping[tuple[str, str], str]) -> list[StageView]:
         stages, now = self.stages(), self.clock.monotonic()
         return [
             StageView(
                 metrics,
-                stage_health(metrics, now, self.stall_after_seconds),
+                verdict_of(metrics, now, self.stall_after_seconds),
                 rate,
                 pictures.get((metrics.pipeline, metrics.stage), ""),
             )
-            for metrics, rate in zip(stages, rates.update(stages), strict=True)
+            for metrics, rate in zip(stages, acknowledged_rates(stages, now), strict=True)
         ]
 
 

@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamapp.clock import Clock
-from streamapp.observability.health import stage_health
+from streamapp.observability.health import STALL_AFTER_SECONDS
+from streamapp.observability.recent import acknowledged_rates
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.observability.stage_report import StatusReport, report_of
-from streamapp.web.rates import FinishedRates
-
-STALL_AFTER_SECONDS = 60.0
-"""How long a stage with lag may go without progress, unless told otherwise."""
+from streamapp.observability.verdict import verdict_of
 
 
 class StatusReporter:
@@ -19,7 +17,6 @@ class StatusReporter:
     Args:
         stages: returns the counters of every stage.
         clock: the clock that the counters were written with.
-        rates: computes the rates; by default those between two reports.
         stall_after_seconds: how long a stage with lag may go without progress.
         chains: returns the agents of assembled pipelines, as JSON can hold them.
     """
@@ -29,21 +26,26 @@ class StatusReporter:
         stages: Callable[[], Sequence[StageMetrics]],
         clock: Clock,
         *,
-        rates: FinishedRates | None = None,
         stall_after_seconds: float = STALL_AFTER_SECONDS,
         chains: Callable[[], Sequence[dict[str, Any]]] = tuple,
     ) -> None:
         self._stages = stages
         self._clock = clock
-        self._rates = rates or FinishedRates(clock)
         self._stall_after_seconds = stall_after_seconds
         self._chains = chains
 
     def report(self) -> StatusReport:
         """What is known of every stage now."""
         stages, now, wall = self._stages(), self._clock.monotonic(), self._clock.time()
+        stall = self._stall_after_seconds
         found = [
-            report_of(one, stage_health(one, now, self._stall_after_seconds), now, wall, rate)
-            for one, rate in zip(stages, self._rates.measured(stages), strict=True)
+            report_of(
+                one,
+                verdict_of(one, now, stall),
+                now,
+                wall,
+                rate,
+            )
+            for one, rate in zip(stages, acknowledged_rates(stages, now), strict=True)
         ]
         return StatusReport(at=wall, stages=tuple(found), chains=tuple(self._chains()))

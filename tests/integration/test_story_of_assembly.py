@@ -157,6 +157,10 @@ def chain_of(status: Mapping[str, Any]) -> tuple[list[str], Mapping[str, float]]
     return [score["agent_id"] for score in scores], rates
 
 
+def chosen_for_enrichment(explained: str) -> str:
+    return explained
+
+
 async def test_an_agent_fails_and_another_takes_its_place_and_the_scores_remember(
     kafka: Kafka, tmp_path: Path
 ) -> None:
@@ -172,6 +176,7 @@ async def test_an_agent_fails_and_another_takes_its_place_and_the_scores_remembe
         worker.wait_for_error("agent 'enrich_b' takes its place")
         outputs = await story.wait_for(RECORDS)
         status, metrics = json.loads(page(worker, "status")), page(worker, "metrics")
+        told = story.succeed("status", story.name, "--output", "table")
         stop(worker)
     assert sorted(one["n"] for one in outputs) == list(range(RECORDS))
     for key in range(KEYS):
@@ -184,8 +189,13 @@ async def test_an_agent_fails_and_another_takes_its_place_and_the_scores_remembe
     assert (replaced["agent_id"], replaced["by"]) == ("enrich_a", "enrich_b")
     assert [one["agent_id"] for one in replaced["candidates"]] == ["enrich_b"]
     assert chain_of(status)[0] == ["check", "convert", "enrich_b", "count"]
-    told = f'{{cause="breaker_open",pipeline="{story.name}",stage="data_enrichment"}} 1.0'
-    assert f"streamapp_agent_replacements_total{told}" in metrics.splitlines()
+    labels = f'{{pipeline="{story.name}",stage="data_enrichment",trigger="breaker_open"}}'
+    assert f"streamapp_agent_replacements_total{labels} 1.0" in metrics.splitlines()
+    assert f"{story.name}: running for " in told
+    assert "agent 'enrich_b' takes its place" in told
+    explained = story.succeed("pipelines", "show", story.name, "--explain", "--output", "table")
+    assert "  enrich_b: chosen, part of the best chain" in explained
+    assert "  enrich_a: possible, the best chain with it has a score of" in explained
     with story.worker(2) as worker:
         await story.write(range(RECORDS, RECORDS + KEYS))
         outputs = await story.wait_for(RECORDS + KEYS)

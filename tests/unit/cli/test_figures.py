@@ -18,7 +18,7 @@ from tests.hand_clock import HandClock
 
 def busy_stage() -> StageMetrics:
     metrics = StageMetrics("p", "score", "p.in")
-    metrics.state = StageState.RUNNING
+    metrics.state, metrics.last_progress_at = StageState.RUNNING, HandClock().monotonic()
     metrics.records_in = 1_500
     metrics.processed, metrics.filtered, metrics.dead_lettered = 900, 90, 10
     metrics.records_out["p.out"] = 900
@@ -51,7 +51,9 @@ def test_dead_letters_are_no_outputs_and_lag_is_that_of_all_partitions() -> None
 def test_a_stage_that_holds_its_records_is_told_as_held() -> None:
     metrics = busy_stage()
     metrics.held_since = 1.0
-    assert Figures([metrics], HandClock()).read()[0].state == "held"
+    told = Figures([metrics], HandClock()).read()[0]
+    assert (told.state, told.cause) == ("held", "dependency_down")
+    assert progress_line(told).startswith("score: held (dependency_down), 1,500 in")
     metrics.held_since = None
     assert Figures([metrics], HandClock()).read()[0].state == "running"
 

@@ -129,7 +129,7 @@ def test_a_setting_with_an_effect_is_not_told(tmp_path: Path, stage: Json) -> No
 def test_what_runs_around_or_behind_a_plain_function_may_wait(tmp_path: Path) -> None:
     fused = {"agent": "http", "fused": True}
     assert told(tmp_path, {"concurrency": 9}, fused) == []
-    middleware = [{"logging": {}}]
+    middleware: list[Json] = [{"logging": {}}]
     assert told(tmp_path, {"concurrency": 9, "timeout_seconds": 1}, middleware=middleware) == []
 
 

@@ -16,6 +16,7 @@ from streamapp.observability.stage_report import (
     joined,
     report_of,
 )
+from streamapp.observability.verdict import verdict_of
 from streamapp.record import TopicPartition
 
 WELL = StageHealth(ok=True, reason="running", works=True)
@@ -28,7 +29,8 @@ def metrics() -> StageMetrics:
 
 
 def report(of: StageMetrics) -> StageReport:
-    return report_of(of, WELL, now=100.0, wall=1_000.0, rate=None)
+    verdict = verdict_of(of, 100.0, 60.0)
+    return report_of(of, verdict, now=100.0, wall=1_000.0, rate=None)
 
 
 def test_what_is_not_known_is_none() -> None:

@@ -43,6 +43,7 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.processed, stage.filtered, stage.skipped = 103, 104, 105
     stage.dropped, stage.dead_lettered = 106, 107
     stage.retried_later = 143
+    stage.acknowledged_records = 154
     stage.retry_topics, stage.read_retry_topics = ("retries",), ["retries"]
     stage.records_out = stage.records_out | {"valid": 108, "p.s.dlq": 109, "retries": 144}
     for microseconds in (0, 3, 4, 250_000, 1 << 31):
@@ -68,7 +69,9 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.commits, stage.commit_failures = 130, 131
     stage.last_commit_at, stage.last_progress_at = began_at + 98, began_at + 97
     stage.cut_off_since, stage.lag_unknown_since = began_at + 96, began_at + 95
-    stage.topic_faults = {"raw": TopicFault("topic raw does not exist", began_at + 94)}
+    stage.topic_faults = {
+        "raw": TopicFault("topic raw does not exist", began_at + 94, is_missing=True)
+    }
     stage.assignments_given_up, stage.position_resets, stage.passed_over_offsets = 132, 133, 134
     stage.rebalances, stage.producer_replacements = 135, 136
     stage.held_since, stage.holds, stage.probes = began_at + 93, 137, 138
@@ -132,6 +135,9 @@ SERVED = [metric.name for metric in METRICS if metric not in EXECUTION_METRICS]
 
 DURATION, AGE = "streamapp_attempt_duration_seconds", "streamapp_record_age_seconds"
 BATCHES = "streamapp_batch_records"
+CAUSES = ("topic_missing", "dependency_down", "attempts_stuck")
+"""What is wrong with that stage."""
+
 EXPECTED: dict[str, list[str]] = {
     "streamapp_received_records_total": [
         line("streamapp_received_records_total", 101.0, topic="raw")
@@ -145,6 +151,7 @@ EXPECTED: dict[str, list[str]] = {
         line("streamapp_finished_records_total", 107.0, outcome="dead_lettered"),
         line("streamapp_finished_records_total", 143.0, outcome="retried_later"),
     ],
+    "streamapp_acknowledged_records_total": [line("streamapp_acknowledged_records_total", 154.0)],
     "streamapp_produced_records_total": [
         line("streamapp_produced_records_total", 108.0, topic="valid"),
         line("streamapp_produced_records_total", 109.0, topic="p.s.dlq"),
@@ -215,8 +222,8 @@ EXPECTED: dict[str, list[str]] = {
         for state in ("closed", "open", "half_open")
     ],
     "streamapp_agent_replacements_total": [
-        line("streamapp_agent_replacements_total", 152.0, cause="unregistered"),
-        line("streamapp_agent_replacements_total", 153.0, cause="breaker_open"),
+        line("streamapp_agent_replacements_total", 152.0, trigger="unregistered"),
+        line("streamapp_agent_replacements_total", 153.0, trigger="breaker_open"),
     ],
     "streamapp_part_calls_total": [line("streamapp_part_calls_total", 143.0, agent="title")],
     "streamapp_part_failures_total": [line("streamapp_part_failures_total", 144.0, agent="title")],
@@ -256,6 +263,11 @@ EXPECTED: dict[str, list[str]] = {
         line("streamapp_stage_state", float(state == "draining"), state=state)
         for state in ("starting", "running", "draining", "stopped", "failed")
     ],
+    "streamapp_stage_level": [
+        line("streamapp_stage_level", float(level == "failing"), level=level)
+        for level in ("failing", "unknown", "attention", "well")
+    ],
+    "streamapp_stage_cause": [line("streamapp_stage_cause", 1.0, cause=cause) for cause in CAUSES],
     "streamapp_build_info": [f'streamapp_build_info{{version="{VERSION}"}} 1.0'],
     "streamapp_worker_up": [
         'streamapp_worker_up{worker="0"} 0.0',

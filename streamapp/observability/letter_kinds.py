@@ -1,0 +1,81 @@
+"""The kinds of dead letters that a stage has written: how many of each, and since when."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+MOST_KINDS = 32
+"""Of more kinds, the one that was seen longest ago is forgotten."""
+
+LATELY_SECONDS = 60.0
+SPAN_SECONDS = 5.0
+"""What came lately is counted in spans of this length."""
+
+
+@dataclass(slots=True)
+class LetterKind:
+    """Dead letters with the same fingerprint.
+
+    Attributes:
+        fingerprint: equal for failures of the same kind in the same place.
+        error: name of the exception's class; never its message, which may hold values.
+        reason: why they became dead letters.
+        count: how many there are since the start.
+        first_at, last_at: when the first and the last failed, in seconds since the epoch.
+    """
+
+    fingerprint: str
+    error: str
+    reason: str
+    first_at: float
+    last_at: float
+    count: int = 0
+    _spans: deque[list[float]] = field(
+        default_factory=lambda: deque(maxlen=int(LATELY_SECONDS / SPAN_SECONDS) + 1)
+    )
+
+    def add(self, at: float) -> None:
+        """Count one that failed at a time in seconds since the epoch."""
+        self.count += 1
+        self.last_at = at
+        if self._spans and at - self._spans[-1][0] < SPAN_SECONDS:
+            self._spans[-1][1] += 1
+        else:
+            self._spans.append([at, 1])
+
+    def within_a_minute_of(self, now: float) -> int:
+        """How many failed within the minute before a time in seconds since the epoch."""
+        return int(sum(count for at, count in self._spans if now - at <= LATELY_SECONDS))
+
+
+class LetterKinds:
+    """Counts dead letters by fingerprint, the latest kinds only."""
+
+    __slots__ = ("_kinds",)
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, LetterKind] = {}
+
+    def count(self, fingerprint: str, error: str, reason: str, at: float) -> None:
+        """Count a dead letter that failed at a time in seconds since the epoch."""
+        kind = self._kinds.pop(fingerprint, None)
+        if kind is None:
+            kind = LetterKind(fingerprint, error, reason, at, at)
+            if len(self._kinds) >= MOST_KINDS:
+                del self._kinds[next(iter(self._kinds))]
+        kind.add(at)
+        self._kinds[fingerprint] = kind  # the one seen last stands last
+
+    def list(self) -> tuple[LetterKind, ...]:
+        """The kinds, the one seen last first."""
+        return tuple(reversed(self._kinds.values()))
+
+    def most_lately(self) -> tuple[LetterKind, int] | None:
+        """The kind with most dead letters within a minute of the last one, and how many.
+
+        `None` without any dead letter.
+        """
+        if not self._kinds:
+            return None
+        last_at = max(kind.last_at for kind in self._kinds.values())
+        counted = [(kind, kind.within_a_minute_of(last_at)) for kind in self._kinds.values()]
+        return max(counted, key=lambda one: one[1])

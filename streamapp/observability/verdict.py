@@ -1,0 +1,94 @@
+"""The verdict on a stage: how it does, why, since when, and what to do. One place for all readers.
+
+The page, `/status`, health, the metrics and the commands show what stands here, so they agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamapp.observability.causes import TABLE, Cause, Level
+from streamapp.observability.findings import Finding, findings_of
+from streamapp.observability.health import stage_health
+from streamapp.observability.stage_metrics import StageMetrics
+
+_WORST_FIRST = tuple(Level)
+_CAUSES_FIRST = tuple(Cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a stage does.
+
+    Attributes:
+        level: the worst of its findings; well without any.
+        findings: what is wrong, the gravest first.
+        reason: the evidence of the first one; of a stage that does well, what it does.
+    """
+
+    level: Level
+    findings: Sequence[Finding]
+    reason: str
+
+    @property
+    def works(self) -> bool | None:
+        """Whether the stage does its work; `None` if that is not known."""
+        return None if self.level is Level.UNKNOWN else self.level is not Level.FAILING
+
+    @property
+    def cause(self) -> Cause | None:
+        """The gravest cause; `None` if the stage does well."""
+        return self.findings[0].cause if self.findings else None
+
+    @property
+    def since(self) -> float | None:
+        """Monotonic seconds since when that is known; `None` without a cause, or if unknown."""
+        return self.findings[0].since if self.findings else None
+
+
+def verdict_of(metrics: StageMetrics, now: float, stall_after_seconds: float) -> Verdict:
+    """How a stage does.
+
+    Args:
+        metrics: its counters.
+        now: monotonic seconds of the clock that they were written with.
+        stall_after_seconds: how long a stage may go without progress.
+    """
+    found = sorted(findings_of(metrics, now, stall_after_seconds), key=_rank)
+    if not found:
+        health = stage_health(metrics, now, stall_after_seconds)
+        level = Level.WELL if health.works else Level.UNKNOWN  # for a few seconds, it may be so
+        return Verdict(level, (), health.reason)
+    return Verdict(found[0].level, tuple(found), found[0].evidence)
+
+
+_RESTART_HELPS = {Cause.STALLED, Cause.PARTITION_STARVED, Cause.STAGE_FAILED}
+_RESTART_IS_IN_VAIN = {
+    Cause.TOPIC_MISSING,
+    Cause.BROKER_UNREACHABLE,
+    Cause.NO_ASSIGNMENT,
+    Cause.LAG_UNKNOWN,
+    Cause.DEPENDENCY_DOWN,
+    Cause.DEAD_LETTER_BUDGET,
+    Cause.BATCHES_REFUSED,
+}
+
+
+def is_live(verdict: Verdict, metrics: StageMetrics) -> bool:
+    """Whether the process can still do the work of a stage, so that a restart would not help.
+
+    A stage that holds its records, lacks a topic or does not reach Kafka is no reason to restart
+    the others.
+    """
+    causes = {one.cause for one in verdict.findings}
+    if metrics.is_contained or causes & _RESTART_IS_IN_VAIN:
+        return True
+    return not causes & _RESTART_HELPS
+
+
+def next_command(cause: Cause, pipeline: str, stage: str) -> str:
+    """The command that helps next with a cause, ready to be typed."""
+    return TABLE[cause].command.format(pipeline=pipeline, stage=stage)
+
+
+def _rank(finding: Finding) -> tuple[int, int]:
+    return _WORST_FIRST.index(finding.level), _CAUSES_FIRST.index(finding.cause)

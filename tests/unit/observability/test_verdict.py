@@ -1,0 +1,284 @@
+"""The verdict on a stage: one cause for each fault, with its evidence, and none without one."""
+
+from collections.abc import Callable
+
+import pytest
+
+from streamapp.observability.causes import TABLE, Cause, Level
+from streamapp.observability.loop_blocks import LoopBlock, LoopBlocks
+from streamapp.observability.recent import SAMPLE_SECONDS
+from streamapp.observability.stage_metrics import (
+    BreakerState,
+    MemberState,
+    PartitionMetrics,
+    StageMetrics,
+    StageState,
+    TopicFault,
+)
+from streamapp.observability.verdict import Verdict, is_live, next_command, verdict_of
+from streamapp.record import TopicPartition
+
+STALL_SECONDS = 60.0
+NOW = 1000.0
+WALL = 1_700_000_000.0
+
+
+def a_stage(*lags: int | None) -> StageMetrics:
+    metrics = StageMetrics("orders", "check", "raw")
+    metrics.state, metrics.state_since, metrics.rebalances = StageState.RUNNING, 0.0, 1
+    metrics.last_progress_at = NOW
+    for number, lag in enumerate(lags or (0,)):
+        own = PartitionMetrics(lag_records=lag, last_progress_at=NOW)
+        metrics.partitions[TopicPartition("raw", number)] = own
+    return metrics
+
+
+def over_a_minute(metrics: StageMetrics, change: Callable[[StageMetrics, float], None]) -> Verdict:
+    """The verdict after a minute in which samples were taken; `change` gets the share of it."""
+    count = int(60 / SAMPLE_SECONDS)
+    for number in range(count + 1):
+        change(metrics, number / count)
+        metrics.recent.sample(metrics, NOW - 60 + number * SAMPLE_SECONDS)
+    return verdict_of(metrics, NOW, STALL_SECONDS)
+
+
+def judge(metrics: StageMetrics) -> Verdict:
+    return verdict_of(metrics, NOW, STALL_SECONDS)
+
+
+def lag(metrics: StageMetrics, *lags: float) -> None:
+    for own, value in zip(metrics.partitions.values(), lags, strict=True):
+        own.lag_records = int(value)
+
+
+def test_a_stage_without_a_fault_is_well_and_says_what_it_does() -> None:
+    verdict = judge(a_stage())
+    assert (verdict.level, verdict.cause) == (Level.WELL, None)
+    assert verdict.reason == "running, no lag"
+
+
+def _failed(metrics: StageMetrics) -> None:
+    metrics.state = StageState.FAILED
+
+
+def _topic(metrics: StageMetrics) -> None:
+    metrics.topic_faults["out"] = TopicFault("topic out does not exist", NOW - 3, is_missing=True)
+
+
+def _grown(metrics: StageMetrics) -> None:
+    metrics.topic_faults["raw"] = TopicFault("topic raw has grown", NOW - 3)
+
+
+def _cut_off(metrics: StageMetrics) -> None:
+    metrics.cut_off_since = NOW - 12
+
+
+def _never_joined(metrics: StageMetrics) -> None:
+    metrics.cut_off_since, metrics.rebalances = NOW - 12, 0
+
+
+def _held(metrics: StageMetrics) -> None:
+    metrics.held_since, metrics.held_reason = NOW - 5, "calls fail with OSError"
+
+
+def _beyond(metrics: StageMetrics) -> None:
+    _held(metrics)
+    metrics.is_beyond_budget = True
+
+
+def _blocked(metrics: StageMetrics) -> None:
+    metrics.loop = LoopBlocks()
+    metrics.loop.add(LoopBlock(NOW - 9, 8.0, "a.py:3 in f", "orders", "check", "f"))
+
+
+def _stalled(metrics: StageMetrics) -> None:
+    lag(metrics, 5)
+    metrics.last_progress_at = NOW - 61
+
+
+def _unknown(metrics: StageMetrics) -> None:
+    metrics.partitions[TopicPartition("raw", 0)].lag_records = None
+    metrics.lag_unknown_since = NOW - 11
+
+
+def _member(metrics: StageMetrics) -> None:
+    slow = MemberState("slow", 0, 4, BreakerState.OPEN, 1.0, calls=9, failures=9, opened_at=NOW - 7)
+    metrics.pools = {"score": lambda _: [slow]}
+
+
+def _stuck(metrics: StageMetrics) -> None:
+    metrics.stuck_attempts = 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause", "evidence"),
+    [
+        (_failed, Cause.STAGE_FAILED, "ended by a failure"),
+        (_topic, Cause.TOPIC_MISSING, "topic out does not exist, for 3 s"),
+        (_grown, Cause.PARTITIONS_UNREAD, "raw has grown"),
+        (_cut_off, Cause.BROKER_UNREACHABLE, "for 12 s"),
+        (_never_joined, Cause.NO_ASSIGNMENT, "no assignment from its group for 12 s"),
+        (_held, Cause.DEPENDENCY_DOWN, "calls fail with OSError"),
+        (_beyond, Cause.DEAD_LETTER_BUDGET, "records are held for 5 s"),
+        (_blocked, Cause.LOOP_BLOCKED, "agent 'f' of stage 'check' has blocked the event loop"),
+        (_stalled, Cause.STALLED, "lag of 5 records and no progress for 61 s"),
+        (_unknown, Cause.LAG_UNKNOWN, "lag of raw[0] not known for 11 s"),
+        (_member, Cause.MEMBER_LEFT_OUT, "left out of 1 members: slow"),
+        (_stuck, Cause.ATTEMPTS_STUCK, "2 attempts go on"),
+    ],
+)
+def test_a_fault_that_shows_at_once_is_named(
+    fault: Callable[[StageMetrics], None], cause: Cause, evidence: str
+) -> None:
+    stage = a_stage()
+    fault(stage)
+    verdict = judge(stage)
+    assert [one.cause for one in verdict.findings] == [cause]
+    assert evidence in verdict.reason
+    assert verdict.level is TABLE[cause].level
+
+
+def _spoilt(metrics: StageMetrics, share: float, failed: float, kinds: int) -> None:
+    count, letters, at = int(1000 * share), int(1000 * share * failed), WALL + share * 60
+    for number in range(metrics.dead_lettered, letters):
+        metrics.letter_kinds.count(str(number % kinds), "ValueError", "permanent", at)
+    metrics.processed, metrics.dead_lettered = count - letters, letters
+    metrics.acknowledged_records = count
+
+
+def test_one_record_of_a_hundred_that_fails_is_normal() -> None:
+    verdict = over_a_minute(a_stage(), lambda m, share: _spoilt(m, share, 0.01, 1))
+    assert verdict.level is Level.WELL
+
+
+def test_many_records_that_fail_in_one_way_are_a_burst_with_its_fingerprint() -> None:
+    verdict = over_a_minute(a_stage(), lambda m, share: _spoilt(m, share, 0.2, 1))
+    assert verdict.cause is Cause.POISON_BURST
+    assert "200 of 1,000 records failed for good within 60 s (20%)" in verdict.reason
+    assert "ValueError (0)" in verdict.reason
+
+
+@pytest.mark.parametrize(("failed", "level"), [(0.2, Level.ATTENTION), (0.5, Level.FAILING)])
+def test_many_that_fail_in_many_ways_are_a_ratio(failed: float, level: Level) -> None:
+    verdict = over_a_minute(a_stage(), lambda m, share: _spoilt(m, share, failed, 5))
+    assert (verdict.cause, verdict.level) == (Cause.ERROR_RATIO, level)
+
+
+def test_a_burst_that_is_over_is_not_told_any_more() -> None:
+    stage = a_stage()
+    over_a_minute(stage, lambda m, share: _spoilt(m, share, 0.2, 1))
+    for second in range(0, 65, 5):
+        stage.processed += 100
+        stage.recent.sample(stage, NOW + second)
+    assert verdict_of(stage, NOW + 65, STALL_SECONDS).level is Level.WELL
+
+
+def _commits_fail(metrics: StageMetrics, share: float) -> None:
+    metrics.commit_failures = int(4 * share)
+
+
+def _refused(metrics: StageMetrics, share: float) -> None:
+    metrics.producer_replacements = int(4 * share)
+
+
+def _lost(metrics: StageMetrics, share: float) -> None:
+    metrics.position_resets = int(share)
+
+
+def _rebalancing(metrics: StageMetrics, share: float) -> None:
+    metrics.rebalances = int(6 * share)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (_commits_fail, Cause.COMMITS_FAILING),
+        (_refused, Cause.BATCHES_REFUSED),
+        (_lost, Cause.POSITIONS_LOST),
+        (_rebalancing, Cause.REBALANCE_LOOP),
+    ],
+)
+def test_what_goes_wrong_again_and_again_is_named(
+    fault: Callable[[StageMetrics, float], None], cause: Cause
+) -> None:
+    assert over_a_minute(a_stage(), fault).cause is cause
+
+
+def grows(metrics: StageMetrics, share: float, *, seconds: float, places: int) -> None:
+    """Lag that grows in two partitions alike, with attempts that took so long in all."""
+    metrics.attempts_at_once, metrics.max_in_flight_records = places, 100
+    lag(metrics, 1000 + 2000 * share, 1000 + 2000 * share)
+    metrics.acknowledged_records = int(600 * share)
+    metrics.attempt_duration.counts[10] = int(600 * share)
+    metrics.attempt_duration.total = int(seconds * share * 1e6)
+
+
+def causes(verdict: Verdict) -> set[Cause]:
+    return {one.cause for one in verdict.findings}
+
+
+def test_lag_that_grows_under_a_busy_agent_is_the_agents() -> None:
+    verdict = over_a_minute(a_stage(0, 0), lambda m, share: grows(m, share, seconds=230, places=4))
+    assert causes(verdict) == {Cause.SLOW_AGENT, Cause.LAG_GROWING}
+    assert "4 at a time" in verdict.reason
+    assert "from 2,000 to 6,000 records within 60 s; 10 records/s finish" in verdict.reason
+
+
+def test_lag_that_grows_with_time_to_spare_has_no_known_reason() -> None:
+    verdict = over_a_minute(a_stage(0, 0), lambda m, share: grows(m, share, seconds=9, places=4))
+    assert causes(verdict) == {Cause.LAG_GROWING}
+
+
+def test_lag_that_shrinks_or_stays_is_well() -> None:
+    assert over_a_minute(a_stage(), lambda m, share: lag(m, 5000 - 4900 * share)).cause is None
+    assert over_a_minute(a_stage(), lambda m, _: lag(m, 5000)).cause is None
+
+
+def test_few_keys_that_keep_an_intake_full_are_named() -> None:
+    def hot(metrics: StageMetrics, share: float) -> None:
+        grows(metrics, share, seconds=60, places=64)
+        metrics.in_flight_records, metrics.busy_lanes = 100, 1
+
+    verdict = over_a_minute(a_stage(0, 0), hot)
+    assert verdict.cause is Cause.HOT_KEY
+    assert "1 of 64 lanes work, with the intake full" in verdict.reason
+
+
+def test_a_partition_with_nearly_all_of_the_lag_is_named() -> None:
+    def skewed(metrics: StageMetrics, share: float) -> None:
+        lag(metrics, 0, 1000 + 2000 * share)
+
+    verdict = over_a_minute(a_stage(0, 0), skewed)
+    assert verdict.cause is Cause.SKEWED_PARTITION
+    assert "raw[1] has 100% of the lag" in verdict.reason
+
+
+def test_the_gravest_is_told_first_and_causes_before_effects() -> None:
+    stage = a_stage()
+    for fault in (_member, _stalled, _topic, _cut_off):
+        fault(stage)
+    assert [one.cause for one in judge(stage).findings] == [
+        Cause.TOPIC_MISSING,
+        Cause.STALLED,
+        Cause.BROKER_UNREACHABLE,
+        Cause.MEMBER_LEFT_OUT,
+    ]
+
+
+def test_a_restart_is_asked_for_only_where_it_helps() -> None:
+    stalled, held, missing = a_stage(), a_stage(), a_stage()
+    _stalled(stalled)
+    for stage in (held, missing):
+        _stalled(stage)
+    _held(held)
+    _topic(missing)
+    assert not is_live(judge(stalled), stalled)
+    assert is_live(judge(held), held)
+    assert is_live(judge(missing), missing)
+    assert is_live(judge(a_stage()), a_stage())
+
+
+def test_every_cause_has_an_entry_whose_command_can_be_typed() -> None:
+    assert set(TABLE) == set(Cause)
+    for cause in Cause:
+        assert "{" not in next_command(cause, "orders", "check")
