@@ -13,6 +13,7 @@ StreamappError
 ├── BrokerError             the broker could not be reached, or refused a request
 │   ├── BatchRefusedError   the broker refused a batch for what is in it
 │   ├── CommitRefusedError  the committing member is no longer in the group's generation
+│   ├── FencedError         another transactional producer with the same id has started
 │   ├── OffsetOutOfRangeError  the position is not in the log
 │   └── UnreadableRecordError  a record of a source topic cannot be parsed
 ├── RecordError             one record failed, and a retry would fail too
@@ -100,6 +101,10 @@ class BatchRefusedError(BrokerError):
 
 class CommitRefusedError(BrokerError):
     """The committing member is no longer part of the group's generation."""
+
+
+class FencedError(BrokerError):
+    """Another transactional producer with the same id has started: this one may write no more."""
 
 
 class OffsetOutOfRangeError(BrokerError):

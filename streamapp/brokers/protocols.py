@@ -360,6 +360,46 @@ class Producer(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """A record that is to be written.
+
+    Attributes:
+        place: topic and partition that it goes to.
+        key, value, headers: what is written.
+        timestamp_ms: milliseconds since the epoch; `None` is the present.
+    """
+
+    place: TopicPartition
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+
+class TransactionalProducer(Protocol):
+    """Writes records in transactions: readers see all records of one, or none.
+
+    After an error it cannot be used any more: stop it. Whether the transaction that failed was
+    committed is known only to who starts the next producer with the same id, and reads then.
+    """
+
+    async def start(self) -> None:
+        """Connect, end what a producer with this id has left open, and let it write no more."""
+
+    async def stop(self) -> None:
+        """Close; an open transaction is aborted."""
+
+    async def write(self, records: Sequence[OutgoingRecord]) -> None:
+        """Write records in one transaction, and wait until it is committed.
+
+        Raises:
+            FencedError: another producer with this id has started.
+            BatchRefusedError: a topic refuses them for what is in them.
+            BrokerError: they could not be written, or nobody knows whether they were.
+        """
+
+
 class Admin(Protocol):
     """Reads and changes topics and the committed offsets of groups."""
 
@@ -444,3 +484,10 @@ class Broker(Protocol):
 
     def admin(self) -> Admin:
         """Make an admin client."""
+
+
+class TransactionalBroker(Broker, Protocol):
+    """A broker that has transactions."""
+
+    def transactional_producer(self, transactional_id: str) -> TransactionalProducer:
+        """Make a producer that writes in transactions; of one id, only the last started does."""

@@ -22,7 +22,7 @@ MAX_TOPICS = 100
 _MAX_REPETITIONS = (
     3  # with n of them, matching a name may take steps by the nth power of its length
 )
-_NOT_READ = re.compile(r"__.*|.*\.(dlq|replay|retry-[0-9][0-9a-z.]*)")
+_NOT_READ = re.compile(r"__.*|.*\.(dlq|dlq\.ledger|replay|retry-[0-9][0-9a-z.]*)")
 _REPEATS = {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}
 _REFERENCES = {"GROUPREF", "GROUPREF_EXISTS"}
 

@@ -15,6 +15,7 @@ from streamapp.brokers.protocols import (
     Producer,
     ProducerConfig,
     TopicSpec,
+    TransactionalBroker,
 )
 from streamapp.record import Headers, Record, TopicPartition
 from tests.kafka import unique_name
@@ -37,12 +38,12 @@ class Subject:
         compressing: the same broker, whose producers compress with a codec from now on.
     """
 
-    broker: Broker
+    broker: TransactionalBroker
     unreachable: Broker
     unreachable_address: str
     open_gap: Callable[[TopicPartition], Awaitable[None]]
     put_unreadable: Callable[[TopicPartition], Awaitable[None]]
-    compressing: Callable[[Compression], Broker]
+    compressing: Callable[[Compression], TransactionalBroker]
 
     async def topic(self, partitions: int = 1, **config: str) -> str:
         """A new topic; configuration by Kafka's names with underscores."""

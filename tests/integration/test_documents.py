@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from streamapp.cli.reference import cli_reference, exit_codes_reference, settings_reference
+from streamapp.letters.sent_back import REPLAY_HEADER, REPLAYS_HEADER
 from streamapp.observability.definitions import METRICS
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.record import ERROR_HEADERS, StoredRecord, TopicPartition
@@ -122,7 +123,8 @@ def test_the_page_on_dead_letters_names_every_header_and_reason() -> None:
     in_page = [
         line.split("`")[1] for line in page.splitlines() if line.startswith(f"| `{ERROR_HEADERS}")
     ]
-    assert in_page == [*names, RETRY_HEADER, DELAY_HEADER, DUE_HEADER]
+    waiting = [RETRY_HEADER, DELAY_HEADER, DUE_HEADER]
+    assert in_page == [*names, *waiting, REPLAYS_HEADER, REPLAY_HEADER]
     assert all(f"| `{reason}` |" in page for reason in DeadLetterReason)
 
 

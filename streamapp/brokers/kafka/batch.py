@@ -29,10 +29,19 @@ class KafkaBatch(BatchBuilder):  # type: ignore[misc]  # untyped base
     read have tuples.
     """
 
-    def __init__(self, max_bytes: int, compression: BatchCompression = _NOT_COMPRESSED) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        compression: BatchCompression = _NOT_COMPRESSED,
+        *,
+        is_transactional: bool = False,
+    ) -> None:
         self._compression = compression
         self._sent: bytearray | None = None
-        super().__init__(max_bytes, DefaultRecordBatch.CODEC_NONE)
+        # The flag stands in the batch: without it, readers see it before its transaction ends.
+        super().__init__(
+            max_bytes, DefaultRecordBatch.CODEC_NONE, is_transactional=is_transactional
+        )
         # The compiled method itself, so that appending calls no Python function.
         self.appender: BatchAppend = self._builder.append
 

@@ -5,6 +5,7 @@ from streamapp.brokers.kafka.admin import KafkaAdmin
 from streamapp.brokers.kafka.connection import Connection, cap_client_logging
 from streamapp.brokers.kafka.consumer import KafkaConsumer
 from streamapp.brokers.kafka.producer import KafkaProducer
+from streamapp.brokers.kafka.transactions import KafkaTransactions
 from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, RebalanceListener
 from streamapp.errors import ConfigurationError
 from streamapp.settings import KafkaSettings
@@ -35,6 +36,10 @@ class KafkaBroker:
     def producer(self, config: ProducerConfig) -> KafkaProducer:
         """A new producer."""
         return KafkaProducer(config, self._connection, self.compression)
+
+    def transactional_producer(self, transactional_id: str) -> KafkaTransactions:
+        """A new producer that writes in transactions."""
+        return KafkaTransactions(transactional_id, self._connection, self.compression)
 
     def admin(self) -> KafkaAdmin:
         """A new admin client."""

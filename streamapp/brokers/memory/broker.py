@@ -10,6 +10,7 @@ from streamapp.brokers.memory.log import PartitionLog
 from streamapp.brokers.memory.network import Network
 from streamapp.brokers.memory.producer import MemoryProducer
 from streamapp.brokers.memory.topics import TopicStore
+from streamapp.brokers.memory.transactions import Epochs, MemoryTransactions
 from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, RebalanceListener
 from streamapp.clock import Clock
 from streamapp.record import TopicPartition
@@ -54,6 +55,7 @@ class MemoryBroker:
         self._retention_records = retention_records
         self._topics = TopicStore()
         self._groups = Groups(self._topics, clock)
+        self._epochs = Epochs()
 
     def consumer(self, config: ConsumerConfig, listener: RebalanceListener) -> MemoryConsumer:
         """Make a consumer, which joins its group when it starts."""
@@ -76,6 +78,10 @@ class MemoryBroker:
             appended=self._after_append,
             compression=self.compression,
         )
+
+    def transactional_producer(self, transactional_id: str) -> MemoryTransactions:
+        """Make a producer that writes in transactions."""
+        return MemoryTransactions(transactional_id, self.producer(ProducerConfig()), self._epochs)
 
     def admin(self) -> MemoryAdmin:
         """Make an admin client."""

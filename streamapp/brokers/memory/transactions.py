@@ -1,0 +1,75 @@
+"""A producer for the memory broker that writes whole transactions."""
+
+from collections.abc import Sequence
+
+from streamapp.brokers.memory.producer import MemoryProducer
+from streamapp.brokers.protocols import OutgoingRecord
+from streamapp.errors import BrokerError, FencedError
+
+
+class Epochs:
+    """Which producer of each transactional id was started last."""
+
+    def __init__(self) -> None:
+        self._epochs: dict[str, int] = {}
+
+    def begin(self, transactional_id: str) -> int:
+        """Begin the next epoch of an id."""
+        self._epochs[transactional_id] = epoch = self.current(transactional_id) + 1
+        return epoch
+
+    def current(self, transactional_id: str) -> int:
+        """The epoch of an id; 0 before the first."""
+        return self._epochs.get(transactional_id, 0)
+
+
+class MemoryTransactions:
+    """Appends all records of a transaction in one turn of the event loop.
+
+    Args:
+        transactional_id: of producers with one id, only the last that was started may write.
+        producer: appends batches.
+        epochs: say which producer was started last.
+    """
+
+    def __init__(self, transactional_id: str, producer: MemoryProducer, epochs: Epochs) -> None:
+        self._id = transactional_id
+        self._producer = producer
+        self._epochs = epochs
+        self._epoch = 0
+
+    async def start(self) -> None:
+        """Connect, and let earlier producers of this id write no more."""
+        await self._producer.start()
+        self._epoch = self._epochs.begin(self._id)
+
+    async def stop(self) -> None:
+        """Close."""
+        self._epoch = 0
+        await self._producer.stop()
+
+    async def write(self, records: Sequence[OutgoingRecord]) -> None:
+        """Write all of the records.
+
+        Raises:
+            FencedError: another producer with this id has started.
+            BrokerError: it is not running, or a topic refuses them.
+        """
+        if not self._epoch:
+            raise BrokerError("this producer is not running: start a new one")
+        if self._epoch != self._epochs.current(self._id):
+            raise FencedError(
+                f"another producer with the transactional id {self._id!r} has started"
+            )
+        sent = []
+        for record in records:
+            batch = self._producer.create_batch()
+            batch.append(
+                timestamp=record.timestamp_ms,
+                key=record.key,
+                value=record.value,
+                headers=record.headers,
+            )
+            sent.append(await self._producer.send_batch(batch, *record.place))
+        for acknowledgement in sent:
+            await acknowledgement

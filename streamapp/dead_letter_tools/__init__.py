@@ -1,0 +1,1 @@
+"""Reads dead letters from a broker, and sends them back to their stages, each of them once."""

@@ -1,0 +1,59 @@
+"""Marks dead letters as done with: the ledger says what, when and why."""
+
+from collections.abc import Callable, Mapping
+
+from streamapp.brokers.protocols import Broker
+from streamapp.clock import Clock
+from streamapp.dead_letter_tools.reading import read_letters
+from streamapp.dead_letter_tools.sending import MOST_RECORDS, LedgerWriter
+from streamapp.letters.ledger import LetterState, entry_for
+from streamapp.letters.selection import Selection
+from streamapp.record import TopicPartition
+
+DISCARDABLE = (LetterState.OPEN, LetterState.QUARANTINED)
+"""States of the letters with which something is still to be done."""
+
+
+async def discard(
+    broker: Broker,
+    writer: LedgerWriter,
+    selection: Selection,
+    ends: Mapping[TopicPartition, int],
+    clock: Clock,
+    *,
+    why: str,
+    on_discarded: Callable[[int], None] = lambda _count: None,
+) -> int:
+    """Mark the selected letters below these offsets as discarded; they stay in their topic.
+
+    Args:
+        broker: has the letters.
+        writer: writes the ledger.
+        selection: which are meant.
+        ends: the offsets.
+        clock: the time.
+        why: the reason, which the ledger keeps.
+        on_discarded: told how many more were marked.
+
+    Returns:
+        How many were marked.
+
+    Raises:
+        FencedError: somebody else writes the ledger now.
+        BrokerError: the broker cannot be reached, or refuses something.
+    """
+    count = waiting = 0
+    async for letter in read_letters(broker, ends):
+        is_open = writer.ledger.entry_of(letter).state in DISCARDABLE
+        if not is_open or not selection.matches(letter):
+            continue
+        at_ms = int(clock.time() * 1000)
+        writer.add(letter, entry_for(letter, LetterState.DISCARDED, at_ms, why=why))
+        waiting += 1
+        if waiting >= MOST_RECORDS:
+            await writer.write()
+            on_discarded(waiting)
+            count, waiting = count + waiting, 0
+    await writer.write()
+    on_discarded(waiting)
+    return count + waiting

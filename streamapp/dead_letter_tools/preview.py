@@ -1,0 +1,175 @@
+"""What sending letters back would do: how many are sent, and how many the stage can read now."""
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from streamapp.brokers.protocols import Broker
+from streamapp.dead_letter_tools.fates import Fate, Sorting
+from streamapp.dead_letter_tools.reading import read_letters
+from streamapp.dead_letter_tools.targets import Target
+from streamapp.letters.ledger import Ledger
+from streamapp.letters.letter import Letter
+from streamapp.pipeline.execution.executor import Executor
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.policies.describe import describe
+from streamapp.policies.policy import dead_letter
+from streamapp.record import TopicPartition, event_time_in
+from streamapp.runtime.dead_letters import fingerprint
+from streamapp.topics.topic import Topic
+
+
+@dataclass(slots=True)
+class Refused:
+    """Letters that the code of a stage still fails on, in the same way.
+
+    Attributes:
+        error: class of the error.
+        message: its message.
+        count: how many.
+        sample: where one of them stands.
+    """
+
+    error: str
+    message: str
+    count: int
+    sample: str
+
+
+@dataclass(slots=True)
+class StagePreview:
+    """What would become of the letters of one stage.
+
+    Attributes:
+        sent: how many would be sent.
+        passed: how many of them its code takes now.
+        refused: why the others are not taken, by fingerprint.
+    """
+
+    sent: int = 0
+    passed: int = 0
+    refused: dict[str, Refused] = field(default_factory=dict)
+
+    def refuse(self, stage: str, letter: Letter, error: Exception) -> None:
+        """Count a letter that is not taken."""
+        kind = fingerprint(stage, error)
+        found = self.refused.get(kind)
+        if found is None:
+            self.refused[kind] = Refused(type(error).__name__, describe(error), 1, letter.address)
+        else:
+            found.count += 1
+
+
+@dataclass(slots=True)
+class Preview:
+    """What sending letters back would do.
+
+    Attributes:
+        fates: how many letters have which fate.
+        stages: what would become of those that are sent.
+        stages_unknown: pipelines and stages of letters that none of these stages takes.
+    """
+
+    fates: Counter[Fate] = field(default_factory=Counter)
+    stages: dict[Target, StagePreview] = field(default_factory=dict)
+    stages_unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class Previewer:
+    """Looks at letters, and changes nothing.
+
+    Args:
+        sorting: says what becomes of each letter.
+        tries: call the agents, whatever they do beside giving outputs.
+        limit: most letters that would be sent; `None` for all.
+    """
+
+    def __init__(self, sorting: Sorting, *, tries: bool = False, limit: int | None = None) -> None:
+        self._sorting = sorting
+        self._tries = tries
+        self._limit = limit
+        self._executors: dict[Target, Executor[Any, Any]] = {}
+        self.result = Preview()
+
+    async def look(
+        self, broker: Broker, ledger: Ledger, ends: Mapping[TopicPartition, int]
+    ) -> None:
+        """Look at the letters of a dead-letter topic below these offsets.
+
+        Raises:
+            BrokerError: they cannot be read.
+            StageError: an agent cannot be opened.
+        """
+        async with AsyncExitStack() as stack:
+            async for letter in read_letters(broker, ends):
+                if self._limit is not None and self.result.fates[Fate.SEND] >= self._limit:
+                    break
+                await self._look_at(letter, ledger, stack)
+            self._executors.clear()
+
+    async def _look_at(self, letter: Letter, ledger: Ledger, stack: AsyncExitStack) -> None:
+        fate, target = self._sorting.fate_of(letter, ledger.entry_of(letter))
+        self.result.fates[fate] += 1
+        if fate is Fate.NO_STAGE:
+            self.result.stages_unknown[letter.told.pipeline, letter.told.stage] += 1
+        if fate is not Fate.SEND or target is None:
+            return
+        stage = self.result.stages.setdefault(target, StagePreview())
+        stage.sent += 1
+        executor = await self._executor_of(target, stack) if self._tries else None
+        try:
+            value = target.read(letter)
+            if executor is not None:
+                await _attempt(executor, letter, value)
+        except Exception as error:  # noqa: BLE001 - the agent may raise anything
+            stage.refuse(target.stage, letter, error)
+        else:
+            stage.passed += 1
+
+    async def _executor_of(self, target: Target, stack: AsyncExitStack) -> Executor[Any, Any]:
+        """What calls the agent of a stage, which is opened once."""
+        found = self._executors.get(target)
+        if found is None:
+            found = await stack.enter_async_context(_alone(target).executor())
+            self._executors[target] = found
+        return found
+
+
+async def _attempt(executor: Executor[Any, Any], letter: Letter, value: Any) -> None:
+    """Call the agent once, as an attempt does; what it raises is raised."""
+    result = await executor.execute(
+        value,
+        key=letter.key,
+        headers=letter.original_headers,
+        timestamp=_event_time(letter),
+    )
+    if result.error is not None:
+        original = result.error.original_error
+        raise original if isinstance(original, Exception) else result.error
+
+
+def _alone(target: Target) -> Pipeline[Any, Any]:
+    """A pipeline of that stage alone, which makes one attempt."""
+    stage = target.step.stage
+    source: Topic[Any] = Topic(f"{target.topic}.preview", stage.agent.input_type)
+    pipeline: Pipeline[Any, Any] = Pipeline(target.pipeline, source=source)
+    alone = pipeline.stage(
+        stage.agent,
+        name=target.stage,
+        on_error=dead_letter(),
+        routes=target.step.routes,
+        timeout_seconds=stage.config.timeout_seconds,
+        max_outputs_per_record=stage.config.max_outputs_per_record,
+    )
+    alone.added = target.step.middleware
+    return alone
+
+
+def _event_time(letter: Letter) -> datetime:
+    told = letter.told.timestamp_ms
+    known = told if told is not None else event_time_in(letter.original_headers)
+    milliseconds = letter.timestamp_ms if known is None else known
+    return datetime.fromtimestamp(max(0, milliseconds) / 1000, UTC)

@@ -1,0 +1,227 @@
+"""Sends dead letters back to their stages, each of them once, whenever this process is killed.
+
+A letter and its entry in the ledger are written in one transaction. Who starts afterwards fences
+the producer that wrote before, which settles what it has left open, and reads the ledger then: it
+says of each letter whether it was sent. Of two that run at the same time, the first one is fenced.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from streamapp.brokers.partitioner import partition_for
+from streamapp.brokers.protocols import (
+    Admin,
+    OutgoingRecord,
+    TopicDescription,
+    TransactionalBroker,
+    TransactionalProducer,
+)
+from streamapp.clock import Clock
+from streamapp.dead_letter_tools.fates import Fate, Sorting
+from streamapp.dead_letter_tools.reading import read_ledger, read_letters
+from streamapp.dead_letter_tools.targets import Target
+from streamapp.dead_letter_tools.topics import described, ensure_ledger, ensure_replay_topic
+from streamapp.letters.ledger import Ledger, LedgerEntry, LetterState, entry_for, key_of
+from streamapp.letters.letter import Letter
+from streamapp.letters.send_back import headers_sent_back
+from streamapp.record import TopicPartition
+
+MOST_RECORDS = 500
+MOST_BYTES = 4 * 1024 * 1024
+"""Of one transaction, before the letter that exceeds it."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """What was done with the letters of a dead-letter topic.
+
+    Attributes:
+        sent: how many were sent, by the stage's target.
+        fates: how many letters had which fate.
+    """
+
+    sent: Counter[Target] = field(default_factory=Counter)
+    fates: Counter[Fate] = field(default_factory=Counter)
+
+
+class LedgerWriter:
+    """Writes entries of the ledger of one dead-letter topic, with what is sent, in transactions.
+
+    Args:
+        broker: has the topics.
+        admin: makes those that are missing.
+        topic: the dead-letter topic.
+
+    Attributes:
+        letters: what the topic is like.
+        ledger: the entries so far.
+    """
+
+    letters: TopicDescription
+
+    def __init__(self, broker: TransactionalBroker, admin: Admin, topic: str) -> None:
+        self._broker = broker
+        self._admin = admin
+        self._topic = topic
+        self._producer: TransactionalProducer = broker.transactional_producer(
+            f"streamapp.dlq.{topic}"
+        )
+        self._records: list[OutgoingRecord] = []
+        self._bytes = 0
+        self._ledger_place = TopicPartition("", 0)
+        self.ledger = Ledger()
+
+    async def start(self) -> None:
+        """Fence who wrote before, and read what is in the ledger then.
+
+        Raises:
+            TopicError: the dead-letter topic does not exist, or the ledger cannot be made.
+            BrokerError: the broker cannot be reached, or refuses something.
+        """
+        self.letters = (await described(self._admin, [self._topic]))[self._topic]
+        self._ledger_place = TopicPartition(await ensure_ledger(self._admin, self.letters), 0)
+        await self._producer.start()
+        self.ledger = await read_ledger(self._broker, self._admin, self._topic)
+
+    async def stop(self) -> None:
+        """Close."""
+        await self._producer.stop()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the transaction has as much as one should have."""
+        return self._bytes >= MOST_BYTES
+
+    def add(self, letter: Letter, entry: LedgerEntry, record: OutgoingRecord | None = None) -> None:
+        """Add an entry, and the record that goes with it, to the next transaction."""
+        key = key_of(letter.place, letter.offset)
+        if record is not None:
+            self._records.append(record)
+            self._bytes += len(record.value or b"")
+        self._records.append(OutgoingRecord(self._ledger_place, key, entry.to_json()))
+        self.ledger.put(letter, entry)
+
+    async def write(self) -> None:
+        """Write what was added, in one transaction.
+
+        Raises:
+            FencedError: another one writes for this dead-letter topic now.
+            BrokerError: it could not be written, or nobody knows whether it was.
+        """
+        if self._records:
+            await self._producer.write(self._records)
+        self._records = []
+        self._bytes = 0
+
+
+class Sender:
+    """Sends letters of one dead-letter topic back.
+
+    Args:
+        writer: writes what is sent.
+        admin: makes replay topics.
+        sorting: says what becomes of each letter.
+        replay: id of this replay.
+        clock: the time.
+        per_second: most letters a second; `None` for as many as can be sent.
+        limit: most letters to send; `None` for all.
+        on_sent: told how many more were sent.
+    """
+
+    def __init__(
+        self,
+        writer: LedgerWriter,
+        admin: Admin,
+        sorting: Sorting,
+        replay: str,
+        clock: Clock,
+        *,
+        per_second: float | None = None,
+        limit: int | None = None,
+        on_sent: Callable[[int], None] = lambda _count: None,
+    ) -> None:
+        self._writer = writer
+        self._admin = admin
+        self._sorting = sorting
+        self._replay = replay
+        self._clock = clock
+        self._per_second = per_second
+        self._limit = limit
+        self._on_sent = on_sent
+        self._partitions: dict[str, int] = {}
+        self._began = 0.0
+        self._told = 0
+        self.result = Sent()
+
+    async def send(self, broker: TransactionalBroker, ends: Mapping[TopicPartition, int]) -> Sent:
+        """Send the letters below these offsets.
+
+        Raises:
+            FencedError: another one sends letters of this topic now.
+            TopicError: a replay topic cannot be made.
+            BrokerError: the broker cannot be reached, or refuses something.
+        """
+        self._began = self._clock.monotonic()
+        waiting = 0
+        async for letter in read_letters(broker, ends):
+            if self._limit is not None and self._count() >= self._limit:
+                break
+            waiting += await self._take(letter)
+            if waiting >= self._at_once() or self._writer.is_full:
+                await self._flush()
+                waiting = 0
+        await self._flush()
+        return self.result
+
+    async def _take(self, letter: Letter) -> bool:
+        """Add what becomes of a letter to the transaction; whether anything does."""
+        entry = self._writer.ledger.entry_of(letter)
+        fate, target = self._sorting.fate_of(letter, entry)
+        self.result.fates[fate] += 1
+        now_ms = int(self._clock.time() * 1000)
+        if fate is Fate.SEND and target is not None:
+            record = await self._record(letter, target)
+            entry = entry_for(
+                letter, LetterState.REPLAYED, now_ms, replay=self._replay, why=target.topic
+            )
+            self._writer.add(letter, entry, record)
+            self.result.sent[target] += 1
+            return True
+        if fate is Fate.QUARANTINE:
+            why = f"it was sent back {letter.told.sent_back.times} times"
+            entry = entry_for(letter, LetterState.QUARANTINED, now_ms, replay=self._replay, why=why)
+            self._writer.add(letter, entry)
+            return True
+        return False
+
+    async def _record(self, letter: Letter, target: Target) -> OutgoingRecord:
+        count = self._partitions.get(target.topic)
+        if count is None:
+            count = await ensure_replay_topic(self._admin, target, self._writer.letters)
+            self._partitions[target.topic] = count
+        partition = (
+            letter.offset % count if letter.key is None else partition_for(letter.key, count)
+        )
+        headers = headers_sent_back(letter, target.pipeline, target.stage, self._replay)
+        place = TopicPartition(target.topic, partition)
+        return OutgoingRecord(place, letter.key, letter.value, headers)
+
+    async def _flush(self) -> None:
+        await self._writer.write()
+        count = self._count()
+        self._on_sent(count - self._told)
+        self._told = count
+        if self._per_second is not None:
+            due = self._began + count / self._per_second
+            if (wait := due - self._clock.monotonic()) > 0:
+                await self._clock.sleep(wait)
+
+    def _count(self) -> int:
+        return self.result.sent.total()
+
+    def _at_once(self) -> int:
+        """Letters of one transaction: those of half a second."""
+        if self._per_second is None:
+            return MOST_RECORDS
+        return max(1, min(MOST_RECORDS, int(self._per_second / 2)))
