@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from typing_extensions import is_typeddict  # knows its own TypedDict, unlike that of typing
 
 from streamapp.checked_json import checked_encoder
-from streamapp.exact_numbers import decoder_for
+from streamapp.exact_numbers import QuickDecoder, decoder_for
 from streamapp.immutable import is_immutable
 from streamapp.plain_json import Encoder, encoder_for, json_encoder
 from streamapp.tombstones import value_type
@@ -37,6 +37,7 @@ class Codec(Generic[T]):
             `tombstones`, `None` to `None`.
         encode: a value to bytes; raises `ValueError` or `TypeError` on a wrong value.
         immutable: whether a value of exactly `instance_of` never changes, and is read back equal.
+        quick: the two steps of `decode`, for the hot path; `None` if it has one only.
         encoder: how `encode` works, for the hot path.
         tombstones: whether `None` is a record without a value, which is not encoded.
     """
@@ -46,6 +47,7 @@ class Codec(Generic[T]):
     decode: Callable[[bytes], T]
     encode: Callable[[T], bytes]
     immutable: bool = False
+    quick: QuickDecoder | None = None
     encoder: Encoder | None = None
     tombstones: bool = False
 
@@ -72,27 +74,30 @@ def _with_tombstones(codec: Codec[Any], type_: Any) -> Codec[Any]:
             raise ValueError("null is no value here: None stands for a record without a value")
         return value
 
-    return replace(codec, schema=type_, decode=decode, tombstones=True)
+    return replace(codec, schema=type_, decode=decode, quick=None, tombstones=True)
 
 
 def json_codec(type_: Any) -> Codec[Any]:
     """JSON codec for a pydantic model, a dataclass, a TypedDict, a plain type, `dict` or `Any`.
 
     Values are decoded from bytes straight into the type. What was decoded is encoded as it was, or
-    refused: fields by their aliases, integers of any size, decimals with all digits. A value that
+    refused: fields by their aliases, integers of any size, also where the type says `float`, and
+    decimals with all digits; only a fraction becomes the float next to it. A value that
     is not of the declared type is refused with its path, and so is a float that JSON does not have.
     Of `dict`, `list` and `Any` only the outermost type is checked.
     """
     if type_ in UNTYPED:
         return _untyped_codec(type_)
     adapter: TypeAdapter[Any] = TypeAdapter(type_)
-    decode = decoder_for(adapter)
+    decoder = decoder_for(adapter)
     is_class = inspect.isclass(type_) and not is_typeddict(type_) and get_origin(type_) is None
     encoder = encoder_for(type_, adapter, checked_encoder(adapter))
     # Without a class to check against, the encoder alone has to mind.
     instance_of = type_ if is_class else object
     immutable = is_immutable(type_, adapter)
-    return Codec(type_, instance_of, decode, encoder.encode, immutable, encoder)
+    return Codec(
+        type_, instance_of, decoder.decode, encoder.encode, immutable, decoder.quick, encoder
+    )
 
 
 @cache  # of five types, which the stages of thousands of pipelines may have

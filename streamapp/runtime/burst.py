@@ -125,7 +125,7 @@ class Burst:
             return
         step = first = self._steps[0]
         partition, contexts = chunk.partition, lane.contexts
-        decode, agent = step.decoders[partition.name.topic], step.agent
+        agent, (decode, otherwise) = step.agent, step.decoders.quick(partition.name.topic)
         function, is_async, with_context = agent.function, agent.is_async, agent.takes_context
         fused = self._fused
         last, bare_out = self._steps[len(fused)], None if fused else Out
@@ -171,8 +171,10 @@ class Burst:
             try:
                 value = decode(record.value)  # type: ignore[arg-type]  # None raises, and is told apart
             except BaseException as raised:  # noqa: BLE001 - what a user's validator raises
-                step, error = first, self._undecodable(first, record.value, raised)
-                break
+                value, error = self._decode_otherwise(otherwise, record.value, raised)
+                if error is not None:
+                    step = first
+                    break
             try:
                 if with_context:
                     context = RecordContext(at, record, 1)
@@ -443,6 +445,20 @@ class Burst:
         if issubclass(type(raised), asyncio.CancelledError):
             return self._attempts.error_of_interruption(lane, step)
         return as_failure(raised)
+
+    def _decode_otherwise(
+        self,
+        decode: Callable[[bytes], Any] | None,
+        value: bytes | None,
+        raised: BaseException,
+    ) -> tuple[Any, Exception | None]:
+        """The value of a record that the quick way has refused, or its error."""
+        if decode is not None and isinstance(raised, ValueError):
+            try:
+                return decode(value), None  # type: ignore[arg-type]  # None raises, and is told apart
+            except BaseException as refused:  # noqa: BLE001 - the same
+                raised = refused
+        return None, self._undecodable(self._steps[0], value, raised)
 
     def _undecodable(
         self, step: StepRunner, value: bytes | None, raised: BaseException

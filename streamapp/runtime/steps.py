@@ -355,10 +355,17 @@ class Decoders(dict[str, Callable[[bytes], Any]]):
     def __init__(self, segment: Segment | None = None) -> None:
         sources = () if segment is None else segment.sources
         super().__init__({one.topic: one.codec.decode for one in sources})
+        self._quick = {one.topic: one.codec.quick for one in sources}
         self._patterns = () if segment is None else segment.patterns
         codecs = [*(one.codec for one in sources), *(one.codec for one in self._patterns)]
         same = bool(codecs) and all(one.schema == codecs[0].schema for one in codecs)
         self._of_all = codecs[0] if same else None
+
+    def quick(self, topic: str) -> tuple[Callable[[bytes], Any], Callable[[bytes], Any] | None]:
+        """What reads most records of this topic, and what reads those that it refuses, if any."""
+        decode = self[topic]
+        found = self._quick[topic]
+        return (decode, None) if found is None else (found.decode, found.otherwise)
 
     def knows(self, topic: str) -> bool:
         """Whether a topic of this name is a source."""
@@ -380,6 +387,7 @@ class Decoders(dict[str, Callable[[bytes], Any]]):
     def __missing__(self, topic: str) -> Callable[[bytes], Any]:
         for one in self._patterns:
             if one.matches(topic):
+                self._quick[topic] = one.codec.quick
                 self[topic] = one.codec.decode
                 return one.codec.decode
         raise KeyError(topic)

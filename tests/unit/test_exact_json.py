@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from enum import Enum, StrEnum
+from types import BuiltinMethodType
 from typing import Annotated, Any, Optional
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, WrapValidator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypedDict
 
@@ -151,6 +152,112 @@ def test_a_float_that_json_does_not_have_is_refused_with_its_path_and_not_writte
 def test_a_model_that_declares_how_such_floats_are_written_keeps_them(data: bytes) -> None:
     codec = codec_for(Declared)
     assert codec.encode(codec.decode(data)) == data
+
+
+def or_nothing(value: Any, handler: Any) -> Any:
+    try:
+        return handler(value)
+    except ValueError:
+        return None
+
+
+class Tree(BaseModel):
+    share: float = 0.0
+    under: "list[Tree | int]" = []
+
+
+class Guarded(BaseModel):
+    share: Annotated[float | None, WrapValidator(or_nothing)] = None
+
+
+class Bounded(BaseModel):
+    share: float = Field(lt=1e17)
+
+
+INEXACT = [2**53 + 1, -(2**53) - 1, 2**63 + 1, 10**40 + 1, 10**310]
+EXACT = [2**53, -(2**53), 2**60, 10**22, 2**53 - 1, 0]
+
+
+@pytest.mark.parametrize("number", INEXACT, ids="abcde")
+@pytest.mark.parametrize(
+    ("type_", "data", "path"),
+    [
+        (float, b"%d", ()),
+        (float | None, b"%d", ()),
+        (list[float], b"[1, %d]", (1,)),
+        (dict[str, float], b'{"a": %d}', ("a",)),
+        (Share, b'{"share": %d}', ("share",)),
+        (Declared, b'{"share": %d}', ("share",)),
+        (Part, b'{"share": %d}', ("share",)),
+        (Line, b'{"share": %d}', ("share",)),
+        (Shares, b'{"of": {"a": {"share": %d}}}', ("of", "a", "share")),
+        (Shares, b'{"all": [1.5, %d]}', ("all", 1)),
+        (float | str, b"%d", ()),
+        (Tree, b'{"under": [{"share": %d}]}', ("under", 0)),
+    ],
+    ids=str,
+)
+def test_an_integer_that_no_float_equals_is_refused_with_its_path_where_a_float_is_declared(
+    type_: Any, data: bytes, path: tuple[str | int, ...], number: int
+) -> None:
+    with pytest.raises(ValueError, match="no float equals this integer") as raised:
+        codec_for(type_).decode(data % number)
+    fault = next(e for e in raised.value.errors() if "no float" in e["msg"])  # type: ignore[attr-defined]  # of pydantic's ValidationError
+    assert fault["loc"][: len(path)] == path
+
+
+@pytest.mark.parametrize("number", [*EXACT, 1e300, -1e300, 6.02214076e23, 0.1])
+@pytest.mark.parametrize("type_", [Share, Declared, Part, Tree, Guarded, Bounded], ids=str)
+def test_every_other_number_is_the_float_that_equals_it(type_: Any, number: float) -> None:
+    if type_ is Bounded and number >= 1e17:
+        return
+    data = b'{"share": %s}' % repr(number).encode()
+    share = codec_for(type_).decode(data).share
+    assert (type(share), share) == (float, number)
+
+
+@given(st.integers(-(10**40), 10**40))
+def test_no_integer_becomes_another_number(number: int) -> None:
+    try:
+        found = codec_for(Share).decode(b'{"share": %d}' % number).share
+    except ValueError:
+        assert int(float(number)) != number
+    else:
+        assert found == number
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "value"),
+    [
+        (int | float, b"%d" % (2**53 + 1), 2**53 + 1),
+        (float | int, b"%d" % (2**53 + 1), 2**53 + 1),
+        (float | Decimal, b"%d" % (2**53 + 1), Decimal(2**53 + 1)),
+        (int | float, b"1e20", 1e20),
+        (int | str | float, b"1e20", 1e20),
+    ],
+    ids=str,
+)
+def test_in_a_union_a_number_is_what_it_was(type_: Any, data: bytes, value: Any) -> None:
+    found = codec_for(type_).decode(data)
+    assert (type(found), found) == (type(value), value)
+
+
+def test_what_is_wrong_with_a_large_number_is_told_as_it_was_declared() -> None:
+    with pytest.raises(
+        ValueError, match=r"share\n  Input should be less than 1e\+?17|100000000000"
+    ):
+        codec_for(Bounded).decode(b'{"share": 1e18}')
+    with pytest.raises(ValueError, match="valid number"):
+        codec_for(Bounded).decode(b'{"share": "x"}')
+
+
+def test_floats_of_usual_size_are_read_in_compiled_code_alone() -> None:
+    for type_ in (Share, Shares, Part, Line):
+        quick = codec_for(type_).quick
+        assert quick is not None
+        assert isinstance(quick.decode, BuiltinMethodType)
+    assert codec_for(Item).quick is None
+    assert isinstance(codec_for(Item).decode, BuiltinMethodType)
 
 
 class Price(BaseModel):
