@@ -5,6 +5,7 @@ StreamappError
 ├── ConfigurationError      a declaration, setting or file is wrong; nothing was started
 │   ├── PipelineError       stages, schemas or policies of a pipeline do not fit together
 │   ├── TopicError          a topic is missing or is not as declared
+│   │   └── MissingTopicsError  topics that stages read or write are not there
 │   ├── RenamedStageError   a stage without offsets may have been renamed
 │   ├── PortInUseError      another process listens on the port
 │   └── RegistryError       a definition or schema is wrong, or the registry has none of this name
@@ -34,7 +35,7 @@ Transient                   raised by an agent: something outside is at fault; a
 ```
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from streamapp.record import TopicPartition
 
@@ -53,6 +54,26 @@ class PipelineError(ConfigurationError):
 
 class TopicError(ConfigurationError):
     """A topic is missing or is not as declared."""
+
+
+class MissingTopicsError(TopicError):
+    """Topics that stages read or write are not there.
+
+    Attributes:
+        names: their names.
+    """
+
+    def __init__(
+        self, names: Sequence[str], command: str = "streamapp topics apply MODULE:PIPELINE"
+    ) -> None:
+        """Name what is missing.
+
+        Args:
+            names: names of the topics.
+            command: what creates them, as far as it is known how the pipeline was given.
+        """
+        super().__init__(f"missing topics: {', '.join(names)}; create them with `{command}`")
+        self.names = tuple(names)
 
 
 class RenamedStageError(ConfigurationError):

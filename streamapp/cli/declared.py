@@ -27,6 +27,9 @@ from streamapp.registry.score_file import ScoreFile
 from streamapp.registry.scores import Scores
 from streamapp.topics.declaration import DeclaredTopic
 
+_MOST_NAMES = 10
+"""So many pipelines of a file are named where one is to be chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -68,6 +71,23 @@ def declared_of(
         refresh=WatchedRegistry(file, registry, packages=packages).refresh,
     )
     return Declared(made, bundle, reassembly)
+
+
+def names_in(path: Path) -> str:
+    """What to write for a pipeline or a bundle of a file, as the end of a sentence.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is wrong.
+    """
+    pipelines = read_configuration(path).configuration.data_pipelines
+    bundles = (one.bundle for one in pipelines.values() if one.bundle is not None)
+    found = [f"{path}#{name}" for name in sorted({*pipelines, *bundles})]
+    if not found:
+        return f"give FILE.json#NAME; {path} declares no pipelines, add some under data_pipelines"
+    if len(found) == 1:
+        return f"give FILE.json#NAME, here {found[0]}"
+    shown = [*found[:_MOST_NAMES], *(["..."] if len(found) > _MOST_NAMES else [])]
+    return f"give FILE.json#NAME, one of {', '.join(shown)}"
 
 
 def declared_monitoring(path: Path, packages: Iterable[str]) -> DataMonitoring:

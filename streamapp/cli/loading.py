@@ -26,6 +26,9 @@ _LIBRARIES = tuple(str(Path(str(one.__file__)).parent) for one in (streamapp, py
 
 _TARGET = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<attribute>[^\W\d]\w*)")
 
+_OF_A_FILE = re.compile(r"(?P<file>.+\.json)(?:[:#].*)?")
+"""A configuration file without the name of a pipeline, or with another sign before it."""
+
 _DECLARED = re.compile(r"(?P<file>.+\.json)#(?P<name>.+)")
 
 
@@ -111,7 +114,7 @@ def load_target(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]
         from streamapp.cli.declared import target_of  # only files need it
 
         return target_of(*declared, packages)
-    parts = _TARGET.fullmatch(target)
+    parts = None if _OF_A_FILE.fullmatch(target) else _TARGET.fullmatch(target)
     # `mine.py` parses as a module `py` in a package `mine`; if it is a file, the file is meant.
     if parts is None or Path(parts["module"]).is_file():
         raise ConfigurationError(f"{target!r} does not name a pipeline; {_suggestion(target)}")
@@ -134,6 +137,10 @@ def load_target(target: str, packages: Iterable[str] = ()) -> Pipeline[Any, Any]
 
 def _suggestion(target: str) -> str:
     """What to write instead: the module of a file, or the only pipeline of a module."""
+    if found := _OF_A_FILE.fullmatch(target):
+        from streamapp.cli.declared import names_in  # only files need it
+
+        return names_in(Path(found["file"]))
     place, _, attribute = target.partition(":")
     module = _dotted(place)
     if not attribute and _TARGET.fullmatch(f"{module}:pipeline"):

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from streamapp.configuration.names import PACKAGES_OPTION
 from streamapp.errors import ConfigurationError
@@ -57,6 +58,18 @@ class RunOptions:
                 f"--instance-id {self.instance_id!r} is not a legal name of a static member;"
                 " use 1 to 240 of the characters a-z, A-Z, 0-9, '.', '_' and '-'"
             )
+
+    @property
+    def topics_command(self) -> str:
+        """The command line that creates the topics of the target, for a shell."""
+        target = self.target
+        # Within a word, # is a character like any other, and quotes around it would only confuse.
+        if quote(target.replace("#", "")) != target.replace("#", ""):
+            target = quote(target)
+        arguments = [f"{PACKAGES_OPTION} {quote(package)}" for package in self.packages]
+        if self.bootstrap_servers is not None:
+            arguments.append(f"--bootstrap-servers {quote(self.bootstrap_servers)}")
+        return " ".join(["streamapp topics apply", target, *arguments])
 
     def worker_command(self, number: int) -> tuple[str, ...]:
         """The command line of one of several workers: the same options, on any free port."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import typer
@@ -20,7 +20,7 @@ from streamapp.cli.runnable import load_runnable
 from streamapp.cli.signals import leave, stop_on_signal
 from streamapp.cli.supervised import Supervised
 from streamapp.clock import SystemClock
-from streamapp.errors import DrainTimeoutError
+from streamapp.errors import DrainTimeoutError, MissingTopicsError
 from streamapp.observability.stage_metrics import StageState
 from streamapp.pipeline.topology import Topology
 from streamapp.runtime.config import RuntimeConfig
@@ -115,7 +115,8 @@ class _Worker:
             if self._supervised is not None:
                 self._supervised.on_drain(self._stop)
             async with started_admin(self._broker) as admin:
-                await self._service.check(admin)  # before a port is opened
+                with self._naming_command():
+                    await self._service.check(admin)  # before a port is opened
             say(kafka)
             async with AsyncExitStack() as stack:
                 if self._options.web_port is not None:
@@ -154,11 +155,20 @@ class _Worker:
 
     async def _run_service(self) -> None:
         try:
-            await self._service.run(until_end=self._options.until_end, on_open=self._begin)
+            with self._naming_command():
+                await self._service.run(until_end=self._options.until_end, on_open=self._begin)
         except DrainTimeoutError as error:
             self.recorder.end(PipelineStatus.FAILED, type(error).__qualname__)
             # asyncio.run would wait for the stuck attempts
             leave(ExitCode.DRAIN_TIMEOUT, str(error))
+
+    @contextmanager
+    def _naming_command(self) -> Iterator[None]:
+        """Say of missing topics which command creates those of the target."""
+        try:
+            yield
+        except MissingTopicsError as error:
+            raise MissingTopicsError(error.names, self._options.topics_command) from error
 
     def _begin(self) -> None:
         self.recorder.begin()

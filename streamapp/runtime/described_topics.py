@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from streamapp.brokers.protocols import Admin, TopicDescription
-from streamapp.errors import TopicError
+from streamapp.errors import MissingTopicsError
 from streamapp.pipeline.topology import Segment
 
 
@@ -29,8 +29,5 @@ async def described_topics(
         matching.update(segment.topics_among(existing))
     found = await admin.describe_topics([*names, *((matching | replays) - names.keys())])
     if missing := [name for name in names if name not in found]:
-        raise TopicError(
-            f"missing topics: {', '.join(missing)}; create them with"
-            " `streamapp topics apply MODULE:PIPELINE`"
-        )
+        raise MissingTopicsError(missing)
     return found

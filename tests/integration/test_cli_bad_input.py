@@ -1,5 +1,7 @@
 """What users get wrong: one sentence on stderr, an exit code by name, nothing begun."""
 
+import json
+import shlex
 import socket
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from streamapp.cli.exit_codes import ExitCode
 from tests.cli import streamapp
 from tests.kafka import Kafka, unique_name
+from tests.unit.configuration.hostile import AGENT
 
 PIPELINE = "streamapp.examples.playback.pipeline:pipeline"
 NOBODY = "127.0.0.1:1"
@@ -92,9 +95,27 @@ def test_missing_topics_are_named_and_nothing_is_joined(kafka: Kafka, tmp_path: 
     done = streamapp("run", *args, cwd=tmp_path)
     assert done.returncode == ExitCode.CONFIGURATION
     assert one_sentence(done.stderr).startswith(
-        f"missing topics: {name}.in, {name}.out, {name}.same.dlq; create them with"
+        f"missing topics: {name}.in, {name}.out, {name}.same.dlq; create them with `streamapp"
+        f" topics apply mine:pipeline --bootstrap-servers {kafka.bootstrap_servers}`"
     )
     assert done.stdout == ""
+
+
+def test_missing_topics_of_a_file_are_created_by_the_command_that_is_told(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    name = unique_name("missing")
+    stage = {"agent": "once"}
+    pipeline = {"source": f"{name}.in", "sink": f"{name}.out", "stages": [stage]}
+    content = {"data_agents": {"once": AGENT}, "data_pipelines": {name: pipeline}}
+    (tmp_path / "mine.json").write_text(json.dumps(content))
+    args = ("--no-web", "--until-end", "--bootstrap-servers", kafka.bootstrap_servers)
+    done = streamapp("run", f"mine.json#{name}", *args, cwd=tmp_path)
+    assert done.returncode == ExitCode.CONFIGURATION
+    command = shlex.split(one_sentence(done.stderr).split("`")[1])
+    assert command[0] == "streamapp"
+    assert streamapp(*command[1:], cwd=tmp_path).returncode == 0
+    assert streamapp("run", f"mine.json#{name}", *args, cwd=tmp_path).returncode == 0
 
 
 def test_generating_into_a_missing_topic_leaves_the_ledger_alone(

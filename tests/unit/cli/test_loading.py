@@ -1,3 +1,4 @@
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,39 @@ def test_a_target_that_is_almost_right_is_answered_with_the_right_one(
     with pytest.raises(ConfigurationError) as told:
         load_pipeline(target.format(module=module, here=Path.cwd()))
     assert f"give MODULE:PIPELINE, {suggested.format(module=module)}" in str(told.value)
+
+
+PIPELINE = {"source": "in", "sink": "out", "stages": [{"agent": "batch_processor"}]}
+
+
+@pytest.mark.parametrize("ending", ["", "#", ":clean", ":"])
+def test_a_file_without_a_name_is_answered_with_the_names_in_it(
+    tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / "mine.json"
+    declared = {"clean": PIPELINE, "b": {**PIPELINE, "bundle": "all"}}
+    path.write_text(json.dumps({"data_pipelines": declared}))
+    with pytest.raises(ConfigurationError) as told:
+        load_pipeline(f"{path}{ending}")
+    names = f"{path}#all, {path}#b, {path}#clean"
+    assert str(told.value).endswith(
+        f"does not name a pipeline; give FILE.json#NAME, one of {names}"
+    )
+    path.write_text(json.dumps({"data_pipelines": {"clean": PIPELINE}}))
+    with pytest.raises(ConfigurationError, match=f"give FILE.json#NAME, here {path}#clean$"):
+        load_pipeline(f"{path}{ending}")
+    path.write_text("{}")
+    with pytest.raises(ConfigurationError, match="declares no pipelines"):
+        load_pipeline(f"{path}{ending}")
+
+
+def test_a_file_that_is_not_there_or_wrong_is_told_before_its_names(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    with pytest.raises(ConfigurationError, match=f"there is no file {path}"):
+        load_pipeline(str(path))
+    path.write_text("{")
+    with pytest.raises(ConfigurationError, match=f"{path}:1:2: "):
+        load_pipeline(str(path))
 
 
 @pytest.mark.parametrize("name", ["nowhere_at_all", "nowhere_at_all.inside", "streamapp.nowhere"])

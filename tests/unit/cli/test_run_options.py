@@ -1,7 +1,9 @@
+import shlex
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from typer.core import TyperGroup
 
 from streamapp.cli.lazy_group import load
 from streamapp.cli.run_options import RunOptions
@@ -70,6 +72,20 @@ def test_a_worker_is_told_all_that_its_supervisor_was(options: RunOptions) -> No
         "drain_seconds",
     ):
         assert params[name] == getattr(options, name), name
+
+
+@pytest.mark.parametrize("target", ["mine:pipeline", "a.json#clean", "my file.json#it's clean"])
+def test_topics_are_created_by_a_command_that_takes_the_same_target(target: str) -> None:
+    told = shlex.split(replace(FULL, target=target).topics_command)
+    assert told[:3] == ["streamapp", "topics", "apply"]
+    apply = load("topics")
+    assert isinstance(apply, TyperGroup)
+    params = apply.commands["apply"].make_context("apply", told[3:]).params
+    assert params["target"] == target
+    assert tuple(params["allow_package"]) == FULL.packages
+    assert params["bootstrap_servers"] == FULL.bootstrap_servers
+    plain = replace(PLAIN, target="a.json#clean").topics_command
+    assert plain == "streamapp topics apply a.json#clean"
 
 
 @pytest.mark.parametrize("name", ["", "a b", "ä", "x" * 241, "a/b"])
