@@ -1,6 +1,10 @@
 """Secrets that stand in files of their own, as platforms mount them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+FILE_SUFFIX = "_FILE"
+"""A variable with this ending names the file with the secret that the one without it would have."""
 
 
 def read_secret(path: Path) -> str:
@@ -19,3 +23,25 @@ def read_secret(path: Path) -> str:
     if not secret:
         raise ValueError(f"names an empty file: {path}")
     return secret
+
+
+def secret_in(environment: Mapping[str, str], variable: str) -> str | None:
+    """The secret in a variable, or in the file that `<variable>_FILE` names; `None` without either.
+
+    Raises:
+        ValueError: both are set, or the file has no secret; begins with the variable.
+    """
+    value, file = environment.get(variable), environment.get(f"{variable}{FILE_SUFFIX}")
+    if not file:
+        return value
+    if value:
+        raise ValueError(f"{variable} and {variable}{FILE_SUFFIX} are both set")
+    try:
+        return read_secret(Path(file))
+    except ValueError as error:
+        raise ValueError(f"{variable}{FILE_SUFFIX} {error}") from None
+
+
+def is_set(environment: Mapping[str, str], variable: str) -> bool:
+    """Whether a secret is said to be in this variable, or in a file."""
+    return bool(environment.get(variable) or environment.get(f"{variable}{FILE_SUFFIX}"))

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streamapp.errors import ConfigurationError
-from streamapp.secret_files import read_secret
+from streamapp.secret_files import FILE_SUFFIX, read_secret
 
 _PREFIX = "STREAMAPP_KAFKA_"
 _SERVER = re.compile(r"^(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]/@]+):(\d{1,5})$")
@@ -146,11 +146,13 @@ class KafkaSettings(BaseSettings):
             if file is None:
                 continue
             if values.get(name) is not None:
-                raise ValueError(f"{_variable(name)} and {_variable(name)}_FILE are both set")
+                raise ValueError(
+                    f"{_variable(name)} and {_variable(name)}{FILE_SUFFIX} are both set"
+                )
             try:
                 found[name] = read_secret(Path(file))
             except ValueError as error:
-                raise ValueError(f"{_variable(name)}_FILE {error}") from None
+                raise ValueError(f"{_variable(name)}{FILE_SUFFIX} {error}") from None
         return found
 
     @model_validator(mode="after")

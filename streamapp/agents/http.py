@@ -1,5 +1,6 @@
 """Asks services by HTTP, and tells whose fault it is when they do not answer."""
 
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pydantic import Field
 from streamapp.agents.configuration import AgentConfiguration
 from streamapp.clock import current_clock
 from streamapp.errors import ConfigurationError, Permanent, ServiceError
+from streamapp.secret_files import secret_in
 
 _NOT_THE_RECORDS_FAULT = frozenset(
     {
@@ -93,11 +95,13 @@ class HttpClient:
         """Be ready to ask; no connection is made yet.
 
         Raises:
-            ConfigurationError: an environment variable is not set.
+            ConfigurationError: an environment variable is not set, or its file has no secret.
         """
         configuration = self._configuration
+        # In a thread: a secret may be in a file.
+        secrets = await asyncio.to_thread(self._secret_headers)
         self._session = aiohttp.ClientSession(
-            headers={**configuration.headers, **self._secret_headers()},
+            headers={**configuration.headers, **secrets},
             timeout=aiohttp.ClientTimeout(total=configuration.timeout_seconds),
             connector=aiohttp.TCPConnector(limit=configuration.max_connections),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -150,12 +154,18 @@ class HttpClient:
 
     def _secret_headers(self) -> Mapping[str, str]:
         wanted = self._configuration.headers_from_environment
+        found = {}
         for header, variable in wanted.items():
-            if variable not in os.environ:
+            try:
+                secret = secret_in(os.environ, variable)
+            except ValueError as error:
+                raise ConfigurationError(f"headers_from_environment.{header}: {error}") from None
+            if secret is None:
                 raise ConfigurationError(
                     f"headers_from_environment.{header}: the variable {variable} is not set"
                 )
-        return {header: os.environ[variable] for header, variable in wanted.items()}
+            found[header] = secret
+        return found
 
 
 def refuses_the_request(status: int) -> bool:

@@ -37,6 +37,7 @@ from streamapp.agents.model_configuration import ModelConfiguration, Provider
 from streamapp.agents.provider_limits import ProviderLimits
 from streamapp.errors import ConfigurationError, Permanent, ServiceError
 from streamapp.observability.model_usage import ModelUsage
+from streamapp.secret_files import secret_in
 
 OutputT = TypeVar("OutputT", bound=BaseModel)
 
@@ -213,8 +214,12 @@ def _key(provider: Provider) -> str:
     variable = provider.key_from_environment
     if variable is None:
         return _WITHOUT_KEY
-    if not os.environ.get(variable):
+    try:
+        key = secret_in(os.environ, variable)
+    except ValueError as error:
+        raise ConfigurationError(f"provider.key_from_environment: {error}") from None
+    if not key:
         raise ConfigurationError(
             f"provider.key_from_environment: the variable {variable} is not set"
         )
-    return os.environ[variable]
+    return key

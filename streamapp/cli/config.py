@@ -16,6 +16,7 @@ from streamapp.configuration.lint import missing_variables
 from streamapp.configuration.overrides import variables
 from streamapp.configuration.schema import configuration_schema
 from streamapp.observability.alerts import rule_file
+from streamapp.secret_files import is_set
 
 app = typer.Typer(
     no_args_is_help=True, help="Show and check the configuration file, and what is made of it."
@@ -121,8 +122,8 @@ def _described(file: ConfigurationFile, section: str, name: str) -> str:
     if section == "data_providers":
         provider = found.data_providers[name]
         variable = provider.key_from_environment
-        is_set = "set" if variable and os.environ.get(variable) else "not set"
-        return f"{provider.kind}, {f'{variable} {is_set}' if variable else 'without a key'}"
+        told = "set" if variable and is_set(os.environ, variable) else "not set"
+        return f"{provider.kind}, {f'{variable} {told}' if variable else 'without a key'}"
     pipeline = found.data_pipelines[name]
     return f"{pipeline.reads} to {pipeline.writes or 'no sink'}, {len(pipeline.stages)} stages"
 

@@ -17,6 +17,7 @@ from streamapp.errors import ConfigurationError
 from streamapp.registry.choices import Choices
 from streamapp.registry.instantiate import Meanings, make_agent
 from streamapp.registry.registry import AgentRegistry
+from streamapp.secret_files import is_set
 
 
 def lint(file: ConfigurationFile | CheckedFile, *, makes: bool = True) -> tuple[str, ...]:
@@ -121,5 +122,5 @@ def missing_variables(
     """Each provider whose key is not in the environment, with the name of the variable."""
     for name, provider in sorted(file.configuration.data_providers.items()):
         variable = provider.key_from_environment
-        if variable is not None and not environment.get(variable):
+        if variable is not None and not is_set(environment, variable):
             yield name, variable

@@ -1,5 +1,6 @@
 """The lookup by HTTP: what it finds and keeps, and whose fault it is when it does not."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,6 +205,25 @@ async def test_failures_are_not_kept() -> None:
         with pytest.raises(ServiceError):
             await lookup({"title": "t1"})
         assert (await lookup({"title": "t1"}))["about"] == 1
+
+
+async def test_headers_may_come_from_a_file_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("Bearer y\n")
+    settings = {"headers_from_environment": {"Authorization": "TITLES_TOKEN"}}
+    monkeypatch.setenv("TITLES_TOKEN_FILE", str(tmp_path / "token"))
+    async with (
+        serving(_telling) as service,
+        opened(built("HttpLookup", _configuration(service.url, **settings))) as lookup,
+    ):
+        await lookup({"title": "t1"})
+        assert service.headers["Authorization"] == "Bearer y"
+    monkeypatch.setenv("TITLES_TOKEN_FILE", str(tmp_path / "gone"))
+    lookup = built("HttpLookup", _configuration("http://127.0.0.1:1", **settings))
+    assert lookup.lifecycle is not None
+    with pytest.raises(ConfigurationError, match=r"Authorization: TITLES_TOKEN_FILE names a file"):
+        await lookup.lifecycle.open()
 
 
 async def test_headers_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +148,23 @@ async def test_a_provider_without_its_key_is_refused_at_the_start(
     agent = _agent("stream_processor")
     with pytest.raises(ConfigurationError, match="the variable OPENAI_API_KEY is not set"):
         await agent.lifecycle.open()
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", "/nowhere")
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY_FILE names a file that cannot"):
+        await agent.lifecycle.open()
+
+
+async def test_the_key_of_a_provider_may_be_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    (tmp_path / "key").write_text("abc\n")
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", str(tmp_path / "key"))
+    async with serving(giving(OUTPUT)) as service:
+        key = {"key_from_environment": "OPENAI_API_KEY"}
+        agent = _agent("stream_processor", service, provider=key)
+        async with opened(agent):
+            await agent(INPUT)
+        assert service.headers["Authorization"] == "Bearer abc"
 
 
 async def test_a_batch_has_one_object_for_each() -> None:
