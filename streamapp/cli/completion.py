@@ -1,4 +1,4 @@
-"""Completes names in the shell: of agents, pipelines, capabilities and stages.
+"""Completes names in the shell: of agents, pipelines, capabilities, stages and topics.
 
 The file is only parsed, not checked, and nothing is imported from it: a shell waits for the answer.
 Whatever is wrong with it is the matter of the command, so here it means no names.
@@ -87,6 +87,13 @@ def _stages(ctx: typer.Context, _incomplete: str) -> Iterable[str]:
     return [one.get("name") or one.get("capability") or "" for one in stages]
 
 
+def _sources(ctx: typer.Context, _incomplete: str) -> Iterable[str]:
+    name = ctx.params.get("name") or next(iter(ctx.args), "")
+    source = _data(ctx)["data_pipelines"][name]["source"]
+    several = source if isinstance(source, list) else [source]
+    return [one if isinstance(one, str) else one.get("topic", "") for one in several]
+
+
 complete_agents = _completed(_agents)
 complete_own_agents = _completed(_own_agents)
 complete_pipelines = _completed(_pipelines)
@@ -94,3 +101,4 @@ complete_capabilities = _completed(_capabilities)
 complete_pins = _completed(_pins)
 complete_targets = _completed(_targets)
 complete_stages = _completed(_stages)
+complete_sources = _completed(_sources)

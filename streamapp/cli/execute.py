@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli.completion import complete_pipelines
+from streamapp.cli.completion import complete_pipelines, complete_sources
 from streamapp.cli.options import (
     STANDARD_INPUT,
     AllowPackageOption,
@@ -31,6 +31,14 @@ def execute(
             help="What the pipeline is given: one JSON value a line; - is standard input.",
         ),
     ] = STANDARD_INPUT,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOPIC",
+            help="The topic that the lines are read as; needed if the pipeline reads several.",
+            autocompletion=complete_sources,
+        ),
+    ] = None,
     concurrency: Annotated[
         int, typer.Option(min=1, max=10_000, help="Number of lines that are worked on at once.")
     ] = 10,
@@ -49,6 +57,7 @@ def execute(
         name=name,
         config=config,
         given=given,
+        source=source,
         concurrency=concurrency,
         explain=explain,
         allow_package=allow_package,

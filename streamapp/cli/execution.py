@@ -23,9 +23,10 @@ from streamapp.cli.recorded import recorder_of
 from streamapp.cli.signals import stop_on_signal
 from streamapp.clock import SystemClock
 from streamapp.configuration.printable import printable
-from streamapp.errors import ConfigurationError
+from streamapp.errors import ConfigurationError, PipelineError
 from streamapp.pipeline.execution.results import ExecutionResult
 from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.sources import source_index
 from streamapp.runs.recorder import RunRecorder
 from streamapp.status import PipelineStatus
 
@@ -44,17 +45,23 @@ def execute_lines(
     name: str,
     config: Path | None,
     given: str,
+    source: str | None,
     concurrency: int,
     explain: bool,
     allow_package: list[str] | None,
     output: OutputFormat | None,
 ) -> None:
-    """Run JSON lines through a pipeline in this process, without Kafka."""
+    """Run JSON lines through a pipeline in this process, without Kafka.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or it is not said as which source.
+    """
     file = configured(config, allow_package or ())
     found = assembled_or_explained(file.configuration, file.path, name, explain=explain)
     if explain:
         for line in explanation_lines(found.choice.explanation):
             typer.echo(line, err=True)
+    _check_source(found.pipeline, source)
     stages = ExecutedStages(name, [stage.stage_id for stage in found.pipeline.stages])
     clock = SystemClock()
     recorder = recorder_of(
@@ -66,7 +73,8 @@ def execute_lines(
         pipelines=(name,),
     )
     with _opened(given) as stream, recorder.recording():
-        status = asyncio.run(_Execution(found.pipeline, stages, recorder).run(stream, concurrency))
+        execution = _Execution(found.pipeline, source, stages, recorder)
+        status = asyncio.run(execution.run(stream, concurrency))
         recorder.begin()  # its agents were open, even if there was no line
         recorder.end(status, stages.error)
     print_report(stages.summary(status), file.configuration.cli_settings, output, err=True)
@@ -77,9 +85,14 @@ class _Execution:
     """One command: the pipeline with what is told of its executions."""
 
     def __init__(
-        self, pipeline: Pipeline[Any, Any], stages: ExecutedStages, recorder: RunRecorder
+        self,
+        pipeline: Pipeline[Any, Any],
+        source: str | None,
+        stages: ExecutedStages,
+        recorder: RunRecorder,
     ) -> None:
         self._pipeline = pipeline
+        self._source = source
         self._stages = stages
         self._recorder = recorder
         self._begun: deque[int] = deque()
@@ -89,7 +102,7 @@ class _Execution:
         """Execute every line; a signal cancels what is not done."""
         task = asyncio.current_task()
         items = self._values(stream)
-        results = self._pipeline.execute_many(items, concurrency=concurrency)
+        results = self._pipeline.execute_many(items, concurrency=concurrency, source=self._source)
         with stop_on_signal(
             lambda: None if task is None else _cancel(task), message="Cancelling the executions"
         ):
@@ -119,6 +132,21 @@ class _Execution:
             typer.echo(printable(f"line {number}: {result.error}"), err=True)
             if self._told == MOST_FAILURES:
                 typer.echo("further failures are only counted", err=True)
+
+
+def _check_source(pipeline: Pipeline[Any, Any], source: str | None) -> None:
+    """Require a source to be named if there are several, since a line could be of each of them.
+
+    Raises:
+        PipelineError: none is named, or there is none of this name.
+    """
+    where = f"pipeline {pipeline.name!r}"
+    if source is None and len(pipeline.sources) > 1:
+        names = ", ".join(one.name for one in pipeline.sources)
+        raise PipelineError(
+            f"{where} reads {names}: say with --source TOPIC as which of them the lines are read"
+        )
+    source_index(where, pipeline.sources, b"", source, argument="--source")
 
 
 def _cancel(task: asyncio.Task[Any]) -> None:

@@ -14,7 +14,12 @@ pytestmark = pytest.mark.usefixtures("folder")
 STAGES = [{"capability": "data_validation"}, {"agent": "once", "name": "last"}]
 FILE = {
     "data_agents": {"once": AGENT, "other": AGENT},
-    "data_pipelines": {"orders": {"source": "orders", "stages": STAGES}},
+    "data_pipelines": {
+        "orders": {
+            "source": ["orders", {"topic": "others"}, {"pattern": "o.*"}],
+            "stages": STAGES,
+        }
+    },
 }
 
 
@@ -42,6 +47,7 @@ def completed(line: str) -> list[str]:
         ("streamapp agents suggest data_validation stream_", ["stream_processing"]),
         ("streamapp pipelines show ", ["orders"]),
         ("streamapp pipelines execute or", ["orders"]),
+        ("streamapp pipelines execute orders --source o", ["orders", "others"]),
         ("streamapp pipelines assemble data_validation data_e", ["data_enrichment"]),
         ("streamapp pipelines assemble --pin 2=on", ["2=once"]),
         ("streamapp pipelines assemble --exclude on", ["once"]),

@@ -23,6 +23,8 @@ CHECK = {
 ONCE = {**AGENT, "configuration": {"key": "id", "window_seconds": 60}}
 STAGES = [{"agent": "check", "error_policy": "dead_letter"}, {"agent": "once"}]
 FINE = '{"id": "a"}\n\n{"id": "b"}\n'
+EVENT = '{"data": {"id": "a"}}'
+BATCH = '{"items": [{"id": "a"}]}'
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +127,46 @@ def test_an_execution_is_kept_as_a_run() -> None:
     [found] = printed("status orders")["pipelines"]
     assert (found["status"], found["error"]) == ("failed", "Permanent")
     assert found["report"]["stages"][0]["outcomes"] == {"dead_lettered": 1}
+
+
+def several_sources() -> None:
+    """Declare a pipeline that reads two topics and a pattern, of different schemas."""
+    source = [
+        {"topic": "batches", "schema": "BatchDataInput"},
+        {"topic": "events", "schema": "StreamDataInput"},
+        {"pattern": r"more\..*", "schema": "StreamDataInput"},
+    ]
+    anything: dict[str, Any] = {"type": "object"}
+    schemas = {"input_schema": anything, "output_schema": anything}
+    check = {**CHECK, **schemas, "configuration": {"json_schema": anything}}
+    pipelines = {"all": {"source": source, "stages": [{"agent": "check"}]}}
+    write({"data_agents": {"check": check}, "data_pipelines": pipelines})
+
+
+def test_lines_are_read_as_the_source_that_is_named() -> None:
+    several_sources()
+    for source, line in [("events", EVENT), ("more.events", EVENT), ("batches", BATCH)]:
+        ended = run(f"pipelines execute all --source {source}", line)
+        assert ended.exit_code == ExitCode.OK, ended.output
+        assert json.loads(ended.stdout).items() >= json.loads(line).items()
+
+
+def test_of_several_sources_one_has_to_be_named_before_anything_runs() -> None:
+    several_sources()
+    told = refusal("pipelines execute all", "not JSON")
+    assert told == (
+        r"pipeline 'all' reads batches, events, more\..*: say with --source TOPIC as which of them"
+        " the lines are read"
+    )
+    assert "has no source 'event'; it reads 'batches', 'events'" in refusal(
+        "pipelines execute all --source event"
+    )
+
+
+def test_the_only_source_can_be_named_and_no_other() -> None:
+    assert run("pipelines execute orders --source orders", FINE).exit_code == ExitCode.OK
+    told = refusal("pipelines execute orders --source other")
+    assert "has no source 'other'; it reads 'orders'" in told
 
 
 def test_the_choice_is_explained_on_standard_error() -> None:
