@@ -15,6 +15,8 @@ from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.workers import AFTER_DRAIN_SECONDS
 from streamapp.clock import SystemClock
 from streamapp.settings import KafkaSettings
+from streamapp.supervisor.answers import WorkersPort
+from streamapp.supervisor.view import WorkersView
 from streamapp.web.server import WorkerView
 from tests.cli import ROOT, streamapp
 from tests.helm import helm, refusal, rendered
@@ -186,11 +188,14 @@ def test_the_command_is_understood(name: str, tmp_path: Path) -> None:
         assert done.returncode == ExitCode.BROKER_UNREACHABLE
 
 
-def test_probes_ask_for_pages_that_workers_serve(manifests: list[Manifest]) -> None:
+async def test_probes_ask_for_pages_that_workers_serve(manifests: list[Manifest]) -> None:
     async def render(_: str) -> tuple[bytes, str]:
         return b"", ""
 
     served = set(WorkerView(tuple, render, SystemClock()).handlers())
+    port_of_workers = WorkersPort(())
+    served &= set(WorkersView((), port_of_workers, SystemClock()).handlers())
+    await port_of_workers.close()
     container = workers_of(manifests)["spec"]["template"]["spec"]["containers"][0]
     port = variables(container)["STREAMAPP_WEB_PORT"]
     asked = {}
@@ -200,7 +205,8 @@ def test_probes_ask_for_pages_that_workers_serve(manifests: list[Manifest]) -> N
         compile(program, probe, "exec")
     assert set(asked.values()) <= served
     assert asked["readinessProbe"] == "/readyz"
-    assert asked["startupProbe"] == asked["livenessProbe"] != "/readyz"
+    # A stage that holds its records, or a Kafka that is away, is no reason to be killed.
+    assert asked["startupProbe"] == asked["livenessProbe"] == "/livez"
 
 
 @pytest.mark.parametrize("seconds", [0, 15, 120])

@@ -95,11 +95,11 @@ spec:
         {{- end }}
         {{- with .Values.env }}{{ toYaml . | nindent 8 }}{{ end }}
       startupProbe:
-        {{- include "streamapp.probe" (dict "port" .Values.webPort "path" "/healthz") | nindent 8 }}
+        {{- include "streamapp.probe" (dict "port" .Values.webPort "path" "/livez") | nindent 8 }}
         periodSeconds: 5
         failureThreshold: 24
       livenessProbe:
-        {{- include "streamapp.probe" (dict "port" .Values.webPort "path" "/healthz") | nindent 8 }}
+        {{- include "streamapp.probe" (dict "port" .Values.webPort "path" "/livez") | nindent 8 }}
         periodSeconds: 20
         failureThreshold: 6
       readinessProbe:
