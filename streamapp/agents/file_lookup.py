@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -13,6 +12,7 @@ from streamapp.agents.table_file import Table, TableFormat, Version, read_table,
 from streamapp.clock import current_clock
 from streamapp.errors import ConfigurationError
 from streamapp.pipeline.capability import Capability
+from streamapp.pipeline.configured_path import ConfiguredPath
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,8 @@ class FileLookupConfiguration(LookupConfiguration):
     """Configuration of a `FileLookup`.
 
     Attributes:
-        path: the file: JSON or CSV, in UTF-8.
+        path: the file: JSON or CSV, in UTF-8; if it is relative, from the folder of the
+            configuration file that declares the agent, else from the working directory.
         format: how it is written; by default, as its name ends.
         key_field: field or column with the key of an entry; a JSON file without it is an object of
             entries by key.
@@ -31,7 +32,7 @@ class FileLookupConfiguration(LookupConfiguration):
         max_bytes: largest size of the file; it is kept in memory.
     """
 
-    path: Path
+    path: ConfiguredPath
     format: TableFormat | None = None
     key_field: str | None = None
     check_seconds: float = Field(default=10.0, gt=0)

@@ -51,7 +51,8 @@ def with_entries(file: ConfigurationFile, given: GivenEntries, *, replace: bool)
     given.refuse([*taken, *checked.faults])
     if checked.right is None:  # pragma: no cover - then there are faults
         raise ConfigurationError(f"{file.path}: the change is refused")
-    return Change(data, checked.right.allowing(file.configuration.allowed_packages))
+    now = file.configuration
+    return Change(data, checked.right.allowing(now.allowed_packages).within(now.folder))
 
 
 def without_agents(file: ConfigurationFile, agent_ids: Sequence[str]) -> Mapping[str, Any]:

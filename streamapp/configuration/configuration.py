@@ -1,6 +1,7 @@
 """The configuration file as a whole."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field
@@ -28,6 +29,7 @@ class Configuration(Section):
     cli_settings: CliSettings = CliSettings()
     data_monitoring: DataMonitoring = DataMonitoring()
     _allowed_packages: tuple[str, ...] = ()
+    _folder: Path | None = None
 
     @property
     def allowed_packages(self) -> tuple[str, ...]:
@@ -38,4 +40,15 @@ class Configuration(Section):
         """The same, whose agents may come from these packages."""
         changed = self.model_copy()
         changed._allowed_packages = tuple(packages)  # noqa: SLF001 - a copy of this object
+        return changed
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file, in which relative paths begin; `None`: the working directory."""
+        return self._folder
+
+    def within(self, folder: Path | None) -> Self:
+        """The same, whose relative paths begin in a folder."""
+        changed = self.model_copy()
+        changed._folder = folder  # noqa: SLF001 - a copy of this object
         return changed

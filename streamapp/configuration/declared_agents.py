@@ -41,6 +41,7 @@ def registry_of(configuration: Configuration, *, knows_classes: bool = True) -> 
     """
     registry = AgentRegistry()
     registry.importer = importer_of(configuration.allowed_packages)
+    registry.folder = configuration.folder
     for _, name, schema in named_schemas(configuration):
         registry.schemas.bind(name, schema)
     definitions = {**SHIPPED, **configuration.data_agents}

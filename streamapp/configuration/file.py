@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamapp.configuration.allowed_packages import also_allowing
@@ -118,6 +118,8 @@ def checked_file(path: Path, content: bytes | None, environment: Mapping[str, st
     with _collector_paused():
         document = _NO_DOCUMENT if content is None else parsed(path, content)
         checked = check(document.data, environment)
+    if checked.right is not None:
+        checked = replace(checked, right=checked.right.within(path.parent))
     return CheckedFile(path, document, digest_of(content), checked)
 
 

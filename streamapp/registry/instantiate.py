@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.config import ExtraValues
 
 from streamapp.errors import AgentConfigurationError, RegistryError
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
+from streamapp.pipeline.configured_path import FOLDER
 from streamapp.registry.agent_class import configuration_model, made
 from streamapp.registry.entry import Entry
 from streamapp.registry.faults import placed_faults, sentences
@@ -52,7 +55,8 @@ def make_agent(
         capabilities = frozenset(definition.capabilities)
         agent = replace(given, name=agent_id, capabilities=capabilities)
     else:
-        configuration = _configuration(agent_id, configuration_model(given), values)
+        model = configuration_model(given)
+        configuration = _configuration(agent_id, model, values, registry.folder)
         agent = made(given, configuration, agent_id, definition.capabilities)
     _check_types(registry, entry, agent, {} if meanings is None else meanings)
     return agent
@@ -102,14 +106,15 @@ def _refuse_configuration(agent_id: str, values: Mapping[str, Any]) -> None:
 
 
 def _configuration(
-    agent_id: str, model: type[BaseModel] | None, values: Mapping[str, Any]
+    agent_id: str, model: type[BaseModel] | None, values: Mapping[str, Any], folder: Path | None
 ) -> BaseModel | None:
     if model is None:
         _refuse_configuration(agent_id, values)
         return None
     takes_others = model.model_config.get("extra") == "allow"
+    extra: ExtraValues | None = None if takes_others else "forbid"
     try:
-        return model.model_validate(dict(values), extra=None if takes_others else "forbid")
+        return model.model_validate(dict(values), extra=extra, context={FOLDER: folder})
     except ValidationError as error:
         told = "\n".join(sentences(error, model, f"{agent_id}.configuration"))
         faults = tuple(placed_faults(error, model))

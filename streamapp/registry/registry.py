@@ -6,6 +6,7 @@ name may be bound before or after the agents that use it.
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from streamapp.errors import RegistryError
@@ -38,6 +39,7 @@ class AgentRegistry:
         schemas: the schemas that are known; bind names to them here.
         check: whether outputs fit inputs; declare here what it cannot know.
         importer: imports agents from the allowed packages.
+        folder: where relative paths in configurations begin; `None`: at the working directory.
         refused: why agents that installed packages name are not registered, by their ids.
 
     Raises:
@@ -50,6 +52,7 @@ class AgentRegistry:
         self.schemas = schemas if schemas is not None else Schemas()
         self.check = ContainmentCheck()
         self.importer = Importer(allowed_packages)
+        self.folder: Path | None = None
         self.refused: dict[str, str] = {}
         self._changes = 0
         self._given: dict[str, tuple[AgentDefinition, AnAgent | None]] = {}
