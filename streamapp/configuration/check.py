@@ -20,7 +20,7 @@ from streamapp.configuration.declared_bundles import misnamed
 from streamapp.configuration.declared_pipeline import MOST_STAGES, DeclaredPipeline
 from streamapp.configuration.declared_stage import DeclaredStage
 from streamapp.configuration.named_schemas import conflicts
-from streamapp.configuration.names import PACKAGES_VARIABLE
+from streamapp.configuration.names import PACKAGES_OPTION, PACKAGES_VARIABLE
 from streamapp.configuration.overrides import overridden
 from streamapp.configuration.placed import shown
 from streamapp.configuration.secrets import Path, secrets_in
@@ -163,7 +163,7 @@ class _Checker:
         try:
             importer_of(packages)
         except RegistryError as error:
-            self.of_environment.append(f"{PACKAGES_VARIABLE}: {error}")
+            self.of_environment.append(f"{PACKAGES_OPTION} or {PACKAGES_VARIABLE}: {error}")
         return packages
 
     def _agents(

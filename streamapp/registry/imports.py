@@ -108,8 +108,8 @@ class Importer:
             parent = ".".join(parts[:length])
             if parent != _OURS and not self.allows(parent):
                 raise ImportRefusedError(
-                    f"{name!r} is allowed, but {parent!r} is not, whose code runs first;"
-                    f" allow {parent!r}"
+                    f"{name!r} is allowed, but {parent!r} is not, whose code runs first; allow"
+                    f" {parent!r}: {self._how_to_allow(parent)}"
                 )
 
     def _checked(self, where: str, found: Any) -> AnAgent:
@@ -133,9 +133,10 @@ class Importer:
     def _require_own(self, where: str, modules: Iterable[str]) -> None:
         for module in modules:
             if not self.allows(module):
+                how = self._how_to_allow(module.partition(".")[0])
                 raise ImportRefusedError(
                     f"{where} was written in {module!r}, which is in no allowed package; name it"
-                    " where it was written, and allow that package"
+                    f" where it was written, and if you trust that package, {how}"
                 )
 
 
