@@ -1,4 +1,4 @@
-"""`streamapp pipelines assemble` and `save`: make declarations, and put them into the file."""
+"""`streamapp pipelines assemble`, `save` and `remove`: change the pipelines of the file."""
 
 from typing import Annotated
 
@@ -130,3 +130,28 @@ def save_pipeline(
         allow_package=allow_package,
         output=output,
     )
+
+
+def remove(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...", help="Names of pipelines.", autocompletion=complete_pipelines
+        ),
+    ],
+    config: ConfigOption = None,
+    *,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Remove them even if others read topics that only they write."),
+    ] = False,
+    save: SaveOption = False,
+    output: OutputOption = None,
+) -> None:
+    """Take pipelines out of the configuration file; refused while another reads what they write.
+
+    Their topics and their positions on Kafka stay.
+    """
+    from streamapp.cli.saved_pipelines import remove_named
+
+    remove_named(names=names, config=config, yes=yes, save=save, output=output)

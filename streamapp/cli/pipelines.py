@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli.assemble_pipelines import assemble, save_pipeline
+from streamapp.cli.assemble_pipelines import assemble, remove, save_pipeline
 from streamapp.cli.completion import complete_pipelines
 from streamapp.cli.execute import execute
 from streamapp.cli.options import (
@@ -96,4 +96,5 @@ def run(
 
 app.command()(assemble)
 app.command("save")(save_pipeline)
+app.command()(remove)
 app.command()(execute)

@@ -12,7 +12,12 @@ from streamapp.cli.explained import assembled_or_explained, explanation_lines
 from streamapp.cli.given_file import given_bytes
 from streamapp.cli.output import Report, chosen_format, print_report
 from streamapp.cli.output_format import OutputFormat
-from streamapp.configuration.changes import PIPELINES, require_makeable, with_entries
+from streamapp.configuration.changes import (
+    PIPELINES,
+    require_makeable,
+    with_entries,
+    without_pipelines,
+)
 from streamapp.configuration.file import ConfigurationFile
 from streamapp.configuration.given_entries import GivenEntries
 from streamapp.configuration.given_pipeline import declaration_of, read_given_pipeline
@@ -93,6 +98,26 @@ def save_given(
         {"name": name, "change": done, "file": str(file.path)},
         ("pipeline", "change", "saved in"),
         [(name, done, str(file.path))],
+    )
+    print_report(report, file.configuration.cli_settings, output)
+
+
+def remove_named(
+    *, names: list[str], config: Path | None, yes: bool, save: bool, output: OutputFormat | None
+) -> None:
+    """Take pipelines out of the configuration file; refused while another reads what they write."""
+    file = configured(config)
+    data = without_pipelines(file, names, even_if_read=yes)
+    saved = save_change(file, data, save=save)
+    changes = dict.fromkeys(names, "removed")
+    report = Report(
+        {
+            "file": str(file.path),
+            "saved": saved,
+            "changes": [{"name": name, "change": change} for name, change in changes.items()],
+        },
+        ("pipeline", "change", "saved in"),
+        [(name, change, str(file.path) if saved else "") for name, change in changes.items()],
     )
     print_report(report, file.configuration.cli_settings, output)
 

@@ -12,6 +12,7 @@ from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, tell_faults
 from streamapp.configuration.given_entries import GivenEntries
 from streamapp.configuration.placed import agent_faults, shown
+from streamapp.configuration.still_read import still_read
 from streamapp.errors import ConfigurationError
 from streamapp.registry.instantiate import Meanings, make_agent
 from streamapp.registry.nearest import did_you_mean
@@ -69,6 +70,34 @@ def without_agents(file: ConfigurationFile, agent_ids: Sequence[str]) -> Mapping
     data = {**file.document.data, AGENTS: kept}
     if faults := check(data, {}).faults:
         needed = [(at, f"{shown(at)} needs this agent; change it first") for at, _ in faults]
+        raise ConfigurationError("\n".join(tell_faults(file.path, file.document, needed)))
+    return data
+
+
+def without_pipelines(
+    file: ConfigurationFile, names: Sequence[str], *, even_if_read: bool = False
+) -> Mapping[str, Any]:
+    """The data of a file without some of its pipelines.
+
+    Args:
+        file: what was read.
+        names: names of the pipelines.
+        even_if_read: whether others may go on to read topics that only these write.
+
+    Raises:
+        ConfigurationError: there is no such pipeline in it, or another one needs it: one line for
+            each place.
+    """
+    pipelines = file.configuration.data_pipelines
+    for name in names:
+        if name not in pipelines:
+            near = did_you_mean(name, pipelines)
+            raise ConfigurationError(f"there is no pipeline {name!r} in {file.path}; {near}")
+    needed = [] if even_if_read else list(still_read(pipelines, names))
+    declared = file.document.data.get(PIPELINES, {})
+    kept = {name: fields for name, fields in declared.items() if name not in names}
+    data = {**file.document.data, PIPELINES: kept}
+    if needed := [*needed, *check(data, {}).faults]:
         raise ConfigurationError("\n".join(tell_faults(file.path, file.document, needed)))
     return data
 

@@ -47,6 +47,7 @@ def completed(line: str) -> list[str]:
         ("streamapp agents suggest data_validation stream_", ["stream_processing"]),
         ("streamapp pipelines show ", ["orders"]),
         ("streamapp pipelines execute or", ["orders"]),
+        ("streamapp pipelines remove or", ["orders"]),
         ("streamapp pipelines execute orders --source o", ["orders", "others"]),
         ("streamapp pipelines assemble data_validation data_e", ["data_enrichment"]),
         ("streamapp pipelines assemble --pin 2=on", ["2=once"]),
