@@ -40,7 +40,7 @@ def register_given(
     output: OutputFormat | None,
 ) -> None:
     """Add agents to the configuration file: all of them, or none if there is a fault."""
-    file = configured(config, allow_package or ())
+    file = configured(config, allow_package or (), may_be_new=True)
     is_in_code = _IN_CODE.fullmatch(given) is not None and not Path(given).exists()
     if agent_id is not None and not is_in_code:
         raise typer.BadParameter("--id is for an agent given as MODULE:ATTRIBUTE")

@@ -10,7 +10,9 @@ from streamapp.configuration.file import CheckedFile, ConfigurationFile, read_wi
 from streamapp.observability.logs import configure_logging
 
 
-def configured(path: Path | None, packages: Iterable[str] = ()) -> ConfigurationFile:
+def configured(
+    path: Path | None, packages: Iterable[str] = (), *, may_be_new: bool = False
+) -> ConfigurationFile:
     """Read the file, and log as it says.
 
     If packages are allowed, they may be in the current directory.
@@ -18,21 +20,24 @@ def configured(path: Path | None, packages: Iterable[str] = ()) -> Configuration
     Args:
         path: the file; `None` for that of the current directory, if there is one.
         packages: packages that may be imported, beside those that the environment allows.
+        may_be_new: whether a file that is given may be missing, since the command saves it.
 
     Raises:
         ConfigurationError: the file or a variable of the environment is wrong.
     """
-    return configured_with_faults(path, packages).right()
+    return configured_with_faults(path, packages, may_be_new=may_be_new).right()
 
 
-def configured_with_faults(path: Path | None, packages: Iterable[str] = ()) -> CheckedFile:
+def configured_with_faults(
+    path: Path | None, packages: Iterable[str] = (), *, may_be_new: bool = False
+) -> CheckedFile:
     """The same of a file that may have faults; arguments as of `configured`.
 
     Raises:
         ConfigurationError: the file cannot be read, or is no JSON.
     """
     refuse_unknown_settings(os.environ)
-    file = read_with_faults(path, packages=packages)
+    file = read_with_faults(path, packages=packages, may_be_new=may_be_new)
     if (right := file.checked.right) is not None:
         configure_logging(right.cli_settings.log_level)
         if right.allowed_packages:

@@ -51,7 +51,7 @@ def assemble_and_save(  # noqa: PLR0913 - one parameter is one option
         raise typer.BadParameter("give the --source of the pipeline that is to be saved")
     if save and name is None:
         raise typer.BadParameter("give the --name under which it is saved")
-    file = configured(config, allow_package or ())
+    file = configured(config, allow_package or (), may_be_new=name is not None)
     declaration = declaration_of(
         capabilities,
         source=source or _UNNAMED,
@@ -86,7 +86,7 @@ def save_given(
     output: OutputFormat | None,
 ) -> None:
     """Put the declaration of a pipeline into the configuration file, once it is checked."""
-    file = configured(config, allow_package or ())
+    file = configured(config, allow_package or (), may_be_new=True)
     found = read_given_pipeline(name, *given_bytes(given))
     change = with_entries(file, found, replace=replace)
     if not no_import:

@@ -97,14 +97,25 @@ def read_with_faults(
     environment: Mapping[str, str] | None = None,
     *,
     packages: Iterable[str] = (),
+    may_be_new: bool = False,
 ) -> CheckedFile:
-    """Read a configuration that may have faults; arguments as of `read_configuration`.
+    """Read a configuration that may have faults; other arguments as of `read_configuration`.
+
+    Args:
+        path: the file.
+        environment: variables that override settings.
+        packages: names of packages that may be imported.
+        may_be_new: whether a file that is given may be missing, to be saved; its folder may not.
 
     Raises:
         ConfigurationError: the file cannot be read, or is no JSON.
     """
     place = Path(FILE_NAME) if path is None else path
-    content = read_bytes(place, may_be_missing=path is None)
+    content = read_bytes(place, may_be_missing=may_be_new or path is None)
+    if content is None and not place.parent.is_dir():
+        raise ConfigurationError(
+            f"there is no folder {place.parent} for {place}: create it, or correct the name"
+        )
     variables = os.environ if environment is None else environment
     return checked_file(place, content, also_allowing(variables, packages))
 

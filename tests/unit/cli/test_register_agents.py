@@ -50,6 +50,30 @@ def test_what_agents_list_prints_can_be_registered_elsewhere() -> None:
     assert again == json.loads(listed)
 
 
+def test_a_file_that_is_named_and_missing_is_created() -> None:
+    told = printed("agents register - --config new.json", json.dumps({"once": AGENT}))
+    assert (told["saved"], told["file"]) == (True, "new.json")
+    assert json.loads(Path("new.json").read_bytes()) == {"data_agents": {"once": AGENT}}
+    assert not FILE.exists()
+    pipeline = {"source": "in", "sink": "out", "stages": [{"agent": "batch_processor"}]}
+    printed("pipelines save p --config other.json", json.dumps(pipeline))
+    assert json.loads(Path("other.json").read_bytes()) == {"data_pipelines": {"p": pipeline}}
+
+
+def test_a_missing_file_is_not_created_for_nothing() -> None:
+    Path("link.json").symlink_to("nowhere.json")
+    once = json.dumps({"once": AGENT})
+    assert "there is no folder there for there/new.json: create it" in refusal(
+        "agents register - --config there/new.json", once
+    )
+    assert "there is no file link.json" in refusal("agents register - --config link.json", once)
+    wrong = json.dumps({"once": {**AGENT, "agent_clas": "X"}})
+    assert "there is no such field" in refusal("agents register - --config new.json", wrong)
+    assert "there is no file new.json" in refusal("agents unregister once --config new.json")
+    assert "there is no file new.json" in refusal("agents list --config new.json")
+    assert not any(Path(name).exists() for name in ("new.json", "there", "nowhere.json"))
+
+
 def test_the_rest_of_the_file_stays_as_it_is() -> None:
     write({"x-owner": "team a", "data_agents": {"zebra": AGENT}, "cli_settings": {}})
     printed("agents register -", json.dumps(TWO))
