@@ -5,9 +5,10 @@ from typing import Any
 
 from streamapp.cli.figures import at_most, duration
 from streamapp.cli.output import Report
+from streamapp.observability.figures_report import ErrorReport
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.last_errors import LastError, LastErrors
-from streamapp.observability.stage_report import ErrorReport, StageReport, StatusReport
+from streamapp.observability.stage_report import StageReport, StatusReport
 from streamapp.pipeline.execution.results import ExecutionResult, StageResult
 from streamapp.runtime.dead_letters import fingerprint
 from streamapp.status import PipelineStatus

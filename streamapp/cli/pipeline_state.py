@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 from pydantic import ValidationError
 
-from streamapp.observability.stage_report import StatusReport, joined, unknown
+from streamapp.observability.joined_report import joined, unknown
+from streamapp.observability.stage_report import StatusReport
 from streamapp.runs.record import RunRecord, this_host
 from streamapp.status import PipelineStatus
 

@@ -14,6 +14,7 @@ from streamapp.observability.last_errors import LastErrors
 from streamapp.observability.letter_kinds import LetterKinds
 from streamapp.observability.loop_blocks import LoopBlocks
 from streamapp.observability.model_usage import ModelUsage
+from streamapp.observability.occurrences import Occurrences
 from streamapp.observability.recent import Recent
 from streamapp.record import TopicPartition
 
@@ -68,6 +69,15 @@ class StageState(StrEnum):
     FAILED = "failed"  # ended by a failure, or by the policy `stop`
 
 
+class Pause(StrEnum):
+    """Why no more records of a partition are taken for now."""
+
+    BEHIND_ONE = "behind_one"  # many records are finished behind one that is not
+    END = "end"  # a policy has said stop at one of its records
+    POSITION_LOST = "position_lost"  # its next record is not in the log
+    KEY_BACKLOG = "key_backlog"  # too many of its records wait behind failing ones of their keys
+
+
 @dataclass(slots=True)
 class PartitionMetrics:
     """State of one assigned partition; removed when the partition is revoked.
@@ -76,7 +86,9 @@ class PartitionMetrics:
         lag_records: records between the commit frontier and the end offset; `None` until known.
         oldest_timestamp_seconds: timestamp of the first unfinished record, in seconds since the
             epoch; `None` without lag.
-        blocked: whether the partition takes no more records for now.
+        pause: why no more records of it are taken for now; `None` while they are.
+        committed_offset: the offset that was last committed; `None` until one is.
+        committed_at: monotonic seconds of that commit.
         last_progress_at: monotonic seconds when a record of it last finished or lag appeared;
             written through `progress.ProgressWatch`; `None` before it.
         waits_until: of a retry topic, monotonic seconds when its first unfinished record is due, or
@@ -85,9 +97,16 @@ class PartitionMetrics:
 
     lag_records: int | None = None
     oldest_timestamp_seconds: float | None = None
-    blocked: bool = False
+    pause: Pause | None = None
+    committed_offset: int | None = None
+    committed_at: float | None = None
     last_progress_at: float | None = None
     waits_until: float | None = None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether no more records of it are taken for now."""
+        return self.pause is not None
 
     def lag_seconds(self, wall: float) -> float | None:
         """Age of the first unfinished record at a time in seconds since the epoch.
@@ -253,6 +272,8 @@ class StageMetrics:
         state: state of the stage.
         state_since: monotonic seconds at which it took this state; `None` until it starts.
         last_errors: its latest failures.
+        occurrences: what has happened to it lately; what concerns a whole segment is noted at its
+            first stage.
         is_contained: whether it has failed, and the other stages of its bundle go on.
     """
 
@@ -315,6 +336,7 @@ class StageMetrics:
         self.state = StageState.STARTING
         self.state_since: float | None = None
         self.last_errors = LastErrors()
+        self.occurrences = Occurrences()
         self.is_contained = False
 
     def begin_anew(self) -> None:

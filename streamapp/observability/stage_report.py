@@ -3,16 +3,23 @@
 Its fields are a contract: others read what one version has written. What is not known is `None`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from streamapp.observability.causes import Level
-from streamapp.observability.findings_report import FindingReport, finding_reports, joined_findings
-from streamapp.observability.recent import Change
-from streamapp.observability.stage_metrics import BreakerState, StageMetrics, StageState
-from streamapp.observability.verdict import Verdict
+from streamapp.observability.figures_report import (
+    Data,
+    ErrorReport,
+    KindReport,
+    LatelyReport,
+    MemberReport,
+    OccurrenceReport,
+    PartitionReport,
+    PartReport,
+)
+from streamapp.observability.findings_report import FindingReport
+from streamapp.observability.pipeline_report import PipelineReport
 
 VERSION: Literal[1] = 1
 """Version of the document; it rises when a field changes its meaning or goes."""
@@ -21,76 +28,7 @@ HELD = "held"
 """The state of a stage that runs and holds its records."""
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True)  # fields of later versions are ignored
-
-
-class ErrorReport(_Data):
-    """A failure: when it was, in seconds since the epoch, its class and its fingerprint."""
-
-    at: float
-    error: str
-    fingerprint: str
-
-
-class KindReport(_Data):
-    """Dead letters of one fingerprint; times are in seconds since the epoch."""
-
-    fingerprint: str
-    error: str
-    reason: str
-    count: int
-    first_at: float
-    last_at: float
-
-
-class PartitionReport(_Data):
-    """A partition that the stage reads.
-
-    Attributes:
-        topic, partition: what it is called.
-        lag: records not finished; `None` while unknown.
-        lag_seconds: age of the first of them.
-        is_paused: whether no more records of it are taken for now.
-        progress_at: when records of it last finished or lag appeared, in seconds since the epoch.
-        worker: the worker that has it, where there are several.
-    """
-
-    topic: str
-    partition: int
-    lag: int | None
-    lag_seconds: float | None
-    is_paused: bool = False
-    progress_at: float | None = None
-    worker: str | None = None
-
-
-class LatelyReport(_Data):
-    """What a stage did within the last so many seconds.
-
-    Attributes:
-        seconds: how long that is.
-        received: records taken from the broker, redelivered ones included.
-        outcomes: attempts that ended a record.
-        failed: those that ended in a dead letter, were dropped, or passed on unchanged.
-        p50_seconds, p99_seconds: upper bounds of quantiles of the durations of attempts.
-        lag_per_second: how fast the lag grows, in records a second.
-        rebalances, commits, commit_failures: how often.
-    """
-
-    seconds: float
-    received: int
-    outcomes: int
-    failed: int
-    p50_seconds: float | None
-    p99_seconds: float | None
-    lag_per_second: float | None
-    rebalances: int
-    commits: int
-    commit_failures: int
-
-
-class StageReport(_Data):
+class StageReport(Data):
     """A stage, in one worker or in several together.
 
     Attributes:
@@ -107,6 +45,20 @@ class StageReport(_Data):
         kinds: its dead letters by fingerprint, of this run, the latest kinds first.
         assigned: the partitions that it reads, no more than a thousand.
         last_commit_at: when a commit last succeeded, in seconds since the epoch.
+        lag_seconds: age of the oldest record that is not finished.
+        waiting: records of the lag that are not due yet, since they wait for a retry.
+        waits_for: what topics the stage waits for, in a few words.
+        in_flight_bytes: size of what was taken and is not finished.
+        most_in_flight: most records that may be in flight; more than half of it is backpressure.
+        running_attempts, most_attempts: attempts that run, and most that may run side by side.
+        mean_batch_records: mean number of records of one call of a batch agent.
+        written: records that Kafka has acknowledged, by topic; retries and dead letters are among
+            them.
+        members: the members of its pools.
+        parts: the parts of its agent.
+        occurrences: what has happened to it lately, the last one last.
+        worker: the worker that it is of, where there are several.
+        shares: what each of several workers says of it; none of one worker.
         records_in: records taken, redelivered ones included.
         outcomes: records finished, by outcome.
         dead_letters: dead letters, by reason.
@@ -156,6 +108,20 @@ class StageReport(_Data):
     kinds: tuple[KindReport, ...] = ()
     assigned: tuple[PartitionReport, ...] = ()
     last_commit_at: float | None = None
+    lag_seconds: float | None = None
+    waiting: int = 0
+    waits_for: str | None = None
+    in_flight_bytes: int | None = None
+    most_in_flight: int | None = None
+    running_attempts: int | None = None
+    most_attempts: int | None = None
+    mean_batch_records: float | None = None
+    written: Mapping[str, int] = Field(default_factory=dict)
+    members: tuple[MemberReport, ...] = ()
+    parts: tuple[PartReport, ...] = ()
+    occurrences: tuple[OccurrenceReport, ...] = ()
+    worker: str | None = None
+    shares: "tuple[StageReport, ...]" = ()
 
     @property
     def mean_seconds(self) -> float | None:
@@ -172,8 +138,40 @@ class StageReport(_Data):
         """Records finished, in whatever way."""
         return sum(self.outcomes.values())
 
+    def of_worker(self, worker: str) -> "StageReport":
+        """The same, with the name of the worker at it and at all that is told of it alone."""
+        named = {"worker": worker}
+        return self.model_copy(
+            update={
+                "worker": worker,
+                "assigned": tuple(one.model_copy(update=named) for one in self.assigned),
+                "members": tuple(one.model_copy(update=named) for one in self.members),
+                "occurrences": tuple(one.model_copy(update=named) for one in self.occurrences),
+            }
+        )
 
-class StatusReport(_Data):
+
+class WorkerReport(Data):
+    """A worker of a supervisor.
+
+    Attributes:
+        worker: what it is called.
+        state: state of its process, in one word.
+        ok: whether it works; `None` if that is not known.
+        reason: why, in one clause.
+        restarts: how often it was started again.
+        process: id of its process; `None` without one.
+    """
+
+    worker: str
+    state: str
+    ok: bool | None
+    reason: str
+    restarts: int = 0
+    process: int | None = None
+
+
+class StatusReport(Data):
     """What `/status` serves.
 
     Attributes:
@@ -183,6 +181,9 @@ class StatusReport(_Data):
         silent_workers: how many others did not answer.
         findings: what is wrong with the workers, the gravest first.
         stages: the stages.
+        pipelines: what the pipelines of these stages are; none where that is not known.
+        crew: the workers of a supervisor; none of a worker without one.
+        streamapp: version of streamapp.
         chains: the agents of assembled pipelines with their scores, and who has replaced whom.
     """
 
@@ -192,271 +193,12 @@ class StatusReport(_Data):
     silent_workers: int = 0
     findings: tuple[FindingReport, ...] = ()
     stages: tuple[StageReport, ...] = ()
+    pipelines: tuple[PipelineReport, ...] = ()
+    crew: tuple[WorkerReport, ...] = ()
+    streamapp: str | None = None
     chains: tuple[dict[str, Any], ...] = ()
 
     def of_worker(self, worker: str) -> "StatusReport":
-        """The same, with the name of the worker at each of its partitions."""
-        stages = tuple(
-            one.model_copy(
-                update={
-                    "assigned": tuple(
-                        own.model_copy(update={"worker": worker}) for own in one.assigned
-                    )
-                }
-            )
-            for one in self.stages
-        )
+        """The same, with the name of the worker at each of its stages."""
+        stages = tuple(one.of_worker(worker) for one in self.stages)
         return self.model_copy(update={"stages": stages})
-
-
-def report_of(
-    metrics: StageMetrics,
-    verdict: Verdict,
-    now: float,
-    wall: float,
-    rate: float | None,
-) -> StageReport:
-    """What is known of a stage of this process.
-
-    Args:
-        metrics: its counters.
-        verdict: how it does, and why.
-        now: monotonic seconds of the clock that the counters were written with.
-        wall: the same moment in seconds since the epoch.
-        rate: records finished a second; `None` if not measured.
-    """
-
-    def epoch(monotonic: float | None) -> float | None:
-        return None if monotonic is None else monotonic - now + wall
-
-    durations, is_held = metrics.attempt_duration, metrics.held_since is not None
-    return StageReport(
-        pipeline=metrics.pipeline,
-        stage=metrics.stage,
-        state=HELD if is_held else metrics.state.value,
-        since=epoch(metrics.held_since if is_held else metrics.state_since),
-        ok=verdict.works,
-        reason=verdict.reason,
-        level=verdict.level.value,
-        findings=finding_reports(metrics, verdict, epoch),
-        source=metrics.source,
-        fused_to=metrics.fused_to,
-        lately=_lately(metrics.recent.change(metrics, now)),
-        kinds=tuple(
-            KindReport.model_validate(kind, from_attributes=True)
-            for kind in metrics.letter_kinds.list()
-        ),
-        assigned=_assigned(metrics, wall, epoch),
-        last_commit_at=epoch(metrics.last_commit_at),
-        records_in=metrics.records_in,
-        outcomes={one.value: count for one, count in metrics.outcomes.items()},
-        dead_letters={one.value: n for one, n in metrics.dead_letters.items() if n},
-        retries=metrics.retries,
-        timeouts=metrics.timeouts,
-        finished_per_second=rate,
-        attempts=sum(durations.counts),
-        attempt_seconds=durations.total * durations.unit_seconds,
-        p99_seconds=durations.quantile_seconds(0.99),
-        in_flight=metrics.in_flight_records,
-        partitions=len(metrics.partitions),
-        lag=metrics.lag_records,
-        breaker=metrics.breaker_state.value,
-        held_since=epoch(metrics.held_since),
-        held_reason=metrics.held_reason if is_held else None,
-        next_probe_at=epoch(metrics.next_probe_at) if is_held else None,
-        left_out=tuple(
-            one.name
-            for read in metrics.pools.values()
-            for one in read(now)
-            if one.breaker is BreakerState.OPEN
-        ),
-        errors=tuple(
-            ErrorReport(at=one.at, error=one.error, fingerprint=one.fingerprint)
-            for one in metrics.last_errors.list()
-        ),
-    )
-
-
-def _lately(change: Change | None) -> LatelyReport | None:
-    return None if change is None else LatelyReport.model_validate(change, from_attributes=True)
-
-
-def _assigned(
-    metrics: StageMetrics, wall: float, epoch: Callable[[float | None], float | None]
-) -> tuple[PartitionReport, ...]:
-    some = sorted(metrics.partitions.items())[:_MOST_PARTITIONS]
-    return tuple(
-        PartitionReport(
-            topic=name.topic,
-            partition=name.partition,
-            lag=own.lag_records,
-            lag_seconds=own.lag_seconds(wall),
-            is_paused=own.blocked,
-            progress_at=epoch(own.last_progress_at),
-        )
-        for name, own in some
-    )
-
-
-_MOST_PARTITIONS = 1000
-_MOST_KINDS = 32
-_WORST_LEVEL_FIRST = tuple(Level)
-_WORST_FIRST = (
-    StageState.FAILED,
-    HELD,
-    StageState.DRAINING,
-    StageState.STARTING,
-    StageState.RUNNING,
-    StageState.STOPPED,
-)
-_WORST_BREAKER_FIRST = (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED)
-_MOST_ERRORS = 5
-
-
-def joined(reports: Iterable[StatusReport], *, silent_workers: int = 0) -> StatusReport:
-    """Several workers seen as one: counts added up, and of states the worst.
-
-    Args:
-        reports: what workers say; one may be of several.
-        silent_workers: how many more there are that do not answer: how their parts of the stages
-            are is not known.
-    """
-    given = list(reports)
-    by_stage: dict[tuple[str, str], list[StageReport]] = {}
-    for report in given:
-        for one in report.stages:
-            by_stage.setdefault((one.pipeline, one.stage), []).append(one)
-    silent_workers += sum(one.silent_workers for one in given)
-    return StatusReport(
-        at=max((one.at for one in given), default=0.0),
-        workers=sum(one.workers for one in given),
-        silent_workers=silent_workers,
-        findings=joined_findings(one.findings for one in given),
-        stages=tuple(_with_silent(_joined_stage(own), silent_workers) for own in by_stage.values()),
-        chains=tuple(chain for one in given for chain in one.chains),
-    )
-
-
-def unknown(stage: StageReport, why: str) -> StageReport:
-    """The stage, of which is not known whether it works unless it is known not to."""
-    if stage.ok is False:
-        return stage
-    return stage.model_copy(update={"ok": None, "reason": why, "level": Level.UNKNOWN.value})
-
-
-def _with_silent(stage: StageReport, workers: int) -> StageReport:
-    if not workers:
-        return stage
-    many = "1 worker does" if workers == 1 else f"{workers} workers do"
-    return unknown(stage, f"{many} not answer")
-
-
-def _joined_stage(own: Sequence[StageReport]) -> StageReport:
-    if len(own) == 1:
-        return own[0]
-    level = min((one.level for one in own), key=lambda one: _rank(one or "", _WORST_LEVEL_FIRST))
-    findings = joined_findings(one.findings for one in own)
-    worst = min(own, key=lambda one: _rank(one.state, _WORST_FIRST))
-    troubled = sorted((one for one in own if one.ok is not True), key=lambda one: one.ok is None)
-    told = next(iter(troubled), worst)
-    reading = [one.lag for one in own if one.partitions]
-    errors = sorted((error for one in own for error in one.errors), key=lambda error: error.at)
-    return StageReport(
-        pipeline=worst.pipeline,
-        stage=worst.stage,
-        state=worst.state,
-        since=worst.since,
-        ok=_all(one.ok for one in own),
-        reason=findings[0].evidence if findings else told.reason,
-        level=level,
-        findings=findings,
-        source=worst.source,
-        fused_to=worst.fused_to,
-        lately=_joined_lately([one.lately for one in own]),
-        kinds=_joined_kinds(one.kinds for one in own),
-        assigned=tuple(one for report in own for one in report.assigned)[:_MOST_PARTITIONS],
-        last_commit_at=_extreme(max, [one.last_commit_at for one in own]),
-        records_in=sum(one.records_in for one in own),
-        outcomes=_added(one.outcomes for one in own),
-        dead_letters=_added(one.dead_letters for one in own),
-        retries=sum(one.retries for one in own),
-        timeouts=_sum([one.timeouts for one in own]),
-        finished_per_second=_sum([one.finished_per_second for one in own]),
-        attempts=sum(one.attempts for one in own),
-        attempt_seconds=sum(one.attempt_seconds for one in own),
-        p99_seconds=_extreme(max, [one.p99_seconds for one in own]),
-        in_flight=_sum([one.in_flight for one in own]),
-        partitions=_sum([one.partitions for one in own]),
-        lag=_sum(reading),
-        breaker=min(
-            (one.breaker for one in own if one.breaker is not None),
-            key=lambda one: _rank(one, _WORST_BREAKER_FIRST),
-            default=None,
-        ),
-        held_since=_extreme(min, [one.held_since for one in own]),
-        held_reason=next((one.held_reason for one in own if one.held_reason), None),
-        next_probe_at=_extreme(min, [one.next_probe_at for one in own]),
-        left_out=tuple(sorted({name for one in own for name in one.left_out})),
-        errors=tuple(errors[-_MOST_ERRORS:]),
-    )
-
-
-def _joined_lately(own: Sequence[LatelyReport | None]) -> LatelyReport | None:
-    """Counts added up; of quantiles the largest, as they cannot be added."""
-    known = [one for one in own if one is not None]
-    if not known:
-        return None
-    return LatelyReport(
-        seconds=max(one.seconds for one in known),
-        received=sum(one.received for one in known),
-        outcomes=sum(one.outcomes for one in known),
-        failed=sum(one.failed for one in known),
-        p50_seconds=_extreme(max, [one.p50_seconds for one in known]),
-        p99_seconds=_extreme(max, [one.p99_seconds for one in known]),
-        lag_per_second=_sum([one.lag_per_second for one in known]),
-        rebalances=max(one.rebalances for one in known),
-        commits=sum(one.commits for one in known),
-        commit_failures=sum(one.commit_failures for one in known),
-    )
-
-
-def _joined_kinds(of_workers: Iterable[Sequence[KindReport]]) -> tuple[KindReport, ...]:
-    found: dict[str, KindReport] = {}
-    for one in (one for own in of_workers for one in own):
-        known = found.get(one.fingerprint, one)
-        count = one.count if known is one else known.count + one.count
-        first_at, last_at = min(known.first_at, one.first_at), max(known.last_at, one.last_at)
-        changes = {"count": count, "first_at": first_at, "last_at": last_at}
-        found[one.fingerprint] = known.model_copy(update=changes)
-    latest_first = sorted(found.values(), key=lambda one: one.last_at, reverse=True)
-    return tuple(latest_first[:_MOST_KINDS])
-
-
-def _rank(value: str, worst_first: Sequence[str]) -> int:
-    return worst_first.index(value) if value in worst_first else 0
-
-
-def _all(verdicts: Iterable[bool | None]) -> bool | None:
-    found = list(verdicts)
-    if False in found:
-        return False
-    return None if None in found else True
-
-
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for one in counts:
-        for name, count in one.items():
-            found[name] = found.get(name, 0) + count
-    return found
-
-
-def _sum(values: Sequence[Any]) -> Any:
-    """Their sum; `None` if there are none, or one is not known."""
-    return None if not values or None in values else sum(values)
-
-
-def _extreme(of: Callable[..., float], values: Sequence[float | None]) -> float | None:
-    """The extreme of those that are known; `None` without any."""
-    known = [one for one in values if one is not None]
-    return of(known) if known else None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from streamapp.brokers.protocols import TopicDescription
 from streamapp.errors import BrokerError, StreamappError, TopicError
+from streamapp.observability.occurrences import OccurrenceKind
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import walk
 from streamapp.pipeline.lifecycle import OpenAgents
@@ -131,11 +132,14 @@ class Reassembler:
         for metrics in segment.metrics:
             metrics.begin_anew()
         runner = SegmentRunner(changed, topics, segment.metrics, segment.environment)
+        told = chain.took_place(leaving, decision)
+        now = self._clock.monotonic()
         for metrics, step in zip(segment.metrics, changed.steps, strict=True):
             if metrics.stage == chain.stage(leaving.number):
                 metrics.models = model_usages(step.stage.agent, set())
                 metrics.replacements[leaving.cause] += 1
-        log.warning("pipeline %r: %s", chain.name, chain.took_place(leaving, decision))
+                metrics.occurrences.add(now, OccurrenceKind.REPLACED, told)
+        log.warning("pipeline %r: %s", chain.name, told)
         self._watch(chain, changed, segment.metrics)
         return runner
 

@@ -103,11 +103,14 @@ class Committer:
                 error,
             )
             return False
+        now = self._clock.monotonic()
         for partition, offset in moved.items():
             partition.committed = offset
+            if metrics := self._metrics.partitions.get(partition.name):
+                metrics.committed_offset, metrics.committed_at = offset.offset, now
         self._failing_since = None
         self._metrics.commits += 1
-        self._metrics.last_commit_at = self._clock.monotonic()
+        self._metrics.last_commit_at = now
         return True
 
     async def _wait_until_due(self) -> None:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Collection, Hashable, Sequence
 from operator import sub
 
+from streamapp.observability.occurrences import OccurrenceKind
 from streamapp.pipeline.topology import Segment
 from streamapp.policies.breaker import Permit
 from streamapp.runtime.config import Environment
@@ -306,7 +307,9 @@ class Hold:
         for metrics in self._metrics:
             metrics.held_since, metrics.held_reason = now, reason
             metrics.is_beyond_budget = own.held_until is not None
-        self._metrics[own.step.index].holds += 1
+        holding = self._metrics[own.step.index]
+        holding.holds += 1
+        holding.occurrences.add(now, OccurrenceKind.HELD, f"holds its records, because {reason}")
         self._tell(own)
         log.warning(
             "stage %s of %s holds its records, because %s; nothing of it is lost or dead-lettered"
@@ -317,14 +320,16 @@ class Hold:
         )
 
     def _end(self) -> None:
-        since = self._metrics[0].held_since
+        since, now = self._metrics[0].held_since, self._clock.monotonic()
+        told = f"goes on with its records after {now - (since or now):.0f} s"
+        self._metrics[0].occurrences.add(now, OccurrenceKind.RESUMED, told)
         for metrics in self._metrics:
             metrics.held_since = metrics.held_reason = metrics.next_probe_at = None
         log.warning(
             "stage %s of %s goes on with its records after it held them for %.0f s",
             self._segment.name,
             self._segment.pipeline,
-            self._clock.monotonic() - (since or 0.0),
+            now - (since or 0.0),
         )
         self._ready.put_first(self._retries.take_all_held())
 

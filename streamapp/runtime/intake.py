@@ -17,6 +17,7 @@ from streamapp.errors import (
     StreamappError,
     UnreadableRecordError,
 )
+from streamapp.observability.stage_metrics import Pause
 from streamapp.pipeline.stage import StageConfig
 from streamapp.record import TopicPartition, event_timestamp
 from streamapp.runtime.assignment import Assignment
@@ -231,11 +232,9 @@ class Intake:
         return partition.metadata_full or len(partition.frontier) >= most
 
     def _is_ready(self, partition: Partition, most: int) -> bool:
-        blocked = self._is_blocked(partition, most)
-        blocked = blocked or partition.dead_end is not None
-        blocked = blocked or self._lost_positions.is_unsettled(partition)
+        pause = self._pause(partition, most)
         if metrics := self._metrics.partitions.get(partition.name):
-            metrics.blocked = blocked
+            metrics.pause = pause
         if partition.phase is not Phase.OPEN:
             return False
         if partition.reached_end and partition.until is not None:
@@ -247,7 +246,19 @@ class Intake:
             self.on_dead_end(partition.dead_end)
         if self.due_times is not None and self.due_times.is_waiting(partition):
             return False
-        return not blocked and (self.backlog is None or not self.backlog.holds(partition))
+        return pause is None
+
+    def _pause(self, partition: Partition, most: int) -> Pause | None:
+        """Why no record of it is read for now, although its assignment allows it."""
+        if self._is_blocked(partition, most):
+            return Pause.BEHIND_ONE
+        if partition.dead_end is not None:
+            return Pause.END
+        if self._lost_positions.is_unsettled(partition):
+            return Pause.POSITION_LOST
+        if self.backlog is not None and self.backlog.holds(partition):
+            return Pause.KEY_BACKLOG
+        return None
 
     def _longest_wait(self) -> float:
         """How long a fetch may wait for records."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from streamapp.clock import Clock
 from streamapp.errors import OffsetOutOfRangeError, StreamappError
+from streamapp.observability.occurrences import OccurrenceKind
 from streamapp.pipeline.stage import LostPosition
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
@@ -148,6 +149,9 @@ class LostPositions:
         self._assignment.restart_at(lost.name, offset)
         self._metrics.position_resets += 1
         self._metrics.passed_over_offsets += passed_over
+        told = f"{lost.told()}; reading continues at {place}, {offset}"
+        now = self._clock.monotonic()
+        self._metrics.occurrences.add(now, OccurrenceKind.POSITION_LOST, told)
         log.error(
             "stage %s of %s: %s; reading continues at %s, %d, as on_lost_position says, and %s%d"
             " offsets are skipped",

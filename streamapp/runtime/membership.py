@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from streamapp.errors import BrokerError, TopicError
+from streamapp.observability.occurrences import OccurrenceKind
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.policies.backoff import Backoff
@@ -18,6 +19,9 @@ from streamapp.runtime.replay import Replay
 from streamapp.runtime.segment_topics import SegmentTopics
 
 log = logging.getLogger(__name__)
+
+MOST_LISTED = 8
+"""Of more partitions, only their number is told."""
 
 JOIN_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
 """Waits between attempts to join the group again: short at first, for a broker that restarts."""
@@ -77,6 +81,7 @@ class Membership:
         if self._replay.needed.is_set():
             self._assignment.suspend()  # there is no producer now; the replay will open them
         self._intake.lift(Halt.REBALANCE)
+        self._note(OccurrenceKind.ASSIGNED, f"was assigned {_shortened(partitions)}")
         log.info("%s: assigned %s", self._name, _listed(partitions))
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
@@ -89,6 +94,7 @@ class Membership:
                 self._delivery.keep_acknowledged()
                 await self._delivery.commit()
                 how = "" if drained else ", with records in flight that will be read again"
+                self._note(OccurrenceKind.REVOKED, f"gave back {_shortened(partitions)}{how}")
                 log.info("%s: gave back %s%s", self._name, _listed(partitions), how)
         finally:
             self._close_partitions()
@@ -115,6 +121,9 @@ class Membership:
         """Join the group again, because it no longer accepts commits of this member."""
         self._lost.set()
 
+    def _note(self, kind: OccurrenceKind, told: str) -> None:
+        self._metrics[0].occurrences.add(self._env.clock.monotonic(), kind, told)
+
     async def run(self) -> None:
         """Join the group again whenever membership is lost, until cancelled."""
         while True:
@@ -133,6 +142,7 @@ class Membership:
             self._env.config.commit_deadline_seconds,
         )
         head.assignments_given_up += 1
+        self._note(OccurrenceKind.GIVEN_UP, "gave its partitions up, since commits keep failing")
         self._halt_intake()
         self._intake.detach()
         self._close_partitions()
@@ -164,6 +174,12 @@ class Membership:
         self._intake.forget_refetch_offsets()
         self._in_flight.forget()
         self._delivery.keep_acknowledged()  # nothing of closed partitions, but it is forgotten
+
+
+def _shortened(partitions: Collection[TopicPartition]) -> str:
+    """A few partitions by name, many by their number."""
+    few = len(partitions) <= MOST_LISTED
+    return _listed(partitions) if few else f"{len(partitions)} partitions"
 
 
 def _listed(partitions: Iterable[TopicPartition]) -> str:

@@ -14,6 +14,7 @@ from streamapp.errors import (
     StreamappError,
     TopicError,
 )
+from streamapp.observability.occurrences import OccurrenceKind
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.combinators.pool import named_pools
@@ -42,6 +43,7 @@ from streamapp.runtime.replay import Replay
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.segment_topics import SegmentTopics
 from streamapp.runtime.slices import TimeSlice
+from streamapp.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,12 @@ Kafka will hardly answer its request to leave the group either, so a longer wait
 
 START_PAUSE_SECONDS = 5.0
 """Wait between two attempts to start a consumer while its worker runs already."""
+
+_TOLD = {
+    StageState.RUNNING: (OccurrenceKind.STARTED, f"runs, with streamapp {VERSION}"),
+    StageState.STOPPED: (OccurrenceKind.ENDED, "has ended"),
+    StageState.FAILED: (OccurrenceKind.FAILED, "has failed"),
+}
 
 
 class SegmentRunner:
@@ -356,6 +364,9 @@ class SegmentRunner:
             error,
         )
         self._head.producer_replacements += 1
+        told = "a batch failed, so all unfinished records are read again"
+        now = self.environment.clock.monotonic()
+        self._head.occurrences.add(now, OccurrenceKind.BATCH_FAILED, told)
         is_refusal = isinstance(error, BatchRefusedError)
         self._replay.batch_failed(at_once=is_refusal and self._refusals.has_narrowed)
 
@@ -379,6 +390,8 @@ class SegmentRunner:
         now = self.environment.clock.monotonic()
         for metrics in self.metrics:
             metrics.state, metrics.state_since = state, now
+        if state in _TOLD:
+            self._head.occurrences.add(now, *_TOLD[state])
 
     async def _close_consumer(self) -> None:
         # A coordinator that did not answer the last commit will not answer the request to leave

@@ -15,7 +15,8 @@ from prometheus_client.exposition import choose_encoder
 from streamapp.clock import Clock
 from streamapp.observability.findings_report import joined_findings
 from streamapp.observability.health import Health
-from streamapp.observability.stage_report import StatusReport, joined
+from streamapp.observability.joined_report import joined
+from streamapp.observability.stage_report import StatusReport
 from streamapp.supervisor.answers import WorkersPort
 from streamapp.supervisor.exposition import ACCEPT, join_families, parse_families, worker_families
 from streamapp.supervisor.findings import worker_findings

@@ -75,6 +75,7 @@ class WorkerView:
             self.clock,
             stall_after_seconds=self.stall_after_seconds,
             chains=self.chains,
+            outlines=self.outlines,
         )
 
         async def index(_: web.Request) -> web.Response:

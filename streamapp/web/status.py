@@ -7,8 +7,12 @@ from streamapp.clock import Clock
 from streamapp.observability.health import STALL_AFTER_SECONDS
 from streamapp.observability.recent import acknowledged_rates
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.observability.stage_report import StatusReport, report_of
+from streamapp.observability.stage_reading import report_of
+from streamapp.observability.stage_report import StatusReport
 from streamapp.observability.verdict import verdict_of
+from streamapp.pipeline.outline import Outline
+from streamapp.version import VERSION
+from streamapp.web.pipelines import pipeline_report
 
 
 class StatusReporter:
@@ -19,6 +23,7 @@ class StatusReporter:
         clock: the clock that the counters were written with.
         stall_after_seconds: how long a stage with lag may go without progress.
         chains: returns the agents of assembled pipelines, as JSON can hold them.
+        outlines: what the pipelines are.
     """
 
     def __init__(
@@ -28,11 +33,13 @@ class StatusReporter:
         *,
         stall_after_seconds: float = STALL_AFTER_SECONDS,
         chains: Callable[[], Sequence[dict[str, Any]]] = tuple,
+        outlines: Sequence[Outline] = (),
     ) -> None:
         self._stages = stages
         self._clock = clock
         self._stall_after_seconds = stall_after_seconds
         self._chains = chains
+        self._pipelines = tuple(map(pipeline_report, outlines))
 
     def report(self) -> StatusReport:
         """What is known of every stage now."""
@@ -48,4 +55,10 @@ class StatusReporter:
             )
             for one, rate in zip(stages, acknowledged_rates(stages, now), strict=True)
         ]
-        return StatusReport(at=wall, stages=tuple(found), chains=tuple(self._chains()))
+        return StatusReport(
+            at=wall,
+            stages=tuple(found),
+            pipelines=self._pipelines,
+            streamapp=VERSION,
+            chains=tuple(self._chains()),
+        )

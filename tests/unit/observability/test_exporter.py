@@ -13,6 +13,7 @@ from streamapp.observability.histogram import Histogram
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
     PartitionMetrics,
+    Pause,
     Received,
     StageMetrics,
     StageState,
@@ -144,7 +145,10 @@ def test_lag_is_absent_until_known_and_zero_without(
 def test_series_of_a_revoked_partition_vanish(
     registry: CollectorRegistry, stage: StageMetrics
 ) -> None:
-    stage.partitions = {FIRST: PartitionMetrics(0), SECOND: PartitionMetrics(0, blocked=True)}
+    stage.partitions = {
+        FIRST: PartitionMetrics(0),
+        SECOND: PartitionMetrics(0, pause=Pause.BEHIND_ONE),
+    }
     assert _value(registry, "partition_blocked", topic="raw", partition="1") == 1
     assert _value(registry, "partition_blocked", topic="raw", partition="0") == 0
     del stage.partitions[SECOND]

@@ -1,25 +1,27 @@
 """Stages as data: of one worker, and of several together."""
 
-from streamapp.observability.health import StageHealth
+from streamapp.observability.figures_report import (
+    ErrorReport,
+    MemberReport,
+    OccurrenceReport,
+    PartReport,
+)
+from streamapp.observability.joined_report import joined
 from streamapp.observability.last_errors import LastError, LastErrors
+from streamapp.observability.occurrences import MOST, OccurrenceKind, Occurrences
 from streamapp.observability.stage_metrics import (
     BreakerState,
     MemberState,
+    PartFigures,
     PartitionMetrics,
+    Pause,
     StageMetrics,
     StageState,
 )
-from streamapp.observability.stage_report import (
-    ErrorReport,
-    StageReport,
-    StatusReport,
-    joined,
-    report_of,
-)
+from streamapp.observability.stage_reading import report_of
+from streamapp.observability.stage_report import StageReport, StatusReport
 from streamapp.observability.verdict import verdict_of
 from streamapp.record import TopicPartition
-
-WELL = StageHealth(ok=True, reason="running", works=True)
 
 
 def metrics() -> StageMetrics:
@@ -136,3 +138,80 @@ def test_of_many_failures_alike_few_are_kept() -> None:
     for number in range(20):
         errors.add(LastError(number, "OSError", ""))
     assert [one.at for one in errors.list()] == [15, 16, 17, 18, 19]
+
+
+def test_a_partition_is_told_with_its_commit_and_why_it_pauses() -> None:
+    stage = metrics()
+    own = PartitionMetrics(2, 940.0, Pause.BEHIND_ONE, committed_offset=7, committed_at=99.0)
+    stage.partitions[TopicPartition("raw", 0)] = own
+    [found] = report(stage).assigned
+    assert (found.pause, found.is_paused) == ("behind_one", True)
+    assert (found.committed_offset, found.committed_at, found.lag_seconds) == (7, 999.0, 60.0)
+    own.pause, stage.held_since = None, 98.0
+    [found] = report(stage).assigned
+    assert (found.pause, found.is_paused) == ("held", False)
+    stage.held_since, own.waits_until = None, 101.0
+    waiting = report(stage)
+    assert (waiting.assigned[0].pause, waiting.waiting) == ("waits", 2)
+
+
+def test_the_age_of_the_oldest_record_is_not_known_while_that_of_a_partition_is_not() -> None:
+    stage = metrics()
+    stage.partitions[TopicPartition("raw", 0)] = PartitionMetrics(2, 940.0)
+    stage.partitions[TopicPartition("raw", 1)] = PartitionMetrics(2, 950.0)
+    assert report(stage).lag_seconds == 60.0
+    stage.partitions[TopicPartition("raw", 2)] = PartitionMetrics(3)
+    assert report(stage).lag_seconds is None
+
+
+def test_parts_and_occurrences_are_told() -> None:
+    stage = metrics()
+    stage.parts = {"left": PartFigures(calls=5, failures=1, seconds=0.5)}
+    stage.occurrences.add(90.0, OccurrenceKind.ASSIGNED, "was assigned raw[0]")
+    found = report(stage)
+    assert found.parts == (PartReport(part="left", calls=5, failures=1, seconds=0.5),)
+    told = OccurrenceReport(at=990.0, kind="assigned", told="was assigned raw[0]")
+    assert found.occurrences == (told,)
+
+
+def test_of_many_occurrences_the_latest_are_kept() -> None:
+    occurrences = Occurrences()
+    for number in range(MOST + 3):
+        occurrences.add(float(number), OccurrenceKind.HELD, "holds")
+    assert [one.at for one in occurrences.list()] == [float(n) for n in range(3, MOST + 3)]
+
+
+def of_worker(worker: str, **fields: object) -> StatusReport:
+    return part(**fields).of_worker(worker)
+
+
+def test_joined_workers_are_told_one_by_one_too() -> None:
+    member = MemberReport(
+        pool="score", member="fast", breaker="open", active=0, capacity=4, calls=9, failures=9
+    )
+    figures = {"part": "left", "calls": 2, "failures": 1, "seconds": 0.25}
+    happened = {"kind": "held", "told": "holds its records"}
+    first = of_worker(
+        "0", records_in=3, lag=1, partitions=1, lag_seconds=5.0, members=[member], parts=[figures],
+        occurrences=[happened | {"at": 9.0}],
+    )  # fmt: skip
+    second = of_worker(
+        "1", records_in=4, lag=2, partitions=1, lag_seconds=7.0, members=[member], parts=[figures],
+        occurrences=[happened | {"at": 8.0}],
+    )  # fmt: skip
+    [stage] = joined([first, second]).stages
+    assert [(one.worker, one.records_in) for one in stage.shares] == [("0", 3), ("1", 4)]
+    assert [one.worker for one in stage.members] == ["0", "1"]
+    assert [(one.at, one.worker) for one in stage.occurrences] == [(8.0, "1"), (9.0, "0")]
+    assert stage.parts == (PartReport(part="left", calls=4, failures=2, seconds=0.5),)
+    assert stage.lag_seconds == 7.0
+
+
+def test_the_age_of_lag_is_not_known_while_one_worker_with_partitions_does_not_know_it() -> None:
+    ages = [
+        part(partitions=1, lag=2, lag_seconds=5.0),
+        part(partitions=1, lag=2, lag_seconds=None),
+        part(partitions=0),
+    ]
+    assert joined(ages).stages[0].lag_seconds is None
+    assert joined([ages[0], ages[2]]).stages[0].lag_seconds == 5.0

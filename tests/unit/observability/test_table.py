@@ -18,6 +18,7 @@ from streamapp.observability.stage_metrics import (
     MemberState,
     PartFigures,
     PartitionMetrics,
+    Pause,
     Received,
     ReplacementCause,
     StageMetrics,
@@ -56,7 +57,7 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.failed_batches = 143
     stage.partitions = {
         LAGS: PartitionMetrics(
-            110, clock.time() - 11, blocked=True, last_progress_at=began_at + 60
+            110, clock.time() - 11, pause=Pause.BEHIND_ONE, last_progress_at=began_at + 60
         ),
         IDLES: PartitionMetrics(0, None, last_progress_at=began_at),
         UNKNOWN: PartitionMetrics(None, clock.time() - 12, last_progress_at=began_at),

@@ -91,6 +91,7 @@ async def test_an_agent_that_is_unregistered_is_replaced_and_other_stages_go_on(
         ("c", "possible"),
     ]
     assert f"pipeline 'shop': {told.told}" in caplog.messages
+    assert told.told in [one.told for one in service.metrics[1].occurrences.list()]
     assert chain.as_json()["replacements"][0]["by"] == "b"
     assert service.metrics[1].replacements[ReplacementCause.UNREGISTERED] == 1
 

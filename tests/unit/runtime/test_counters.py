@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from streamapp.errors import Permanent, StageStoppedError
-from streamapp.observability.stage_metrics import StageMetrics, StageState
+from streamapp.observability.occurrences import OccurrenceKind
+from streamapp.observability.stage_metrics import Pause, StageMetrics, StageState
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline
@@ -220,6 +221,8 @@ async def test_records_that_are_delivered_again_are_counted_again() -> None:
     assert (metrics.records_in, metrics.bytes_in, metrics.processed) == (6, 9, 6)
     assert metrics.records_out["p-out"] == 2
     assert metrics.producer_replacements == 2
+    kinds = [one.kind for one in metrics.occurrences.list()]
+    assert kinds.count(OccurrenceKind.BATCH_FAILED) == 2
 
 
 @in_virtual_time
@@ -234,6 +237,11 @@ async def test_commits_and_their_failures_are_counted_and_the_last_success_is_ti
             await broker.write("p-in", (b"k", b"1"))
             await until(lambda total=total: metrics.commits == total, seconds=30)  # type: ignore[misc]  # bound now
             assert metrics.last_commit_at == pytest.approx(broker.clock.monotonic(), abs=0.01)
+            partition = metrics.partitions[TopicPartition("p-in", 0)]
+            assert (partition.committed_offset, partition.committed_at) == (
+                total,
+                metrics.last_commit_at,
+            )
         last = metrics.last_commit_at
         broker.commits_refused = True
         await broker.write("p-in", (b"k", b"1"))
@@ -343,7 +351,7 @@ async def test_a_partition_is_blocked_while_too_much_is_finished_behind_its_firs
         await until(lambda: metrics.partitions[name].blocked)
         taken = metrics.records_in
         await asyncio.sleep(5)
-        assert metrics.partitions[name].blocked
+        assert metrics.partitions[name].pause is Pause.BEHIND_ONE
         assert 8 * 4 <= metrics.records_in == taken < 9 * 4
         gate.set()
         await until(lambda: metrics.processed == 100)

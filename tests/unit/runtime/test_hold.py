@@ -151,6 +151,11 @@ async def test_a_held_stage_is_told_and_not_ready_but_alive(
         assert metrics.breaker_state.value == "closed"
         assert metrics.breaker_opened_at is None
         assert metrics.holds == 1
+    happened = metrics.occurrences.list()
+    kinds = [one.kind.value for one in happened]
+    assert kinds == ["started", "assigned", "held", "resumed", "ended"]
+    assert "fails" in happened[2].told
+    assert happened[2].at < happened[3].at
     assert re.search(r"stage stage of p goes on with its records after it held them", caplog.text)
 
 

@@ -115,6 +115,7 @@ async def test_with_latest_it_goes_on_at_the_end_and_counts_all_that_may_be_new(
     [line] = [line for line in caplog.messages if "beyond the end of the log" in line]
     assert "reading continues at its end, 3" in line
     assert "up to 3 offsets are skipped" in line
+    assert any("reading continues at its end, 3" in o.told for o in metrics.occurrences.list())
 
 
 @in_virtual_time

@@ -12,6 +12,7 @@ import pytest
 from streamapp.brokers.protocols import ConsumerConfig
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.runtime.config import RuntimeConfig
+from streamapp.runtime.membership import MOST_LISTED
 from streamapp.service import Service
 from tests.unit.runtime.agents import same
 from tests.unit.runtime.faults import FaultyBroker, running, until
@@ -277,3 +278,14 @@ async def test_the_log_names_the_partitions_that_come_and_go(
                 async with running(third):
                     await until(lambda: third.metrics[0].rebalances == 1)
                     assert caplog.messages[-1] == "p.stage: assigned no partitions"
+    noted = [one.told for one in first.metrics[0].occurrences.list()]
+    assert noted[1:3] == ["was assigned p-in[0,1]", "gave back p-in[0,1]"]
+
+
+@in_virtual_time
+async def test_of_many_partitions_that_come_only_their_number_is_noted() -> None:
+    stage = service(await broker_for("p", partitions=MOST_LISTED + 1), one_stage(same))
+    async with running(stage):
+        await until(lambda: stage.metrics[0].rebalances == 1)
+    noted = [one.told for one in stage.metrics[0].occurrences.list()]
+    assert f"was assigned {MOST_LISTED + 1} partitions" in noted
