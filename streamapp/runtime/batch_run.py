@@ -67,7 +67,8 @@ class BatchRun:
         many = step.agent.many
         assert many is not None  # noqa: S101 - it is a batch agent
         self._many: Many = many
-        self._sizes = step.metrics.batch_records = Histogram(unit_seconds=1, buckets=BUCKETS)
+        sizes = step.metrics.batch_records or Histogram(unit_seconds=1, buckets=BUCKETS)
+        self._sizes = step.metrics.batch_records = sizes  # goes on when an agent is replaced
         self._step = step
         self._by_key = ordering is Ordering.KEY
         self._whole = WHOLE_PARTITION if ordering is Ordering.PARTITION else None

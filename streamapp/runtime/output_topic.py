@@ -84,7 +84,7 @@ class OutputTopic:
         self.untimed = False
         self.holds_letters = holds_letters
         self.metrics = metrics
-        metrics.records_out[topic.name] = 0
+        metrics.records_out.setdefault(topic.name, 0)  # a series that begins at 0
         self.name = topic.name
         self.partitioner = Partitioner(topic.partitions)
         self.event_times = EventTimes(topic, now if holds_letters or is_read_later else None)
