@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 from streamapp.configuration.allowed_packages import importer_of
 from streamapp.configuration.changes import AGENTS
@@ -68,7 +69,7 @@ def _look(
     makes: bool,
 ) -> Warnings:
     """Add to the faults what is wrong with the agents and pipelines that read well."""
-    wrong = {name for name in file.document.data.get(AGENTS, {}) if name not in right.data_agents}
+    wrong = _declared_names(file.document.data, AGENTS) - right.data_agents.keys()
     for agent_id, found in _not_allowed(right):
         wrong.add(agent_id)
         faults.append(found)
@@ -83,6 +84,12 @@ def _look(
     lint = PipelineLint(right, Choices(registry), wrong)
     faults += islice(_faults_of_pipelines(right, lint), MOST_FAULTS)
     return lint.warnings
+
+
+def _declared_names(data: Any, section: str) -> set[str]:
+    """The names in a section of a file that may be wrong."""
+    found = data.get(section) if isinstance(data, dict) else None
+    return set(found) if isinstance(found, dict) else set()
 
 
 def _not_allowed(configuration: Configuration) -> Iterator[tuple[str, Fault]]:

@@ -149,3 +149,12 @@ def test_a_variable_that_is_wrong_is_told_with_the_faults_of_the_file(tmp_path: 
         lint(read_with_faults(path, variables))
     assert "cli_settings.auto_save: " in str(refused.value)
     assert "STREAMAPP_CLI_SETTINGS_LOG_LEVEL: " in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [None, True, 0, 1.5, "x", [], [None]])
+@pytest.mark.parametrize("section", ["", "data_agents", "data_pipelines", "data_providers"])
+def test_what_is_no_object_is_a_fault_like_others(tmp_path: Path, value: Any, section: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({section: value} if section else value))
+    with pytest.raises(ConfigurationError, match=r"give an object, \{\.\.\.\}"):
+        lint(read_with_faults(path, {}))
