@@ -1,7 +1,6 @@
 """`streamapp config`: shows and checks the configuration file, and prints what is made of it."""
 
 import os
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from streamapp.cli.warn import warn
 from streamapp.configuration.file import ConfigurationFile
 from streamapp.configuration.lint import lint as lint_whole
 from streamapp.configuration.lint import missing_variables
-from streamapp.configuration.overrides import variables
+from streamapp.configuration.origins import ENTRIES, origins_of
 from streamapp.configuration.schema import configuration_schema
 from streamapp.observability.alerts import rule_file
 from streamapp.secret_files import is_set
@@ -27,12 +26,20 @@ app = typer.Typer(
 def show(config: ConfigOption = None, *, output: OutputOption = None) -> None:
     """Show what holds: the file, defaults, and what the environment overrides.
 
-    Of a secret it shows the name of its variable, never the value.
+    Of a secret it shows the name of its variable, never the value. In JSON, `origins` says of each
+    setting and of each entry where it comes from; what an entry leaves out is a default.
     """
     file = configured(config)
     settings = file.configuration.cli_settings
-    rows = [*_setting_rows(file), *_entry_rows(file)]
-    data = file.configuration.model_dump(mode="json", by_alias=True)
+    found = list(origins_of(file, os.environ))
+    rows = [
+        (f"{section}.{name}", _described(file, section, name), str(origin))
+        for section, name, origin in found
+    ]
+    origins: dict[str, dict[str, Any]] = {}
+    for section, name, origin in found:
+        origins.setdefault(section, {})[name] = origin.as_json()
+    data = {**file.configuration.model_dump(mode="json", by_alias=True), "origins": origins}
     print_report(Report(data, ("setting", "value", "from"), rows), settings, output)
 
 
@@ -96,26 +103,10 @@ def _counted(file: ConfigurationFile) -> str:
     return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for name, number in parts)
 
 
-def _setting_rows(file: ConfigurationFile) -> Iterator[tuple[str, str, str]]:
-    for variable, section, name in variables():
-        value = getattr(getattr(file.configuration, section), name)
-        origin = "default"
-        if os.environ.get(variable):
-            origin = variable
-        elif name in file.document.data.get(section, {}):
-            origin = "file"
-        yield f"{section}.{name}", _word(value), origin
-
-
-def _entry_rows(file: ConfigurationFile) -> Iterator[tuple[str, str, str]]:
-    found = file.configuration
-    for section in ("data_agents", "data_pipelines", "data_providers"):
-        for name in sorted(getattr(found, section)):
-            yield f"{section}.{name}", _described(file, section, name), "file"
-
-
 def _described(file: ConfigurationFile, section: str, name: str) -> str:
     found = file.configuration
+    if section not in ENTRIES:
+        return _word(getattr(getattr(found, section), name))
     if section == "data_agents":
         agent = found.data_agents[name]
         return f"{agent.module_path}:{agent.agent_class}"

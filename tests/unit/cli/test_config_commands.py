@@ -58,9 +58,37 @@ def test_show_says_where_each_value_comes_from(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("STREAMAPP_CLI_SETTINGS_LOG_LEVEL", "DEBUG")
     rows = [line.split() for line in run("config show").stdout.splitlines()]
     assert ["cli_settings.log_level", "DEBUG", "STREAMAPP_CLI_SETTINGS_LOG_LEVEL"] in rows
-    assert ["cli_settings.output_format", "table", "file"] in rows
+    assert ["cli_settings.output_format", "table", "atomic_data_config.json:1"] in rows
     assert ["cli_settings.auto_save", "true", "default"] in rows
-    assert ["data_agents.once", "streamapp.agents.deduplicator:Deduplicator", "file"] in rows
+    agent = ["data_agents.once", "streamapp.agents.deduplicator:Deduplicator"]
+    assert [*agent, "atomic_data_config.json:1"] in rows
+
+
+def test_json_says_where_each_value_comes_from_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"cli_settings": {"output_format": "table", "log_level": "ERROR"}}
+    pipelines = {"data_pipelines": {"a.b": {"source": "a", "stages": [{"agent": "once"}]}}}
+    Path("mine.json").write_text(json.dumps({**AGENTS, **pipelines, **settings}, indent=1))
+    lines = Path("mine.json").read_text().splitlines()
+    monkeypatch.setenv("STREAMAPP_CLI_SETTINGS_LOG_LEVEL", "DEBUG")
+    shown = printed("config show --config mine.json --output json")
+    found = shown.pop("origins")
+
+    def at(text: str) -> dict[str, Any]:
+        [line] = [number for number, one in enumerate(lines, 1) if one.startswith(text)]
+        return {"from": "file", "file": "mine.json", "line": line}
+
+    assert found["cli_settings"] == {
+        "log_level": {"from": "environment", "variable": "STREAMAPP_CLI_SETTINGS_LOG_LEVEL"},
+        "output_format": at('  "output_format"'),
+        "auto_save": {"from": "default"},
+    }
+    assert found["data_monitoring"]["enabled"] == {"from": "default"}
+    assert found["data_agents"] == {"check": at('  "check"'), "once": at('  "once"')}
+    assert found["data_pipelines"] == {"a.b": at('  "a.b"')}
+    # Every value that is shown has an origin, by the same names.
+    assert {section: set(of) for section, of in shown.items() if of} == {
+        section: set(of) for section, of in found.items()
+    }
 
 
 @pytest.mark.parametrize("command", ["config show", "config show --output table", "config lint"])
