@@ -5,7 +5,7 @@ named after its old name would never be read. Nor would those that wait for a de
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from streamapp.brokers.protocols import Admin, CommittedOffset
@@ -14,7 +14,8 @@ from streamapp.pipeline.topology import Segment, Topology
 from streamapp.record import TopicPartition
 from streamapp.renames.asked_once import AskedOnce, Offsets
 from streamapp.renames.moves import position_of, true_offsets
-from streamapp.renames.traces import Orphan, Unread, find_traces
+from streamapp.renames.rollbacks import renamed_to, store_renamed, without_marks
+from streamapp.renames.traces import Orphan, Traces, Unread, find_traces
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,10 @@ async def find_renames(
     """Compare the stages that will run with what Kafka has; changes nothing."""
     traces = await find_traces(kafka, topology, [segment.name for segment in segments])
     fresh = [segment for segment in segments if not traces.offsets[segment.name]]
-    taken_over = tuple(_taken_over(fresh, traces.orphans))
+    taken_over = tuple(_taken_over(fresh, traces))
     explained = {segment.name for segment, _ in taken_over}
     declared = {segment.renamed_from for segment in topology.segments}
+    declared.update(traces.returned.values())
     orphans = [orphan for orphan in traces.orphans.values() if orphan.stage not in declared]
     unexplained = tuple(s for s in fresh if orphans and s.name not in explained)
     refusals = [*map(_unread, traces.unread), *map(_waiting, traces.waiting)]
@@ -82,7 +84,11 @@ async def store_start_offsets(admin: Admin, renames: Renames) -> None:
     """
     for segment, orphan in renames.taken_over:
         if not await _has_begun(admin, segment):
-            await _start_at(admin, segment, await _last_offsets(admin, segment, orphan))
+            own = without_marks(await position_of(AskedOnce(admin), segment))
+            last = await _last_offsets(admin, segment, orphan)
+            await _start_at(admin, segment, {**own, **last})
+            if segment.bundle is None and orphan.home is None:
+                await store_renamed(admin, orphan.group, segment.name)
             log.info(
                 "stage %s of %s resumes at the offsets of %s",
                 segment.name,
@@ -103,7 +109,8 @@ async def _last_offsets(admin: Admin, segment: Segment, orphan: Orphan) -> Offse
     if await _is_read(admin, orphan):
         raise RenamedStageError(_occupied(segment, orphan))
     kafka = AskedOnce(admin)
-    return await true_offsets(kafka, await kafka.committed_offsets(orphan.group))
+    found = await true_offsets(kafka, await kafka.committed_offsets(orphan.group))
+    return without_marks(found)
 
 
 async def _start_at_the_beginning(admin: Admin, segment: Segment) -> None:
@@ -133,15 +140,16 @@ async def _start_at(admin: Admin, segment: Segment, offsets: Offsets) -> None:
 
 
 async def _has_begun(admin: Admin, segment: Segment) -> bool:
-    """Whether a stage has offsets of its own topics by now."""
-    return bool(await position_of(AskedOnce(admin), segment))
+    """Whether a stage has offsets of its own topics by now, and has not gone on elsewhere."""
+    position = await position_of(AskedOnce(admin), segment)
+    return bool(position) and renamed_to(position) is None
 
 
 def _occupied(segment: Segment, orphan: Orphan) -> str:
     return (
         f"stage {segment.name!r} cannot take over the offsets of group"
         f" {(orphan.home or orphan.group)!r}, because the group has members: first stop the workers"
-        " that run the stage under its old name"
+        " that run the stage under its other name"
     )
 
 
@@ -155,12 +163,11 @@ async def _is_read(admin: Admin, orphan: Orphan) -> bool:
     return not topics.isdisjoint(await admin.subscribed_topics(orphan.home))
 
 
-def _taken_over(
-    fresh: Collection[Segment], orphans: Mapping[str, Orphan]
-) -> Iterator[tuple[Segment, Orphan]]:
-    """Stages that declare an old name which has offsets."""
+def _taken_over(fresh: Collection[Segment], traces: Traces) -> Iterator[tuple[Segment, Orphan]]:
+    """Stages that declare an old name which has offsets, or whose rename was rolled back."""
     for segment in fresh:
-        orphan = orphans.get(segment.renamed_from or "")
+        other = traces.returned.get(segment.name) or segment.renamed_from
+        orphan = traces.orphans.get(other or "")
         if orphan is not None and orphan.offsets:
             yield segment, orphan
 

@@ -15,6 +15,7 @@ from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
 from streamapp.renames.asked_once import AskedOnce, Offsets
 from streamapp.renames.moves import home_of, position_of, true_offsets
+from streamapp.renames.rollbacks import gone_on_as
 
 DEAD_LETTERS = ".dlq"
 _OWN_TOPICS = ("", DEAD_LETTERS, REPLAY_SUFFIX)
@@ -58,13 +59,16 @@ class Traces:
     """What Kafka has of a pipeline.
 
     Attributes:
-        offsets: committed offsets of the declared stages, by name of the stage.
+        offsets: committed offsets of the declared stages, by name of the stage; none of a stage
+            that goes on where another name stands.
+        returned: those stages, whose rename was rolled back, with the name that they had until now.
         orphans: stages that are not declared, by name.
         unread: topics of orphans with unread records.
         waiting: retry topics with unread records, of declared stages that have that delay no more.
     """
 
     offsets: Mapping[str, Offsets]
+    returned: Mapping[str, str] = field(default_factory=dict)
     orphans: Mapping[str, Orphan] = field(default_factory=dict)
     unread: tuple[Unread, ...] = ()
     waiting: tuple[Unread, ...] = ()
@@ -73,17 +77,25 @@ class Traces:
 async def find_traces(kafka: AskedOnce, topology: Topology, heads: Collection[str]) -> Traces:
     """Ask Kafka; look for orphans only if one of the stages `heads` has no offsets."""
     offsets = {segment.name: await position_of(kafka, segment) for segment in topology.segments}
+    returned = {}
+    for segment in topology.segments:
+        if name := await gone_on_as(kafka, topology, offsets[segment.name]):
+            returned[segment.name], offsets[segment.name] = name, {}
     unused = await kafka.list_topics() - frozenset(topology.topics())
     # A bundle has read more than what its stages read now: under old names, and with other delays.
     bundles = {segment.bundle for segment in topology.segments if segment.bundle is not None}
     shared = [await kafka.committed_offsets(bundle) for bundle in sorted(bundles)]
     waiting = await _waiting(kafka.admin, topology, unused, [*offsets.values(), *shared])
     if all(offsets[head] for head in heads):
-        return Traces(offsets, waiting=waiting)
+        return Traces(offsets, returned, waiting=waiting)
     orphans = await _orphans(kafka, topology, unused)
     readers = (*offsets.values(), *shared, *(orphan.offsets for orphan in orphans.values()))
     return Traces(
-        offsets, orphans, await _unread_of(kafka.admin, orphans.values(), readers), waiting
+        offsets,
+        returned,
+        orphans,
+        await _unread_of(kafka.admin, orphans.values(), readers),
+        waiting,
     )
 
 

@@ -202,6 +202,40 @@ async def test_several_workers_take_over_once(rig: Rig) -> None:
     assert await outputs(rig) == list(range(9))
 
 
+async def test_a_rename_that_is_rolled_back_and_made_again_repeats_nothing(rig: Rig) -> None:
+    before, after = chain(rig, "old"), chain(rig, ("new", "old"))
+    await create_missing(rig, before, after)
+    for number, pipeline in enumerate((before, after, before, after, before)):
+        await rig.put_items(range(3 * number, 3 * number + 3))
+        await rig.run_to_end(pipeline)
+    assert await outputs(rig) == list(range(15))
+
+
+async def test_a_rename_is_not_rolled_back_while_its_workers_run(rig: Rig) -> None:
+    before, after = chain(rig, "old"), chain(rig, ("new", "old"))
+    await create_missing(rig, before, after)
+    await rig.put_items(range(3))
+    await rig.run_to_end(before)
+    async with rig.running(after) as service:
+        await eventually(lambda: service.metrics[0].rebalances)
+        assert "because the group has members" in await refused(rig, before)
+        assert "because the group has members" in await refused(rig, before, start_anew=True)
+    await rig.put_items(range(3, 5))
+    await rig.run_to_end(before)
+    assert await outputs(rig) == list(range(5))
+
+
+async def test_a_rename_with_unread_records_between_two_stages_is_not_rolled_back(rig: Rig) -> None:
+    before, after = chain(rig, "old", "second"), chain(rig, ("new", "old"), "second")
+    await create_missing(rig, before, after)
+    await rig.put_items(range(3))
+    await rig.run_to_end(before)
+    await rig.put_items(range(3, 6))
+    await rig.run_to_end(after, stages=["new"])
+    told = await refused(rig, before)
+    assert f"3 records in '{rig.name}.new' would never be read" in told
+
+
 async def test_what_is_kept_beside_the_offsets_is_taken_over_with_them(rig: Rig) -> None:
     before, after = chain(rig, "old"), chain(rig, ("new", "old"))
     await create_missing(rig, before, after)
