@@ -390,8 +390,14 @@ class TransactionalProducer(Protocol):
     async def stop(self) -> None:
         """Close; an open transaction is aborted."""
 
-    async def write(self, records: Sequence[OutgoingRecord]) -> None:
+    async def write(self, records: Sequence[OutgoingRecord]) -> Mapping[TopicPartition, int]:
         """Write records in one transaction, and wait until it is committed.
+
+        Readers may see them a little later.
+
+        Returns:
+            The offset behind the last of them in each partition; without a partition of which it
+            is not known, because the client has sent something twice.
 
         Raises:
             FencedError: another producer with this id has started.

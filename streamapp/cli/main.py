@@ -47,6 +47,7 @@ COMMANDS = {
     "config": "Show and check the configuration file, and what is made of it.",
     "pipelines": "Assemble, show and run pipelines of the configuration file.",
     "topics": "List the topics on Kafka, or create the declared ones.",
+    "dlq": "Find dead letters, send them back to their stages, or discard them.",
     "broker": "A real Apache Kafka on this machine, for development.",
 }
 """All commands, and the first sentence of the help of each."""

@@ -35,6 +35,7 @@ async def outcome_of(
     replay: str,
     since: Mapping[TopicPartition, int],
     *,
+    sent: Mapping[TopicPartition, int],
     seconds: float,
     on_left: Callable[[int], None] = lambda _left: None,
 ) -> Outcome:
@@ -47,13 +48,17 @@ async def outcome_of(
         targets: the stages.
         replay: id of the replay.
         since: where their dead-letter topics ended before anything was sent.
+        sent: the offset behind the last record that was sent to each partition, if known.
         seconds: longest wait.
         on_left: told now and then how many offsets are left.
 
     Raises:
         BrokerError: the broker does not answer.
     """
+    # Right after a transaction, readers may not see its end yet; what was sent counts in any case.
     ends = await ends_of(admin, await admin.partition_counts([one.topic for one in targets]))
+    for place in ends:
+        ends[place] = max(ends[place], sent.get(place, 0))
     deadline = clock.monotonic() + seconds
     while (left := await _left(admin, targets, ends)) and clock.monotonic() < deadline:
         on_left(left)

@@ -39,10 +39,12 @@ class Sent:
     Attributes:
         sent: how many were sent, by the stage's target.
         fates: how many letters had which fate.
+        ends: the offset behind the last record that was written to each partition, if known.
     """
 
     sent: Counter[Target] = field(default_factory=Counter)
     fates: Counter[Fate] = field(default_factory=Counter)
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
 
 
 class LedgerWriter:
@@ -102,17 +104,20 @@ class LedgerWriter:
         self._records.append(OutgoingRecord(self._ledger_place, key, entry.to_json()))
         self.ledger.put(letter, entry)
 
-    async def write(self) -> None:
+    async def write(self) -> Mapping[TopicPartition, int]:
         """Write what was added, in one transaction.
+
+        Returns:
+            The offset behind the last record in each partition, where it is known.
 
         Raises:
             FencedError: another one writes for this dead-letter topic now.
             BrokerError: it could not be written, or nobody knows whether it was.
         """
-        if self._records:
-            await self._producer.write(self._records)
+        ends = await self._producer.write(self._records) if self._records else {}
         self._records = []
         self._bytes = 0
+        return ends
 
 
 class Sender:
@@ -208,7 +213,7 @@ class Sender:
         return OutgoingRecord(place, letter.key, letter.value, headers)
 
     async def _flush(self) -> None:
-        await self._writer.write()
+        self.result.ends.update(await self._writer.write())
         count = self._count()
         self._on_sent(count - self._told)
         self._told = count

@@ -273,7 +273,14 @@ async def test_the_outcome_says_what_has_failed_again(shop: Shop) -> None:
 
         async def outcome(seconds: float) -> Outcome:
             return await outcome_of(
-                shop.broker, admin, CLOCK, list(sent.sent), "r7", since, seconds=seconds
+                shop.broker,
+                admin,
+                CLOCK,
+                list(sent.sent),
+                "r7",
+                since,
+                sent=sent.ends,
+                seconds=seconds,
             )
 
         assert (await outcome(0)).left > 0

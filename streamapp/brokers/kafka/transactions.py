@@ -5,7 +5,7 @@ transaction of which an unawaited batch was refused.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -77,8 +77,11 @@ class KafkaTransactions:
         if client is not None:
             await self._connection.stop(client.stop, (client,))
 
-    async def write(self, records: Sequence[OutgoingRecord]) -> None:
+    async def write(self, records: Sequence[OutgoingRecord]) -> Mapping[TopicPartition, int]:
         """Write records in one transaction, and wait until it is committed.
+
+        Returns:
+            The offset behind the last of them in each partition, where it is known.
 
         Raises:
             FencedError: another producer with this id has started.
@@ -92,7 +95,7 @@ class KafkaTransactions:
             async with asyncio.timeout(2 * TRANSACTION_TIMEOUT_SECONDS):
                 await client.begin_transaction()
                 try:
-                    await self._send_all(records)
+                    ends = await self._send_all(records)
                 except _ERRORS:
                     await self._abort()
                     raise
@@ -100,6 +103,7 @@ class KafkaTransactions:
         except _ERRORS as error:
             _mark_retrieved(client)
             raise self._failure(error) from error
+        return ends
 
     async def _abort(self) -> None:
         """Let readers go on; if that fails, they wait for the timeout of the transaction."""
@@ -107,19 +111,25 @@ class KafkaTransactions:
             async with asyncio.timeout(_ABORT_SECONDS):
                 await self._client.abort_transaction()
 
-    async def _send_all(self, records: Sequence[OutgoingRecord]) -> None:
-        sent = []
+    async def _send_all(self, records: Sequence[OutgoingRecord]) -> dict[TopicPartition, int]:
+        sent, batches = [], self._batches(records)
         try:
-            for place, batch in self._batches(records):
+            for place, batch in batches:
                 batch.close()
                 topic, partition = place
                 sent.append(await self._client.send_batch(batch, topic, partition=partition))
         finally:
             # Also of those that were sent before a failure: nobody else looks at their errors.
             ended = await asyncio.gather(*sent, return_exceptions=True)
-        for one in ended:
+        ends: dict[TopicPartition, int] = {}
+        for (place, batch), one in zip(batches, ended, strict=True):
             if isinstance(one, BaseException):
                 raise one
+            if one.offset >= 0:  # else the client has sent it twice
+                ends[place] = one.offset + batch.record_count()
+            else:
+                ends.pop(place, None)
+        return ends
 
     def _batches(
         self, records: Sequence[OutgoingRecord]

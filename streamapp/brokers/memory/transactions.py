@@ -1,10 +1,11 @@
 """A producer for the memory broker that writes whole transactions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from streamapp.brokers.memory.producer import MemoryProducer
 from streamapp.brokers.protocols import OutgoingRecord
 from streamapp.errors import BrokerError, FencedError
+from streamapp.record import TopicPartition
 
 
 class Epochs:
@@ -48,8 +49,11 @@ class MemoryTransactions:
         self._epoch = 0
         await self._producer.stop()
 
-    async def write(self, records: Sequence[OutgoingRecord]) -> None:
+    async def write(self, records: Sequence[OutgoingRecord]) -> Mapping[TopicPartition, int]:
         """Write all of the records.
+
+        Returns:
+            The offset behind the last of them in each partition.
 
         Raises:
             FencedError: another producer with this id has started.
@@ -71,5 +75,9 @@ class MemoryTransactions:
                 headers=record.headers,
             )
             sent.append(await self._producer.send_batch(batch, *record.place))
-        for acknowledgement in sent:
-            await acknowledgement
+        ends: dict[TopicPartition, int] = {}
+        for record, acknowledgement in zip(records, sent, strict=True):
+            base = await acknowledgement
+            if isinstance(base, int):
+                ends[record.place] = base + 1
+        return ends

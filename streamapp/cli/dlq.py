@@ -1,0 +1,358 @@
+"""`streamapp dlq`: finds dead letters, and sends them back to their stages or discards them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamapp.cli.completion import complete_targets
+from streamapp.cli.options import AllowPackageOption, BootstrapServersOption, OutputOption
+from streamapp.letters.ledger import LetterState
+
+app = typer.Typer(
+    no_args_is_help=True, help="Find dead letters, send them back to their stages, or discard them."
+)
+
+TargetOption = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODULE:PIPELINE",
+        autocompletion=complete_targets,
+        help="A pipeline or bundle, whose dead-letter topics are read. By default those of --topic,"
+        " or all topics whose names end in .dlq.",
+    ),
+]
+SendTarget = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:PIPELINE",
+        autocompletion=complete_targets,
+        help="The pipeline or bundle as it is now: its code is asked whether it takes the letters.",
+    ),
+]
+TopicOption = Annotated[
+    list[str] | None,
+    typer.Option("--topic", help="Read this dead-letter topic; repeatable."),
+]
+PipelineOption = Annotated[
+    list[str] | None, typer.Option("--pipeline", help="Only letters of this pipeline; repeatable.")
+]
+StageOption = Annotated[
+    list[str] | None, typer.Option("--stage", help="Only letters of this stage; repeatable.")
+]
+ReasonOption = Annotated[
+    list[str] | None,
+    typer.Option("--reason", help="Only letters with this reason, such as decode; repeatable."),
+]
+FingerprintOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fingerprint", help="Only letters whose fingerprint begins with this; repeatable."
+    ),
+]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--since", metavar="TIME", help="Only what failed since: 2026-11-28T10:00Z, or 2h for ago."
+    ),
+]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="Only what failed before; as --since.")
+]
+KeyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key", help="Only letters with this key, as text or as base64:BYTES; repeatable."
+    ),
+]
+HeaderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--header", metavar="NAME[=TEXT]", help="Only letters with this header; repeatable."
+    ),
+]
+StateOption = Annotated[
+    list[LetterState] | None,
+    typer.Option("--state", help="Letters with which this was done; repeatable.  [default: open]"),
+]
+PayloadOption = Annotated[
+    bool,
+    typer.Option(
+        "--show-payload", help="Show keys, values and contents of headers too: they may be secret."
+    ),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Send at most so many letters.")
+]
+YesOption = Annotated[
+    bool, typer.Option("--yes", help="Do it; without this option it is only said what would be.")
+]
+
+
+@app.command("list")
+def list_letters(  # noqa: PLR0913 - one parameter is one option
+    target: TargetOption = None,
+    *,
+    topic: TopicOption = None,
+    pipeline: PipelineOption = None,
+    stage: StageOption = None,
+    reason: ReasonOption = None,
+    fingerprint: FingerprintOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    key: KeyOption = None,
+    header: HeaderOption = None,
+    state: StateOption = None,
+    most: Annotated[
+        int, typer.Option("--most", min=1, help="Show at most so many, the first ones.")
+    ] = 100,
+    show_payload: PayloadOption = False,
+    allow_package: AllowPackageOption = None,
+    bootstrap_servers: BootstrapServersOption = None,
+    output: OutputOption = None,
+) -> None:
+    """List dead letters: where each stands, when and why it failed."""
+    from streamapp.cli.asked_letters import Asked
+    from streamapp.cli.shown_letters import print_letters
+
+    asked = Asked(
+        target=target,
+        packages=allow_package,
+        bootstrap_servers=bootstrap_servers,
+        topics=topic,
+        pipelines=pipeline,
+        stages=stage,
+        reasons=reason,
+        fingerprints=fingerprint,
+        since=since,
+        until=until,
+        keys=key,
+        headers=header,
+        states=state,
+    )
+    print_letters(asked, most=most, show_payload=show_payload, output=output)
+
+
+@app.command()
+def show(
+    address: Annotated[
+        str, typer.Argument(metavar="TOPIC:PARTITION:OFFSET", help="Where the letter stands.")
+    ],
+    *,
+    show_payload: PayloadOption = False,
+    bootstrap_servers: BootstrapServersOption = None,
+) -> None:
+    """Show one dead letter: all that its headers say, and what was done with it."""
+    from streamapp.cli.shown_letters import print_letter
+
+    print_letter(address, show_payload=show_payload, bootstrap_servers=bootstrap_servers)
+
+
+@app.command()
+def stats(  # noqa: PLR0913 - one parameter is one option
+    target: TargetOption = None,
+    *,
+    topic: TopicOption = None,
+    pipeline: PipelineOption = None,
+    stage: StageOption = None,
+    reason: ReasonOption = None,
+    fingerprint: FingerprintOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    key: KeyOption = None,
+    header: HeaderOption = None,
+    state: StateOption = None,
+    allow_package: AllowPackageOption = None,
+    bootstrap_servers: BootstrapServersOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Count dead letters by fingerprint: since when, until when, and how long they are kept."""
+    from streamapp.cli.asked_letters import Asked
+    from streamapp.cli.shown_letters import print_stats
+
+    asked = Asked(
+        target=target,
+        packages=allow_package,
+        bootstrap_servers=bootstrap_servers,
+        topics=topic,
+        pipelines=pipeline,
+        stages=stage,
+        reasons=reason,
+        fingerprints=fingerprint,
+        since=since,
+        until=until,
+        keys=key,
+        headers=header,
+        states=state,
+    )
+    print_stats(asked, output=output)
+
+
+@app.command()
+def export(  # noqa: PLR0913 - one parameter is one option
+    target: TargetOption = None,
+    *,
+    topic: TopicOption = None,
+    pipeline: PipelineOption = None,
+    stage: StageOption = None,
+    reason: ReasonOption = None,
+    fingerprint: FingerprintOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    key: KeyOption = None,
+    header: HeaderOption = None,
+    state: StateOption = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="Write to this file.  [default: stdout]"),
+    ] = None,
+    allow_package: AllowPackageOption = None,
+    bootstrap_servers: BootstrapServersOption = None,
+) -> None:
+    """Write dead letters as JSON lines, payloads included; bytes are base64."""
+    from streamapp.cli.asked_letters import Asked
+    from streamapp.cli.shown_letters import export_letters
+
+    asked = Asked(
+        target=target,
+        packages=allow_package,
+        bootstrap_servers=bootstrap_servers,
+        topics=topic,
+        pipelines=pipeline,
+        stages=stage,
+        reasons=reason,
+        fingerprints=fingerprint,
+        since=since,
+        until=until,
+        keys=key,
+        headers=header,
+        states=state,
+    )
+    export_letters(asked, to)
+
+
+@app.command()
+def replay(  # noqa: PLR0913 - one parameter is one option
+    target: SendTarget,
+    *,
+    topic: TopicOption = None,
+    pipeline: PipelineOption = None,
+    stage: StageOption = None,
+    reason: ReasonOption = None,
+    fingerprint: FingerprintOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    key: KeyOption = None,
+    header: HeaderOption = None,
+    to_stage: Annotated[
+        str | None,
+        typer.Option(
+            "--to-stage",
+            help="Send all of them to this stage: letters that other systems wrote name none.",
+        ),
+    ] = None,
+    tries: Annotated[
+        bool,
+        typer.Option(
+            "--try",
+            help="Call the agents in the preview, with all that they do to the world. Without this"
+            " option it is only looked at whether they can read the letters.",
+        ),
+    ] = False,
+    yes: YesOption = False,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", min=0.001, help="Letters a second.  [default: as fast as possible]"),
+    ] = None,
+    limit: LimitOption = None,
+    max_replays: Annotated[
+        int,
+        typer.Option(
+            "--max-replays",
+            min=1,
+            help="Quarantine a letter whose record was sent back so often already.",
+        ),
+    ] = 3,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            min=0,
+            help="Then wait so long for the stages, and tell what has become of the letters.",
+        ),
+    ] = None,
+    allow_package: AllowPackageOption = None,
+    bootstrap_servers: BootstrapServersOption = None,
+) -> None:
+    """Send dead letters back to the stage that gave them up, each of them once.
+
+    First it tells how many would be sent, and how many of them the code takes now. With --yes they
+    are sent to the replay topic of their stage, which nobody else reads. A replay that was
+    interrupted goes on when it is called again.
+    """
+    from streamapp.cli.asked_letters import Asked
+    from streamapp.cli.replayed_letters import Sending, replay_letters
+
+    asked = Asked(
+        target=target,
+        packages=allow_package,
+        bootstrap_servers=bootstrap_servers,
+        topics=topic,
+        pipelines=pipeline,
+        stages=stage,
+        reasons=reason,
+        fingerprints=fingerprint,
+        since=since,
+        until=until,
+        keys=key,
+        headers=header,
+    )
+    sending = Sending(
+        to_stage=to_stage,
+        tries=tries,
+        per_second=rate,
+        limit=limit,
+        max_replays=max_replays,
+        wait_seconds=wait,
+    )
+    replay_letters(asked, sending, yes=yes)
+
+
+@app.command()
+def discard(  # noqa: PLR0913 - one parameter is one option
+    target: TargetOption = None,
+    *,
+    why: Annotated[str, typer.Option("--why", help="The reason; it is kept in the ledger.")],
+    topic: TopicOption = None,
+    pipeline: PipelineOption = None,
+    stage: StageOption = None,
+    reason: ReasonOption = None,
+    fingerprint: FingerprintOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    key: KeyOption = None,
+    header: HeaderOption = None,
+    yes: YesOption = False,
+    allow_package: AllowPackageOption = None,
+    bootstrap_servers: BootstrapServersOption = None,
+) -> None:
+    """Mark dead letters as done with: they are kept, and not listed or sent any more."""
+    from streamapp.cli.asked_letters import Asked
+    from streamapp.cli.discarded_letters import discard_letters
+
+    asked = Asked(
+        target=target,
+        packages=allow_package,
+        bootstrap_servers=bootstrap_servers,
+        topics=topic,
+        pipelines=pipeline,
+        stages=stage,
+        reasons=reason,
+        fingerprints=fingerprint,
+        since=since,
+        until=until,
+        keys=key,
+        headers=header,
+    )
+    discard_letters(asked, why=why, yes=yes)
