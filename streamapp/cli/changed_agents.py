@@ -95,5 +95,6 @@ def _finish(
         },
         ("agent", "change", "saved in"),
         [(one, change, str(file.path) if saved else "") for one, change in changes.items()],
+        text=("saved in",),
     )
     print_report(report, file.configuration.cli_settings, output)

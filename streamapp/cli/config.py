@@ -40,7 +40,8 @@ def show(config: ConfigOption = None, *, output: OutputOption = None) -> None:
     for section, name, origin in found:
         origins.setdefault(section, {})[name] = origin.as_json()
     data = {**file.configuration.model_dump(mode="json", by_alias=True), "origins": origins}
-    print_report(Report(data, ("setting", "value", "from"), rows), settings, output)
+    report = Report(data, ("setting", "value", "from"), rows, text=("value", "from"))
+    print_report(report, settings, output)
 
 
 @app.command("lint")

@@ -59,7 +59,8 @@ class ExecutedStages:
             ],
         }
         headings = ("stage", "status", "outcomes", "attempts", "mean", "p99", "last error")
-        return Report(data, headings, [_row(one) for one in stages])
+        rows = [_row(one) for one in stages]
+        return Report(data, headings, rows, least=("p99", "mean", "attempts"))
 
 
 class _ExecutedStage:

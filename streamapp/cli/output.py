@@ -1,18 +1,17 @@
 """Prints tables on a terminal, and elsewhere what `output_format` says."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import typer
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from streamapp.cli.output_format import OutputFormat
+from streamapp.cli.table import laid_out
 from streamapp.configuration.printable import printable
 from streamapp.configuration.sections import CliSettings
 
@@ -26,12 +25,16 @@ class Report:
         headings: of the columns of the table.
         rows: of the table, for people.
         nothing: a sentence in the place of a table without rows.
+        text: headings of columns of text, in which a terminal that is narrow may break words.
+        least: headings of columns that it leaves out first; then those from the right, but one.
     """
 
     data: Any
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     nothing: str = "There is nothing to show."
+    text: Collection[str] = ()
+    least: Sequence[str] = ()
 
 
 def print_report(
@@ -48,7 +51,7 @@ def print_report(
     if chosen_format(settings, asked, err=err) is OutputFormat.JSON:
         print_json(report.data, err=err)
     elif report.rows:
-        _print_table(report.headings, report.rows, err=err)
+        _print_table(report, err=err)
     else:
         typer.echo(report.nothing, err=err)
 
@@ -68,37 +71,26 @@ def print_json(data: Any, *, err: bool = False) -> None:
     typer.echo(orjson.dumps(data, option=option).decode(), nl=False, err=err)
 
 
-def _print_table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool = False
-) -> None:
-    """Print a table: on a terminal by rich, which colours it unless NO_COLOR is set."""
-    shown = [[printable(cell) for cell in row] for row in rows]
+def _print_table(report: Report, *, err: bool) -> None:
+    """Print a table: on a terminal within its width, with coloured headings but for NO_COLOR."""
+    rows = [[printable(cell) for cell in row] for row in report.rows]
+    console = Console(stderr=err)
     is_terminal = (sys.stderr if err else sys.stdout).isatty()
-    if is_terminal and len(rows) <= _MOST_ROWS:
-        Console(stderr=err).print(_coloured(headings, shown))
+    layout = laid_out(
+        report.headings,
+        rows,
+        console.width if is_terminal else None,
+        text=report.text,
+        least=report.least,
+    )
+    if not is_terminal:
+        for line in layout.lines:
+            typer.echo(line, err=err)
         return
-    for line in _aligned([headings, *shown]):
+    heading = next(layout.lines)
+    console.print(Text(heading, style="bold cyan"), soft_wrap=True)
+    for line in layout.lines:
         typer.echo(line, err=err)
-
-
-def _coloured(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold cyan")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines of aligned columns, none of which is broken."""
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        padded = (
-            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
-        )
-        yield "  ".join(padded).rstrip()
-
-
-_MOST_ROWS = 1_000
-"""Rich takes long for tables with more rows."""
+    if layout.left_out:
+        told = f"(no room for: {', '.join(layout.left_out)}; --output json has all)"
+        console.print(Text(told, style="dim"))

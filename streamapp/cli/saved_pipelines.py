@@ -98,6 +98,7 @@ def save_given(
         {"name": name, "change": done, "file": str(file.path)},
         ("pipeline", "change", "saved in"),
         [(name, done, str(file.path))],
+        text=("saved in",),
     )
     print_report(report, file.configuration.cli_settings, output)
 
@@ -118,6 +119,7 @@ def remove_named(
         },
         ("pipeline", "change", "saved in"),
         [(name, change, str(file.path) if saved else "") for name, change in changes.items()],
+        text=("saved in",),
     )
     print_report(report, file.configuration.cli_settings, output)
 

@@ -33,6 +33,7 @@ def print_agents(
         ("agent", "capabilities", "takes", "gives", "description"),
         [_row(one) for one in found],
         "There are no such agents; declare some under data_agents.",
+        text=("description",),
     )
     print_report(report, configuration.cli_settings, output)
     for agent_id, why in sorted(registry.refused.items()):
@@ -50,7 +51,8 @@ def print_agent(
     configuration = configured(config, allow_package or ()).configuration
     data = _data(registry_of(configuration, knows_classes=False).get(agent_id))
     rows = [(name, _shown(value)) for name, value in data.items()]
-    print_report(Report(data, ("field", "value"), rows), configuration.cli_settings, output)
+    report = Report(data, ("field", "value"), rows, text=("value",))
+    print_report(report, configuration.cli_settings, output)
 
 
 def print_chains(
@@ -84,6 +86,7 @@ def print_chains(
         ("score", "agents"),
         list(_chain_rows(found.chains)),
         f"No chain of agents leads from {start} to {end}.",
+        least=("score",),
     )
     print_report(report, configuration.cli_settings, output)
 

@@ -13,7 +13,7 @@ from streamapp.cli.output import Report, chosen_format, print_json, print_report
 from streamapp.cli.output_format import OutputFormat
 from streamapp.cli.pipeline_state import PipelineState, asked_once, served_states, states_of
 from streamapp.cli.recorded import run_folder
-from streamapp.cli.status_text import HEADINGS, headline, notes, stage_row
+from streamapp.cli.status_text import HEADINGS, LEAST, headline, notes, stage_row
 from streamapp.configuration.file import ConfigurationFile
 from streamapp.configuration.printable import printable
 from streamapp.errors import ConfigurationError, StreamappError
@@ -86,6 +86,7 @@ def _print(
         stages = () if state.report is None else state.report.stages
         if stages:
             rows = [stage_row(one, now) for one in stages]
-            print_report(Report(None, HEADINGS, rows), settings, OutputFormat.TABLE)
+            report = Report(None, HEADINGS, rows, least=LEAST)
+            print_report(report, settings, OutputFormat.TABLE)
         for line in notes(state, now):
             typer.echo(printable(line))

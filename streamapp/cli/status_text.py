@@ -22,6 +22,9 @@ HEADINGS = (
     "lag",
     "breaker",
 )
+LEAST = ("retries", "p99", "mean", "breaker", "in flight", "rec/s", "since")
+"""Headings of the columns that matter least, in the order in which a narrow terminal hides them."""
+
 _UNKNOWN = "-"
 
 

@@ -32,7 +32,7 @@ class Origin:
 
     def __str__(self) -> str:
         """It, for a table."""
-        return self.variable or (f"{self.file}:{self.line}" if self.file else "default")
+        return self.variable or (f"file, line {self.line}" if self.file else "default")
 
     def as_json(self) -> dict[str, Any]:
         """It, as JSON can hold it."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,17 @@ def test_a_terminal_gets_a_coloured_table_whatever_the_settings_say(tmp_path: Pa
     assert "data_validation" in shown
     assert "\u001b[1;36m" in shown
     assert "36m" not in _on_terminal(tmp_path, environment(NO_COLOR="1"))
+
+
+def test_on_a_terminal_of_80_columns_no_id_is_broken(tmp_path: Path) -> None:
+    agents = [f"an-agent-with-a-name-that-is-quite-long-{n}-{'x' * n}" for n in range(20)]
+    content = {"data_agents": {name: CHECK | {"input_schema": "Orders"} for name in agents}}
+    (tmp_path / "atomic_data_config.json").write_text(json.dumps(content))
+    shown = _on_terminal(tmp_path, environment(COLUMNS="80", NO_COLOR="1"))
+    lines = re.sub("\x1b\\[[0-9;]*m", "", shown).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {line.split()[0] for line in lines} >= set(agents)
+    assert any(line.endswith("--output json has all)") for line in lines)
 
 
 def _on_terminal(folder: Path, variables: dict[str, str]) -> str:

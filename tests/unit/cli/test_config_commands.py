@@ -58,10 +58,10 @@ def test_show_says_where_each_value_comes_from(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("STREAMAPP_CLI_SETTINGS_LOG_LEVEL", "DEBUG")
     rows = [line.split() for line in run("config show").stdout.splitlines()]
     assert ["cli_settings.log_level", "DEBUG", "STREAMAPP_CLI_SETTINGS_LOG_LEVEL"] in rows
-    assert ["cli_settings.output_format", "table", "atomic_data_config.json:1"] in rows
+    assert ["cli_settings.output_format", "table", "file,", "line", "1"] in rows
     assert ["cli_settings.auto_save", "true", "default"] in rows
     agent = ["data_agents.once", "streamapp.agents.deduplicator:Deduplicator"]
-    assert [*agent, "atomic_data_config.json:1"] in rows
+    assert [*agent, "file,", "line", "1"] in rows
 
 
 def test_json_says_where_each_value_comes_from_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
