@@ -15,14 +15,17 @@ import pytest
 
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, TopicSpec
+from streamapp.cli.exit_codes import ExitCode
 from streamapp.errors import BrokerError, ConfigurationError
 from streamapp.local_kafka.config import BrokerOptions
 from streamapp.settings import KafkaSettings
+from tests.cli import streamapp
 from tests.contract.harness import Listener, read_values, send
 from tests.kafka import running_kafka, unique_name
 
 pytestmark = pytest.mark.kafka
 
+PIPELINE = "streamapp.examples.playback.pipeline:pipeline"
 USER, HUSH = "ann", "hush-hush"
 KEYSTORE_HUSH = "of-the-keystore"
 JAAS = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{HUSH}";'
@@ -262,6 +265,45 @@ async def test_a_token_file_that_is_gone_is_one_clear_error(
     assert "STREAMAPP_KAFKA_OAUTH_TOKEN_FILE names a file that cannot be read" in (
         await refusal(broker)
     )
+
+
+@pytest.mark.parametrize("command", [("topics", "list"), ("run", PIPELINE, "--no-web")])
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"password": "guessed-wrong"}, "check STREAMAPP_KAFKA_USERNAME, _PASSWORD and"),
+        ({"security_protocol": "SASL_PLAINTEXT"}, "this port speaks TLS"),
+        ({"bootstrap_servers": "clear"}, "this port does not speak TLS"),
+    ],
+    ids=["password", "in clear", "with TLS"],
+)
+def test_a_command_that_may_not_connect_ends_with_one_sentence(
+    secure: SecureKafka,
+    command: tuple[str, ...],
+    changes: dict[str, str],
+    told: str,
+    tmp_path: Path,
+) -> None:
+    values = {
+        "bootstrap_servers": secure.both,
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-256",
+        "username": USER,
+        "password": HUSH,
+        "ssl_cafile": str(secure.cafile),
+        **changes,
+    }
+    if values["bootstrap_servers"] == "clear":
+        values["bootstrap_servers"] = secure.clear
+    if values["security_protocol"] == "SASL_PLAINTEXT":
+        del values["ssl_cafile"]
+    env = {f"STREAMAPP_KAFKA_{name.upper()}": value for name, value in values.items()}
+    done = streamapp(*command, env=env | {"STREAMAPP_STATE_FOLDER": str(tmp_path)})
+    assert done.returncode == ExitCode.BROKER_UNREACHABLE
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"streamapp: cannot connect to Kafka at {values['bootstrap_servers']}")
+    assert told in line
+    assert values["password"] not in done.stdout + done.stderr
 
 
 def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
