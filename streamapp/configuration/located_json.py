@@ -27,7 +27,8 @@ MOST_BYTES = 128 * 1024 * 1024
 MOST_VALUES = 4_000_000
 """Most values in a file, those inside of others included."""
 
-_ENCODINGS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"), (b"\xef\xbb\xbf", "a mark first"))
+_MARK = "UTF-8 with a byte order mark (BOM), three bytes before the text"
+_ENCODINGS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"), (b"\xef\xbb\xbf", _MARK))
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _EMPTY = re.compile(r"\[[ \t\n\r]*\]|\{[ \t\n\r]*\}")
@@ -175,7 +176,9 @@ def _find_fault(text: str) -> Any:
 def _decoded(content: bytes) -> str:
     for mark, name in _ENCODINGS:
         if content.startswith(mark):
-            raise JsonFaultError(f"the file is written in {name}: save it as UTF-8 without a mark")
+            raise JsonFaultError(
+                f"the file is written in {name}: save it as UTF-8 without a byte order mark"
+            )
     try:
         return content.decode()
     except UnicodeDecodeError as error:

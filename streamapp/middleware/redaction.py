@@ -53,7 +53,7 @@ class Redact:
                 asked = f" (did you mean {'.'.join(near)!r}?)" if near else ""
                 raise ValueError(
                     f"has the path {'.'.join(path)!r}, which the data of no stage have{asked}; give"
-                    " Python names of fields, and * for items"
+                    " names of fields as they are in the code, and * for items"
                 )
 
     async def __call__(self, data: Any, stage: Stage, context: Context) -> Any:  # noqa: ARG002 - the form of middleware

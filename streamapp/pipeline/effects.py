@@ -41,13 +41,13 @@ def check_effects(where: str, config: StageConfig, *, fused: bool) -> None:
     if held and config.breaker is not None and not may_hold:
         raise PipelineError(
             f"{where}: {held} would have no effect: records are held instead of becoming dead"
-            " letters or being retried later, and its policy does neither; drop it, or use"
-            " dead_letter(), retry() or retry_later()"
+            " letters or being retried later, and its policy does neither; drop it, or"
+            " use dead_letter, retry or retry_later"
         )
     if config.breaker is None and (idle := _changed(config, _OF_ITS_END)):
         raise PipelineError(
-            f"{where}: {idle} would have no effect, since breaker=None holds nothing; drop one of"
-            " the two"
+            f"{where}: {idle} would have no effect, since without a breaker nothing is held; drop"
+            " it, or give a breaker"
         )
     if config.max_hold_seconds is None and (idle := _changed(config, ("after_hold",))):
         raise PipelineError(

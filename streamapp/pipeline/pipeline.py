@@ -252,7 +252,7 @@ class Pipeline(Generic[InT, OutT]):
         if last.output is not None:
             raise PipelineError(
                 f"pipeline {self.name!r}: stage {last.stage.stage_id!r} writes to"
-                f" {last.output.name!r} already; give one output or one .sink()"
+                f" {last.output.name!r} already; give an output or a sink, and not both"
             )
         output = Topic(topic, last.stage.agent.output_type) if isinstance(topic, str) else topic
         ended = replace(last, output=output)

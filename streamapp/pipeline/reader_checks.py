@@ -33,7 +33,7 @@ def check_reader(where: str, declared: StageDeclaration, sources: Sequence[Decla
         return
     config = declared.stage.config
     if declared.fused:
-        raise PipelineError(f"{where}: the {reader.told} reads its own topics; drop fused=True")
+        raise PipelineError(f"{where}: the {reader.told} reads its own topics; drop fused")
     if config.concurrency != 1 or config.ordering is not Ordering.PARTITION:
         raise PipelineError(
             f"{where}: the {reader.told} works on one record at a time, in the order of the"

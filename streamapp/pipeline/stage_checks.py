@@ -90,7 +90,7 @@ def _check_batching(where: str, declared: StageDeclaration) -> None:
     if declared.fused:
         raise PipelineError(
             f"{where} is fused, but its agent works on batches, which are put together of records;"
-            " drop fused=True"
+            " drop fused"
         )
     most = declared.stage.config.max_in_flight_records
     if batching.size > most // 2:  # the intake takes no more while half of the bound is in flight

@@ -43,7 +43,7 @@ def _check_old_names(pipeline: Pipeline[Any, Any], names: Collection[str]) -> No
         if old is None:
             continue
         where = (
-            f"pipeline {pipeline.name!r}, stage {declared.stage.stage_id!r}: renamed_from={old!r}"
+            f"pipeline {pipeline.name!r}, stage {declared.stage.stage_id!r}: renamed_from {old!r}"
         )
         check_topic_name(old)
         if old in taken:

@@ -58,7 +58,7 @@ class DeadLetterBudget:
             type(self.per_minute) is not int or self.per_minute < 0
         ):
             raise ValueError(
-                "budget: per_minute must be a whole number and not negative, or None, not"
+                "budget: per_minute must be a whole number that is not negative, not"
                 f" {self.per_minute!r}"
             )
         if not isinstance(self.then, BeyondBudget):

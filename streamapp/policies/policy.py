@@ -65,11 +65,11 @@ class Policy:
         if self.retries < 0:
             raise ValueError(f"retry count must not be negative, but is {self.retries}")
         if self.then is ErrorPolicy.RETRY:
-            raise ValueError("retry(then=…) takes stop, skip, dead_letter or drop, not retry")
+            raise ValueError("`then` of retry takes stop, skip, dead_letter or drop, not retry")
         if self.then is ErrorPolicy.RETRY_LATER or (
             self.action is ErrorPolicy.RETRY_LATER and not self.delays_seconds
         ):
-            raise PipelineError("retry_later has no delays; write retry_later([10, 60, 600])")
+            raise PipelineError("retry_later has no delays; give some, such as [10, 60, 600]")
         if self.delays_seconds:
             if not self.is_retry:
                 raise PipelineError(

@@ -17,7 +17,7 @@ from pydantic import (
 
 from streamapp.errors import RegistryError
 from streamapp.pipeline.capability import Capability
-from streamapp.registry.faults import sentences
+from streamapp.registry.faults import sentences, shown_value
 
 _UNITS_MB = {"KB": 1 / 1024, "MB": 1.0, "GB": 1024.0, "TB": 1024.0**2}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(KB|MB|GB|TB)")
@@ -54,7 +54,7 @@ def _sorted_once(values: tuple[Capability, ...]) -> tuple[Capability, ...]:
 
 def _name_or_schema(value: object) -> object:
     if not isinstance(value, str | dict) or value == "":
-        raise ValueError(f"give the name of a schema, or a JSON schema, not {value!r}")
+        raise ValueError(f"give the name of a schema, or a JSON schema, not {shown_value(value)}")
     return value
 
 

@@ -1,5 +1,7 @@
 """Faults of data from outside, one sentence each: where it is, and what is wrong."""
 
+import json
+import re
 from collections.abc import Iterator
 
 from pydantic import BaseModel, ValidationError
@@ -31,7 +33,7 @@ def placed_faults(
     for fault in faults:
         if fault["type"] == "too_short" and _has_fault_within(fault, faults):
             continue  # it lacks what was refused
-        given = _shown(fault["input"]) if shows else "this value"
+        given = shown_value(fault["input"]) if shows else "this value"
         yield fault["loc"], _what(fault, given, model)
 
 
@@ -57,21 +59,36 @@ def _what(fault: ErrorDetails, given: str, model: type[BaseModel]) -> str:
     if kind == "enum" and isinstance(value, str) and "capabilities" in fault["loc"]:
         return f"{given} is no capability; {did_you_mean(value, map(str, Capability))}"
     if kind in ("model_type", "dict_type", "model_attributes_type", "dataclass_type"):
-        return f"give a mapping of names to values, not {given}"
+        return f"give an object, {{...}}, not {given}"
     if kind == "value_error":
         return str(fault["ctx"]["error"])
     if kind == "too_short":
         given = str(fault["ctx"]["actual_length"])
         message = f"give at least {fault['ctx']['min_length']}"
     else:
-        message = fault["msg"].removeprefix("Input ")
+        message = _OF_PYTHON.sub(lambda found: _IN_JSON[found[0]], fault["msg"])
+        message = message.removeprefix("Input ")
     return f"{message[0].lower()}{message[1:]}, not {given}"
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def shown_value(value: object) -> str:
+    """A value as it is written in JSON, but for a text, which has the quotes of names."""
+    try:
+        text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):  # it is not from JSON
+        text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 4]} ..."
 
+
+_IN_JSON = {
+    "None": "null",
+    "dictionary": "object",
+    "list": "array",
+    "set": "array",
+    "tuple": "array",
+}
+_OF_PYTHON = re.compile(rf"\b({'|'.join(_IN_JSON)})\b")
+"""Words of pydantic for values that have other names in JSON."""
 
 _SHOWN = 80
 """Longest form of a value in a sentence."""

@@ -133,16 +133,21 @@ def _check_types(
     if not check.fits(input_, taken):
         told = check.explain(input_, taken)
         raise RegistryError(
-            f"{where} does not take its input_schema {entry.input_.name}: it takes {taken.name};"
+            f"{where} does not take its input_schema {entry.input_.name}: it takes {_shown(taken)};"
             f" {told}"
         )
     # A definition may say more than the type: that all outputs of a `dict` have certain fields.
     if not (check.fits(given, output) or check.fits(output, given)):
         told = check.explain(given, output)
         raise RegistryError(
-            f"{where} does not give its output_schema {entry.output.name}: it gives {given.name};"
-            f" {told}"
+            f"{where} does not give its output_schema {entry.output.name}: it gives"
+            f" {_shown(given)}; {told}"
         )
+
+
+def _shown(schema: Schema) -> str:
+    """What an agent takes or gives, in words that need no Python where it may be any JSON."""
+    return "any object" if schema.type_ in (dict, dict[str, Any]) else schema.name
 
 
 def _meaning(schema: Schema, actual: Schema, meanings: Meanings) -> Schema:

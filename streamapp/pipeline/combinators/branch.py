@@ -170,7 +170,7 @@ def _check_timeout(where: str, agent: Agent[Any, Any], seconds: object) -> None:
     if not agent.is_async:
         raise PipelineError(
             f"{where}: no timeout can interrupt a plain function; drop timeout_seconds, or make the"
-            " agent async, or blocking=True"
+            " agent async or blocking"
         )
 
 
@@ -188,12 +188,12 @@ def _checked(where: str, policy: object) -> Policy:
         if one.delays_seconds:
             raise PipelineError(
                 f"{where}: a branch cannot retry later, as only a whole record can wait in a topic;"
-                " give the stage on_error=retry_later(…)"
+                " give the stage the policy retry_later"
             )
         if one.action is not ErrorPolicy.RETRY or one.then is not ErrorPolicy.DEAD_LETTER:
             raise PipelineError(
-                f"{where}: a branch can only be retried; drop then=…, since what follows is up to"
-                " default=… or to the policy of the stage"
+                f"{where}: a branch can only be retried; drop `then`, since what follows is up to"
+                " its default or to the policy of the stage"
             )
     return policy
 

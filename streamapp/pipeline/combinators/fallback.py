@@ -71,8 +71,8 @@ def _check_members(where: str, agents: Sequence[Agent[Any, Any]]) -> None:
     for i, agent in enumerate(agents):
         if any(agent.function is other.function for other in agents[:i]):
             raise PipelineError(
-                f"{where}: agent {agent.name!r} cannot take over from itself; to call it again, use"
-                " branch(agent, retry=retry(3)) or the policy of the stage"
+                f"{where}: agent {agent.name!r} cannot take over from itself; to call it again,"
+                " make it a branch with retries, or use the policy of the stage"
             )
         if not fits(agent.output_type, primary.output_type):
             raise PipelineError(

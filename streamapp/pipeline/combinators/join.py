@@ -45,8 +45,8 @@ def check_branches(agents: Sequence[Agent[Any, Any]]) -> None:
             )
         if agent.results.none:
             raise PipelineError(
-                f"{where} may give no output; say what the join takes then:"
-                f" branch({agent.name}, if_none=…)"
+                f"{where} may give no output; say what the join takes then,"
+                " with `if_none` of a branch"
             )
         if agent.results.out:
             raise PipelineError(

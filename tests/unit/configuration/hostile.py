@@ -58,7 +58,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     ),
     "duplicate key by an escape": (b'{"x-a": 1, "x-\\u0061": 2}', "the key 'x-a' occurs twice"),
     "utf-16": ("{}".encode("utf-16"), "written in UTF-16"),
-    "byte order mark": (b"\xef\xbb\xbf{}", "save it as UTF-8 without a mark"),
+    "byte order mark": (
+        b"\xef\xbb\xbf{}",
+        "(BOM), three bytes before the text: save it as UTF-8 without",
+    ),
     "latin-1": (b'{\n"x-a": "\xe9"}', ":2:9: this is not UTF-8"),
     "overlong utf-8": (b'{"x-a": "\xc0\xaf"}', "this is not UTF-8"),
     "half a surrogate pair": (b'{"x-a": "\\ud800"}', "half of a surrogate pair"),
@@ -83,7 +86,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "agent of another kind": (b'{"data_agents": {"a": 1}}', "data_agents.a: give an object"),
     "pipeline of another kind": (
         b'{"data_pipelines": {"a": 1}}',
-        "data_pipelines.a: give a mapping",
+        "data_pipelines.a: give an object, {...}",
     ),
     "dotted walk": (agent(agent_class="os.system"), "give one name without dots or colons"),
     "traversal": (agent(module_path="streamapp.agents/../../evil"), "give the dotted name"),
@@ -145,7 +148,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     ),
     "policy that never ends": (
         pipeline([{"agent": "once", "then": "retry"}]),
-        "stages[0]: retry(then=…) takes stop, skip, dead_letter or drop",
+        "stages[0]: `then` of retry takes stop, skip, dead_letter or drop",
     ),
     "misspelt policy": (
         pipeline([{"agent": "once", "error_policy": "retri"}]),

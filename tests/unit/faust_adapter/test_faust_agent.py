@@ -160,7 +160,7 @@ def test_it_cannot_be_fused_nor_be_a_part_of_another_agent() -> None:
 
     counted = faust_agent(counting(application()), Sum)
     before = Pipeline("shop", source=Topic("raw", bytes)).stage(raw)
-    with pytest.raises(PipelineError, match="drop fused=True"):
+    with pytest.raises(PipelineError, match="drop fused"):
         build(before.stage(counted, fused=True).sink("sums"))
     both = chain(counted, total)
     with pytest.raises(PipelineError, match="cannot be a part of another"):

@@ -59,7 +59,9 @@ def test_something_may_be_held_where_one_would_or_is_retried_later(policy: Polic
 
 
 def test_without_a_breaker_no_hold_ends() -> None:
-    with pytest.raises(PipelineError, match="max_hold_seconds would have no effect, since breaker"):
+    with pytest.raises(
+        PipelineError, match="max_hold_seconds would have no effect, since without a breaker"
+    ):
         built(dead_letter(), breaker=None, max_hold_seconds=5.0)
     built(drop(), breaker=None)
 

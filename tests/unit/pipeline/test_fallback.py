@@ -208,7 +208,7 @@ def other_input(fixed: Fixed) -> Item:
 @pytest.mark.parametrize(
     ("agents", "says"),
     [
-        ([same, same], r"'same' cannot take over from itself.*branch\(agent, retry=retry\(3\)\)"),
+        ([same, same], r"'same' cannot take over from itself.*make it a branch with retries"),
         ([same, later, same], "'same' cannot take over from itself"),
         ([same, twice], "agent 'twice' gives int, but 'same' gives Item"),
         ([same, other_input], "'same' takes Item, 'other-input' takes Fixed"),

@@ -370,7 +370,7 @@ def other_input(value: str) -> int:
 @pytest.mark.parametrize(
     ("agents", "says"),
     [
-        ([odd], r"'odd' cannot be a branch: it may give no output.*branch\(odd, if_none=…\)"),
+        ([odd], r"'odd' cannot be a branch: it may give no output; .* `if_none` of a branch"),
         ([up_to], "'up-to' cannot be a branch: it may give several outputs"),
         ([lazily], "may give several outputs.*or let it follow the join in a chain"),
         ([lazily_async], "may give several outputs"),

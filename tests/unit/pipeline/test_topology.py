@@ -131,10 +131,10 @@ def broken_pipelines() -> dict[str, Pipeline[Any, Any]]:
             clean, on_error=retry_later([10]), dead_letters="p.clean.retry-10s"
         ).sink("x"),
         "skip lets Raw flow on unchanged": start.stage(clean, on_error=skip()).sink("x"),
-        "renamed_from='same' is the name of a stage": start.stage(clean, renamed_from="same")
+        "renamed_from 'same' is the name of a stage": start.stage(clean, renamed_from="same")
         .stage(same)
         .sink("x"),
-        "renamed_from='old' is the name of a stage": start.stage(clean, renamed_from="old")
+        "renamed_from 'old' is the name of a stage": start.stage(clean, renamed_from="old")
         .stage(same, renamed_from="old")
         .sink("x"),
         "would have no effect: a fused stage": start.stage(clean)

@@ -115,7 +115,7 @@ def test_a_budget_of_none_is_never_asked_again() -> None:
         ({"minimum_records": 2.5}, "minimum_records must be a whole number"),
         ({"window_seconds": 0}, "window_seconds must be above 0 and finite, not 0"),
         ({"window_seconds": math.inf}, "window_seconds must be above 0 and finite"),
-        ({"per_minute": -1}, "per_minute must be a whole number and not negative, or None, not -1"),
+        ({"per_minute": -1}, "per_minute must be a whole number that is not negative, not -1"),
         ({"per_minute": 0.5}, "per_minute must be a whole number"),
         ({"then": "hold"}, "then must be BeyondBudget.HOLD or BeyondBudget.STOP, not 'hold'"),
     ],

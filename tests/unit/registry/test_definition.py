@@ -97,7 +97,7 @@ def test_a_definition_can_be_written_and_read_again() -> None:
         ),
         (
             {"resource_requirements": 3},
-            "data_agents[2].resource_requirements: give a mapping of names to values, not 3",
+            "data_agents[2].resource_requirements: give an object, {...}, not 3",
         ),
         (
             {"agent_class": "os.system"},
@@ -119,7 +119,7 @@ def test_a_definition_can_be_written_and_read_again() -> None:
         ),
         (
             {"configuration": [1]},
-            "data_agents[2].configuration: give a mapping of names to values, not [1]",
+            "data_agents[2].configuration: give an object, {...}, not [1]",
         ),
     ],
 )

@@ -147,7 +147,7 @@ def test_weights_say_what_counts() -> None:
         ({"sucess_rate": 1}, "weights.sucess_rate: there is no such field; did you mean 'success_"),
         ({"load": -1}, "weights.load: should be greater than or equal to 0, not -1"),
         (dict.fromkeys(Weights.model_fields, 0), "weights: all are 0; at least one has to count"),
-        (3, "weights: give a mapping of names to values, not 3"),
+        (3, "weights: give an object, {...}, not 3"),
     ],
 )
 def test_wrong_weights_are_told(data: Any, told: str) -> None:
