@@ -19,6 +19,7 @@ from streamapp.configuration.declared_agents import SHIPPED, installed
 from streamapp.configuration.declared_bundles import misnamed
 from streamapp.configuration.declared_pipeline import MOST_STAGES, DeclaredPipeline
 from streamapp.configuration.declared_stage import DeclaredStage
+from streamapp.configuration.named_providers import NamedProviders
 from streamapp.configuration.named_schemas import conflicts
 from streamapp.configuration.names import PACKAGES_OPTION, PACKAGES_VARIABLE
 from streamapp.configuration.overrides import overridden
@@ -107,11 +108,12 @@ class _Checker:
         self._refuse_unknown(data)
         known = self._mapping(data, "data_providers")
         providers: dict[str, Provider | None] = {**dict.fromkeys(known), **self._providers(known)}
+        named = NamedProviders(providers, self._add, self._depend_on_wrong)
         agents = self._mapping(data, "data_agents")
         pipelines = self._mapping(data, "data_pipelines")
         configuration = Configuration.model_construct(
-            data_agents=dict(self._agents(agents, providers)),
-            data_pipelines=dict(self._pipelines(pipelines, agents)),
+            data_agents=dict(self._agents(agents, named)),
+            data_pipelines=dict(self._pipelines(pipelines, agents, named)),
             data_providers={name: one for name, one in providers.items() if one is not None},
             cli_settings=self._settings("cli_settings", CliSettings, data),
             data_monitoring=self._settings("data_monitoring", DataMonitoring, data),
@@ -167,7 +169,7 @@ class _Checker:
         return packages
 
     def _agents(
-        self, section: Mapping[str, Any], providers: Mapping[str, Provider | None]
+        self, section: Mapping[str, Any], providers: NamedProviders
     ) -> Iterator[tuple[str, AgentDefinition]]:
         for agent_id, fields in section.items():
             where: Path = ("data_agents", agent_id)
@@ -182,7 +184,7 @@ class _Checker:
                 yield agent_id, found
 
     def _configured(
-        self, where: Path, fields: Mapping[str, Any], providers: Mapping[str, Provider | None]
+        self, where: Path, fields: Mapping[str, Any], providers: NamedProviders
     ) -> Mapping[str, Any]:
         """The configuration of an agent, with the provider that it names."""
         where = (*where, "configuration")
@@ -190,25 +192,15 @@ class _Checker:
         if not self._require_object(where, values):
             return {}
         self._refuse_secrets(where, values)
-        name = values.get("provider")
-        if not isinstance(name, str):
-            return dict(values)
-        if name not in providers:
-            told = f"there is no provider {name!r}; {did_you_mean(name, providers)}"
-            self._add((*where, "provider"), told)
-            return {}
-        provider = providers[name]
-        if provider is None:  # it has a fault of its own, which is told
-            self._depend_on_wrong.add(where[:2])
-            return {}
-        return {**values, "provider": provider.as_configuration()}
+        return providers.put_into(where, values)
 
     def _pipelines(
-        self, section: Mapping[str, Any], agents: Mapping[str, Any]
+        self, section: Mapping[str, Any], agents: Mapping[str, Any], providers: NamedProviders
     ) -> Iterator[tuple[str, DeclaredPipeline]]:
         known = {*agents, *SHIPPED, *installed()}
-        for name, fields in section.items():
+        for name, given in section.items():
             where: Path = ("data_pipelines", name)
+            fields = providers.put_into_stages(where, given)
             found = self._model(where, DeclaredPipeline, fields)
             stages, exclude = _parts(fields) if found is None else (found.stages, found.exclude)
             for number, stage in enumerate(stages):
