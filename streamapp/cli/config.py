@@ -10,8 +10,8 @@ from streamapp.cli.options import AllowPackageOption, ConfigOption, OutputOption
 from streamapp.cli.output import Report, print_json, print_report
 from streamapp.cli.warn import warn
 from streamapp.configuration.file import ConfigurationFile
+from streamapp.configuration.lint import FaultsError, missing_variables
 from streamapp.configuration.lint import lint as lint_whole
-from streamapp.configuration.lint import missing_variables
 from streamapp.configuration.origins import ENTRIES, origins_of
 from streamapp.configuration.schema import configuration_schema
 from streamapp.observability.alerts import rule_file
@@ -61,7 +61,11 @@ def lint_file(
     Agents are imported from allowed packages only, and are not opened.
     """
     found = configured_with_faults(config, allow_package or ())
-    warn(lint_whole(found, makes=not no_import))
+    try:
+        warn(lint_whole(found, makes=not no_import))
+    except FaultsError as error:
+        warn(error.warnings)
+        raise
     file = found.right()
     for name, variable in missing_variables(file, os.environ):
         typer.echo(f"streamapp: data_providers.{name}: {variable} is not set", err=True)

@@ -18,13 +18,13 @@ _RETRYING = (ErrorPolicy.RETRY, ErrorPolicy.RETRY_LATER)
 
 
 def idle_settings(
-    declared: DeclaredPipeline, made: Pipeline[Any, Any], where: Path
+    declared: DeclaredPipeline, made: Pipeline[Any, Any] | None, where: Path
 ) -> Iterator[PlacedWarning]:
     """Settings that the file gives and that change nothing.
 
     Args:
         declared: the pipeline.
-        made: what was made of it.
+        made: what was made of it; `None` if it cannot be made, and its agents say nothing.
         where: where it is declared.
     """
     if declared.exclude and all(stage.agent is not None for stage in declared.stages):
@@ -39,7 +39,7 @@ def idle_settings(
                 yield (*at, "by_exception", name, field), _idle(told)
         for path, told in (*_of_batching(stage), *_of_composition(stage)):
             yield (*at, *path), _idle(told)
-        for field, told in _of_agents(stage, made, place):
+        for field, told in () if made is None else _of_agents(stage, made, place):
             yield (*at, field), _idle(told)
 
 

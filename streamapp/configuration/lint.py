@@ -21,6 +21,18 @@ from streamapp.registry.registry import AgentRegistry
 from streamapp.secret_files import is_set
 
 
+class FaultsError(ConfigurationError):
+    """A file has faults.
+
+    Attributes:
+        warnings: what to know beside them, as `lint` returns it.
+    """
+
+    def __init__(self, message: str, warnings: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.warnings = warnings
+
+
 def lint(file: ConfigurationFile | CheckedFile, *, makes: bool = True) -> tuple[str, ...]:
     """Look for all that is wrong with a file and with what it declares, in one round.
 
@@ -37,7 +49,7 @@ def lint(file: ConfigurationFile | CheckedFile, *, makes: bool = True) -> tuple[
         if it is about a place of the file.
 
     Raises:
-        ConfigurationError: something is wrong: one line for each fault, with line and column.
+        FaultsError: something is wrong: one line for each fault, with line and column.
     """
     if isinstance(file, CheckedFile):
         found, others = file.checked, file.checked.of_environment
@@ -47,10 +59,11 @@ def lint(file: ConfigurationFile | CheckedFile, *, makes: bool = True) -> tuple[
     warnings = Warnings()
     if right is not None and not others:
         warnings = _look(file, right, faults, makes=makes)
+    sentences = *tell_warnings(file, warnings.placed), *warnings.general
     if faults or others:
         told = tell_faults(file.path, file.document, faults[:MOST_FAULTS])
-        raise ConfigurationError("\n".join([*told, *map(printable, others)]))
-    return (*tell_warnings(file, warnings.placed), *warnings.general)
+        raise FaultsError("\n".join([*told, *map(printable, others)]), sentences)
+    return sentences
 
 
 def tell_warnings(

@@ -10,6 +10,7 @@ from streamapp.configuration.declared_pipelines import assemble_declared, choose
 from streamapp.configuration.declared_stage import DeclaredStage
 from streamapp.configuration.declared_steps import step_of
 from streamapp.configuration.declared_warnings import warnings_of
+from streamapp.configuration.idle_settings import idle_settings
 from streamapp.configuration.placed import PlacedError
 from streamapp.configuration.secrets import Path
 from streamapp.configuration.warnings import Warnings
@@ -30,7 +31,7 @@ class PipelineLint:
             out, and all else is looked at.
 
     Attributes:
-        warnings: those of pipelines that can be made.
+        warnings: of pipelines that cannot be made, those that need no agents.
     """
 
     def __init__(
@@ -42,7 +43,14 @@ class PipelineLint:
         self._wrong = wrong_agents
 
     def faults(self, name: str) -> Iterator[ConfigurationError]:
-        """What is wrong with a pipeline."""
+        """What is wrong with a pipeline; what is no fault is added to the warnings."""
+        found = list(self._faults(name))
+        yield from found
+        if found:
+            declared = self._configuration.data_pipelines[name]
+            self.warnings.placed += idle_settings(declared, None, ("data_pipelines", name))
+
+    def _faults(self, name: str) -> Iterator[ConfigurationError]:
         declared = self._configuration.data_pipelines[name]
         where: Path = ("data_pipelines", name)
         found: list[PlacedError] = []

@@ -130,6 +130,16 @@ def test_what_is_no_fault_is_told_with_its_place_and_changes_no_exit_code(comman
     assert "data_pipelines.orders.stages[0]: the outputs of the last stage" in result.stderr
 
 
+def test_what_is_no_fault_is_told_although_there_are_faults() -> None:
+    stages = [{"agent": "once", "error_policy": "drop", "retry_count": 3}, {"agent": "onec"}]
+    fine = {"source": "orders", "sink": "clean", "stages": stages[:1]}
+    pipelines = {"orders": {**fine, "stages": stages}, "fine": fine}
+    write({**AGENTS, "data_pipelines": pipelines})
+    result = run("config lint")
+    assert isinstance(result.exception, StreamappError)
+    assert "data_pipelines.fine.stages[0].retry_count: this has no effect" in result.stderr
+
+
 def test_the_schema_is_printed() -> None:
     assert printed("config schema") == configuration_schema()
 

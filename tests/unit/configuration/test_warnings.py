@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamapp.configuration.file import read_configuration
-from streamapp.configuration.lint import lint
+from streamapp.configuration.lint import FaultsError, lint
 from streamapp.errors import ConfigurationError
 from tests.unit.configuration.hostile import AGENT
 
@@ -153,3 +153,12 @@ def test_an_agent_that_is_named_cannot_be_excluded(tmp_path: Path) -> None:
         f"data_pipelines.p.exclude[0]: {WHERE} names 'other', which is excluded here; drop one of"
         " the two"
     )
+
+
+def test_what_is_no_fault_is_told_beside_the_faults(tmp_path: Path) -> None:
+    wrong = {"agent": "other", "name": "other", "configuration": {"kye": 1}}
+    with pytest.raises(FaultsError) as refused:
+        told(tmp_path, {**DROP, "retry_count": 3}, wrong)
+    (warning,) = refused.value.warnings
+    assert f"{WHERE}.retry_count: this has no effect" in warning
+    assert warning not in str(refused.value)
