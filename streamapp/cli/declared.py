@@ -17,6 +17,7 @@ from streamapp.configuration.file import ConfigurationFile, read_configuration
 from streamapp.configuration.remembered_scores import remembered_scores
 from streamapp.configuration.sections import DataMonitoring
 from streamapp.configuration.state_folder import state_folder
+from streamapp.configuration.told_places import telling_places
 from streamapp.configuration.watched_registry import WatchedRegistry
 from streamapp.pipeline.bundle import Bundle
 from streamapp.pipeline.pipeline import Pipeline
@@ -106,7 +107,8 @@ def _made(
     file: ConfigurationFile, name: str, choices: Choices
 ) -> tuple[tuple[Assembled, ...], str | None]:
     members, bundle = named(file.configuration.data_pipelines, name)
-    made = tuple(assemble_declared(file.configuration, one, choices) for one in members)
+    with telling_places(file):
+        made = tuple(assemble_declared(file.configuration, one, choices) for one in members)
     warn([warning for one in made for warning in one.warnings])
     return made, bundle
 

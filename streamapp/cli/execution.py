@@ -23,6 +23,7 @@ from streamapp.cli.recorded import recorder_of
 from streamapp.cli.signals import stop_on_signal
 from streamapp.clock import SystemClock
 from streamapp.configuration.printable import printable
+from streamapp.configuration.told_places import telling_places
 from streamapp.errors import ConfigurationError, PipelineError
 from streamapp.pipeline.execution.results import ExecutionResult
 from streamapp.pipeline.pipeline import Pipeline
@@ -57,7 +58,8 @@ def execute_lines(
         ConfigurationError: the file cannot be read, or it is not said as which source.
     """
     file = configured(config, allow_package or ())
-    found = assembled_or_explained(file.configuration, file.path, name, explain=explain)
+    with telling_places(file):
+        found = assembled_or_explained(file.configuration, file.path, name, explain=explain)
     if explain:
         for line in explanation_lines(found.choice.explanation):
             typer.echo(line, err=True)

@@ -17,6 +17,7 @@ from streamapp.configuration.declared_bundles import named
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.declared_warnings import warnings_of
 from streamapp.configuration.lint import tell_warnings
+from streamapp.configuration.told_places import telling_places
 from streamapp.observability.logs import LogFormat
 from streamapp.pipeline.outline import outline_of
 from streamapp.pipeline.topology import build
@@ -50,7 +51,8 @@ def print_plan(
     """Show the plan of a pipeline with the agents that are chosen for it; needs no Kafka."""
     file = configured(config, allow_package or ())
     configuration = file.configuration
-    found = assembled_or_explained(configuration, file.path, name, explain=explain)
+    with telling_places(file):
+        found = assembled_or_explained(configuration, file.path, name, explain=explain)
     warn([*tell_warnings(file, warnings_of(configuration, name, found)), *found.warnings])
     outline = outline_of(build(found.pipeline, needs_sink=False))
     if chosen_format(configuration.cli_settings, output) is not OutputFormat.JSON:
@@ -81,9 +83,10 @@ def run_declared(
     # Made here as well, so that faults of a missing file are told as such.
     choices = choices_of(file.configuration, file.path)
     for member in named(file.configuration.data_pipelines, name)[0]:
-        found = assembled_or_explained(
-            file.configuration, file.path, member, explain=explain, choices=choices
-        )
+        with telling_places(file):
+            found = assembled_or_explained(
+                file.configuration, file.path, member, explain=explain, choices=choices
+            )
         if explain:
             for line in explanation_lines(found.choice.explanation):
                 typer.echo(line)

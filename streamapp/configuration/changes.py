@@ -8,12 +8,13 @@ from streamapp.configuration.allowed_packages import importer_of
 from streamapp.configuration.check import Fault, check
 from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import SHIPPED, registry_of
-from streamapp.configuration.declared_pipelines import assemble_declared
 from streamapp.configuration.file import ConfigurationFile, tell_faults
 from streamapp.configuration.given_entries import GivenEntries
+from streamapp.configuration.pipeline_faults import PipelineLint
 from streamapp.configuration.placed import agent_faults, shown
 from streamapp.configuration.still_read import still_read
 from streamapp.errors import ConfigurationError
+from streamapp.registry.choices import Choices
 from streamapp.registry.instantiate import Meanings, make_agent
 from streamapp.registry.nearest import did_you_mean
 
@@ -136,12 +137,9 @@ def _agents_not_made(configuration: Configuration, given: GivenEntries) -> Itera
 
 
 def _pipelines_not_made(configuration: Configuration, given: GivenEntries) -> Iterator[Fault]:
+    looked = PipelineLint(configuration, Choices(registry_of(configuration)))
     for name in given.entries:
-        where = (PIPELINES, name)
-        try:
-            assemble_declared(configuration, name)
-        except ConfigurationError as error:
-            yield where, f"{shown(where)}: {error}"
+        yield from looked.placed_faults(name)
 
 
 def _require_declared(file: ConfigurationFile, agent_id: str) -> None:

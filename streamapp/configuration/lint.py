@@ -11,7 +11,7 @@ from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_agents import registry_of
 from streamapp.configuration.file import CheckedFile, ConfigurationFile, tell_faults
 from streamapp.configuration.pipeline_faults import PipelineLint
-from streamapp.configuration.placed import PlacedError, agent_faults, shown
+from streamapp.configuration.placed import agent_faults, shown
 from streamapp.configuration.printable import printable
 from streamapp.configuration.warnings import PlacedWarning, Warnings
 from streamapp.errors import ConfigurationError
@@ -95,7 +95,8 @@ def _look(
         if len(faults) >= MOST_FAULTS:
             return Warnings()
     lint = PipelineLint(right, Choices(registry), wrong)
-    faults += islice(_faults_of_pipelines(right, lint), MOST_FAULTS)
+    of_pipelines = (fault for name in right.data_pipelines for fault in lint.placed_faults(name))
+    faults += islice(of_pipelines, MOST_FAULTS)
     return lint.warnings
 
 
@@ -126,14 +127,6 @@ def _not_made(
             make_agent(registry, agent_id, meanings=meanings)
         except ConfigurationError as error:
             yield agent_id, agent_faults((AGENTS, agent_id), error)
-
-
-def _faults_of_pipelines(configuration: Configuration, lint: PipelineLint) -> Iterator[Fault]:
-    for name in configuration.data_pipelines:
-        for error in lint.faults(name):
-            at = error.path if isinstance(error, PlacedError) else ("data_pipelines", name)
-            for line in str(error).splitlines():
-                yield at, f"{shown(at)}: {line}"
 
 
 def missing_variables(

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
+from streamapp.configuration.check import Fault
 from streamapp.configuration.composition import NamedAgent, walk_composition
 from streamapp.configuration.configuration import Configuration
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
@@ -11,7 +12,7 @@ from streamapp.configuration.declared_stage import DeclaredStage
 from streamapp.configuration.declared_steps import step_of
 from streamapp.configuration.declared_warnings import warnings_of
 from streamapp.configuration.idle_settings import idle_settings
-from streamapp.configuration.placed import PlacedError
+from streamapp.configuration.placed import PlacedError, shown
 from streamapp.configuration.secrets import Path
 from streamapp.configuration.warnings import Warnings
 from streamapp.errors import ConfigurationError
@@ -42,10 +43,13 @@ class PipelineLint:
         self._choices = choices
         self._wrong = wrong_agents
 
-    def faults(self, name: str) -> Iterator[ConfigurationError]:
+    def placed_faults(self, name: str) -> Iterator[Fault]:
         """What is wrong with a pipeline; what is no fault is added to the warnings."""
         found = list(self._faults(name))
-        yield from found
+        for error in found:
+            at = error.path if isinstance(error, PlacedError) else ("data_pipelines", name)
+            for line in str(error).splitlines():
+                yield at, f"{shown(at)}: {line}"
         if found:
             declared = self._configuration.data_pipelines[name]
             self.warnings.placed += idle_settings(declared, None, ("data_pipelines", name))

@@ -172,6 +172,18 @@ def test_what_was_assembled_can_be_saved_under_a_name() -> None:
     assert saved() == {"orders": DECLARED, "other": DECLARED}
 
 
+def test_all_stages_that_cannot_be_made_are_told_where_they_were_given() -> None:
+    write(AGENTS)
+    stages = [{"agent": "once", "name": name, "after_hold": "stop"} for name in ("a", "b")]
+    given = json.dumps({**DECLARED, "stages": stages})
+    lines = refusal("pipelines save other -", given).splitlines()
+    places = [given.index('{"agent"'), given.rindex('{"agent"')]
+    assert [line.split(": ")[:2] for line in lines] == [
+        [f"standard input:1:{place + 1}", f"data_pipelines.other.stages[{number}]"]
+        for number, place in enumerate(places)
+    ]
+
+
 def test_a_wrong_declaration_is_told_with_its_place_and_not_saved() -> None:
     write({**AGENTS, "data_pipelines": {"orders": DECLARED}})
     wrong = json.dumps({"declaration": {**DECLARED, "sorce": "a"}})

@@ -140,6 +140,28 @@ def test_what_is_no_fault_is_told_although_there_are_faults() -> None:
     assert "data_pipelines.fine.stages[0].retry_count: this has no effect" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pipelines show orders",
+        "pipelines run orders",
+        "pipelines execute orders",
+        "plan atomic_data_config.json#orders",
+    ],
+)
+def test_every_command_tells_all_faults_of_a_pipeline_with_their_places(command: str) -> None:
+    stages = [{"agent": "once", "name": name, "after_hold": "stop"} for name in ("a", "b")]
+    pipeline = {"source": "orders", "sink": "clean", "stages": stages}
+    write({**AGENTS, "data_pipelines": {"orders": pipeline}})
+    error = run(command).exception
+    assert isinstance(error, StreamappError)
+    lines = str(error).splitlines()
+    assert [line.split(": ")[1] for line in lines] == [
+        f"data_pipelines.orders.stages[{place}]" for place in (0, 1)
+    ]
+    assert all(line.startswith("atomic_data_config.json:1:") for line in lines)
+
+
 def test_the_schema_is_printed() -> None:
     assert printed("config schema") == configuration_schema()
 
