@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from streamapp.clock import Clock
 from streamapp.examples.playback.catalog import TitleCatalog
+from streamapp.observability.readable import counted
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
-from streamapp.web.readable import counted
 
 OUTAGE_SECONDS = 6.0
 BEGINS_AFTER_RECORDS = 10_000

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from streamapp.cli.demo_accounts import Accounts
 from streamapp.examples.playback.generator import EventKind
 from streamapp.examples.playback.pipeline import ALERTS, SCORED, SOURCE
+from streamapp.observability.readable import counted
 from streamapp.observability.stage_metrics import DeadLetterReason
-from streamapp.web.readable import counted
 
 _MEANINGS = {
     DeadLetterReason.DECODE: "bytes that are not JSON, or lack a field that the schema needs",

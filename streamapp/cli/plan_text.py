@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from streamapp.cli.plan_words import batching_words, budget_words, hold_words, policy_words
+from streamapp.observability.readable import amount, bytes_amount
 from streamapp.pipeline.outline import (
     AgentOutline,
     Calls,
@@ -14,7 +15,6 @@ from streamapp.pipeline.outline import (
 )
 from streamapp.pipeline.promises import Statement
 from streamapp.pipeline.stage import KeyBacklog, Ordering
-from streamapp.web.readable import amount, bytes_amount
 
 WIDTH = 100
 """Columns; only names that are longer themselves go beyond."""

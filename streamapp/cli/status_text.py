@@ -5,8 +5,8 @@ from typing import Any
 
 from streamapp.cli.figures import at_most, duration
 from streamapp.cli.pipeline_state import PipelineState
+from streamapp.observability.readable import age, counted
 from streamapp.observability.stage_report import StageReport
-from streamapp.web.readable import age, counted
 
 HEADINGS = (
     "stage",

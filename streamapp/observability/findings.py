@@ -16,7 +16,8 @@ from streamapp.observability.health import (
     partition_stalled,
     stage_stalled,
 )
-from streamapp.observability.recent import KEPT_SECONDS, Change
+from streamapp.observability.readable import age
+from streamapp.observability.recent import KEPT_SECONDS, WINDOW_SECONDS, Change
 from streamapp.observability.stage_metrics import BreakerState, StageMetrics, StageState
 
 LEAST_RECORDS = 20
@@ -49,8 +50,11 @@ FEW_LANES = 0.1
 MOST_OF_LAG = 0.8
 """A partition is skewed if it has this share of the lag of all."""
 
-AHEAD_SECONDS = 60.0
-"""Clocks of producers may be ahead of ours by less than this."""
+MOVED_TOLD_SECONDS = 600.0
+"""How long it is told that somebody else has moved positions."""
+
+MOST_OF_RETENTION, NEAR_END_OF_RETENTION = 0.5, 0.8
+"""Shares of what a topic keeps from which on the lag is near to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,37 @@ def _skewed(metrics: StageMetrics, lag: int) -> str | None:
     return f"{name.topic}[{name.partition}] has {share:.0%} of the lag"
 
 
+def _outside(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
+    """What somebody else has done."""
+    foreign, moved, skew = metrics.foreign_members, metrics.positions_moved, metrics.clock_skew
+    if foreign is not None:
+        yield _found(Cause.FOREIGN_MEMBERS, foreign.told, foreign.at)
+    if moved is not None and now - moved.at <= MOVED_TOLD_SECONDS:
+        yield _found(Cause.POSITIONS_MOVED, moved.told, moved.at)
+    if skew is not None and now - skew.at <= WINDOW_SECONDS:
+        way = "ahead of" if skew.ahead_seconds > 0 else "behind"
+        far = age(abs(skew.ahead_seconds))
+        yield _found(Cause.CLOCK_SKEW, f"records of {skew.place} are {far} {way} the clock here")
+
+
+def _retention(metrics: StageMetrics, _now: float, _: float) -> Iterator[Finding]:
+    """Topics of which records may be deleted before they are read."""
+    near: list[tuple[float, float, str]] = []
+    for name, own in metrics.partitions.items():
+        kept, left = metrics.retention_seconds.get(name.topic), own.retention_left_seconds
+        if kept and left is not None and kept - left >= MOST_OF_RETENTION * kept:
+            near.append((left, kept, f"{name.topic}[{name.partition}]"))
+    if not near:
+        return
+    left, kept, place = min(near)
+    is_nearly_over = kept - left >= NEAR_END_OF_RETENTION * kept
+    told = (
+        f"the first unread record of {place} will be deleted in {age(left)}: the topic keeps"
+        f" records for {age(kept)}"
+    )
+    yield Finding(Cause.RETENTION_NEAR, Level.FAILING if is_nearly_over else Level.ATTENTION, told)
+
+
 def _members(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
     states = [one for read in metrics.pools.values() for one in read(now)]
     out = [one for one in states if one.breaker is BreakerState.OPEN]
@@ -238,4 +273,6 @@ _LOOKS: tuple[Look, ...] = (
     _progress,
     _lately,
     _members,
+    _outside,
+    _retention,
 )

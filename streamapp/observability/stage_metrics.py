@@ -86,6 +86,8 @@ class PartitionMetrics:
         lag_records: records between the commit frontier and the end offset; `None` until known.
         oldest_timestamp_seconds: timestamp of the first unfinished record, in seconds since the
             epoch; `None` without lag.
+        retention_left_seconds: until the first unfinished record is deleted by its topic; `None`
+            without lag, or if the topic keeps it for ever.
         pause: why no more records of it are taken for now; `None` while they are.
         committed_offset: the offset that was last committed; `None` until one is.
         committed_at: monotonic seconds of that commit.
@@ -97,6 +99,7 @@ class PartitionMetrics:
 
     lag_records: int | None = None
     oldest_timestamp_seconds: float | None = None
+    retention_left_seconds: float | None = None
     pause: Pause | None = None
     committed_offset: int | None = None
     committed_at: float | None = None
@@ -140,6 +143,34 @@ class TopicFault:
     since: float
     hides_lag: bool = False
     is_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSkew:
+    """Timestamps that are far from the clock of this machine.
+
+    Attributes:
+        place: topic and partition of the record, as `topic[0]`.
+        ahead_seconds: how far ahead they are; negative if they are behind.
+        at: monotonic seconds when that was seen last.
+    """
+
+    place: str
+    ahead_seconds: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that was seen once, and is told for a while.
+
+    Attributes:
+        told: what, in one clause.
+        at: monotonic seconds when it was seen.
+    """
+
+    told: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +288,11 @@ class StageMetrics:
             down, or there are too many dead letters; `None` while none are.
         held_reason: why, in one clause for operators.
         is_beyond_budget: whether that is because there are too many dead letters.
+        clock_skew: timestamps that are far from the clock; `None` if none were seen.
+        positions_moved: how it was seen that somebody else has moved positions of the group.
+        foreign_members: which members of the group are no workers; `None` if all are.
+        retention_seconds: how long its topics keep records, by topic; those that keep them for ever
+            are left out.
         loop: when the event loop of the worker was blocked; `None` if nobody watches it.
         next_probe_at: monotonic seconds of the next probe, or of the end of the wait.
         holds: times that records began to be held.
@@ -325,6 +361,10 @@ class StageMetrics:
         self.held_reason: str | None = None
         self.is_beyond_budget = False
         self.loop: LoopBlocks | None = None
+        self.clock_skew: ClockSkew | None = None
+        self.positions_moved: Notice | None = None
+        self.foreign_members: Notice | None = None
+        self.retention_seconds: Mapping[str, float] = {}
         self.next_probe_at: float | None = None
         self.holds = self.probes = 0
         self.breaker_state = BreakerState.CLOSED

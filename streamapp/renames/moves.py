@@ -14,6 +14,7 @@ from streamapp.errors import CommitRefusedError, RenamedStageError
 from streamapp.pipeline.topology import Segment
 from streamapp.record import TopicPartition
 from streamapp.renames.asked_once import AskedOnce, Offsets
+from streamapp.runtime.commit_metadata import marked
 
 log = logging.getLogger(__name__)
 
@@ -177,10 +178,7 @@ async def _move_of(kafka: AskedOnce, segment: Segment) -> Move | None:
 
 
 def _without_marks(offsets: Offsets) -> dict[TopicPartition, CommittedOffset]:
-    return {
-        name: CommittedOffset(kept.offset) if _is_mark(kept) else kept
-        for name, kept in offsets.items()
-    }
+    return {name: marked(kept.offset) if _is_mark(kept) else kept for name, kept in offsets.items()}
 
 
 async def _refusal(admin: Admin, move: Move) -> str | None:

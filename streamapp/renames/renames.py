@@ -8,7 +8,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from streamapp.brokers.protocols import Admin, CommittedOffset
+from streamapp.brokers.protocols import Admin
 from streamapp.errors import CommitRefusedError, RenamedStageError
 from streamapp.pipeline.topology import Segment, Topology
 from streamapp.record import TopicPartition
@@ -16,6 +16,7 @@ from streamapp.renames.asked_once import AskedOnce, Offsets
 from streamapp.renames.moves import position_of, true_offsets
 from streamapp.renames.rollbacks import renamed_to, store_renamed, without_marks
 from streamapp.renames.traces import Orphan, Traces, Unread, find_traces
+from streamapp.runtime.commit_metadata import marked
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ async def _start_at_the_beginning(admin: Admin, segment: Segment) -> None:
     places = [TopicPartition(name, i) for name in counts for i in range(counts[name])]
     beginnings = await admin.beginning_offsets(places)
     try:
-        await _start_at(admin, segment, {p: CommittedOffset(beginnings[p]) for p in places})
+        await _start_at(admin, segment, {p: marked(beginnings[p]) for p in places})
     except RenamedStageError:
         if segment.bundle is None:
             raise

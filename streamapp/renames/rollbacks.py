@@ -10,6 +10,7 @@ from streamapp.brokers.protocols import Admin, CommittedOffset
 from streamapp.errors import CommitRefusedError
 from streamapp.pipeline.topology import Topology
 from streamapp.renames.asked_once import AskedOnce, Offsets
+from streamapp.runtime.commit_metadata import marked
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,7 @@ def renamed_to(offsets: Offsets) -> str | None:
 
 def without_marks(offsets: Offsets) -> Offsets:
     """The offsets as they were before the stage was renamed."""
-    return {
-        name: CommittedOffset(kept.offset) if _is_mark(kept) else kept
-        for name, kept in offsets.items()
-    }
+    return {name: marked(kept.offset) if _is_mark(kept) else kept for name, kept in offsets.items()}
 
 
 async def gone_on_as(kafka: AskedOnce, topology: Topology, offsets: Offsets) -> str | None:

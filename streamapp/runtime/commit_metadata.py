@@ -11,11 +11,12 @@ import binascii
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from streamapp.brokers.protocols import MAX_COMMIT_METADATA_BYTES
+from streamapp.brokers.protocols import MAX_COMMIT_METADATA_BYTES, CommittedOffset
 
 VERSION: Final = "1"
 _BITSET: Final = "b"
 _RUNS: Final = "r"
+_NONE: Final = "n"
 _SEPARATOR: Final = ":"
 _LOW_BITS: Final = 0x7F
 _MORE: Final = 0x80
@@ -33,11 +34,11 @@ def encode(base: int, finished: Collection[int]) -> tuple[str, bool]:
             them: an earlier owner finished it, and its record was not read again yet.
 
     Returns:
-        A text of at most 4,096 bytes, empty for no offsets, and whether all offsets are in it.
-        When not all fit, it has the lowest.
+        A text of at most 4,096 bytes, and whether all offsets are in it. When not all fit, it has
+        the lowest. Without any it is a mark that the commit is ours.
     """
     if not finished:
-        return "", True
+        return mark(base), True
     ordered = sorted(finished)
     head = _SEPARATOR.join((VERSION, "?", str(base), ""))
     room = (MAX_COMMIT_METADATA_BYTES - len(head)) // 4 * 3
@@ -50,15 +51,35 @@ def encode(base: int, finished: Collection[int]) -> tuple[str, bool]:
     return head.replace("?", form) + text, kept == len(ordered)
 
 
+def mark(base: int) -> str:
+    """The text of a commit of ours without finished offsets."""
+    return _SEPARATOR.join((VERSION, _NONE, str(base), ""))
+
+
+def marked(offset: int) -> CommittedOffset:
+    """A commit of ours without finished offsets."""
+    return CommittedOffset(offset, mark(offset))
+
+
+def is_ours(text: str, base: int) -> bool:
+    """Whether a stage has committed this text with this offset.
+
+    Other programs that move the positions of a group commit no text, or leave that of another
+    offset.
+    """
+    parts = text.split(_SEPARATOR)
+    return len(parts) == 4 and parts[0] == VERSION and parts[2] == str(base)  # noqa: PLR2004
+
+
 def decode(text: str, base: int) -> frozenset[int]:
     """Decode finished offsets from `base` on.
 
     A text of another version, with another base, or that was not written by `encode`, is ignored.
     Its records are then worked on again, so nothing is lost.
     """
-    parts = text.split(_SEPARATOR)
-    if len(parts) != 4 or parts[0] != VERSION or parts[2] != str(base):  # noqa: PLR2004 - as encoded
+    if not is_ours(text, base):
         return frozenset()
+    parts = text.split(_SEPARATOR)
     try:
         data = base64.b64decode(parts[3], validate=True)
     except (binascii.Error, ValueError):

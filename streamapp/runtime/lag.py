@@ -2,16 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError, TopicError
-from streamapp.observability.stage_metrics import PartitionMetrics
+from streamapp.observability.stage_metrics import ClockSkew, PartitionMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.end_history import EndHistory
 from streamapp.runtime.partition import Partition, Phase
 
 log = logging.getLogger(__name__)
+
+MOST_AHEAD_SECONDS = 60.0
+MOST_BEHIND_SECONDS = 86_400.0
+"""Timestamps may be so far off; events may reach their producers late, but never before they are.
+"""
 
 MEASURE_TIMEOUT_SECONDS = 5.0
 """Without an answer for so long, the lag is unknown, and the segment counts as cut off."""
@@ -42,6 +48,7 @@ class LagWatch:
         self._clock = clock
         self._on_measured = on_measured
         self._interval_seconds = interval_seconds
+        self._histories: dict[TopicPartition, EndHistory] = {}
 
     async def run(self) -> None:
         """Measure until cancelled."""
@@ -76,6 +83,7 @@ class LagWatch:
                 self._metrics.cut_off_since = self._clock.monotonic()
             self._on_measured()
             return
+        self._note_ends(ends)
         for name, end in ends.items():
             partition = self._partitions.get(name)
             measured_partition = self._metrics.partitions.get(name)
@@ -86,10 +94,20 @@ class LagWatch:
                 continue  # it was given back during the measurement
             # The frontier may have passed this end since: only the one before the question tells.
             is_cut = end < (frontiers[name] or 0)
-            self._update(partition, measured_partition, None if is_cut else max(0, end - position))
+            lag = None if is_cut else max(0, end - position)
+            self._note_skew(partition)
+            self._update(partition, measured_partition, lag, position)
         if not self._assignment.is_revoked:  # else it stays cut off until its next assignment
             self._metrics.cut_off_since = None
         self._on_measured()
+
+    def _note_ends(self, ends: Mapping[TopicPartition, int]) -> None:
+        now = self._clock.monotonic()
+        for name in self._histories.keys() - self._partitions.keys():
+            del self._histories[name]
+        for name, end in ends.items():
+            if name in self._partitions:
+                self._histories.setdefault(name, EndHistory()).note(now, end)
 
     def _position(self, name: TopicPartition) -> int | None:
         partition = self._partitions.get(name)
@@ -99,14 +117,46 @@ class LagWatch:
         partition = self._partitions.get(name)
         return partition is not None and partition.phase is Phase.OPEN
 
-    def _update(self, partition: Partition, measured: PartitionMetrics, lag: int | None) -> None:
+    def _update(
+        self, partition: Partition, measured: PartitionMetrics, lag: int | None, position: int
+    ) -> None:
         measured.lag_records = lag
         if not lag:
-            measured.oldest_timestamp_seconds = None
+            measured.oldest_timestamp_seconds = measured.retention_left_seconds = None
             return
+        self._update_oldest(partition, measured, position)
+        kept = self._metrics.retention_seconds.get(partition.name.topic)
+        since = measured.oldest_timestamp_seconds
+        if kept is not None and since is not None:
+            measured.retention_left_seconds = max(0.0, kept - (self._clock.time() - since))
+
+    def _update_oldest(
+        self, partition: Partition, measured: PartitionMetrics, position: int
+    ) -> None:
+        now, wall, history = self._clock.monotonic(), self._clock.time(), self._histories
+        came_at = history[partition.name].arrival(position) if partition.name in history else None
+        if came_at is not None:
+            measured.oldest_timestamp_seconds = wall - (now - came_at)
+            return
+        # It was there before this worker has looked at the log: only its timestamp tells.
         oldest_ms = partition.oldest_timestamp_ms()
         if oldest_ms is not None and oldest_ms >= 0:  # -1 is a record without a timestamp
-            measured.oldest_timestamp_seconds = oldest_ms / 1000
+            measured.oldest_timestamp_seconds = min(oldest_ms / 1000, wall)
         elif measured.oldest_timestamp_seconds is None:
             # No record was read yet: the age of the oldest one is counted from this measurement.
-            measured.oldest_timestamp_seconds = self._clock.time()
+            measured.oldest_timestamp_seconds = wall
+
+    def _note_skew(self, partition: Partition) -> None:
+        """Note how far the timestamp of a record is from when it came, or ahead of now."""
+        newest, history = partition.newest, self._histories.get(partition.name)
+        if newest is None or history is None or not history.reaches(newest[0]):
+            return  # the record is seen at the next measurement
+        partition.newest = None
+        offset, stamp_ms = newest
+        came_at = history.arrival(offset)
+        now, wall = self._clock.monotonic(), self._clock.time()
+        ahead = stamp_ms / 1000 - (wall if came_at is None else wall - (now - came_at))
+        is_behind = came_at is not None and -ahead > MOST_BEHIND_SECONDS
+        if stamp_ms >= 0 and (ahead > MOST_AHEAD_SECONDS or is_behind):
+            name = f"{partition.name.topic}[{partition.name.partition}]"
+            self._metrics.clock_skew = ClockSkew(name, ahead, now)

@@ -3,14 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 
 from streamapp.errors import BrokerError, TopicError
 from streamapp.observability.occurrences import OccurrenceKind
 from streamapp.observability.progress import ProgressWatch
-from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.observability.stage_metrics import Notice, StageMetrics
 from streamapp.policies.backoff import Backoff
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.commit_metadata import is_ours
 from streamapp.runtime.config import Environment
 from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.in_flight import InFlight
@@ -22,6 +24,9 @@ log = logging.getLogger(__name__)
 
 MOST_LISTED = 8
 """Of more partitions, only their number is told."""
+
+MOST_TOLD = 20
+"""Of more partitions, only so many are named with where they start."""
 
 JOIN_BACKOFF = Backoff(base_seconds=0.5, max_seconds=10.0)
 """Waits between attempts to join the group again: short at first, for a broker that restarts."""
@@ -38,12 +43,13 @@ class Membership:
         environment: the clock, random numbers for backoff, and deadlines.
         assignment, intake, in_flight, delivery, replay, topics: the parts of the segment.
         progress: told of each assignment.
+        marks_commits: whether all commits of the group are ours, and carry our text.
 
     Attributes:
         last_commit_succeeded: whether the commit of `leave` succeeded.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a segment
         self,
         name: str,
         metrics: Sequence[StageMetrics],
@@ -56,6 +62,7 @@ class Membership:
         replay: Replay,
         topics: SegmentTopics,
         progress: ProgressWatch,
+        marks_commits: bool,
     ) -> None:
         self._name = name
         self._metrics = metrics
@@ -67,6 +74,7 @@ class Membership:
         self._topics = topics
         self._progress = progress
         self._env = environment
+        self._marks_commits = marks_commits
         self._lost = asyncio.Event()
         self.last_commit_succeeded = True
 
@@ -83,6 +91,27 @@ class Membership:
         self._intake.lift(Halt.REBALANCE)
         self._note(OccurrenceKind.ASSIGNED, f"was assigned {_shortened(partitions)}")
         log.info("%s: assigned %s", self._name, _listed(partitions))
+        self._tell_starts(partitions)
+
+    def _tell_starts(self, partitions: frozenset[TopicPartition]) -> None:
+        """Log where reading starts, and tell if somebody else has moved it."""
+        consumer = self._assignment.consumer
+        starts = {name: consumer.committed(name) for name in sorted(partitions)}
+        some = [
+            f"{_listed([name])} at {'its beginning' if start is None else start.offset}"
+            for name, start in islice(starts.items(), MOST_TOLD)
+        ]
+        more = f" and {len(starts) - MOST_TOLD} more" if len(starts) > MOST_TOLD else ""
+        log.info("%s: starts %s%s", self._name, ", ".join(some) or "nowhere", more)
+        moved = [
+            f"{_listed([name])} at {start.offset}"
+            for name, start in starts.items()
+            if start is not None and not is_ours(start.metadata, start.offset)
+        ]
+        if moved and self._marks_commits:
+            told = f"no worker has committed where it starts: {', '.join(moved[:MOST_TOLD])}"
+            log.warning("%s: %s; somebody else has moved these positions", self._name, told)
+            self._metrics[0].positions_moved = Notice(told, self._env.clock.monotonic())
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
         """Finish what is in flight within the deadline, commit, and give all partitions back."""

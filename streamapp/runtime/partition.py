@@ -40,6 +40,8 @@ class Partition:
             record is done.
         stamps: offset and timestamp (ms) of the first record of each chunk that is not finished.
         reached_end: whether all records below `until` are admitted.
+        newest: offset and timestamp (ms) of the first record of the last chunk; `None` again when
+            somebody has looked at it.
         metadata_full: whether more offsets are finished beyond the frontier than the metadata of a
             commit can hold.
         dead_end: why nothing more can be read from it; the stage ends with this error when all
@@ -56,6 +58,7 @@ class Partition:
         "in_flight_records",
         "metadata_full",
         "name",
+        "newest",
         "phase",
         "reached_end",
         "stamps",
@@ -82,6 +85,7 @@ class Partition:
         self.until = until
         self.reached_end = False
         self.metadata_full = False
+        self.newest: tuple[int, int] | None = None
         self.dead_end: StreamappError | None = None
         self.phase = phase
         self.successor: Partition | None = None
@@ -131,6 +135,7 @@ class Partition:
         self._forget_finished()
         already = self.frontier.admit(offsets)
         self.stamps.append((offsets[0], timestamp_ms))
+        self.newest = (offsets[0], timestamp_ms)
         return already
 
     def put_back(self, offsets: Sequence[int], value_bytes: int) -> None:

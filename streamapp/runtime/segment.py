@@ -142,6 +142,11 @@ class SegmentRunner:
         if segment.retry_topics:
             self._intake.due_times = DueTimes(segment, self._assignment, environment)
         sources = {n: topics[n].partitions for n in segment.topics_among(topics)}
+        self._head.retention_seconds = {
+            name: kept_ms / 1000
+            for name in sources
+            if (kept_ms := topics[name].retention_ms) is not None
+        }
         self.topics = SegmentTopics(segment, sources, targets, self._assignment, environment)
         self._membership = Membership(
             segment.own_name,
@@ -154,6 +159,7 @@ class SegmentRunner:
             replay=self._replay,
             topics=self.topics,
             progress=self._progress,
+            marks_commits=segment.reader is None,
         )
         self._blocked_loop = self._make_blocked_loop()
         self._lag = LagWatch(self._assignment, clock, on_measured=self._progress.lag_measured)

@@ -11,10 +11,10 @@ from itertools import groupby
 
 from streamapp.clock import Clock
 from streamapp.observability.causes import Level
+from streamapp.observability.readable import age, amount, bytes_amount, duration
 from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.observability.verdict import Verdict
 from streamapp.web.members import MemberRow, member_items, member_rows
-from streamapp.web.readable import age, amount, bytes_amount, duration
 
 RELOAD_SECONDS = 5
 

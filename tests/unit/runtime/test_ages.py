@@ -150,31 +150,68 @@ async def test_lag_is_unknown_while_kafka_is_silent_and_never_old_or_zero(silenc
 
 
 @in_virtual_time
-async def test_lag_in_seconds_is_the_age_of_the_first_record_that_is_not_finished() -> None:
+async def test_lag_in_seconds_of_what_was_there_before_the_worker_is_that_of_its_timestamp() -> (
+    None
+):
     broker, gated = await broker_for("p"), Gated(b"old", b"older", b"newer")
     stage = service(broker, one_stage(gated.agent()))
+    began_at = loop().time()
+    for value, age in ((b"old", 500), (b"older", 900), (b"free", 700), (b"newer", 100)):
+        stamp = milliseconds_ago(broker, age)
+        await broker.write("p-in", (value, value), timestamp=stamp)
     async with running(stage):
         exported = Exported(broker, stage)
-        began_at = loop().time()
-        for value, age in ((b"old", 500), (b"older", 900), (b"free", 700), (b"newer", 100)):
-            stamp = milliseconds_ago(broker, age)
-            await broker.write("p-in", (value, value), timestamp=stamp)
-            await asyncio.sleep(2 * LOOK_SECONDS)
+        await asyncio.sleep(2 * LOOK_SECONDS)
 
         def age_when_written() -> float | None:
             lag = exported.of_partition("lag_seconds", 0)
             return None if lag is None else lag - (loop().time() - began_at)
 
         assert age_when_written() == pytest.approx(500, abs=0.01)  # the first, not the oldest
-        gated.gates[b"old"].set()
-        await asyncio.sleep(2 * LOOK_SECONDS)
-        assert age_when_written() == pytest.approx(900 - 2, abs=0.01)  # written 2 s later
-        gated.gates[b"older"].set()
-        await asyncio.sleep(2 * LOOK_SECONDS)
-        assert age_when_written() == pytest.approx(100 - 6, abs=0.01)
-        gated.gates[b"newer"].set()
+        for value in (b"old", b"older", b"newer"):
+            gated.gates[value].set()
         await asyncio.sleep(2 * LOOK_SECONDS)
         assert exported.of_partition("lag_seconds", 0) == 0
+
+
+@in_virtual_time
+async def test_lag_in_seconds_is_never_below_zero_for_a_timestamp_ahead_of_the_clock() -> None:
+    broker, gated = await broker_for("p"), Gated(b"ahead")
+    stage = service(broker, one_stage(gated.agent()))
+    await broker.write("p-in", (b"ahead", b"ahead"), timestamp=milliseconds_ago(broker, -1800))
+    async with running(stage):
+        exported = Exported(broker, stage)
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        assert exported.of_partition("lag_seconds", 0) == pytest.approx(0, abs=LOOK_SECONDS)
+        found = stage.metrics[0].clock_skew
+        assert found is not None
+        assert found.ahead_seconds > 1700
+        gated.gates[b"ahead"].set()
+
+
+@in_virtual_time
+@pytest.mark.parametrize("age", [30 * 86_400, -1800])
+async def test_lag_in_seconds_counts_from_when_a_record_came_whatever_its_timestamp(
+    age: float,
+) -> None:
+    broker, gated = await broker_for("p"), Gated(b"first", b"second")
+    stage = service(broker, one_stage(gated.agent()))
+    async with running(stage):
+        exported = Exported(broker, stage)
+        await asyncio.sleep(300)  # a quiet topic
+        for value in (b"first", b"second"):
+            await broker.write("p-in", (value, value), timestamp=milliseconds_ago(broker, age))
+            await asyncio.sleep(10)
+        lag = exported.of_partition("lag_seconds", 0)
+        assert lag == pytest.approx(20, abs=LOOK_SECONDS)
+        gated.gates[b"first"].set()
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        lag = exported.of_partition("lag_seconds", 0)
+        assert lag == pytest.approx(10 + 2 * LOOK_SECONDS, abs=LOOK_SECONDS)
+        [found] = [stage.metrics[0].clock_skew]
+        assert found is not None
+        assert found.ahead_seconds == pytest.approx(-age, abs=60)
+        gated.gates[b"second"].set()
 
 
 @in_virtual_time

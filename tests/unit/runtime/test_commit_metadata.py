@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.brokers.protocols import MAX_COMMIT_METADATA_BYTES
-from streamapp.runtime.commit_metadata import MAX_OFFSETS, decode, encode
+from streamapp.runtime.commit_metadata import MAX_OFFSETS, decode, encode, is_ours
 
 BASES = st.integers(0, 2**62)
 
@@ -47,9 +47,18 @@ def test_the_shorter_form_is_chosen() -> None:
     assert len(holes) < 900
 
 
-def test_nothing_ahead_is_no_text() -> None:
-    assert encode(7, ()) == ("", True)
-    assert decode("", 7) == frozenset()
+def test_nothing_ahead_is_a_mark_that_the_commit_is_ours() -> None:
+    text, complete = encode(7, ())
+    assert complete
+    assert decode(text, 7) == frozenset()
+    assert is_ours(text, 7)
+    assert is_ours(encode(7, [9])[0], 7)
+
+
+@pytest.mark.parametrize("text", ["", "1:n:8:", "2:n:7:", "somebody", "1:n:7"])
+def test_what_others_commit_or_move_is_not_ours(text: str) -> None:
+    assert not is_ours(text, 7)
+    assert decode(text, 7) == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.memory.admin import MemoryAdmin
-from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
+from streamapp.brokers.protocols import ConsumerConfig
 from streamapp.clock import SystemClock
 from streamapp.errors import BrokerError, StageStoppedError
 from streamapp.observability.stage_metrics import StageMetrics
@@ -22,6 +22,7 @@ from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import Policy, dead_letter, retry, stop
 from streamapp.record import StoredRecord, TopicPartition
 from streamapp.runtime.assignment import Assignment
+from streamapp.runtime.commit_metadata import marked
 from streamapp.runtime.committer import Committer
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.runtime.intake import Intake
@@ -108,7 +109,7 @@ async def test_what_was_finished_before_a_replay_and_not_committed_is_committed_
     assignment.resume({})
     await committer.commit()
 
-    assert await broker.admin().committed_offsets("g") == {name: CommittedOffset(2)}
+    assert await broker.admin().committed_offsets("g") == {name: marked(2)}
     await consumer.stop()
 
 

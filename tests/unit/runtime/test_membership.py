@@ -271,13 +271,19 @@ async def test_the_log_names_the_partitions_that_come_and_go(
         async with running(first):
             await until(lambda: first.metrics[0].rebalances == 1)
             told = [one.getMessage() for one in caplog.records if one.name.endswith("membership")]
-            assert told == ["p.stage: assigned p-in[0,1]"]
+            assert told == [
+                "p.stage: assigned p-in[0,1]",
+                "p.stage: starts p-in[0] at its beginning, p-in[1] at its beginning",
+            ]
             async with running(second):
                 await until(lambda: second.metrics[0].rebalances == 1)
                 assert "p.stage: gave back p-in[0,1]" in caplog.messages
                 async with running(third):
                     await until(lambda: third.metrics[0].rebalances == 1)
-                    assert caplog.messages[-1] == "p.stage: assigned no partitions"
+                    assert caplog.messages[-2:] == [
+                        "p.stage: assigned no partitions",
+                        "p.stage: starts nowhere",
+                    ]
     noted = [one.told for one in first.metrics[0].occurrences.list()]
     assert noted[1:3] == ["was assigned p-in[0,1]", "gave back p-in[0,1]"]
 

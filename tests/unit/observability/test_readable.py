@@ -1,6 +1,6 @@
 import pytest
 
-from streamapp.web.readable import age, amount, bytes_amount, counted, duration
+from streamapp.observability.readable import age, amount, bytes_amount, counted, duration
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from streamapp.observability.loop_blocks import LoopBlock, LoopBlocks
 from streamapp.observability.recent import SAMPLE_SECONDS
 from streamapp.observability.stage_metrics import (
     BreakerState,
+    ClockSkew,
     MemberState,
+    Notice,
     PartitionMetrics,
     StageMetrics,
     StageState,
@@ -106,6 +108,23 @@ def _member(metrics: StageMetrics) -> None:
     metrics.pools = {"score": lambda _: [slow]}
 
 
+def _foreign(metrics: StageMetrics) -> None:
+    metrics.foreign_members = Notice("client 'other' has 3 partitions", NOW - 1)
+
+
+def _moved(metrics: StageMetrics) -> None:
+    metrics.positions_moved = Notice("no worker has committed where it starts", NOW - 599)
+
+
+def _skewed(metrics: StageMetrics) -> None:
+    metrics.clock_skew = ClockSkew("raw[0]", 172_800.0, NOW - 50)
+
+
+def _kept_shortly(metrics: StageMetrics) -> None:
+    metrics.retention_seconds = {"raw": 3600.0}
+    metrics.partitions[TopicPartition("raw", 0)].retention_left_seconds = 600.0
+
+
 def _stuck(metrics: StageMetrics) -> None:
     metrics.stuck_attempts = 2
 
@@ -125,6 +144,10 @@ def _stuck(metrics: StageMetrics) -> None:
         (_unknown, Cause.LAG_UNKNOWN, "lag of raw[0] not known for 11 s"),
         (_member, Cause.MEMBER_LEFT_OUT, "left out of 1 members: slow"),
         (_stuck, Cause.ATTEMPTS_STUCK, "2 attempts go on"),
+        (_foreign, Cause.FOREIGN_MEMBERS, "client 'other' has 3 partitions"),
+        (_moved, Cause.POSITIONS_MOVED, "no worker has committed where it starts"),
+        (_skewed, Cause.CLOCK_SKEW, "records of raw[0] are 2 d 0 h ahead of the clock here"),
+        (_kept_shortly, Cause.RETENTION_NEAR, "raw[0] will be deleted in 10 min 0 s"),
     ],
 )
 def test_a_fault_that_shows_at_once_is_named(
@@ -263,6 +286,13 @@ def test_the_gravest_is_told_first_and_causes_before_effects() -> None:
         Cause.BROKER_UNREACHABLE,
         Cause.MEMBER_LEFT_OUT,
     ]
+
+
+def test_what_somebody_else_has_done_once_is_told_for_a_while() -> None:
+    stage = a_stage()
+    stage.positions_moved = Notice("no worker has committed where it starts", NOW - 601)
+    stage.clock_skew = ClockSkew("raw[0]", -172_800.0, NOW - 61)
+    assert judge(stage).level is Level.WELL
 
 
 def test_a_restart_is_asked_for_only_where_it_helps() -> None:
