@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from types import CodeType
 from typing import Any
 
 from streamapp.brokers.current import broker_in_use
@@ -17,10 +18,13 @@ from streamapp.errors import (
     StageError,
     StreamappError,
 )
+from streamapp.observability.loop_blocks import LoopBlocks
+from streamapp.observability.loop_watch import LoopWatch, Owner
 from streamapp.observability.recent import RecentWatch
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.pipeline.bundle import in_bundle
+from streamapp.pipeline.codes import codes_of
 from streamapp.pipeline.lifecycle import OpenAgents
 from streamapp.pipeline.model_usages import model_usages
 from streamapp.pipeline.outline import Outline, outline_of
@@ -40,6 +44,7 @@ from streamapp.renames.moves import find_moves, store_moves
 from streamapp.renames.renames import Renames, find_renames, store_start_offsets
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.described_topics import described_topics
+from streamapp.runtime.group_watch import GroupWatch
 from streamapp.runtime.pipeline_failures import PipelineFailures, is_contained
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.running_segment import RunningSegment
@@ -123,6 +128,9 @@ class Service:
         for segment in self._segments():
             for step, metrics in zip(segment.steps, self._metrics[id(segment)], strict=True):
                 metrics.models = model_usages(step.stage.agent, told)
+        self._loop_blocks = LoopBlocks()
+        for one in self.metrics:
+            one.loop = self._loop_blocks
         self._running: list[RunningSegment] = []
         self._stopping = self._is_bounded = False
         self._open_agents: OpenAgents | None = None
@@ -184,7 +192,11 @@ class Service:
             random_in_use(self._rng),
             broker_in_use(self._broker),
         ):
-            await self._run(on_open, until_end=until_end)
+            async with AsyncExitStack() as stack:
+                if isinstance(self._clock, SystemClock):  # else its time is not that of a thread
+                    watch = LoopWatch(self._loop_blocks, self._code_owners())
+                    await stack.enter_async_context(watch.watching())
+                await self._run(on_open, until_end=until_end)
 
     async def _run(self, on_open: Callable[[], None] | None, *, until_end: bool) -> None:
         self._is_bounded = until_end
@@ -301,6 +313,13 @@ class Service:
                 if until_end
             ]
             watches.append(group.create_task(topic_watch.run()))
+            group_watch = GroupWatch(
+                admin,
+                self._running,
+                self._clock,
+                interval_seconds=self._config.group_check_interval_seconds,
+            )
+            watches.append(group.create_task(group_watch.run()))
             watches.append(group.create_task(RecentWatch(self.metrics, self._clock).run()))
             marks = Marks(admin, self._segments(), self._clock)
             watches.append(group.create_task(marks.run()))
@@ -407,6 +426,16 @@ class Service:
     def _segments(self) -> Iterable[Segment]:
         for segments in self._pipelines:
             yield from segments
+
+    def _code_owners(self) -> Mapping[CodeType, Owner]:
+        return {
+            code: Owner(segment.pipeline, step.stage.stage_id, agent.name)
+            for segment in self._segments()
+            for step in segment.steps
+            for agent in walk(step.stage.agent)
+            if not agent.parts
+            for code in codes_of(agent)
+        }
 
     def _agents(self) -> Iterable[tuple[str, Agent[Any, Any]]]:
         for segment in self._segments():

@@ -12,6 +12,9 @@ from typing import Literal, Protocol, TypeAlias
 from streamapp.brokers.compression import Compression
 from streamapp.record import Headers, Record, TopicPartition
 
+CLIENT_ID = "streamapp"
+"""What consumers of stages call themselves, so that others in their groups are seen."""
+
 _NO_LIMIT = 2**63 - 1  # how Kafka says it
 
 MAX_COMMIT_METADATA_BYTES = 4096
@@ -29,6 +32,21 @@ class CommittedOffset:
 
     offset: int
     metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A member of a consumer group.
+
+    Attributes:
+        client_id: what its client calls itself; several may have the same.
+        host: where it connects from.
+        partitions: what is assigned to it; `None` if that is not known, as during a rebalance.
+    """
+
+    client_id: str
+    host: str
+    partitions: frozenset[TopicPartition] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +136,7 @@ class ConsumerConfig:
         max_poll_interval_seconds: a member that does not fetch for so long leaves the group.
         offset_reset: where reading starts in a partition without a committed offset.
         group_instance_id: id of a static member; `None` means dynamic membership.
+        client_id: what the client calls itself.
     """
 
     group: str
@@ -128,6 +147,7 @@ class ConsumerConfig:
     max_poll_interval_seconds: float = 300.0
     offset_reset: Literal["earliest", "latest"] = "earliest"
     group_instance_id: str | None = None
+    client_id: str = CLIENT_ID
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +471,9 @@ class Admin(Protocol):
 
     async def member_count(self, group: str) -> int:
         """Number of members of a group; 0 for an unknown group."""
+
+    async def members(self, group: str) -> Sequence[GroupMember]:
+        """The members of a group as they are now; none of an unknown group."""
 
     async def subscribed_topics(self, group: str) -> frozenset[str]:
         """Topics that members of a group subscribe to; none for an unknown group."""

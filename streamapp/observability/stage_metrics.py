@@ -99,12 +99,12 @@ class PartitionMetrics:
 
     lag_records: int | None = None
     oldest_timestamp_seconds: float | None = None
-    retention_left_seconds: float | None = None
     pause: Pause | None = None
     committed_offset: int | None = None
     committed_at: float | None = None
     last_progress_at: float | None = None
     waits_until: float | None = None
+    retention_left_seconds: float | None = None
 
     @property
     def blocked(self) -> bool:

@@ -31,6 +31,7 @@ class RuntimeConfig:
             other worker may have; `None` means dynamic membership.
         session_timeout_seconds: a worker that sends no heartbeat for so long loses its partitions.
         topic_check_interval_seconds: time between two looks whether topics are gone or have grown.
+        group_check_interval_seconds: time between two looks for strangers in the groups.
         topic_list_interval_seconds: least time between two looks for topics that match a pattern,
             each of which asks for the metadata of all topics.
         fetch_seconds: longest wait of one fetch, which new records end at once. A partition that
@@ -53,6 +54,7 @@ class RuntimeConfig:
     instance_id: str | None = None
     session_timeout_seconds: float = 10.0
     topic_check_interval_seconds: float = 10.0
+    group_check_interval_seconds: float = 20.0
     topic_list_interval_seconds: float = 30.0
     fetch_seconds: float = 0.25
     waits_for_others: bool = True

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamapp.brokers.protocols import CommittedOffset, TopicSpec
+from streamapp.brokers.protocols import CLIENT_ID, CommittedOffset, TopicSpec
 from streamapp.errors import CommitRefusedError, OffsetOutOfRangeError, TopicError
 from streamapp.record import TopicPartition
 from tests.contract.harness import Subject, assigned, group_of, numbered, places, read_values
@@ -139,9 +139,13 @@ async def test_groups_are_listed_while_they_have_offsets_or_members(subject: Sub
             await assigned(consumer, [place])
             assert config.group in await admin.list_groups()
             assert await admin.member_count(config.group) == 1
+            [member] = await admin.members(config.group)
+            assert member.client_id == CLIENT_ID
+            assert member.partitions == frozenset({place})
             assert await admin.subscribed_topics(config.group) == {topic}
             await consumer.commit({place: CommittedOffset(3)})
         assert await admin.member_count(config.group) == 0
+        assert not await admin.members(config.group)
         assert not await admin.subscribed_topics(config.group)
         await admin.set_offsets(other.group, {place: CommittedOffset(1)})
         assert {config.group, other.group} <= await admin.list_groups()

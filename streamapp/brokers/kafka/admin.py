@@ -1,6 +1,6 @@
 """Topics and group offsets of a Kafka cluster."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiokafka.errors import NoError, NotControllerError, OffsetOutOfRangeError, for_code
@@ -18,7 +18,12 @@ from streamapp.brokers.kafka.connection import Connection
 from streamapp.brokers.kafka.failures import topic_error
 from streamapp.brokers.kafka.request_client import EARLIEST, LATEST, RequestClient, raise_for
 from streamapp.brokers.kafka.topic_names import TopicNamesRequest, TopicNamesResponse
-from streamapp.brokers.protocols import CommittedOffset, TopicDescription, TopicSpec
+from streamapp.brokers.protocols import (
+    CommittedOffset,
+    GroupMember,
+    TopicDescription,
+    TopicSpec,
+)
 from streamapp.errors import OffsetOutOfRangeError as OutOfRangeError
 from streamapp.record import TopicPartition
 
@@ -168,6 +173,10 @@ class KafkaAdmin:
     async def member_count(self, group: str) -> int:
         """Number of members of a group; 0 for an unknown group."""
         return await groups.member_count(self._requests, group)
+
+    async def members(self, group: str) -> Sequence[GroupMember]:
+        """The members of a group as they are now; none of an unknown group."""
+        return await groups.members(self._requests, group)
 
     async def subscribed_topics(self, group: str) -> frozenset[str]:
         """Topics that members of a group subscribe to; none for an unknown group."""

@@ -359,6 +359,7 @@ class KafkaConsumer:
             **self._connection.options(),
             group_id=config.group,
             group_instance_id=config.group_instance_id,
+            client_id=config.client_id,
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",

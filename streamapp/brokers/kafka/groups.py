@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.client import CoordinationType
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from aiokafka.coordinator.protocol import (
+    ConsumerProtocolMemberAssignment,
+    ConsumerProtocolMemberMetadata,
+)
 from aiokafka.errors import for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest, ListGroupsRequest
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
@@ -12,7 +15,7 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 
 from streamapp.brokers.kafka.failures import LOST_MEMBERSHIP
 from streamapp.brokers.kafka.request_client import RequestClient, by_topic, raise_for
-from streamapp.brokers.protocols import CommittedOffset
+from streamapp.brokers.protocols import CommittedOffset, GroupMember
 from streamapp.errors import CommitRefusedError
 from streamapp.record import TopicPartition
 
@@ -37,6 +40,30 @@ async def list_groups(requests: RequestClient) -> frozenset[str]:
 async def member_count(requests: RequestClient, group: str) -> int:
     """Number of members of a group."""
     return len(await _members(requests, group))
+
+
+async def members(requests: RequestClient, group: str) -> Sequence[GroupMember]:
+    """The members of a group, with what is assigned to them."""
+    # Of a member: its id, client, host, what it has told when it joined, and its assignment.
+    return [
+        GroupMember(client_id, host.removeprefix("/"), _assigned(assignment))
+        for _, client_id, host, _, assignment, *_ in await _members(requests, group)
+    ]
+
+
+def _assigned(assignment: bytes) -> frozenset[TopicPartition] | None:
+    """The partitions in an assignment; `None` if it is empty or in a form of another client."""
+    if not assignment:
+        return None
+    try:
+        decoded = ConsumerProtocolMemberAssignment.decode(assignment)
+    except Exception:  # noqa: BLE001 - whatever another client has written
+        return None
+    return frozenset(
+        TopicPartition(topic, partition)
+        for topic, partitions in decoded.assignment
+        for partition in partitions
+    )
 
 
 async def subscribed_topics(requests: RequestClient, group: str) -> frozenset[str]:

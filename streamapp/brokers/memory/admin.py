@@ -1,12 +1,17 @@
 """Topics and group offsets of the memory broker."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from streamapp.brokers.memory.group import Groups
 from streamapp.brokers.memory.network import Network
 from streamapp.brokers.memory.topics import TopicStore, check_config
-from streamapp.brokers.protocols import CommittedOffset, TopicDescription, TopicSpec
+from streamapp.brokers.protocols import (
+    CommittedOffset,
+    GroupMember,
+    TopicDescription,
+    TopicSpec,
+)
 from streamapp.errors import OffsetOutOfRangeError, TopicError
 from streamapp.record import TopicPartition
 
@@ -127,6 +132,11 @@ class MemoryAdmin:
         """Number of members of a group; 0 for an unknown group."""
         found = self._groups.find(group)
         return found.member_count if found is not None else 0
+
+    async def members(self, group: str) -> Sequence[GroupMember]:
+        """The members of a group as they are now; none of an unknown group."""
+        found = self._groups.find(group)
+        return found.members if found is not None else ()
 
     async def subscribed_topics(self, group: str) -> frozenset[str]:
         """Topics that members of a group subscribe to; none for an unknown group."""

@@ -6,12 +6,17 @@ rebalance timeout is evicted. Then a new generation begins, and the partitions a
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, cycle
 
 from streamapp.brokers.memory.topics import TopicStore
-from streamapp.brokers.protocols import MAX_COMMIT_METADATA_BYTES, CommittedOffset, ConsumerConfig
+from streamapp.brokers.protocols import (
+    MAX_COMMIT_METADATA_BYTES,
+    CommittedOffset,
+    ConsumerConfig,
+    GroupMember,
+)
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError, CommitRefusedError
 from streamapp.record import TopicPartition
@@ -67,6 +72,16 @@ class Group:
     def member_count(self) -> int:
         """Number of members."""
         return len(self._members)
+
+    @property
+    def members(self) -> Sequence[GroupMember]:
+        """Its members; during a rebalance nobody knows what will be assigned to them."""
+        return [
+            GroupMember(
+                one.config.client_id, "memory", None if self._rebalancing else one.partitions
+            )
+            for one in self._members.values()
+        ]
 
     @property
     def subscribed_topics(self) -> frozenset[str]:

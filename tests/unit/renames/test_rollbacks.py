@@ -12,6 +12,7 @@ from streamapp.pipeline.topology import build
 from streamapp.record import TopicPartition
 from streamapp.renames.asked_once import AskedOnce
 from streamapp.renames.rollbacks import gone_on_as, renamed_to, store_renamed, without_marks
+from streamapp.runtime.commit_metadata import marked as ours
 from tests.unit.renames.test_traces import pipeline
 
 FIRST, SECOND = TopicPartition("raw", 0), TopicPartition("raw", 1)
@@ -55,7 +56,7 @@ async def test_marks_keep_the_offsets(caplog: pytest.LogCaptureFixture) -> None:
     await store_renamed(admin, "p.a", "b")
     marked = await admin.committed_offsets("p.a")
     assert renamed_to(marked) == "b"
-    assert without_marks(marked) == {FIRST: CommittedOffset(4), SECOND: CommittedOffset(5)}
+    assert without_marks(marked) == {FIRST: ours(4), SECOND: ours(5)}
     assert not caplog.records
 
 
