@@ -42,6 +42,7 @@ COMMANDS = {
     "plan": "Show stages, agents, topics and settings of a pipeline, and what it promises; needs no"
     " Kafka.",
     "status": "Show each stage of pipelines that run, or as their last run has left them.",
+    "lag": "Show how far every stage is behind the end of its topics, whether it runs or not.",
     "generate": "Write playback events to Kafka.",
     "agents": "Find and change agents of the configuration file.",
     "config": "Show and check the configuration file, and what is made of it.",

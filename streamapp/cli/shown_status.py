@@ -44,9 +44,20 @@ def print_status(
         time.sleep(REFRESH_SECONDS)
 
 
-def _states(
-    file: ConfigurationFile, config: Path | None, pipeline: str | None, web_url: str | None
+def asked_states(
+    config: Path | None, pipeline: str | None, web_url: str | None
 ) -> list[PipelineState]:
+    """The pipelines of a service that is asked by its address, else those of the saved runs.
+
+    Raises:
+        StreamappError: nothing answers at the address.
+    """
+    return _asked(config, pipeline, web_url)[0]
+
+
+def _asked(
+    config: Path | None, pipeline: str | None, web_url: str | None
+) -> tuple[list[PipelineState], set[str]]:
     if web_url is not None:
         report = asyncio.run(asked_once(web_url))
         if report is None:
@@ -60,6 +71,13 @@ def _states(
         records = list(run_folder(config).read())
         found = states_of(records, time.time(), pipeline)
         names = {name for record in records for name in record.pipelines}
+    return found, names
+
+
+def _states(
+    file: ConfigurationFile, config: Path | None, pipeline: str | None, web_url: str | None
+) -> list[PipelineState]:
+    found, names = _asked(config, pipeline, web_url)
     if pipeline is not None and not found:
         declared = file.configuration.data_pipelines
         if pipeline not in declared:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from streamapp.cli.figures import at_most, duration
+from streamapp.cli.finding_text import finding_lines
 from streamapp.cli.pipeline_state import PipelineState
 from streamapp.observability.readable import age, counted
 from streamapp.observability.stage_report import StageReport
@@ -77,10 +78,13 @@ def notes(state: PipelineState, now: float) -> Iterator[str]:
         yield f"a later start: {start.status}{cause} {ago} ago, before its work began"
     if report is None:
         return
+    yield from finding_lines("workers", report.findings, now)
     for chain in report.chains:
         yield from _chain_notes(chain, now)
     for stage in report.stages:
-        if stage.trouble is not None:
+        if stage.findings and state.ended_at is None:
+            yield from finding_lines(stage.stage, stage.findings, now)
+        elif stage.trouble is not None:
             yield f"{stage.stage}: {stage.trouble}"
         if stage.left_out:
             yield f"{stage.stage}: left out, since their breakers are open: {_list(stage.left_out)}"

@@ -24,6 +24,7 @@ class Cause(StrEnum):
 
     WORKER_SILENT = "worker_silent"
     WORKER_GONE = "worker_gone"
+    NOT_RUNNING = "not_running"
     STAGE_FAILED = "stage_failed"
     TOPIC_MISSING = "topic_missing"
     PARTITIONS_UNREAD = "partitions_unread"
@@ -81,6 +82,12 @@ TABLE: dict[Cause, Entry] = {
         Level.ATTENTION,
         "a worker has ended and is started again",
         "Read its last log lines; its partitions are with the other workers meanwhile.",
+        "streamapp status {pipeline}",
+    ),
+    Cause.NOT_RUNNING: Entry(
+        Level.FAILING,
+        "records wait for a stage, and no worker is in its group",
+        "Start a worker; if the stage was renamed or given up, its group may be deleted.",
         "streamapp status {pipeline}",
     ),
     Cause.STAGE_FAILED: Entry(

@@ -1,8 +1,9 @@
 """Decodes the finished offsets in a commit's metadata, without code of the runtime.
 
-The text is `1:form:base:data`: the form is `b` or `r`, the base is the committed offset, and the
-data is base64. A bitset (`b`) has one bit for each offset from the base on, the lowest first in
-each byte. Runs (`r`) are pairs of varints: the number of offsets left out, the number in a row.
+The text is `1:form:base:data`: the form is `b`, `r`, or `n` without any offsets, the base is the
+committed offset, and the data is base64. A bitset (`b`) has one bit for each offset from the base
+on, the lowest first in each byte. Runs (`r`) are pairs of varints: the number of offsets left out,
+the number in a row.
 """
 
 import base64
@@ -20,7 +21,7 @@ def finished_ahead(commit: CommittedOffset) -> list[int]:
         ValueError: the text does not have the format above.
     """
     version, form, base, data = commit.metadata.split(":")
-    if version != "1" or int(base) != commit.offset or form not in ("b", "r"):
+    if version != "1" or int(base) != commit.offset or form not in ("b", "r", "n"):
         raise ValueError(f"not a form of ours: {commit}")
     content = base64.b64decode(data, validate=True)
     if form == "b":

@@ -1,0 +1,111 @@
+"""Prints how far stages are behind, and why, for `streamapp lag`."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from streamapp.cli.configured import configured
+from streamapp.cli.finding_text import finding_lines
+from streamapp.cli.kafka import kafka_broker, started_admin
+from streamapp.cli.output import Report, chosen_format, print_json, print_report
+from streamapp.cli.output_format import OutputFormat
+from streamapp.cli.pipeline_state import PipelineState
+from streamapp.cli.shown_status import asked_states
+from streamapp.configuration.printable import printable
+from streamapp.observability.causes import TABLE, Cause, Level
+from streamapp.observability.findings_report import FindingReport
+from streamapp.observability.logs import configure_logging
+from streamapp.runtime.group_lag import TopicLag, group_lags
+
+HEADINGS = ("group", "topic", "partitions", "behind", "furthest", "deleted unread", "members")
+VERSION = 1
+
+
+def print_lag(
+    *,
+    pipeline: str | None,
+    config: Path | None,
+    why: bool,
+    web_url: str | None,
+    bootstrap_servers: str | None,
+    output: OutputFormat | None,
+) -> None:
+    """Show how far every stage is behind the end of its topics, and what is wrong with it."""
+    configure_logging("WARNING")
+    file = configured(config)
+    lags = asyncio.run(_lags(bootstrap_servers, pipeline))
+    states = asked_states(config, pipeline, web_url) if why else []
+    settings = file.configuration.cli_settings
+    if chosen_format(settings, output) is OutputFormat.JSON:
+        found = {"version": VERSION, "groups": [asdict(one) for one in lags]}
+        print_json(found | ({"findings": _findings_data(lags, states)} if why else {}))
+        return
+    nothing = "No stage has committed an offset."
+    print_report(Report(None, HEADINGS, [_row(one) for one in lags], nothing), settings, output)
+    for line in _why(lags, states) if why else ():
+        typer.echo(printable(line))
+
+
+async def _lags(bootstrap_servers: str | None, pipeline: str | None) -> Sequence[TopicLag]:
+    async with started_admin(kafka_broker(bootstrap_servers)) as admin:
+        return await group_lags(admin, pipeline)
+
+
+def _row(lag: TopicLag) -> tuple[str, ...]:
+    partition, behind = lag.furthest
+    return (
+        lag.group,
+        lag.topic,
+        f"{lag.partitions:,}",
+        f"{lag.behind:,}",
+        f"[{partition}] {behind:,}" if behind else "-",
+        f"{lag.gone:,}" if lag.gone else "-",
+        f"{lag.members:,}",
+    )
+
+
+def _why(lags: Sequence[TopicLag], states: Sequence[PipelineState]) -> Iterator[str]:
+    """What is wrong, with the workers and with each stage; and that nothing is."""
+    now, told = time.time(), False
+    for who, findings in _findings(lags, states):
+        for line in finding_lines(who, findings, now):
+            told = True
+            yield line
+    if not told:
+        yield "Nothing is wrong with what runs." if states else "No service was asked."
+
+
+def _findings(
+    lags: Sequence[TopicLag], states: Sequence[PipelineState]
+) -> Iterator[tuple[str, Sequence[FindingReport]]]:
+    for state in states:
+        if state.report is None or not state.is_live:
+            continue
+        yield state.pipeline, state.report.findings
+        for stage in state.report.stages:
+            yield f"{state.pipeline}.{stage.stage}", stage.findings
+    for group in dict.fromkeys(one.group for one in lags):
+        own = [one for one in lags if one.group == group]
+        behind = sum(one.behind for one in own)
+        if behind and not any(one.members for one in own):
+            yield group, [_no_worker(behind)]
+
+
+def _no_worker(behind: int) -> FindingReport:
+    return FindingReport(
+        cause=Cause.NOT_RUNNING.value,
+        level=Level.FAILING.value,
+        evidence=f"no worker reads, and {behind:,} records wait",
+        advice=TABLE[Cause.NOT_RUNNING].advice,
+    )
+
+
+def _findings_data(
+    lags: Sequence[TopicLag], states: Sequence[PipelineState]
+) -> list[dict[str, Any]]:
+    return [{"of": who, **one.model_dump()} for who, own in _findings(lags, states) for one in own]

@@ -1,0 +1,79 @@
+"""How far groups of stages are behind, read from Kafka alone: also of stages that do not run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from streamapp.brokers.protocols import Admin, CommittedOffset
+from streamapp.record import TopicPartition
+from streamapp.runtime.commit_metadata import is_ours
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLag:
+    """How far a group is behind in one topic.
+
+    Attributes:
+        group: name of the group: that of a stage is its pipeline and its own name, with a dot
+            between; that of a bundle is the bundle's.
+        topic: name of the topic.
+        partitions: partitions in which the group has committed.
+        behind: records between the committed offsets and the ends.
+        gone: records among them that the topic has deleted already.
+        furthest: the partition that is behind most, and by how many records.
+        members: members of the group now.
+    """
+
+    group: str
+    topic: str
+    partitions: int
+    behind: int
+    gone: int
+    furthest: tuple[int, int]
+    members: int
+
+
+async def group_lags(admin: Admin, pipeline: str | None) -> Sequence[TopicLag]:
+    """The lag of all groups whose offsets a stage has committed, by group and topic.
+
+    Args:
+        admin: reads from Kafka.
+        pipeline: only the groups of this pipeline.
+
+    Raises:
+        BrokerError: Kafka does not answer.
+    """
+    found: list[TopicLag] = []
+    for group in sorted(await admin.list_groups()):
+        if pipeline is not None and not group.startswith(f"{pipeline}."):
+            continue
+        offsets = await admin.committed_offsets(group)
+        if any(is_ours(kept.metadata, kept.offset) for kept in offsets.values()):
+            found += await _lags_of(admin, group, offsets)
+    return found
+
+
+async def _lags_of(
+    admin: Admin, group: str, offsets: Mapping[TopicPartition, CommittedOffset]
+) -> Sequence[TopicLag]:
+    existing = await admin.partition_counts({name.topic for name in offsets})
+    places = [name for name in offsets if name.partition < existing.get(name.topic, 0)]
+    ends = await admin.end_offsets(places)
+    begins = await admin.beginning_offsets(places)
+    members = await admin.member_count(group)
+    lags: list[TopicLag] = []
+    for topic in sorted({name.topic for name in places}):
+        own = [name for name in places if name.topic == topic]
+        behind = {name: max(0, ends[name] - offsets[name].offset) for name in own}
+        furthest = max(own, key=lambda name: (behind[name], -name.partition))
+        lags.append(
+            TopicLag(
+                group=group,
+                topic=topic,
+                partitions=len(own),
+                behind=sum(behind.values()),
+                gone=sum(max(0, begins[name] - offsets[name].offset) for name in own),
+                furthest=(furthest.partition, behind[furthest]),
+                members=members,
+            )
+        )
+    return lags
