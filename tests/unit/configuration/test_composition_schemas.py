@@ -195,6 +195,16 @@ def test_an_object_of_outputs_has_the_schemas_of_its_branches(tmp_path: Path) ->
             assert "'y.title' is required, and may be left out" in faults(file)[0]
 
 
+def test_an_object_of_outputs_has_no_other_fields_unless_it_is_joined_with_the_input(
+    tmp_path: Path,
+) -> None:
+    agents = {"a": (EVENT, EVENT), "c": (fields(closed=True, x=EVENT, y=EVENT), EVENT)}
+    parts = {"parallel": {"x": "a", "y": "a"}}
+    assert lint(written(tmp_path, agents, {"chain": [parts, "c"]})) == ()
+    told = lint(written(tmp_path, agents, {"chain": [{**parts, "join": "input"}, "c"]}))
+    assert "whether 'c' takes what parallel(a, a) gives is not known" in told[0]
+
+
 def test_a_declared_output_is_compared_with_what_the_parts_give(tmp_path: Path) -> None:
     agents = {"a": (EVENT, EVENT), "b": (EVENT, TITLED)}
     said: dict[str, tuple[Any, str]] = {
@@ -284,7 +294,13 @@ def test_all_faults_of_a_composition_are_told_at_once(tmp_path: Path) -> None:
     more = {"agent": "b", "configuration": {"feilds": {}}}
     file = written(tmp_path, agents, {"chain": [wrong, more, {"fallback": ["b", "a"]}]})
     told = "\n".join(faults(file))
-    for part in ("chain[0]: ", "chain[1]: ", "'b' does not take what 'a' gives", "fallback[1]: "):
+    for part in (
+        "typo",
+        "feilds",
+        "chain[1]: ",
+        "'b' does not take what 'a' gives",
+        "fallback[1]: ",
+    ):
         assert part in told
 
 
