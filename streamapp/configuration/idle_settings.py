@@ -7,6 +7,7 @@ from streamapp.configuration.composition import Branch, Combined, Pool, walk_com
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.declared_policy import DeclaredPolicy
 from streamapp.configuration.declared_stage import DeclaredStage
+from streamapp.configuration.declared_topics import TopicEnd
 from streamapp.configuration.secrets import Path
 from streamapp.configuration.warnings import PlacedWarning
 from streamapp.pipeline.agent import Agent
@@ -30,6 +31,7 @@ def idle_settings(
     if declared.exclude and all(stage.agent is not None for stage in declared.stages):
         told = "every stage names its agents, so none is chosen"
         yield (*where, "exclude"), _idle(told)
+    yield from _of_partitions(declared, where)
     for place, stage in enumerate(declared.stages):
         at: Path = (*where, "stages", place)
         for field, told in (*_of_policy(stage), *_of_failures(stage)):
@@ -76,6 +78,24 @@ def _of_failures(stage: DeclaredStage) -> Iterator[_Idle]:
             yield "max_key_backlog_records", f'ordering is "{stage.ordering}", and not "key"'
         elif stage.on_key_backlog is KeyBacklog.WAIT:
             yield "max_key_backlog_records", 'on_key_backlog is "wait"'
+
+
+def _of_partitions(declared: DeclaredPipeline, where: Path) -> Iterator[PlacedWarning]:
+    """A first stage that works on one record of each partition, of which there are too few."""
+    first = declared.stages[0]
+    if first.ordering is not Ordering.PARTITION or "concurrency" not in first.model_fields_set:
+        return
+    counts = {one.name: one.partitions for one in declared.topics}
+    several = declared.source if isinstance(declared.source, list) else [declared.source]
+    names = [one.topic if isinstance(one, TopicEnd) else one for one in several]
+    known = [counts.get(name) if isinstance(name, str) else None for name in names]
+    partitions = sum(one or 0 for one in known)
+    if None not in known and first.concurrency > partitions:
+        told = (
+            f'more than {partitions} has no effect: ordering is "partition", and the topics of'
+            f" source are declared with {partitions} partitions; lower it"
+        )
+        yield (*where, "stages", 0, "concurrency"), told
 
 
 def _may_dead_letter(policy: Policy) -> bool:

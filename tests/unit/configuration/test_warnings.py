@@ -133,6 +133,19 @@ def test_what_runs_around_or_behind_a_plain_function_may_wait(tmp_path: Path) ->
     assert told(tmp_path, {"concurrency": 9, "timeout_seconds": 1}, middleware=middleware) == []
 
 
+def test_more_attempts_than_partitions_are_told_where_each_is_worked_on_in_order(
+    tmp_path: Path,
+) -> None:
+    stage: Json = {"agent": "http", "ordering": "partition", "concurrency": 9}
+    topics = [{"name": "in", "partitions": 4}, {"name": "more", "partitions": 3}]
+    (line,) = told(tmp_path, stage, source=["in", {"topic": "more"}], topics=topics)
+    assert line.startswith(f'{WHERE}.concurrency: more than 7 has no effect: ordering is "part')
+    assert told(tmp_path, {**stage, "concurrency": 4}, topics=topics) == []
+    assert told(tmp_path, {**stage, "ordering": "key"}, topics=topics) == []
+    assert told(tmp_path, stage, source=["in", "unknown"], topics=topics) == []
+    assert told(tmp_path, stage, source=[{"pattern": "in.*"}], topics=topics) == []
+
+
 def test_an_exclusion_is_idle_where_no_agent_is_chosen(tmp_path: Path) -> None:
     (line,) = told(tmp_path, {}, exclude=["other"])
     assert line.startswith("data_pipelines.p.exclude: this has no effect, since every stage names")
