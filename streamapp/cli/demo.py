@@ -1,6 +1,7 @@
 """`streamapp demo`: the playback pipeline on the memory broker, fed by the generator."""
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from streamapp.brokers.protocols import ProducerConfig
 from streamapp.cli.demo_accounts import Accounts
 from streamapp.cli.demo_outage import BEGINS_AFTER_RECORDS, Outage
 from streamapp.cli.demo_summary import summary
+from streamapp.cli.environment import refuse_unknown_settings
 from streamapp.cli.event_writer import EventWriter, WrittenBatch
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.figures import Figures
@@ -87,6 +89,7 @@ def demo(
     amount = checked_amount(
         records=records, seconds=seconds, forever=forever, default_records=DEFAULT_RECORDS
     )
+    refuse_unknown_settings(os.environ)
     configure_logging("ERROR")  # the generator causes the dead letters, and the summary counts them
     catalog = TitleCatalog()
     demonstration = Demonstration(

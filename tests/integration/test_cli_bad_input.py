@@ -47,8 +47,13 @@ def test_a_setting_of_the_wrong_type() -> None:
     assert "STREAMAPP_KAFKA_CONNECT_TIMEOUT_SECONDS" in one_sentence(done.stderr)
 
 
-def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one() -> None:
-    done = streamapp("topics", "list", env={"STREAMAPP_KAFKA_BOOTSTRAP_SERVER": NOBODY})
+@pytest.mark.parametrize(
+    "command", [("topics", "list"), ("config", "show"), ("demo", "--records", "5")], ids=" ".join
+)
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one(
+    command: tuple[str, ...],
+) -> None:
+    done = streamapp(*command, env={"STREAMAPP_KAFKA_BOOTSTRAP_SERVER": NOBODY})
     assert done.returncode == ExitCode.CONFIGURATION
     assert one_sentence(done.stderr) == (
         "the variable STREAMAPP_KAFKA_BOOTSTRAP_SERVER is not a setting; did you mean"

@@ -53,10 +53,15 @@ sys.addaudithook(told)
 """
 
 
+def steps(dockerfile: Path) -> list[tuple[str, str]]:
+    """The instructions, each with what follows it."""
+    text = dockerfile.read_text().replace("\\\n", "")
+    return re.findall(r"^([A-Z]+) (.+)$", text, re.MULTILINE)
+
+
 def instructions(dockerfile: Path, name: str) -> list[str]:
     """What follows an instruction, each time that it occurs."""
-    text = dockerfile.read_text().replace("\\\n", "")
-    return re.findall(rf"^{name} (.+)$", text, re.MULTILINE)
+    return [given for instruction, given in steps(dockerfile) if instruction == name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +117,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     folder.parent.chmod(0o755)
     folder.parent.parent.chmod(0o755)
     folder.chmod(0o755)
-    app, site, state = folder / "app", folder / "site", folder / "state"
+    site, state = folder / "site", folder / "state"
     context = own_context(folder / "context")
-    for path in (app, site, state):
+    for path in (site, state):
         path.mkdir()
-    for dockerfile, source in ((BASE, ROOT), (OWN, context)):
-        copy(dockerfile, source, app)
-        install(app, site)
+    follow(BASE, ROOT, folder, site)
+    app = follow(OWN, context, folder, site)
     (site / "sitecustomize.py").write_text(TELLS_WRITES)
     if not os.geteuid():
         os.chown(state, 10001, 10001)
@@ -147,17 +151,31 @@ def own_context(folder: Path) -> Path:
     return folder
 
 
-def copy(dockerfile: Path, context: Path, app: Path) -> None:
-    """Do what COPY says; no code that was compiled before, as in .dockerignore."""
-    for line in instructions(dockerfile, "COPY"):
-        *sources, target = line.split()
-        for source in sources:
-            if (context / source).is_dir():
-                shutil.rmtree(app / target, ignore_errors=True)
-                without = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(context / source, app / target, ignore=without)
-            else:
-                shutil.copy(context / source, app / target)
+def follow(dockerfile: Path, context: Path, root: Path, site: Path) -> Path:
+    """Do what WORKDIR, COPY and `pip install` say; returns the working directory at the end."""
+    app = root
+    for instruction, given in steps(dockerfile):
+        if instruction == "WORKDIR":
+            app = root / given.lstrip("/")
+            app.mkdir()
+        elif instruction == "COPY":
+            copy(given, context, app)
+        elif "pip install" in given:
+            [constraints] = re.findall(r"--constraint (\S+)", given)
+            assert (root / constraints[1:] if constraints[0] == "/" else app / constraints).exists()
+            install(app, site)
+    return app
+
+
+def copy(given: str, context: Path, app: Path) -> None:
+    """Copy as COPY does, into what is there; no code that was compiled before."""
+    *sources, target = given.split()
+    for source in sources:
+        if (context / source).is_dir():
+            without = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(context / source, app / target, ignore=without, dirs_exist_ok=True)
+        else:
+            shutil.copy(context / source, app / target)
 
 
 def install(app: Path, site: Path) -> None:
@@ -165,7 +183,6 @@ def install(app: Path, site: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site)]
     quiet = ["--disable-pip-version-check", "--upgrade", str(app)]
     subprocess.run([*pip, *quiet], check=True)  # noqa: S603 - this interpreter
-    shutil.rmtree(app / "build", ignore_errors=True)
 
 
 def test_the_page_shows_the_dockerfile() -> None:
@@ -181,6 +198,9 @@ def test_installed_code_of_a_user_runs_as_nobody_on_a_read_only_file_system(
 ) -> None:
     servers = {"STREAMAPP_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
     image.apply_topics(servers)
+    listed = image.run("topics", "list", **servers).stdout
+    assert "orders.raw" in listed
+    assert "playback.raw" not in listed
     [command] = instructions(OWN, "CMD")
     words = re.findall(r'"([^"]+)"', command)
     done = image.run(*words, "--until-end", "--no-web", **servers)

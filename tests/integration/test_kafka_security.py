@@ -22,6 +22,7 @@ from streamapp.settings import KafkaSettings
 from tests.cli import streamapp
 from tests.contract.harness import Listener, read_values, send
 from tests.kafka import running_kafka, unique_name
+from tests.token_provider import Provider, listening
 
 pytestmark = pytest.mark.kafka
 
@@ -171,6 +172,23 @@ async def test_records_go_through_with_a_token_of_a_file(
     secure: SecureKafka, tmp_path: Path
 ) -> None:
     await send_through(await with_token(secure, tmp_path, unsigned_token()))
+
+
+async def test_records_go_through_with_a_token_for_client_credentials(secure: SecureKafka) -> None:
+    provider = Provider(make=lambda _: unsigned_token())
+    async with listening(provider) as url:
+        broker = await connected(
+            secure,
+            "both",
+            sasl_mechanism="OAUTHBEARER",
+            username=None,
+            password=None,
+            oauth_token_url=url,
+            oauth_client_id=USER,
+            oauth_client_secret=HUSH,
+        )
+        await send_through(broker)
+    assert len(provider.requests) == 1
 
 
 async def send_through(broker: KafkaBroker) -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,37 +9,10 @@ from aiohttp import web
 
 from streamapp.brokers.kafka.oauth import NoTokenError, token_source
 from streamapp.settings import KafkaSettings
+from tests.token_provider import Provider, listening
 from tests.unit.brokers.manual_clock import ManualClock
 
 HUSH = "hush-hush"
-
-
-class Provider:
-    """An endpoint that gives a new token for each request, and keeps the requests."""
-
-    def __init__(self, answer: web.Response | None = None) -> None:
-        self.answer = answer
-        self.requests: list[tuple[str, dict[str, object]]] = []
-
-    async def give(self, request: web.Request) -> web.Response:
-        self.requests.append((request.headers["Authorization"], dict(await request.post())))
-        if self.answer is not None:
-            return self.answer
-        token = f"token-{len(self.requests)}"
-        return web.json_response({"access_token": token, "expires_in": 100})
-
-
-@asynccontextmanager
-async def listening(provider: Provider) -> AsyncIterator[str]:
-    app = web.Application()
-    app.add_routes([web.post("/token", provider.give)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/token"
-    finally:
-        await runner.cleanup()
 
 
 def settings(url: str, **changes: str) -> KafkaSettings:
