@@ -52,6 +52,25 @@ pipeline = (
 """
 
 
+BUNDLED = """
+from streamapp import Bundle, Permanent, Pipeline, Topic, agent, stop
+
+@agent
+def careful(value: dict) -> dict:
+    raise Permanent("nothing is liked")
+
+@agent
+def easy(value: dict) -> dict:
+    return value
+
+pipeline = Bundle("{name}.bundle", [
+    Pipeline("{name}", source=Topic("{name}.raw", dict))
+    .stage(careful, on_error=stop())
+    .sink("{name}.out"),
+    Pipeline("{name}.well", source=Topic("{name}.other", dict)).stage(easy).sink("{name}.more"),
+])
+"""
+
 MISCONFIGURED = """
 from streamapp import ConfigurationError, Pipeline, Topic, agent
 

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from streamapp.cli.exit_codes import ExitCode
 from tests.cli import RunningCommand, running
-from tests.project import MISCONFIGURED, STOPPING, STUCK, Project
+from tests.project import BUNDLED, MISCONFIGURED, STOPPING, STUCK, Project
 
 PARTITIONS = 4
 
@@ -105,6 +105,20 @@ def test_an_agent_that_cannot_open_as_it_is_configured_ends_the_service_at_once(
     assert done.stderr.count("path: titles.csv cannot be read") == 1
     assert "is up" not in done.stderr
     assert "starts again" not in done.stderr
+
+
+@pytest.mark.parametrize("project", [BUNDLED], indirect=True, ids=["bundled"])
+async def test_each_pipeline_of_a_bundle_is_shown_by_its_own_end(project: Project) -> None:
+    await write(project, 3)
+    done = project.streamapp("run", "mine:pipeline", "--until-end", "--no-web")
+    assert done.returncode == ExitCode.STAGE_STOPPED, done.stderr
+    shown = orjson.loads(project.succeed("status"))["pipelines"]
+    ends = {one["pipeline"]: (one["status"], one["error"]) for one in shown}
+    assert ends == {
+        project.name: ("failed", "StageStoppedError"),
+        f"{project.name}.well": ("success", None),
+    }
+    assert [one["report"]["stages"][0]["in_flight"] for one in shown] == [0, 0]
 
 
 @pytest.mark.parametrize("project", [STOPPING], indirect=True, ids=["stopping"])
