@@ -8,7 +8,6 @@ from typing import Any
 from streamapp.configuration.composition import Branch, Choose, Parallel
 from streamapp.configuration.condition_schemas import Test
 from streamapp.configuration.secrets import Path
-from streamapp.registry.common_values import stands_alone
 from streamapp.registry.schemas import Schema
 
 
@@ -129,6 +128,6 @@ def joined(one: Parallel, parts: Sequence[Ends], path: Path) -> Output:
 
 def _within(schema: Schema) -> Any:
     """A schema as it can stand within another one; `None` if it cannot."""
-    if schema.json_schema is None or not stands_alone(schema):
+    if schema.json_schema is None or not schema.stands_alone:
         return None
     return None if '"$ref"' in json.dumps(schema.json_schema) else schema.json_schema

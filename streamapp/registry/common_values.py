@@ -1,20 +1,16 @@
 """Values that are valid for several schemas at once; only what is proven is said of them."""
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema_rs import canonicalize
-from jsonschema_rs.canonical import Satisfiability
+from jsonschema_rs import CanonicalSchema, canonicalize
+from jsonschema_rs.canonical import CanonicalizationError, Satisfiability
 
 from streamapp.registry.describe_schema import followed, in_words
 from streamapp.registry.schemas import Schema
 
 MAX_DEPTH = 16
-
-_OF_ITS_OWN = re.compile(r'"\$(schema|id|anchor|dynamicAnchor|dynamicRef|recursiveRef)": ')
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +28,17 @@ class Conflict:
     other: str
 
 
-def stands_alone(schema: Schema) -> bool:
-    """Whether a JSON schema means the same within another one.
-
-    It does not if it names its draft or an address of its own: nothing is certain of it then.
-    """
-    return schema.json_schema is not None and not _OF_ITS_OWN.search(json.dumps(schema.json_schema))
-
-
 def conflict(one: Schema, other: Schema) -> Conflict | None:
     """Why no value is read as both; `None` if there may be one.
 
     More may be read as a type than its schema tells, so only JSON schemas are compared.
     """
     for schema in (one, other):
-        if not stands_alone(schema) or schema.read.unknown or schema.read.canonical is None:
+        if not schema.stands_alone or schema.read.unknown:
             return None
-    # As they stand, formats say nothing of texts here, and nothing wrong either.
+    if one is other or not _exclude(one.read.canonical, other.read.canonical):
+        return None
+    # A format stands for a pattern there, which no other text has; here it says nothing of texts.
     return _between(one.json_schema, other.json_schema, _Both(one.json_schema, other.json_schema))
 
 
@@ -60,7 +50,7 @@ def narrowed(given: Schema, asked: Sequence[Any]) -> Schema | None:
         asked: JSON schemas without references.
     """
     written = given.written.schema
-    if given.json_schema is not None and not stands_alone(given):
+    if given.json_schema is not None and not given.stands_alone:
         return None
     if given.written.unknown or given.written_form.unknown or not isinstance(written, Mapping):
         return None
@@ -90,9 +80,18 @@ class _Both:
         ]
         try:
             first, second = (canonicalize(part, offline=True) for part in ready)
-            return first.intersect(second).satisfiability() == Satisfiability.NO
         except Exception:  # noqa: BLE001 - a young library; its errors have no common class
             return False
+        return _exclude(first, second)
+
+
+def _exclude(one: CanonicalSchema | None, other: CanonicalSchema | None) -> bool:
+    if one is None or other is None:
+        return False
+    try:
+        return one.intersect(other).satisfiability() == Satisfiability.NO
+    except CanonicalizationError:
+        return False
 
 
 def _between(one: Any, other: Any, both: _Both, depth: int = 0) -> Conflict | None:

@@ -1,5 +1,7 @@
 """Schemas: what agents take and give, as Python types or JSON schemas, under names."""
 
+import json
+import re
 from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from itertools import count
@@ -12,6 +14,8 @@ from streamapp.registry.nearest import did_you_mean
 from streamapp.registry.prepared import Prepared, prepare
 from streamapp.registry.schema_content import content_key
 from streamapp.tombstones import takes_tombstones, value_type
+
+_OF_ITS_OWN = re.compile(r'"\$(schema|id|anchor|dynamicAnchor|dynamicRef|recursiveRef)": ')
 
 
 class Schema:
@@ -70,6 +74,14 @@ class Schema:
     def written(self) -> Prepared:
         """The schema of what is written, ready for the check."""
         return _prepared(self.written_form) if self.json_schema is None else self.read
+
+    @cached_property
+    def stands_alone(self) -> bool:
+        """Whether it is a JSON schema that means the same within another one.
+
+        It does not if it names its draft or an address of its own.
+        """
+        return self.json_schema is not None and not _OF_ITS_OWN.search(json.dumps(self.json_schema))
 
     def __repr__(self) -> str:
         return f"<Schema {self.name}>"
