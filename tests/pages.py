@@ -48,8 +48,8 @@ class Pages:
         return code, str(json.loads(body)["stages"][0]["reason"])
 
     async def status(self) -> list[dict[str, Any]]:
-        """What `/rows` says of each stage."""
-        found: list[dict[str, Any]] = json.loads((await self._get("rows"))[1])
+        """What `/status` says of each stage."""
+        found: list[dict[str, Any]] = json.loads((await self._get("status"))[1])["stages"]
         return found
 
     async def sample(self, name: str, **labels: str) -> float:

@@ -25,6 +25,20 @@ def bytes_amount(count: int) -> str:
     return f"{value:,.1f} GiB"
 
 
+def per_second(rate: float) -> str:
+    """A rate: `0/s`, `0.25/s`, `1,234/s`."""
+    size = abs(rate)
+    if size >= 10 or rate == 0:  # noqa: PLR2004 - two digits are enough to see
+        return f"{rate:,.0f}/s"
+    return f"{rate:.1f}/s" if size >= 1 else f"{rate:.2g}/s"
+
+
+def share(ratio: float) -> str:
+    """A part of one in hundredths: `0 %`, `0.4 %`, `37 %`."""
+    percent = 100 * ratio
+    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.2g} %"  # noqa: PLR2004 - two digits
+
+
 def duration(seconds: float) -> str:
     """A short time in microseconds, milliseconds or seconds."""
     if seconds < _MS:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from html import escape
 from typing import Any
 
 import orjson
@@ -16,14 +15,12 @@ from streamapp.clock import Clock
 from streamapp.observability.findings_report import joined_findings
 from streamapp.observability.health import Health
 from streamapp.observability.joined_report import joined
-from streamapp.observability.stage_report import StatusReport
+from streamapp.observability.stage_report import StatusReport, WorkerReport
 from streamapp.supervisor.answers import WorkersPort
 from streamapp.supervisor.exposition import ACCEPT, join_families, parse_families, worker_families
 from streamapp.supervisor.findings import worker_findings
 from streamapp.supervisor.slot import Slot, SlotState
 from streamapp.version import VERSION
-from streamapp.web.index_page import Moment, Row, page
-from streamapp.web.members import MemberRow
 from streamapp.web.server import Handler, exposition, html, json
 
 ANSWER_SECONDS = 0.8
@@ -31,6 +28,9 @@ ANSWER_SECONDS = 0.8
 
 MAX_SCRAPE_SECONDS = 5.0
 _SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+SILENT = "silent"
+"""State of a worker that is up and does not answer."""
+
 _SILENT = Health(ok=False, reason="does not answer")
 
 
@@ -101,19 +101,14 @@ class WorkersView:
 
         return _verdict({slot: ready(slot) for slot in self._slots}, answers)
 
-    async def _index(self, _: web.Request) -> web.Response:
-        answers = await self._request_lists("/rows", list)
-        now = self._clock.monotonic()
-        workers = [_worker_row(slot, _health(slot, now, answers)) for slot in self._slots]
-        rows = [
-            _stage_row(row, number) for number, stages in sorted(answers.items()) for row in stages
-        ]
-        order = list(dict.fromkeys((row.pipeline, row.stage) for row in rows))
-        rows.sort(key=lambda row: order.index((row.pipeline, row.stage)))  # stable sort
-        return html(page(rows, Moment.of(self._clock), VERSION, workers))
+    async def _index(self, request: web.Request) -> web.Response:
+        return await html(await self._report(), request)
 
     async def _status(self, _: web.Request) -> web.Response:
-        """The same document that one worker serves, of all workers together."""
+        return json((await self._report()).model_dump(mode="json"), ok=True)
+
+    async def _report(self) -> StatusReport:
+        """The same that one worker says, of all workers together."""
         answers = await self._port.request("/status", seconds=ANSWER_SECONDS)
         reports: dict[int, StatusReport] = {}
         for number, body in answers.items():
@@ -123,10 +118,10 @@ class WorkersView:
         silent = max(0, expected - len(reports))
         wall, now = self._clock.time(), self._clock.monotonic()
         ill = joined_findings([worker_findings(self._slots, reports, wall - now)])
-        found = joined(reports.values(), silent_workers=silent).model_copy(
-            update={"at": wall, "findings": ill}
+        crew = tuple(_worker(slot, _health(slot, now, reports)) for slot in self._slots)
+        return joined(reports.values(), silent_workers=silent).model_copy(
+            update={"at": wall, "findings": ill, "crew": crew, "streamapp": VERSION}
         )
-        return json(found.model_dump(mode="json"), ok=True)
 
     async def _stages(self, path: str) -> Mapping[int, list[dict[str, Any]]]:
         """Health of the stages, by worker."""
@@ -183,20 +178,13 @@ def _verdict(
     return json({"ok": ok, "workers": listed, "stages": stages}, ok=ok)
 
 
-def _stage_row(answer: dict[str, Any], worker: int) -> Row:
-    """What a worker says of one of its stages."""
-    members = [MemberRow(**one) for one in answer.get("members", ())]
-    return Row(**answer | {"worker": str(worker), "members": members})
-
-
-def _worker_row(slot: Slot, health: Health) -> Row:
-    kind = "running" if health.ok else "failed"
-    if health.ok and slot.state is not SlotState.UP:
-        kind = "starting" if slot.state is SlotState.STARTING else "stopped"
-    word = "silent" if health is _SILENT else slot.state
-    cells = (
-        f'<span class="state {kind}">{escape(word)}</span> {escape(health.reason)}',
-        f"{slot.restarts.count:,}" if slot.restarts.count else '<span class="zero">0</span>',
-        str(slot.process.pid) if slot.process else '<span class="zero">-</span>',
+def _worker(slot: Slot, health: Health) -> WorkerReport:
+    is_silent = health is _SILENT
+    return WorkerReport(
+        worker=str(slot.number),
+        state=SILENT if is_silent else slot.state.value,
+        ok=None if is_silent else health.ok,
+        reason=health.reason,
+        restarts=slot.restarts.count,
+        process=None if slot.process is None else slot.process.pid,
     )
-    return Row("", "", health.ok, health.reason, cells, str(slot.number))

@@ -4,11 +4,12 @@ It listens on a loopback address only and has no requests that change anything. 
 elsewhere, put a proxy with authentication in front.
 """
 
+import asyncio
 import errno
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
 from aiohttp import web
@@ -21,20 +22,26 @@ from streamapp.observability.health import (
     stage_health,
     stage_readiness,
 )
-from streamapp.observability.recent import acknowledged_rates
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.observability.stage_report import StatusReport
 from streamapp.observability.verdict import is_live, verdict_of
 from streamapp.pipeline.outline import Outline
-from streamapp.version import VERSION
-from streamapp.web.index_page import Moment, StageView, index_page, row_of
-from streamapp.web.picture import pictures_of
+from streamapp.web.assets import ASSETS, Asset
+from streamapp.web.page import page
 from streamapp.web.status import StatusReporter
 
-_HEADERS = {
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:;"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_KEPT: Final = {**_HEADERS, "Cache-Control": "max-age=31536000, immutable"}
+"""Assets have a version in their address."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -68,8 +75,7 @@ class WorkerView:
     chains: Callable[[], Sequence[dict[str, Any]]] = tuple
 
     def handlers(self) -> Mapping[str, Handler]:
-        """`/`, `/metrics`, the answers for probes, `/status`, and `/rows` for a supervisor."""
-        pictures = pictures_of(self.outlines)
+        """`/`, `/metrics`, the answers for probes, and `/status`."""
         reporter = StatusReporter(
             self.stages,
             self.clock,
@@ -78,17 +84,11 @@ class WorkerView:
             outlines=self.outlines,
         )
 
-        async def index(_: web.Request) -> web.Response:
-            page = index_page(self._stage_views(pictures), Moment.of(self.clock), VERSION)
-            return html(page)
+        async def index(request: web.Request) -> web.Response:
+            return await html(reporter.report(), request)
 
         async def status(_: web.Request) -> web.Response:
             return json(reporter.report().model_dump(mode="json"), ok=True)
-
-        async def rows(_: web.Request) -> web.Response:
-            moment = Moment.of(self.clock)
-            found = [asdict(row_of(view, moment)) for view in self._stage_views(pictures)]
-            return json(found, ok=True)
 
         async def metrics(request: web.Request) -> web.Response:
             return exposition(*await self.render_metrics(request.headers.get("Accept", "")))
@@ -119,20 +119,7 @@ class WorkerView:
             "/livez": livez,
             "/readyz": readyz,
             "/status": status,
-            "/rows": rows,
         }
-
-    def _stage_views(self, pictures: Mapping[tuple[str, str], str]) -> list[StageView]:
-        stages, now = self.stages(), self.clock.monotonic()
-        return [
-            StageView(
-                metrics,
-                verdict_of(metrics, now, self.stall_after_seconds),
-                rate,
-                pictures.get((metrics.pipeline, metrics.stage), ""),
-            )
-            for metrics, rate in zip(stages, acknowledged_rates(stages, now), strict=True)
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +228,22 @@ def _refusal(host: str, port: int, error: OSError) -> ConfigurationError:
 def _application(view: View) -> web.Application:
     app = web.Application()
     app.add_routes([web.get(path, handler) for path, handler in view.handlers().items()])
+    app.add_routes([web.get(one.path, _serving(one)) for one in ASSETS])
     return app
 
 
-def html(page: str) -> web.Response:
-    """An HTML response."""
-    return web.Response(text=page, content_type="text/html", headers=_HEADERS)
+def _serving(asset: Asset) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=asset.body, content_type=asset.content_type, headers=_KEPT)
+
+    return answer
+
+
+async def html(report: StatusReport, request: web.Request) -> web.Response:
+    """The page of a report, of the pipeline that is asked for."""
+    # Beside the event loop: a page of many stages takes a while.
+    text = await asyncio.to_thread(page, report, request.query.get("pipeline"))
+    return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
 
 def exposition(body: bytes, content_type: str) -> web.Response:

@@ -92,7 +92,7 @@ def test_metrics_and_health_can_be_read_while_it_runs_and_sigterm_ends_it_well(
         assert_accounted_for(demo.stdout)
     for stage in ("validate", "enrich", "score", "route"):
         assert re.search(rf'streamapp_received_records_total{{.*stage="{stage}"', body)
-        assert f"→ <b>{stage}</b> →" in page
+        assert f'<p class="title"><b>{stage}</b>' in page
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

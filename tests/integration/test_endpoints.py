@@ -62,7 +62,7 @@ class Stand:
     async def is_left_out(self, member: str) -> bool:
         """Whether metrics and status both say so."""
         [stage] = await self.pages.status()
-        told = {one["agent"]: one["breaker"] for one in stage["members"]}
+        told = {one["member"]: one["breaker"] for one in stage["members"]}
         closed = await self.pages.sample(
             "streamapp_member_breaker_state", agent=member, breaker="closed"
         )
