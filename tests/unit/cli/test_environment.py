@@ -1,7 +1,12 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from streamapp.cli.environment import refuse_unknown_settings, unknown_settings
 from streamapp.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -50,3 +55,17 @@ def test_every_unknown_variable_is_refused_in_a_line_of_its_own() -> None:
 )
 def test_settings_and_what_others_have_set_are_passed_over(name: str) -> None:
     assert not list(unknown_settings([name]))
+
+
+def test_every_variable_that_the_code_and_the_documents_name_is_a_setting() -> None:
+    files = [ROOT / "README.md", ROOT / "docker-compose.yml"]
+    for folder, kind in (("streamapp", "*.py"), ("docs", "*.md"), ("deploy", "*")):
+        files += [file for file in (ROOT / folder).rglob(kind) if file.is_file()]
+    named = {
+        name
+        for file in files
+        for name in re.findall(r"\bSTREAMAPP_[A-Z_]*[A-Z]\b", file.read_text(errors="ignore"))
+        if not name.endswith(("_SERVICE_HOST", "_SERVICE_PORT"))
+    }
+    assert len(named) > 20
+    assert list(unknown_settings(named)) == []
