@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamapp.observability.causes import Cause, Level
+from streamapp.observability.lane_time import Activity
 from streamapp.observability.model_usage import AtFault, Direction
 from streamapp.observability.stage_metrics import (
     BreakerState,
@@ -59,7 +60,10 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "reason": ("why a record became a dead letter", tuple(DeadLetterReason)),
     "trigger": ("why another agent took a place", tuple(ReplacementCause)),
     "level": ("how a stage does", tuple(Level)),
-    "cause": ("what is wrong with a stage; docs/reference/causes.md explains each", tuple(Cause)),
+    "cause": (
+        "what is wrong with a stage or a worker; docs/reference/causes.md explains each",
+        tuple(Cause),
+    ),
     "state": ("state of a stage", tuple(StageState)),
     "breaker": ("what the breaker of a stage or member lets through", tuple(BreakerState)),
     "pool": ("name of a pool in the agent of the stage", ()),
@@ -68,6 +72,7 @@ LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "direction": ("whether tokens went to the model or came from it", tuple(Direction)),
     "status": ("how an execution ended", ("success", "failed", "cancelled")),
     "version": ("version of streamapp", ()),
+    "activity": ("what a lane of a stage does", tuple(Activity)),
     "worker": ("number of the worker process, from 0, the same over its restarts", ()),
 }
 """Every label with its meaning and, if they are a closed set, its values."""
@@ -155,13 +160,35 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "seconds",
         "Age of the first unfinished record; 0 without lag, absent until known.",
     ),
+    _gauge(
+        "streamapp_topic_partitions",
+        "partitions",
+        "Partitions of a topic that the stage reads, as this worker saw it last; 0 if it is gone.",
+        "topic",
+    ),
     _gauge("streamapp_in_flight_records", "records", "Records taken and not finished."),
+    _gauge(
+        "streamapp_in_flight_limit_records",
+        "records",
+        "Most records that may be taken and not finished; a fused stage has none.",
+    ),
     _gauge(
         "streamapp_in_flight_bytes",
         "bytes",
         "Bytes of the records taken and not finished, and of outputs not acknowledged.",
     ),
     _gauge("streamapp_busy_lanes", "lanes", "Attempts that run now."),
+    _gauge(
+        "streamapp_lanes",
+        "lanes",
+        "Most attempts that may run at a time; a fused stage has none of its own.",
+    ),
+    _counter(
+        "streamapp_lane_seconds_total",
+        "seconds",
+        "Time of all lanes together, by what they did; a fused stage has none of its own.",
+        "activity",
+    ),
     _gauge(
         "streamapp_stuck_attempts",
         "attempts",
@@ -390,6 +417,14 @@ WORKER_METRICS: tuple[MetricDefinition, ...] = (
         "restarts",
         ("worker",),
         "Times the worker process ended unexpectedly and was started again.",
+    ),
+    MetricDefinition(
+        "streamapp_worker_cause",
+        MetricKind.GAUGE,
+        "",
+        ("worker", "cause"),
+        "1 for everything that is wrong with the worker process; there is no series for what is"
+        " not.",
     ),
 )
 """Metrics that the supervisor of `run --workers` adds for each worker process."""

@@ -221,6 +221,17 @@ def _age(read: Callable[[StageMetrics], float | None]) -> Reader:
     return reader
 
 
+def _of_first(read: Callable[[StageMetrics], float]) -> Reader:
+    """A metric of stages that read topics; no series for those that are fused to another."""
+    return lambda metrics, _: () if metrics.fused_to is not None else (((), read(metrics)),)
+
+
+def _lane_seconds(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+    if metrics.fused_to is None:
+        for activity, seconds in metrics.lane_time.seconds(now.monotonic).items():
+            yield (activity,), seconds
+
+
 def _cut_off(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
     since = metrics.cut_off_since
     yield (), 0.0 if since is None else max(0.0, now.monotonic - since)
@@ -342,9 +353,15 @@ _READERS: dict[str, Reader] = {
     ),
     "streamapp_lag_records": _lag_records,
     "streamapp_lag_seconds": _lag_seconds,
+    "streamapp_topic_partitions": lambda m, _: (
+        ((topic,), count) for topic, count in m.topic_partitions.items()
+    ),
     "streamapp_in_flight_records": _value(lambda m: m.in_flight_records),
+    "streamapp_in_flight_limit_records": _of_first(lambda m: m.max_in_flight_records),
     "streamapp_in_flight_bytes": _value(lambda m: m.in_flight_bytes),
     "streamapp_busy_lanes": _value(lambda m: m.busy_lanes),
+    "streamapp_lanes": _of_first(lambda m: m.attempts_at_once),
+    "streamapp_lane_seconds_total": _lane_seconds,
     "streamapp_stuck_attempts": _value(lambda m: m.stuck_attempts),
     "streamapp_retries_total": _value(lambda m: m.retries),
     "streamapp_later_retries_total": lambda m, _: (

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.lane_time import LaneTime
 from streamapp.observability.last_errors import LastErrors
 from streamapp.observability.letter_kinds import LetterKinds
 from streamapp.observability.loop_blocks import LoopBlocks
@@ -264,6 +265,7 @@ class StageMetrics:
         dead_letters: acknowledged dead letters by reason.
         in_flight_records, in_flight_bytes: taken and not finished.
         busy_lanes: attempts that run now.
+        lane_time: what the lanes did, and for how long; only a first stage has lanes.
         stuck_attempts: attempts that still run although they were cancelled a while ago.
         commits, commit_failures: commits of offsets.
         last_commit_at: monotonic seconds of the last commit that succeeded; `None` before it.
@@ -275,6 +277,7 @@ class StageMetrics:
         lag_unknown_since: monotonic seconds since when the lag of a partition is unknown; written
             through `progress.ProgressWatch`; `None` while all are known.
         waits_for: what topics the stage waits for, in a few words; `None` while it reads some.
+        topic_partitions: number of partitions of each topic that the stage reads, 0 if it is gone.
         topic_faults: topics of the stage that do not exist, or of which it does not use all
             partitions, with what is wrong, by name.
         assignments_given_up: assignments given up because commits kept failing.
@@ -343,6 +346,7 @@ class StageMetrics:
         self.dead_letters: dict[DeadLetterReason, int] = dict.fromkeys(DeadLetterReason, 0)
         self.in_flight_records = self.in_flight_bytes = 0
         self.busy_lanes = 0
+        self.lane_time = LaneTime()
         self.stuck_attempts = 0
         self.commits = self.commit_failures = 0
         self.last_commit_at: float | None = None
@@ -351,6 +355,7 @@ class StageMetrics:
         self.cut_off_since: float | None = None
         self.lag_unknown_since: float | None = None
         self.waits_for: str | None = None
+        self.topic_partitions: Mapping[str, int] = {}
         self.topic_faults: dict[str, TopicFault] = {}
         self.assignments_given_up = 0
         self.position_resets = self.passed_over_offsets = 0
@@ -386,6 +391,7 @@ class StageMetrics:
         self.blocked_by = None
         self.breaker_state, self.breaker_opened_at = BreakerState.CLOSED, None
         self.topic_faults = {}
+        self.topic_partitions = {}
         self.partitions = {}
 
     def end(self) -> None:

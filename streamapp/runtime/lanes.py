@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from streamapp.clock import Clock
 from streamapp.errors import DrainTimeoutError
+from streamapp.observability.lane_time import Activity
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.runtime.attempts import AbandonedError, Attempts
 from streamapp.runtime.delivery import Delivery
@@ -104,6 +105,7 @@ class Lanes:
         ]
         for lane, task in zip(self._lanes, tasks, strict=True):
             lane.task = task
+        self._metrics.lane_time.start(len(tasks), self._clock.monotonic())
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:  # a lane ends by itself only through a fault of the runtime
@@ -112,6 +114,7 @@ class Lanes:
                 task.result()
         finally:
             self._attempts.ending = True
+            self._metrics.lane_time.stop(self._clock.monotonic())
             for task in tasks:
                 task.cancel()
             _, stuck = await asyncio.wait(tasks, timeout=STOP_TIMEOUT_SECONDS)
@@ -195,9 +198,18 @@ class Lanes:
         wake = asyncio.get_running_loop().create_future()
         self._parked.append(wake)
         self._metrics.busy_lanes -= 1
+        time_of_lanes = self._metrics.lane_time
+        time_of_lanes.enter(Activity.IDLE, self._clock.monotonic())
         await wake
+        time_of_lanes.leave(Activity.IDLE, self._clock.monotonic())
         self._waking -= 1
         self._metrics.busy_lanes += 1
+
+    async def _wait_for_room(self) -> None:
+        time_of_lanes = self._metrics.lane_time
+        time_of_lanes.enter(Activity.BLOCKED, self._clock.monotonic())
+        await self._delivery.wait_for_room()
+        time_of_lanes.leave(Activity.BLOCKED, self._clock.monotonic())
 
     async def _run(self, lane: Lane) -> None:
         monotonic, ready, time_slice = self._clock.monotonic, self._ready, self._slice
@@ -217,7 +229,7 @@ class Lanes:
                 now = await time_slice.yield_to_event_loop()
             if self._delivery.is_full:
                 partition = None
-                await self._delivery.wait_for_room()
+                await self._wait_for_room()
                 continue
             began, partition = now, None
             try:

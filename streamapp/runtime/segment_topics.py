@@ -52,7 +52,6 @@ class SegmentTopics:
         environment: Environment,
     ) -> None:
         self._segment = segment
-        self._seen = dict(sources)
         self._assigned = dict(sources)
         self._replays = tuple(name for name in sources if name in segment.replay_topics)
         named = (*segment.read_topics, *self._replays)
@@ -60,6 +59,7 @@ class SegmentTopics:
         self._targets = targets
         self._assignment = assignment
         self._metrics = assignment.metrics
+        self._seen = self._metrics.topic_partitions = dict(sources)
         self._admin = environment.admin
         self._clock = environment.clock
         self._silent_since: float | None = None
@@ -133,7 +133,8 @@ class SegmentTopics:
             log.info("%s: no longer reads topic %s", self._segment.own_name, name)
             self._set_fault(self._metrics, name, None)
             self._metrics.received.pop(name, None)
-        self._seen = {name: self._seen.get(name, 0) for name in wanted}
+        seen = {name: self._seen.get(name, 0) for name in wanted}
+        self._seen = self._metrics.topic_partitions = seen
         self._assigned = {name: self._assigned.get(name, 0) for name in wanted}
         self._subscribe_to(wanted)
         self._tell_what_is_waited_for()
@@ -184,7 +185,8 @@ class SegmentTopics:
         except (BrokerError, TimeoutError) as error:
             log.debug("topics could not be looked at during an assignment: %r", error)
         if partitions is not None:
-            self._seen = {name: partitions.get(name, 0) for name in self._seen}
+            seen = {name: partitions.get(name, 0) for name in self._seen}
+            self._seen = self._metrics.topic_partitions = seen
             for target in self._targets:
                 _use_partitions(target, partitions.get(target.name, 0))
         self._assigned = dict(self._seen)

@@ -11,7 +11,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from streamapp.observability.definitions import WORKER_METRICS, MetricDefinition, MetricKind
-from streamapp.supervisor.slot import Slot
+from streamapp.supervisor.findings import worker_findings
+from streamapp.supervisor.slot import Slot, SlotState
 
 ACCEPT = "application/openmetrics-text; version=1.0.0"
 """Format requested from workers; unlike the older format, it has the units."""
@@ -45,21 +46,35 @@ def join_families(
 
 
 def worker_families(slots: Sequence[Slot], answered: Mapping[int, object]) -> Iterator[Metric]:
-    """The supervisor's own families: which workers answered, and how often each was restarted."""
+    """The supervisor's own families: which workers answered, restarts, and what is wrong.
+
+    A worker that has reached its end is neither up nor down, so it has no series that says so.
+    """
     for definition in WORKER_METRICS:
         family = Metric(
             definition.name.removesuffix("_total"), definition.help, definition.kind, ""
         )
         for slot in slots:
-            value = _READERS[definition.name](slot, slot.number in answered)
-            labels = {"worker": str(slot.number)}
-            family.samples.append(Sample(_sample_name(definition), labels, value))
+            for labels, value in _READERS[definition.name](slot, slot.number in answered):
+                of_worker = {"worker": str(slot.number), **labels}
+                family.samples.append(Sample(_sample_name(definition), of_worker, value))
         yield family
 
 
-_READERS: Mapping[str, Callable[[Slot, bool], int]] = {
-    "streamapp_worker_up": lambda _, answered: int(answered),
-    "streamapp_worker_restarts_total": lambda slot, _: slot.restarts.count,
+def _up(slot: Slot, answered: bool) -> Iterator[tuple[dict[str, str], int]]:
+    if slot.state is not SlotState.ENDED or slot.exit_code:
+        yield {}, int(answered)
+
+
+def _causes(slot: Slot, answered: bool) -> Iterator[tuple[dict[str, str], int]]:
+    for found in worker_findings([slot], [slot.number] if answered else [], 0.0):
+        yield {"cause": found.cause}, 1
+
+
+_READERS: Mapping[str, Callable[[Slot, bool], Iterable[tuple[dict[str, str], int]]]] = {
+    "streamapp_worker_up": _up,
+    "streamapp_worker_restarts_total": lambda slot, _: (({}, slot.restarts.count),),
+    "streamapp_worker_cause": _causes,
 }
 """Reads each metric of the table from a slot and from whether its worker answered."""
 

@@ -11,6 +11,7 @@ from prometheus_client.utils import floatToGoString
 from streamapp.observability.definitions import EXECUTION_METRICS, METRICS
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.lane_time import Activity
 from streamapp.observability.model_usage import ModelUsage
 from streamapp.observability.stage_metrics import (
     BreakerState,
@@ -65,6 +66,12 @@ def filled(clock: HandClock) -> StageMetrics:
     }
     stage.in_flight_records, stage.in_flight_bytes = 111, 112
     stage.busy_lanes, stage.stuck_attempts = 113, 114
+    stage.topic_partitions = {"raw": 155}
+    stage.max_in_flight_records, stage.attempts_at_once = 156, 3
+    stage.lane_time.start(3, began_at)
+    stage.lane_time.enter(Activity.IDLE, began_at + 10)
+    stage.lane_time.enter(Activity.BLOCKED, began_at + 20)
+    stage.lane_time.leave(Activity.BLOCKED, began_at + 60)
     stage.retries, stage.timeouts, stage.unreadable_contexts = 115, 116, 199
     stage.dead_letters = {reason: 120 + n for n, reason in enumerate(DeadLetterReason)}
     stage.commits, stage.commit_failures = 130, 131
@@ -179,9 +186,17 @@ EXPECTED: dict[str, list[str]] = {
         *partitions("streamapp_lag_seconds", 111.0, 0.0, None),
         waits("streamapp_lag_seconds", 113.0),
     ],
+    "streamapp_topic_partitions": [line("streamapp_topic_partitions", 155.0, topic="raw")],
     "streamapp_in_flight_records": [line("streamapp_in_flight_records", 111.0)],
+    "streamapp_in_flight_limit_records": [line("streamapp_in_flight_limit_records", 156.0)],
     "streamapp_in_flight_bytes": [line("streamapp_in_flight_bytes", 112.0)],
     "streamapp_busy_lanes": [line("streamapp_busy_lanes", 113.0)],
+    "streamapp_lanes": [line("streamapp_lanes", 3.0)],
+    "streamapp_lane_seconds_total": [
+        line("streamapp_lane_seconds_total", 170.0, activity="busy"),
+        line("streamapp_lane_seconds_total", 90.0, activity="idle"),
+        line("streamapp_lane_seconds_total", 40.0, activity="blocked"),
+    ],
     "streamapp_stuck_attempts": [line("streamapp_stuck_attempts", 114.0)],
     "streamapp_retries_total": [line("streamapp_retries_total", 115.0)],
     "streamapp_later_retries_total": [
@@ -277,7 +292,9 @@ EXPECTED: dict[str, list[str]] = {
     "streamapp_worker_restarts_total": [
         'streamapp_worker_restarts_total{worker="0"} 2.0',
         'streamapp_worker_restarts_total{worker="1"} 0.0',
+        'streamapp_worker_restarts_total{worker="2"} 0.0',
     ],
+    "streamapp_worker_cause": ['streamapp_worker_cause{cause="worker_silent",worker="0"} 1.0'],
 }
 
 
@@ -297,10 +314,14 @@ async def test_a_metric_is_exported_with_its_value_and_nothing_else(name: str) -
 
 
 class Supervised:
-    """What a supervisor adds: its first worker does not answer and was started twice more."""
+    """What a supervisor adds: its first worker does not answer, and was started twice more; the
+    last one has reached its end.
+    """
 
     def collect(self) -> Iterator[Metric]:
-        slots = [Slot(n, Restarts(RestartPolicy(), random.Random(1))) for n in range(2)]
+        slots = [Slot(n, Restarts(RestartPolicy(), random.Random(1))) for n in range(3)]
         for _ in range(2):
             slots[0].restarts.decide(-9, ran_seconds=1, any_was_up=True)
+        slots[0].set_up(None, 0.0)
+        slots[2].set_ended(0, 0.0)
         yield from worker_families(slots, {1: object()})

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from streamapp.observability.lane_time import Activity
 from streamapp.pipeline.agent import agent
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import retry
@@ -89,3 +90,28 @@ async def test_an_output_leaves_as_soon_as_its_lane_has_nothing_left_to_do() -> 
         await broker.write("p-in", (b"k", b"1"))
         await until(lambda: broker.values("p-out") == [b"1"])
         assert loop().time() == pytest.approx(1, abs=0.05)
+
+
+@in_virtual_time
+async def test_the_time_of_lanes_is_told_by_what_they_did_and_only_while_they_run() -> None:
+    broker = await broker_for("p")
+
+    @agent
+    async def slow(value: bytes) -> bytes:
+        await asyncio.sleep(10)
+        return value
+
+    stage = service(broker, one_stage(slow, concurrency=2))
+    time_of_lanes = stage.metrics[0].lane_time
+    async with running(stage):
+        await until(lambda: stage.metrics[0].rebalances == 1)
+        began, before = loop().time(), dict(time_of_lanes.seconds(loop().time()))
+        await broker.write("p-in", (b"a", b"1"), (b"a", b"2"), (b"b", b"3"))
+        await until(lambda: len(broker.values("p-out")) == 3, seconds=60)
+        ended = loop().time()
+        after = dict(time_of_lanes.seconds(ended))
+        assert after[Activity.BUSY] - before[Activity.BUSY] == pytest.approx(30, abs=0.1)
+        assert after[Activity.BLOCKED] == 0
+        assert sum(after.values()) - sum(before.values()) == pytest.approx(2 * (ended - began))
+    stopped = dict(time_of_lanes.seconds(loop().time()))
+    assert dict(time_of_lanes.seconds(loop().time() + 1000)) == stopped

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from streamapp.observability.lane_time import Activity
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.runtime.config import RuntimeConfig
 from tests.unit.runtime.faults import FaultyBroker, running, until
@@ -81,6 +82,8 @@ async def test_what_is_not_acknowledged_is_bounded_however_small_its_input_is(sh
         await asyncio.sleep(60)
         # Attempts that run may end, and a slice of time too, before anybody has to wait.
         assert BOUND - 500_000 <= large.made <= BOUND + 1_000_000
+        time_of_lanes = held.metrics[0].lane_time.seconds(loop().time())
+        assert time_of_lanes[Activity.BLOCKED] > 50, "they wait for room"
         broker.held.pop("p-out").set()
         await until(lambda: held.metrics[0].processed == RECORDS)
         await until(lambda: len(broker.values("p-out")) * len(OUTPUT) == large.made)

@@ -50,10 +50,12 @@ async def test_added_partitions_are_read_soon_though_the_group_does_not_notice()
     stage, spare = service(broker, one_stage(same)), service(broker, one_stage(same))
     async with running(stage), running(spare):
         await until(lambda: len(stage.metrics[0].partitions) == 1)
+        assert stage.metrics[0].topic_partitions == {"p-in": 1}
         await broker.admin().add_partitions("p-in", 3)
         await broker.write("p-in", (b"k", b"new"), partition=2)
         await until(lambda: broker.values("p-out") == [b"new"], seconds=20)
         await until(lambda: health(broker, stage).ok and health(broker, spare).ok)
+        assert stage.metrics[0].topic_partitions == spare.metrics[0].topic_partitions == {"p-in": 3}
         assert not stage.metrics[0].topic_faults
         assert not spare.metrics[0].topic_faults
         rebalances = stage.metrics[0].rebalances
