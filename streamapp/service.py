@@ -124,6 +124,9 @@ class Service:
             )
             for segment in self._segments()
         }
+        places = {one.pipeline: one.places for one in self._topologies}
+        for metrics in self.metrics:
+            metrics.position = places[metrics.pipeline][metrics.stage]
         told: set[int] = set()
         for segment in self._segments():
             for step, metrics in zip(segment.steps, self._metrics[id(segment)], strict=True):

@@ -49,6 +49,7 @@ COMMANDS = {
     "pipelines": "Assemble, show and run pipelines of the configuration file.",
     "topics": "List the topics on Kafka, or create the declared ones.",
     "dlq": "Find dead letters, send them back to their stages, or discard them.",
+    "dashboards": "Show the dashboards for Grafana, and write their files.",
     "broker": "A real Apache Kafka on this machine, for development.",
 }
 """All commands, and the first sentence of the help of each."""

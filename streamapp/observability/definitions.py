@@ -126,7 +126,8 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
     _counter(
         "streamapp_acknowledged_records_total",
         "records",
-        "Records finished, of whose outputs and dead letters Kafka has all; 0 for a fused stage.",
+        "Records finished, of whose outputs and dead letters Kafka has all; none if the stage is"
+        " fused.",
     ),
     _counter(
         "streamapp_produced_records_total",
@@ -387,6 +388,11 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "",
         "One series for each state: 1 for the state the stage is in, else 0.",
         "state",
+    ),
+    _gauge(
+        "streamapp_stage_position",
+        "position",
+        "Place of the stage in its pipeline, from 1.",
     ),
     _gauge(
         "streamapp_stage_level",

@@ -341,7 +341,7 @@ _READERS: dict[str, Reader] = {
     "streamapp_finished_records_total": lambda m, _: (
         ((outcome,), count) for outcome, count in m.outcomes.items()
     ),
-    "streamapp_acknowledged_records_total": _value(lambda m: m.acknowledged_records),
+    "streamapp_acknowledged_records_total": _of_first(lambda m: m.acknowledged_records),
     "streamapp_produced_records_total": lambda m, _: (
         ((topic,), count) for topic, count in m.records_out.items()
     ),
@@ -417,6 +417,7 @@ _READERS: dict[str, Reader] = {
     "streamapp_stage_state": lambda m, _: (
         ((state,), int(m.state is state)) for state in StageState
     ),
+    "streamapp_stage_position": lambda m, _: (((), m.position),) if m.position else (),
     "streamapp_stage_level": _levels,
     "streamapp_stage_cause": _causes,
 }

@@ -239,6 +239,7 @@ class StageMetrics:
         source: topics that the stage, or the one that it is fused to, reads.
         fused_to: first stage of the segment, which reads and commits for this one; `None` for a
             first stage.
+        position: place of the stage in its pipeline, from 1; 0 if it is not known.
         records_in: records taken from the broker, redelivered ones included.
         bytes_in: bytes of their values.
         received: the same two by topic; none for a stage that is fused to another.
@@ -323,6 +324,7 @@ class StageMetrics:
         self.stage = stage
         self.source = source
         self.fused_to = fused_to
+        self.position = 0
         self.records_in = self.bytes_in = 0
         self.received: defaultdict[str, Received] = defaultdict(Received)
         self.processed = 0

@@ -208,6 +208,12 @@ class Topology:
     pipeline: str
     segments: tuple[Segment, ...]
 
+    @property
+    def places(self) -> Mapping[str, int]:
+        """The place of each stage, from 1, by its name."""
+        steps = (step for segment in self.segments for step in segment.steps)
+        return {step.stage.stage_id: place for place, step in enumerate(steps, 1)}
+
     def topics(self) -> tuple[str, ...]:
         """Names of all topics that the pipeline reads or writes, without repetition."""
         names: dict[str, None] = {}

@@ -1,15 +1,23 @@
 """A real Prometheus scrapes a pipeline that runs on a real Kafka."""
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
+
+import pytest
 
 from streamapp.cli.serving import serving
 from streamapp.clock import SystemClock
+from streamapp.observability.dashboards.catalogue import DASHBOARDS
+from streamapp.observability.dashboards.dashboard import Dashboard
+from streamapp.observability.dashboards.overview import OVERVIEW
+from streamapp.observability.dashboards.pipeline import PIPELINE
 from streamapp.pipeline.agent import agent
 from streamapp.policies.backoff import Backoff
 from streamapp.policies.policy import retry
 from tests.contract.conftest import kafka_subject
 from tests.contract.pipelines import Item, Rig, eventually
+from tests.dashboards import asked_by
 from tests.kafka import Kafka, unique_name
 from tests.prometheus import Prometheus, Sample
 
@@ -95,6 +103,42 @@ async def test_prometheus_sees_what_a_running_pipeline_does(
             "histogram_quantile(0.99, sum by (le) (rate(streamapp_record_age_seconds_bucket[1m])))"
         )
         assert age > 0
+        await panels_show_what_it_does(prometheus, bad / 1890)
+
+
+ABSENT = (
+    "batch_records|failed_batches|member_|part_|model_|later_retries|waiting_records|retry_wait"
+    "|topic_fault|worker_|execution_duration|dead_letter_budget"
+    "|(held_seconds|rebalances_total).*> 0$"
+)
+"""What it does not have: batches, pools, parts, models, later retries, workers, holds, events."""
+
+
+async def panels_show_what_it_does(prometheus: Prometheus, failed: float) -> None:
+    """Every query of every dashboard finds series, and some are known."""
+    await prometheus.eventually("streamapp_stage_cause", lambda found: len(found) > 0)
+    empty = []
+    for dashboard in DASHBOARDS:
+        for title, promql in asked_by(dashboard):
+            found = await prometheus.query(promql.replace("[10s]", "[5m]"))
+            if not found and not re.search(ABSENT, promql):
+                empty.append(f"{dashboard.name}, {title}: {promql}")
+    assert empty == []
+
+    async def panel(title: str, dashboard: Dashboard, number: int = 0) -> dict[str, float]:
+        """Values of a query of a panel, by stage."""
+        [*queries] = [promql for name, promql in asked_by(dashboard) if name == title]
+        found = await prometheus.query(queries[number].replace("[10s]", "[5m]"))
+        return {labels["stage"]: value for labels, value in found}
+
+    assert await panel("Stages", PIPELINE) == {"validate": 1, "enrich": 2}
+    shares = await panel("Share of records that fail for good", OVERVIEW)
+    assert shares == {"validate": 0, "enrich": pytest.approx(failed, rel=0.1)}
+    assert await panel("Lag in records", OVERVIEW) == {"validate": 0, "enrich": 0}
+    assert await panel("Partitions that no worker reads", OVERVIEW) == {"validate": 0, "enrich": 0}
+    assert (await panel("How stages did", OVERVIEW))["enrich"] == 3, "it fails, by a poison burst"
+    acknowledged = await panel("Records finished and acknowledged", OVERVIEW)
+    assert acknowledged["validate"] == pytest.approx(acknowledged["enrich"] * 2100 / 1890, rel=0.2)
 
 
 async def scraped_once_more(prometheus: Prometheus) -> None:

@@ -66,6 +66,7 @@ def filled(clock: HandClock) -> StageMetrics:
     }
     stage.in_flight_records, stage.in_flight_bytes = 111, 112
     stage.busy_lanes, stage.stuck_attempts = 113, 114
+    stage.position = 157
     stage.topic_partitions = {"raw": 155}
     stage.max_in_flight_records, stage.attempts_at_once = 156, 3
     stage.lane_time.start(3, began_at)
@@ -279,6 +280,7 @@ EXPECTED: dict[str, list[str]] = {
         line("streamapp_stage_state", float(state == "draining"), state=state)
         for state in ("starting", "running", "draining", "stopped", "failed")
     ],
+    "streamapp_stage_position": [line("streamapp_stage_position", 157.0)],
     "streamapp_stage_level": [
         line("streamapp_stage_level", float(level == "failing"), level=level)
         for level in ("failing", "unknown", "attention", "well")

@@ -1,0 +1,1 @@
+"""Dashboards of Grafana as data, and the files that are made of them."""
