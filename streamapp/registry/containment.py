@@ -18,6 +18,7 @@ from jsonschema_rs.canonical import CanonicalizationError, Containment
 from streamapp.errors import RegistryError
 from streamapp.pipeline.readable import why_unreadable
 from streamapp.registry.difference import Comparison
+from streamapp.registry.opaque import asks_for_form
 from streamapp.registry.schemas import Schema
 
 MAX_KEPT_ANSWERS = 500_000
@@ -205,7 +206,9 @@ def _explained(output: Schema, input_: Schema) -> Fit:
     comparison = Comparison(read.schema, written.schema, _covers)
     found = list(islice(comparison.differences(), _MAX_DIFFERENCES))
     first = next((one for one in found if one.is_certain), found[0])
-    if first.is_certain or _covers(read.schema, written.schema) is False:
+    if first.is_certain or (
+        not asks_for_form(read.schema) and _covers(read.schema, written.schema) is False
+    ):
         return Fit(Answer.NO, first.path, first.reason, len(found), unseen)
     reason = f"{first.reason}; whether it fits could neither be proven nor ruled out"
     return Fit(Answer.UNKNOWN, first.path, reason, len(found), unseen)

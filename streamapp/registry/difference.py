@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from streamapp.registry.describe_schema import followed, in_words
+from streamapp.registry.opaque import asks_for_form, may_have_form
 
 Covers = Callable[[Any, Any], bool | None]
 """Whether the first schema covers the second, `None` if neither is proven; with definitions."""
@@ -71,7 +72,10 @@ class Comparison:
         if not is_told:
             gives = in_words(given, self._written_definitions)
             takes = in_words(read, self._read_definitions)
-            is_certain = _kinds_differ(taken, given) or self._answer(read, written) is False
+            is_certain = _kinds_differ(taken, given) or (
+                self._answer(read, written) is False
+                and not (asks_for_form(taken) and may_have_form(given))
+            )
             if gives == takes:
                 told = f"is {gives} on both sides, and differs in its parts"
             else:

@@ -11,6 +11,7 @@ name any number of times. So the library may conclude that the text is not empty
 every form, and nothing on how long it is.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,6 +28,8 @@ _NEVER_EMPTY = frozenset(
         "ipvanynetwork", "multi-host-uri", "json-pointer", "color",
     }
 )  # fmt: skip
+
+_LENGTHS = frozenset({"type", "format", "minLength", "maxLength"})
 
 _UUID = re.compile(r"uuid\d?")
 
@@ -45,6 +48,23 @@ def pattern_of_format(name: str) -> str | None:
     if name in _NEVER_EMPTY:
         return pattern_of(name)
     return f"^(?:{_MARK}{re.escape(name)})*$"  # the text may be empty
+
+
+def asks_for_form(schema: Any) -> bool:
+    """Whether a schema, as it is prepared, has a form anywhere within it."""
+    return _MARK in json.dumps(schema, ensure_ascii=False)
+
+
+def may_have_form(schema: Mapping[str, Any]) -> bool:
+    """Whether all texts of a schema may have a form, although nothing covers that but the form.
+
+    So may a certain text, or one with a pattern; of texts of which only the length is known, some
+    have no form.
+    """
+    values = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if values is not None:
+        return any(isinstance(value, str) for value in values)
+    return not _LENGTHS.issuperset(schema)
 
 
 def with_forms(schema: Mapping[str, Any], forms: Iterable[str]) -> dict[str, Any]:

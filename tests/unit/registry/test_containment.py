@@ -175,6 +175,36 @@ def test_a_field_that_another_keyword_requires_is_not_said_to_be_missing() -> No
     assert _fit(written, read).answer is Answer.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        ({"const": "2026-11-28"}, Answer.UNKNOWN),
+        ({"enum": ["2026-11-28", None]}, Answer.UNKNOWN),
+        ({"type": "string", "pattern": "^2026-11-2[0-8]$"}, Answer.UNKNOWN),
+        (
+            {"anyOf": [{"const": "2026-11-28"}, {"type": "string", "format": "date"}]},
+            Answer.UNKNOWN,
+        ),
+        ({"type": "string", "format": "date"}, Answer.YES),
+        ({"type": "string"}, Answer.NO),
+        ({"type": "string", "minLength": 10, "maxLength": 10}, Answer.NO),
+        ({"const": 5}, Answer.NO),
+        ({"type": "integer"}, Answer.NO),
+        ({"type": ["string", "null"]}, Answer.NO),
+    ],
+)
+def test_a_text_that_may_have_a_format_is_no_proof_against_it(written: Any, answer: Answer) -> None:
+    date = {"type": "string", "format": "date"}
+    for one, other in (
+        (written, date),
+        (
+            {"type": "object", "properties": {"at": written}, "required": ["at"]},
+            {"type": "object", "properties": {"at": date}, "required": ["at"]},
+        ),
+    ):
+        assert _fit(one, other).answer is answer, one
+
+
 def test_trees_of_other_types_are_unknown() -> None:
     fit = _fit(NamedTree, Tree)
     assert fit.answer is Answer.UNKNOWN
