@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from streamapp.brokers.protocols import Admin
 from streamapp.clock import current_clock
 from streamapp.errors import ConfigurationError, StageError
+from streamapp.faust_adapter.changelogs import changelogs_of, check_changelogs
 from streamapp.faust_adapter.committed_reads import read_committed
-from streamapp.faust_adapter.send_limits import LookUp
+from streamapp.faust_adapter.questions import Questions
 from streamapp.faust_adapter.sends import Sends, watch_sends
 from streamapp.record import TopicPartition
 
@@ -46,6 +48,8 @@ class EmbeddedApp:
         self.app = app
         self._consumers: dict[str, FaustConsumer] = {}
         self._started: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._questions: Questions | None = None
         self._running = 0
         self._is_stopped = False
         app.on_partitions_revoked.connect(self._revoked, weak=False)
@@ -63,9 +67,10 @@ class EmbeddedApp:
         """Hand to a consumer what is read for an agent."""
         self._consumers[agent_name] = consumer
 
-    def look_up_with(self, look_up: LookUp) -> None:
-        """Learn what topics take in this way; after `check`."""
-        self.app.producer.limits.look_up = look_up
+    def ask_with(self, admin: Callable[[], Admin]) -> None:
+        """Ask the broker for topics with clients that are made so; after `check`."""
+        self._questions = Questions(self.name, admin)
+        self.app.producer.limits.look_up = self._questions.describe
 
     def check(self, servers: Iterable[str]) -> None:
         """Require the settings under which the application can be a part of a worker.
@@ -108,7 +113,9 @@ class EmbeddedApp:
         the session of a dead member, and until then nobody could stop the worker.
 
         Raises:
-            ConfigurationError: an agent of it is no stage of this worker.
+            ConfigurationError: an agent of it is no stage of this worker, or a table cannot be
+                written.
+            BrokerError: the broker does not answer.
             StageError: it was stopped before; Faust starts once in a process.
         """
         if self._is_stopped:
@@ -117,9 +124,11 @@ class EmbeddedApp:
                 " new process; start the worker again",
                 stage_id=self.name,
             )
-        if self._started is None:
-            self._require_stages()
-            self._started = asyncio.create_task(self.app.start())
+        async with self._starting:
+            if self._started is None:
+                self._require_stages()
+                await self._check_changelogs()
+                self._started = asyncio.create_task(self.app.start())
         self._running += 1
 
     async def stop(self, timeout_seconds: float) -> None:
@@ -207,6 +216,11 @@ class EmbeddedApp:
                 original_error=why,
             )
 
+    async def _check_changelogs(self) -> None:
+        if self._questions is not None:
+            async with self._questions.asking() as admin:
+                await check_changelogs(self.app, admin)
+
     def _require_stages(self) -> None:
         missing = sorted(set(self.app.agents) - set(self._consumers))
         if missing:
@@ -257,9 +271,7 @@ class EmbeddedApp:
 
     async def _assigned(self, _app: Any, **_: Any) -> None:
         """Give the stages their partitions; the tables have been restored."""
-        await self.app.producer.learn(
-            [table.changelog_topic.get_topic_name() for table in self.app.tables.values()]
-        )
+        await self.app.producer.learn(list(changelogs_of(self.app)))
         held = frozenset(TopicPartition(*one) for one in self.app.consumer.assignment())
         for consumer in self._consumers.values():
             await consumer.assigned(held)

@@ -5,9 +5,10 @@ from typing import Any
 
 import faust
 from faust.exceptions import DecodeError as FaustDecodeError
+from faust.exceptions import PartitionsMismatch
 from pydantic import TypeAdapter
 
-from streamapp.errors import DecodeError, PipelineError
+from streamapp.errors import DecodeError, PipelineError, Transient
 from streamapp.faust_adapter.consumer import FaustConsumer
 from streamapp.faust_adapter.conversation import Conversation
 from streamapp.faust_adapter.embedded_app import EmbeddedApp
@@ -53,6 +54,7 @@ class FaustFunction:
         Raises:
             PipelineError: the record was not read by Faust.
             DecodeError: the schema of its topic cannot read the record.
+            Transient: a table has other partitions than the topic, which is no record's fault.
         """
         record = context.record
         if not isinstance(record, FaustRecord):
@@ -64,7 +66,14 @@ class FaustFunction:
             event = await self._topic.decode(record.message, propagate=True)
         except FaustDecodeError as error:
             raise DecodeError(f"Faust cannot decode the record: {error}") from error
-        return [self._output(value) for value in await self._conversation.work_on(event)]
+        try:
+            found = await self._conversation.work_on(event)
+        except PartitionsMismatch as error:
+            # Faust looks once, so the worker has to end; until then, the record is not at fault.
+            why = " ".join(str(error).split())
+            self._embedded.sends.failed("a table", why)
+            raise Transient(why) from error
+        return [self._output(value) for value in found]
 
     def _output(self, value: Any) -> Any:
         if self._gives is None:

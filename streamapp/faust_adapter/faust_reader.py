@@ -1,23 +1,13 @@
 """Reads the topics of a stage by a Faust application."""
 
-import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from streamapp.brokers.protocols import (
-    Broker,
-    Consumer,
-    ConsumerConfig,
-    RebalanceListener,
-    TopicDescription,
-)
+from streamapp.brokers.protocols import Broker, Consumer, ConsumerConfig, RebalanceListener
 from streamapp.errors import ConfigurationError
 from streamapp.faust_adapter.consumer import FaustConsumer
 from streamapp.faust_adapter.embedded_app import EmbeddedApp
-
-DESCRIBE_SECONDS = 10.0
-"""How long the broker may take to describe topics."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +59,7 @@ class FaustBroker:
                 f"the {reader.told} reads from Kafka, not from the memory broker; run it on Kafka"
             )
         reader.embedded.check(servers)
-        reader.embedded.look_up_with(self._describe)
+        reader.embedded.ask_with(broker.admin)
         self._broker = broker
         self._reader = reader
         self.compression = broker.compression
@@ -82,13 +72,3 @@ class FaustBroker:
         self._reader.embedded.add(self._reader.agent.name, consumer)
         self._reader.on_consumer(consumer)
         return consumer
-
-    async def _describe(self, names: Collection[str]) -> Mapping[str, TopicDescription]:
-        """The topics that exist among these."""
-        admin = self.admin()
-        async with asyncio.timeout(DESCRIBE_SECONDS):
-            await admin.start()
-            try:
-                return await admin.describe_topics(names)
-            finally:
-                await admin.stop()

@@ -30,6 +30,7 @@ app = faust.App(
     broker="kafka://" + os.environ["STREAMAPP_KAFKA_BOOTSTRAP_SERVERS"],
     store="memory://",
     topic_partitions=4,
+    topic_allow_declare="NO_DECLARE" not in os.environ,
     producer_max_request_size=int(os.environ.get("MOST_BYTES", "1000000")),
     producer_compression_type=os.environ.get("CODEC"),
 )
@@ -52,6 +53,40 @@ pipeline = (
 """
 
 stage = pytest.mark.parametrize("project", [STAGE], indirect=True, ids=["stage"])
+
+
+TWO_AGENTS = """
+import json
+import os
+import faust
+from streamapp import Pipeline, Topic
+from streamapp.faust_adapter import faust_agent
+
+app = faust.App(
+    "{name}",
+    broker="kafka://" + os.environ["STREAMAPP_KAFKA_BOOTSTRAP_SERVERS"],
+    store="memory://",
+    topic_partitions=4,
+)
+seen = app.Table("seen", default=int)
+
+@app.agent(app.topic("{name}.raw", value_serializer="json"))
+async def check(values):
+    async for value in values:
+        seen["all"] += 1
+        yield json.dumps(value).encode()
+
+@app.agent(app.topic("{name}.check", value_serializer="json"))
+async def other(values):
+    async for value in values:
+        pass
+
+pipeline = (
+    Pipeline("{name}", source=Topic("{name}.raw", bytes))
+    .stage(faust_agent(check, gives=bytes))
+    .stage(faust_agent(other))
+)
+"""
 
 
 async def prepare(project: Project, values: list[dict[str, int]], **config: str) -> None:
@@ -170,3 +205,54 @@ async def test_a_change_refused_by_no_fault_of_its_record_ends_the_worker_and_is
     await run(project, "mended", ExitCode.OK)
     last = (await values_of(project, "out"))[-1]
     assert last == {"n": 5, "seen": [str(n) for n in range(6)]}
+
+
+@pytest.mark.timeout(240)
+@stage
+async def test_without_a_changelog_that_faust_may_not_make_nothing_starts(
+    project: Project,
+) -> None:
+    await put(project, *({"n": n, "size": 5} for n in range(3)))
+    told = await run(project, "first", ExitCode.CONFIGURATION, NO_DECLARE="1")
+    changelog = f"{project.name}-seen-changelog"
+    assert f"topic {changelog!r}, the changelog of table 'seen', is missing" in told
+    assert not await project.read("check.dlq", 1)
+    await run(project, "second", ExitCode.OK)
+    assert [value["n"] for value in await values_of(project, "out")] == [0, 1, 2]
+
+
+@pytest.mark.timeout(240)
+@stage
+async def test_a_table_whose_changelog_was_deleted_is_told_to_begin_empty(
+    project: Project,
+) -> None:
+    await put(project, {"n": 0, "size": 5})
+    assert "begins empty" not in await run(project, "first", ExitCode.OK)
+    admin = AIOKafkaAdminClient(bootstrap_servers=project.kafka.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.delete_topics([f"{project.name}-seen-changelog"])
+    finally:
+        await admin.close()
+    await put(project, {"n": 1, "size": 5})
+    told = await run(project, "second", ExitCode.OK)
+    assert f"topic {project.name}-seen-changelog is not there: table seen begins empty" in told
+    assert (await values_of(project, "out"))[-1] == {"n": 1, "seen": ["1"]}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("project", [TWO_AGENTS], indirect=True, ids=["two agents"])
+async def test_a_table_that_one_of_two_agents_cannot_write_ends_the_worker_without_dead_letters(
+    project: Project,
+) -> None:
+    admin = KafkaBroker(KafkaSettings(bootstrap_servers=project.kafka.bootstrap_servers)).admin()
+    await admin.start()
+    try:
+        await admin.add_partitions(f"{project.name}.raw", 5)
+    finally:
+        await admin.stop()
+    await put(project, *({"n": n} for n in range(30)))
+    told = await run(project, "first", ExitCode.FAILURE)
+    assert "could not write to a table: The source topic" in told
+    assert not await project.read("check.dlq", 1)
+    assert not await project.read("check", 4)
