@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from streamapp.brokers.memory.consumer import MemoryConsumer
 from streamapp.errors import StageError, StageStoppedError
 from streamapp.observability.stage_metrics import StageState
 from streamapp.pipeline.agent import agent
@@ -214,3 +215,24 @@ async def test_an_agent_that_ends_by_itself_ends_its_stage_only(rig: Rig) -> Non
     service.stop()
     await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
     assert isinstance(task.exception(), StageError)
+
+
+async def test_a_fault_of_the_consumer_that_all_share_ends_the_worker(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = rig.pipeline().stage(picky, name="picky").sink(rig.out)
+    await rig.create(pipeline, partitions=1)
+    service = rig.service(pipeline)
+    task = asyncio.create_task(service.run())
+    await eventually(lambda: all(one.rebalances for one in service.metrics))
+
+    async def fail(_consumer: MemoryConsumer, _timeout_seconds: float) -> NoReturn:
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr(MemoryConsumer, "wait_for_records", fail)
+    await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+    assert task.done()
+    error = task.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, KeyError)
