@@ -17,6 +17,21 @@ function scrolled(root) {
   return new Map([...root.querySelectorAll(".wide[id]")].map((one) => [one.id, one.scrollLeft]));
 }
 
+function focusedPlace() {
+  const active = document.activeElement;
+  if (active === null || active === document.body) {
+    return null;
+  }
+  if (active.id) {
+    return `#${CSS.escape(active.id)}`;
+  }
+  if (active.tagName === "SUMMARY") {
+    return `#${CSS.escape(active.parentElement.id)} > summary`;
+  }
+  const address = active.getAttribute("href");
+  return address === null ? null : `a[href="${CSS.escape(address)}"]`;
+}
+
 function isSelecting() {
   const selection = document.getSelection();
   return selection !== null && !selection.isCollapsed;
@@ -26,7 +41,7 @@ function swap(fresh) {
   const content = document.getElementById("content");
   const open = openDetails(content);
   const places = scrolled(content);
-  const focused = document.activeElement && document.activeElement.id;
+  const focused = focusedPlace();
   const height = window.scrollY;
   for (const id of RENEWED) {
     const old = document.getElementById(id);
@@ -51,7 +66,7 @@ function swap(fresh) {
     }
   }
   prepare();
-  const again = focused ? document.getElementById(focused) : null;
+  const again = focused === null ? null : document.querySelector(focused);
   if (again !== null && again !== document.activeElement) {
     again.focus({ preventScroll: true });
   }
