@@ -22,6 +22,7 @@ ONE_NODE = (
     "endpoints",
     "letters",
     "later",
+    "replay",
     "outage",
 )
 THREE_NODES = ("bounce",)

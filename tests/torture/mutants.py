@@ -6,7 +6,7 @@ inner structure of the runtime.
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -14,8 +14,10 @@ from aiokafka import AIOKafkaProducer
 from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.kafka.consumer import KafkaConsumer
 from streamapp.brokers.kafka.producer import KafkaProducer
-from streamapp.brokers.protocols import CommittedOffset
+from streamapp.brokers.kafka.transactions import KafkaTransactions
+from streamapp.brokers.protocols import CommittedOffset, OutgoingRecord
 from streamapp.cli.main import main
+from streamapp.letters.ledger import LEDGER_SUFFIX
 from streamapp.pipeline.retry_topics import RETRY_INFIX
 from streamapp.record import Headers, TopicPartition
 from streamapp.runtime.commit_metadata import encode
@@ -136,6 +138,18 @@ def hasty() -> None:
     KafkaBatch.__init__ = make  # type: ignore[method-assign]  # the bug
 
 
+def ledger_first() -> None:
+    """Write the entries of the ledger, and then, in another transaction, what they tell of."""
+    write = KafkaTransactions.write
+
+    async def write_apart(self: KafkaTransactions, records: Sequence[OutgoingRecord]) -> Any:
+        entries = [one for one in records if one.place.topic.endswith(LEDGER_SUFFIX)]
+        await write(self, entries)
+        return await write(self, [one for one in records if one not in entries])
+
+    KafkaTransactions.write = write_apart  # type: ignore[method-assign]  # the bug
+
+
 MUTANTS: Mapping[str, Callable[[], None]] = {
     "commit-early": commit_early,
     "no-ack": no_ack,
@@ -145,6 +159,7 @@ MUTANTS: Mapping[str, Callable[[], None]] = {
     "letters-unawaited": letters_unawaited,
     "skip-heads": skip_heads,
     "hasty": hasty,
+    "ledger-first": ledger_first,
 }
 
 

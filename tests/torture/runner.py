@@ -22,6 +22,7 @@ from tests.torture.scenarios import (
     letters,
     network,
     outage,
+    replay,
     rolling,
     zombie,
 )
@@ -100,6 +101,13 @@ SCENARIOS = {
         later.SHORT,
         ("commit-early", "skip-heads", "hasty"),
         "workers are killed while records wait",
+    ),
+    "replay": Scenario(
+        replay.replay,
+        replay.FULL,
+        replay.SHORT,
+        ("ledger-first",),
+        "who sends dead letters back is killed",
     ),
     "rolling-deployment": Scenario(
         rolling.deployment, rolling.FULL, rolling.SHORT, ("commit-early",), "a rolling restart"

@@ -146,10 +146,13 @@ class Fleet:
 
     async def start(self, *options: str, instance: str | None = None) -> Worker:
         """Start one more worker; with an instance id it is a static member of its group."""
+        return await self.call("run", self.target, "--no-web", *options, instance=instance)
+
+    async def call(self, *command: str, instance: str | None = None) -> Worker:
+        """Start a command, which is no worker if it is not `run`."""
         name = f"w{len(self.workers)}"
         output = self.folder / f"{name}.log"
         how = ["tests.torture.mutants", self.mutant] if self.mutant else ["streamapp"]
-        command = ["run", self.target, "--no-web"]
         servers = ["--bootstrap-servers", self.bootstrap_servers]
         with output.open("wb") as file:
             process = await asyncio.create_subprocess_exec(
@@ -158,7 +161,6 @@ class Fleet:
                 *how,
                 *command,
                 *servers,
-                *options,
                 cwd=ROOT,
                 env=self._environment(instance),
                 stdout=file,
