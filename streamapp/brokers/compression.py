@@ -50,6 +50,10 @@ class Compression(StrEnum):
         return self is Compression.GZIP or bool(kafka_codec.has_zstd())
 
 
+FOR_LARGE = tuple(one for one in (Compression.GZIP, Compression.ZSTD) if one.is_installed)
+"""Codecs for what has to be written although it does not fit uncompressed, tried in turn."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchCompression:
     """How one batch is compressed.

@@ -388,6 +388,8 @@ class OutgoingRecord:
         place: topic and partition that it goes to.
         key, value, headers: what is written.
         timestamp_ms: milliseconds since the epoch; `None` is the present.
+        max_batch_bytes: largest batch that the topic takes, if that is known: a record that is
+            larger is compressed.
     """
 
     place: TopicPartition
@@ -395,6 +397,7 @@ class OutgoingRecord:
     value: bytes | None
     headers: Headers = ()
     timestamp_ms: int | None = None
+    max_batch_bytes: int | None = None
 
 
 class TransactionalProducer(Protocol):

@@ -12,7 +12,8 @@ from streamapp.brokers.protocols import Admin
 from streamapp.cli.asked_letters import Asked
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.kafka import started_admin
-from streamapp.cli.letters_progress import progress_bar
+from streamapp.cli.letters_progress import OnDone, progress_bar
+from streamapp.cli.signals import stop_on_signal
 from streamapp.clock import SystemClock
 from streamapp.configuration.printable import printable
 from streamapp.dead_letter_tools.fates import Fate, Sorting
@@ -24,6 +25,7 @@ from streamapp.dead_letter_tools.targets import Target, Targets
 from streamapp.observability.logs import configure_logging
 from streamapp.record import TopicPartition
 
+_STOPPING = "Stopping: what was sent stands in the ledger, and another call goes on behind it"
 _MOST_REASONS = 10
 """So many kinds of failures of a stage are told."""
 
@@ -77,6 +79,8 @@ class _Replay:
         self._broker: KafkaBroker = asked.broker()
         self._clock = SystemClock()
         self._id = uuid.uuid4().hex[:12]
+        self._sender: Sender | None = None
+        self._is_stopping = False
 
     async def run(self, *, yes: bool) -> None:
         async with started_admin(self._broker) as admin:
@@ -104,35 +108,55 @@ class _Replay:
         return previewer.result
 
     async def _send(self, admin: Admin, ends: Ends, expected: int) -> Sent:
-        all_sent = Sent()
-        sent = all_sent.sent
-        with progress_bar("sending", expected) as advance:
+        """Send the letters of each topic in turn; a signal ends it behind a transaction."""
+        sent = Sent()
+        with (
+            progress_bar("sending", expected) as advance,
+            stop_on_signal(self._stop, message=_STOPPING),
+        ):
             for topic, own in ends.items():
-                writer = LedgerWriter(self._broker, admin, topic)
-                try:
-                    await writer.start()
-                    limit = self._sending.limit
-                    sender = Sender(
-                        writer,
-                        admin,
-                        self._sorting,
-                        self._id,
-                        self._clock,
-                        per_second=self._sending.per_second,
-                        limit=None if limit is None else limit - sent.total(),
-                        on_sent=advance,
-                    )
-                    result = await sender.send(self._broker, own)
-                finally:
-                    await writer.stop()
-                sent.update(result.sent)
-                all_sent.fates.update(result.fates)
-                all_sent.ends.update(result.ends)
-        for target, count in sent.items():
+                if self._is_stopping:
+                    break
+                result = await self._send_of(admin, topic, own, sent, advance)
+                sent.sent.update(result.sent)
+                sent.fates.update(result.fates)
+                sent.ends.update(result.ends)
+        for target, count in sent.sent.items():
             typer.echo(f"Sent {count:,} to {target.topic}, replay {self._id}.")
-        if quarantined := all_sent.fates[Fate.QUARANTINE]:
+        if quarantined := sent.fates[Fate.QUARANTINE]:
             typer.echo(f"Put {quarantined:,} into quarantine.")
-        return all_sent
+        return sent
+
+    async def _send_of(
+        self,
+        admin: Admin,
+        topic: str,
+        ends: Mapping[TopicPartition, int],
+        before: Sent,
+        advance: OnDone,
+    ) -> Sent:
+        limit = self._sending.limit
+        writer = LedgerWriter(self._broker, admin, topic)
+        try:
+            await writer.start()
+            sender = self._sender = Sender(
+                writer,
+                admin,
+                self._sorting,
+                self._id,
+                self._clock,
+                per_second=self._sending.per_second,
+                limit=None if limit is None else limit - before.sent.total(),
+                on_sent=advance,
+            )
+            return await sender.send(self._broker, ends)
+        finally:
+            await writer.stop()
+
+    def _stop(self) -> None:
+        self._is_stopping = True
+        if self._sender is not None:
+            self._sender.stop()
 
     async def _wait(
         self,

@@ -154,10 +154,15 @@ class Sender:
         self._per_second = per_second
         self._limit = limit
         self._on_sent = on_sent
-        self._partitions: dict[str, int] = {}
+        self._topics: dict[str, TopicDescription] = {}
         self._began = 0.0
         self._told = 0
+        self._is_stopping = False
         self.result = Sent()
+
+    def stop(self) -> None:
+        """Write what was taken, and take no further letters."""
+        self._is_stopping = True
 
     async def send(self, broker: TransactionalBroker, ends: Mapping[TopicPartition, int]) -> Sent:
         """Send the letters below these offsets.
@@ -170,7 +175,8 @@ class Sender:
         self._began = self._clock.monotonic()
         waiting = 0
         async for letter in read_letters(broker, ends):
-            if self._limit is not None and self._count() >= self._limit:
+            is_enough = self._limit is not None and self._count() >= self._limit
+            if is_enough or self._is_stopping:
                 break
             waiting += await self._take(letter)
             if waiting >= self._at_once() or self._writer.is_full:
@@ -201,16 +207,23 @@ class Sender:
         return False
 
     async def _record(self, letter: Letter, target: Target) -> OutgoingRecord:
-        count = self._partitions.get(target.topic)
-        if count is None:
-            count = await ensure_replay_topic(self._admin, target, self._writer.letters)
-            self._partitions[target.topic] = count
+        topic = self._topics.get(target.topic)
+        if topic is None:
+            topic = await ensure_replay_topic(self._admin, target, self._writer.letters)
+            self._topics[target.topic] = topic
+        count = topic.partitions
         partition = (
             letter.offset % count if letter.key is None else partition_for(letter.key, count)
         )
         headers = headers_sent_back(letter, target.pipeline, target.stage, self._replay)
         place = TopicPartition(target.topic, partition)
-        return OutgoingRecord(place, letter.key, letter.value, headers)
+        return OutgoingRecord(
+            place,
+            letter.key,
+            letter.value,
+            headers,
+            max_batch_bytes=topic.max_message_bytes,
+        )
 
     async def _flush(self) -> None:
         self.result.ends.update(await self._writer.write())

@@ -30,10 +30,12 @@ async def ensure_ledger(admin: Admin, letters: TopicDescription) -> str:
     return name
 
 
-async def ensure_replay_topic(admin: Admin, target: Target, letters: TopicDescription) -> int:
-    """Make the replay topic of a stage unless it exists, and return its number of partitions.
+async def ensure_replay_topic(
+    admin: Admin, target: Target, letters: TopicDescription
+) -> TopicDescription:
+    """Make the replay topic of a stage unless it exists, and say what it is like.
 
-    It has as many as the source, so that all workers share in it.
+    It has as many partitions as the source, so that all workers share in it.
 
     Raises:
         TopicError: it cannot be made.
@@ -46,7 +48,7 @@ async def ensure_replay_topic(admin: Admin, target: Target, letters: TopicDescri
         "retention.ms": str(_WEEK_MS),
     }
     spec = TopicSpec(target.topic, partitions, letters.replication_factor, config)
-    return (await _ensure(admin, spec)).partitions
+    return await _ensure(admin, spec)
 
 
 async def described(admin: Admin, names: Sequence[str]) -> dict[str, TopicDescription]:

@@ -15,6 +15,7 @@ from streamapp.record import TopicPartition
 from tests.contract import (
     test_runtime_failures,
     test_runtime_flow,
+    test_runtime_replay,
     test_runtime_restart,
     test_runtime_retry_later,
     test_runtime_topics,
@@ -35,11 +36,13 @@ KEPT_ALIKE: list[Callable[[Rig], Awaitable[None]]] = [
     test_runtime_retry_later.test_a_rebalance_while_records_wait_neither_loses_nor_hastens_them,
     test_runtime_failures.test_a_failed_batch_is_delivered_again_and_not_dead_lettered,
     test_runtime_failures.test_fusing_changes_nothing_but_the_topic_between,
+    test_runtime_replay.test_a_letter_that_was_sent_back_is_worked_on_as_the_record_that_it_was,
+    test_runtime_replay.test_a_replay_topic_that_comes_while_two_workers_run_is_read_by_both,
 ]
 """What pipelines with groups of their own are held to as well."""
 
 
-WHERE_KAFKA_DECIDES = KEPT_ALIKE[2:6]
+WHERE_KAFKA_DECIDES = [*KEPT_ALIKE[2:6], KEPT_ALIKE[-1]]
 """Those of them in which partitions are given back, or commits are read again."""
 
 

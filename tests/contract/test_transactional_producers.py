@@ -70,6 +70,15 @@ async def test_what_one_topic_refuses_is_written_to_none(subject: Subject) -> No
         assert await values(subject, topic) == []
 
 
+async def test_a_record_that_only_fits_compressed_is_compressed(subject: Subject) -> None:
+    topic = await subject.topic(max_message_bytes="100000")
+    large = OutgoingRecord(TopicPartition(topic, 0), b"k", b"x" * 300_000, max_batch_bytes=100_000)
+    async with started(subject, unique_name("tx")) as producer:
+        ends = await producer.write([*records(topic, b"1"), large, *records(topic, b"2")])
+    assert await values(subject, topic) == [b"1", b"x" * 300_000, b"2"]
+    assert ends == {TopicPartition(topic, 0): 3}
+
+
 async def test_a_producer_that_is_not_started_says_so(subject: Subject) -> None:
     producer = subject.broker.transactional_producer(unique_name("tx"))
     with pytest.raises(BrokerError, match="not running"):

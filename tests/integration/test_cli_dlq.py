@@ -191,6 +191,27 @@ async def test_a_replay_that_is_killed_three_times_sends_every_letter_once(
     assert outputs == found
 
 
+@pytest.mark.parametrize("project", [SHOP], indirect=True, ids=["shop"])
+async def test_a_signal_ends_a_replay_behind_a_transaction(
+    project: Project, tmp_path: Path
+) -> None:
+    await write(project, range(0, 500, 5))
+    project.succeed(*RUN)
+    topic = f"{project.name}.check.replay"
+    await project.kafka.create_topics({topic: PARTITIONS})
+    slowly = ("dlq", "replay", "mine:pipeline", "--yes", "--rate", "20")
+    with running(*slowly, folder=tmp_path, cwd=project.folder, env=project.env) as command:
+        await _until_more_are_sent(project, topic, 10)
+        command.send(signal.SIGTERM)
+        assert command.exit_code() == 0
+        told = re.search(r"Sent (\d+) to", command.stdout)
+        assert "another call goes on behind it" in command.stderr
+    assert told is not None
+    sent = int(told[1])
+    assert 10 <= sent < 100
+    assert f"Would send {100 - sent} dead letters." in project.succeed(*slowly[:-3])
+
+
 async def _until_more_are_sent(project: Project, topic: str, count: int) -> int:
     """Wait until the topic has so many committed records, and return how many it has."""
     deadline = time.monotonic() + 60

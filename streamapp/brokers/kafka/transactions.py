@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 
-from streamapp.brokers.compression import BatchCompression, Compression
+from streamapp.brokers.compression import FOR_LARGE, BatchCompression, Compression
 from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.kafka.connection import Connection
 from streamapp.brokers.kafka.failures import CLIENT_ERRORS, produce_error
@@ -141,8 +141,9 @@ class KafkaTransactions:
             batch = current.get(record.place)
             if batch is None or not _append(batch, record):
                 # An empty batch takes one record of any size.
-                compression = BatchCompression(self._compression, None, ())
-                batch = KafkaBatch(_BATCH_BYTES, compression, is_transactional=True)
+                compression = BatchCompression(self._compression, record.max_batch_bytes, FOR_LARGE)
+                full = min(_BATCH_BYTES, record.max_batch_bytes or _BATCH_BYTES)
+                batch = KafkaBatch(full, compression, is_transactional=True)
                 current[record.place] = batch
                 made.append((record.place, batch))
                 _append(batch, record)

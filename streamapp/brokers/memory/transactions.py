@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from streamapp.brokers.compression import FOR_LARGE
 from streamapp.brokers.memory.producer import MemoryProducer
 from streamapp.brokers.protocols import OutgoingRecord
 from streamapp.errors import BrokerError, FencedError
@@ -67,7 +68,7 @@ class MemoryTransactions:
             )
         sent = []
         for record in records:
-            batch = self._producer.create_batch()
+            batch = self._producer.create_batch(record.max_batch_bytes, FOR_LARGE)
             batch.append(
                 timestamp=record.timestamp_ms,
                 key=record.key,
