@@ -100,6 +100,8 @@ def _failures(stage: StageOutline) -> Iterator[str]:
     if stage.may_dead_letter:
         yield from _field("dead letters", stage.dead_letters)
         yield from _field("", budget_words(stage.dead_letter_budget))
+        if stage.replay_topic is not None:
+            yield from _field("", f"sent back to {stage.replay_topic} by `streamapp dlq replay`")
 
 
 def _bounds(segment: SegmentOutline) -> Iterator[str]:

@@ -134,6 +134,8 @@ class StageOutline:
         routes: route and topic, for each route.
         dead_letters: its dead-letter topic.
         retry_topics: where its records wait for a later retry, and how many seconds they do.
+        replay_topic: where it finds dead letters that are sent back to it, if there is such a
+            topic; `None` if it reads none.
         may_dead_letter: whether any failure makes a dead letter.
         timeout_seconds: deadline of one attempt.
         max_outputs_per_record: an attempt with more outputs fails.
@@ -148,6 +150,7 @@ class StageOutline:
     routes: dict[str, str]
     dead_letters: str
     retry_topics: dict[str, float]
+    replay_topic: str | None
     may_dead_letter: bool
     timeout_seconds: float
     max_outputs_per_record: int
@@ -262,6 +265,11 @@ def _segment(segment: Segment) -> SegmentOutline:
     )
 
 
+def _replay_topic(segment: Segment, step: Step) -> str | None:
+    own = segment.replay_topics.items()
+    return next((name for name, i in own if segment.steps[i] is step), None)
+
+
 def _stage(segment: Segment, step: Step) -> StageOutline:
     config = step.stage.config
     hold = None
@@ -274,6 +282,7 @@ def _stage(segment: Segment, step: Step) -> StageOutline:
         routes={route: topic.name for route, topic in step.routes.items()},
         dead_letters=step.dead_letters,
         retry_topics={topic.name: topic.delay_seconds for topic in step.retry_topics},
+        replay_topic=_replay_topic(segment, step),
         may_dead_letter=may_dead_letter(segment, step),
         timeout_seconds=config.timeout_seconds,
         max_outputs_per_record=config.max_outputs_per_record,

@@ -74,6 +74,7 @@ ROOMS = (
         ("tests/unit/observability/test_health.py",),
     ),
     Room("topics", ("streamapp/topics",), USUAL, ("tests/unit/topics",)),
+    Room("letters", ("streamapp/letters",), USUAL, ("tests/unit/letters",)),
     Room("observability", ("streamapp/observability",), USUAL, ("tests/unit/observability",)),
     Room("supervisor", ("streamapp/supervisor",), USUAL, ("tests/unit/supervisor",)),
     Room("pipeline", ("streamapp/pipeline",), USUAL, ("tests/unit/pipeline",)),

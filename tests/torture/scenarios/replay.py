@@ -65,7 +65,7 @@ async def replay(ground: Ground, outcome: Outcome, scale: Scale = FULL) -> None:
         source, sent = await read(servers, letters), await read(servers, topic)
         counts = judge(feeder.acknowledged, feeder.unknown, source, sent, 0)
         outcome.counted(counts, min_records=scale.letters, max_duplicates=0)
-        await _until_worked_on(stand, {one.id for one in source})
+        await _until_worked_on(stand, {one.id for one in sent})
         for worker, code in await stand.fleet.stop_all():
             outcome.check(code == 0, f"worker {worker.name} ended with {code}")
     outcome.check(outcome.faults["SIGKILL"] == scale.kills, "not all kills were made")
@@ -102,7 +102,7 @@ async def _until_sent(stand: Stand, sender: Worker, topic: str, count: int) -> N
 
 
 async def _until_worked_on(stand: Stand, wanted: set[int]) -> None:
-    """Wait until each letter has an output."""
+    """Wait until each letter that was sent has an output."""
     servers = stand.kafka.bootstrap_servers
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _DRAIN_SECONDS
