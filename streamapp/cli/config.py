@@ -14,7 +14,8 @@ from streamapp.configuration.lint import FaultsError, missing_variables
 from streamapp.configuration.lint import lint as lint_whole
 from streamapp.configuration.origins import ENTRIES, origins_of
 from streamapp.configuration.schema import configuration_schema
-from streamapp.observability.alerts import rule_file
+from streamapp.observability.alerts.rule import Objectives
+from streamapp.observability.alerts.rule_file import RUNBOOKS, rule_file
 from streamapp.secret_files import is_set
 
 app = typer.Typer(
@@ -79,19 +80,48 @@ def schema() -> None:
 
 
 @app.command()
-def alerts(config: ConfigOption = None) -> None:
+def alerts(
+    config: ConfigOption = None,
+    *,
+    pipeline: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A pipeline that the file does not declare, of which workers report; repeatable.",
+        ),
+    ] = None,
+    lag_objective: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="A stage is behind by no more than this."),
+    ] = Objectives().lag_seconds,
+    success_objective: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT",
+            min=50,
+            max=99.999,
+            help="So many of the records that are not at fault themselves are worked on.",
+        ),
+    ] = 100 * Objectives().success_ratio,
+    runbooks: Annotated[
+        str, typer.Option(metavar="URL", help="Address of the folder of runbooks.")
+    ] = RUNBOOKS,
+) -> None:
     """Print alert rules for Prometheus: a rule file for the pipelines of the file.
 
-    They watch every stage that reports, and tell when none does of a declared pipeline. There are
-    none if data_monitoring.performance_alerts or data_monitoring.enabled is false.
+    They watch every stage that reports, and tell when none does of a declared pipeline. Recording
+    rules are among them. Each alert has a page in docs/runbooks. There are none without a pipeline,
+    or if data_monitoring.performance_alerts or data_monitoring.enabled is false.
     """
     configuration = configured(config).configuration
     monitoring = configuration.data_monitoring
     off = [one for one in ("enabled", "performance_alerts") if not getattr(monitoring, one)]
-    pipelines = () if off else configuration.data_pipelines
+    declared = dict.fromkeys([*configuration.data_pipelines, *(pipeline or ())])
+    pipelines = () if off else declared
     for name in off:
         typer.echo(f"streamapp: data_monitoring.{name} is false: there are no rules", err=True)
-    typer.echo(rule_file(pipelines), nl=False)
+    objectives = Objectives(lag_objective, success_objective / 100)
+    typer.echo(rule_file(pipelines, objectives, runbooks.rstrip("/")), nl=False)
 
 
 def _origin(file: ConfigurationFile) -> str:

@@ -1,12 +1,10 @@
 """Every document does what it says: blocks run, links lead somewhere, references are current."""
 
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from streamapp.cli.reference import cli_reference, exit_codes_reference, settings_reference
 from streamapp.letters.sent_back import REPLAY_HEADER, REPLAYS_HEADER
@@ -16,7 +14,6 @@ from streamapp.record import ERROR_HEADERS, StoredRecord, TopicPartition
 from streamapp.runtime.dead_letters import Failure, error_headers
 from streamapp.runtime.retry_records import DELAY_HEADER, DUE_HEADER, RETRY_HEADER
 from tests.documents import ROOT, Reader, anchors, blocks, documents, links
-from tests.prometheus import require_tool
 
 LANGUAGES = {"python", "sh", "text", "yaml", "json", "ini", ""}
 
@@ -62,25 +59,8 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", documents(), ids=_name)
 def test_every_metric_that_is_named_exists(document: Path) -> None:
     exported = {metric.name for metric in METRICS}
-    named = set(re.findall(r"\bstreamapp_[a-z_]+", document.read_text()))
+    named = set(re.findall(r"(?<!:)\bstreamapp_[a-z_]+", document.read_text()))
     assert named <= exported
-
-
-def test_prometheus_takes_the_alerts_that_are_proposed(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "how-to" / "watch-it.md").read_text()
-    expressions = re.findall(r"^\| .* \| `(.*streamapp.*)` \|$", page, re.MULTILINE)
-    rules = [{"alert": f"A{i}", "expr": text} for i, text in enumerate(expressions)]
-    file = tmp_path / "rules.yml"
-    file.write_text(yaml.safe_dump({"groups": [{"name": "proposed", "rules": rules}]}))
-    checked = subprocess.run(  # noqa: S603 - Prometheus' own checker
-        [require_tool("promtool"), "check", "rules", str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr
-    assert f"{len(rules)} rules found" in checked.stdout
-    assert len(rules) > 4
 
 
 def test_every_document_is_found_from_the_index() -> None:

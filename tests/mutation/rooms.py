@@ -15,7 +15,10 @@ _NOT_MUTATED = {
     "streamapp/observability/dashboards/stage_agents.py",  # a dashboard as data
     "streamapp/observability/dashboards/dead_letters.py",  # a dashboard as data
     "streamapp/observability/dashboards/process.py",  # a dashboard as data
-    "streamapp/observability/alerts.py",  # rules as data
+    "streamapp/observability/alerts/from_causes.py",  # rules as data
+    "streamapp/observability/alerts/from_metrics.py",  # rules as data
+    "streamapp/observability/alerts/recorded.py",  # rules as data
+    "streamapp/observability/alerts/cause_notes.py",  # rules as data
 }
 
 

@@ -11,7 +11,7 @@ import yaml
 from streamapp.cli.main import exit_code_of
 from streamapp.configuration.schema import configuration_schema
 from streamapp.errors import StreamappError
-from streamapp.observability.alerts import RULES
+from streamapp.observability.alerts.rule_file import rules
 from tests.unit.cli.commands import printed, run, write
 from tests.unit.configuration.hostile import AGENT, HOSTILE, provider
 
@@ -289,8 +289,31 @@ def test_alert_rules_are_printed_for_the_pipelines_of_the_file() -> None:
     pipelines = {name: {"source": "in", "sink": name, "stages": stages} for name in ("a", "b")}
     write({**AGENTS, "data_pipelines": pipelines})
     found = yaml.safe_load(run("config alerts").stdout)
-    names = [rule["labels"].get("pipeline") for group in found["groups"] for rule in group["rules"]]
-    assert names == [*[None] * len(RULES), "a", "b"]
+    alerts = [rule for group in found["groups"] for rule in group["rules"] if "alert" in rule]
+    names = [rule["labels"].get("pipeline") for rule in alerts]
+    assert names == [*[None] * len(rules()), "a", "b"]
+
+
+def test_pipelines_that_no_file_declares_are_missed_too_if_they_are_named() -> None:
+    found = yaml.safe_load(run("config alerts --pipeline mine --pipeline yours").stdout)
+    names = [rule["labels"]["pipeline"] for rule in found["groups"][-1]["rules"]]
+    assert names == ["mine", "yours"]
+
+
+def test_objectives_and_the_address_of_runbooks_can_be_given() -> None:
+    write({**AGENTS, "data_pipelines": {"a": {"source": "x", "stages": [{"agent": "once"}]}}})
+    options = "--lag-objective 60 --success-objective 99 --runbooks https://books.example/"
+    found = yaml.safe_load(run(f"config alerts {options}").stdout)
+    alerts = {
+        rule["alert"]: rule
+        for group in found["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    assert "> 60 and" in alerts["StreamappLagNotDraining"]["expr"]
+    assert "rate1h > 0.144 " in alerts["StreamappErrorBudgetBurnFast"]["expr"]
+    page = alerts["StreamappStageHeld"]["annotations"]["runbook_url"]
+    assert page == "https://books.example/StreamappStageHeld.md"
 
 
 @pytest.mark.parametrize("field", ["enabled", "performance_alerts"])

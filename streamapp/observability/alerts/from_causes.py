@@ -1,0 +1,117 @@
+"""One alert for each cause that a stage, or a supervisor of a worker, tells of.
+
+The worker judges its stage, with windows and figures that Prometheus does not have. So the alert,
+the page and `streamapp lag --why` say the same.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from streamapp.observability.alerts.cause_notes import NOTES
+from streamapp.observability.alerts.rule import (
+    METRIC_NAMES,
+    PAGE,
+    STAGE,
+    TICKET,
+    AlertRule,
+    Runbook,
+    is_true,
+    unless,
+)
+from streamapp.observability.causes import TABLE, Cause, Level
+
+FOR_SECONDS = 30
+"""Causes are certain by themselves, of windows of their own; it outlasts one scrape by chance."""
+
+EVENT_SECONDS = 600
+"""What has happened and is over is told for so long."""
+
+_NAMES = {
+    Cause.DEPENDENCY_DOWN: "StageHeld",
+    Cause.STALLED: "StageStalled",
+    Cause.WORKER_SILENT: "WorkerFrozen",
+}
+_ELSEWHERE = {
+    Cause.WORKER_GONE,  # WorkerGone, which also sees processes without a supervisor
+    Cause.NOT_RUNNING,  # nobody runs who could tell; PipelineAbsent does
+}
+_EVENTS = {Cause.POSITIONS_MOVED, Cause.POSITIONS_LOST}
+
+OUTSIDE = (
+    Cause.TOPIC_MISSING,
+    Cause.BROKER_UNREACHABLE,
+    Cause.NO_ASSIGNMENT,
+    Cause.LOOP_BLOCKED,
+    Cause.DEPENDENCY_DOWN,
+    Cause.DEAD_LETTER_BUDGET,
+    Cause.BATCHES_REFUSED,
+    Cause.STAGE_FAILED,
+)
+"""Causes that explain why nothing finishes."""
+
+EXPLAINED_BY: Mapping[Cause, tuple[Cause, ...]] = {
+    Cause.STALLED: OUTSIDE,
+    Cause.PARTITION_STARVED: OUTSIDE,
+    Cause.LAG_UNKNOWN: (Cause.TOPIC_MISSING, Cause.BROKER_UNREACHABLE, Cause.NO_ASSIGNMENT),
+    Cause.COMMITS_FAILING: (Cause.BROKER_UNREACHABLE, Cause.LOOP_BLOCKED),
+    Cause.BATCHES_REFUSED: (Cause.TOPIC_MISSING, Cause.BROKER_UNREACHABLE),
+    Cause.REBALANCE_LOOP: (Cause.LOOP_BLOCKED, Cause.BROKER_UNREACHABLE),
+    Cause.SKEWED_PARTITION: (Cause.HOT_KEY,),
+    Cause.LAG_GROWING: (
+        *OUTSIDE,
+        Cause.FOREIGN_MEMBERS,
+        Cause.HOT_KEY,
+        Cause.SKEWED_PARTITION,
+        Cause.SLOW_AGENT,
+    ),
+}
+"""Effects, each with the causes beside which it is not told as well."""
+
+
+def cause_rules() -> Iterator[AlertRule]:
+    """The rules, in the order of the table of causes."""
+    for cause, entry in TABLE.items():
+        if cause in _ELSEWHERE:
+            continue
+        grave = entry.level in (Level.FAILING, Level.UNKNOWN)
+        is_event = cause in _EVENTS
+        yield AlertRule(
+            rule_name(cause),
+            _expression(cause),
+            0 if is_event else FOR_SECONDS,
+            PAGE if grave else TICKET,
+            _summary(cause),
+            _runbook(cause),
+            keep_seconds=EVENT_SECONDS if is_event else 0,
+        )
+
+
+def rule_name(cause: Cause) -> str:
+    """The name of the rule of a cause."""
+    words = "".join(word.capitalize() for word in cause.split("_"))
+    return f"Streamapp{_NAMES.get(cause, words)}"
+
+
+def _expression(cause: Cause) -> str:
+    if cause is Cause.WORKER_SILENT:
+        of_worker = "max by (job, instance, worker)"
+        return f'{of_worker} ({METRIC_NAMES["worker_cause"]}{{cause="{cause}"}})'
+    explained_by = EXPLAINED_BY.get(cause)
+    return unless(is_true(cause), explained_by) if explained_by else is_true(cause)
+
+
+def _summary(cause: Cause) -> str:
+    if cause is Cause.WORKER_SILENT:
+        return "worker {{ $labels.worker }} at {{ $labels.instance }} does not answer"
+    return f"{STAGE}: {TABLE[cause].meaning}"
+
+
+def _runbook(cause: Cause) -> Runbook:
+    entry, notes = TABLE[cause], NOTES[cause]
+    command = entry.command.format(pipeline="PIPELINE", stage="STAGE")
+    meaning = entry.meaning[0].upper() + entry.meaning[1:]
+    return Runbook(
+        f"{meaning}. {notes.means}".strip(),
+        (f"`{command}` shows the cause `{cause}` with its figures.", *notes.see),
+        (entry.advice, *notes.do),
+        notes.ends,
+    )
