@@ -7,14 +7,18 @@ from collections.abc import Iterable, Iterator
 from streamapp.cli.variables import (
     AFTER_VARIABLE,
     CONFIG_VARIABLE,
+    HOST_VARIABLE,
     INSTANCE_VARIABLE,
+    OPEN_VARIABLE,
     PORT_VARIABLE,
+    TOKEN_VARIABLE,
 )
 from streamapp.configuration.names import PACKAGES_VARIABLE
 from streamapp.configuration.overrides import variables
 from streamapp.configuration.state_folder import STATE_VARIABLE
 from streamapp.errors import ConfigurationError
 from streamapp.local_kafka.jars import CACHE_VARIABLE
+from streamapp.secret_files import FILE_SUFFIX
 from streamapp.settings import KafkaSettings
 
 _PREFIX = "STREAMAPP_"
@@ -28,6 +32,10 @@ _OF_KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+
 _KNOWN = (
     *(f"{_KAFKA_PREFIX}{name.upper()}" for name in KafkaSettings.model_fields),
     PORT_VARIABLE,
+    HOST_VARIABLE,
+    OPEN_VARIABLE,
+    TOKEN_VARIABLE,
+    f"{TOKEN_VARIABLE}{FILE_SUFFIX}",
     INSTANCE_VARIABLE,
     CACHE_VARIABLE,
     CONFIG_VARIABLE,

@@ -9,7 +9,13 @@ from streamapp.cli.completion import (
     complete_targets,
 )
 from streamapp.cli.output_format import OutputFormat
-from streamapp.cli.variables import CONFIG_VARIABLE, PORT_VARIABLE
+from streamapp.cli.variables import (
+    CONFIG_VARIABLE,
+    HOST_VARIABLE,
+    OPEN_VARIABLE,
+    PORT_VARIABLE,
+    TOKEN_VARIABLE,
+)
 from streamapp.configuration.names import PACKAGES_OPTION, PACKAGES_VARIABLE
 from streamapp.observability.logs import LogFormat
 
@@ -85,7 +91,24 @@ WebPortOption = Annotated[
         min=0,
         max=65535,
         envvar=PORT_VARIABLE,
-        help="Port of metrics, health and status on 127.0.0.1; 0 takes any free port.",
+        help="Port of metrics, health and status; 0 takes any free port.",
+    ),
+]
+WebHostOption = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        envvar=HOST_VARIABLE,
+        help="Address of the web server; 0.0.0.0 takes all of this machine. Beyond 127.0.0.1 it"
+        f" needs a token in {TOKEN_VARIABLE}, or --web-open.",
+    ),
+]
+WebOpenOption = Annotated[
+    bool,
+    typer.Option(
+        "--web-open",
+        envvar=OPEN_VARIABLE,
+        help="Answer probes and scrapes without a token: /livez, /readyz, /healthz and /metrics.",
     ),
 ]
 NoWebOption = Annotated[bool, typer.Option("--no-web", help="Serve no metrics, health or status.")]

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 from pydantic import ValidationError
 
+from streamapp.cli.web_access import web_token
 from streamapp.observability.joined_report import joined, unknown
 from streamapp.observability.stage_report import StatusReport
 from streamapp.runs.record import RunRecord, this_host
@@ -111,12 +112,23 @@ def states_of(
     ]
 
 
+def _headers() -> dict[str, str]:
+    """What a service with a token asks for."""
+    token = web_token()
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
 async def asked(session: aiohttp.ClientSession, url: str) -> StatusReport | None:
-    """What a service says of its stages; `None` if it does not answer as one of ours."""
+    """What a service says of its stages; `None` if it does not answer as one of ours.
+
+    Raises:
+        ConfigurationError: the token of the environment cannot be read.
+    """
+    headers = await asyncio.to_thread(_headers)  # it may stand in a file
     try:
         async with (
             asyncio.timeout(ANSWER_SECONDS),
-            session.get(f"{url.rstrip('/')}/status") as response,
+            session.get(f"{url.rstrip('/')}/status", headers=headers) as response,
         ):
             return StatusReport.model_validate_json(await response.content.read(_MOST_BYTES))
     except (aiohttp.ClientError, OSError, ValidationError, ValueError):

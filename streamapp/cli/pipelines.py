@@ -16,6 +16,8 @@ from streamapp.cli.options import (
     OutputOption,
     ProgressSecondsOption,
     UntilEndOption,
+    WebHostOption,
+    WebOpenOption,
     WebPortOption,
 )
 from streamapp.cli.variables import DEFAULT_PORT
@@ -59,7 +61,7 @@ def show(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - one parameter is one option
     name: NameArgument,
     config: ConfigOption = None,
     *,
@@ -72,6 +74,8 @@ def run(
     ] = None,
     until_end: UntilEndOption = False,
     web_port: WebPortOption = DEFAULT_PORT,
+    web_host: WebHostOption = "127.0.0.1",
+    web_open: WebOpenOption = False,
     no_web: NoWebOption = False,
     progress_seconds: ProgressSecondsOption = 10.0,
 ) -> None:
@@ -90,6 +94,8 @@ def run(
         workers=workers,
         until_end=until_end,
         web_port=None if no_web else web_port,
+        web_host=web_host,
+        web_open=web_open,
         progress_seconds=progress_seconds,
     )
 

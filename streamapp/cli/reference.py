@@ -25,8 +25,11 @@ from streamapp.cli.variables import (
     AFTER_VARIABLE,
     CONFIG_VARIABLE,
     DEFAULT_PORT,
+    HOST_VARIABLE,
     INSTANCE_VARIABLE,
+    OPEN_VARIABLE,
     PORT_VARIABLE,
+    TOKEN_VARIABLE,
 )
 from streamapp.configuration.allowed_packages import (
     ALWAYS_ALLOWED,
@@ -40,7 +43,9 @@ from streamapp.pipeline.stage import StageConfig
 from streamapp.policies.backoff import Backoff
 from streamapp.reassembly.config import Reassembly
 from streamapp.runtime.config import RuntimeConfig
+from streamapp.secret_files import FILE_SUFFIX
 from streamapp.settings import KafkaSettings
+from streamapp.web.access import LOOPBACK
 
 Row = tuple[str, ...]
 
@@ -74,6 +79,24 @@ def settings_reference() -> str:
                     f"`{PORT_VARIABLE}`",
                     f"`{DEFAULT_PORT}`",
                     "port of metrics, health and status of `run` and `demo`, on 127.0.0.1",
+                ),
+                (
+                    f"`{HOST_VARIABLE}`",
+                    f"`{LOOPBACK}`",
+                    "address of that server; `--web-host`",
+                ),
+                (
+                    f"`{TOKEN_VARIABLE}`",
+                    "none",
+                    (
+                        "token that whoever asks has to send; `status` and `lag` send it; or"
+                        f" `{TOKEN_VARIABLE}{FILE_SUFFIX}`, a file with it"
+                    ),
+                ),
+                (
+                    f"`{OPEN_VARIABLE}`",
+                    "`false`",
+                    "whether probes and scrapes need no token; `--web-open`",
                 ),
                 (
                     f"`{INSTANCE_VARIABLE}`",

@@ -14,6 +14,8 @@ from streamapp.cli.options import (
     ProgressSecondsOption,
     TargetArgument,
     UntilEndOption,
+    WebHostOption,
+    WebOpenOption,
     WebPortOption,
 )
 from streamapp.cli.run_options import (
@@ -73,6 +75,8 @@ def run(  # noqa: PLR0913 - one parameter is one option
         ),
     ] = False,
     web_port: WebPortOption = DEFAULT_PORT,
+    web_host: WebHostOption = "127.0.0.1",
+    web_open: WebOpenOption = False,
     no_web: NoWebOption = False,
     log_level: LogLevelOption = "INFO",
     log_format: LogFormatOption = LogFormat.PLAIN,
@@ -102,6 +106,8 @@ def run(  # noqa: PLR0913 - one parameter is one option
         log_format=log_format,
         progress_seconds=progress_seconds,
         drain_seconds=drain_seconds,
+        web_host=web_host,
+        web_open=web_open,
     )
     if workers is not None:
         from streamapp.cli.workers import supervise

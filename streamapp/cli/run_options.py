@@ -33,6 +33,8 @@ class RunOptions:
         log_level, log_format: level and format of the log.
         progress_seconds: time between lines of progress.
         drain_seconds: drain deadline.
+        web_host: address of the web server; that of a worker of several is 127.0.0.1.
+        web_open: whether probes and scrapes need no token.
 
     Raises:
         ConfigurationError: Kafka does not accept `instance_id`.
@@ -51,6 +53,8 @@ class RunOptions:
     log_format: LogFormat
     progress_seconds: float
     drain_seconds: float
+    web_host: str = "127.0.0.1"
+    web_open: bool = False
 
     def __post_init__(self) -> None:
         if self.instance_id is not None and not _INSTANCE_ID.fullmatch(self.instance_id):
@@ -89,6 +93,8 @@ class RunOptions:
             yield "--yes"
         if self.until_end:
             yield "--until-end"
+        # Whatever the environment says: the supervisor asks its workers without a token.
+        yield "--web-host=127.0.0.1"
         yield "--no-web" if self.web_port is None else "--web-port=0"
         yield f"--log-level={self.log_level}"
         yield f"--log-format={self.log_format.value}"

@@ -11,6 +11,7 @@ from streamapp.errors import PortInUseError
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.outline import Outline
+from streamapp.web.access import LOOPBACK, Access
 from streamapp.web.server import View, WebServer, WithoutMetrics, WorkerView
 
 _NOT_EXPORTED = "not exported: data_monitoring.enabled is false"
@@ -27,6 +28,8 @@ async def serving(
     outlines: Sequence[Outline] = (),
     exports_metrics: bool = True,
     chains: Callable[[], Sequence[dict[str, Any]]] = tuple,
+    host: str = LOOPBACK,
+    access: Access | None = None,
 ) -> AsyncIterator[WebServer]:
     """Serve metrics, health and status of these stages while the block runs.
 
@@ -39,6 +42,8 @@ async def serving(
         outlines: what the pipelines are, for the status page.
         exports_metrics: whether there is something at `/metrics`.
         chains: returns the agents of assembled pipelines, as JSON can hold them.
+        host: address to listen on.
+        access: what is asked of whoever asks.
 
     Raises:
         PortInUseError: the port is in use.
@@ -48,7 +53,15 @@ async def serving(
     for metrics in stages:
         exporter.stages.add(metrics)
     view = WorkerView(lambda: stages, exporter.render, clock, outlines=outlines, chains=chains)
-    serves = listening(view, port=port, or_any=or_any, say=say, exports_metrics=exports_metrics)
+    serves = listening(
+        view,
+        port=port,
+        or_any=or_any,
+        say=say,
+        exports_metrics=exports_metrics,
+        host=host,
+        access=access,
+    )
     async with serves as server:
         yield server
 
@@ -61,17 +74,19 @@ async def listening(
     or_any: bool = False,
     say: Callable[[str], None] = typer.echo,
     exports_metrics: bool = True,
+    host: str = LOOPBACK,
+    access: Access | None = None,
 ) -> AsyncIterator[WebServer]:
     """Serve this view while the block runs; see `serving`."""
     if not exports_metrics:
         view = WithoutMetrics(view, _NOT_EXPORTED)
-    server = WebServer(view, port=port)
+    server = WebServer(view, host=host, port=port, access=access)
     try:
         await server.start()
     except PortInUseError:
         if not or_any:
             raise
-        server = WebServer(view)
+        server = WebServer(view, host=host, access=access)
         await server.start()
         say(f"Port {port} is in use; listening on port {server.port} instead.")
     try:

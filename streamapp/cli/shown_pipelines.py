@@ -66,7 +66,7 @@ def print_plan(
         typer.echo(as_json(outline), nl=False)
 
 
-def run_declared(
+def run_declared(  # noqa: PLR0913 - one parameter is one option
     *,
     name: str,
     config: Path | None,
@@ -76,6 +76,8 @@ def run_declared(
     workers: int | None,
     until_end: bool,
     web_port: int | None,
+    web_host: str,
+    web_open: bool,
     progress_seconds: float,
 ) -> None:
     """Run a pipeline, or those of a bundle, on Kafka until it is stopped."""
@@ -100,6 +102,8 @@ def run_declared(
         yes=False,
         until_end=until_end,
         web_port=web_port,
+        web_host=web_host,
+        web_open=web_open,
         log_level=file.configuration.cli_settings.log_level,
         log_format=LogFormat.PLAIN,
         progress_seconds=progress_seconds,

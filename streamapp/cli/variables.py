@@ -9,6 +9,15 @@ DEFAULT_PORT = 9464
 PORT_VARIABLE = "STREAMAPP_WEB_PORT"
 """Environment variable with another port."""
 
+HOST_VARIABLE = "STREAMAPP_WEB_HOST"
+"""Environment variable with another address to listen on than that of this machine alone."""
+
+OPEN_VARIABLE = "STREAMAPP_WEB_OPEN"
+"""Environment variable: whether probes and scrapes need no token."""
+
+TOKEN_VARIABLE = "STREAMAPP_WEB_TOKEN"  # noqa: S105 - the name of a variable
+"""Environment variable with the token that whoever asks has to send."""
+
 INSTANCE_VARIABLE = "STREAMAPP_WORKER_INSTANCE_ID"
 """Environment variable with the name of a worker as a static member of its groups."""
 

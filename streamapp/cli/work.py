@@ -19,6 +19,7 @@ from streamapp.cli.run_options import RunOptions
 from streamapp.cli.runnable import load_runnable
 from streamapp.cli.signals import leave, stop_on_signal
 from streamapp.cli.supervised import Supervised
+from streamapp.cli.web_access import web_access
 from streamapp.clock import SystemClock
 from streamapp.errors import DrainTimeoutError, MissingTopicsError
 from streamapp.observability.stage_metrics import StageState
@@ -26,6 +27,7 @@ from streamapp.pipeline.topology import Topology
 from streamapp.runtime.config import RuntimeConfig
 from streamapp.service import Service
 from streamapp.status import PipelineStatus
+from streamapp.web.access import Access
 from streamapp.web.status import StatusReporter
 
 
@@ -37,6 +39,8 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         supervised_by: what the supervisor put on the command line; `None` without one.
     """
     supervised = Supervised(supervised_by, options.drain_seconds) if supervised_by else None
+    # A supervisor asks its workers without a token: they listen on this machine alone.
+    access = None if supervised else web_access(options)
     runnable = load_runnable(options.target, options.packages)
     exports_metrics = monitoring_of(options.target, options.packages).enabled
     settings = kafka_settings(options.bootstrap_servers)
@@ -55,7 +59,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         reassembly=runnable.reassembly,
         bundle=runnable.bundle,
     )
-    worker = _Worker(broker, service, options, supervised)
+    worker = _Worker(broker, service, options, supervised, access)
     try:
         with worker.recorder.recording(worker.was_cut_short):
             asyncio.run(worker.run(kafka_line(settings), exports_metrics=exports_metrics))
@@ -81,6 +85,7 @@ class _Worker:
         service: Service,
         options: RunOptions,
         supervised: Supervised | None,
+        access: Access | None,
     ) -> None:
         clock = SystemClock()
         self.figures = Figures(service.metrics, clock)
@@ -101,6 +106,7 @@ class _Worker:
         self._service = service
         self._options = options
         self._supervised = supervised
+        self._access = access
         self._was_stopped = False
         self._web_port: int | None = None
 
@@ -148,6 +154,8 @@ class _Worker:
             outlines=self._service.outlines,
             exports_metrics=exports_metrics,
             chains=self._chains,
+            host=self._options.web_host,
+            access=self._access,
         ) as server:
             self.recorder.about["web_url"] = server.url
             self._web_port = server.port

@@ -12,12 +12,14 @@ from streamapp.cli.loading import monitoring_of
 from streamapp.cli.run_options import RunOptions
 from streamapp.cli.serving import listening
 from streamapp.cli.signals import stop_on_signal
+from streamapp.cli.web_access import web_access
 from streamapp.clock import SystemClock
 from streamapp.supervisor.answers import WorkersPort
 from streamapp.supervisor.process import SpawnedWorker, WorkerProcess
 from streamapp.supervisor.restarts import RestartPolicy
 from streamapp.supervisor.supervisor import Ending, Supervisor
 from streamapp.supervisor.view import WorkersView
+from streamapp.web.access import Access
 
 AFTER_DRAIN_SECONDS = 15.0
 """How long a worker may take after its drain to leave its groups and close its clients."""
@@ -31,9 +33,10 @@ def supervise(options: RunOptions, count: int) -> None:
         PortInUseError: another process has the web port.
         typer.Exit: a worker failed.
     """
+    access = web_access(options)
     typer.echo(kafka_line(kafka_settings(options.bootstrap_servers)))
     monitoring = monitoring_of(options.target, options.packages)
-    ending = asyncio.run(_supervise(options, count, exports_metrics=monitoring.enabled))
+    ending = asyncio.run(_supervise(options, count, access, exports_metrics=monitoring.enabled))
     if ending.overdue:
         typer.echo("streamapp: workers did not drain in time and were killed", err=True)
         raise typer.Exit(ExitCode.DRAIN_TIMEOUT)
@@ -41,7 +44,9 @@ def supervise(options: RunOptions, count: int) -> None:
         raise typer.Exit(ending.exit_code if ending.exit_code > 0 else ExitCode.FAILURE)
 
 
-async def _supervise(options: RunOptions, count: int, *, exports_metrics: bool) -> Ending:
+async def _supervise(
+    options: RunOptions, count: int, access: Access | None, *, exports_metrics: bool
+) -> Ending:
     async def start(number: int) -> WorkerProcess:
         return await SpawnedWorker.start(options.worker_command(number), number)
 
@@ -55,22 +60,28 @@ async def _supervise(options: RunOptions, count: int, *, exports_metrics: bool) 
         message=f"Stopping: {count} workers are finishing what is in flight",
         at_once=supervisor.kill,
     ):
-        async with _serve_status(supervisor, options.web_port, exports_metrics=exports_metrics):
+        async with _serve_status(supervisor, options, access, exports_metrics=exports_metrics):
             return await supervisor.run()
 
 
 @asynccontextmanager
 async def _serve_status(
-    supervisor: Supervisor, web_port: int | None, *, exports_metrics: bool
+    supervisor: Supervisor, options: RunOptions, access: Access | None, *, exports_metrics: bool
 ) -> AsyncIterator[None]:
     """Serve metrics, health and status of all workers while the block runs."""
-    if web_port is None:
+    if options.web_port is None:
         yield
         return
     port = WorkersPort(supervisor.slots)
     try:
         view = WorkersView(supervisor.slots, port, SystemClock())
-        async with listening(view, port=web_port, exports_metrics=exports_metrics):
+        async with listening(
+            view,
+            port=options.web_port,
+            exports_metrics=exports_metrics,
+            host=options.web_host,
+            access=access,
+        ):
             yield
     finally:
         await port.close()

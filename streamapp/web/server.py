@@ -1,18 +1,18 @@
 """The HTTP server of a worker: metrics, health, readiness and the status page.
 
-It listens on a loopback address only and has no requests that change anything. To reach it from
-elsewhere, put a proxy with authentication in front.
+It has no requests that change anything. Beyond this machine it answers only who has the token; see
+`access`.
 """
 
 import asyncio
 import errno
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from streamapp.clock import Clock
 from streamapp.errors import ConfigurationError, PortInUseError
@@ -26,6 +26,7 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.observability.stage_report import StatusReport
 from streamapp.observability.verdict import is_live, verdict_of
 from streamapp.pipeline.outline import Outline
+from streamapp.web.access import LOOPBACK, PROBES, Access, checked_host, narrowed, near_address
 from streamapp.web.assets import ASSETS, Asset
 from streamapp.web.page import page
 from streamapp.web.status import StatusReporter
@@ -43,7 +44,7 @@ _HEADERS: Final = {
 _KEPT: Final = {**_HEADERS, "Cache-Control": "max-age=31536000, immutable"}
 """Assets have a version in their address."""
 
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class View(Protocol):
@@ -146,25 +147,36 @@ class WithoutMetrics:
 class WebServer:
     """Answers GET requests for the pages of a view; 404 or 405 for all others.
 
+    Args:
+        view: the pages.
+        host: address to listen on.
+        port: port to listen on; 0 takes any free one.
+        access: what is asked of whoever asks.
+
     Attributes:
         port: port it listens on; if 0 was given, the system has chosen it.
     """
 
-    def __init__(self, view: View, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, view: View, *, host: str = LOOPBACK, port: int = 0, access: Access | None = None
+    ) -> None:
         """Check the address; nothing listens before `start`.
 
         Raises:
-            ConfigurationError: the host is not a loopback address, or the port is out of range.
+            ConfigurationError: the host is no address, or it can be reached from elsewhere and
+                nothing is asked for; or the port is out of range.
         """
-        self.host = _loopback(host)
+        self.host = checked_host(host, access or Access())
         self.port = _port(port)
+        self._access = narrowed(self.host, access or Access())
         self._view = view
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        """Address of the index page."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """Address of the page, for this machine."""
+        host = near_address(self.host)
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}/"
 
     async def start(self) -> None:
@@ -175,7 +187,10 @@ class WebServer:
             ConfigurationError: the system refuses this address and port.
         """
         runner = web.AppRunner(
-            _application(self._view), access_log=None, handle_signals=False, shutdown_timeout=1.0
+            _application(self._view, self._access),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=1.0,
         )
         await runner.setup()
         try:
@@ -191,21 +206,6 @@ class WebServer:
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
-
-
-def _loopback(host: str) -> str:
-    if host == "localhost":
-        return "127.0.0.1"
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        address = None
-    if address is None or not address.is_loopback:
-        raise ConfigurationError(
-            f"the web server listens on loopback addresses only, not on {host!r}; use 127.0.0.1, "
-            "and a proxy with authentication to reach it from elsewhere"
-        )
-    return str(address)
 
 
 def _port(port: int) -> int:
@@ -225,11 +225,28 @@ def _refusal(host: str, port: int, error: OSError) -> ConfigurationError:
     )
 
 
-def _application(view: View) -> web.Application:
-    app = web.Application()
+def _application(view: View, access: Access) -> web.Application:
+    app = web.Application(middlewares=[_asking(access)])
     app.add_routes([web.get(path, handler) for path, handler in view.handlers().items()])
     app.add_routes([web.get(one.path, _serving(one)) for one in ASSETS])
     return app
+
+
+def _asking(access: Access) -> Middleware:
+    """Lets through what the access allows, before anything is looked up."""
+
+    @web.middleware
+    async def ask(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if access.allows(request.path, request.headers.get("Authorization", "")):
+            return await handler(request)
+        if access.token is None:
+            told = f"open are {', '.join(PROBES)}; STREAMAPP_WEB_TOKEN opens the rest\n"
+            return web.Response(status=403, text=told, headers=_HEADERS)
+        asks = {"WWW-Authenticate": 'Basic realm="streamapp: the token is the password"'}
+        told = "send the token as a bearer token, or as the password of any user\n"
+        return web.Response(status=401, text=told, headers={**_HEADERS, **asks})
+
+    return ask
 
 
 def _serving(asset: Asset) -> Handler:

@@ -39,6 +39,8 @@ FULL = RunOptions(
     log_format=LogFormat.JSON,
     progress_seconds=1.5,
     drain_seconds=0.5,
+    web_host="0.0.0.0",  # noqa: S104 - an address like another
+    web_open=True,
 )
 
 
@@ -57,6 +59,7 @@ def test_a_worker_is_told_all_that_its_supervisor_was(options: RunOptions) -> No
     assert params["workers"] is None
     assert params["no_web"] is (options.web_port is None)
     assert params["no_web"] or params["web_port"] == 0
+    assert (params["web_host"], params["web_open"]) == ("127.0.0.1", False)
     assert params["instance_id"] == (options.instance_id and f"{options.instance_id}-3")
     assert tuple(params["stage"] or ()) == options.stages
     assert tuple(params["allow_package"] or ()) == options.packages

@@ -17,6 +17,7 @@ from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.observability.stage_report import StageReport
 from streamapp.runs.folder import RunFolder
 from streamapp.runs.record import RunRecord, this_host
+from streamapp.web.access import Access
 from streamapp.web.server import WebServer, WorkerView
 from tests.unit.cli.commands import printed, refusal, run, write
 
@@ -200,7 +201,7 @@ def test_a_state_folder_elsewhere_is_read(folder: Path, monkeypatch: pytest.Monk
 
 
 @contextmanager
-def served(**fields: object) -> Iterator[str]:
+def served(*, token: str | None = None, **fields: object) -> Iterator[str]:
     """A worker with one stage, in another thread."""
     metrics = StageMetrics("orders", "check", "raw")
     metrics.state, metrics.processed = StageState.RUNNING, 5
@@ -213,7 +214,8 @@ def served(**fields: object) -> Iterator[str]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    server = WebServer(WorkerView(lambda: [metrics], render, SystemClock(), chains=lambda: [CHAIN]))
+    view = WorkerView(lambda: [metrics], render, SystemClock(), chains=lambda: [CHAIN])
+    server = WebServer(view, access=Access(token))
     try:
         asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
         yield server.url
@@ -232,6 +234,22 @@ def test_a_service_that_runs_is_asked_where_its_record_says() -> None:
         assert found["is_live"] is True
         assert found["report"]["stages"][0]["outcomes"]["processed"] == 5
         assert other["is_live"] is False
+
+
+@pytest.mark.parametrize("place", ["variable", "file"])
+def test_a_service_that_asks_for_a_token_is_sent_the_one_of_the_environment(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, file = "0123456789abcdef", tmp_path / "token"
+    file.write_text(token)
+    with served(token=token) as url:
+        save(1, web_url=url)
+        assert pipelines()[0]["is_live"] is False
+        if place == "file":
+            monkeypatch.setenv("STREAMAPP_WEB_TOKEN_FILE", str(file))
+        else:
+            monkeypatch.setenv("STREAMAPP_WEB_TOKEN", token)
+        assert pipelines()[0]["is_live"] is True
 
 
 def test_people_and_programs_are_told_alike_that_kafka_is_gone() -> None:

@@ -1,0 +1,35 @@
+"""Who may ask the web server of a command, by its options and the environment."""
+
+import os
+
+from streamapp.cli.run_options import RunOptions
+from streamapp.cli.variables import TOKEN_VARIABLE
+from streamapp.errors import ConfigurationError
+from streamapp.secret_files import secret_in
+from streamapp.web.access import Access, checked_host
+
+
+def web_token() -> str | None:
+    """The token of the environment, or of the file that it names; `None` without one.
+
+    Raises:
+        ConfigurationError: both are set, or the file has no token.
+    """
+    try:
+        return secret_in(os.environ, TOKEN_VARIABLE) or None
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def web_access(options: RunOptions) -> Access | None:
+    """Who may ask the server of a run; `None` if there is none.
+
+    Raises:
+        ConfigurationError: it could be reached from elsewhere by everybody, or the token is no
+            good.
+    """
+    if options.web_port is None:
+        return None
+    access = Access(web_token(), opens_probes=options.web_open)
+    checked_host(options.web_host, access)
+    return access
