@@ -35,11 +35,21 @@ class Prometheus:
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
 
-    async def scrape(self, target_port: int, *, timeout_seconds: float = 30.0) -> None:
-        """Start it, scraping 127.0.0.1:`target_port` every second, and wait until it is ready."""
+    async def scrape(
+        self, target_port: int, *, rules: str = "groups: []\n", timeout_seconds: float = 30.0
+    ) -> None:
+        """Start it, scraping 127.0.0.1:`target_port` every second, and wait until it is ready.
+
+        Args:
+            target_port: what to scrape.
+            rules: text of a rule file, whose groups are evaluated every second.
+            timeout_seconds: longest wait.
+        """
+        (self.folder / "rules.yml").write_text(rules.replace("interval: 1m", "interval: 1s"))
         config = self.folder / "prometheus.yml"
         config.write_text(
-            "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
+            "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
+            "rule_files: [rules.yml]\n"
             "scrape_configs:\n"
             "  - job_name: streamapp\n"
             f"    static_configs: [{{targets: ['127.0.0.1:{target_port}']}}]\n"

@@ -8,6 +8,8 @@ import pytest
 
 from streamapp.cli.serving import serving
 from streamapp.clock import SystemClock
+from streamapp.errors import Permanent
+from streamapp.observability.alerts.rule_file import rule_file
 from streamapp.observability.dashboards.catalogue import DASHBOARDS
 from streamapp.observability.dashboards.dashboard import Dashboard
 from streamapp.observability.dashboards.overview import OVERVIEW
@@ -61,7 +63,7 @@ async def test_prometheus_sees_what_a_running_pipeline_does(
         rig.running(pipeline) as service,
         serving(service.metrics, SystemClock(), port=0) as server,
     ):
-        await prometheus.scrape(server.port)
+        await prometheus.scrape(server.port, rules=rule_file([pipeline.name]))
         # In parts with a scrape between them, so that there is a rate.
         for part in range(3):
             await rig.put_items(range(part * 700, part * 700 + 700), keys=50)
@@ -104,6 +106,54 @@ async def test_prometheus_sees_what_a_running_pipeline_does(
         )
         assert age > 0
         await panels_show_what_it_does(prometheus, bad / 1890)
+        assert await alerts(prometheus) == BAD_FOR_A_SEVENTH
+
+
+BAD_FOR_A_SEVENTH = {
+    "StreamappPoisonBurst",
+    "StreamappErrorBudgetBurnFast",
+    "StreamappErrorBudgetBurnSlow",
+}
+"""What tells that every seventh record fails with the same error, which is not its own fault."""
+
+
+async def alerts(prometheus: Prometheus) -> set[str]:
+    """Names of the alerts that fire, or will when they have held for long enough."""
+    return {labels["alertname"] for labels, _ in await prometheus.query("ALERTS")}
+
+
+@agent
+def check(item: Item) -> Item:
+    if item.n % 100 == 0:
+        raise Permanent("no such title")
+    return item
+
+
+async def test_one_bad_record_in_a_hundred_and_a_restart_set_no_alert_off(
+    kafka: Kafka, prometheus: Prometheus
+) -> None:
+    rig = Rig(kafka_subject(kafka), unique_name("usual"))
+    pipeline = rig.pipeline().stage(check).sink(rig.out)
+    await rig.create(pipeline)
+    port, seen = None, set[str]()
+    for run in range(2):
+        async with (
+            rig.running(pipeline) as service,
+            serving(service.metrics, SystemClock(), port=port or 0) as server,
+        ):
+            if port is None:
+                port = server.port
+                await prometheus.scrape(port, rules=rule_file([pipeline.name]))
+            await rig.put_items(range(run * 3000, run * 3000 + 3000), keys=50)
+            await eventually(lambda own=service: own.metrics[0].records_in >= 3000)
+            letters = 'streamapp_dead_letters_total{reason="permanent"}'
+            await prometheus.eventually(letters, is_value(30))
+            await prometheus.eventually("sum(streamapp_lag_records)", is_value(0))
+            level = 'streamapp_stage_level{level="well"}'
+            await prometheus.eventually(level, is_value(1))
+            await scraped_once_more(prometheus)
+            seen |= await alerts(prometheus)
+    assert seen == set()
 
 
 ABSENT = (
