@@ -208,6 +208,7 @@ class StageStoppedError(StageError):
     Attributes:
         partition: topic and partition of the record.
         offset: its offset.
+        for_logs: the same sentence without what the agent says, which may quote the record.
     """
 
     def __init__(
@@ -218,10 +219,12 @@ class StageStoppedError(StageError):
         partition: TopicPartition,
         offset: int,
         original_error: BaseException | None = None,
+        for_logs: str | None = None,
     ) -> None:
         super().__init__(message, stage_id=stage_id, original_error=original_error)
         self.partition = partition
         self.offset = offset
+        self.for_logs = message if for_logs is None else for_logs
 
 
 class DrainTimeoutError(StageError):

@@ -18,6 +18,7 @@ from streamapp.errors import (
     StageError,
     StreamappError,
 )
+from streamapp.observability.exception_text import sentence_of
 from streamapp.observability.loop_blocks import LoopBlocks
 from streamapp.observability.loop_watch import LoopWatch, Owner
 from streamapp.observability.recent import RecentWatch
@@ -375,7 +376,7 @@ class Service:
                 return
             self._failures.add(error, [running.segment])
             if not self._stopping:
-                self._contain(running, str(error))
+                self._contain(running, sentence_of(error))
 
     def _contain(self, running: RunningSegment, why: str) -> None:
         """Let the other stages of its bundle go on without one that has failed.

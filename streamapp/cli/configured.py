@@ -7,7 +7,7 @@ from pathlib import Path
 from streamapp.cli.environment import refuse_unknown_settings
 from streamapp.cli.import_path import put_current_directory_first
 from streamapp.configuration.file import CheckedFile, ConfigurationFile, read_with_faults
-from streamapp.observability.logs import configure_logging
+from streamapp.observability.logs import configure_logging, current_format
 
 
 def configured(
@@ -39,7 +39,7 @@ def configured_with_faults(
     refuse_unknown_settings(os.environ)
     file = read_with_faults(path, packages=packages, may_be_new=may_be_new)
     if (right := file.checked.right) is not None:
-        configure_logging(right.cli_settings.log_level)
+        configure_logging(right.cli_settings.log_level, current_format())
         if right.allowed_packages:
             put_current_directory_first()
     return file

@@ -12,7 +12,7 @@ from streamapp.brokers.protocols import Broker, ProducerConfig
 from streamapp.cli.event_writer import EventWriter, ignore_batch
 from streamapp.cli.kafka import kafka_line, kafka_settings, muted_client_log
 from streamapp.cli.ledger import Ledger
-from streamapp.cli.options import BootstrapServersOption, ProgressSecondsOption
+from streamapp.cli.options import BootstrapServersOption, LogFormatOption, ProgressSecondsOption
 from streamapp.cli.pace import (
     ForeverOption,
     Pace,
@@ -21,11 +21,12 @@ from streamapp.cli.pace import (
     SeedOption,
     checked_amount,
 )
+from streamapp.cli.say import say
 from streamapp.cli.signals import stop_on_signal
 from streamapp.clock import Clock, SystemClock
 from streamapp.examples.playback.generator import PlaybackGenerator
 from streamapp.examples.playback.pipeline import SOURCE
-from streamapp.observability.logs import configure_logging
+from streamapp.observability.logs import LogFormat, configure_logging, own_line
 from streamapp.topics.topic import check_topic_name
 
 _EVENTS_AT_A_TIME = 5_000
@@ -55,13 +56,14 @@ def generate(
     ] = None,
     bootstrap_servers: BootstrapServersOption = None,
     progress_seconds: ProgressSecondsOption = 10.0,
+    log_format: LogFormatOption = LogFormat.PLAIN,
 ) -> None:
     """Write playback events to Kafka.
 
     As in reality, some events are malformed, incomplete, duplicate, late, or of unknown titles.
     """
     amount = checked_amount(records=records, seconds=seconds, forever=forever, default_records=None)
-    configure_logging("WARNING")
+    configure_logging("WARNING", log_format)
     check_topic_name(topic)
     settings = kafka_settings(bootstrap_servers)
     generation = Generation(
@@ -123,7 +125,7 @@ class Generation:
             stack.enter_context(stop_on_signal(stop.set, message="Stopping"))
             with muted_client_log():
                 await self._producer.start()
-            typer.echo(kafka)
+            say(kafka)
             stack.push_async_callback(self._producer.stop)
             partitions = await self._producer.partition_count(self._topic)
             # Opened last: a run that cannot start leaves the ledger of the previous run in place.
@@ -139,10 +141,10 @@ class Generation:
                 self._end(writer, pace, ledger)
 
     def _end(self, writer: EventWriter, pace: Pace, ledger: Ledger | None) -> None:
-        typer.echo(self._sentence(writer, pace))
+        say(self._sentence(writer, pace))
         if writer.unacknowledged:
             count = sum(len(batch.events) for batch in writer.unacknowledged)
-            typer.echo(f"{count:,} more were sent and not acknowledged.", err=True)
+            typer.echo(own_line(f"{count:,} more were sent and not acknowledged."), err=True)
         if ledger is not None:
             for batch in writer.unacknowledged:
                 ledger.unknown(batch)
@@ -181,7 +183,7 @@ class Generation:
     async def _print_progress(self, writer: EventWriter, pace: Pace, seconds: float) -> None:
         while True:
             await self._clock.sleep(seconds)
-            typer.echo(self._sentence(writer, pace))
+            say(self._sentence(writer, pace))
 
     def _sentence(self, writer: EventWriter, pace: Pace) -> str:
         seconds = pace.elapsed_seconds

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from streamapp.cli.escaped import log_what_escapes
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.lazy_group import LazyGroup
 from streamapp.errors import (
@@ -92,17 +93,18 @@ def _root(
 
 def main() -> None:
     """Run a command; an error of our own ends it with one sentence and an exit code."""
+    log_what_escapes()
     try:
         app()
     except Exception as error:  # noqa: BLE001 - the last place to report it
         cause = _single(error)
-        if isinstance(cause, StreamappError):
-            typer.echo(f"streamapp: {cause}", err=True)
-            sys.exit(exit_code_of(cause))
-        from streamapp.observability.logs import describe_exception
+        from streamapp.cli.say import say_bug, say_failure
+        from streamapp.observability.exception_text import sentence_of
 
-        typer.echo(describe_exception(cause), err=True)
-        typer.echo("streamapp: this is a bug in streamapp; please report it", err=True)
+        if isinstance(cause, StreamappError):
+            say_failure(sentence_of(cause))
+            sys.exit(exit_code_of(cause))
+        say_bug(cause)
         sys.exit(ExitCode.BUG)
 
 

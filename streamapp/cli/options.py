@@ -77,7 +77,9 @@ TargetArgument = Annotated[
 LogLevelOption = Annotated[
     str, typer.Option(help="DEBUG, INFO, WARNING, ERROR or CRITICAL; logs go to stderr.")
 ]
-LogFormatOption = Annotated[LogFormat, typer.Option(help="Format of log lines.")]
+LogFormatOption = Annotated[
+    LogFormat, typer.Option(help="Format of log lines, and of all other lines that are printed.")
+]
 ProgressSecondsOption = Annotated[
     float,
     typer.Option(min=0.1, help="Seconds between lines of progress if stdout is not a terminal."),

@@ -12,6 +12,7 @@ from streamapp.cli.options import (
     BootstrapServersOption,
     ConfigOption,
     ExplainOption,
+    LogFormatOption,
     NoWebOption,
     OutputOption,
     ProgressSecondsOption,
@@ -21,6 +22,7 @@ from streamapp.cli.options import (
     WebPortOption,
 )
 from streamapp.cli.variables import DEFAULT_PORT
+from streamapp.observability.logs import LogFormat
 
 app = typer.Typer(
     no_args_is_help=True, help="Assemble, show and run pipelines of the configuration file."
@@ -78,6 +80,7 @@ def run(  # noqa: PLR0913 - one parameter is one option
     web_open: WebOpenOption = False,
     no_web: NoWebOption = False,
     progress_seconds: ProgressSecondsOption = 10.0,
+    log_format: LogFormatOption = LogFormat.PLAIN,
 ) -> None:
     """Run a pipeline, or those of a bundle, on Kafka until it is stopped.
 
@@ -97,6 +100,7 @@ def run(  # noqa: PLR0913 - one parameter is one option
         web_host=web_host,
         web_open=web_open,
         progress_seconds=progress_seconds,
+        log_format=log_format,
     )
 
 

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TextIO
 
-import typer
 from rich.console import Console, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 
 from streamapp.cli.figures import Figures, StageFigures, at_most
+from streamapp.cli.say import say as say_line
+from streamapp.observability.logs import LogFormat, current_format
 
 REDRAW_SECONDS = 1.0
 _GAP = "  "
@@ -31,8 +32,8 @@ async def show_progress(
         seconds: time between plain lines; the table is redrawn every second.
         say: prints plain lines, even on a terminal; for one of several processes that share it.
     """
-    plain = say is not None or not sys.stdout.isatty()
-    show = _print(figures, seconds, say or typer.echo) if plain else _redraw(figures)
+    plain = say is not None or current_format() is LogFormat.JSON or not sys.stdout.isatty()
+    show = _print(figures, seconds, say or say_line) if plain else _redraw(figures)
     task = asyncio.create_task(show)
     try:
         yield

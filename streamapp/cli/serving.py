@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import typer
-
+from streamapp.cli.say import say as say_line
 from streamapp.clock import Clock
 from streamapp.errors import PortInUseError
 from streamapp.observability.exporter import MetricsExporter
@@ -24,7 +23,7 @@ async def serving(
     *,
     port: int,
     or_any: bool = False,
-    say: Callable[[str], None] = typer.echo,
+    say: Callable[[str], None] = say_line,
     outlines: Sequence[Outline] = (),
     exports_metrics: bool = True,
     chains: Callable[[], Sequence[dict[str, Any]]] = tuple,
@@ -72,7 +71,7 @@ async def listening(
     *,
     port: int,
     or_any: bool = False,
-    say: Callable[[str], None] = typer.echo,
+    say: Callable[[str], None] = say_line,
     exports_metrics: bool = True,
     host: str = LOOPBACK,
     access: Access | None = None,

@@ -12,13 +12,14 @@ from streamapp.cli.output_format import OutputFormat
 from streamapp.cli.plan_json import as_json
 from streamapp.cli.plan_text import as_text
 from streamapp.cli.run_options import RunOptions
+from streamapp.cli.say import say
 from streamapp.cli.warn import warn
 from streamapp.configuration.declared_bundles import named
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.declared_warnings import warnings_of
 from streamapp.configuration.lint import tell_warnings
 from streamapp.configuration.told_places import telling_places
-from streamapp.observability.logs import LogFormat
+from streamapp.observability.logs import LogFormat, configure_logging
 from streamapp.pipeline.outline import outline_of
 from streamapp.pipeline.topology import build
 from streamapp.runtime.config import RuntimeConfig
@@ -79,8 +80,10 @@ def run_declared(  # noqa: PLR0913 - one parameter is one option
     web_host: str,
     web_open: bool,
     progress_seconds: float,
+    log_format: LogFormat,
 ) -> None:
     """Run a pipeline, or those of a bundle, on Kafka until it is stopped."""
+    configure_logging("WARNING", log_format)  # until the file says which level
     file = configured(config, allow_package or ())
     # Made here as well, so that faults of a missing file are told as such.
     choices = choices_of(file.configuration, file.path)
@@ -91,7 +94,7 @@ def run_declared(  # noqa: PLR0913 - one parameter is one option
             )
         if explain:
             for line in explanation_lines(found.choice.explanation):
-                typer.echo(line)
+                say(line)
     options = RunOptions(
         target=f"{file.path}#{name}",
         packages=tuple(allow_package or ()),
@@ -105,7 +108,7 @@ def run_declared(  # noqa: PLR0913 - one parameter is one option
         web_host=web_host,
         web_open=web_open,
         log_level=file.configuration.cli_settings.log_level,
-        log_format=LogFormat.PLAIN,
+        log_format=log_format,
         progress_seconds=progress_seconds,
         drain_seconds=RuntimeConfig().shutdown_drain_seconds,
     )

@@ -10,6 +10,8 @@ from types import FrameType
 from typing import NoReturn
 
 from streamapp.cli.exit_codes import ExitCode
+from streamapp.cli.say import failure_line
+from streamapp.observability.logs import own_line
 
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -52,7 +54,7 @@ def stop_on_signal(
 
 def _begin(stop: Callable[[], None], message: str) -> None:
     # Not with click: the live table on the terminal would cover the line.
-    sys.stderr.write(f"{message}; a second signal ends at once\n")
+    sys.stderr.write(own_line(f"{message}; a second signal ends at once") + "\n")
     sys.stderr.flush()
     stop()
 
@@ -62,5 +64,5 @@ def leave(code: ExitCode, why: str) -> NoReturn:
     # Written without buffers: nothing else in the process can be relied on any more.
     if os.isatty(1):
         os.write(1, _SHOW_CURSOR)
-    os.write(2, f"streamapp: {why}\n".encode())
+    os.write(2, f"{failure_line(why)}\n".encode())
     os._exit(code)

@@ -10,6 +10,7 @@ import typer
 
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.signals import leave
+from streamapp.observability.logs import LogFormat, current_format, own_line
 from streamapp.supervisor.connection import SupervisorConnection
 
 _OVERDUE_SECONDS = 15.0
@@ -42,7 +43,9 @@ class Supervised:
 
     def say(self, line: str) -> None:
         """Print a line with the number of the worker: several workers share the output."""
-        typer.echo(f"worker {self.number}: {line}")
+        is_json = current_format() is LogFormat.JSON
+        shown = line if is_json else f"worker {self.number}: {line}"
+        typer.echo(own_line(shown, worker=self.number))
 
     def report_up(self, web_port: int | None) -> None:
         """Tell the supervisor that this worker is up, and on which port its metrics are."""

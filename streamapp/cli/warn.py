@@ -1,8 +1,11 @@
 """Warns on standard error of what is no fault."""
 
+import logging
 from collections.abc import Sequence
 
 import typer
+
+from streamapp.observability.logs import own_line
 
 _MOST = 20
 """So many sentences are shown."""
@@ -11,6 +14,10 @@ _MOST = 20
 def warn(sentences: Sequence[str]) -> None:
     """Print each sentence on standard error; of very many, some."""
     for sentence in sentences[:_MOST]:
-        typer.echo(f"streamapp: {sentence}", err=True)
+        _print(sentence)
     if (more := len(sentences) - _MOST) > 0:
-        typer.echo(f"streamapp: and {more:,} more such warnings", err=True)
+        _print(f"and {more:,} more such warnings")
+
+
+def _print(sentence: str) -> None:
+    typer.echo(own_line(f"streamapp: {sentence}", logging.WARNING), err=True)

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
-import typer
-
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.figures import Figures
@@ -17,6 +15,7 @@ from streamapp.cli.progress import show_progress, summary_lines
 from streamapp.cli.recorded import recorder_of
 from streamapp.cli.run_options import RunOptions
 from streamapp.cli.runnable import load_runnable
+from streamapp.cli.say import say as say_line
 from streamapp.cli.signals import leave, stop_on_signal
 from streamapp.cli.supervised import Supervised
 from streamapp.cli.web_access import web_access
@@ -101,7 +100,7 @@ class _Worker:
             worker=None if supervised is None else supervised.number,
             instance_id=options.instance_id,
         )
-        self.say: Callable[[str], None] = typer.echo if supervised is None else supervised.say
+        self.say: Callable[[str], None] = say_line if supervised is None else supervised.say
         self._broker = broker
         self._service = service
         self._options = options
@@ -116,7 +115,7 @@ class _Worker:
 
     async def run(self, kafka: str, *, exports_metrics: bool) -> None:
         """Run the service until it is stopped or has reached the end."""
-        say: Callable[[str], None] = typer.echo if self._supervised is None else _silent
+        say: Callable[[str], None] = say_line if self._supervised is None else _silent
         with stop_on_signal(self._stop, message="Stopping: finishing what is in flight"):
             if self._supervised is not None:
                 self._supervised.on_drain(self._stop)

@@ -10,6 +10,7 @@ from streamapp.cli.exit_codes import NOT_RESTARTED, ExitCode
 from streamapp.cli.kafka import kafka_line, kafka_settings
 from streamapp.cli.loading import monitoring_of
 from streamapp.cli.run_options import RunOptions
+from streamapp.cli.say import say, say_failure
 from streamapp.cli.serving import listening
 from streamapp.cli.signals import stop_on_signal
 from streamapp.cli.web_access import web_access
@@ -34,11 +35,11 @@ def supervise(options: RunOptions, count: int) -> None:
         typer.Exit: a worker failed.
     """
     access = web_access(options)
-    typer.echo(kafka_line(kafka_settings(options.bootstrap_servers)))
+    say(kafka_line(kafka_settings(options.bootstrap_servers)))
     monitoring = monitoring_of(options.target, options.packages)
     ending = asyncio.run(_supervise(options, count, access, exports_metrics=monitoring.enabled))
     if ending.overdue:
-        typer.echo("streamapp: workers did not drain in time and were killed", err=True)
+        say_failure("workers did not drain in time and were killed")
         raise typer.Exit(ExitCode.DRAIN_TIMEOUT)
     if ending.exit_code:
         raise typer.Exit(ending.exit_code if ending.exit_code > 0 else ExitCode.FAILURE)

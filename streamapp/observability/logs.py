@@ -1,28 +1,29 @@
 """Logs of the command line: plain or JSON lines on stderr, never with a payload.
 
-Two sources of payloads are suppressed. The Kafka client logs keys and values at DEBUG, so it is
-kept at INFO. Errors of pydantic quote the input, so only the place and kind of each fault are
-written.
+Three sources of payloads are suppressed. The Kafka client logs keys and values at DEBUG, so it is
+kept at INFO. Messages of errors may quote a record, so they are left out (`exception_text`). And
+asyncio quotes the error of a task that nobody awaits, so only the first line of its entries is
+kept.
 """
 
 import logging
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, TextIO
 
 import orjson
-from pydantic import ValidationError
 
 from streamapp.errors import ConfigurationError
+from streamapp.observability.exception_text import describe_exception
+from streamapp.observability.outage_filter import OutageFilter
+from streamapp.observability.repeats import RepeatFilter
 
-CLIENT_LOGGERS = ("aiokafka", "kafka", "aiohttp", "asyncio")
+KAFKA_LOGGERS = ("aiokafka", "kafka")
+
+CLIENT_LOGGERS = (*KAFKA_LOGGERS, "aiohttp", "asyncio", "faust", "mode")
 """Loggers of libraries: WARNING and above, or INFO and above if our own level is DEBUG."""
-
-_MAX_LINES_REMEMBERED = 1000
-_MAX_CHARACTERS_REMEMBERED = 500  # of each: the lines of some libraries hold what they are about
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -54,6 +55,9 @@ def configure_logging(
         )
     ours = levels[level.upper()]
     handler = logging.StreamHandler(stream or sys.stderr)
+    handler.addFilter(_is_safe)
+    if ours > logging.DEBUG:
+        handler.addFilter(OutageFilter(KAFKA_LOGGERS))
     handler.addFilter(RepeatFilter())
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else PlainFormatter())
     logging.basicConfig(level=ours, handlers=[handler], force=True)
@@ -62,33 +66,42 @@ def configure_logging(
         logging.getLogger(name).setLevel(clients)
 
 
-class RepeatFilter(logging.Filter):
-    """Suppresses repeated lines of libraries and adds how many were left out.
+def own_line(text: str, level: int = logging.INFO, **fields: object) -> str:
+    """A line that a command prints, in the format of the log.
 
-    In an outage the Kafka client logs every attempt to connect, hundreds of times a second. Lines
-    are repetitions of one another if logger, level and template are equal.
+    Args:
+        text: the line.
+        level: how serious it is, for a JSON line.
+        fields: more members of a JSON line.
+
+    Returns:
+        The text itself, or one JSON object where the log has JSON lines.
     """
+    formatter = _json_formatter()
+    if formatter is None:
+        return text
+    values = {"name": "streamapp", "levelno": level, "levelname": logging.getLevelName(level)}
+    return formatter.format(logging.makeLogRecord({**fields, **values, "msg": text}))
 
-    def __init__(self, repeat_seconds: float = 10.0) -> None:
-        super().__init__()
-        self._repeat_seconds = repeat_seconds
-        self._last: dict[tuple[str, int, str], tuple[float, int]] = {}
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is written."""
-        if not record.name.startswith(CLIENT_LOGGERS):
-            return True
-        line = (record.name, record.levelno, str(record.msg)[:_MAX_CHARACTERS_REMEMBERED])
-        written_at, left_out = self._last.get(line, (-self._repeat_seconds, 0))
-        if record.created - written_at < self._repeat_seconds:
-            self._last[line] = (written_at, left_out + 1)
-            return False
-        if len(self._last) > _MAX_LINES_REMEMBERED:
-            self._last.clear()
-        self._last[line] = (record.created, 0)
-        if left_out:
-            record.msg = f"{record.msg} (repeated {left_out} times since)"
-        return True
+def current_format() -> LogFormat:
+    """How the log is written now, and so everything else that a command prints."""
+    return LogFormat.JSON if _json_formatter() else LogFormat.PLAIN
+
+
+def _json_formatter() -> logging.Formatter | None:
+    formatters = (handler.formatter for handler in logging.getLogger().handlers)
+    return next((one for one in formatters if isinstance(one, JsonFormatter)), None)
+
+
+def _is_safe(record: logging.LogRecord) -> bool:
+    """Whether a line may be written, whoever has set the level of its logger.
+
+    Of what asyncio says, the first line is kept: the next ones quote errors and values.
+    """
+    if record.name == "asyncio":
+        record.msg, record.args = record.getMessage().partition("\n")[0], None
+    return record.levelno >= logging.INFO or not record.name.startswith(CLIENT_LOGGERS)
 
 
 class PlainFormatter(logging.Formatter):
@@ -131,34 +144,6 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1]:
             line["exception"] = describe_exception(record.exc_info[1])
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def describe_exception(error: BaseException) -> str:
-    """Stack and sentence of an exception and of its causes, the first cause first.
-
-    For errors of pydantic, only place and kind are given: their own text quotes the input.
-    """
-    parts = []
-    for link in reversed(list(_chain(error))):
-        stack = "".join(traceback.format_tb(link.__traceback__))
-        parts.append(f"{stack}{type(link).__qualname__}: {_sentence(link)}")
-    return "\n".join(parts)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
-
-
-def _sentence(error: BaseException) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, f['loc'])) or 'value'}: {f['type']}" for f in faults)
 
 
 def _utc(record: logging.LogRecord) -> str:

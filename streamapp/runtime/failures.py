@@ -11,6 +11,7 @@ from streamapp.errors import (
     StageStoppedError,
     Transient,
 )
+from streamapp.observability.exception_text import sentence_of
 from streamapp.observability.last_errors import LastError
 from streamapp.observability.stage_metrics import DeadLetterReason, Outcome
 from streamapp.pipeline.stage import KeyBacklog, Ordering, StageConfig
@@ -292,9 +293,13 @@ class FailureHandler:
     def _stop(self, work: Work, step: StepRunner, error: Exception, why: str) -> None:
         record, (topic, partition) = work.record, work.partition.name
         place = f"{topic}[{partition}] at offset {record.offset}"
-        stopped = StageStoppedError(
+        told = (
             f"stage {step.stage_id!r} of pipeline {step.pipeline!r} stopped, because {why}:"
-            f" {type(error).__name__} in record {place}: {describe(error)}",
+            f" {type(error).__name__} in record {place}"
+        )
+        stopped = StageStoppedError(
+            f"{told}: {describe(error)}",
+            for_logs=f"{told}: {sentence_of(error) or f'raised at {place_of(error)}'}",
             stage_id=step.stage_id,
             partition=work.partition.name,
             offset=record.offset,

@@ -90,7 +90,7 @@ async def all_written_beside(rig: Rig, metrics: Any, count: int) -> None:
 
 
 async def test_a_stage_that_stops_lets_the_others_go_on_and_its_record_is_the_next(
-    subject: Subject,
+    subject: Subject, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig = Rig(subject, unique_name("bundled"), is_bundled=True)
     pipeline = rig.pipeline().stage(picky, name="picky", on_error=stop()).sink(rig.out)
@@ -102,6 +102,8 @@ async def test_a_stage_that_stops_lets_the_others_go_on_and_its_record_is_the_ne
     stopped, *others = service.metrics
     await eventually(lambda: stopped.state is StageState.FAILED)
     assert stopped.is_contained
+    [told] = [line for line in caplog.messages if "the others of the bundle" in line]
+    assert told.endswith("at offset 2: raised at test_bundles.py:picky")  # no message of an agent
     await put_beside(rig, 1, 2)
     await all_written_beside(rig, service.metrics, 3)
     assert [one.state for one in others] == [StageState.RUNNING] * 2

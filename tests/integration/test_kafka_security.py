@@ -329,3 +329,48 @@ def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
     cafile.write_text("no certificate")
     with pytest.raises(ConfigurationError, match="STREAMAPP_KAFKA_SSL_CAFILE"):
         KafkaBroker(KafkaSettings(security_protocol="SSL", ssl_cafile=cafile))
+
+
+LOUD = """
+import logging
+from streamapp import Pipeline, Topic, agent
+
+for name in ("aiokafka", "aiokafka.conn", "aiokafka.client", "aiokafka.sasl"):
+    logging.getLogger(name).setLevel(logging.DEBUG)
+
+@agent
+def same(value: dict) -> dict:
+    return value
+
+pipeline = Pipeline("loud", source=Topic("loud.raw", dict)).stage(same).sink("loud.out")
+"""
+
+
+@pytest.mark.parametrize("is_right", [True, False], ids=["right", "wrong"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "OAUTHBEARER"])
+def test_a_run_at_debug_tells_no_password_and_no_token(
+    secure: SecureKafka, mechanism: str, is_right: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "loud.py").write_text(LOUD)
+    secret = HUSH if is_right else "guessed-wrong"
+    env = {
+        "STREAMAPP_KAFKA_BOOTSTRAP_SERVERS": secure.sasl,
+        "STREAMAPP_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "STREAMAPP_KAFKA_SASL_MECHANISM": mechanism,
+        "STREAMAPP_KAFKA_ALLOW_PLAIN_WITHOUT_TLS": "true",
+    }
+    if mechanism == "PLAIN":
+        env |= {"STREAMAPP_KAFKA_USERNAME": USER, "STREAMAPP_KAFKA_PASSWORD": secret}
+    else:
+        secret = unsigned_token(3600 if is_right else -3600)
+        (tmp_path / "token").write_text(secret)
+        env["STREAMAPP_KAFKA_OAUTH_TOKEN_FILE"] = str(tmp_path / "token")
+    run = ("run", "loud:pipeline", "--until-end", "--no-web", "--log-level", "DEBUG")
+    done = [
+        streamapp(*command, cwd=tmp_path, env=env)
+        for command in [("topics", "apply", "loud:pipeline"), run]
+    ]
+    assert [one.returncode for one in done] == ([0, 0] if is_right else [4, 4]), done
+    written = "".join(one.stdout + one.stderr for one in done)
+    assert secret not in written
+    assert base64.b64encode(secret.encode()).decode() not in written

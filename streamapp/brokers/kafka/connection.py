@@ -13,6 +13,7 @@ from streamapp.brokers.kafka.diagnosis import diagnose
 from streamapp.brokers.kafka.failures import CLIENT_ERRORS, reason
 from streamapp.brokers.kafka.forced_close import force_close
 from streamapp.brokers.kafka.oauth import Tokens, token_source
+from streamapp.brokers.kafka.reach import Reach
 from streamapp.brokers.kafka.reconnects import bound_reconnects
 from streamapp.errors import BrokerError, ConfigurationError
 from streamapp.record import TopicPartition
@@ -41,6 +42,7 @@ class Connection:
     def __init__(self, settings: KafkaSettings) -> None:
         self.settings = settings
         self.address = ",".join(settings.servers)
+        self._reach = Reach(self.address)
         self._tokens = token_source(settings)
         self._ssl_context = _ssl_context(settings) if settings.uses_tls else None
 
@@ -68,7 +70,7 @@ class Connection:
         Raises:
             BrokerError: Kafka cannot be reached or refuses the connection; says why.
         """
-        bound_reconnects(*owners)
+        bound_reconnects(*owners, reach=self._reach)
         timeout_seconds = self.settings.connect_timeout_seconds
         try:
             async with asyncio.timeout(timeout_seconds):

@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 
 from streamapp.brokers.kafka.forced_close import parts
+from streamapp.brokers.kafka.reach import Reach
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 1.0
@@ -59,8 +60,9 @@ class Reconnects:
 class _Guard:
     """Stands before the connects and requests for metadata of one client."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, reach: Reach) -> None:
         self._client = client
+        self._reach = reach
         self._connect = client._get_conn  # noqa: SLF001 - there is no public way
         self._update = client._metadata_update  # noqa: SLF001 - the same
         self._nodes: defaultdict[Any, Reconnects] = defaultdict(Reconnects)
@@ -83,9 +85,15 @@ class _Guard:
             connection = await self._connect(node_id, group=group, no_hint=no_hint)
             if connection is None:
                 node.failed(loop.time())
+                self._reach.failed(node_id, loop.time(), is_cut_off=self._is_cut_off())
             else:
                 node.succeeded()
+                self._reach.succeeded(node_id, loop.time())
             return connection
+
+    def _is_cut_off(self) -> bool:
+        connections = self._client._conns.values()  # noqa: SLF001 - the same
+        return not any(one.connected() for one in connections)
 
     async def _metadata_update(self, cluster: Any, topics: Any) -> Any:
         now = asyncio.get_running_loop().time()
@@ -96,9 +104,14 @@ class _Guard:
         return await self._update(cluster, topics)
 
 
-def bound_reconnects(*owners: object) -> None:
-    """Bound the connects and requests for metadata of these clients, before they start."""
+def bound_reconnects(*owners: object, reach: Reach) -> None:
+    """Bound the connects and requests for metadata of these clients, before they start.
+
+    Args:
+        owners: what has the clients.
+        reach: told what becomes of each connect.
+    """
     for owner in owners:
         for part in parts(owner):
             if isinstance(part, AIOKafkaClient) and "_get_conn" not in vars(part):
-                _Guard(part)
+                _Guard(part, reach)

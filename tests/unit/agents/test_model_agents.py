@@ -13,7 +13,7 @@ from streamapp.agents.data_transformer import TransformationInput, Transformatio
 from streamapp.agents.stream_processor import StreamDataInput, StreamDataOutput
 from streamapp.clock import clock_in_use
 from streamapp.errors import ConfigurationError, Permanent, ServiceError
-from streamapp.observability.logs import describe_exception
+from streamapp.observability.exception_text import describe_exception
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.policies.fault import Fault, whose_fault
 from streamapp.policies.policy import retry

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from aiokafka.client import AIOKafkaClient
 
+from streamapp.brokers.kafka.reach import Reach
 from streamapp.brokers.kafka.reconnects import LONGEST_WAIT_SECONDS, Reconnects, bound_reconnects
 from tests.unit.runtime.virtual import in_virtual_time, loop
 
@@ -12,8 +13,8 @@ from tests.unit.runtime.virtual import in_virtual_time, loop
 def away() -> AIOKafkaClient:
     """A client that knows no node, so that each connect and each request fails at once."""
     client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
-    bound_reconnects(client)
-    bound_reconnects(client)  # a client that is started again is bounded once
+    bound_reconnects(client, reach=Reach("a:1"))
+    bound_reconnects(client, reach=Reach("a:1"))  # a client that is started again is bounded once
     return client
 
 

@@ -56,6 +56,7 @@ def end_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> int:
         raise error
 
     monkeypatch.setattr(main, "app", command)
+    monkeypatch.setattr(main, "log_what_escapes", lambda: None)  # it would take pytest's hooks
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert isinstance(ended.value.code, int)
@@ -75,6 +76,6 @@ def test_a_bug_is_told_with_its_stack_and_a_code_of_its_own(
 ) -> None:
     assert end_with(KeyError("lost"), monkeypatch) == ExitCode.BUG
     stderr = capsys.readouterr().err
-    assert "KeyError: 'lost'" in stderr
+    assert "\nKeyError\n" in stderr
     assert sys._getframe().f_code.co_filename in stderr
     assert "please report it" in stderr

@@ -4,22 +4,34 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
-from pydantic import BaseModel, ValidationError
+from aiokafka.errors import KafkaConnectionError
+from pydantic import BaseModel, ValidationError, field_validator
 
-from streamapp.errors import ConfigurationError
+from streamapp.errors import ConfigurationError, DecodeError
+from streamapp.observability.exception_text import describe_exception, sentence_of
 from streamapp.observability.logs import (
     CLIENT_LOGGERS,
     LogFormat,
-    RepeatFilter,
     configure_logging,
-    describe_exception,
+    current_format,
+    own_line,
 )
+from streamapp.observability.repeats import MOST_OF_OURS, RepeatFilter
 
 PAYLOAD = "4111-1111"
 
 
 class Card(BaseModel):
     number: int
+
+
+class Checked(BaseModel):
+    number: str
+
+    @field_validator("number")
+    @classmethod
+    def _refuse(cls, number: str) -> str:
+        raise ValueError(f"{number} is no number of a card")
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +107,7 @@ def test_the_input_of_a_validation_error_is_never_written(
     _log_a_validation_error()
     assert PAYLOAD not in stream.getvalue()
     assert "number: int_parsing" in stream.getvalue()
-    assert "RuntimeError: stage failed" in stream.getvalue()
+    assert "\nRuntimeError" in stream.getvalue().replace("\\n", "\n")
 
 
 @pytest.mark.parametrize(
@@ -121,11 +133,22 @@ def test_a_library_that_repeats_itself_is_told_once_in_a_while(stream: io.String
     configure_logging(stream=stream)
     client, ours = logging.getLogger("aiokafka"), logging.getLogger("streamapp.test")
     for node in range(500):
-        client.error("Unable connect to node with id %s", node)
-        ours.warning("ours is never left out")
+        client.error("Topic %s is not available", node)
+        ours.warning("the agent of record %d waits", node)
     lines = stream.getvalue().splitlines()
-    assert len([line for line in lines if "Unable connect" in line]) == 1
-    assert len([line for line in lines if "ours" in line]) == 500
+    assert len([line for line in lines if "is not available" in line]) == 1
+    assert len([line for line in lines if "waits" in line]) == 500
+
+
+def test_a_line_of_ours_that_repeats_itself_is_limited_and_told_again_with_its_number() -> None:
+    repeats = RepeatFilter(repeat_seconds=10.0)
+    passed = []
+    for tenth in range(101):
+        line = {"name": "streamapp.x", "msg": "stage %s fails", "args": ("a",)}
+        record = logging.makeLogRecord({**line, "created": 100 + tenth / 10})
+        if repeats.filter(record):
+            passed.append(vars(record).get("repeated"))
+    assert passed == [None] * MOST_OF_OURS + [100 - MOST_OF_OURS]
 
 
 def test_the_next_line_says_how_many_were_left_out() -> None:
@@ -134,8 +157,8 @@ def test_the_next_line_says_how_many_were_left_out() -> None:
     for second in range(21):
         record = logging.makeLogRecord({"name": "aiokafka", "msg": "down", "created": 100 + second})
         if repeats.filter(record):
-            passed.append(record.getMessage())
-    assert passed == ["down", "down (repeated 9 times since)", "down (repeated 9 times since)"]
+            passed.append((record.getMessage(), vars(record).get("repeated")))
+    assert passed == [("down", None), ("down", 9), ("down", 9)]
 
 
 def test_a_line_that_comes_first_is_written_however_early() -> None:
@@ -172,7 +195,7 @@ def test_a_json_line_has_the_exception(stream: io.StringIO) -> None:
     configure_logging(log_format=LogFormat.JSON, stream=stream)
     _log_a_validation_error()
     exception = orjson.loads(stream.getvalue())["exception"]
-    assert exception.endswith("RuntimeError: stage failed")
+    assert exception.endswith("\nRuntimeError")
     assert "ValidationError: number: int_parsing" in exception
 
 
@@ -184,14 +207,14 @@ def chained(*, hidden: bool) -> RuntimeError:
 
 
 def test_what_an_exception_was_raised_over_is_told_unless_it_was_hidden() -> None:
-    assert "KeyError: 'first'" in describe_exception(chained(hidden=False))
+    assert describe_exception(chained(hidden=False)) == "KeyError\nRuntimeError"
     assert "KeyError" not in describe_exception(chained(hidden=True))
 
 
 def test_causes_in_a_circle_are_told_once() -> None:
-    first, second = ValueError("first"), ValueError("second")
+    first, second = TypeError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
-    assert describe_exception(first) == "ValueError: second\nValueError: first"
+    assert describe_exception(first) == "ValueError\nTypeError"
 
 
 def test_lines_that_take_turns_are_repetitions_all_the_same() -> None:
@@ -201,3 +224,59 @@ def test_lines_that_take_turns_are_repetitions_all_the_same() -> None:
         for text in ("one", "two", "one", "two")
     ]
     assert passed == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError(PAYLOAD), "ValueError"),
+        (OSError(PAYLOAD), "OSError"),
+        (FileNotFoundError(2, PAYLOAD, PAYLOAD), "FileNotFoundError: No such file or directory"),
+        (ConfigurationError("the topic is missing"), "ConfigurationError: the topic is missing"),
+        (KafkaConnectionError("no node"), "KafkaConnectionError: KafkaConnectionError: no node"),
+    ],
+)
+def test_only_sentences_that_cannot_quote_a_record_are_told(error: Exception, told: str) -> None:
+    assert describe_exception(error) == told
+
+
+def test_what_a_check_of_the_user_says_of_a_value_is_not_told() -> None:
+    try:
+        Checked.model_validate({"number": PAYLOAD})
+    except ValidationError as fault:
+        refused = DecodeError(f"the value does not decode: {fault}")
+        refused.__cause__ = fault
+    assert sentence_of(refused) == "number: value_error"
+
+
+def test_a_task_that_nobody_awaits_does_not_bring_its_error_into_the_log(
+    stream: io.StringIO,
+) -> None:
+    configure_logging(log_format=LogFormat.JSON, stream=stream)
+    logging.getLogger("asyncio").error(
+        "Task exception was never retrieved\nfuture: <Task exception=ValueError(%r)>", PAYLOAD
+    )
+    assert PAYLOAD not in stream.getvalue()
+    assert orjson.loads(stream.getvalue())["text"] == "Task exception was never retrieved"
+
+
+def test_a_line_that_a_command_prints_has_the_form_of_the_log(stream: io.StringIO) -> None:
+    configure_logging(stream=stream)
+    assert current_format() is LogFormat.PLAIN
+    assert own_line("Kafka    127.0.0.1:9092") == "Kafka    127.0.0.1:9092"
+    configure_logging(log_format=LogFormat.JSON, stream=stream)
+    assert current_format() is LogFormat.JSON
+    line = orjson.loads(own_line("100 % in", logging.ERROR, worker=1))
+    assert line.pop("time").endswith("Z")
+    assert line == {"level": "ERROR", "logger": "streamapp", "text": "100 % in", "worker": 1}
+
+
+@pytest.mark.parametrize(("level", "is_written"), [("INFO", False), ("DEBUG", True)])
+def test_a_client_is_silent_in_an_outage_but_at_debug(
+    stream: io.StringIO, level: str, is_written: bool
+) -> None:
+    configure_logging(level, stream=stream)
+    logging.getLogger("streamapp.x").error("cannot be reached", extra={"outage": "begins"})
+    logging.getLogger("aiokafka.client").error("Unable connect to node with id 1")
+    assert "cannot be reached outage=begins" in stream.getvalue()
+    assert ("Unable connect" in stream.getvalue()) is is_written

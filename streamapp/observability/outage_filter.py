@@ -1,0 +1,68 @@
+"""Leaves out of the log what is only said because the broker cannot be reached."""
+
+import asyncio
+import logging
+
+from streamapp.errors import BrokerError
+
+_OF_A_CONNECTION = frozenset({
+    "KafkaConnectionError",
+    "NodeNotReadyError",
+    "RequestTimedOutError",
+    "CoordinatorNotAvailableError",
+    "GroupCoordinatorNotAvailableError",
+    "StaleMetadata",
+    "CorrelationIdError",
+})  # fmt: skip
+"""Errors of the client that a lost connection causes; by name, since this room knows no client."""
+
+_TEMPLATES = (
+    "Unable connect to",
+    "Unable to request metadata",
+    "Unable to update metadata",
+    "Marking the coordinator dead",
+    "Heartbeat session expired",
+)
+
+
+class OutageFilter(logging.Filter):
+    """Knows from the lines of `brokers/kafka/reach.py` whether an outage is on.
+
+    Until it ends, no line of a client is written, and none of ours below ERROR that is about an
+    error of the broker. What a client says of a lost connection is never written: it comes before
+    the outage is known, and one sentence of ours tells it.
+
+    Args:
+        clients: beginnings of the names of the clients' loggers.
+    """
+
+    def __init__(self, clients: tuple[str, ...]) -> None:
+        super().__init__()
+        self._clients = clients
+        self._is_on = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        change = getattr(record, "outage", None)
+        if change is not None:
+            self._is_on = change == "begins"
+            return True
+        if record.name.startswith(self._clients):
+            return not self._is_on and not _is_of_a_connection(record)
+        if self._is_on and record.levelno < logging.ERROR:
+            return not _has(record, BrokerError, TimeoutError)
+        return True
+
+
+def _is_of_a_connection(record: logging.LogRecord) -> bool:
+    if str(record.msg).startswith(_TEMPLATES) or _has(record, OSError, asyncio.CancelledError):
+        return True
+    return any(type(one).__name__ in _OF_A_CONNECTION for one in _arguments(record))
+
+
+def _has(record: logging.LogRecord, *kinds: type[BaseException]) -> bool:
+    return any(isinstance(one, kinds) for one in _arguments(record))
+
+
+def _arguments(record: logging.LogRecord) -> tuple[object, ...]:
+    return record.args if isinstance(record.args, tuple) else ()

@@ -1,0 +1,46 @@
+"""Limits how often one log line is written, and tells how often it was left out."""
+
+import logging
+
+REPEAT_SECONDS = 10.0
+"""A line that repeats itself is written this often."""
+
+MOST_OF_OURS = 5
+"""So many equal lines of our own are written within that time before the next ones are left out."""
+
+_MAX_LINES_REMEMBERED = 1000
+_MAX_CHARACTERS_REMEMBERED = 500  # of each: the lines of some libraries hold what they are about
+
+
+class RepeatFilter(logging.Filter):
+    """Leaves out lines that repeat themselves, and gives the next one their number, `repeated`.
+
+    In an outage the Kafka client logs every attempt to connect, hundreds of times a second. Its
+    lines are repetitions of one another if logger, level and template are equal, and ours if the
+    whole text is.
+
+    Args:
+        repeat_seconds: time after which a line is written again.
+    """
+
+    def __init__(self, repeat_seconds: float = REPEAT_SECONDS) -> None:
+        super().__init__()
+        self._repeat_seconds = repeat_seconds
+        self._last: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        is_ours = record.name.startswith("streamapp")
+        text = record.getMessage() if is_ours else str(record.msg)
+        line = (record.name, record.levelno, text[:_MAX_CHARACTERS_REMEMBERED])
+        most = MOST_OF_OURS if is_ours else 1
+        began_at, count = self._last.get(line, (-self._repeat_seconds, 0))
+        if record.created - began_at < self._repeat_seconds:
+            self._last[line] = (began_at, count + 1)
+            return count < most
+        if len(self._last) > _MAX_LINES_REMEMBERED:
+            self._last.clear()
+        self._last[line] = (record.created, 1)
+        if count > most:
+            record.repeated = count - most
+        return True
