@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import typer
@@ -12,6 +12,9 @@ from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.signals import leave
 from streamapp.observability.logs import LogFormat, current_format, own_line
 from streamapp.supervisor.connection import SupervisorConnection
+
+_BEAT_SECONDS = 2.0
+"""Time between two signs of life."""
 
 _OVERDUE_SECONDS = 15.0
 """How long a worker whose supervisor is gone may take beyond its drain deadline."""
@@ -31,6 +34,7 @@ class Supervised:
     def __init__(self, given: str, drain_seconds: float) -> None:
         number, _, descriptor = given.partition(":")
         self.number = int(number)
+        self._is_up = asyncio.Event()
         self._link = SupervisorConnection(
             int(descriptor),
             on_overdue=lambda: leave(
@@ -50,6 +54,24 @@ class Supervised:
     def report_up(self, web_port: int | None) -> None:
         """Tell the supervisor that this worker is up, and on which port its metrics are."""
         self._link.report_up(web_port)
+        self._is_up.set()
+
+    @asynccontextmanager
+    async def showing_life(self) -> AsyncIterator[None]:
+        """Show the supervisor that the event loop runs, once it is up, while the block runs."""
+        task = asyncio.create_task(self._show_life())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _show_life(self) -> None:
+        await self._is_up.wait()
+        while True:
+            self._link.report_alive()
+            await asyncio.sleep(_BEAT_SECONDS)
 
     def on_drain(self, stop: Callable[[], None]) -> None:
         """Call `stop` on the running event loop when the supervisor asks for a drain."""

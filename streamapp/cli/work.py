@@ -136,6 +136,8 @@ class _Worker:
                 )
                 await stack.enter_async_context(progress)
                 await stack.enter_async_context(self.recorder.reporting())
+                if self._supervised is not None:
+                    await stack.enter_async_context(self._supervised.showing_life())
                 await self._run_service()
 
     @asynccontextmanager

@@ -52,7 +52,10 @@ async def _supervise(
         return await SpawnedWorker.start(options.worker_command(number), number)
 
     policy = RestartPolicy(
-        not_restarted={code: code.name for code in NOT_RESTARTED}, ends_by_itself=options.until_end
+        not_restarted={code: code.name for code in NOT_RESTARTED},
+        ends_by_itself=options.until_end,
+        # An agent may block the event loop for as long as the session of its group allows.
+        replaced_seconds=max(60.0, 2 * options.session_seconds),
     )
     drain_seconds = options.drain_seconds + AFTER_DRAIN_SECONDS
     supervisor = Supervisor(start, count, policy=policy, drain_seconds=drain_seconds)

@@ -1,19 +1,24 @@
 """The socket between a supervisor and a worker.
 
-The worker reports once that it is up and on which port it serves its metrics. The supervisor sends
-`drain`. The end of the socket also means `drain`: on every Unix the kernel closes it when the
-supervisor ends, even if it is killed. No signals are used: a service manager sends SIGTERM to every
-process of a service, and a second signal would end the worker at once.
+The worker reports once that it is up and on which port it serves its metrics, and from then on
+every other second that its event loop runs. The supervisor sends `drain`. The end of the socket
+also means `drain`: on every Unix the kernel closes it when the supervisor ends, even if it is
+killed. No signals are used: a service manager sends SIGTERM to every process of a service, and a
+second signal would end the worker at once.
 """
 
 import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import orjson
 
 DRAIN = b"drain\n"
+
+ALIVE = b"alive\n"
+"""The line by which a worker shows that its event loop runs."""
 
 
 def up_line(web_port: int | None) -> bytes:
@@ -65,6 +70,11 @@ class SupervisorConnection:
             self._socket.sendall(up_line(web_port))
         except OSError:
             return  # the thread notices the end of the supervisor
+
+    def report_alive(self) -> None:
+        """Show that the event loop runs; never waits for a supervisor that does not read."""
+        with suppress(OSError):  # it is gone, which the thread notices, or frozen
+            self._socket.send(ALIVE, socket.MSG_DONTWAIT)
 
     def _read(self) -> None:
         asked = True

@@ -23,6 +23,13 @@ class WorkerProcess(Protocol):
             EOFError: it ended before that.
         """
 
+    async def beat(self) -> None:
+        """Wait until it shows again that its event loop runs, or until it ends.
+
+        Raises:
+            EOFError: it has ended.
+        """
+
     def drain(self) -> None:
         """Ask it to finish what is in flight and end; may be called more than once."""
 
@@ -85,6 +92,17 @@ class SpawnedWorker:
         with suppress(ConnectionError):
             if line := await self._reader.readline():
                 return web_port_of(line)
+        raise EOFError
+
+    async def beat(self) -> None:
+        """Wait until it shows again that its event loop runs.
+
+        Raises:
+            EOFError: it has ended.
+        """
+        with suppress(ConnectionError):
+            if await self._reader.readline():
+                return
         raise EOFError
 
     def drain(self) -> None:

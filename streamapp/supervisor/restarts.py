@@ -39,6 +39,8 @@ class RestartPolicy:
         not_restarted: exit codes after which a restart would fail again, with their names.
         ends_by_itself: whether exit code 0 means that the work is done, as with `--until-end`.
         backoff: waits before restarts.
+        silent_seconds: a worker whose event loop has not shown for so long that it runs is silent.
+        replaced_seconds: a worker that is silent for so long is killed, and so started again.
         steady_seconds: after a run of this length, earlier failures no longer count.
     """
 
@@ -46,6 +48,8 @@ class RestartPolicy:
     ends_by_itself: bool = False
     backoff: Backoff = field(default_factory=lambda: Backoff(base_seconds=0.5, max_seconds=30.0))
     steady_seconds: float = 60.0
+    silent_seconds: float = 10.0
+    replaced_seconds: float = 60.0
 
 
 class Restarts:

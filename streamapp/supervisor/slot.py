@@ -34,6 +34,8 @@ class Slot:
         web_port: port on which that process serves metrics, health and status, once it is up.
         exit_code: exit code of the last process.
         restart_at: monotonic seconds of the next start, while it waits.
+        heard_at: monotonic seconds when the process last showed that its event loop runs.
+        is_silent: whether that is too long ago.
     """
 
     number: int
@@ -44,6 +46,8 @@ class Slot:
     web_port: int | None = None
     exit_code: int | None = None
     restart_at: float | None = None
+    heard_at: float = 0.0
+    is_silent: bool = False
 
     def set_starting(self, process: WorkerProcess, now: float) -> None:
         """Note that a process was started."""
@@ -57,6 +61,7 @@ class Slot:
     def set_up(self, web_port: int | None, now: float) -> None:
         """Note that the process is up."""
         self.state, self.since, self.web_port = SlotState.UP, now, web_port
+        self.heard_at, self.is_silent = now, False
 
     def set_ended(self, exit_code: int, now: float) -> None:
         """Note that the process has ended."""
@@ -70,6 +75,9 @@ class Slot:
     def health(self, now: float) -> Health:
         """Health of the worker, as far as it is known without asking its process."""
         match self.state:
+            case SlotState.UP if self.is_silent:
+                seconds = now - self.heard_at
+                return Health(ok=False, reason=f"has shown no sign of life for {seconds:.0f} s")
             case SlotState.UP:
                 return Health(ok=True, reason=f"up for {now - self.since:.0f} s")
             case SlotState.STARTING:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from streamapp.clock import Clock, SystemClock
@@ -134,6 +135,7 @@ class Supervisor:
                 watches = (
                     group.create_task(self._note_up(slot, process)),
                     group.create_task(self._pass_on_stop(slot, process)),
+                    group.create_task(self._replace_silent(slot, process)),
                 )
                 exit_code = await process.ended()
                 for watch in watches:
@@ -152,6 +154,35 @@ class Supervisor:
         self._any_was_up = True
         self._first_is_up_or_ended.set()
         log.info("worker %d is up, process %d", slot.number, process.pid)
+        with suppress(EOFError):
+            while True:
+                await process.beat()
+                slot.heard_at = self._clock.monotonic()
+
+    async def _replace_silent(self, slot: Slot, process: WorkerProcess) -> None:
+        """Tell of a worker whose event loop does not run, and kill it if that lasts."""
+        policy = self._policy
+        while True:
+            await self._clock.sleep(policy.silent_seconds / 4)
+            if slot.state is not SlotState.UP:
+                continue
+            seconds = self._clock.monotonic() - slot.heard_at
+            was_silent, slot.is_silent = slot.is_silent, seconds >= policy.silent_seconds
+            if slot.is_silent and not was_silent:
+                log.warning(
+                    "worker %d, process %d, has shown no sign of life for %.0f s: it is frozen, or"
+                    " an agent blocks its event loop; it is replaced after %.0f s",
+                    slot.number,
+                    process.pid,
+                    seconds,
+                    policy.replaced_seconds,
+                )
+            elif was_silent and not slot.is_silent:
+                log.info("worker %d shows signs of life again", slot.number)
+            if seconds >= policy.replaced_seconds:
+                log.error("worker %d is killed after %.0f s without a sign", slot.number, seconds)
+                process.kill()
+                return
 
     async def _pass_on_stop(self, slot: Slot, process: WorkerProcess) -> None:
         await self._stopping.wait()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamapp.supervisor.connection import DRAIN, SupervisorConnection, up_line, web_port_of
+from streamapp.supervisor.connection import ALIVE, DRAIN, SupervisorConnection, up_line, web_port_of
 
 PATIENCE_SECONDS = 10.0
 
@@ -98,3 +98,9 @@ def test_the_end_of_a_worker_does_not_wait_for_its_supervisor(line: Line) -> Non
     readers = [thread for thread in threading.enumerate() if thread.name == "supervisor"]
     assert readers
     assert all(thread.daemon for thread in readers)
+
+
+def test_signs_of_life_never_wait_for_a_supervisor_that_does_not_read(line: Line) -> None:
+    for _ in range(100_000):
+        line.worker.report_alive()
+    assert line.supervisor.recv(len(ALIVE)) == ALIVE

@@ -15,6 +15,7 @@ from tests.patience import eventually, within
 
 STOPPED = 5
 DRAIN_SECONDS = 30.0
+LOOK_SECONDS = RestartPolicy().silent_seconds / 4
 
 
 class Puppet:
@@ -24,6 +25,7 @@ class Puppet:
         self.number = number
         self.pid = pid
         self.drains = 0
+        self.beats: asyncio.Queue[int | None] = asyncio.Queue()
         self._up: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -49,6 +51,10 @@ class Puppet:
         if self.running:
             self.end(-9)
 
+    async def beat(self) -> None:
+        if await self.beats.get() is None:
+            raise EOFError
+
     async def ended(self) -> int:
         return await self._end
 
@@ -59,12 +65,26 @@ class Slow(HandClock):
     def __init__(self) -> None:
         super().__init__()
         self.sleeps: list[tuple[float, asyncio.Future[None]]] = []
+        self.looks: list[asyncio.Future[None]] = []
 
     async def sleep(self, seconds: float) -> None:
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if seconds == LOOK_SECONDS:  # between two looks for signs of life
+            self.looks.append(over)
+            await over
+            return
         self.sleeps.append((seconds, over))
         await over
         self.advance(seconds)
+
+    async def look_after(self, seconds: float) -> None:
+        """Let so much time pass, and then look for signs of life."""
+        self.advance(seconds)
+        for over in self.looks:
+            if not over.done():
+                over.set_result(None)
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     def pending(self) -> list[float]:
         return [seconds for seconds, over in self.sleeps if not over.done()]
@@ -339,3 +359,51 @@ async def test_what_a_restart_would_not_mend_is_logged(caplog: pytest.LogCapture
         stage.started[0].end(STOPPED)
         await stage.ending
     assert "worker 0 ended with exit code 5 (STAGE_STOPPED)" in caplog.text
+
+
+async def test_a_worker_without_signs_of_life_is_told_and_then_replaced(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with staged(2) as stage:
+        await stage.all_up()
+        frozen, other = stage.started
+        slot = stage.supervisor.slots[0]
+        for _ in range(2):
+            other.beats.put_nowait(1)
+            await stage.clock.look_after(5)
+        assert slot.is_silent
+        assert "shown no sign of life for 10 s" in slot.health(stage.clock.monotonic()).reason
+        assert caplog.text.count("it is frozen, or an agent blocks its event loop") == 1
+        for _ in range(10):
+            assert frozen.running
+            other.beats.put_nowait(1)
+            await stage.clock.look_after(5)
+        assert not frozen.running
+        assert other.running
+        await stage.until(lambda: bool(stage.clock.pending()))
+        stage.clock.wake()
+        await stage.until(lambda: len(stage.started) == 3)
+        assert stage.started[2].number == 0
+        stage.supervisor.stop()
+        for worker in stage.started:
+            if worker.running:
+                worker.end(0)
+
+
+async def test_a_worker_that_shows_life_again_is_left_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO"):
+        async with staged(1) as stage:
+            await stage.all_up()
+            [worker] = stage.started
+            for seconds in (12, 47):
+                await stage.clock.look_after(seconds)
+            worker.beats.put_nowait(1)
+            await stage.clock.look_after(0)
+            await stage.clock.look_after(5)
+            assert not stage.supervisor.slots[0].is_silent
+            assert worker.running
+            worker.end(0)
+            stage.supervisor.stop()
+    assert "worker 0 shows signs of life again" in caplog.text

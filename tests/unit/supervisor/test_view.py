@@ -50,6 +50,9 @@ class Process:
     async def up(self) -> int | None:
         raise NotImplementedError
 
+    async def beat(self) -> None:
+        raise NotImplementedError
+
     async def ended(self) -> int:
         raise NotImplementedError
 
