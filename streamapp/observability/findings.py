@@ -38,19 +38,22 @@ MOST_REBALANCES = 5
 LEAST_LAG = 1000
 """Less lag than this is no reason to look for why it grows."""
 
+GROWTH_SECONDS = 30.0
 GROWN = 1.1
-"""The lag grows if it is larger than so many times what it was a minute ago."""
+"""The lag grows if it is larger than so many times what it was so long ago."""
 
 BUSY_SHARE = 0.8
 """An agent is busy all the time if its attempts take this share of the time that they may."""
 
-FEW_LANES = 0.1
-"""Few keys keep a stage back if so small a share of its lanes is at work with the intake full."""
+FEW_LANES = 0.2
+MANY_WAITING = 10
+"""Few keys keep a stage back if so small a share of its lanes is at work, while so many records for
+each lane are taken and wait."""
 
 MOST_OF_LAG = 0.8
 """A partition is skewed if it has this share of the lag of all."""
 
-MOVED_TOLD_SECONDS = 600.0
+MOVED_TOLD_SECONDS = 120.0
 """How long it is told that somebody else has moved positions."""
 
 MOST_OF_RETENTION, NEAR_END_OF_RETENTION = 0.5, 0.8
@@ -166,8 +169,9 @@ def _lately(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
     if change.position_resets:
         told = f"{change.position_resets} positions were not in the log any more"
         yield _found(Cause.POSITIONS_LOST, told)
-    if metrics.held_since is None:
-        yield from _growth(metrics, change)
+    lately = metrics.recent.change(metrics, now, GROWTH_SECONDS)
+    if metrics.held_since is None and lately is not None:
+        yield from _growth(metrics, lately)
 
 
 def _failures(metrics: StageMetrics, change: Change) -> Iterator[Finding]:
@@ -196,9 +200,12 @@ def _growth(metrics: StageMetrics, change: Change) -> Iterator[Finding]:
         f" {change.acknowledged / change.seconds:,.0f} records/s finish"
     )
     places = metrics.attempts_at_once
-    is_full = change.mean_in_flight >= metrics.max_in_flight_records / 2 > 0
-    if places > 1 and is_full and change.mean_busy_lanes <= max(1.0, FEW_LANES * places):
-        told = f"{change.mean_busy_lanes:.0f} of {places} lanes work, with the intake full; {grows}"
+    many_wait = change.mean_in_flight >= MANY_WAITING * places
+    if places > 1 and many_wait and change.mean_busy_lanes <= max(1.5, FEW_LANES * places):
+        told = (
+            f"{change.mean_busy_lanes:.0f} of {places} lanes work, while"
+            f" {change.mean_in_flight:,.0f} records wait for others of their keys; {grows}"
+        )
         yield _found(Cause.HOT_KEY, told)
     skewed = _skewed(metrics, lag)
     if skewed is not None:

@@ -45,8 +45,15 @@ def join_families(
     return list(families.values())
 
 
-def worker_families(slots: Sequence[Slot], answered: Mapping[int, object]) -> Iterator[Metric]:
+def worker_families(
+    slots: Sequence[Slot], answered: Mapping[int, object], now: float
+) -> Iterator[Metric]:
     """The supervisor's own families: which workers answered, restarts, and what is wrong.
+
+    Args:
+        slots: the workers.
+        answered: the numbers of those that have answered.
+        now: monotonic seconds.
 
     A worker that has reached its end is neither up nor down, so it has no series that says so.
     """
@@ -55,28 +62,28 @@ def worker_families(slots: Sequence[Slot], answered: Mapping[int, object]) -> It
             definition.name.removesuffix("_total"), definition.help, definition.kind, ""
         )
         for slot in slots:
-            for labels, value in _READERS[definition.name](slot, slot.number in answered):
+            for labels, value in _READERS[definition.name](slot, slot.number in answered, now):
                 of_worker = {"worker": str(slot.number), **labels}
                 family.samples.append(Sample(_sample_name(definition), of_worker, value))
         yield family
 
 
-def _up(slot: Slot, answered: bool) -> Iterator[tuple[dict[str, str], int]]:
+def _up(slot: Slot, answered: bool, _now: float) -> Iterator[tuple[dict[str, str], int]]:
     if slot.state is not SlotState.ENDED or slot.exit_code:
         yield {}, int(answered)
 
 
-def _causes(slot: Slot, answered: bool) -> Iterator[tuple[dict[str, str], int]]:
-    for found in worker_findings([slot], [slot.number] if answered else [], 0.0):
+def _causes(slot: Slot, _answered: bool, now: float) -> Iterator[tuple[dict[str, str], int]]:
+    for found in worker_findings([slot], now, 0.0):
         yield {"cause": found.cause}, 1
 
 
-_READERS: Mapping[str, Callable[[Slot, bool], Iterable[tuple[dict[str, str], int]]]] = {
+_READERS: Mapping[str, Callable[[Slot, bool, float], Iterable[tuple[dict[str, str], int]]]] = {
     "streamapp_worker_up": _up,
-    "streamapp_worker_restarts_total": lambda slot, _: (({}, slot.restarts.count),),
+    "streamapp_worker_restarts_total": lambda slot, _answered, _now: (({}, slot.restarts.count),),
     "streamapp_worker_cause": _causes,
 }
-"""Reads each metric of the table from a slot and from whether its worker answered."""
+"""Reads each metric of the table from a slot and from whether its worker answered, at a time."""
 
 
 def _sample_name(definition: MetricDefinition) -> str:

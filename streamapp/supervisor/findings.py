@@ -1,30 +1,38 @@
 """What is wrong with the workers of a supervisor."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from streamapp.observability.causes import TABLE, Cause
 from streamapp.observability.findings_report import FindingReport
 from streamapp.supervisor.restarts import how_it_ended
 from streamapp.supervisor.slot import Slot, SlotState
 
+LATE_SECONDS = 5.0
+"""A worker at work may answer late; one that has not answered for so long does not."""
+
 
 def worker_findings(
-    slots: Sequence[Slot], answered: Collection[int], wall_less_monotonic: float
+    slots: Sequence[Slot], now: float, wall_less_monotonic: float
 ) -> Iterator[FindingReport]:
-    """The workers that do not answer, and those that have ended and will be started again.
+    """The workers that are silent, and those that have ended and were or will be started again.
 
     Args:
         slots: the workers.
-        answered: numbers of those that have answered just now.
+        now: monotonic seconds.
         wall_less_monotonic: seconds from a monotonic reading to seconds since the epoch.
     """
     for slot in slots:
-        if slot.state is SlotState.UP and slot.number not in answered:
+        since = slot.answered_at
+        is_late = since is None or now - since > LATE_SECONDS
+        if slot.state is SlotState.UP and (slot.is_silent or is_late):
             told = f"worker {slot.number} does not answer, process {_pid(slot)}"
-            yield _finding(Cause.WORKER_SILENT, told, None)
-        elif slot.state is SlotState.WAITING:
-            told = f"worker {slot.number} {how_it_ended(slot.exit_code or 0)}, and starts again"
-            yield _finding(Cause.WORKER_GONE, told, slot.since + wall_less_monotonic)
+            yield _finding(
+                Cause.WORKER_SILENT, told, None if since is None else since + wall_less_monotonic
+            )
+        elif slot.is_gone(now):
+            how = how_it_ended(slot.exit_code or 0)
+            told = f"worker {slot.number} {how}, restart {slot.restarts.count}"
+            yield _finding(Cause.WORKER_GONE, told, (slot.ended_at or now) + wall_less_monotonic)
 
 
 def _pid(slot: Slot) -> str:

@@ -7,6 +7,9 @@ from streamapp.observability.health import Health
 from streamapp.supervisor.process import WorkerProcess
 from streamapp.supervisor.restarts import Restarts, how_it_ended
 
+GONE_SECONDS = 60.0
+"""For so long it is told that a worker had to be started again."""
+
 SLOW_START_SECONDS = 60.0
 """A worker that is not up after this time is unhealthy."""
 
@@ -34,6 +37,8 @@ class Slot:
         web_port: port on which that process serves metrics, health and status, once it is up.
         exit_code: exit code of the last process.
         restart_at: monotonic seconds of the next start, while it waits.
+        ended_at: monotonic seconds when a process last ended without being asked to.
+        answered_at: monotonic seconds when the process last answered a request.
         heard_at: monotonic seconds when the process last showed that its event loop runs.
         is_silent: whether that is too long ago.
     """
@@ -46,6 +51,8 @@ class Slot:
     web_port: int | None = None
     exit_code: int | None = None
     restart_at: float | None = None
+    ended_at: float | None = None
+    answered_at: float | None = None
     heard_at: float = 0.0
     is_silent: bool = False
 
@@ -66,11 +73,17 @@ class Slot:
     def set_ended(self, exit_code: int, now: float) -> None:
         """Note that the process has ended."""
         self.state, self.since, self.process = SlotState.ENDED, now, None
+        self.answered_at = None
         self.web_port, self.exit_code = None, exit_code
 
     def set_waiting(self, restart_at: float) -> None:
         """Note when the next process will be started."""
+        self.ended_at = self.since
         self.state, self.restart_at = SlotState.WAITING, restart_at
+
+    def is_gone(self, now: float) -> bool:
+        """Whether its process has ended and was, or will be, started again a short while ago."""
+        return self.ended_at is not None and now - self.ended_at < GONE_SECONDS
 
     def health(self, now: float) -> Health:
         """Health of the worker, as far as it is known without asking its process."""

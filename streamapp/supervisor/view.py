@@ -1,7 +1,7 @@
 """The web pages of a supervisor: metrics, health and status of all its workers."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -47,6 +47,7 @@ class WorkersView:
         self._slots = slots
         self._port = port
         self._clock = clock
+        self._known: dict[int, StatusReport | None] = {}
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -76,7 +77,9 @@ class WorkersView:
         for number, body in answers.items():
             with suppress(ValueError):
                 by_worker[number] = parse_families(body.decode())
-        own = (*worker_families(self._slots, by_worker), *self._registry.collect())
+        now = self._clock.monotonic()
+        self._note_answers(by_worker, now)
+        own = (*worker_families(self._slots, by_worker, now), *self._registry.collect())
         encode, content_type = choose_encoder(accept)
         return encode(_Families(join_families(by_worker, own))), content_type
 
@@ -117,11 +120,39 @@ class WorkersView:
         expected = sum(slot.state is not SlotState.ENDED for slot in self._slots)
         silent = max(0, expected - len(reports))
         wall, now = self._clock.time(), self._clock.monotonic()
-        ill = joined_findings([worker_findings(self._slots, reports, wall - now)])
+        self._note_answers(reports, now)
+        ill = joined_findings([worker_findings(self._slots, now, wall - now)])
         crew = tuple(_worker(slot, _health(slot, now, reports)) for slot in self._slots)
-        return joined(reports.values(), silent_workers=silent).model_copy(
-            update={"at": wall, "findings": ill, "crew": crew, "streamapp": VERSION}
+        known = [*reports.values(), *self._last_known(reports)]
+        return joined(known, silent_workers=silent).model_copy(
+            update={
+                "at": wall,
+                "workers": len(reports),
+                "findings": ill,
+                "crew": crew,
+                "streamapp": VERSION,
+            }
         )
+
+    def _note_answers(self, answers: Collection[int], now: float) -> None:
+        for slot in self._slots:
+            if slot.number in answers:
+                slot.answered_at = now
+
+    def _last_known(self, fresh: Mapping[int, StatusReport]) -> Iterator[StatusReport]:
+        """What those have said last that do not answer, so that their lag does not look like none.
+
+        Args:
+            fresh: what those have said that do answer, by worker.
+        """
+        self._known = {
+            slot.number: fresh.get(slot.number, self._known.get(slot.number))
+            for slot in self._slots
+            if slot.state is SlotState.UP
+        }
+        for number, report in self._known.items():
+            if number not in fresh and report is not None:
+                yield report
 
     async def _stages(self, path: str) -> Mapping[int, list[dict[str, Any]]]:
         """Health of the stages, by worker."""

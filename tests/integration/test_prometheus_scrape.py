@@ -108,7 +108,7 @@ class OneSilentWorker(Collector):
     def collect(self) -> Iterator[Metric]:
         slot = Slot(0, Restarts(RestartPolicy(), random.Random(1)))
         slot.set_up(None, 0.0)
-        yield from worker_families([slot], {})
+        yield from worker_families([slot], {}, 0.0)
 
 
 @pytest.fixture

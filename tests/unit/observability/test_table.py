@@ -326,4 +326,4 @@ class Supervised:
             slots[0].restarts.decide(-9, ran_seconds=1, any_was_up=True)
         slots[0].set_up(None, 0.0)
         slots[2].set_ended(0, 0.0)
-        yield from worker_families(slots, {1: object()})
+        yield from worker_families(slots, {1: object()}, 0.0)

@@ -1,0 +1,144 @@
+"""The stand of the drill: a broker, a pipeline with two workers, and a feed that never stops."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from tests.cli import RunningCommand, running, streamapp
+from tests.drill.pipeline import PIPELINE
+from tests.kafka import Kafka
+
+PARTITIONS = 4
+STEP_SECONDS = 0.1
+
+
+@dataclass
+class Feed:
+    """What the producer writes: so many records a second, with these keys and timestamps."""
+
+    per_second: int = 60
+    keys: int = 1000
+    partition: int | None = None
+    ahead_ms: int = 0
+
+
+@dataclass
+class Stand:
+    """A pipeline under drill.
+
+    Attributes:
+        kafka: its broker.
+        folder: where its files are.
+        feed: what is written to its source.
+    """
+
+    kafka: Kafka
+    folder: Path
+    feed: Feed = field(default_factory=Feed)
+    url: str = ""
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"STREAMAPP_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers}
+
+    def prepare(self) -> None:
+        """Write its files and create its topics."""
+        (self.folder / "drilled.py").write_text(PIPELINE)
+        self.mode()
+        self.succeed("topics", "apply", "drilled:pipeline", "--partitions", str(PARTITIONS))
+
+    def mode(self, **what: float) -> None:
+        """Have the agent do this from the next record on."""
+        fresh = self.folder / "mode.new"
+        fresh.write_text(json.dumps(what))
+        fresh.replace(self.folder / "mode.json")
+
+    def succeed(self, *args: str) -> str:
+        """Run a command that ends well."""
+        done = streamapp(*args, cwd=self.folder, env=self.env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @contextmanager
+    def running(self, workers: int = 2) -> Iterator[RunningCommand]:
+        """The workers, with a page of their own."""
+        run = ("run", "drilled:pipeline", "--workers", str(workers), "--web-port", "0")
+        folder = self.folder / f"run-{time.monotonic_ns()}"
+        with running(*run, folder=folder, cwd=self.folder, env=self.env) as command:
+            self.url = command.wait_for("Status ").split()[-1]
+            try:
+                yield command
+            finally:
+                command.send(signal.SIGTERM)
+                with suppress(Exception):
+                    command.exit_code()
+
+    def status(self) -> dict[str, Any]:
+        """What `/status` says; nothing if nobody answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}status", timeout=5) as answer:  # noqa: S310
+                found: dict[str, Any] = json.loads(answer.read())
+                return found
+        except OSError:
+            return {}
+
+    def causes(self) -> set[str]:
+        """All that is wrong now, with workers and stages."""
+        return self.causes_in(self.status())
+
+    @staticmethod
+    def causes_in(status: dict[str, Any]) -> set[str]:
+        """All that is wrong by what `/status` has said."""
+        stages = [one for stage in status.get("stages", ()) for one in stage["findings"]]
+        return {one["cause"] for one in (*status.get("findings", ()), *stages)}
+
+    @asynccontextmanager
+    async def fed(self) -> AsyncIterator[None]:
+        """Write records while the block runs."""
+        task = asyncio.create_task(self._write())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _write(self) -> None:
+        number = 0
+        async with AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap_servers) as producer:
+            while True:
+                for _ in range(int(self.feed.per_second * STEP_SECONDS)):
+                    number += 1
+                    stamp = int(time.time() * 1000) + self.feed.ahead_ms
+                    with suppress(KafkaError, asyncio.TimeoutError):
+                        async with asyncio.timeout(2):
+                            await producer.send(
+                                "drill.in",
+                                b'{"n": %d}' % number,
+                                key=b"%d" % (number % self.feed.keys),
+                                partition=self.feed.partition,
+                                timestamp_ms=stamp,
+                            )
+                await asyncio.sleep(STEP_SECONDS)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(one) for one in path.read_text().split()]
+
+
+def stop_and_go(pid: int, *, stop: bool) -> None:
+    """Freeze a process, or let it go on."""
+    os.kill(pid, signal.SIGSTOP if stop else signal.SIGCONT)
