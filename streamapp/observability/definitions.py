@@ -161,6 +161,12 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "seconds",
         "Age of the first unfinished record; 0 without lag, absent until known.",
     ),
+    _partition_gauge(
+        "streamapp_retention_left_seconds",
+        "seconds",
+        "Seconds until the first unfinished record is deleted by its topic; absent without lag, or"
+        " if it is never.",
+    ),
     _gauge(
         "streamapp_topic_partitions",
         "partitions",

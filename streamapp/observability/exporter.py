@@ -285,6 +285,12 @@ def _lag_seconds(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
             yield (topic, str(partition)), seconds
 
 
+def _retention_left(metrics: StageMetrics, _: _Now) -> Iterator[Reading]:
+    for (topic, partition), state in metrics.partitions.items():
+        if state.lag_records and state.retention_left_seconds is not None:
+            yield (topic, str(partition)), state.retention_left_seconds
+
+
 def _waiting_records(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
     """The lag of retry topics; a first stage reads those of the stages fused to it too."""
     for values, lag in _lag_records(metrics, now):
@@ -353,6 +359,7 @@ _READERS: dict[str, Reader] = {
     ),
     "streamapp_lag_records": _lag_records,
     "streamapp_lag_seconds": _lag_seconds,
+    "streamapp_retention_left_seconds": _retention_left,
     "streamapp_topic_partitions": lambda m, _: (
         ((topic,), count) for topic, count in m.topic_partitions.items()
     ),

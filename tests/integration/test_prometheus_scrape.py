@@ -90,6 +90,7 @@ class MovingStage:
         if FIRST in m.partitions:
             m.partitions[FIRST].lag_records = 0
         m.partitions[SECOND].lag_records = 7
+        m.partitions[SECOND].retention_left_seconds = 3600.0
         m.partitions[WAITING].lag_records = 2
         m.partitions[WAITING].waits_until = self.clock.monotonic() + 10
         m.records_out[WAITING.topic] += 1

@@ -25,6 +25,9 @@ LEAST_RECORDS = 100
 KNOWN_CLEAN_RECORDS = 1000
 """After so many without a dead letter of a reason, the first one is news."""
 
+AHEAD_SECONDS = 7200
+"""Somebody who is called so long before records are lost can raise their retention."""
+
 _CLOSED = '{breaker="closed"}'
 _SECONDS = {"1h": 3600, "6h": 21_600, "1d": 86_400, "3d": 259_200}
 _LAG_PANELS = "The panels `Lag in seconds` and `What lanes do` of the dashboard of the stage."
@@ -34,6 +37,7 @@ _WHY = "`streamapp lag PIPELINE --why` says why, if a cause is known."
 def metric_rules(objectives: Objectives) -> Iterator[AlertRule]:
     """The rules; those that need no cause to be known."""
     yield from _lag(objectives.lag_seconds)
+    yield _retention()
     yield from _dead_letters()
     yield _breaker()
     yield from _workers()
@@ -74,6 +78,30 @@ def _lag(most_seconds: float) -> Iterator[AlertRule]:
                 "Else add workers, up to the number of partitions.",
             ),
             "When the lag falls, or is within the objective.",
+        ),
+    )
+
+
+def _retention() -> AlertRule:
+    left = f"predict_linear({METRIC_NAMES['retention_left_seconds']}[30m], {AHEAD_SECONDS})"
+    told = (Cause.RETENTION_NEAR, Cause.CLOCK_SKEW)
+    return AlertRule(
+        "StreamappRetentionOvertakes",
+        unless(f"min by (pipeline, stage, topic) ({left}) < 0", told),
+        600,
+        PAGE,
+        f"{STAGE} will lose records of {{{{ $labels.topic }}}}: as it goes on, they are deleted"
+        " before they are read within two hours",
+        Runbook(
+            "The lag grows, or nothing is read, so that the retention of the topic will overtake"
+            " it within two hours, by the trend of the last half hour.",
+            ("The panel `Deleted in` of the dashboard of the stage shows how long is left.", _WHY),
+            (
+                "Raise `retention.ms` of the topic where it is declared.",
+                "`streamapp topics apply MODULE:PIPELINE` has Kafka take it over.",
+                "Then mend why it is behind: follow the cause, or add workers.",
+            ),
+            "When the time that is left no longer falls so fast.",
         ),
     )
 

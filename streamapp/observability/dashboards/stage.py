@@ -10,6 +10,7 @@ from streamapp.observability.dashboards.promql import (
     of_partitions,
     quantile,
     rate,
+    series,
     summed,
     worst,
 )
@@ -211,6 +212,13 @@ _PARTITIONS = Row(
             "Age of the first record that is not finished.",
             "s",
             (Query(worst("lag_seconds", PARTITION), _PLACE),),
+        ),
+        Panel(
+            "Deleted in",
+            "Time until the first record that is not finished is deleted by its topic. Nothing"
+            " without lag.",
+            "s",
+            (Query(f"min by ({PARTITION}) ({series('retention_left_seconds')})", _PLACE),),
         ),
         Panel(
             "Without progress for",

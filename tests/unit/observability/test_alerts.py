@@ -21,6 +21,7 @@ from tests.promtool import promtool
 
 STAGE = 'pipeline="clean", stage="check"'
 LAG = f'streamapp_lag_seconds{{{STAGE}, topic="raw", partition="0"}}'
+LEFT = f'streamapp_retention_left_seconds{{{STAGE}, topic="raw", partition="0"}}'
 HELD = f"streamapp_held_seconds{{{STAGE}}}"
 OF_STAGE = {"pipeline": "clean", "stage": "check"}
 MEMBER = f'streamapp_member_breaker_state{{{STAGE}, pool="p", agent="small", breaker="closed"}}'
@@ -137,6 +138,21 @@ EXAMPLES = [
     ),
     Example("LagAboveObjective", "it is small", {LAG: "200x30"}),
     Example("LagAboveObjective", "it was large for two minutes", {LAG: "0x17 400x1 0x20"}),
+    Example(
+        "RetentionOvertakes",
+        "nothing is read",
+        {LEFT: "7000-60x30"},
+        {**OF_STAGE, "topic": "raw"},
+        "stage check of clean will lose records of raw: as it goes on, they are deleted before"
+        " they are read within two hours",
+    ),
+    Example("RetentionOvertakes", "it is far away", {LEFT: "600000-60x30"}),
+    Example("RetentionOvertakes", "the lag comes and goes", {LEFT: "3600 3540 3590 3570 3600x30"}),
+    Example(
+        "RetentionOvertakes",
+        "it is near, which another alert tells",
+        {LEFT: "7000-60x30", cause_series(Cause.RETENTION_NEAR): "1x30"},
+    ),
     Example(
         "BreakerOpen",
         "of a stage",

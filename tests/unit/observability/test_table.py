@@ -67,6 +67,8 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.in_flight_records, stage.in_flight_bytes = 111, 112
     stage.busy_lanes, stage.stuck_attempts = 113, 114
     stage.position = 157
+    for name in (LAGS, IDLES):  # what has no lag loses nothing
+        stage.partitions[name].retention_left_seconds = 9000.0
     stage.topic_partitions = {"raw": 155}
     stage.max_in_flight_records, stage.attempts_at_once = 156, 3
     stage.lane_time.start(3, began_at)
@@ -187,6 +189,7 @@ EXPECTED: dict[str, list[str]] = {
         *partitions("streamapp_lag_seconds", 111.0, 0.0, None),
         waits("streamapp_lag_seconds", 113.0),
     ],
+    "streamapp_retention_left_seconds": partitions("streamapp_retention_left_seconds", 9000.0),
     "streamapp_topic_partitions": [line("streamapp_topic_partitions", 155.0, topic="raw")],
     "streamapp_in_flight_records": [line("streamapp_in_flight_records", 111.0)],
     "streamapp_in_flight_limit_records": [line("streamapp_in_flight_limit_records", 156.0)],
