@@ -15,6 +15,7 @@ from streamapp.clock import Clock
 from streamapp.observability.findings_report import joined_findings
 from streamapp.observability.health import Health
 from streamapp.observability.joined_report import joined
+from streamapp.observability.silent_report import silent
 from streamapp.observability.stage_report import StatusReport, WorkerReport
 from streamapp.supervisor.answers import WorkersPort
 from streamapp.supervisor.exposition import ACCEPT, join_families, parse_families, worker_families
@@ -118,13 +119,13 @@ class WorkersView:
             with suppress(ValueError):
                 reports[number] = StatusReport.model_validate_json(body).of_worker(str(number))
         expected = sum(slot.state is not SlotState.ENDED for slot in self._slots)
-        silent = max(0, expected - len(reports))
+        silent_workers = max(0, expected - len(reports))
         wall, now = self._clock.time(), self._clock.monotonic()
         self._note_answers(reports, now)
         ill = joined_findings([worker_findings(self._slots, now, wall - now)])
         crew = tuple(_worker(slot, _health(slot, now, reports)) for slot in self._slots)
-        known = [*reports.values(), *self._last_known(reports)]
-        return joined(known, silent_workers=silent).model_copy(
+        known = [*reports.values(), *(silent(one, wall) for one in self._last_known(reports))]
+        return joined(known, silent_workers=silent_workers).model_copy(
             update={
                 "at": wall,
                 "workers": len(reports),

@@ -1,6 +1,14 @@
 import pytest
 
-from streamapp.observability.readable import age, amount, bytes_amount, counted, duration
+from streamapp.observability.readable import (
+    age,
+    amount,
+    bytes_amount,
+    counted,
+    duration,
+    per_second,
+    share,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +47,19 @@ def test_counts_and_sizes() -> None:
 
 def test_one_thing_has_no_plural() -> None:
     assert [counted(n, "probe") for n in (0, 1, 2048)] == ["0 probes", "1 probe", "2,048 probes"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [(0, "0/s"), (0.25, "0.25/s"), (3.21, "3.2/s"), (1234.4, "1,234/s"), (-0.5, "-0.5/s")],
+)
+def test_a_rate_has_two_digits_that_can_be_seen(rate: float, text: str) -> None:
+    assert per_second(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [(0, "0 %"), (0.004, "0.4 %"), (0.0111, "1.1 %"), (0.37, "37 %"), (1, "100 %")],
+)
+def test_a_share_is_told_in_hundredths(ratio: float, text: str) -> None:
+    assert share(ratio) == text

@@ -353,3 +353,27 @@ async def test_the_status_of_all_workers_is_one_document(crew: Crew) -> None:
     found = StatusReport.model_validate_json(body)
     assert [one.outcomes["processed"] for one in found.stages] == [7]
     assert (found.workers, found.silent_workers) == (2, 1)
+
+
+async def test_what_was_known_of_a_worker_is_kept_while_it_does_not_answer(crew: Crew) -> None:
+    await crew.worker()
+    slot = await crew.worker()
+    crew.metrics[0].records_in, crew.metrics[1].records_in = 1234, 5678
+    await crew.get("/status")
+    port, nobody = slot.web_port, await crew.answering(b"no such thing")
+    crew.slots.remove(nobody)
+    slot.web_port = nobody.web_port
+    crew.clock.advance(12)
+    found = StatusReport.model_validate_json((await crew.get("/status"))[1])
+    [stage] = found.stages
+    assert (found.workers, found.silent_workers, stage.ok) == (1, 1, None)
+    assert stage.records_in == 1234 + 5678
+    assert (stage.lag, stage.finished_per_second) == (None, None)
+    well, lost = stage.shares
+    assert (well.worker, well.ok, well.lag) == ("0", True, 0)
+    assert (lost.worker, lost.level, lost.lag) == ("1", "unknown", None)
+    assert lost.reason == "its worker does not answer; this is as it was 12 s ago"
+    assert [(one.worker, one.lag) for one in stage.assigned] == [("0", 0), ("1", None)]
+    slot.web_port = port
+    found = StatusReport.model_validate_json((await crew.get("/status"))[1])
+    assert (found.silent_workers, found.stages[0].lag) == (0, 0)
