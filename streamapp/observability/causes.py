@@ -131,16 +131,19 @@ TABLE: dict[Cause, Entry] = {
         Level.FAILING,
         "the stage has written as many dead letters as its budget allows, so the records are held",
         "Look at the dead letters; mend the agent or the producer, and restart the worker.",
+        "streamapp dlq stats --pipeline {pipeline} --stage {stage}",
     ),
     Cause.POISON_BURST: Entry(
         Level.FAILING,
         "many records fail in the same way",
         "Look at a dead letter of this fingerprint; mend the agent or the producer, then replay.",
+        "streamapp dlq stats --pipeline {pipeline} --stage {stage}",
     ),
     Cause.ERROR_RATIO: Entry(
         Level.ATTENTION,
         "more records than usual fail for good",
         "Look at the dead letters by their fingerprints.",
+        "streamapp dlq stats --pipeline {pipeline} --stage {stage}",
     ),
     Cause.BATCHES_REFUSED: Entry(
         Level.FAILING,

@@ -107,7 +107,9 @@ def _summary(cause: Cause) -> str:
 
 def _runbook(cause: Cause) -> Runbook:
     entry, notes = TABLE[cause], NOTES[cause]
-    command = entry.command.format(pipeline="PIPELINE", stage="STAGE")
+    # What counts dead letters stands in the notes, and does not show causes.
+    shows = "streamapp status {pipeline} --watch" if "dlq" in entry.command else entry.command
+    command = shows.format(pipeline="PIPELINE", stage="STAGE")
     meaning = entry.meaning[0].upper() + entry.meaning[1:]
     return Runbook(
         f"{meaning}. {notes.means}".strip(),
