@@ -1,6 +1,7 @@
 """Marks dead letters as done with, for `streamapp dlq discard`."""
 
 import asyncio
+from contextlib import aclosing
 
 import typer
 
@@ -38,9 +39,11 @@ async def _count(asked: Asked) -> int:
     async with started_admin(broker) as admin:
         for topic in await asked.dead_letter_topics(admin):
             ledger = await read_ledger(broker, admin, topic)
-            async for letter in read_letters(broker, await ends_of_letters(admin, topic)):
-                is_open = ledger.entry_of(letter).state in DISCARDABLE
-                count += is_open and selection.matches(letter)
+            ends = await ends_of_letters(admin, topic)
+            async with aclosing(read_letters(broker, ends)) as letters:
+                async for letter in letters:
+                    is_open = ledger.entry_of(letter).state in DISCARDABLE
+                    count += is_open and selection.matches(letter)
     return count
 
 

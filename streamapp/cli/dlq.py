@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli.completion import complete_targets
+from streamapp.cli.completion import complete_stages, complete_targets
 from streamapp.cli.options import AllowPackageOption, BootstrapServersOption, OutputOption
 from streamapp.letters.ledger import LetterState
 
@@ -38,7 +38,12 @@ PipelineOption = Annotated[
     list[str] | None, typer.Option("--pipeline", help="Only letters of this pipeline; repeatable.")
 ]
 StageOption = Annotated[
-    list[str] | None, typer.Option("--stage", help="Only letters of this stage; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--stage",
+        help="Only letters of this stage; repeatable.",
+        autocompletion=complete_stages,
+    ),
 ]
 ReasonOption = Annotated[
     list[str] | None,

@@ -101,10 +101,16 @@ class _Replay:
 
     async def _preview(self, admin: Admin, ends: Ends) -> Preview:
         sending = self._sending
-        previewer = Previewer(self._sorting, tries=sending.tries, limit=sending.limit)
-        for topic, own in ends.items():
-            ledger = await read_ledger(self._broker, admin, topic)
-            await previewer.look(self._broker, ledger, own)
+        places = [place for own in ends.values() for place in own]
+        beginnings = await admin.beginning_offsets(places)
+        total = sum(sum(own.values()) for own in ends.values()) - sum(beginnings.values())
+        with progress_bar("looking", total) as advance:
+            previewer = Previewer(
+                self._sorting, tries=sending.tries, limit=sending.limit, on_looked=advance
+            )
+            for topic, own in ends.items():
+                ledger = await read_ledger(self._broker, admin, topic)
+                await previewer.look(self._broker, ledger, own)
         return previewer.result
 
     async def _send(self, admin: Admin, ends: Ends, expected: int) -> Sent:

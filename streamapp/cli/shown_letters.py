@@ -4,7 +4,7 @@ import asyncio
 import base64
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,10 +124,12 @@ async def letters_of(
     selection = asked.selection()
     for topic in topics:
         ledger = await read_ledger(broker, admin, topic)
-        async for letter in read_letters(broker, await ends_of_letters(admin, topic)):
-            entry = ledger.entry_of(letter)
-            if asked.is_asked_for(entry.state) and selection.matches(letter):
-                yield Found(letter, entry)
+        ends = await ends_of_letters(admin, topic)
+        async with aclosing(read_letters(broker, ends)) as letters:
+            async for letter in letters:
+                entry = ledger.entry_of(letter)
+                if asked.is_asked_for(entry.state) and selection.matches(letter):
+                    yield Found(letter, entry)
 
 
 def as_json(found: Found, *, show_payload: bool) -> dict[str, Any]:
@@ -215,9 +217,10 @@ async def _at(broker: Broker, topic: str, partition: int, offset: int) -> Found:
         place = TopicPartition(topic, partition)
         if offset < ends.get(place, 0):
             one = read_records(broker, {place: offset + 1}, starts={place: offset})
-            async for _, record in one:
-                letter = read_letter(place, record)
-                return Found(letter, ledger.entry_of(letter))
+            async with aclosing(one) as records:
+                async for _, record in records:
+                    letter = read_letter(place, record)
+                    return Found(letter, ledger.entry_of(letter))
     raise TopicError(
         f"there is no dead letter at {topic}:{partition}:{offset}; it may have been deleted by"
         " retention"

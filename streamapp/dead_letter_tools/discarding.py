@@ -1,6 +1,7 @@
 """Marks dead letters as done with: the ledger says what, when and why."""
 
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 
 from streamapp.brokers.protocols import Broker
 from streamapp.clock import Clock
@@ -43,17 +44,19 @@ async def discard(
         BrokerError: the broker cannot be reached, or refuses something.
     """
     count = waiting = 0
-    async for letter in read_letters(broker, ends):
-        is_open = writer.ledger.entry_of(letter).state in DISCARDABLE
-        if not is_open or not selection.matches(letter):
-            continue
-        at_ms = int(clock.time() * 1000)
-        writer.add(letter, entry_for(letter, LetterState.DISCARDED, at_ms, why=why))
-        waiting += 1
-        if waiting >= MOST_RECORDS:
-            await writer.write()
-            on_discarded(waiting)
-            count, waiting = count + waiting, 0
+    async with aclosing(read_letters(broker, ends)) as letters:
+        async for letter in letters:
+            is_open = writer.ledger.entry_of(letter).state in DISCARDABLE
+            if not is_open or not selection.matches(letter):
+                continue
+            at_ms = int(clock.time() * 1000)
+            writer.add(letter, entry_for(letter, LetterState.DISCARDED, at_ms, why=why))
+            waiting += 1
+            if waiting >= MOST_RECORDS:
+                await writer.write()
+                on_discarded(waiting)
+                count, waiting = count + waiting, 0
     await writer.write()
+    await writer.settle(clock)
     on_discarded(waiting)
     return count + waiting

@@ -1,6 +1,7 @@
 """What has become of letters that were sent back."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from streamapp.brokers.protocols import Admin, Broker
@@ -67,10 +68,11 @@ async def outcome_of(
     groups = Groups()
     names = sorted({target.dead_letters for target in targets})
     now = await ends_of(admin, await admin.partition_counts(names))
-    async for place, record in read_records(broker, now, starts=since):
-        letter = read_letter(place, record)
-        if letter.told.sent_back.replay == replay:
-            groups.add(letter)
+    async with aclosing(read_records(broker, now, starts=since)) as records:
+        async for place, record in records:
+            letter = read_letter(place, record)
+            if letter.told.sent_back.replay == replay:
+                groups.add(letter)
     return Outcome(left, groups.largest_first())
 
 

@@ -1,8 +1,8 @@
 """What sending letters back would do: how many are sent, and how many the stage can read now."""
 
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -85,12 +85,21 @@ class Previewer:
         sorting: says what becomes of each letter.
         tries: call the agents, whatever they do beside giving outputs.
         limit: most letters that would be sent; `None` for all.
+        on_looked: told how many more letters were looked at.
     """
 
-    def __init__(self, sorting: Sorting, *, tries: bool = False, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        sorting: Sorting,
+        *,
+        tries: bool = False,
+        limit: int | None = None,
+        on_looked: Callable[[int], None] = lambda _count: None,
+    ) -> None:
         self._sorting = sorting
         self._tries = tries
         self._limit = limit
+        self._on_looked = on_looked
         self._executors: dict[Target, Executor[Any, Any]] = {}
         self.result = Preview()
 
@@ -104,10 +113,12 @@ class Previewer:
             StageError: an agent cannot be opened.
         """
         async with AsyncExitStack() as stack:
-            async for letter in read_letters(broker, ends):
+            letters = await stack.enter_async_context(aclosing(read_letters(broker, ends)))
+            async for letter in letters:
                 if self._limit is not None and self.result.fates[Fate.SEND] >= self._limit:
                     break
                 await self._look_at(letter, ledger, stack)
+                self._on_looked(1)
             self._executors.clear()
 
     async def _look_at(self, letter: Letter, ledger: Ledger, stack: AsyncExitStack) -> None:

@@ -1,10 +1,12 @@
 """Reads topics once, from where they begin to where they end now."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import aclosing
 
 from streamapp.brokers.protocols import Admin, Broker, Consumer, ConsumerConfig
-from streamapp.errors import OffsetOutOfRangeError, TopicError
+from streamapp.errors import BrokerError, OffsetOutOfRangeError, TopicError
 from streamapp.letters.dialects import read_letter
 from streamapp.letters.ledger import Ledger, ledger_topic_of
 from streamapp.letters.letter import Letter
@@ -12,18 +14,24 @@ from streamapp.record import Record, TopicPartition
 
 _FETCH_RECORDS = 1000
 _FETCH_SECONDS = 0.5
+_JOIN_SECONDS = 60.0
 GROUP_PREFIX = "streamapp.dlq."
 """Begins the names of the groups of these readers, which commit nothing and are gone afterwards."""
 
 
-async def read_letters(broker: Broker, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Letter]:
+async def read_letters(
+    broker: Broker, ends: Mapping[TopicPartition, int]
+) -> AsyncGenerator[Letter, None]:
     """The dead letters of a topic below these offsets; those of a partition in their order.
+
+    Who does not read to the end has to close it, as `contextlib.aclosing` does.
 
     Raises:
         BrokerError: the topic cannot be read.
     """
-    async for place, record in read_records(broker, ends):
-        yield read_letter(place, record)
+    async with aclosing(read_records(broker, ends)) as records:
+        async for place, record in records:
+            yield read_letter(place, record)
 
 
 async def read_ledger(broker: Broker, admin: Admin, topic: str) -> Ledger:
@@ -35,8 +43,9 @@ async def read_ledger(broker: Broker, admin: Admin, topic: str) -> Ledger:
     ledger, name = Ledger(), ledger_topic_of(topic)
     counts = await admin.partition_counts([name])
     if counts:
-        async for _, record in read_records(broker, await ends_of(admin, counts)):
-            ledger.take(record.key, record.value)
+        async with aclosing(read_records(broker, await ends_of(admin, counts))) as records:
+            async for _, record in records:
+                ledger.take(record.key, record.value)
     return ledger
 
 
@@ -65,8 +74,8 @@ async def read_records(
     ends: Mapping[TopicPartition, int],
     *,
     starts: Mapping[TopicPartition, int] | None = None,
-) -> AsyncIterator[tuple[TopicPartition, Record]]:
-    """The records of these partitions below these offsets.
+) -> AsyncGenerator[tuple[TopicPartition, Record], None]:
+    """The records of these partitions below these offsets; to be closed like `read_letters`.
 
     Args:
         broker: has them.
@@ -119,9 +128,21 @@ async def _fetched(
 
 
 async def _assigned(consumer: Consumer, places: Collection[TopicPartition]) -> None:
-    """Wait until the consumer, which is alone in its group, has the partitions."""
-    while not set(places) <= consumer.assignment():
-        await consumer.fetch((), max_records=1, timeout_seconds=0.05)
+    """Wait until the consumer, which is alone in its group, has the partitions.
+
+    Raises:
+        BrokerError: it takes too long.
+    """
+    try:
+        async with asyncio.timeout(_JOIN_SECONDS):
+            while not set(places) <= consumer.assignment():
+                await consumer.fetch((), max_records=1, timeout_seconds=0.05)
+    except TimeoutError:
+        topics = ", ".join(sorted({place.topic for place in places}))
+        raise BrokerError(
+            f"{topics} could not be read: Kafka has assigned no partitions within"
+            f" {_JOIN_SECONDS:g} s; the user needs the ACL to read groups {GROUP_PREFIX}*"
+        ) from None
 
 
 class _Listener:

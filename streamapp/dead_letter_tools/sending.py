@@ -7,6 +7,7 @@ says of each letter whether it was sent. Of two that run at the same time, the f
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from streamapp.brokers.partitioner import partition_for
@@ -30,6 +31,9 @@ from streamapp.record import TopicPartition
 MOST_RECORDS = 500
 MOST_BYTES = 4 * 1024 * 1024
 """Of one transaction, before the letter that exceeds it."""
+
+_SETTLE_SECONDS = 5.0
+_SETTLE_POLL_SECONDS = 0.02
 
 
 @dataclass(slots=True)
@@ -71,6 +75,7 @@ class LedgerWriter:
         )
         self._records: list[OutgoingRecord] = []
         self._bytes = 0
+        self._ends: dict[TopicPartition, int] = {}
         self._ledger_place = TopicPartition("", 0)
         self.ledger = Ledger()
 
@@ -117,7 +122,21 @@ class LedgerWriter:
         ends = await self._producer.write(self._records) if self._records else {}
         self._records = []
         self._bytes = 0
+        self._ends.update(ends)
         return ends
+
+    async def settle(self, clock: Clock) -> None:
+        """Wait until readers see all that was written, which takes some milliseconds.
+
+        So who lists letters afterwards is told the truth. After some seconds it is not waited for
+        any longer.
+        """
+        deadline = clock.monotonic() + _SETTLE_SECONDS
+        while clock.monotonic() < deadline:
+            seen = await self._admin.end_offsets(list(self._ends))
+            if all(seen[place] >= end for place, end in self._ends.items()):
+                return
+            await clock.sleep(_SETTLE_POLL_SECONDS)
 
 
 class Sender:
@@ -174,15 +193,17 @@ class Sender:
         """
         self._began = self._clock.monotonic()
         waiting = 0
-        async for letter in read_letters(broker, ends):
-            is_enough = self._limit is not None and self._count() >= self._limit
-            if is_enough or self._is_stopping:
-                break
-            waiting += await self._take(letter)
-            if waiting >= self._at_once() or self._writer.is_full:
-                await self._flush()
-                waiting = 0
+        async with aclosing(read_letters(broker, ends)) as letters:
+            async for letter in letters:
+                is_enough = self._limit is not None and self._count() >= self._limit
+                if is_enough or self._is_stopping:
+                    break
+                waiting += await self._take(letter)
+                if waiting >= self._at_once() or self._writer.is_full:
+                    await self._flush()
+                    waiting = 0
         await self._flush()
+        await self._writer.settle(self._clock)
         return self.result
 
     async def _take(self, letter: Letter) -> bool:

@@ -12,7 +12,12 @@ from streamapp.dead_letter_tools.discarding import discard
 from streamapp.dead_letter_tools.fates import Fate, Sorting
 from streamapp.dead_letter_tools.outcome import Outcome, outcome_of
 from streamapp.dead_letter_tools.preview import Preview, Previewer
-from streamapp.dead_letter_tools.reading import ends_of_letters, read_ledger, read_letters
+from streamapp.dead_letter_tools.reading import (
+    GROUP_PREFIX,
+    ends_of_letters,
+    read_ledger,
+    read_letters,
+)
 from streamapp.dead_letter_tools.sending import LedgerWriter, Sender, Sent
 from streamapp.dead_letter_tools.targets import Targets
 from streamapp.errors import FencedError, TopicError
@@ -139,6 +144,14 @@ async def test_who_is_killed_between_two_transactions_goes_on_behind_the_last_on
     assert (sent.fates[Fate.SEND], sent.fates[Fate.REPLAYED]) == (7, 4)
     records = await shop.rig.read(f"{shop.rig.name}.check.replay")
     assert len({(record.key, record.value) for record in records}) == len(records) == 11
+
+
+async def test_who_reads_only_some_letters_leaves_no_reader_behind(shop: Shop) -> None:
+    await shop.fill(20)
+    await shop.send(limit=4)
+    async with shop.rig.subject.admin() as admin:
+        groups = [name for name in await admin.list_groups() if name.startswith(GROUP_PREFIX)]
+        assert [await admin.member_count(group) for group in groups] == [0] * len(groups)
 
 
 async def test_of_two_that_send_the_first_is_stopped(shop: Shop) -> None:
