@@ -178,6 +178,26 @@ async def test_it_says_since_when_it_is_old_and_stops_when_the_server_is_back(
         await expect(stale).to_be_hidden()
 
 
+async def test_selected_text_is_left_alone_for_a_while_and_then_told_to_be_old(
+    demo: Demo, browser: Browser
+) -> None:
+    async with tab(browser) as opened:
+        page = opened.page
+        await page.goto(demo.server.url)
+        moment, stale = page.locator("#moment"), page.locator("#stale")
+        await page.evaluate("getSelection().selectAllChildren(document.querySelector('h2'))")
+        seen = await moment.text_content()
+        await page.evaluate(RENEW)
+        assert await moment.text_content() == seen
+        await expect(stale).to_be_hidden()
+        await page.evaluate("renewedAt = new Date(renewedAt.getTime() - 31000)")
+        await page.evaluate(RENEW)
+        await expect(stale).to_contain_text("since text in it is selected")
+        await page.evaluate("getSelection().empty()")
+        await page.evaluate(RENEW)
+        await expect(stale).to_be_hidden()
+
+
 async def test_the_next_command_is_copied(demo: Demo, browser: Browser) -> None:
     async with tab(browser) as opened:
         page = opened.page

@@ -4,6 +4,7 @@
 
 const SECONDS = Number(document.body.dataset.renewSeconds);
 const ANSWER_SECONDS = 10;
+const SELECTING_SECONDS = 30; // so long, whoever selects text is not disturbed
 const RENEWED = ["headline", "moment", "content"];
 const stale = document.getElementById("stale");
 let renewedAt = new Date();
@@ -74,7 +75,6 @@ function swap(fresh) {
 }
 
 function showAge() {
-  const seconds = Math.round((Date.now() - renewedAt.getTime()) / 1000);
   document.body.classList.toggle("is-stale", failure !== null);
   stale.hidden = failure === null;
   if (failure !== null) {
@@ -83,12 +83,18 @@ function showAge() {
     if (stale.textContent !== told) {
       stale.textContent = told; // it changes once, so that it is read out once
     }
-    stale.dataset.seconds = String(seconds);
   }
 }
 
 async function renew() {
-  if (document.hidden || isSelecting()) {
+  if (document.hidden) {
+    return; // it renews itself as soon as it is seen again
+  }
+  if (isSelecting()) {
+    if (Date.now() - renewedAt.getTime() > SELECTING_SECONDS * 1000) {
+      failure = "text in it is selected";
+      showAge();
+    }
     return;
   }
   try {
