@@ -18,11 +18,11 @@ import orjson
 from streamapp.errors import ConfigurationError
 from streamapp.observability.exception_text import describe_exception
 from streamapp.observability.outage_filter import OutageFilter
-from streamapp.observability.repeats import RepeatFilter
+from streamapp.observability.repeats import RepeatFilter, is_of
 
 KAFKA_LOGGERS = ("aiokafka", "kafka")
 
-CLIENT_LOGGERS = (*KAFKA_LOGGERS, "aiohttp", "asyncio", "faust", "mode")
+CLIENT_LOGGERS = (*KAFKA_LOGGERS, "aiohttp", "asyncio", "faust", "mode", "opentelemetry")
 """Loggers of libraries: WARNING and above, or INFO and above if our own level is DEBUG."""
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -58,7 +58,7 @@ def configure_logging(
     handler.addFilter(_is_safe)
     if ours > logging.DEBUG:
         handler.addFilter(OutageFilter(KAFKA_LOGGERS))
-    handler.addFilter(RepeatFilter())
+    handler.addFilter(RepeatFilter(CLIENT_LOGGERS))
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else PlainFormatter())
     logging.basicConfig(level=ours, handlers=[handler], force=True)
     clients = logging.INFO if ours <= logging.DEBUG else max(ours, logging.WARNING)
@@ -101,7 +101,7 @@ def _is_safe(record: logging.LogRecord) -> bool:
     """
     if record.name == "asyncio":
         record.msg, record.args = record.getMessage().partition("\n")[0], None
-    return record.levelno >= logging.INFO or not record.name.startswith(CLIENT_LOGGERS)
+    return record.levelno >= logging.INFO or not is_of(record, *CLIENT_LOGGERS)
 
 
 class PlainFormatter(logging.Formatter):

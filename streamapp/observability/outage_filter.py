@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from streamapp.errors import BrokerError
+from streamapp.observability.repeats import is_of
 
 _OF_A_CONNECTION = frozenset({
     "KafkaConnectionError",
@@ -33,7 +34,7 @@ class OutageFilter(logging.Filter):
     the outage is known, and one sentence of ours tells it.
 
     Args:
-        clients: beginnings of the names of the clients' loggers.
+        clients: names of the clients' loggers.
     """
 
     def __init__(self, clients: tuple[str, ...]) -> None:
@@ -47,7 +48,7 @@ class OutageFilter(logging.Filter):
         if change is not None:
             self._is_on = change == "begins"
             return True
-        if record.name.startswith(self._clients):
+        if is_of(record, *self._clients):
             return not self._is_on and not _is_of_a_connection(record)
         if self._is_on and record.levelno < logging.ERROR:
             return not _has(record, BrokerError, TimeoutError)

@@ -12,6 +12,11 @@ _MAX_LINES_REMEMBERED = 1000
 _MAX_CHARACTERS_REMEMBERED = 500  # of each: the lines of some libraries hold what they are about
 
 
+def is_of(record: logging.LogRecord, *loggers: str) -> bool:
+    """Whether a line is of one of these loggers, or of one below it."""
+    return any(record.name == one or record.name.startswith(f"{one}.") for one in loggers)
+
+
 class RepeatFilter(logging.Filter):
     """Leaves out lines that repeat themselves, and gives the next one their number, `repeated`.
 
@@ -19,18 +24,24 @@ class RepeatFilter(logging.Filter):
     lines are repetitions of one another if logger, level and template are equal, and ours if the
     whole text is.
 
+    Lines of all others, such as agents, are left alone.
+
     Args:
+        clients: names of the loggers of libraries.
         repeat_seconds: time after which a line is written again.
     """
 
-    def __init__(self, repeat_seconds: float = REPEAT_SECONDS) -> None:
+    def __init__(self, clients: tuple[str, ...], repeat_seconds: float = REPEAT_SECONDS) -> None:
         super().__init__()
+        self._clients = clients
         self._repeat_seconds = repeat_seconds
         self._last: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written."""
-        is_ours = record.name.startswith("streamapp")
+        is_ours = is_of(record, "streamapp")
+        if not is_ours and not is_of(record, *self._clients):
+            return True
         text = record.getMessage() if is_ours else str(record.msg)
         line = (record.name, record.levelno, text[:_MAX_CHARACTERS_REMEMBERED])
         most = MOST_OF_OURS if is_ours else 1

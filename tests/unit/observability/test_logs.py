@@ -141,7 +141,7 @@ def test_a_library_that_repeats_itself_is_told_once_in_a_while(stream: io.String
 
 
 def test_a_line_of_ours_that_repeats_itself_is_limited_and_told_again_with_its_number() -> None:
-    repeats = RepeatFilter(repeat_seconds=10.0)
+    repeats = RepeatFilter(CLIENT_LOGGERS, repeat_seconds=10.0)
     passed = []
     for tenth in range(101):
         line = {"name": "streamapp.x", "msg": "stage %s fails", "args": ("a",)}
@@ -152,7 +152,7 @@ def test_a_line_of_ours_that_repeats_itself_is_limited_and_told_again_with_its_n
 
 
 def test_the_next_line_says_how_many_were_left_out() -> None:
-    repeats = RepeatFilter(repeat_seconds=10.0)
+    repeats = RepeatFilter(CLIENT_LOGGERS, repeat_seconds=10.0)
     passed = []
     for second in range(21):
         record = logging.makeLogRecord({"name": "aiokafka", "msg": "down", "created": 100 + second})
@@ -163,11 +163,11 @@ def test_the_next_line_says_how_many_were_left_out() -> None:
 
 def test_a_line_that_comes_first_is_written_however_early() -> None:
     early = logging.makeLogRecord({"name": "aiokafka", "msg": "down", "created": 0.0})
-    assert RepeatFilter(repeat_seconds=10.0).filter(early)
+    assert RepeatFilter(CLIENT_LOGGERS, repeat_seconds=10.0).filter(early)
 
 
 def test_unless_told_otherwise_a_library_repeats_itself_after_ten_seconds() -> None:
-    repeats = RepeatFilter()
+    repeats = RepeatFilter(CLIENT_LOGGERS)
     passed = [
         repeats.filter(logging.makeLogRecord({"name": "kafka", "msg": "x", "created": 100.0 + at}))
         for at in (0.0, 9.9, 10.0)
@@ -176,7 +176,7 @@ def test_unless_told_otherwise_a_library_repeats_itself_after_ten_seconds() -> N
 
 
 def test_lines_that_differ_all_the_time_do_not_fill_the_memory() -> None:
-    repeats = RepeatFilter()
+    repeats = RepeatFilter(CLIENT_LOGGERS)
     for number in range(10_000):
         line = {"name": "kafka", "msg": f"text {number}", "created": 100.0}
         assert repeats.filter(logging.makeLogRecord(line))
@@ -218,7 +218,7 @@ def test_causes_in_a_circle_are_told_once() -> None:
 
 
 def test_lines_that_take_turns_are_repetitions_all_the_same() -> None:
-    repeats = RepeatFilter()
+    repeats = RepeatFilter(CLIENT_LOGGERS)
     passed = [
         repeats.filter(logging.makeLogRecord({"name": "kafka", "msg": text, "created": 100.0}))
         for text in ("one", "two", "one", "two")
@@ -280,3 +280,24 @@ def test_a_client_is_silent_in_an_outage_but_at_debug(
     logging.getLogger("aiokafka.client").error("Unable connect to node with id 1")
     assert "cannot be reached outage=begins" in stream.getvalue()
     assert ("Unable connect" in stream.getvalue()) is is_written
+
+
+@pytest.mark.parametrize("name", CLIENT_LOGGERS)
+def test_no_library_writes_debug_lines_whoever_sets_its_level(
+    stream: io.StringIO, name: str
+) -> None:
+    configure_logging("DEBUG", stream=stream)
+    for logger in (logging.getLogger(name), logging.getLogger(f"{name}.part")):
+        before = logger.level
+        logger.setLevel(logging.DEBUG)
+        logger.debug("key and value %s", PAYLOAD)
+        logger.setLevel(before)
+    assert stream.getvalue() == ""
+
+
+def test_lines_of_agents_are_left_alone(stream: io.StringIO) -> None:
+    configure_logging("DEBUG", stream=stream)
+    for number in range(100):
+        logging.getLogger("models.of_the_user").warning("took %s", number)
+        logging.getLogger("models.of_the_user").warning("took one more")
+    assert stream.getvalue().count("\n") == 200
