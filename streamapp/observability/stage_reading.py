@@ -13,8 +13,9 @@ from streamapp.observability.figures_report import (
 )
 from streamapp.observability.findings_report import finding_reports
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.recent import Change
-from streamapp.observability.stage_metrics import BreakerState, PartitionMetrics, StageMetrics
+from streamapp.observability.stage_metrics import BreakerState, StageMetrics
 from streamapp.observability.stage_report import HELD, StageReport
 from streamapp.observability.verdict import Verdict
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from streamapp.brokers.protocols import Consumer
-from streamapp.observability.stage_metrics import PartitionMetrics, Received, StageMetrics
+from streamapp.observability.partition_metrics import PartitionMetrics
+from streamapp.observability.stage_metrics import Received, StageMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.commit_metadata import decode
 from streamapp.runtime.partition import Partition, Phase

@@ -17,7 +17,7 @@ from streamapp.errors import (
     StreamappError,
     UnreadableRecordError,
 )
-from streamapp.observability.stage_metrics import Pause
+from streamapp.observability.partition_metrics import Pause
 from streamapp.pipeline.stage import StageConfig
 from streamapp.record import TopicPartition, event_timestamp
 from streamapp.runtime.assignment import Assignment

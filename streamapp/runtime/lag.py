@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from streamapp.clock import Clock
 from streamapp.errors import BrokerError, TopicError
-from streamapp.observability.stage_metrics import ClockSkew, PartitionMetrics
+from streamapp.observability.partition_metrics import PartitionMetrics
+from streamapp.observability.stage_metrics import ClockSkew
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.end_history import EndHistory

@@ -5,7 +5,8 @@ It needs no JavaScript and loads nothing from elsewhere. With JavaScript it rene
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from streamapp.observability.stage_metrics import BreakerState, Pause
+from streamapp.observability.partition_metrics import Pause
+from streamapp.observability.stage_metrics import BreakerState
 from streamapp.observability.stage_reading import WAITS
 from streamapp.observability.stage_report import HELD, StatusReport
 from streamapp.web.assets import SCRIPT, STYLE

@@ -18,13 +18,13 @@ from streamapp.observability.execution_figures import PrometheusCollector
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.model_usage import ModelUsage
+from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import (
     BreakerState,
     DeadLetterReason,
     MemberState,
     PartFigures,
-    PartitionMetrics,
     StageMetrics,
     StageState,
     TopicFault,

@@ -5,9 +5,9 @@ from rich.console import Console
 
 from streamapp.cli.figures import Figures, at_most, duration
 from streamapp.cli.progress import progress_line, summary_lines, table
+from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
-    PartitionMetrics,
     StageMetrics,
     StageState,
     TopicFault,

@@ -10,10 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from streamapp.observability.definitions import BUILD_INFO, STAGE_METRICS
 from streamapp.observability.exporter import _READERS, MetricsExporter, StageCollector
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.partition_metrics import PartitionMetrics, Pause
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
-    PartitionMetrics,
-    Pause,
     Received,
     StageMetrics,
     StageState,

@@ -3,12 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from streamapp.observability.health import stage_health, stage_readiness
-from streamapp.observability.stage_metrics import (
-    PartitionMetrics,
-    StageMetrics,
-    StageState,
-    TopicFault,
-)
+from streamapp.observability.partition_metrics import PartitionMetrics
+from streamapp.observability.stage_metrics import StageMetrics, StageState, TopicFault
 from streamapp.record import TopicPartition
 
 STALL_SECONDS = 60.0

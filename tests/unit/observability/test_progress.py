@@ -1,8 +1,9 @@
 import pytest
 
 from streamapp.observability.health import stage_health
+from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.progress import ProgressWatch
-from streamapp.observability.stage_metrics import PartitionMetrics, StageMetrics, StageState
+from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.record import TopicPartition
 from tests.hand_clock import HandClock
 

@@ -9,12 +9,11 @@ from streamapp.observability.figures_report import (
 from streamapp.observability.joined_report import joined
 from streamapp.observability.last_errors import LastError, LastErrors
 from streamapp.observability.occurrences import MOST, OccurrenceKind, Occurrences
+from streamapp.observability.partition_metrics import PartitionMetrics, Pause
 from streamapp.observability.stage_metrics import (
     BreakerState,
     MemberState,
     PartFigures,
-    PartitionMetrics,
-    Pause,
     StageMetrics,
     StageState,
 )

@@ -6,13 +6,13 @@ import pytest
 
 from streamapp.observability.causes import TABLE, Cause, Level
 from streamapp.observability.loop_blocks import LoopBlock, LoopBlocks
+from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.recent import SAMPLE_SECONDS
 from streamapp.observability.stage_metrics import (
     BreakerState,
     ClockSkew,
     MemberState,
     Notice,
-    PartitionMetrics,
     StageMetrics,
     StageState,
     TopicFault,

@@ -13,13 +13,12 @@ from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.lane_time import Activity
 from streamapp.observability.model_usage import ModelUsage
+from streamapp.observability.partition_metrics import PartitionMetrics, Pause
 from streamapp.observability.stage_metrics import (
     BreakerState,
     DeadLetterReason,
     MemberState,
     PartFigures,
-    PartitionMetrics,
-    Pause,
     Received,
     ReplacementCause,
     StageMetrics,

@@ -7,7 +7,8 @@ import pytest
 
 from streamapp.errors import Permanent, StageStoppedError
 from streamapp.observability.occurrences import OccurrenceKind
-from streamapp.observability.stage_metrics import Pause, StageMetrics, StageState
+from streamapp.observability.partition_metrics import Pause
+from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.out import Out
 from streamapp.pipeline.pipeline import Pipeline

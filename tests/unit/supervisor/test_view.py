@@ -11,10 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streamapp import Pipeline, Topic, agent
 from streamapp.observability.exporter import MetricsExporter
+from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.stage_metrics import (
     BreakerState,
     MemberState,
-    PartitionMetrics,
     StageMetrics,
     StageState,
 )

@@ -336,3 +336,11 @@ def test_ids_are_unique() -> None:
     html = page(report(WELL, stage(stage="enrich", findings=(FINDING,)), pipelines=(SHAPE,)))
     ids = re.findall(r'\bid="([^"]*)"', html)
     assert len(ids) == len(set(ids))
+
+
+def test_an_output_that_no_next_stage_reads_stands_beside_the_way() -> None:
+    first = SHAPE.segments[0].stages[0].model_copy(update={"output": "elsewhere"})
+    changed = SHAPE.segments[0].model_copy(update={"stages": (first,)})
+    shape = SHAPE.model_copy(update={"segments": (changed, SHAPE.segments[1])})
+    text = shown(stage(written={"elsewhere": 12}), pipelines=(shape,)).text()
+    assert "elsewhere output: 12" in text

@@ -7,11 +7,8 @@ import pytest
 from streamapp import Pipeline, Topic, agent, batch_agent, drop, fallback
 from streamapp.errors import ConfigurationError, PortInUseError
 from streamapp.observability.exporter import MetricsExporter
-from streamapp.observability.stage_metrics import (
-    PartitionMetrics,
-    StageMetrics,
-    StageState,
-)
+from streamapp.observability.partition_metrics import PartitionMetrics
+from streamapp.observability.stage_metrics import StageMetrics, StageState
 from streamapp.pipeline.outline import outline_of
 from streamapp.pipeline.topology import build
 from streamapp.record import TopicPartition
