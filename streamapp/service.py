@@ -27,10 +27,11 @@ from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.pipeline.bundle import in_bundle
 from streamapp.pipeline.codes import codes_of
 from streamapp.pipeline.lifecycle import OpenAgents
+from streamapp.pipeline.middleware import AroundMiddleware
 from streamapp.pipeline.model_usages import model_usages
 from streamapp.pipeline.outline import Outline, outline_of
 from streamapp.pipeline.selection import check_selection, selected, topics_between
-from streamapp.pipeline.topology import Segment, Topology, build
+from streamapp.pipeline.topology import Segment, Topology, build, with_middleware
 from streamapp.randomness import random_in_use
 from streamapp.reassembly.chain import RunningChain
 from streamapp.reassembly.config import Reassembly
@@ -79,6 +80,7 @@ class Service:
         reassembly: how agents of assembled pipelines are measured and replaced.
         bundle: name of the bundle as which all of them are read; what `build_bundle` has made is
             in one already.
+        middleware: runs around all middleware that the pipelines have, such as what makes traces.
 
     Raises:
         PipelineError: they cannot be in one bundle.
@@ -97,6 +99,7 @@ class Service:
         start_anew: bool = False,
         reassembly: Reassembly | None = None,
         bundle: str | None = None,
+        middleware: Sequence[AroundMiddleware] = (),
     ) -> None:
         self._broker = broker
         self._clock = clock or SystemClock()
@@ -109,6 +112,8 @@ class Service:
             RunningChain(one, self._scores, self._reassembly, self._clock) for one in assembled
         ]
         built = [build(one.pipeline) if isinstance(one, Assembled) else one for one in topologies]
+        if middleware:
+            built = [with_middleware(one, middleware) for one in built]
         self._topologies = tuple(built) if bundle is None else in_bundle(bundle, built)
         self._start_anew = start_anew
         self._pipelines = [selected(topology, stages) for topology in self._topologies]

@@ -12,6 +12,7 @@ from streamapp.cli.variables import (
     OPEN_VARIABLE,
     PORT_VARIABLE,
     TOKEN_VARIABLE,
+    TRACES_VARIABLE,
 )
 from streamapp.configuration.names import PACKAGES_VARIABLE
 from streamapp.configuration.overrides import variables
@@ -42,6 +43,7 @@ _KNOWN = (
     PACKAGES_VARIABLE,
     STATE_VARIABLE,
     AFTER_VARIABLE,
+    TRACES_VARIABLE,
     *(variable for variable, _, _ in variables()),
 )
 

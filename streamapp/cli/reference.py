@@ -30,6 +30,7 @@ from streamapp.cli.variables import (
     OPEN_VARIABLE,
     PORT_VARIABLE,
     TOKEN_VARIABLE,
+    TRACES_VARIABLE,
 )
 from streamapp.configuration.allowed_packages import (
     ALWAYS_ALLOWED,
@@ -102,6 +103,14 @@ def settings_reference() -> str:
                     f"`{INSTANCE_VARIABLE}`",
                     "none",
                     "name of a worker as a static member of its groups; `--instance-id` of `run`",
+                ),
+                (
+                    f"`{TRACES_VARIABLE}`",
+                    "none",
+                    (
+                        "share of new traces that `run` keeps, from 0 to 1; without it, no traces"
+                        " are made"
+                    ),
                 ),
                 (
                     f"`{CACHE_VARIABLE}`",

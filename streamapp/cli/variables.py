@@ -21,5 +21,8 @@ TOKEN_VARIABLE = "STREAMAPP_WEB_TOKEN"  # noqa: S105 - the name of a variable
 INSTANCE_VARIABLE = "STREAMAPP_WORKER_INSTANCE_ID"
 """Environment variable with the name of a worker as a static member of its groups."""
 
+TRACES_VARIABLE = "STREAMAPP_TRACES"
+"""Environment variable with the share of new traces that `run` keeps; without it there are none."""
+
 AFTER_VARIABLE = "STREAMAPP_REASSEMBLE_AFTER_SECONDS"
 """Environment variable: how long a breaker may not be closed until its agent is replaced."""

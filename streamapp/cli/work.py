@@ -18,6 +18,7 @@ from streamapp.cli.runnable import load_runnable
 from streamapp.cli.say import say as say_line
 from streamapp.cli.signals import leave, stop_on_signal
 from streamapp.cli.supervised import Supervised
+from streamapp.cli.tracing import traces_from_environment
 from streamapp.cli.web_access import web_access
 from streamapp.clock import SystemClock
 from streamapp.errors import DrainTimeoutError, MissingTopicsError
@@ -49,24 +50,26 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         instance_id=options.instance_id,
         session_timeout_seconds=options.session_seconds,
     )
-    service = Service(
-        broker,
-        runnable.topologies,
-        stages=options.stages,
-        config=config,
-        start_anew=options.yes,
-        reassembly=runnable.reassembly,
-        bundle=runnable.bundle,
-    )
-    worker = _Worker(broker, service, options, supervised, access)
-    try:
-        with worker.recorder.recording(worker.was_cut_short):
-            asyncio.run(worker.run(kafka_line(settings), exports_metrics=exports_metrics))
-    finally:
-        if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
-            topics = dict(_dead_letter_topics(service.topologies))
-            for line in summary_lines(worker.figures.overall(), topics):
-                worker.say(line)
+    with traces_from_environment() as traces:
+        service = Service(
+            broker,
+            runnable.topologies,
+            stages=options.stages,
+            config=config,
+            start_anew=options.yes,
+            reassembly=runnable.reassembly,
+            bundle=runnable.bundle,
+            middleware=traces,
+        )
+        worker = _Worker(broker, service, options, supervised, access)
+        try:
+            with worker.recorder.recording(worker.was_cut_short):
+                asyncio.run(worker.run(kafka_line(settings), exports_metrics=exports_metrics))
+        finally:
+            if any(metrics.state is not StageState.STARTING for metrics in service.metrics):
+                topics = dict(_dead_letter_topics(service.topologies))
+                for line in summary_lines(worker.figures.overall(), topics):
+                    worker.say(line)
 
 
 class _Worker:

@@ -8,7 +8,9 @@ values that are not at fault. All of it ends, and begins again when each value i
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -17,6 +19,27 @@ from streamapp.pipeline.combinators.tasks import Watch, all_of
 from streamapp.pipeline.context import Context
 
 Call: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """The values that an agent is called with together.
+
+    Attributes:
+        contexts: the context of each.
+        shared: what middleware keeps for the whole batch.
+    """
+
+    contexts: Sequence[Context]
+    shared: dict[object, Any] = field(default_factory=dict)
+
+
+_batch: ContextVar[Batch | None] = ContextVar("batch", default=None)
+
+
+def current_batch() -> Batch | None:
+    """The batch that the middleware which asks runs for; `None` around a single value."""
+    return _batch.get()
 
 
 async def call_together(
@@ -41,10 +64,13 @@ async def call_together(
         _Guest(meeting, value, context) for value, context in zip(values, contexts, strict=True)
     ]
     calls = [(f"middleware {i}", partial(guest.run, around)) for i, guest in enumerate(guests)]
+    token = _batch.set(Batch(contexts))
     try:
         await all_of([("batch", meeting.run), *calls])
     except _FailedTogetherError as raised:
         return [guest.result if guest.has_ended else raised.failed for guest in guests]
+    finally:
+        _batch.reset(token)
     return [guest.result for guest in guests]
 
 

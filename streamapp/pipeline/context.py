@@ -57,7 +57,8 @@ class Context:
         trail: the audit trail, once somebody has asked for it; else `None`.
     """
 
-    __slots__ = ("_place", "attempt", "record", "trail")
+    __slots__ = ("_place", "_value_headers", "attempt", "record", "trail")
+    _value_headers: Headers  # set behind fused stages only: else it would cost each attempt
 
     def __init__(
         self,
@@ -107,6 +108,15 @@ class Context:
     def headers(self) -> Mapping[str, bytes]:
         """Headers of the record; of several headers with the same name, the last."""
         return dict(self.record.headers)
+
+    @property
+    def value_headers(self) -> Headers:
+        """Headers of the value: those of the record, but behind a fused stage those of its output.
+
+        For middleware: they are what an output has which says nothing of its headers.
+        """
+        own: Headers | None = getattr(self, "_value_headers", None)  # else never set
+        return self.record.headers if own is None else own
 
     @property
     def timestamp(self) -> datetime | None:
@@ -220,6 +230,8 @@ def context_of_attempt(
         item_headers: headers of the value, for a fused stage; `None` if it is that of the record.
     """
     context = RecordContext(place, record, attempt)
+    if item_headers is not None:
+        context._value_headers = item_headers  # noqa: SLF001 - as rarely as it is needed
     if kept is not None:
         context.trail = kept.copy()
     elif item_headers and header_in(item_headers) is not None:

@@ -17,6 +17,7 @@ from streamapp.pipeline.context import Context
 from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.signature import name_of
 from streamapp.pipeline.stage import Stage
+from streamapp.record import Headers, TopicPartition
 from streamapp.serialisation import Codec
 
 Call: TypeAlias = Callable[[Any], Awaitable[Any]]
@@ -49,6 +50,31 @@ class AroundMiddleware(Protocol):
             call: calls the agent with what it is given, and returns its result. The outputs of a
                 generator are a list.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter, for middleware with a method `dead_lettered(letter)`, which is told of each.
+
+    Attributes:
+        pipeline, stage: whose it is.
+        topic: the dead-letter topic.
+        partition, offset: where the record was read.
+        headers: headers of the value that the stage was given.
+        error: what it failed with.
+        reason: why it is one.
+        attempts: how many attempts were made.
+    """
+
+    pipeline: str
+    stage: str
+    topic: str
+    partition: TopicPartition
+    offset: int
+    headers: Headers
+    error: Exception
+    reason: str
+    attempts: int
 
 
 Function: TypeAlias = Callable[..., Awaitable[Any]]
@@ -85,6 +111,12 @@ class Added:
             check(stages)
         except ValueError as error:
             raise PipelineError(f"{where}: the middleware {self.name} {error}") from error
+
+    @property
+    def dead_lettered(self) -> Callable[[Letter], None] | None:
+        """Told of each dead letter of a stage, if the middleware wants to be."""
+        told: Callable[[Letter], None] | None = getattr(self.function, "dead_lettered", None)
+        return told if callable(told) else None
 
 
 _FORMS = {3: False, 4: True}

@@ -1,6 +1,6 @@
 """A checked pipeline: which consumer group reads which topic and writes to which topics."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import NoneType
@@ -9,7 +9,13 @@ from typing import Any
 from streamapp.errors import ConfigurationError, PipelineError
 from streamapp.observability.collector import Collectors
 from streamapp.pipeline.audit import Audit
-from streamapp.pipeline.middleware import Added, StageMiddleware
+from streamapp.pipeline.middleware import (
+    Added,
+    AroundMiddleware,
+    Middleware,
+    StageMiddleware,
+    checked_middleware,
+)
 from streamapp.pipeline.pipeline import Pipeline, StageDeclaration
 from streamapp.pipeline.reader import Reader
 from streamapp.pipeline.replay_topics import replay_topic_of
@@ -221,6 +227,28 @@ class Topology:
             names.update(dict.fromkeys(segment.source_topics))
             names.update(dict.fromkeys(segment.written_topics()))
         return tuple(names)
+
+
+def with_middleware(
+    topology: Topology, middleware: Sequence[Middleware | AroundMiddleware]
+) -> Topology:
+    """The same pipeline with middleware around all that it has.
+
+    Segments that something else than the consumer of the broker reads are left as they are.
+    """
+    added = tuple(checked_middleware(topology.pipeline, one) for one in middleware)
+    return replace(
+        topology,
+        segments=tuple(
+            segment if segment.reader is not None else _around_steps(segment, added)
+            for segment in topology.segments
+        ),
+    )
+
+
+def _around_steps(segment: Segment, added: tuple[Added, ...]) -> Segment:
+    steps = (replace(step, middleware=(*added, *step.middleware)) for step in segment.steps)
+    return replace(segment, steps=tuple(steps))
 
 
 def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:

@@ -25,6 +25,7 @@ from streamapp.record import Headers
 from streamapp.runtime.config import Environment
 from streamapp.runtime.dead_letters import Failure, error_headers, fingerprint, place_of
 from streamapp.runtime.hold import Hold
+from streamapp.runtime.letter_listeners import tell_of_letter
 from streamapp.runtime.retries import RetryQueue
 from streamapp.runtime.retry_later import move_to_retry_topic
 from streamapp.runtime.steps import StepRunner
@@ -252,6 +253,7 @@ class FailureHandler:
         step.metrics.dead_lettered += 1
         step.tell(work, PipelineStatus.FAILED, flows_on=False)
         self._count_kind(step, failure, target.name)
+        tell_of_letter(step.letter_listeners, work, failure, target.name)
         return True
 
     def _failure(

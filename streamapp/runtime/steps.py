@@ -26,6 +26,7 @@ from streamapp.pipeline.topology import Segment, middleware_of
 from streamapp.pipeline.trail import StageEntry, keep_header, with_header
 from streamapp.record import Headers, TopicPartition, event_timestamp, without_error_headers
 from streamapp.runtime.encoding import encoder_for
+from streamapp.runtime.letter_listeners import listeners_of
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.refusals import Refusals
 from streamapp.runtime.work import EncodedOutput, Item, Work
@@ -58,6 +59,7 @@ class StepRunner:
         refusals: what its topics have refused.
         places: where its attempts run, by partition, for contexts.
         audit: what it adds to the audit trail.
+        letter_listeners: told of each dead letter.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class StepRunner:
             middleware=middleware_of(step, given),
             parts=metrics.parts,
         )
+        self.letter_listeners = listeners_of(step)
         self._collectors = step.collectors
         self._is_last = step.is_last
 
