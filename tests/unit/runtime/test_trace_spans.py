@@ -219,3 +219,29 @@ async def test_of_traces_that_begin_here_a_share_is_kept_and_the_next_stages_fol
     assert len(spans) == 20 * share
     flags = {int(trace_in(one.headers)[-2:], 16) & 1 for one in broker.records("p-out")}
     assert flags == {int(share)}
+
+
+@pytest.mark.parametrize("kept", [1.0], indirect=True)
+@in_virtual_time
+async def test_a_batch_that_fails_as_a_whole_ends_its_span_and_each_record_is_traced_alone(
+    kept: Kept,
+) -> None:
+    broker = await broker_for("p")
+
+    @batch_agent(size=2, linger_seconds=1)
+    async def all_or_none(values: list[bytes]) -> list[bytes]:
+        if len(values) > 1:
+            raise ValueError(CANARY)
+        return values
+
+    await broker.write("p-in", (b"a", b"v"), (b"b", b"v"))
+    spans = await kept.of(broker, one_stage(all_or_none))
+    [batch] = [span for span in spans if span.name == "process batch of stage"]
+    failed = [span for span in spans if "error.type" in (span.attributes or {})]
+    assert [span.links[0].context.span_id for span in failed] == [id_of(batch)] * 2
+    alone = [span for span in spans if span not in (batch, *failed)]
+    links = [[link.context.span_id for link in span.links] for span in alone]
+    assert sorted(links) == sorted([id_of(span)] for span in failed)
+    assert not [span for span in spans if CANARY in span.to_json()]
+    sent = {trace_in(one.headers)[36:52] for one in broker.records("p-out")}
+    assert sent == {f"{id_of(span):016x}" for span in alone}
