@@ -24,7 +24,8 @@ class RepeatFilter(logging.Filter):
     lines are repetitions of one another if logger, level and template are equal, and ours if the
     whole text is.
 
-    Lines of all others, such as agents, are left alone.
+    Where none follows, the number is told in a line of its own, with the next line that anybody
+    logs. Lines of all others, such as agents, are left alone.
 
     Args:
         clients: names of the loggers of libraries.
@@ -36,15 +37,19 @@ class RepeatFilter(logging.Filter):
         self._clients = clients
         self._repeat_seconds = repeat_seconds
         self._last: dict[tuple[str, int, str], tuple[float, int]] = {}
+        self._told_at = -repeat_seconds
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written."""
+        if hasattr(record, "repeated"):  # told below
+            return True
         is_ours = is_of(record, "streamapp")
         if not is_ours and not is_of(record, *self._clients):
             return True
         text = record.getMessage() if is_ours else str(record.msg)
         line = (record.name, record.levelno, text[:_MAX_CHARACTERS_REMEMBERED])
-        most = MOST_OF_OURS if is_ours else 1
+        self._tell_ended(line, record.created)
+        most = _most(record.name)
         began_at, count = self._last.get(line, (-self._repeat_seconds, 0))
         if record.created - began_at < self._repeat_seconds:
             self._last[line] = (began_at, count + 1)
@@ -55,3 +60,19 @@ class RepeatFilter(logging.Filter):
         if count > most:
             record.repeated = count - most
         return True
+
+    def _tell_ended(self, current: tuple[str, int, str], now: float) -> None:
+        """Tell how often lines were left out that have not come again since."""
+        if now - self._told_at < self._repeat_seconds:
+            return
+        self._told_at = now
+        for line, (began_at, count) in list(self._last.items()):
+            (name, level, text), left_out = line, count - _most(line[0])
+            if line == current or left_out <= 0 or now - began_at < 2 * self._repeat_seconds:
+                continue
+            del self._last[line]
+            logging.getLogger(name).log(level, "%s", text, extra={"repeated": left_out})
+
+
+def _most(logger: str) -> int:
+    return MOST_OF_OURS if logger.partition(".")[0] == "streamapp" else 1

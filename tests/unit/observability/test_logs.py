@@ -301,3 +301,23 @@ def test_lines_of_agents_are_left_alone(stream: io.StringIO) -> None:
         logging.getLogger("models.of_the_user").warning("took %s", number)
         logging.getLogger("models.of_the_user").warning("took one more")
     assert stream.getvalue().count("\n") == 200
+
+
+def test_lines_that_do_not_come_again_are_told_with_their_number(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    repeats = RepeatFilter(CLIENT_LOGGERS, repeat_seconds=10.0)
+
+    def passes(name: str, msg: str, created: float) -> bool:
+        line = {"name": name, "msg": msg, "created": created, "levelno": logging.WARNING}
+        return bool(repeats.filter(logging.makeLogRecord(line)))
+
+    assert [passes("aiokafka", "down", 100.0 + at) for at in range(5)] == [True] + [False] * 4
+    assert passes("streamapp.x", "going on", 115.0)
+    assert not caplog.messages  # it may come again
+    assert passes("streamapp.x", "going on", 130.0)
+    [told] = caplog.records
+    assert (told.name, told.getMessage(), vars(told)["repeated"]) == ("aiokafka", "down", 4)
+    assert repeats.filter(told)
+    assert passes("streamapp.x", "going on", 150.0)
+    assert len(caplog.records) == 1
