@@ -34,6 +34,7 @@ def _silent_stage(stage: StageReport, why: str) -> StageReport:
     judged = {"ok": None, "level": Level.UNKNOWN.value, "reason": why, "findings": ()}
     assigned = tuple(map(_silent_partition, stage.assigned))
     changes = {**dict.fromkeys(_CHANGING), **judged, "assigned": assigned, "waiting": 0}
+    changes["members"] = ()  # which of them take calls is not known
     return stage.model_copy(update=changes)
 
 

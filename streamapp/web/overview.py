@@ -162,11 +162,9 @@ _WORDS = {
 
 def _headline(report: StatusReport) -> str:
     found = _stages_told(report.stages)
-    if report.crew:
-        found += f" in {counted(report.workers, 'worker')}"
     if silent := report.silent_workers:
-        found += f", {counted(silent, 'worker')} {'does' if silent == 1 else 'do'} not answer"
-    return found
+        return f"{found}; {counted(silent, 'worker')} {'does' if silent == 1 else 'do'} not answer"
+    return f"{found} in {counted(report.workers, 'worker')}" if report.crew else found
 
 
 def _stages_told(stages: Sequence[StageReport]) -> str:

@@ -359,6 +359,9 @@ async def test_what_was_known_of_a_worker_is_kept_while_it_does_not_answer(crew:
     await crew.worker()
     slot = await crew.worker()
     crew.metrics[0].records_in, crew.metrics[1].records_in = 1234, 5678
+    member = MemberState("fast", 0, 8, BreakerState.CLOSED, 0.1, calls=7, failures=0)
+    for metrics in crew.metrics:
+        metrics.pools = {"score": lambda _now: [member]}
     await crew.get("/status")
     port, nobody = slot.web_port, await crew.answering(b"no such thing")
     crew.slots.remove(nobody)
@@ -369,6 +372,7 @@ async def test_what_was_known_of_a_worker_is_kept_while_it_does_not_answer(crew:
     assert (found.workers, found.silent_workers, stage.ok) == (1, 1, None)
     assert stage.records_in == 1234 + 5678
     assert (stage.lag, stage.finished_per_second) == (None, None)
+    assert [one.worker for one in stage.members] == ["0"]
     well, lost = stage.shares
     assert (well.worker, well.ok, well.lag) == ("0", True, 0)
     assert (lost.worker, lost.level, lost.lag) == ("1", "unknown", None)
