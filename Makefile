@@ -8,7 +8,7 @@ HELM_VERSION := v3.19.0
 HELM := $(TOOLS)/helm-$(HELM_VERSION)/helm
 PEERS := shared quix pathway
 
-.PHONY: install helm demo test test-side-by-side test-servers test-alone test-lowest lint format simulate bench peers million torture mutate mutate-sample clean
+.PHONY: install helm demo test test-side-by-side test-servers test-alone test-lowest lint format simulate bench peers million torture drill mutate mutate-sample clean
 
 install: $(VENV)/.installed
 
@@ -105,6 +105,10 @@ million: install
 # Faults on a real Kafka, every record counted; an hour: make torture ARGS="--only outage"
 torture: install
 	@$(BIN)/python -m tests.torture --write $(ARGS)
+
+# Faults of a running pipeline, each of which has to be named within a minute; half an hour.
+drill: install
+	@$(BIN)/python -m tests.drill $(ARGS)
 
 # Small bugs planted one at a time; the tests without Kafka have to notice them. Half an hour, or
 # one room: make mutate ROOM=policies
