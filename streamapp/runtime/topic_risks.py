@@ -1,7 +1,7 @@
 """Tells which topics of segments may lose records, or have too little room for dead letters."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from streamapp.brokers.protocols import TopicDescription
 from streamapp.pipeline.topology import Segment
@@ -14,7 +14,15 @@ log = logging.getLogger(__name__)
 def tell_risks(
     segments: Sequence[Segment], between: Collection[str], topics: Mapping[str, TopicDescription]
 ) -> None:
-    """Log which topics may delete records unread, or have too little room for dead letters.
+    """Log what `topic_risks` finds."""
+    for risk in topic_risks(segments, between, topics):
+        log.warning("%s", risk)
+
+
+def topic_risks(
+    segments: Sequence[Segment], between: Collection[str], topics: Mapping[str, TopicDescription]
+) -> Iterator[str]:
+    """Which topics may delete records unread, or have too little room for dead letters.
 
     Args:
         segments: the segments.
@@ -28,12 +36,10 @@ def tell_risks(
     }
     letters = {step.dead_letters for segment in segments for step in segment.steps}
     for name in sorted(topics.keys() & {*between, *letters}):
-        for risk in retention_risks(topics[name], delays.get(name, 0.0)):
-            log.warning("%s", risk)
+        yield from retention_risks(topics[name], delays.get(name, 0.0))
     for name, sources in sorted(_sources_of_letters(segments, topics).items()):
         originals = [topics[source] for source in sources]
-        for risk in letter_risks(topics[name], originals, are_retries=name in delays):
-            log.warning("%s", risk)
+        yield from letter_risks(topics[name], originals, are_retries=name in delays)
 
 
 def _sources_of_letters(

@@ -12,7 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +106,8 @@ async def worker_is_frozen(_: Stand, command: RunningCommand) -> AsyncIterator[N
     pid = children(command.pid)[0]
     stop_and_go(pid, stop=True)
     yield
-    stop_and_go(pid, stop=False)
+    with suppress(ProcessLookupError):  # it was replaced meanwhile
+        stop_and_go(pid, stop=False)
 
 
 def topic_is_deleted(name: str) -> Fault:
