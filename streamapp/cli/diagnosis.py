@@ -4,7 +4,7 @@ import os
 import platform
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from streamapp.brokers.kafka.broker import KafkaBroker
@@ -23,7 +23,7 @@ from streamapp.service import Service
 from streamapp.settings import KafkaSettings
 from streamapp.version import VERSION
 
-_CLIENTS = ("aiokafka", "pydantic", "orjson", "prometheus-client", "faust-streaming")
+_LIBRARIES = ("aiokafka", "pydantic", "orjson", "prometheus-client", "faust-streaming")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,16 @@ async def diagnose(
 
 
 def _versions() -> Check:
-    libraries = ", ".join(f"{name} {version(name)}" for name in _CLIENTS)
+    libraries = ", ".join(f"{name} {_version_of(name)}" for name in _LIBRARIES)
     told = f"streamapp {VERSION}, Python {platform.python_version()}, {libraries}"
     return Check("versions", ok=True, told=told)
+
+
+def _version_of(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # an extra
+        return "not installed"
 
 
 def _state(folder: Path) -> Check:

@@ -1,0 +1,38 @@
+"""What `streamapp doctor` finds without a Kafka."""
+
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from streamapp.cli import diagnosis
+from streamapp.cli.diagnosis import Check, diagnose
+
+
+async def checks(state: Path) -> dict[str, Check]:
+    found = diagnose(None, (), "127.0.0.1:1", state)
+    return {one.what: one async for one in found}
+
+
+async def test_a_kafka_that_is_not_there_is_wrong_and_the_rest_is_told(tmp_path: Path) -> None:
+    found = await checks(tmp_path)
+    assert {what: one.ok for what, one in found.items()} == {
+        "versions": True,
+        "state folder": True,
+        "settings": True,
+        "kafka": False,
+    }
+    assert found["kafka"].fix
+
+
+async def test_an_extra_that_is_not_installed_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_faust(name: str) -> str:
+        if name.startswith("faust"):
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(diagnosis, "version", without_faust)
+    found = await checks(tmp_path)
+    assert "faust-streaming not installed" in found["versions"].told
