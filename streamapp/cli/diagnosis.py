@@ -1,5 +1,6 @@
 """What a pipeline needs to run, checked one by one without changing anything."""
 
+import asyncio
 import os
 import platform
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
@@ -43,12 +44,12 @@ class Check:
     fix: str = ""
 
 
-async def diagnose(
+def diagnose(
     target: str | None,
     packages: Collection[str],
     bootstrap_servers: str | None,
     state: Path,
-) -> AsyncIterator[Check]:
+) -> Iterator[Check]:
     """Check everything; what cannot be reached ends the checks that need it.
 
     Args:
@@ -73,8 +74,11 @@ async def diagnose(
             yield Check("pipeline", ok=True, told=f"{names} can be built")
         except StreamappError as error:
             yield Check("pipeline", ok=False, told=str(error))
-    async for check in _of_kafka(settings, topologies, target or ""):
-        yield check
+    yield from asyncio.run(_all(_of_kafka(settings, topologies, target or "")))
+
+
+async def _all(checks: AsyncIterator[Check]) -> list[Check]:
+    return [one async for one in checks]
 
 
 def _versions() -> Check:

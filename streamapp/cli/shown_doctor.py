@@ -1,6 +1,5 @@
 """Prints what `streamapp doctor` has found."""
 
-import asyncio
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
@@ -42,7 +41,7 @@ def print_doctor(
         settings, checks = CliSettings(), [Check("settings", ok=False, told=str(error))]
     else:
         settings, state = file.configuration.cli_settings, state_folder(file.path)
-        checks = asyncio.run(_all(target, packages, bootstrap_servers, state))
+        checks = list(diagnose(target, packages, bootstrap_servers, state))
     if chosen_format(settings, output) is OutputFormat.JSON:
         print_json({"version": VERSION, "checks": [asdict(one) for one in checks]})
     else:
@@ -52,9 +51,3 @@ def print_doctor(
                 typer.echo(printable(f"       {one.fix}"))
     if any(one.ok is False for one in checks):
         raise typer.Exit(ExitCode.FAILURE)
-
-
-async def _all(
-    target: str | None, packages: Collection[str], bootstrap_servers: str | None, state: Path
-) -> list[Check]:
-    return [one async for one in diagnose(target, packages, bootstrap_servers, state)]

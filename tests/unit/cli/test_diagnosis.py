@@ -9,13 +9,12 @@ from streamapp.cli import diagnosis
 from streamapp.cli.diagnosis import Check, diagnose
 
 
-async def checks(state: Path) -> dict[str, Check]:
-    found = diagnose(None, (), "127.0.0.1:1", state)
-    return {one.what: one async for one in found}
+def checks(state: Path) -> dict[str, Check]:
+    return {one.what: one for one in diagnose(None, (), "127.0.0.1:1", state)}
 
 
-async def test_a_kafka_that_is_not_there_is_wrong_and_the_rest_is_told(tmp_path: Path) -> None:
-    found = await checks(tmp_path)
+def test_a_kafka_that_is_not_there_is_wrong_and_the_rest_is_told(tmp_path: Path) -> None:
+    found = checks(tmp_path)
     assert {what: one.ok for what, one in found.items()} == {
         "versions": True,
         "state folder": True,
@@ -25,7 +24,7 @@ async def test_a_kafka_that_is_not_there_is_wrong_and_the_rest_is_told(tmp_path:
     assert found["kafka"].fix
 
 
-async def test_an_extra_that_is_not_installed_is_told_as_such(
+def test_an_extra_that_is_not_installed_is_told_as_such(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_faust(name: str) -> str:
@@ -34,5 +33,5 @@ async def test_an_extra_that_is_not_installed_is_told_as_such(
         return "1.0"
 
     monkeypatch.setattr(diagnosis, "version", without_faust)
-    found = await checks(tmp_path)
+    found = checks(tmp_path)
     assert "faust-streaming not installed" in found["versions"].told
