@@ -124,6 +124,18 @@ class PlainFormatter(logging.Formatter):
         # One entry is one line: a line break in a value could fake another entry.
         return (super().formatMessage(record) + extras).replace("\r", "\\r").replace("\n", "\\n")
 
+    def format(self, record: logging.LogRecord) -> str:
+        """The log line.
+
+        The base class keeps the text of an exception in the record, for the next handler. Neither
+        is another handler to get ours, without messages, nor are we to print that of another.
+        """
+        kept, record.exc_text = record.exc_text, None
+        try:
+            return super().format(record)
+        finally:
+            record.exc_text = kept
+
     def formatException(self, ei: Any) -> str:  # noqa: N802 - inherited name
         """The exception and its causes, without payloads."""
         return describe_exception(ei[1])

@@ -12,6 +12,7 @@ from streamapp.observability.exception_text import describe_exception, sentence_
 from streamapp.observability.logs import (
     CLIENT_LOGGERS,
     LogFormat,
+    PlainFormatter,
     configure_logging,
     current_format,
     own_line,
@@ -321,3 +322,21 @@ def test_lines_that_do_not_come_again_are_told_with_their_number(
     assert repeats.filter(told)
     assert passes("streamapp.x", "going on", 150.0)
     assert len(caplog.records) == 1
+
+
+def _failed(value: str) -> logging.LogRecord:
+    try:
+        int(value)
+    except ValueError as error:
+        info = (type(error), error, error.__traceback__)
+    return logging.LogRecord("mine", logging.ERROR, "mine.py", 1, "it failed", (), info)
+
+
+def test_the_text_of_an_exception_is_neither_taken_from_other_handlers_nor_left_to_them() -> None:
+    theirs, ours = logging.Formatter(), PlainFormatter()
+    record = _failed("card 4711")
+    assert "card 4711" in theirs.format(record)
+    assert "card 4711" not in ours.format(record)
+    record = _failed("card 4711")
+    assert "card 4711" not in ours.format(record)
+    assert "card 4711" in theirs.format(record)
