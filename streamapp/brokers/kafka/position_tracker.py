@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -79,24 +79,41 @@ class PositionTracker:
     ) -> None:
         """Set the positions of these partitions, trying again until that succeeds.
 
+        The group cannot rebalance meanwhile, so partitions of topics that do not exist any more are
+        left without one: Kafka answers for them never, and the next rebalance takes them away.
+
         Args:
             partitions: all assigned partitions.
             client: returns the running client, or `None` once it was stopped.
         """
         self.without_position = set(partitions)
         self._all_set.clear()
-        while self.without_position and (running := client()) is not None:
+        gone: set[TopicPartition] = set()
+        while self.without_position - gone and (running := client()) is not None:
             try:
-                await self._set_positions(running)
+                await self._set_positions(running, self.without_position - gone)
             except BrokerError as error:
                 _logger.warning("%s; trying again", error)
-                if not isinstance(error.__cause__, TimeoutError):
+                if isinstance(error.__cause__, TimeoutError):
+                    gone = await self._of_deleted_topics(running)
+                else:
                     self._error = error  # the next fetch raises it
                 await asyncio.sleep(_RETRY_SECONDS)
         self._all_set.set()
 
-    async def _set_positions(self, client: Any) -> None:
-        waiting = [kafka_partition(partition) for partition in self.without_position]
+    async def _of_deleted_topics(self, client: Any) -> set[TopicPartition]:
+        """The partitions whose topics Kafka does not have; none if it does not answer."""
+        metadata = client._client  # noqa: SLF001 - there is no public way
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                is_fresh = await metadata.force_metadata_update()
+        except TimeoutError:
+            return set()
+        known = metadata.cluster.topics(exclude_internal_topics=False)
+        return {one for one in self.without_position if is_fresh and one.topic not in known}
+
+    async def _set_positions(self, client: Any, partitions: Collection[TopicPartition]) -> None:
+        waiting = [kafka_partition(partition) for partition in partitions]
         doing = f"group {self._config.group!r}: reading committed offsets"
         with reported(doing, self._connection.address):
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):

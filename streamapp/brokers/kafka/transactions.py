@@ -113,18 +113,24 @@ class KafkaTransactions:
 
     async def _send_all(self, records: Sequence[OutgoingRecord]) -> dict[TopicPartition, int]:
         sent, batches = [], self._batches(records)
+        refused: Exception | None = None
         try:
             for place, batch in batches:
                 batch.close()
                 topic, partition = place
                 sent.append(await self._client.send_batch(batch, topic, partition=partition))
+        except _ERRORS as error:
+            refused = error  # the client takes no more, mostly since an earlier batch has failed
         finally:
             # Also of those that were sent before a failure: nobody else looks at their errors.
-            ended = await asyncio.gather(*sent, return_exceptions=True)
+            ended: list[Any] = await asyncio.gather(*sent, return_exceptions=True)
+        failed = [one for one in ended if isinstance(one, BaseException)]
+        if failed:
+            raise failed[0]
+        if refused is not None:
+            raise refused
         ends: dict[TopicPartition, int] = {}
         for (place, batch), one in zip(batches, ended, strict=True):
-            if isinstance(one, BaseException):
-                raise one
             if one.offset >= 0:  # else the client has sent it twice
                 ends[place] = one.offset + batch.record_count()
             else:
