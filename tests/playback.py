@@ -152,6 +152,15 @@ class Playback:
             rows[crc32(event[0]) % self.partitions].append(event)
         return rows
 
+    async def send_little_by_little(self, rows: Mapping[int, list[Any]], times: int) -> None:
+        """Send what was drawn in so many parts, each by a producer of its own, which takes time."""
+        for part in range(times):
+            bounds = {
+                n: (len(own) * part // times, len(own) * (part + 1) // times)
+                for n, own in rows.items()
+            }
+            await self.send({n: rows[n][first:last] for n, (first, last) in bounds.items()})
+
     async def send(self, rows: Mapping[int, list[Any]]) -> None:
         """Send what was drawn, and note each event that is acknowledged."""
         producer = AIOKafkaProducer(
@@ -161,7 +170,7 @@ class Playback:
         )
         await producer.start()
         try:
-            with self.ledger.open("w") as ledger:
+            with self.ledger.open("a") as ledger:
                 for partition, events in rows.items():
                     await self._send(producer, partition, events, ledger)
         finally:
