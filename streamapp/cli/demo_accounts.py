@@ -3,8 +3,9 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
+from streamapp.beside import beside
 from streamapp.brokers.memory.broker import MemoryBroker
 from streamapp.brokers.protocols import CommittedOffset, ConsumerConfig
 from streamapp.cli.demo_outage import Outage
@@ -95,13 +96,10 @@ class Accounts:
     async def counting(self) -> AsyncIterator[None]:
         """Read and count dead letters while the block runs."""
         await self._consumer.start()
-        reader = asyncio.create_task(self._read())
         try:
-            yield
+            async with beside(self._read()):
+                yield
         finally:
-            reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await reader
             await self._consumer.stop()
 
     async def close(self) -> None:

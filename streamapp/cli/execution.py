@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import typer
 
+from streamapp.beside import beside
 from streamapp.cli.configured import configured
 from streamapp.cli.executed import ExecutedStages
 from streamapp.cli.exit_codes import ExitCode
@@ -109,7 +110,7 @@ class _Execution:
             lambda: None if task is None else _cancel(task), message="Cancelling the executions"
         ):
             try:
-                async with self._recorder.reporting(), aclosing(results):
+                async with beside(self._recorder.report_on()), aclosing(results):
                     async for result in results:
                         self._done(result)
             except asyncio.CancelledError:

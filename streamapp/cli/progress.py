@@ -4,13 +4,14 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import TextIO
 
 from rich.console import Console, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 
+from streamapp.beside import beside
 from streamapp.cli.figures import Figures, StageFigures, at_most
 from streamapp.cli.say import say as say_line
 from streamapp.observability.logs import LogFormat, current_format
@@ -34,13 +35,8 @@ async def show_progress(
     """
     plain = say is not None or current_format() is LogFormat.JSON or not sys.stdout.isatty()
     show = _print(figures, seconds, say or say_line) if plain else _redraw(figures)
-    task = asyncio.create_task(show)
-    try:
+    async with beside(show):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def summary_lines(

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import typer
@@ -56,18 +56,8 @@ class Supervised:
         self._link.report_up(web_port)
         self._is_up.set()
 
-    @asynccontextmanager
-    async def showing_life(self) -> AsyncIterator[None]:
-        """Show the supervisor that the event loop runs, once it is up, while the block runs."""
-        task = asyncio.create_task(self._show_life())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _show_life(self) -> None:
+    async def show_life(self) -> None:
+        """Show the supervisor that the event loop runs, once it is up, until cancelled."""
         await self._is_up.wait()
         while True:
             self._link.report_alive()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
+from streamapp.beside import beside
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.figures import Figures
@@ -138,9 +139,9 @@ class _Worker:
                     say=None if self._supervised is None else self.say,
                 )
                 await stack.enter_async_context(progress)
-                await stack.enter_async_context(self.recorder.reporting())
+                await stack.enter_async_context(beside(self.recorder.report_on()))
                 if self._supervised is not None:
-                    await stack.enter_async_context(self._supervised.showing_life())
+                    await stack.enter_async_context(beside(self._supervised.show_life()))
                 await self._run_service()
 
     @asynccontextmanager

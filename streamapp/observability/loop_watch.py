@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
 
+from streamapp.beside import beside
 from streamapp.observability.loop_blocks import GRAVE_SECONDS, LoopBlock, LoopBlocks
 
 log = logging.getLogger(__name__)
@@ -60,14 +61,12 @@ class LoopWatch:
         """Watch the running event loop while the block runs."""
         self._thread_id = threading.get_ident()
         self._ticked_at = time.monotonic()
-        ticks = asyncio.create_task(self._tick())
-        thread = threading.Thread(target=self._watch, name="loop watch", daemon=True)
-        thread.start()
+        threading.Thread(target=self._watch, name="loop watch", daemon=True).start()
         try:
-            yield
+            async with beside(self._tick()):
+                yield
         finally:
             self._ended.set()
-            ticks.cancel()
 
     async def _tick(self) -> None:
         while True:

@@ -5,8 +5,8 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from streamapp.clock import Clock
@@ -85,17 +85,6 @@ class RunRecorder:
         """Note that the work begins: all that is needed is there."""
         self._has_begun = True
 
-    @asynccontextmanager
-    async def reporting(self) -> AsyncIterator[None]:
-        """Write the record at times while the block runs, in another thread."""
-        task = asyncio.create_task(self._report_on())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
     def end(self, status: PipelineStatus, error: str | None = None) -> None:
         """Write how the run ended; only the first end counts."""
         if not self._has_ended:
@@ -117,7 +106,8 @@ class RunRecorder:
             for name in (self.about["pipelines"] if failed else ())
         }
 
-    async def _report_on(self) -> None:
+    async def report_on(self) -> None:
+        """Write the record at times, in another thread, until cancelled."""
         while True:
             await asyncio.to_thread(self._write, self._record())
             await self._clock.sleep(REPORT_SECONDS)

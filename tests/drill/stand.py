@@ -15,6 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from streamapp.beside import beside
 from tests.cli import RunningCommand, running, streamapp
 from tests.drill.pipeline import PIPELINE
 from tests.kafka import Kafka
@@ -106,13 +107,8 @@ class Stand:
     @asynccontextmanager
     async def fed(self) -> AsyncIterator[None]:
         """Write records while the block runs."""
-        task = asyncio.create_task(self._write())
-        try:
+        async with beside(self._write()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _write(self) -> None:
         number = 0

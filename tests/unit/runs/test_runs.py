@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from streamapp.beside import beside
 from streamapp.observability.stage_report import StageReport, StatusReport
 from streamapp.runs import folder as folders
 from streamapp.runs.folder import RunFolder
@@ -175,7 +176,7 @@ def test_it_is_written_while_the_run_goes_on_and_never_over_the_end(tmp_path: Pa
 
     async def report() -> None:
         own.about["web_url"] = "http://127.0.0.1:1/"
-        async with own.reporting():
+        async with beside(own.report_on()):
             await eventually(written, seconds=10)
 
     async def written() -> bool:
