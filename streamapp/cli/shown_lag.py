@@ -17,8 +17,8 @@ from streamapp.cli.output_format import OutputFormat
 from streamapp.cli.pipeline_state import PipelineState
 from streamapp.cli.shown_status import asked_states
 from streamapp.configuration.printable import printable
-from streamapp.observability.causes import TABLE, Cause, Level
-from streamapp.observability.findings_report import FindingReport
+from streamapp.observability.causes import Cause
+from streamapp.observability.findings_report import FindingReport, finding_report
 from streamapp.observability.logs import configure_logging
 from streamapp.runtime.group_lag import TopicLag, group_lags
 
@@ -93,16 +93,8 @@ def _findings(
         own = [one for one in lags if one.group == group]
         behind = sum(one.behind for one in own)
         if behind and not any(one.members for one in own):
-            yield group, [_no_worker(behind)]
-
-
-def _no_worker(behind: int) -> FindingReport:
-    return FindingReport(
-        cause=Cause.NOT_RUNNING.value,
-        level=Level.FAILING.value,
-        evidence=f"no worker reads, and {behind:,} records wait",
-        advice=TABLE[Cause.NOT_RUNNING].advice,
-    )
+            told = f"no worker reads, and {behind:,} records wait"
+            yield group, [finding_report(Cause.NOT_RUNNING, told, command="")]
 
 
 def _findings_data(

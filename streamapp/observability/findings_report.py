@@ -31,6 +31,34 @@ class FindingReport(BaseModel):
     command: str = ""
 
 
+def finding_report(
+    cause: Cause,
+    evidence: str,
+    command: str,
+    *,
+    level: Level | None = None,
+    since: float | None = None,
+) -> FindingReport:
+    """What is wrong, with what the table of causes says of it.
+
+    Args:
+        cause: what.
+        evidence: the figures that show it.
+        command: the command that helps next.
+        level: how grave it is, by default what the table says.
+        since: since when, in seconds since the epoch; `None` if that is not known.
+    """
+    entry = TABLE[cause]
+    return FindingReport(
+        cause=cause.value,
+        level=(level or entry.level).value,
+        evidence=evidence,
+        since=since,
+        advice=entry.advice,
+        command=command,
+    )
+
+
 def finding_reports(
     metrics: StageMetrics, verdict: Verdict, epoch: Callable[[float | None], float | None]
 ) -> tuple[FindingReport, ...]:
@@ -42,13 +70,12 @@ def finding_reports(
         epoch: turns monotonic seconds into seconds since the epoch.
     """
     return tuple(
-        FindingReport(
-            cause=one.cause.value,
-            level=one.level.value,
-            evidence=one.evidence,
+        finding_report(
+            one.cause,
+            one.evidence,
+            next_command(one.cause, metrics.pipeline, metrics.stage),
+            level=one.level,
             since=epoch(one.since),
-            advice=TABLE[one.cause].advice,
-            command=next_command(one.cause, metrics.pipeline, metrics.stage),
         )
         for one in verdict.findings
     )

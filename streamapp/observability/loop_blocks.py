@@ -40,7 +40,6 @@ class LoopBlocks:
 
     def __init__(self) -> None:
         self._blocks: deque[LoopBlock] = deque(maxlen=MOST_BLOCKS)
-        self.total_seconds = 0.0
 
     def add(self, block: LoopBlock) -> None:
         """Note a block that is going on."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from streamapp.observability.causes import TABLE, Cause
-from streamapp.observability.findings_report import FindingReport
+from streamapp.observability.causes import Cause
+from streamapp.observability.findings_report import FindingReport, finding_report
 from streamapp.supervisor.restarts import how_it_ended
 from streamapp.supervisor.slot import Slot, SlotState
+
+_COMMAND = "streamapp status"
 
 LATE_SECONDS = 5.0
 """A worker at work may answer late; one that has not answered for so long does not."""
@@ -26,26 +28,14 @@ def worker_findings(
         is_late = since is None or now - since > LATE_SECONDS
         if slot.state is SlotState.UP and (slot.is_silent or is_late):
             told = f"worker {slot.number} does not answer, process {_pid(slot)}"
-            yield _finding(
-                Cause.WORKER_SILENT, told, None if since is None else since + wall_less_monotonic
-            )
+            heard_at = None if since is None else since + wall_less_monotonic
+            yield finding_report(Cause.WORKER_SILENT, told, _COMMAND, since=heard_at)
         elif slot.is_gone(now):
             how = how_it_ended(slot.exit_code or 0)
             told = f"worker {slot.number} {how}, restart {slot.restarts.count}"
-            yield _finding(Cause.WORKER_GONE, told, (slot.ended_at or now) + wall_less_monotonic)
+            ended_at = (slot.ended_at or now) + wall_less_monotonic
+            yield finding_report(Cause.WORKER_GONE, told, _COMMAND, since=ended_at)
 
 
 def _pid(slot: Slot) -> str:
     return "unknown" if slot.process is None else str(slot.process.pid)
-
-
-def _finding(cause: Cause, told: str, since: float | None) -> FindingReport:
-    entry = TABLE[cause]
-    return FindingReport(
-        cause=cause.value,
-        level=entry.level.value,
-        evidence=told,
-        since=since,
-        advice=entry.advice,
-        command="streamapp status",
-    )
