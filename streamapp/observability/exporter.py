@@ -6,7 +6,7 @@ first scrape, and a reader without a definition is never used.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric
@@ -32,16 +32,28 @@ from streamapp.observability.stage_metrics import (
     StageMetrics,
     StageState,
 )
-from streamapp.observability.verdict import verdict_of
+from streamapp.observability.verdict import Verdict, verdict_of
 from streamapp.version import VERSION
 
 
 @dataclass(frozen=True, slots=True)
 class _Now:
-    """The time of a scrape, the same for all its series."""
+    """The time of a scrape, the same for all its series, and how each stage does then.
+
+    The event loop runs other tasks during a scrape, so a stage is judged once.
+    """
 
     monotonic: float
     time: float
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+    def verdict(self, metrics: StageMetrics) -> Verdict:
+        """How a stage does."""
+        found = self.verdicts.get(id(metrics))
+        if found is None:
+            found = verdict_of(metrics, self.monotonic, STALL_AFTER_SECONDS)
+            self.verdicts[id(metrics)] = found
+        return found
 
 
 Reading = tuple[tuple[str, ...], float | Histogram]
@@ -330,14 +342,12 @@ def _progress_age(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
 
 
 def _levels(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
-    verdict = verdict_of(metrics, now.monotonic, STALL_AFTER_SECONDS)
     for level in Level:
-        yield (level,), int(verdict.level is level)
+        yield (level,), int(now.verdict(metrics).level is level)
 
 
 def _causes(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
-    verdict = verdict_of(metrics, now.monotonic, STALL_AFTER_SECONDS)
-    for cause in dict.fromkeys(one.cause for one in verdict.findings):
+    for cause in dict.fromkeys(one.cause for one in now.verdict(metrics).findings):
         yield (cause,), 1
 
 

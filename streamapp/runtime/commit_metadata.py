@@ -68,7 +68,7 @@ def is_ours(text: str, base: int) -> bool:
     offset.
     """
     parts = text.split(_SEPARATOR)
-    return len(parts) == 4 and parts[0] == VERSION and parts[2] == str(base)  # noqa: PLR2004
+    return len(parts) == 4 and parts[0] == VERSION and parts[2] == str(base)  # noqa: PLR2004 - as encoded
 
 
 def decode(text: str, base: int) -> frozenset[int]:

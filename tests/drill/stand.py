@@ -88,7 +88,7 @@ class Stand:
     def status(self) -> dict[str, Any]:
         """What `/status` says; nothing if nobody answers."""
         try:
-            with urllib.request.urlopen(f"{self.url}status", timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{self.url}status", timeout=5) as answer:  # noqa: S310 - on this machine
                 found: dict[str, Any] = json.loads(answer.read())
                 return found
         except OSError:

@@ -72,7 +72,7 @@ async def test_a_poison_burst_is_found_mended_and_replayed(project: Project) -> 
     assert len(listed) == 4
     assert all("key" not in one and one["headers"] == ["trace", *CONTEXT] for one in listed)
     assert len(letters(project, "--fingerprint", group["fingerprint"][:6])) == 4
-    assert letters(project, "--header", "trace=15")[0]["original"]["offset"] is not None  # type: ignore[index]
+    assert letters(project, "--header", "trace=15")[0]["original"]["offset"] is not None  # type: ignore[index]  # JSON
     assert len(letters(project, "--header", "trace=15", "--since", "1h")) == 1
     assert letters(project, "--until", "1h") == []
 
@@ -135,7 +135,7 @@ async def test_letters_are_exported_and_discarded(project: Project, tmp_path: Pa
     assert f"Discarded 1 dead letters of {topic}." in project.succeed(*discard, "--yes")
     [left] = letters(project)
     [gone] = letters(project, "--state", "discarded")
-    assert gone["done"]["why"] == "a test"  # type: ignore[index]
+    assert gone["done"]["why"] == "a test"  # type: ignore[index]  # JSON
     assert left["offset"] != gone["offset"] or left["partition"] != gone["partition"]
     assert "1 were discarded before" in project.succeed("dlq", "replay", "mine:pipeline")
 
