@@ -106,6 +106,8 @@ async def test_prometheus_sees_what_a_running_pipeline_does(
         )
         assert age > 0
         await panels_show_what_it_does(prometheus, bad / 1890)
+        # Groups of rules are evaluated one after the other: what burns is told by recorded ratios.
+        await prometheus.eventually("ALERTS", lambda found: named_by(found) >= BAD_FOR_A_SEVENTH)
         assert await alerts(prometheus) == BAD_FOR_A_SEVENTH
 
 
@@ -119,7 +121,12 @@ BAD_FOR_A_SEVENTH = {
 
 async def alerts(prometheus: Prometheus) -> set[str]:
     """Names of the alerts that fire, or will when they have held for long enough."""
-    return {labels["alertname"] for labels, _ in await prometheus.query("ALERTS")}
+    return named_by(await prometheus.query("ALERTS"))
+
+
+def named_by(found: Sequence[Sample]) -> set[str]:
+    """Names of the alerts of samples of `ALERTS`."""
+    return {labels["alertname"] for labels, _ in found}
 
 
 @agent
