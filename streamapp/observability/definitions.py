@@ -12,16 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamapp.observability.causes import Cause, Level
-from streamapp.observability.lane_time import Activity
-from streamapp.observability.model_usage import AtFault, Direction
-from streamapp.observability.stage_metrics import (
-    BreakerState,
-    DeadLetterReason,
-    Outcome,
-    ReplacementCause,
-    StageState,
-)
+from streamapp.observability.labels import LABELS, Label
 
 
 class MetricKind(StrEnum):
@@ -50,32 +41,6 @@ class MetricDefinition:
     labels: tuple[str, ...]
     help: str
 
-
-LABELS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "pipeline": ("name of the pipeline", ()),
-    "stage": ("name of the stage", ()),
-    "topic": ("name of the topic", ()),
-    "partition": ("number of the partition", ()),
-    "outcome": ("how a record ended", tuple(Outcome)),
-    "reason": ("why a record became a dead letter", tuple(DeadLetterReason)),
-    "trigger": ("why another agent took a place", tuple(ReplacementCause)),
-    "level": ("how a stage does", tuple(Level)),
-    "cause": (
-        "what is wrong with a stage or a worker; docs/reference/causes.md explains each",
-        tuple(Cause),
-    ),
-    "state": ("state of a stage", tuple(StageState)),
-    "breaker": ("what the breaker of a stage or member lets through", tuple(BreakerState)),
-    "pool": ("name of a pool in the agent of the stage", ()),
-    "agent": ("name of the agent of the stage, of a part of it, or of a member of the pool", ()),
-    "fault": ("who was at fault when a call of a model failed", tuple(AtFault)),
-    "direction": ("whether tokens went to the model or came from it", tuple(Direction)),
-    "status": ("how an execution ended", ("success", "failed", "cancelled")),
-    "version": ("version of streamapp", ()),
-    "activity": ("what a lane of a stage does", tuple(Activity)),
-    "worker": ("number of the worker process, from 0, the same over its restarts", ()),
-}
-"""Every label with its meaning and, if they are a closed set, its values."""
 
 _STAGE = ("pipeline", "stage")
 _PARTITION = (*_STAGE, "topic", "partition")
@@ -496,17 +461,21 @@ def metrics_reference() -> str:
         "",
         *_table(
             ("label", "meaning", "values"),
-            (
-                (f"`{label}`", meaning, _code_list(values) or "open")
-                for label, (meaning, values) in LABELS.items()
-            ),
+            ((f"`{name}`", label.meaning, _values(label)) for name, label in LABELS.items()),
         ),
+        "",
+        "So the number of series depends on what is declared and assigned, and not on what the",
+        "records hold, how many there are, or how they fail.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
+
+
+def _values(label: Label) -> str:
+    return _code_list(label.values) or label.source
 
 
 def _code_list(names: Iterable[str]) -> str:

@@ -13,10 +13,11 @@ from prometheus_client.registry import Collector
 
 from streamapp.clock import SystemClock
 from streamapp.observability.dashboards.catalogue import DASHBOARDS
-from streamapp.observability.definitions import LABELS, METRICS
+from streamapp.observability.definitions import METRICS
 from streamapp.observability.execution_figures import PrometheusCollector
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.labels import LABELS
 from streamapp.observability.model_usage import ModelUsage
 from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.progress import ProgressWatch
@@ -204,7 +205,7 @@ async def test_every_metric_arrives_with_its_labels_and_nothing_else_does(
             assert tuple(sorted(labels)) == tuple(sorted(metric.labels))
             assert not math.isnan(value)
             for label, text in labels.items():
-                closed = LABELS[label][1]
+                closed = LABELS[label].values
                 assert not closed or text in closed
 
 

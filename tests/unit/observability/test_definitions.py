@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from streamapp.observability.definitions import (
-    LABELS,
     METRICS,
     MetricDefinition,
     MetricKind,
     metrics_reference,
 )
+from streamapp.observability.labels import LABELS, LabelSource
 from streamapp.observability.stage_metrics import DeadLetterReason, Outcome, StageState
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
@@ -40,6 +40,16 @@ def test_labels_are_described_and_never_open_ended(metric: MetricDefinition) -> 
 
 
 def test_closed_labels_list_every_value_the_code_has() -> None:
-    assert LABELS["outcome"][1] == tuple(Outcome)
-    assert LABELS["reason"][1] == tuple(DeadLetterReason)
-    assert LABELS["state"][1] == tuple(StageState)
+    assert LABELS["outcome"].values == tuple(Outcome)
+    assert LABELS["reason"].values == tuple(DeadLetterReason)
+    assert LABELS["state"].values == tuple(StageState)
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_a_label_lists_its_values_exactly_if_they_are_a_closed_set(name: str) -> None:
+    label = LABELS[name]
+    assert bool(label.values) == (label.source is LabelSource.CLOSED)
+
+
+def test_every_label_is_used() -> None:
+    assert {label for metric in METRICS for label in metric.labels} == set(LABELS)
