@@ -62,6 +62,7 @@ class Prometheus:
                     f"--config.file={config}",
                     f"--storage.tsdb.path={self.folder / 'tsdb'}",
                     f"--web.listen-address=127.0.0.1:{self.port}",
+                    "--enable-feature=exemplar-storage",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -81,6 +82,19 @@ class Prometheus:
                 float(sample["value"][1]),
             )
             for sample in answer["data"]["result"]
+        ]
+
+    async def exemplars(self, name: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each exemplar that was scraped of a series with this name."""
+        params = {"query": name, "start": "1", "end": "9999999999"}
+        url = f"http://127.0.0.1:{self.port}/api/v1/query_exemplars"
+        async with self.session.get(url, params=params) as response:
+            answer = await response.json()
+        assert answer["status"] == "success", answer
+        return [
+            (exemplar["labels"], float(exemplar["value"]))
+            for series in answer["data"]
+            for exemplar in series["exemplars"]
         ]
 
     async def eventually(

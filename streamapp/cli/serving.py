@@ -7,6 +7,7 @@ from typing import Any
 from streamapp.cli.say import say as say_line
 from streamapp.clock import Clock
 from streamapp.errors import PortInUseError
+from streamapp.observability.exemplars import Exemplars
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.pipeline.outline import Outline
@@ -17,7 +18,7 @@ _NOT_EXPORTED = "not exported: data_monitoring.enabled is false"
 
 
 @asynccontextmanager
-async def serving(
+async def serving(  # noqa: PLR0913 - each is a part of what is served
     stages: Sequence[StageMetrics],
     clock: Clock,
     *,
@@ -29,6 +30,7 @@ async def serving(
     chains: Callable[[], Sequence[dict[str, Any]]] = tuple,
     host: str = LOOPBACK,
     access: Access | None = None,
+    exemplars: Exemplars | None = None,
 ) -> AsyncIterator[WebServer]:
     """Serve metrics, health and status of these stages while the block runs.
 
@@ -43,12 +45,13 @@ async def serving(
         chains: returns the agents of assembled pipelines, as JSON can hold them.
         host: address to listen on.
         access: what is asked of whoever asks.
+        exemplars: traces that go with the metrics; `None` where none are made.
 
     Raises:
         PortInUseError: the port is in use.
         ConfigurationError: there is no such port.
     """
-    exporter = MetricsExporter(clock)
+    exporter = MetricsExporter(clock, exemplars)
     for metrics in stages:
         exporter.stages.add(metrics)
     view = WorkerView(lambda: stages, exporter.render, clock, outlines=outlines, chains=chains)

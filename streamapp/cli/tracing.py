@@ -6,14 +6,18 @@ from contextlib import contextmanager
 
 from streamapp.cli.variables import TRACES_VARIABLE
 from streamapp.errors import ConfigurationError
+from streamapp.observability.exemplars import Exemplars
 from streamapp.pipeline.middleware import AroundMiddleware
 
 
 @contextmanager
-def traces_from_environment() -> Iterator[tuple[AroundMiddleware, ...]]:
+def traces_from_environment(exemplars: Exemplars) -> Iterator[tuple[AroundMiddleware, ...]]:
     """The middleware that makes traces, if they are turned on; at the end, all spans are sent.
 
     Spans go where OpenTelemetry's own variables say, such as OTEL_EXPORTER_OTLP_ENDPOINT.
+
+    Args:
+        exemplars: is told of the traces that are kept, for the metrics.
 
     Raises:
         ConfigurationError: the share is none, or the extra `otel` is not installed.
@@ -37,7 +41,7 @@ def traces_from_environment() -> Iterator[tuple[AroundMiddleware, ...]]:
     provider = sampled_provider(share)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     try:
-        yield (TraceStages(provider),)
+        yield (TraceStages(provider, exemplars),)
     finally:
         provider.shutdown()
 

@@ -23,6 +23,7 @@ from streamapp.cli.tracing import traces_from_environment
 from streamapp.cli.web_access import web_access
 from streamapp.clock import SystemClock
 from streamapp.errors import DrainTimeoutError, MissingTopicsError
+from streamapp.observability.exemplars import Exemplars
 from streamapp.observability.stage_metrics import StageState
 from streamapp.pipeline.topology import Topology
 from streamapp.runtime.config import RuntimeConfig
@@ -51,7 +52,8 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         instance_id=options.instance_id,
         session_timeout_seconds=options.session_seconds,
     )
-    with traces_from_environment() as traces:
+    exemplars = Exemplars()
+    with traces_from_environment(exemplars) as traces:
         service = Service(
             broker,
             runnable.topologies,
@@ -62,7 +64,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
             bundle=runnable.bundle,
             middleware=traces,
         )
-        worker = _Worker(broker, service, options, supervised, access)
+        worker = _Worker(broker, service, options, supervised, access, exemplars)
         try:
             with worker.recorder.recording(worker.was_cut_short):
                 asyncio.run(worker.run(kafka_line(settings), exports_metrics=exports_metrics))
@@ -89,6 +91,7 @@ class _Worker:
         options: RunOptions,
         supervised: Supervised | None,
         access: Access | None,
+        exemplars: Exemplars,
     ) -> None:
         clock = SystemClock()
         self.figures = Figures(service.metrics, clock)
@@ -110,6 +113,7 @@ class _Worker:
         self._options = options
         self._supervised = supervised
         self._access = access
+        self._exemplars = exemplars
         self._was_stopped = False
         self._web_port: int | None = None
 
@@ -161,6 +165,7 @@ class _Worker:
             chains=self._chains,
             host=self._options.web_host,
             access=self._access,
+            exemplars=self._exemplars,
         ) as server:
             self.recorder.about["web_url"] = server.url
             self._web_port = server.port

@@ -16,12 +16,13 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from streamapp.clock import current_clock
+from streamapp.observability.exemplars import Exemplars
 from streamapp.pipeline.batch_meeting import Batch, current_batch
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.middleware import Call, Letter
 from streamapp.pipeline.out import KEEP, Out
 from streamapp.pipeline.stage import Stage
-from streamapp.record import Headers, without_error_headers
+from streamapp.record import Headers, event_timestamp, without_error_headers
 from streamapp.version import VERSION
 
 _TRACE_HEADERS = ("traceparent", "tracestate")
@@ -44,10 +45,16 @@ class TraceStages:
 
     Args:
         provider: makes and samples the spans; by default the one that OpenTelemetry is set to.
+        exemplars: is told of the traces that are kept, for the metrics; `None` tells nobody.
     """
 
-    def __init__(self, provider: trace.TracerProvider | None = None) -> None:
+    def __init__(
+        self,
+        provider: trace.TracerProvider | None = None,
+        exemplars: Exemplars | None = None,
+    ) -> None:
         self._tracer = trace.get_tracer("streamapp", VERSION, provider)
+        self._exemplars = exemplars
         self._failed: OrderedDict[_Value, SpanContext] = OrderedDict()
 
     async def __call__(self, data: Any, stage: Stage, context: Context, call: Call) -> Any:
@@ -55,6 +62,7 @@ class TraceStages:
         headers = context.value_headers
         value = _value_of(context, headers)
         links = self._links_to_last_attempt(value)
+        began = current_clock().monotonic()
         with self._batch_span(stage, context) as batch_links:
             span = self._tracer.start_span(
                 f"process {context.stage_id}",
@@ -73,6 +81,7 @@ class TraceStages:
                 raise
             finally:
                 span.end(_now())
+                self._tell(context, span, began)
         return _with_trace(result, headers, span)
 
     def dead_lettered(self, letter: Letter) -> None:
@@ -100,6 +109,24 @@ class TraceStages:
     def _links_to_last_attempt(self, value: _Value) -> list[Link]:
         failed = self._failed.pop(value, None)
         return [] if failed is None else [Link(failed, {"streamapp.link": "last attempt"})]
+
+    def _tell(self, context: Context, span: Span, began: float) -> None:
+        """Note the trace for the metrics that the attempt is counted in, if it is kept."""
+        known = span.get_span_context()
+        if self._exemplars is None or not known.trace_flags.sampled:
+            return
+        clock = current_clock()
+        wall, timestamp = clock.time(), event_timestamp(context.record)
+        self._exemplars.note(
+            (context.pipeline_id, context.stage_id),
+            {
+                "trace_id": trace.format_trace_id(known.trace_id),
+                "span_id": trace.format_span_id(known.span_id),
+            },
+            at=wall,
+            duration_seconds=clock.monotonic() - began,
+            age_seconds=None if timestamp < 0 else wall - timestamp / 1000,
+        )
 
     def _remember(self, value: _Value, span: Span) -> None:
         self._failed[value] = span.get_span_context()

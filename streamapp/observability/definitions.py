@@ -448,6 +448,8 @@ def metrics_reference() -> str:
         "",
         "The buckets of a histogram double, so a quantile is known up to a factor of two. Tables,",
         "summaries and the status page show the upper bound of its bucket, as in `p99 ≤ 8.19 ms`.",
+        "In OpenMetrics, buckets of attempts and ages name a trace, if there are",
+        "[traces](../how-to/watch-it.md#traces).",
         "",
         *_table(
             ("metric", "kind", "unit", "labels", "meaning"),

@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.samples import Sample
 
 from streamapp.clock import Clock
 from streamapp.observability.causes import Level
 from streamapp.observability.definitions import (
     BUILD_INFO,
     STAGE_METRICS,
-    MetricDefinition,
-    MetricKind,
 )
+from streamapp.observability.exemplars import Exemplars
+from streamapp.observability.families import add_value, family_of
 from streamapp.observability.health import STALL_AFTER_SECONDS
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.model_usage import ModelUsage
@@ -66,10 +65,15 @@ class StageCollector:
     """A Prometheus collector of the stages that run now.
 
     It reads numbers that the event loop writes, so call `collect` on that loop.
+
+    Args:
+        clock: the clock that the counters are written with.
+        exemplars: traces that go with buckets of histograms; `None` where no traces are made.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, exemplars: Exemplars | None = None) -> None:
         self._clock = clock
+        self._exemplars = exemplars
         self._stages: dict[tuple[str, str], StageMetrics] = {}
 
     @property
@@ -101,21 +105,23 @@ class StageCollector:
 
     def describe(self) -> Iterator[Metric]:
         """The families without samples, by which a registry checks names."""
-        yield from (_family(definition) for definition in (*STAGE_METRICS, BUILD_INFO))
+        yield from (family_of(definition) for definition in (*STAGE_METRICS, BUILD_INFO))
 
     def collect(self) -> Iterator[Metric]:
         """The families with their current values."""
         now = _Now(self._clock.monotonic(), self._clock.time())
         for definition in STAGE_METRICS:
             read = _READERS[definition.name]
-            family = _family(definition)
+            family = family_of(definition)
             for metrics in self._stages.values():
+                of_stage = (metrics.pipeline, metrics.stage)
+                traces = self._exemplars
+                known = traces.of(definition.name, *of_stage) if traces is not None else None
                 for values, value in read(metrics, now):
-                    labels = (metrics.pipeline, metrics.stage, *values)
-                    _add(family, definition, labels, value)
+                    add_value(family, definition, (*of_stage, *values), value, known)
             yield family
-        build = _family(BUILD_INFO)
-        _add(build, BUILD_INFO, (VERSION,), 1)
+        build = family_of(BUILD_INFO)
+        add_value(build, BUILD_INFO, (VERSION,), 1)
         yield build
 
 
@@ -127,8 +133,8 @@ class MetricsExporter:
         registry: process, platform and garbage collector metrics; not the global registry.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self.stages = StageCollector(clock)
+    def __init__(self, clock: Clock, exemplars: Exemplars | None = None) -> None:
+        self.stages = StageCollector(clock, exemplars)
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -160,38 +166,6 @@ class _Families:
     def collect(self) -> Iterator[Metric]:
         yield from self._families
         yield from self._registry.collect()
-
-
-def _family(definition: MetricDefinition) -> Metric:
-    name = definition.name.removesuffix("_total")
-    # OpenMetrics: the unit must be the suffix of the family's name, or be left out.
-    unit = definition.unit if name.endswith(f"_{definition.unit}") else ""
-    return Metric(name, definition.help, definition.kind, unit)
-
-
-def _add(
-    family: Metric,
-    definition: MetricDefinition,
-    label_values: tuple[str, ...],
-    value: float | Histogram,
-) -> None:
-    labels = dict(zip(definition.labels, label_values, strict=True))
-    if isinstance(value, Histogram):
-        family.samples.extend(_histogram_samples(family.name, labels, value))
-        return
-    suffix = "_total" if definition.kind is MetricKind.COUNTER else ""
-    family.samples.append(Sample(family.name + suffix, labels, value))
-
-
-def _histogram_samples(name: str, labels: dict[str, str], histogram: Histogram) -> Iterator[Sample]:
-    count = 0
-    # 12 digits: what binary fractions add to 0.000015 is noise, and part of the series' name.
-    bounds = [repr(float(f"{b:.12g}")) for b in histogram.upper_bounds_seconds()]
-    for bound, observations in zip((*bounds, "+Inf"), histogram.counts, strict=True):
-        count += observations
-        yield Sample(f"{name}_bucket", {**labels, "le": bound}, count)
-    yield Sample(f"{name}_count", labels, count)
-    yield Sample(f"{name}_sum", labels, histogram.total * histogram.unit_seconds)
 
 
 def _value(read: Callable[[StageMetrics], float | Histogram]) -> Reader:

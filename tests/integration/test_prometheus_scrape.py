@@ -15,6 +15,7 @@ from streamapp.clock import SystemClock
 from streamapp.observability.dashboards.catalogue import DASHBOARDS
 from streamapp.observability.definitions import METRICS
 from streamapp.observability.execution_figures import PrometheusCollector
+from streamapp.observability.exemplars import Exemplars
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.labels import LABELS
@@ -42,6 +43,9 @@ from tests.prometheus import Prometheus, Sample
 FIRST, SECOND = TopicPartition("playback.raw", 0), TopicPartition("playback.raw", 1)
 WAITING = TopicPartition("playback-quality.validate.retry-10s", 0)
 STAGE = {"pipeline": "playback-quality", "stage": "validate"}
+
+
+TRACE = {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7"}
 
 
 class MovingStage:
@@ -125,7 +129,10 @@ async def stage() -> AsyncIterator[MovingStage]:
 
 @pytest.fixture
 async def scraped(stage: MovingStage, prometheus: Prometheus) -> AsyncIterator[Prometheus]:
-    exporter = MetricsExporter(stage.clock)
+    exemplars = Exemplars()
+    place, now = (STAGE["pipeline"], STAGE["stage"]), stage.clock.time()
+    exemplars.note(place, TRACE, at=now, duration_seconds=0.0009, age_seconds=0.09)
+    exporter = MetricsExporter(stage.clock, exemplars)
     exporter.stages.add(stage.metrics)
     registry = CollectorRegistry()
     collector = PrometheusCollector(registry)
@@ -166,6 +173,13 @@ async def test_rates_and_quantiles_come_out_of_a_moving_stage(scraped: Prometheu
         "sum(streamapp_dead_letters_total) / sum(streamapp_received_records_total)"
     )
     assert dead == pytest.approx(0.1, abs=0.02)  # families are read a turn apart
+
+
+async def test_buckets_name_a_trace(scraped: Prometheus) -> None:
+    buckets = "streamapp_attempt_duration_seconds_bucket"
+    await scraped.eventually(f'{buckets}{{le="0.001023"}}', _one_above_zero)
+    assert await scraped.exemplars(buckets) == [(TRACE, 0.0009)]
+    assert await scraped.exemplars("streamapp_record_age_seconds_bucket") == [(TRACE, 0.09)]
 
 
 async def test_lag_is_zero_without_lag_and_counts_seconds_with_it(scraped: Prometheus) -> None:

@@ -207,6 +207,8 @@ def _target(panel: Panel, query: Query, number: int, variables: Sequence[str]) -
         "instant": at_once,
         "range": not at_once,
         "format": form.get(panel.kind, "time_series"),
+        # Traces that go with the buckets of a histogram.
+        "exemplar": "_bucket" in query.expression and not at_once,
     }
 
 
