@@ -8,7 +8,7 @@ HELM_VERSION := v3.19.0
 HELM := $(TOOLS)/helm-$(HELM_VERSION)/helm
 PEERS := shared quix pathway
 
-.PHONY: install helm demo test test-side-by-side test-servers test-alone test-lowest lint format simulate bench peers million torture drill mutate mutate-sample clean
+.PHONY: install helm demo test test-side-by-side test-servers test-faults test-lowest lint format simulate bench peers million torture drill mutate mutate-sample clean
 
 install: $(VENV)/.installed
 
@@ -47,26 +47,26 @@ lint: install
 # make test ARGS="tests/unit -k frontier"
 test: lint
 ifeq ($(strip $(ARGS)),)
-	@$(MAKE) --no-print-directory --jobs=1 --keep-going test-side-by-side test-servers test-alone
+	@$(MAKE) --no-print-directory --jobs=1 --keep-going test-side-by-side test-servers test-faults
 else
 	$(BIN)/pytest $(ARGS)
 endif
 
 # The tests that need no server, in two processes.
 test-side-by-side: install
-	$(BIN)/pytest -m 'not server and not alone' -n 2 --dist loadgroup
+	$(BIN)/pytest -m 'not server and not faults' -n 2 --dist loadgroup
 
 # Those that need one mostly wait, so three processes share them, each with a Kafka of its own.
 test-servers: install helm
-	$(BIN)/pytest -m 'server and not alone' -n 3 --dist worksteal
+	$(BIN)/pytest -m 'server and not faults' -n 3 --dist worksteal
 
-# Those that measure, or play faults against the clock, one after the other.
-test-alone: install
-	$(BIN)/pytest -m alone
+# Those that play faults against the clock leave half of the machine idle: two side by side, no more.
+test-faults: install
+	$(BIN)/pytest -m faults -n 2 --dist worksteal
 
 # The tests that need no server, with the lowest versions that pyproject.toml allows.
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python -m pytest tests/unit tests/contract -m 'not server and not alone' -q -n 2 --dist loadgroup $(ARGS)
+	$(LOWEST)/bin/python -m pytest tests/unit tests/contract -m 'not server and not faults' -q -n 2 --dist loadgroup $(ARGS)
 
 $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)

@@ -35,17 +35,11 @@ settings.register_profile(
 settings.load_profile("streamapp")
 
 
-ALONE = frozenset({"mutation", "performance"})
-"""Folders with tests that measure: no test runs beside them."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
-        if ALONE.intersection(item.path.parts):
-            item.add_marker(pytest.mark.alone)
-        if item.get_closest_marker("alone"):
+        if item.get_closest_marker("faults"):
             continue
         if item.get_closest_marker("kafka") or "integration" in item.path.parts:
             item.add_marker(pytest.mark.server)

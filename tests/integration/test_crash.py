@@ -25,7 +25,7 @@ STEP = 0.2
 
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.alone]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.faults]
 
 
 async def test_three_kills_lose_nothing_and_repeat_only_what_was_uncommitted(

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 pytestmark = [
     pytest.mark.kafka,
-    pytest.mark.alone,
+    pytest.mark.faults,
     pytest.mark.timeout(240),
     pytest.mark.asyncio(loop_scope="module"),
 ]
