@@ -6,9 +6,11 @@ LOWEST := .venv-lowest
 TOOLS := $(or $(STREAMAPP_CACHE_DIR),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamapp)
 HELM_VERSION := v3.19.0
 HELM := $(TOOLS)/helm-$(HELM_VERSION)/helm
+GRAFANA_VERSION := $(shell sed -n 's/.*"@grafana\/schema": "\(.*\)".*/\1/p' tests/grafana/package.json)
+GRAFANA_TYPES := $(TOOLS)/grafana-types-$(GRAFANA_VERSION)
 PEERS := shared quix pathway
 
-.PHONY: install helm demo test test-side-by-side test-servers test-faults test-lowest lint format simulate bench peers million torture drill mutate mutate-sample clean
+.PHONY: install helm grafana-types demo test test-side-by-side test-servers test-faults test-lowest lint format simulate bench peers million torture drill mutate mutate-sample clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +34,14 @@ $(HELM):
 	@PATH="$$PATH:$(TOOLS)/go/bin" GOBIN="$(@D)" \
 	  go install -ldflags='-s -w' helm.sh/helm/v3/cmd/helm@$(HELM_VERSION) 2>"$(TOOLS)/helm.log" \
 	  || { cat "$(TOOLS)/helm.log"; exit 1; }
+
+# Grafana's types and TypeScript, with which tests check the dashboards; seconds, with npm.
+grafana-types: $(GRAFANA_TYPES)/.installed
+
+$(GRAFANA_TYPES)/.installed: tests/grafana/package.json
+	@command -v npm >/dev/null || { echo "no npm, so types of dashboards are not checked"; exit; }; \
+	  mkdir -p $(@D) && cp tests/grafana/package.json tests/grafana/.npmrc $(@D) \
+	  && npm install --silent --prefix $(@D) && touch $@
 
 # The playback pipeline on the memory broker: make demo ARGS="--seconds 30"
 demo: install
@@ -57,7 +67,7 @@ test-side-by-side: install
 	$(BIN)/pytest -m 'not server and not faults' -n 2 --dist loadgroup
 
 # Those that need one mostly wait, so three processes share them, each with a Kafka of its own.
-test-servers: install helm
+test-servers: install helm grafana-types
 	$(BIN)/pytest -m 'server and not faults' -n 3 --dist worksteal
 
 # Those that play faults against the clock leave half of the machine idle: two side by side, no more.
