@@ -10,7 +10,7 @@ GRAFANA_VERSION := $(shell sed -n 's/.*"@grafana\/schema": "\(.*\)".*/\1/p' test
 GRAFANA_TYPES := $(TOOLS)/grafana-types-$(GRAFANA_VERSION)
 PEERS := shared quix pathway
 
-.PHONY: install helm grafana-types demo test test-side-by-side test-servers test-faults test-lowest lint format simulate bench peers million torture drill mutate mutate-sample clean
+.PHONY: install native helm grafana-types demo test test-side-by-side test-servers test-faults test-lowest lint format simulate bench peers million torture drill mutate mutate-sample clean
 
 install: $(VENV)/.installed
 
@@ -22,6 +22,18 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
+
+# The native leaves, built with Rust and installed beside streamapp: half a minute. streamapp works
+# without them.
+native: install
+	@command -v cargo >/dev/null \
+	  || { echo "no cargo, so the leaves in Python run; https://rustup.rs installs Rust"; exit; }; \
+	  echo "building the native leaves ..."; rm -rf native/target/wheels \
+	  && $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+	    --wheel-dir native/target/wheels ./native \
+	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    --force-reinstall native/target/wheels/*.whl \
+	  && $(BIN)/python -c 'from streamapp.native_leaves import SELECTED; print(SELECTED.sentence)'
 
 # Helm, which renders the chart in tests: built once for each machine, two minutes, with Go from PyPI
 # where there is none.
@@ -131,4 +143,4 @@ mutate-sample: install
 
 clean:
 	@test ! -x $(BIN)/streamapp || $(BIN)/streamapp broker down
-	rm -rf $(VENV) $(LOWEST) $(PEERS:%=.venv-peers-%) .streamapp .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(PEERS:%=.venv-peers-%) .streamapp .pytest_cache .mypy_cache .ruff_cache .hypothesis native/target
