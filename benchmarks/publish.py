@@ -34,6 +34,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "balance": tables.balance,
     "shares": tables.shares,
     "registry": tables.registry,
+    "metering": tables.metering,
     "catalogue": tables.catalogue,
 }
 

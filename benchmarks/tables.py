@@ -286,6 +286,34 @@ def registry() -> str:
     return f"{facts}\n\n{table(head, rows)}"
 
 
+def metering() -> str:
+    """What metrics cost for each record, and what a scrape costs."""
+    figures = read("metering")
+    head = (
+        "agent", "without metering, µs", "with it, µs", "more", "the calls alone, µs", "share",
+    )  # fmt: skip
+    rows = [
+        (
+            mode,
+            cell(one["without"], ".2f"),
+            cell(one["with"], ".2f"),
+            f"{one['more_percent']:+.1f}%",
+            cell(one["own_us"], ".3f"),
+            f"{one['own_us']['median'] / one['without']['median']:.1%}",
+        )
+        for mode, one in figures["modes"].items()
+    ]
+    scraped, scrape = figures["scraped"], figures["scrape_ms"]["median"]
+    facts = measured_on(
+        figures,
+        f"CPU time for each record, {figures['rounds']} rounds. A scrape of"
+        f" {scraped['stages']} stages with {scraped['partitions']} partitions each takes"
+        f" {cell(figures['scrape_ms'], '.1f')} ms, every {scraped['every_seconds']} seconds"
+        f" {scrape / 10 / scraped['every_seconds']:.2f} % of a core.",
+    )
+    return f"{facts}\n\n{table(head, rows)}"
+
+
 def catalogue() -> str:
     """What a configuration file takes, by its size."""
     figures = read("catalogue")

@@ -4,7 +4,7 @@ Hot path: the runtime counts a duration for each record and attempt. The bounds 
 powers of two of a base unit, so that the bucket of a value is found without a search.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 
 class Histogram:
@@ -37,14 +37,9 @@ class Histogram:
         self.counts[bucket if bucket < self.last else self.last] += 1  # noqa: FURB136 - see above
         self.total += units
 
-    def observe_counted(self, counted: Mapping[int, int]) -> None:
-        """Count many values at once: how often each occurs, in units; below zero counts as zero."""
-        for value, count in counted.items():
-            if value > 0:
-                self.counts[min(value.bit_length(), self.last)] += count
-                self.total += value * count
-            else:
-                self.counts[0] += count
+    def add(self, bucket: int, count: int) -> None:
+        """Count values by the bit length of their units; their sum is left to the caller."""
+        self.counts[min(bucket, self.last)] += count
 
     def upper_bounds_seconds(self) -> list[float]:
         """Upper bound of every bucket but the last, which has none."""

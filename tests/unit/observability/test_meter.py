@@ -1,9 +1,10 @@
 """Durations and ages of whole slices are those of their records one by one."""
 
 import random
-from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.meter import NO_TIMESTAMP, observe_ages, observe_durations
@@ -50,11 +51,40 @@ def test_a_slice_is_counted_as_its_records_one_by_one(seed: int) -> None:
     assert at_once.total == one_by_one.total
 
 
-def test_counted_values_stand_where_single_ones_do() -> None:
-    values = [-3, 0, 0, 1, 2, 3, 3, 3, 40, 10**9]
-    single, counted = Histogram(1.0, 6), Histogram(1.0, 6)
-    for value in values:
-        single.observe(value)
-    counted.observe_counted(Counter(values))
-    assert counted.counts == single.counts
-    assert counted.total == single.total
+@given(
+    st.lists(st.integers(-1, 100_000), min_size=1, max_size=60),
+    st.integers(0, 90_000),
+    st.integers(0, 100),
+)
+def test_ages_of_any_records_are_counted_as_one_by_one(
+    stamps: list[int], first: int, last: int
+) -> None:
+    """Records of one slice end within milliseconds, and some are ahead of us."""
+    ended = sorted(first / 1000 + n % (last + 1) / 1000 + 0.0005 for n in range(len(stamps)))
+    at_once, one_by_one = seconds(), seconds()
+    observe_ages(at_once, stamps, ended, 0.0)
+    for stamp, at in zip(stamps, ended, strict=True):
+        if stamp != NO_TIMESTAMP:
+            one_by_one.observe(int(at * 1000) - stamp)
+    assert at_once.counts == one_by_one.counts
+    assert at_once.total == one_by_one.total
+
+
+@given(st.lists(st.integers(0, 5_000_000_000), min_size=1, max_size=60))
+def test_durations_of_any_attempts_are_counted_as_one_by_one(microseconds: list[int]) -> None:
+    at_once = Histogram(unit_seconds=1e-6, buckets=32)
+    one_by_one = Histogram(unit_seconds=1e-6, buckets=32)
+    durations = [(one + 0.5) * 1e-6 for one in microseconds]
+    observe_durations(at_once, [0.0] * len(durations), durations)
+    for duration in durations:
+        one_by_one.observe(int(duration * 1e6))
+    assert at_once.counts == one_by_one.counts
+    # Halves of a microsecond are not lost.
+    assert at_once.total == round(sum(durations) * 1e6) >= one_by_one.total
+
+
+def test_a_duration_at_a_bound_is_in_the_bucket_above_it() -> None:
+    bounds = [(1 << n) * 1e-6 for n in range(31)]
+    histogram = Histogram(unit_seconds=1e-6, buckets=33)
+    observe_durations(histogram, [0.0] * len(bounds), bounds)
+    assert histogram.counts == [0, *(1 for _ in bounds), 0]
