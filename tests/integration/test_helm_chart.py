@@ -1,4 +1,4 @@
-"""The Helm chart: Kubernetes and KEDA take what it renders, and streamapp understands it."""
+"""The Helm chart: Kubernetes, KEDA and the Prometheus operator take it, and streamapp does."""
 
 import json
 import re
@@ -17,6 +17,8 @@ from streamapp.clock import SystemClock
 from streamapp.settings import KafkaSettings
 from streamapp.supervisor.answers import WorkersPort
 from streamapp.supervisor.view import WorkersView
+from streamapp.web.access import LOOPBACK, Access, checked_host
+from streamapp.web.access import PROBES as PROBED
 from streamapp.web.server import WorkerView
 from tests.cli import ROOT, streamapp
 from tests.helm import helm, refusal, rendered
@@ -53,6 +55,12 @@ VARIANTS = {
     "client credentials": values({**OAUTH, "oauth": ENDPOINT}, autoscaling=SCALING),
     "projected token": values({**OAUTH, "oauth": {"audience": "kafka"}, "secret": {}}),
     "autoscaling": values(autoscaling={**SCALING, "fallbackReplicas": 4}),
+    "closed": values(web={"open": False}),
+    "token": values(
+        web={"token": {"secret": "page"}, "host": "::", "port": 8080},
+        metrics={"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+        applyTopics=True,
+    ),
     "everything else": values(
         workers=2,
         strategy="Recreate",
@@ -107,7 +115,7 @@ def variables(container: Manifest) -> dict[str, str]:
     return {one["name"]: one.get("value", "from elsewhere") for one in container["env"]}
 
 
-def test_kubernetes_and_keda_take_all_of_it(manifests: list[Manifest]) -> None:
+def test_kubernetes_and_the_operators_take_all_of_it(manifests: list[Manifest]) -> None:
     for manifest in manifests:
         schema = {"$defs": SCHEMAS["$defs"], **SCHEMAS["kinds"][manifest["kind"]]}
         validator = jsonschema_rs.validator_for(schema)
@@ -183,30 +191,96 @@ def test_pods_run_as_the_user_of_the_image_and_write_to_their_own_folders_only(
 def test_the_command_is_understood(name: str, tmp_path: Path) -> None:
     for container in own_containers(rendered(VARIANTS[name], tmp_path)):
         env = {"STREAMAPP_KAFKA_BOOTSTRAP_SERVERS": NOBODY, "STREAMAPP_WEB_PORT": "0"}
+        web = {n: v for n, v in variables(container).items() if n.startswith("STREAMAPP_WEB_")}
+        env = {**web, **env}
         done = streamapp(*container["args"], env=env)
         assert f"cannot connect to Kafka at {NOBODY}" in done.stdout + done.stderr
         assert done.returncode == ExitCode.BROKER_UNREACHABLE
 
 
-async def test_probes_ask_for_pages_that_workers_serve(manifests: list[Manifest]) -> None:
-    async def render(_: str) -> tuple[bytes, str]:
-        return b"", ""
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
-    served = set(WorkerView(tuple, render, SystemClock()).handlers())
-    port_of_workers = WorkersPort(())
-    served &= set(WorkersView((), port_of_workers, SystemClock()).handlers())
-    await port_of_workers.close()
+
+async def test_probes_ask_for_pages_that_workers_serve_and_that_are_open_to_them(
+    manifests: list[Manifest],
+) -> None:
     container = workers_of(manifests)["spec"]["template"]["spec"]["containers"][0]
-    port = variables(container)["STREAMAPP_WEB_PORT"]
-    asked = {}
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        program = container[probe]["exec"]["command"][-1]
-        [asked[probe]] = re.findall(rf'"http://127\.0\.0\.1:{port}(/\w+)"', program)
-        compile(program, probe, "exec")
-    assert set(asked.values()) <= served
+    asked = {probe: asked_by(container, probe) for probe in PROBES}
+    assert set(asked.values()) <= await served()
+    assert set(asked.values()) <= set(PROBED)
     assert asked["readinessProbe"] == "/readyz"
     # A stage that holds its records, or a Kafka that is away, is no reason to be killed.
     assert asked["startupProbe"] == asked["livenessProbe"] == "/livez"
+
+
+def asked_by(container: Manifest, probe: str) -> str:
+    """The page that a probe asks for, where the worker listens."""
+    found = variables(container)
+    if "STREAMAPP_WEB_OPEN" in found:
+        get = container[probe]["httpGet"]
+        ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+        assert ports[get["port"]] == found["STREAMAPP_WEB_PORT"]
+        path: str = get["path"]
+        return path
+    program = container[probe]["exec"]["command"][-1]
+    compile(program, probe, "exec")
+    [path] = re.findall(rf'"http://127\.0\.0\.1:{found["STREAMAPP_WEB_PORT"]}(/\w+)"', program)
+    return path
+
+
+async def served() -> set[str]:
+    """The pages that a worker and a supervisor both have."""
+
+    async def render(_: str) -> tuple[bytes, str]:
+        return b"", ""
+
+    port_of_workers = WorkersPort(())
+    pages = set(WorkerView(tuple, render, SystemClock()).handlers())
+    pages &= set(WorkersView((), port_of_workers, SystemClock()).handlers())
+    await port_of_workers.close()
+    return pages
+
+
+def test_the_server_takes_the_address_and_the_access_that_pods_are_given(
+    manifests: list[Manifest], tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("t" * 16)
+    found = variables(workers_of(manifests)["spec"]["template"]["spec"]["containers"][0])
+    file = tmp_path / "token" if "STREAMAPP_WEB_TOKEN_FILE" in found else None
+    token = None if file is None else file.read_text()
+    access = Access(token, opens_probes=found.get("STREAMAPP_WEB_OPEN") == "true")
+    host = found.get("STREAMAPP_WEB_HOST", LOOPBACK)
+    assert checked_host(host, access) == host
+    assert access.allows("/readyz", "")
+    assert access.allows("/status", "") == (host == LOOPBACK)
+
+
+def test_prometheus_is_told_once_where_the_metrics_are(manifests: list[Manifest]) -> None:
+    workers = workers_of(manifests)["spec"]["template"]
+    [port] = workers["spec"]["containers"][0]["ports"]
+    told = workers["metadata"]["annotations"]
+    monitors = [manifest for manifest in manifests if manifest["kind"] == "PodMonitor"]
+    is_open = "STREAMAPP_WEB_OPEN" in variables(workers["spec"]["containers"][0])
+    assert len(monitors) + ("prometheus.io/scrape" in told) == is_open
+    if "prometheus.io/scrape" in told:
+        assert told["prometheus.io/port"] == str(port["containerPort"])
+        assert told["prometheus.io/path"] == "/metrics"
+    for monitor in monitors:
+        [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+        assert (endpoint["port"], endpoint["path"]) == (port["name"], "/metrics")
+        wanted = monitor["spec"]["selector"]["matchLabels"]
+        assert wanted.items() <= workers["metadata"]["labels"].items()
+        assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_the_token_is_a_file_of_the_worker_alone(tmp_path: Path) -> None:
+    for pod in pods(rendered(VARIANTS["token"], tmp_path)):
+        container = pod["containers"][0]
+        is_worker = "run" in container["args"]
+        secrets = [one["secret"] for one in pod["volumes"] if one["name"] == "web"]
+        assert [one["secretName"] for one in secrets] == (["page"] if is_worker else [])
+        file = variables(container).get("STREAMAPP_WEB_TOKEN_FILE")
+        assert file == ("/var/run/secrets/web/token" if is_worker else None)
 
 
 @pytest.mark.parametrize("seconds", [0, 15, 120])
@@ -293,6 +367,11 @@ def test_the_example_of_the_page_is_one_that_works(tmp_path: Path) -> None:
         ({"autoscaling": {"enabled": True}}, "autoscaling.lag names no group"),
         ({"kafka": {"bootstrapServers": "k:1", **SASL}}, "kafka.secret.name is needed"),
         ({"kafka": {"bootstrapServers": "k:1", **OAUTH}}, "kafka.oauth.tokenUrl or"),
+        (values(web={"open": False, "token": {"secret": "page"}}), "web.token is for who comes"),
+        (
+            values(web={"open": False}, metrics={"podMonitor": {"enabled": True}}),
+            "metrics.podMonitor needs web.open",
+        ),
         (
             values({**OAUTH, "oauth": {"audience": "kafka"}}, autoscaling=SCALING),
             "autoscaling.authenticationRef",

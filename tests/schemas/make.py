@@ -1,11 +1,12 @@
 """Makes kubernetes.json: the schemas of the kinds that the Helm chart renders.
 
-Taken from two packages, both under the Apache licence 2.0:
+Taken from three packages, all under the Apache licence 2.0:
 
 - kubernetes-validate 1.37.0: the schemas of Kubernetes 1.37, with unknown fields refused;
-- cloudcoil-models-keda 2.16.1.0: the custom resources of KEDA 2.16.1 as pydantic models.
+- cloudcoil-models-keda 2.16.1.0: the custom resources of KEDA 2.16.1 as pydantic models;
+- cloudcoil-models-prometheus-operator 0.80.1.0: those of the Prometheus operator 0.80.1.
 
-Run it by hand where both are installed: `python tests/schemas/make.py`. What is kept has no
+Run it by hand where they are installed: `python tests/schemas/make.py`. What is kept has no
 descriptions, and only what these kinds refer to.
 """
 
@@ -24,7 +25,12 @@ KINDS = (
     "serviceaccount",
     "job-batch",
 )
-KEDA_KINDS = ("ScaledObject", "TriggerAuthentication")
+CUSTOM = {
+    "keda": ("cloudcoil.models.keda.v1alpha1", ("ScaledObject", "TriggerAuthentication")),
+    "prometheus": ("cloudcoil.models.prometheus_operator.v1", ("PodMonitor",)),
+}
+"""Module and kinds of custom resources."""
+
 WORDS = ("description", "title", "default", "$schema", "$id", "x-kubernetes-group-version-kind")
 
 
@@ -52,9 +58,10 @@ def kubernetes(definitions: dict[str, Any]) -> dict[str, Any]:
     return {schema["properties"]["kind"]["enum"][0]: schema for schema in schemas}
 
 
-def keda(definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of each kind of KEDA, with unknown fields refused as well."""
-    models = importlib.import_module("cloudcoil.models.keda.v1alpha1")
+def custom(owner: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of each kind of a custom resource, with unknown fields refused as well."""
+    module, kinds = CUSTOM[owner]
+    models = importlib.import_module(module)
 
     def close(schema: Any) -> Any:
         if isinstance(schema, list):
@@ -62,7 +69,7 @@ def keda(definitions: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(schema, dict):
             return schema
         if reference := schema.get("$ref"):
-            return {"$ref": reference.replace("#/$defs/", "#/$defs/keda.")}
+            return {"$ref": reference.replace("#/$defs/", f"#/$defs/{owner}.")}
         closed = {word: close(value) for word, value in without_words(schema).items()}
         if "properties" in closed:
             closed["properties"] = {n: close(v) for n, v in schema["properties"].items()}
@@ -70,9 +77,9 @@ def keda(definitions: dict[str, Any]) -> dict[str, Any]:
         return closed
 
     found = {}
-    for kind in KEDA_KINDS:
+    for kind in kinds:
         schema = getattr(models, kind).model_json_schema(by_alias=True)
-        definitions |= {f"keda.{n}": close(one) for n, one in schema.pop("$defs").items()}
+        definitions |= {f"{owner}.{n}": close(one) for n, one in schema.pop("$defs").items()}
         found[kind] = close(schema)
     return found
 
@@ -89,7 +96,9 @@ def without_words(schema: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Write the file."""
     definitions: dict[str, Any] = {}
-    kinds = kubernetes(definitions) | keda(definitions)
+    kinds = kubernetes(definitions)
+    for owner in CUSTOM:
+        kinds |= custom(owner, definitions)
     text = json.dumps({"$defs": definitions, "kinds": kinds}, separators=(",", ":"), sort_keys=True)
     (HERE / "kubernetes.json").write_text(text + "\n")
 

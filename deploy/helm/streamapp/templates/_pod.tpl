@@ -24,10 +24,12 @@ securityContext:
   capabilities: {drop: [ALL]}
 # The last lines say why it has ended; exit codes: docs/reference/exit-codes.md.
 terminationMessagePolicy: FallbackToLogsOnError
-volumeMounts:
-  - {name: state, mountPath: /var/lib/streamapp}
-  - {name: tmp, mountPath: /tmp}
-  {{- include "streamapp.kafkaMounts" . | nindent 2 }}
+{{- end }}
+
+{{- define "streamapp.mounts" -}}
+- {name: state, mountPath: /var/lib/streamapp}
+- {name: tmp, mountPath: /tmp}
+{{- include "streamapp.kafkaMounts" . | nindent 0 }}
 {{- end }}
 
 {{- define "streamapp.volumes" -}}
@@ -38,16 +40,6 @@ volumeMounts:
 {{- include "streamapp.kafkaVolumes" . | nindent 0 }}
 {{- end }}
 
-{{- /* The port is on 127.0.0.1 only, so the pod asks itself. */ -}}
-{{- define "streamapp.probe" -}}
-exec:
-  command:
-    - python
-    - -c
-    - from urllib.request import urlopen; urlopen("http://127.0.0.1:{{ .port }}{{ .path }}", timeout=4)
-timeoutSeconds: 5
-{{- end }}
-
 {{- /* The template of a worker's pod. */ -}}
 {{- define "streamapp.worker" -}}
 metadata:
@@ -56,6 +48,7 @@ metadata:
     app.kubernetes.io/component: worker
     {{- with .Values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
   annotations:
+    {{- include "streamapp.scrapeAnnotations" . | nindent 4 }}
     {{- with .Values.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
     kubectl.kubernetes.io/default-container: streamapp
 spec:
@@ -88,28 +81,34 @@ spec:
         {{- end }}
       env:
         {{- include "streamapp.kafkaEnv" . | nindent 8 }}
-        - {name: STREAMAPP_WEB_PORT, value: {{ .Values.webPort | quote }}}
+        {{- include "streamapp.webEnv" . | nindent 8 }}
         {{- if eq .Values.kind "StatefulSet" }}
         - name: STREAMAPP_WORKER_INSTANCE_ID
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
         {{- end }}
         {{- with .Values.env }}{{ toYaml . | nindent 8 }}{{ end }}
+      ports:
+        - {name: web, containerPort: {{ .Values.web.port }}}
       startupProbe:
-        {{- include "streamapp.probe" (dict "port" .Values.webPort "path" "/livez") | nindent 8 }}
+        {{- include "streamapp.probe" (dict "web" .Values.web "path" "/livez") | nindent 8 }}
         periodSeconds: 5
         failureThreshold: 24
       livenessProbe:
-        {{- include "streamapp.probe" (dict "port" .Values.webPort "path" "/livez") | nindent 8 }}
+        {{- include "streamapp.probe" (dict "web" .Values.web "path" "/livez") | nindent 8 }}
         periodSeconds: 20
         failureThreshold: 6
       readinessProbe:
-        {{- include "streamapp.probe" (dict "port" .Values.webPort "path" "/readyz") | nindent 8 }}
+        {{- include "streamapp.probe" (dict "web" .Values.web "path" "/readyz") | nindent 8 }}
         periodSeconds: 10
         failureThreshold: 3
       resources: {{- toYaml .Values.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "streamapp.mounts" . | nindent 8 }}
+        {{- include "streamapp.webMounts" . | nindent 8 }}
     {{- with .Values.extraContainers }}{{ toYaml . | nindent 4 }}{{ end }}
   volumes:
     {{- include "streamapp.volumes" . | nindent 4 }}
+    {{- include "streamapp.webVolumes" . | nindent 4 }}
   topologySpreadConstraints:
     - maxSkew: 1
       topologyKey: kubernetes.io/hostname
