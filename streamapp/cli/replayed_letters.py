@@ -34,6 +34,10 @@ _NOT_SENT = (
     (Fate.DISCARDED, "were discarded before"),
     (Fate.QUARANTINED, "are in quarantine: raise --max-replays to send them again"),
     (Fate.QUARANTINE, "were sent back too often (--max-replays) and go into quarantine"),
+    (
+        Fate.READ_OTHERWISE,
+        "are of stages whose topics Faust reads, and no replay topic: export them to the source",
+    ),
     (Fate.NO_STAGE, "are of no stage of these pipelines"),
 )
 

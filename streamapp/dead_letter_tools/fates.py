@@ -22,6 +22,7 @@ class Fate(StrEnum):
     QUARANTINE = "to be quarantined"
     QUARANTINED = "quarantined before"
     NO_STAGE = "of no stage"
+    READ_OTHERWISE = "of a stage that reads no replay topic"
 
 
 _OF_STATES = {
@@ -61,5 +62,6 @@ class Sorting:
             return _OF_STATES[entry.state], None
         target = self.targets.of(letter)
         if target is None:
-            return Fate.NO_STAGE, None
+            is_read_otherwise = self.targets.is_read_otherwise(letter)
+            return (Fate.READ_OTHERWISE if is_read_otherwise else Fate.NO_STAGE), None
         return (Fate.QUARANTINE if is_too_often else Fate.SEND), target

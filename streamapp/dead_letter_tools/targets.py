@@ -71,10 +71,14 @@ class Targets:
     def __init__(self, topologies: Iterable[Topology], stage: str | None = None) -> None:
         self._by_name: dict[tuple[str, str], Target] = {}
         self.all: list[Target] = []
+        self._readers: dict[tuple[str, str], str] = {}
         self._chosen: Target | None = None
         for topology in topologies:
             for segment in topology.segments:
                 self._add(segment)
+        if self._readers and (not self.all or stage in {name for _, name in self._readers}):
+            name, reader = next(iter(self._readers.items()))
+            raise ConfigurationError(_no_replay(stage or name[1], reader))
         if stage is not None:
             self._chosen = self._named(stage)
 
@@ -84,9 +88,15 @@ class Targets:
             return self._chosen
         return self._by_name.get((letter.told.pipeline, letter.told.stage))
 
+    def is_read_otherwise(self, letter: Letter) -> bool:
+        """Whether its stage reads no replay topic, because another library reads its topics."""
+        return (letter.told.pipeline, letter.told.stage) in self._readers
+
     def _add(self, segment: Segment) -> None:
-        if not segment.replay_topics:
-            return  # what reads for it by itself reads no further topics
+        if segment.reader is not None:
+            names = ((segment.pipeline, step.stage.stage_id) for step in segment.steps)
+            self._readers |= dict.fromkeys(names, segment.reader.told)
+            return
         for index, step in enumerate(segment.steps):
             stage = step.stage.stage_id
             target = Target(
@@ -112,6 +122,13 @@ class Targets:
                 f"dead letters cannot be sent to stage {stage!r}: there are {names or 'none'}"
             )
         return found[0]
+
+
+def _no_replay(stage: str, reader: str) -> str:
+    return (
+        f"dead letters cannot be sent back to stage {stage!r}: the {reader} reads its topics, and"
+        " no replay topic; `streamapp dlq export` them, and write them to its source"
+    )
 
 
 def _decoder(segment: Segment, index: int) -> Callable[[Letter], Any]:
