@@ -14,6 +14,7 @@ from streamapp.brokers.current import broker_in_use
 from streamapp.brokers.protocols import Admin, Broker, ProducerConfig, TopicDescription
 from streamapp.brokers.shared.broker import SharedBroker
 from streamapp.clock import Clock, SystemClock, clock_in_use
+from streamapp.dead_letter_tools.letter_watch import LetterWatch
 from streamapp.errors import (
     StageError,
     StreamappError,
@@ -330,6 +331,11 @@ class Service:
             )
             watches.append(group.create_task(group_watch.run()))
             watches.append(group.create_task(RecentWatch(self.metrics, self._clock).run()))
+            if (seconds := self._config.letter_count_interval_seconds) is not None:
+                letter_watch = LetterWatch(
+                    self._broker, admin, self._running, self._clock, interval_seconds=seconds
+                )
+                watches.append(group.create_task(letter_watch.run()))
             marks = Marks(admin, self._segments(), self._clock)
             watches.append(group.create_task(marks.run()))
             if self._chains:

@@ -2,8 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from streamapp.brokers.protocols import Admin, Broker, Consumer, ConsumerConfig
 from streamapp.errors import BrokerError, OffsetOutOfRangeError, TopicError
@@ -15,6 +15,7 @@ from streamapp.record import Record, TopicPartition
 _FETCH_RECORDS = 1000
 _FETCH_SECONDS = 0.5
 _JOIN_SECONDS = 60.0
+_STOP_SECONDS = 10.0
 GROUP_PREFIX = "streamapp.dlq."
 """Begins the names of the groups of these readers, which commit nothing and are gone afterwards."""
 
@@ -88,32 +89,95 @@ async def read_records(
     left = {place: end for place, end in ends.items() if end > (starts or {}).get(place, 0)}
     if not left:
         return
-    topics = tuple(sorted({place.topic for place in left}))
-    config = ConsumerConfig(group=f"{GROUP_PREFIX}{uuid.uuid4().hex}", topics=topics)
+    async with reading(broker, left) as reader, aclosing(reader.records(left, starts)) as records:
+        async for found in records:
+            yield found
+
+
+class Reader:
+    """Reads partitions that are assigned to it.
+
+    Args:
+        consumer: has the partitions.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    async def records(
+        self,
+        ends: Mapping[TopicPartition, int],
+        starts: Mapping[TopicPartition, int] | None = None,
+    ) -> AsyncGenerator[tuple[TopicPartition, Record], None]:
+        """The records of these partitions below these offsets, as `read_records`."""
+        left = dict(ends)
+        for place in left:
+            if starts is not None and place in starts:
+                self._consumer.seek(place, starts[place])
+        while left:
+            for place, record in await _fetched(self._consumer, left, _FETCH_RECORDS):
+                yield place, record
+            await self._drop_ended(left)
+
+    async def first_records(
+        self, ends: Mapping[TopicPartition, int], starts: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, Record]:
+        """The first record of each of these partitions at or behind a start, and below an end."""
+        left = dict(ends)
+        found: dict[TopicPartition, Record] = {}
+        for place in left:
+            self._consumer.seek(place, starts[place])
+        while left:
+            for place, record in await _fetched(self._consumer, left, 1):
+                found[place] = record
+                del left[place]
+            await self._drop_ended(left)
+        return found
+
+    async def _drop_ended(self, left: dict[TopicPartition, int]) -> None:
+        for place, end in list(left.items()):
+            if await self._consumer.position(place) >= end:
+                del left[place]
+
+
+@asynccontextmanager
+async def reading(
+    broker: Broker,
+    places: Collection[TopicPartition],
+    *,
+    max_prefetch_bytes: int = 8 * 1024 * 1024,
+) -> AsyncIterator[Reader]:
+    """Read these partitions inside the block, as the only member of a group that commits nothing.
+
+    Args:
+        broker: has them.
+        places: the partitions.
+        max_prefetch_bytes: most bytes that are fetched before they are asked for.
+
+    Raises:
+        BrokerError: they cannot be read.
+    """
+    config = ConsumerConfig(
+        group=f"{GROUP_PREFIX}{uuid.uuid4().hex}",
+        topics=tuple(sorted({place.topic for place in places})),
+        max_prefetch_bytes=max_prefetch_bytes,
+    )
     consumer = broker.consumer(config, _Listener())
     await consumer.start()
     try:
-        await _assigned(consumer, left)
-        for place in left:
-            if starts is not None and place in starts:
-                consumer.seek(place, starts[place])
-        while left:
-            for place, record in await _fetched(consumer, left):
-                yield place, record
-            for place, end in list(left.items()):
-                if await consumer.position(place) >= end:
-                    del left[place]
+        await _assigned(consumer, places)
+        yield Reader(consumer)
     finally:
-        await consumer.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await consumer.stop()
 
 
 async def _fetched(
-    consumer: Consumer, ends: Mapping[TopicPartition, int]
+    consumer: Consumer, ends: Mapping[TopicPartition, int], most: int
 ) -> list[tuple[TopicPartition, Record]]:
     try:
-        fetched = await consumer.fetch(
-            list(ends), max_records=_FETCH_RECORDS, timeout_seconds=_FETCH_SECONDS
-        )
+        fetched = await consumer.fetch(list(ends), max_records=most, timeout_seconds=_FETCH_SECONDS)
     except OffsetOutOfRangeError as error:  # retention has deleted what was to be read next
         starts = await consumer.beginning_offsets(error.offsets.keys())
         for place, offset in starts.items():

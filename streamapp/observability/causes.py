@@ -52,6 +52,7 @@ class Cause(StrEnum):
     MEMBER_LEFT_OUT = "member_left_out"
     ATTEMPTS_STUCK = "attempts_stuck"
     CLOCK_SKEW = "clock_skew"
+    LETTERS_EXPIRING = "letters_expiring"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,12 @@ TABLE: dict[Cause, Entry] = {
         Level.ATTENTION,
         "timestamps of records are ahead of the clock of this machine",
         "See the clocks of the producers and of this machine; ages and lag in seconds are wrong.",
+    ),
+    Cause.LETTERS_EXPIRING: Entry(
+        Level.ATTENTION,
+        "dead letters with which nothing was done will soon be deleted by their topic",
+        "Send them back or discard them, or raise the retention of the topic until then.",
+        "streamapp dlq stats --pipeline {pipeline} --stage {stage}",
     ),
 }
 

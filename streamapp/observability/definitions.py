@@ -196,6 +196,25 @@ STAGE_METRICS: tuple[MetricDefinition, ...] = (
         "Dead letters that the broker acknowledged, by reason.",
         "reason",
     ),
+    _gauge(
+        "streamapp_dead_letter_depth_records",
+        "records",
+        "Dead letters in the topic that were neither replayed nor discarded; told by one worker of"
+        " the stage, absent until known.",
+        "topic",
+    ),
+    _gauge(
+        "streamapp_dead_letter_oldest_age_seconds",
+        "seconds",
+        "Age of the one of them that retention will delete first, by its timestamp; 0 without any.",
+        "topic",
+    ),
+    _gauge(
+        "streamapp_dead_letter_expiry_seconds",
+        "seconds",
+        "Seconds until retention may delete it; absent without any, or if it never does.",
+        "topic",
+    ),
     _counter("streamapp_commits_total", "commits", "Commits of offsets that succeeded."),
     _counter("streamapp_commit_failures_total", "failures", "Commits of offsets that failed."),
     _gauge(

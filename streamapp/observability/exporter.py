@@ -23,6 +23,7 @@ from streamapp.observability.families import add_value, family_of
 from streamapp.observability.health import STALL_AFTER_SECONDS
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.model_usage import ModelUsage
+from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.stage_metrics import (
     BreakerState,
     MemberState,
@@ -315,6 +316,18 @@ def _progress_age(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
             yield (topic, str(partition)), max(0.0, now.monotonic - at)
 
 
+def _open_letters(read: Callable[[OpenLetters, float], float | None]) -> Reader:
+    """A metric of the dead letters that are open; no series while it is not known."""
+
+    def reader(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
+        found = metrics.open_letters
+        value = None if found is None else read(found, now.monotonic)
+        if found is not None and value is not None:
+            yield (found.topic,), value
+
+    return reader
+
+
 def _levels(metrics: StageMetrics, now: _Now) -> Iterator[Reading]:
     for level in Level:
         yield (level,), int(now.verdict(metrics).level is level)
@@ -365,6 +378,9 @@ _READERS: dict[str, Reader] = {
     "streamapp_dead_letters_total": lambda m, _: (
         ((reason,), count) for reason, count in m.dead_letters.items()
     ),
+    "streamapp_dead_letter_depth_records": _open_letters(lambda one, _: one.count),
+    "streamapp_dead_letter_oldest_age_seconds": _open_letters(OpenLetters.age_seconds),
+    "streamapp_dead_letter_expiry_seconds": _open_letters(OpenLetters.seconds_left),
     "streamapp_commits_total": _value(lambda m: m.commits),
     "streamapp_commit_failures_total": _value(lambda m: m.commit_failures),
     "streamapp_last_commit_age_seconds": _age(lambda m: m.last_commit_at),

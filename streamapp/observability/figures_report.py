@@ -21,7 +21,10 @@ class ErrorReport(Data):
 
 
 class KindReport(Data):
-    """Dead letters of one fingerprint; times are in seconds since the epoch."""
+    """Dead letters of one fingerprint; times are in seconds since the epoch.
+
+    `expires_at` is when retention may delete the oldest of them; `None` if never, or unknown.
+    """
 
     fingerprint: str
     error: str
@@ -29,6 +32,24 @@ class KindReport(Data):
     count: int
     first_at: float
     last_at: float
+    expires_at: float | None = None
+
+
+class OpenLettersReport(Data):
+    """Dead letters that were neither replayed nor discarded.
+
+    Attributes:
+        topic: the topic that they are in.
+        count: how many there are.
+        oldest_at: timestamp of the one that retention will delete first, in seconds since the
+            epoch; `None` without any, or if it has none.
+        expires_at: when it may be deleted; `None` if never, or unknown.
+    """
+
+    topic: str
+    count: int
+    oldest_at: float | None = None
+    expires_at: float | None = None
 
 
 class PartitionReport(Data):

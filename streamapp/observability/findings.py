@@ -16,7 +16,7 @@ from streamapp.observability.health import (
     partition_stalled,
     stage_stalled,
 )
-from streamapp.observability.readable import age
+from streamapp.observability.readable import age, counted
 from streamapp.observability.recent import KEPT_SECONDS, WINDOW_SECONDS, Change
 from streamapp.observability.stage_metrics import BreakerState, StageMetrics, StageState
 
@@ -259,6 +259,18 @@ def _retention(metrics: StageMetrics, _now: float, _: float) -> Iterator[Finding
     yield Finding(Cause.RETENTION_NEAR, Level.FAILING if is_nearly_over else Level.ATTENTION, told)
 
 
+def _letters(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
+    found = metrics.open_letters
+    if found is None or not found.is_expiring(now):
+        return
+    left, kept = found.seconds_left(now) or 0.0, found.retention_seconds or 0.0
+    told = (
+        f"nothing was done with {counted(found.count, 'dead letter')} in {found.topic}, of which"
+        f" the oldest will be deleted in {age(left)}: the topic keeps records for {age(kept)}"
+    )
+    yield _found(Cause.LETTERS_EXPIRING, told)
+
+
 def _members(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
     states = [one for read in metrics.pools.values() for one in read(now)]
     out = [one for one in states if one.breaker is BreakerState.OPEN]
@@ -282,4 +294,5 @@ _LOOKS: tuple[Look, ...] = (
     _members,
     _outside,
     _retention,
+    _letters,
 )

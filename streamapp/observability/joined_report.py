@@ -96,6 +96,7 @@ def _joined_stage(own: Sequence[StageReport]) -> StageReport:
         fused_to=worst.fused_to,
         lately=_joined_lately([one.lately for one in own]),
         kinds=_joined_kinds(one.kinds for one in own),
+        open_letters=next((one.open_letters for one in own if one.open_letters), None),
         assigned=tuple(one for report in own for one in report.assigned)[:MOST_PARTITIONS],
         lag_seconds=_oldest(reading),
         waiting=sum(one.waiting for one in own),
@@ -161,7 +162,12 @@ def _joined_kinds(of_workers: Iterable[Sequence[KindReport]]) -> tuple[KindRepor
         known = found.get(one.fingerprint, one)
         count = one.count if known is one else known.count + one.count
         first_at, last_at = min(known.first_at, one.first_at), max(known.last_at, one.last_at)
-        changes = {"count": count, "first_at": first_at, "last_at": last_at}
+        changes: dict[str, float | None] = {
+            "count": count,
+            "first_at": first_at,
+            "last_at": last_at,
+            "expires_at": _extreme(min, [known.expires_at, one.expires_at]),
+        }
         found[one.fingerprint] = known.model_copy(update=changes)
     latest_first = sorted(found.values(), key=lambda one: one.last_at, reverse=True)
     return tuple(latest_first[:_MOST_KINDS])

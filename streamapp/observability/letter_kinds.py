@@ -20,6 +20,8 @@ class LetterKind:
         error: name of the exception's class; never its message, which may hold values.
         reason: why they became dead letters.
         count: how many there are since the start.
+        oldest_at: smallest timestamp of them, in seconds since the epoch, from which retention
+            counts; `None` if none has one.
         first_at, last_at: when the first and the last failed, in seconds since the epoch.
     """
 
@@ -29,13 +31,17 @@ class LetterKind:
     first_at: float
     last_at: float
     count: int = 0
+    oldest_at: float | None = None
     _spans: deque[list[float]] = field(
         default_factory=lambda: deque(maxlen=int(LATELY_SECONDS / SPAN_SECONDS) + 1)
     )
 
-    def add(self, at: float) -> None:
-        """Count one that failed at a time in seconds since the epoch."""
+    def add(self, at: float, timestamp: float | None = None) -> None:
+        """Count one that failed at a time, and has a timestamp, in seconds since the epoch."""
         self.count += 1
+        if timestamp is not None:
+            known = self.oldest_at
+            self.oldest_at = timestamp if known is None else min(known, timestamp)
         self.last_at = at
         if self._spans and at - self._spans[-1][0] < SPAN_SECONDS:
             self._spans[-1][1] += 1
@@ -55,14 +61,16 @@ class LetterKinds:
     def __init__(self) -> None:
         self._kinds: dict[str, LetterKind] = {}
 
-    def count(self, fingerprint: str, error: str, reason: str, at: float) -> None:
-        """Count a dead letter that failed at a time in seconds since the epoch."""
+    def count(
+        self, fingerprint: str, error: str, reason: str, at: float, timestamp: float | None = None
+    ) -> None:
+        """Count a dead letter that failed at a time, and has a timestamp, both since the epoch."""
         kind = self._kinds.pop(fingerprint, None)
         if kind is None:
             kind = LetterKind(fingerprint, error, reason, at, at)
             if len(self._kinds) >= MOST_KINDS:
                 del self._kinds[next(iter(self._kinds))]
-        kind.add(at)
+        kind.add(at, timestamp)
         self._kinds[fingerprint] = kind  # the one seen last stands last
 
     def list(self) -> tuple[LetterKind, ...]:

@@ -26,6 +26,7 @@ _CHANGING = (
     "in_flight",
     "in_flight_bytes",
     "running_attempts",
+    "open_letters",
 )
 """Figures that are another a moment later; counts since the start are at least what they were."""
 

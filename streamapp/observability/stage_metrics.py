@@ -16,6 +16,7 @@ from streamapp.observability.letter_kinds import LetterKinds
 from streamapp.observability.loop_blocks import LoopBlocks
 from streamapp.observability.model_usage import ModelUsage
 from streamapp.observability.occurrences import Occurrences
+from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.recent import Recent
 from streamapp.record import TopicPartition
@@ -191,6 +192,9 @@ class StageMetrics:
             the first stage of a segment; a record whose outputs are refused counts as processed
             each time, and never as acknowledged.
         letter_kinds: its dead letters by kind, of this run.
+        letter_retention_seconds: how long its dead-letter topic keeps them; `None` for ever.
+        open_letters: those that lie in its topic and were neither replayed nor discarded; `None`
+            while that is not known, and where another worker of the stage counts them.
         recent: its counters as they were lately.
         attempts_at_once: most attempts that run side by side; 1 if its agents never suspend.
         max_in_flight_records: most records that may be in flight; 0 until the stage starts.
@@ -276,6 +280,8 @@ class StageMetrics:
         self.retried_later = 0
         self.acknowledged_records = 0
         self.letter_kinds = LetterKinds()
+        self.letter_retention_seconds: float | None = None
+        self.open_letters: OpenLetters | None = None
         self.recent = Recent()
         self.attempts_at_once = 1
         self.max_in_flight_records = 0
@@ -337,6 +343,7 @@ class StageMetrics:
         self.topic_faults = {}
         self.topic_partitions = {}
         self.partitions = {}
+        self.open_letters = None
 
     def end(self) -> None:
         """Forget what is true of a run only while it goes on: what is left is read again."""

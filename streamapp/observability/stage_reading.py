@@ -8,6 +8,7 @@ from streamapp.observability.figures_report import (
     LatelyReport,
     MemberReport,
     OccurrenceReport,
+    OpenLettersReport,
     PartitionReport,
     PartReport,
 )
@@ -74,10 +75,8 @@ def report_of(
             for one in metrics.occurrences.list()
         ),
         lately=_lately(metrics.recent.change(metrics, now)),
-        kinds=tuple(
-            KindReport.model_validate(kind, from_attributes=True)
-            for kind in metrics.letter_kinds.list()
-        ),
+        kinds=tuple(_kinds(metrics)),
+        open_letters=_open_letters(metrics, epoch),
         assigned=_assigned(metrics, now, wall, epoch),
         last_commit_at=epoch(metrics.last_commit_at),
         records_in=metrics.records_in,
@@ -111,6 +110,35 @@ def report_of(
 
 def _lately(change: Change | None) -> LatelyReport | None:
     return None if change is None else LatelyReport.model_validate(change, from_attributes=True)
+
+
+def _kinds(metrics: StageMetrics) -> Iterator[KindReport]:
+    kept = metrics.letter_retention_seconds
+    for one in metrics.letter_kinds.list():
+        is_known = one.oldest_at is not None and kept is not None
+        yield KindReport(
+            fingerprint=one.fingerprint,
+            error=one.error,
+            reason=one.reason,
+            count=one.count,
+            first_at=one.first_at,
+            last_at=one.last_at,
+            expires_at=(one.oldest_at or 0.0) + (kept or 0.0) if is_known else None,
+        )
+
+
+def _open_letters(
+    metrics: StageMetrics, epoch: Callable[[float | None], float | None]
+) -> OpenLettersReport | None:
+    found = metrics.open_letters
+    if found is None:
+        return None
+    return OpenLettersReport(
+        topic=found.topic,
+        count=found.count,
+        oldest_at=epoch(found.oldest_at),
+        expires_at=epoch(found.expires_at),
+    )
 
 
 def _assigned(

@@ -15,6 +15,7 @@ from streamapp.observability.figures_report import (
     LatelyReport,
     MemberReport,
     OccurrenceReport,
+    OpenLettersReport,
     PartitionReport,
     PartReport,
 )
@@ -62,6 +63,8 @@ class StageReport(Data):
         records_in: records taken, redelivered ones included.
         outcomes: records finished, by outcome.
         dead_letters: dead letters, by reason.
+        open_letters: those in its topic that were neither replayed nor discarded; `None` while that
+            is not known.
         retries, timeouts: attempts after the first, and attempts that took too long.
         finished_per_second: records a second that were finished and acknowledged, lately.
         attempts: attempts that were measured.
@@ -106,6 +109,7 @@ class StageReport(Data):
     fused_to: str | None = None
     lately: LatelyReport | None = None
     kinds: tuple[KindReport, ...] = ()
+    open_letters: OpenLettersReport | None = None
     assigned: tuple[PartitionReport, ...] = ()
     last_commit_at: float | None = None
     lag_seconds: float | None = None

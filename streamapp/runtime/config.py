@@ -34,6 +34,8 @@ class RuntimeConfig:
         group_check_interval_seconds: time between two looks for strangers in the groups.
         topic_list_interval_seconds: least time between two looks for topics that match a pattern,
             each of which asks for the metadata of all topics.
+        letter_count_interval_seconds: time between two counts of the dead letters that are open;
+            `None` never counts.
         fetch_seconds: longest wait of one fetch, which new records end at once. A partition that
             becomes ready during a fetch of others is read only after it.
         waits_for_others: whether a record that fails alone through the world's fault waits until
@@ -56,6 +58,7 @@ class RuntimeConfig:
     topic_check_interval_seconds: float = 10.0
     group_check_interval_seconds: float = 20.0
     topic_list_interval_seconds: float = 30.0
+    letter_count_interval_seconds: float | None = 60.0
     fetch_seconds: float = 0.25
     waits_for_others: bool = True
     waits_until_due: bool = True

@@ -252,7 +252,7 @@ class FailureHandler:
         work.dead_letters = [*(work.dead_letters or ()), (step.metrics, reason)]
         step.metrics.dead_lettered += 1
         step.tell(work, PipelineStatus.FAILED, flows_on=False)
-        self._count_kind(step, failure, target.name)
+        self._count_kind(step, failure, target.name, record.timestamp)
         tell_of_letter(step.letter_listeners, work, failure, target.name)
         return True
 
@@ -271,11 +271,14 @@ class FailureHandler:
             sent_back=work.sent_back(step.index),
         )
 
-    def _count_kind(self, step: StepRunner, failure: Failure, topic: str) -> None:
+    def _count_kind(
+        self, step: StepRunner, failure: Failure, topic: str, timestamp_ms: int
+    ) -> None:
         """Count a dead letter with others of its cause, and log the first of each."""
         cause = fingerprint(failure.stage, failure.error)
         kind, at = type(failure.error).__name__, failure.last_failure_at
-        step.metrics.letter_kinds.count(cause, kind, failure.reason, at)
+        timestamp = None if timestamp_ms < 0 else timestamp_ms / 1000
+        step.metrics.letter_kinds.count(cause, kind, failure.reason, at, timestamp)
         if cause in self._logged_causes or len(self._logged_causes) >= MAX_LOGGED_CAUSES:
             return
         self._logged_causes.add(cause)

@@ -147,6 +147,9 @@ class SegmentRunner:
             for name in sources
             if (kept_ms := topics[name].retention_ms) is not None
         }
+        for declared, own in zip(segment.steps, metrics, strict=True):
+            kept = topics[declared.dead_letters].retention_ms
+            own.letter_retention_seconds = None if kept is None else kept / 1000
         self.topics = SegmentTopics(segment, sources, targets, self._assignment, environment)
         self._membership = Membership(
             segment.own_name,

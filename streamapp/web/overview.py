@@ -8,6 +8,7 @@ from streamapp.observability.figures_report import (
     KindReport,
     MemberReport,
     OccurrenceReport,
+    OpenLettersReport,
     PartitionReport,
     PartReport,
 )
@@ -47,6 +48,12 @@ class PipelineView:
         """Its dead letters by fingerprint, the most frequent first."""
         found = [(stage, kind) for stage in self.stages for kind in stage.kinds]
         return sorted(found, key=lambda one: (-one[1].count, one[1].fingerprint))
+
+    @property
+    def open_letters(self) -> Sequence[tuple[StageReport, OpenLettersReport]]:
+        """The dead letters with which nothing was done, of stages of which that is known."""
+        found = [(stage, stage.open_letters) for stage in self.stages]
+        return [(stage, one) for stage, one in found if one is not None]
 
     @property
     def occurrences(self) -> Sequence[tuple[StageReport, OccurrenceReport]]:

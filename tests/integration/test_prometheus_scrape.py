@@ -20,6 +20,7 @@ from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.labels import LABELS
 from streamapp.observability.model_usage import ModelUsage
+from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import (
@@ -64,6 +65,8 @@ class MovingStage:
         self.metrics.pools = {"both": lambda _now: [member]}
         self.metrics.parts = {"quick": PartFigures(3, 1, 0.5)}
         self.metrics.models = {"quick": ModelUsage(1, 1, 1, 1, 1, 1)}
+        now = self.clock.monotonic()
+        self.metrics.open_letters = OpenLetters("playback.dlq", 3, now - 60, 3600.0)
         self.metrics.retry_topics = self.metrics.read_retry_topics = (WAITING.topic,)
         self.sizes = self.metrics.batch_records = Histogram(unit_seconds=1, buckets=16)
 

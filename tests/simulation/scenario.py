@@ -193,6 +193,7 @@ def draw(seed: int) -> Scenario:
             # With a long deadline, and without a fault, nothing is repeated.
             revoke_drain_seconds=300.0 if clean else rng.choice((1.0, 5.0)),
             shutdown_drain_seconds=300.0 if clean else rng.choice((3.0, 10.0)),
+            letter_count_interval_seconds=None,  # figures for people, of which no promise speaks
         ),
         session_seconds=rng.choice((3.0, 6.0)),
         after_seconds=rng.choice((0.0, 0.0, 10.0)),

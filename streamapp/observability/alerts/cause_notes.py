@@ -161,6 +161,19 @@ NOTES: Mapping[Cause, Notes] = {
         ("Restart the worker when it can be spared: their places are lost until then.",),
         ends="When they end, or the worker is started again.",
     ),
+    Cause.LETTERS_EXPIRING: Notes(
+        (
+            f"{_DLQ} It says how long the oldest of each is kept.",
+            "The row `Open dead letters` of the dashboard of dead letters.",
+        ),
+        (
+            "`streamapp dlq export MODULE:PIPELINE --to=letters.jsonl` keeps a copy.",
+            SEND_BACK,
+            "`streamapp dlq discard` marks those that nobody needs, and the alert ends.",
+        ),
+        "A tenth of the retention is left, or a day: what is deleted cannot be sent back.",
+        "Within two minutes after they were sent back or discarded, or are gone.",
+    ),
     Cause.CLOCK_SKEW: Notes(
         ("The figures say by how much, and of which topic.",),
         ("A producer may also set timestamps of its own on purpose, of events long ago.",),

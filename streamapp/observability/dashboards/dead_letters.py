@@ -5,12 +5,14 @@ from streamapp.observability.dashboards.promql import (
     STAGE,
     failed_share,
     increase,
+    least,
     rate,
     share,
     worst,
 )
 
 _REASON = f"{STAGE}, reason"
+_OPEN = f"{STAGE}, topic"
 _LINE = "{{pipeline}} {{stage}}"
 _FAILED = 'outcome=~"dead_lettered|dropped|skipped"'
 
@@ -35,14 +37,15 @@ DEAD_LETTERS = Dashboard(
                 ),
                 Panel(
                     "Causes that have to do with dead letters",
-                    "True when too large a share fails, or the budget is spent.",
+                    "True when too large a share fails, the budget is spent, or letters will be"
+                    " deleted.",
                     "none",
                     (
                         Query(
                             worst(
                                 "stage_cause",
                                 f"{STAGE}, cause",
-                                'cause=~"poison_burst|error_ratio|dead_letter_budget"',
+                                'cause=~"poison_burst|error_ratio|dead_letter_budget|letters_expiring"',
                             ),
                             f"{_LINE}: {{{{cause}}}}",
                         ),
@@ -70,6 +73,31 @@ DEAD_LETTERS = Dashboard(
                         ),
                     ),
                     width=12,
+                ),
+            ),
+        ),
+        Row(
+            "Open dead letters",
+            (
+                Panel(
+                    "Open dead letters",
+                    "Those that were neither replayed nor discarded, of all runs, as one worker of"
+                    " each stage counts them.",
+                    "short",
+                    (Query(worst("dead_letter_depth_records", _OPEN), "{{topic}}"),),
+                ),
+                Panel(
+                    "Age of the oldest open dead letter",
+                    "By its timestamp.",
+                    "s",
+                    (Query(worst("dead_letter_oldest_age_seconds", _OPEN), "{{topic}}"),),
+                ),
+                Panel(
+                    "Oldest open dead letter deleted in",
+                    "By the retention of its topic; without a line there is none, or it is kept for"
+                    " ever.",
+                    "s",
+                    (Query(least("dead_letter_expiry_seconds", _OPEN), "{{topic}}"),),
                 ),
             ),
         ),

@@ -53,6 +53,11 @@ def worst(name: str, by: str, *matchers: str) -> str:
     return f"max by ({by}) ({series(name, *matchers)})"
 
 
+def least(name: str, by: str, *matchers: str) -> str:
+    """The smallest of gauges."""
+    return f"min by ({by}) ({series(name, *matchers)})"
+
+
 def quantile(name: str, share: float, by: str) -> str:
     """A quantile of a histogram within the interval."""
     return f"histogram_quantile({share}, {rate(name, f'{by}, le', suffix='_bucket')})"

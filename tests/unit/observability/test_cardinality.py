@@ -17,6 +17,7 @@ from streamapp.observability.exporter import StageCollector
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.labels import LABELS, LabelSource
 from streamapp.observability.model_usage import ModelUsage
+from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics, Pause
 from streamapp.observability.stage_metrics import (
     BreakerState,
@@ -126,6 +127,7 @@ def happen(stage: StageMetrics, text: str, n: int) -> None:
     stage.positions_moved = stage.foreign_members = Notice(text, 0.0)
     stage.clock_skew = ClockSkew(text, n, 0.0)
     stage.dead_letters[DeadLetterReason.FAILED] += 1
+    stage.open_letters = OpenLetters("dlq", n, 0.0, 60.0)
     stage.last_commit_at = stage.last_progress_at = 0.0
     stage.position = 1
 

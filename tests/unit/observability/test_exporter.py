@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from streamapp.observability.definitions import BUILD_INFO, STAGE_METRICS
 from streamapp.observability.exporter import _READERS, MetricsExporter, StageCollector
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics, Pause
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
@@ -139,6 +140,27 @@ def test_lag_is_absent_until_known_and_zero_without(
     assert _value(registry, "lag_seconds", **raw) == 30
     partition.oldest_timestamp_seconds = clock.time() + 30
     assert _value(registry, "lag_seconds", **raw) == 0
+
+
+def test_open_letters_are_absent_until_known_and_expire_only_if_something_is_deleted(
+    registry: CollectorRegistry, stage: StageMetrics, clock: HandClock
+) -> None:
+    names = ("depth_records", "oldest_age_seconds", "expiry_seconds")
+
+    def told() -> list[float | None]:
+        return [_value(registry, f"dead_letter_{name}", topic="dlq") for name in names]
+
+    assert told() == [None, None, None]
+    stage.open_letters = OpenLetters("dlq", 0, None, 60.0)
+    assert told() == [0, 0, None]
+    stage.open_letters = OpenLetters("dlq", 3, clock.monotonic() - 10, None)
+    assert told() == [3, 10, None]
+    stage.open_letters = OpenLetters("dlq", 3, clock.monotonic() - 10, 60.0)
+    assert told() == [3, 10, 50]
+    clock.advance(60)
+    assert told() == [3, 70, 0]
+    stage.open_letters = OpenLetters("dlq", 3, None, 60.0)
+    assert told() == [3, None, None]
 
 
 def test_series_of_a_revoked_partition_vanish(

@@ -59,7 +59,7 @@ def _check(words: list[str]) -> None:
         command = command.commands[words.pop(0)]
     options = {flag for one in command.params for flag in one.opts}
     takes = sum(one.param_type_name == "argument" for one in command.params)
-    assert {word for word in words if word.startswith("--")} <= options, words
+    assert {w.partition("=")[0] for w in words if w.startswith("--")} <= options, words
     assert sum(not word.startswith("--") for word in words) <= takes, words
 
 

@@ -9,6 +9,7 @@ from streamapp.observability.figures_report import (
 from streamapp.observability.joined_report import joined
 from streamapp.observability.last_errors import LastError, LastErrors
 from streamapp.observability.occurrences import MOST, OccurrenceKind, Occurrences
+from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics, Pause
 from streamapp.observability.stage_metrics import (
     BreakerState,
@@ -68,6 +69,24 @@ def test_a_stage_that_holds_says_since_when_and_why() -> None:
     found = report(stage)
     assert (found.state, found.since, found.held_since) == ("held", 998.0, 998.0)
     assert (found.held_reason, found.next_probe_at) == ("the world is down", 1_003.0)
+
+
+def test_open_letters_and_kinds_say_when_they_will_be_deleted() -> None:
+    stage = metrics()
+    stage.letter_retention_seconds = 3600.0
+    stage.letter_kinds.count("f", "ValueError", "failed", 950.0, 940.0)
+    stage.letter_kinds.count("f", "ValueError", "failed", 960.0, 930.0)
+    stage.open_letters = OpenLetters("dlq", 2, 40.0, 3600.0)
+    found = report(stage)
+    assert [one.expires_at for one in found.kinds] == [930.0 + 3600.0]
+    told = {"topic": "dlq", "count": 2, "oldest_at": 940.0, "expires_at": 4540.0}
+    assert found.open_letters is not None
+    assert found.open_letters.model_dump() == told
+    stage.letter_retention_seconds, stage.open_letters = None, None
+    assert (report(stage).kinds[0].expires_at, report(stage).open_letters) == (None, None)
+    # Of several workers, one knows.
+    both = joined([part(), part(open_letters=told)])
+    assert both.stages[0].open_letters == found.open_letters
 
 
 def part(**fields: object) -> StatusReport:

@@ -6,6 +6,7 @@ import pytest
 
 from streamapp.observability.causes import TABLE, Cause, Level
 from streamapp.observability.loop_blocks import LoopBlock, LoopBlocks
+from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.recent import SAMPLE_SECONDS
 from streamapp.observability.stage_metrics import (
@@ -125,6 +126,11 @@ def _kept_shortly(metrics: StageMetrics) -> None:
     metrics.partitions[TopicPartition("raw", 0)].retention_left_seconds = 600.0
 
 
+def _forgotten(metrics: StageMetrics) -> None:
+    week = 604_800.0
+    metrics.open_letters = OpenLetters("orders.check.dlq", 1200, NOW - week + 3600, week)
+
+
 def _stuck(metrics: StageMetrics) -> None:
     metrics.stuck_attempts = 2
 
@@ -147,6 +153,11 @@ def _stuck(metrics: StageMetrics) -> None:
         (_foreign, Cause.FOREIGN_MEMBERS, "client 'other' has 3 partitions"),
         (_moved, Cause.POSITIONS_MOVED, "no worker has committed where it starts"),
         (_skewed, Cause.CLOCK_SKEW, "records of raw[0] are 2 d 0 h ahead of the clock here"),
+        (
+            _forgotten,
+            Cause.LETTERS_EXPIRING,
+            "1,200 dead letters in orders.check.dlq, of which the oldest will be deleted in 1 h",
+        ),
         (_kept_shortly, Cause.RETENTION_NEAR, "raw[0] will be deleted in 10 min 0 s"),
     ],
 )
@@ -292,6 +303,35 @@ def test_what_somebody_else_has_done_once_is_told_for_a_while() -> None:
     stage = a_stage()
     stage.positions_moved = Notice("no worker has committed where it starts", NOW - 121)
     stage.clock_skew = ClockSkew("raw[0]", -172_800.0, NOW - 61)
+    assert judge(stage).level is Level.WELL
+
+
+HOUR, DAY = 3600.0, 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("kept", "left", "expires"),
+    [
+        (7 * DAY, DAY - 1, True),
+        (7 * DAY, DAY + 1, False),
+        (30 * DAY, 3 * DAY - 1, True),
+        (30 * DAY, 3 * DAY + 1, False),
+        (HOUR, HOUR / 2 - 1, True),
+        (HOUR, HOUR / 2 + 1, False),
+        (None, 0.0, False),
+    ],
+)
+def test_letters_expire_in_the_last_day_or_tenth_of_what_their_topic_keeps(
+    kept: float | None, left: float, *, expires: bool
+) -> None:
+    stage = a_stage()
+    stage.open_letters = OpenLetters("dlq", 1, NOW - (kept or HOUR) + left, kept)
+    assert (judge(stage).cause is Cause.LETTERS_EXPIRING) is expires
+
+
+def test_letters_with_which_all_was_done_do_not_expire() -> None:
+    stage = a_stage()
+    stage.open_letters = OpenLetters("dlq", 0, None, HOUR)
     assert judge(stage).level is Level.WELL
 
 

@@ -190,7 +190,8 @@ async def test_a_spare_worker_is_cut_off_while_the_broker_does_not_answer() -> N
 @in_virtual_time
 async def test_topics_are_looked_at_every_ten_seconds_by_one_question_of_a_worker() -> None:
     broker = await broker_for("p", "q")
-    stage = service(broker, one_stage(same), one_stage(same, name="q"))
+    alone = RuntimeConfig(letter_count_interval_seconds=None)
+    stage = service(broker, one_stage(same), one_stage(same, name="q"), config=alone)
     async with running(stage):
         await until(lambda: all(metrics.rebalances for metrics in stage.metrics))
         broker.counts_asked = 0

@@ -10,6 +10,7 @@ from streamapp.observability.figures_report import (
     LatelyReport,
     MemberReport,
     OccurrenceReport,
+    OpenLettersReport,
     PartitionReport,
     PartReport,
 )
@@ -258,7 +259,7 @@ def test_dead_letters_are_told_by_fingerprint_with_the_first_and_the_last() -> N
     kinds = tuple(
         KindReport(
             fingerprint=f"f{n}", error="ValueError", reason="permanent", count=10 + n,
-            first_at=NOW - 60, last_at=NOW - 5,
+            first_at=NOW - 60, last_at=NOW - 5, expires_at=NOW + 7200 if n == 6 else None,
         )
         for n in range(7)
     )  # fmt: skip
@@ -273,8 +274,28 @@ def test_dead_letters_are_told_by_fingerprint_with_the_first_and_the_last() -> N
         "records": "16",
         "first": "1 min 0 s ago",
         "last": "5.0 s ago",
+        "time left": "2 h 0 min",
     }
+    assert rows[1]["time left"] == "-"
     assert found.row("orders-check")["dead letters"] == "91 permanent"
+
+
+def test_letters_with_which_nothing_was_done_are_told_with_the_time_that_is_left() -> None:
+    waiting = OpenLettersReport(
+        topic="orders.check.dlq", count=1200, oldest_at=NOW - 3600, expires_at=NOW + 7200
+    )
+    found = shown(stage(open_letters=waiting))
+    assert found.rows("orders.check.dlq") == [
+        {
+            "name": "orders.check.dlq",
+            "stage": "check",
+            "open": "1,200",
+            "oldest": "1 h 0 min",
+            "time left": "2 h 0 min",
+        }
+    ]
+    done = waiting.model_copy(update={"count": 0})
+    assert shown(stage(open_letters=done)).rows("orders.check.dlq") == []
 
 
 def test_members_parts_and_occurrences_are_told() -> None:
