@@ -295,6 +295,41 @@ class Consumer(Protocol):
         """Last stable offset of each partition: all records before it can be read."""
 
 
+class PartitionReader(Protocol):
+    """Reads partitions without being a member of a group, so nobody is disturbed by it.
+
+    It reads records of committed transactions only, and commits nothing.
+    """
+
+    async def start(self, starts: Mapping[TopicPartition, int]) -> None:
+        """Connect, and begin to read these partitions at these offsets."""
+
+    async def stop(self) -> None:
+        """Close the connections."""
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on from this offset."""
+
+    async def position(self, partition: TopicPartition) -> int:
+        """Offset at which the next fetch of this partition starts."""
+
+    async def fetch(
+        self,
+        partitions: Collection[TopicPartition],
+        *,
+        max_records: int,
+        timeout_seconds: float,
+    ) -> Mapping[TopicPartition, FetchedRecords]:
+        """Return records of these partitions, and move their positions behind them.
+
+        Raises:
+            OffsetOutOfRangeError: a position is not in the log.
+            UnreadableRecordError: the next record cannot be parsed; earlier calls have returned all
+                records before it.
+            ConfigurationError: records cannot be decompressed, as a library is not installed.
+        """
+
+
 BatchAppend: TypeAlias = Callable[[int, int, bytes | None, bytes | None, Headers], object | None]
 """Adds a record to a batch. Takes its index in the batch, timestamp, key, value, headers.
 
@@ -500,6 +535,19 @@ class Admin(Protocol):
     ) -> Mapping[TopicPartition, int]:
         """First offset that each log still has."""
 
+    async def offsets_from(
+        self, partitions: Collection[TopicPartition], timestamp_ms: int
+    ) -> Mapping[TopicPartition, int]:
+        """The first offset of each partition whose record has this timestamp or a later one.
+
+        Timestamps need not rise, so records behind it may be older; none before it is as late. It
+        is the end of the log if there is no such record.
+
+        Args:
+            partitions: the partitions.
+            timestamp_ms: milliseconds since the epoch, not negative.
+        """
+
 
 class Broker(Protocol):
     """Makes clients; a client connects when its `start` is called."""
@@ -518,8 +566,15 @@ class Broker(Protocol):
         """Make an admin client."""
 
 
-class TransactionalBroker(Broker, Protocol):
-    """A broker that has transactions."""
+class ReadingBroker(Broker, Protocol):
+    """A broker whose partitions can be read without a group."""
+
+    def partition_reader(self) -> PartitionReader:
+        """Make a reader, which connects when it starts."""
+
+
+class TransactionalBroker(ReadingBroker, Protocol):
+    """A broker that has transactions too."""
 
     def transactional_producer(self, transactional_id: str) -> TransactionalProducer:
         """Make a producer that writes in transactions; of one id, only the last started does."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from streamapp.brokers.compression import Compression
 from streamapp.brokers.protocols import (
     Admin,
-    Broker,
     Consumer,
     ConsumerConfig,
     Producer,
     ProducerConfig,
+    ReadingBroker,
     TopicSpec,
     TransactionalBroker,
 )
@@ -39,7 +39,7 @@ class Subject:
     """
 
     broker: TransactionalBroker
-    unreachable: Broker
+    unreachable: ReadingBroker
     unreachable_address: str
     open_gap: Callable[[TopicPartition], Awaitable[None]]
     put_unreadable: Callable[[TopicPartition], Awaitable[None]]

@@ -204,6 +204,14 @@ class KafkaAdmin:
         """First offset that each log still has."""
         return await self._requests.list_offsets(partitions, EARLIEST)
 
+    async def offsets_from(
+        self, partitions: Collection[TopicPartition], timestamp_ms: int
+    ) -> Mapping[TopicPartition, int]:
+        """The first offset of each partition whose record has this timestamp or a later one."""
+        found = await self._requests.list_offsets(partitions, timestamp_ms)
+        without = [partition for partition, offset in found.items() if offset < 0]
+        return {**found, **await self.end_offsets(without)}
+
     async def _configs(self, names: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """Effective configuration of the topics; topics deleted meanwhile are left out."""
         if not names:

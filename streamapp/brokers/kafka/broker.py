@@ -4,6 +4,7 @@ from streamapp.brokers.compression import Compression
 from streamapp.brokers.kafka.admin import KafkaAdmin
 from streamapp.brokers.kafka.connection import Connection, cap_client_logging
 from streamapp.brokers.kafka.consumer import KafkaConsumer
+from streamapp.brokers.kafka.partition_reader import KafkaPartitionReader
 from streamapp.brokers.kafka.producer import KafkaProducer
 from streamapp.brokers.kafka.transactions import KafkaTransactions
 from streamapp.brokers.protocols import ConsumerConfig, ProducerConfig, RebalanceListener
@@ -40,6 +41,10 @@ class KafkaBroker:
     def transactional_producer(self, transactional_id: str) -> KafkaTransactions:
         """A new producer that writes in transactions."""
         return KafkaTransactions(transactional_id, self._connection, self.compression)
+
+    def partition_reader(self) -> KafkaPartitionReader:
+        """A new reader without a group."""
+        return KafkaPartitionReader(self._connection)
 
     def admin(self) -> KafkaAdmin:
         """A new admin client."""

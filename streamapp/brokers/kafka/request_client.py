@@ -127,11 +127,12 @@ class RequestClient:
     async def list_offsets(
         self, partitions: Collection[TopicPartition], timestamp: int
     ) -> Mapping[TopicPartition, int]:
-        """First or last offset of each partition that a `read_committed` consumer can read.
+        """Offset of each partition that a `read_committed` consumer can read.
 
         Args:
             partitions: partitions to ask for.
-            timestamp: `EARLIEST` or `LATEST`.
+            timestamp: `EARLIEST`, `LATEST`, or the timestamp that a record has at least, in
+                milliseconds since the epoch; the offset is -1 where there is no such record.
         """
 
         async def ask() -> Mapping[TopicPartition, int]:

@@ -167,6 +167,13 @@ class MemoryAdmin:
         """First offset that each log still has."""
         return {partition: self._topics.log(partition).start_offset for partition in partitions}
 
+    async def offsets_from(
+        self, partitions: Collection[TopicPartition], timestamp_ms: int
+    ) -> Mapping[TopicPartition, int]:
+        """The first offset of each partition whose record has this timestamp or a later one."""
+        await asyncio.sleep(0)
+        return {one: self._topics.log(one).offset_from(timestamp_ms) for one in partitions}
+
     def _rebalance_readers(self, topic: str) -> None:
         for group in self._groups:
             if group.subscribes_to(topic):

@@ -8,6 +8,7 @@ from streamapp.brokers.memory.consumer import MemoryConsumer
 from streamapp.brokers.memory.group import Groups
 from streamapp.brokers.memory.log import PartitionLog
 from streamapp.brokers.memory.network import Network
+from streamapp.brokers.memory.partition_reader import MemoryPartitionReader
 from streamapp.brokers.memory.producer import MemoryProducer
 from streamapp.brokers.memory.topics import TopicStore
 from streamapp.brokers.memory.transactions import Epochs, MemoryTransactions
@@ -82,6 +83,10 @@ class MemoryBroker:
     def transactional_producer(self, transactional_id: str) -> MemoryTransactions:
         """Make a producer that writes in transactions."""
         return MemoryTransactions(transactional_id, self.producer(ProducerConfig()), self._epochs)
+
+    def partition_reader(self) -> MemoryPartitionReader:
+        """Make a reader without a group."""
+        return MemoryPartitionReader(self._topics, self.network)
 
     def admin(self) -> MemoryAdmin:
         """Make an admin client."""

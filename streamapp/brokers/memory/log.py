@@ -92,6 +92,13 @@ class PartitionLog:
             return taken, self.end_offset
         return taken, taken[-1].offset + 1 if taken else offset
 
+    def offset_from(self, timestamp_ms: int) -> int:
+        """Offset of the first record that has this timestamp or a later one, else the end."""
+        records = self._records
+        later = (i for i in range(self._head, len(records)) if records[i].timestamp >= timestamp_ms)
+        index = next(later, None)
+        return self.end_offset if index is None else records[index].offset
+
     def delete_before(self, offset: int) -> None:
         """Delete the records before this offset, which becomes the start of the log."""
         self._head = self._index(offset)
