@@ -13,6 +13,7 @@ from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.lane_time import Activity
 from streamapp.observability.model_usage import ModelUsage
+from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics, Pause
 from streamapp.observability.stage_metrics import (
     BreakerState,
@@ -76,6 +77,7 @@ def filled(clock: HandClock) -> StageMetrics:
     stage.lane_time.leave(Activity.BLOCKED, began_at + 60)
     stage.retries, stage.timeouts, stage.unreadable_contexts = 115, 116, 199
     stage.dead_letters = {reason: 120 + n for n, reason in enumerate(DeadLetterReason)}
+    stage.open_letters = OpenLetters("p.s.dlq", 158, began_at - 60, 500_000.0)
     stage.commits, stage.commit_failures = 130, 131
     stage.last_commit_at, stage.last_progress_at = began_at + 98, began_at + 97
     stage.cut_off_since, stage.lag_unknown_since = began_at + 96, began_at + 95
@@ -217,6 +219,15 @@ EXPECTED: dict[str, list[str]] = {
         line("streamapp_dead_letters_total", 124.0, reason="timeout"),
         line("streamapp_dead_letters_total", 125.0, reason="backlog"),
         line("streamapp_dead_letters_total", 126.0, reason="output"),
+    ],
+    "streamapp_dead_letter_depth_records": [
+        line("streamapp_dead_letter_depth_records", 158.0, topic="p.s.dlq")
+    ],
+    "streamapp_dead_letter_oldest_age_seconds": [
+        line("streamapp_dead_letter_oldest_age_seconds", 160.0, topic="p.s.dlq")
+    ],
+    "streamapp_dead_letter_expiry_seconds": [
+        line("streamapp_dead_letter_expiry_seconds", 499_840.0, topic="p.s.dlq")
     ],
     "streamapp_commits_total": [line("streamapp_commits_total", 130.0)],
     "streamapp_commit_failures_total": [line("streamapp_commit_failures_total", 131.0)],
