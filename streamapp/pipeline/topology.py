@@ -232,17 +232,11 @@ class Topology:
 def with_middleware(
     topology: Topology, middleware: Sequence[Middleware | AroundMiddleware]
 ) -> Topology:
-    """The same pipeline with middleware around all that it has.
-
-    Segments that something else than the consumer of the broker reads are left as they are.
-    """
+    """The same pipeline with middleware around all that it has."""
     added = tuple(checked_middleware(topology.pipeline, one) for one in middleware)
     return replace(
         topology,
-        segments=tuple(
-            segment if segment.reader is not None else _around_steps(segment, added)
-            for segment in topology.segments
-        ),
+        segments=tuple(_around_steps(segment, added) for segment in topology.segments),
     )
 
 

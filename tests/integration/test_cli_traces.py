@@ -34,6 +34,39 @@ pipeline = (
 """
 
 
+FAUST_FIRST = """
+import os
+import faust
+from streamapp import Pipeline, Topic, agent
+from streamapp.errors import Permanent
+from streamapp.faust_adapter import faust_agent
+from streamapp.policies.policy import dead_letter
+
+app = faust.App(
+    "{name}",
+    broker="kafka://" + os.environ["STREAMAPP_KAFKA_BOOTSTRAP_SERVERS"],
+    store="memory://",
+    topic_partitions=4,
+)
+
+@app.agent(app.topic("{name}.raw", value_serializer="json"))
+async def first(values):
+    async for value in values:
+        yield value
+
+@agent
+def second(value: dict) -> dict:
+    raise Permanent(str(value))
+
+pipeline = (
+    Pipeline("{name}", source=Topic("{name}.raw", bytes))
+    .stage(faust_agent(first, gives=dict))
+    .stage(second, on_error=dead_letter())
+    .sink("{name}.out")
+)
+"""
+
+
 class Collector(ThreadingHTTPServer):
     """Keeps what is exported to it by HTTP."""
 
@@ -65,7 +98,9 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-@pytest.mark.parametrize("project", [TWO_STAGES], indirect=True, ids=["two-stages"])
+@pytest.mark.parametrize(
+    "project", [TWO_STAGES, FAUST_FIRST], indirect=True, ids=["two-stages", "faust-first"]
+)
 async def test_a_collector_gets_one_trace_of_all_stages_without_a_payload(
     project: Project, collector: Collector
 ) -> None:
