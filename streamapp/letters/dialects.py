@@ -87,6 +87,7 @@ def _streamapp(facts: _Facts) -> Told:
         timestamp_ms=number("timestamp"),
         error=text("class"),
         message=text("message"),
+        place=text("place"),
         reason=text("reason"),
         fingerprint=text("fingerprint"),
         attempts=number("attempts"),

@@ -31,7 +31,8 @@ class Told:
         topic, partition, offset: where the original was read.
         timestamp_ms: when the event of the original was, in milliseconds since the epoch.
         error: class of the error.
-        message: its message.
+        message: its message, which may quote the record.
+        place: where the fault is: file and function of the code, or fields of the value.
         reason: why it became a dead letter.
         fingerprint: equal for failures of the same kind at the same place.
         attempts: number of attempts.
@@ -48,6 +49,7 @@ class Told:
     timestamp_ms: int | None = None
     error: str = ""
     message: str = ""
+    place: str = ""
     reason: str = ""
     fingerprint: str = ""
     attempts: int | None = None

@@ -26,6 +26,10 @@ from streamapp.version import VERSION
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+_MAX_PLACE_BYTES = 256
+_NO_BYTES = {"json_type": "there is none (a tombstone)"}
+"""What pydantic says of what is no bytes at all, in our words."""
+
 _MAX_CAUSES = 10  # a chain of causes can be a circle; ten tell enough of any failure
 
 
@@ -76,6 +80,7 @@ def error_facts(source: TopicPartition, record: Record, failure: Failure) -> Hea
         "timestamp": event_timestamp(record),
         "class": type(failure.error).__name__,
         "message": describe(failure.error),
+        "place": fault_of(failure.error),
         "reason": failure.reason,
         "fingerprint": fingerprint(failure.stage, failure.error),
         "attempts": failure.attempts,
@@ -112,19 +117,41 @@ def _kind_of(error: BaseException) -> str:
     if isinstance(error, DecodeError):  # made by us, whatever the bytes are
         return "" if error.__cause__ else str(error)
     if isinstance(error, ValidationError):
-        return " ".join(
-            sorted(set(map(_fault, error.errors(include_url=False, include_input=False))))
-        )
+        return " ".join(f"{path}:{kind}" for path, kind in _faults(error))
     if isinstance(error, JSONDecodeError):
         return error.msg
     return f"@{place_of(error)}"
 
 
-def _fault(fault: "ErrorDetails") -> str:
-    """Kind and path of one fault of a value; of an item of a list, whichever it is."""
+def fault_of(error: BaseException) -> str:
+    """Where the fault is, without a value: a place in the code, or fields of a value.
+
+    It is file and function that raised the error, such as `agents.py:price`, or for a value that
+    does not fit its schema the fields, each with the kind of its fault. At most 256 bytes.
+    """
+    if isinstance(error, DecodeError) and error.__cause__ is not None:
+        error = error.__cause__  # the code that reads the bytes is ours
+    if isinstance(error, ValidationError):
+        told = ((path or "value", kind.strip()) for path, kind in _faults(error))
+        text = "; ".join(f"{path}: {_NO_BYTES.get(kind, kind)}" for path, kind in told)
+    elif isinstance(error, DecodeError | JSONDecodeError):
+        text = str(error) if isinstance(error, DecodeError) else error.msg
+    else:
+        text = place_of(error)
+    return text.encode(errors="replace")[:_MAX_PLACE_BYTES].decode(errors="ignore")
+
+
+def _faults(error: ValidationError) -> list[tuple[str, str]]:
+    """Paths and kinds of the different faults of a value."""
+    found = error.errors(include_url=False, include_input=False)
+    return sorted(set(map(_fault, found)))
+
+
+def _fault(fault: "ErrorDetails") -> tuple[str, str]:
+    """Path and kind of one fault of a value; of an item of a list, whichever it is."""
     path = ".".join("*" if isinstance(part, int) else part for part in fault["loc"])
     why = str(fault.get("ctx", {}).get("error", "")) if fault["type"] == "json_invalid" else ""
-    return f"{path}:{fault['type']} {why.partition(' at line ')[0]}"
+    return path, f"{fault['type']} {why.partition(' at line ')[0]}"
 
 
 def place_of(error: BaseException) -> str:

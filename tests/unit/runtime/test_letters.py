@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from pydantic import BaseModel
 
 from streamapp.errors import Permanent
 from streamapp.pipeline.agent import Agent, agent
@@ -23,6 +24,11 @@ from tests.unit.runtime.faults import FaultyBroker, running, until
 from tests.unit.runtime.virtual import broker_for, broker_with, in_virtual_time, one_stage, service
 
 AS_READ: Headers = [("trace", b"as read")]
+
+
+class Order(BaseModel):
+    price: int
+    paid: bool
 
 
 def own_headers(letter: Record) -> Headers:
@@ -222,7 +228,33 @@ async def test_the_log_names_the_function_of_the_agent_that_raised_it(
         await service(broker, one_stage(step, policy)).run(until_end=True)
     [line] = [text for text in caplog.messages if "first dead letter with this cause" in text]
     assert line.endswith(f" at test_letters.py:{step.function.__name__}")
-    assert f", {error_headers(broker.records('p.stage.dlq')[0])['fingerprint']}) goes to" in line
+    told = error_headers(broker.records("p.stage.dlq")[0])
+    assert f", {told['fingerprint']}) goes to" in line
+    assert told["place"] == f"test_letters.py:{step.function.__name__}"
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (b'{"price": "secret", "paid": []}', "paid: bool_type; price: int_parsing"),
+        (b'{"price": ', "value: json_invalid EOF while parsing a value"),
+        (None, "value: there is none (a tombstone)"),
+    ],
+    ids=["fields", "no JSON", "no value"],
+)
+@in_virtual_time
+async def test_the_place_of_a_value_that_does_not_fit_are_its_fields_without_their_values(
+    value: bytes | None, place: str
+) -> None:
+    @agent
+    def pay(order: Order) -> bytes:
+        return f"{order}".encode()
+
+    broker = await broker_for("p")
+    await broker.write("p-in", (b"k", value))
+    pipeline = Pipeline("p", source=Topic("p-in", Order)).stage(pay, name="stage")
+    await service(broker, build(pipeline.sink(Topic("p-out", bytes)))).run(until_end=True)
+    assert error_headers(broker.records("p.stage.dlq")[0])["place"] == place
 
 
 @in_virtual_time
