@@ -33,6 +33,11 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
+def address(place: TopicPartition, offset: int) -> str:
+    """Where a record stands, as people and headers name it: `topic:partition:offset`."""
+    return f"{place.topic}:{place.partition}:{offset}"
+
+
 class Record(Protocol):
     """A record as a consumer returns it. Nobody may change it.
 

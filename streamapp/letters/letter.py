@@ -6,7 +6,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from streamapp.letters.sent_back import NEVER_SENT_BACK, SentBack
-from streamapp.record import Headers, Record, TopicPartition
+from streamapp.record import Headers, Record, TopicPartition, address
 
 
 class Dialect(StrEnum):
@@ -95,7 +95,7 @@ class Letter:
     @property
     def address(self) -> str:
         """Where it stands, such as `shop.check.dlq:0:17`."""
-        return f"{self.place.topic}:{self.place.partition}:{self.offset}"
+        return address(self.place, self.offset)
 
     @property
     def digest(self) -> str:

@@ -66,7 +66,12 @@ class StageAudit:
         return trail
 
     def header_of_output(
-        self, trail: Trail | None, headers: Headers, entry: StageEntry, failures: int
+        self,
+        trail: Trail | None,
+        headers: Headers,
+        entry: StageEntry,
+        failures: int,
+        origin: str = "",
     ) -> bytes | None:
         """The header of what leaves the stage; `None` if that of its input needs no change.
 
@@ -75,6 +80,7 @@ class StageAudit:
             headers: headers of what the stage was given.
             entry: what the stage did.
             failures: how many attempts failed before.
+            origin: the record of which it is made, as `topic:partition:offset`.
 
         Raises:
             EncodeError: the metadata are no JSON, or too large.
@@ -83,6 +89,7 @@ class StageAudit:
         if trail is None and not adds_entry:
             return None
         trail = trail or received_trail(headers, self._place)
+        trail.origin = origin
         if adds_entry:
             trail.add_stage(entry)
         return trail.to_header()

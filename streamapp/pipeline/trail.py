@@ -91,9 +91,20 @@ class Trail:
         history: what the stages did, the oldest first.
         errors: what failed, the oldest first.
         history_cut, errors_cut: how many entries before these were cut.
+        origin: the record of which the stage that wrote the header made this data, as
+            `topic:partition:offset`; empty if that is not known.
     """
 
-    __slots__ = ("_received", "errors", "errors_cut", "history", "history_cut", "metadata", "start")
+    __slots__ = (
+        "_received",
+        "errors",
+        "errors_cut",
+        "history",
+        "history_cut",
+        "metadata",
+        "origin",
+        "start",
+    )
 
     def __init__(self, start: datetime, metadata: dict[str, Any] | None = None) -> None:
         self.start = start
@@ -101,6 +112,7 @@ class Trail:
         self.history: deque[StageEntry] = deque()
         self.errors: deque[ErrorEntry] = deque()
         self.history_cut = self.errors_cut = 0
+        self.origin = ""
         self._received: bytes | None = None
 
     def copy(self) -> "Trail":
@@ -108,6 +120,7 @@ class Trail:
         copied = Trail(self.start, deepcopy(self.metadata))
         copied.history, copied.errors = self.history.copy(), self.errors.copy()
         copied.history_cut, copied.errors_cut = self.history_cut, self.errors_cut
+        copied.origin = self.origin
         copied._received = self._received
         return copied
 
@@ -133,11 +146,12 @@ class Trail:
         """
         history = [_stage_to_json(entry) for entry in self.history]
         errors = [_error_to_json(entry) for entry in self.errors]
-        history_cut, errors_cut = self.history_cut, self.errors_cut
+        history_cut, errors_cut, origin = self.history_cut, self.errors_cut, self.origin
         if not (self.metadata or history or errors or history_cut or errors_cut):
             return None
         while True:
             content: dict[str, Any] = {"v": _VERSION, "start": _milliseconds(self.start)}
+            content |= {"from": origin} if origin else {}
             content |= {"metadata": self.metadata} if self.metadata else {}
             content |= {"history": history} if history else {}
             content |= {"errors": errors} if errors else {}
@@ -155,6 +169,8 @@ class Trail:
                 cut = max(1, int(len(errors) * share))
                 del errors[:cut]
                 errors_cut += cut
+            elif origin:  # the metadata are the user's, so they come first
+                origin = ""
             elif self._received is not None and self._is_as_received():
                 return self._received
             else:
@@ -188,6 +204,7 @@ class Trail:
         trail.history.extend(map(_stage_from_json, content.get("history", ())))
         trail.errors.extend(map(_error_from_json, content.get("errors", ())))
         trail.history_cut, trail.errors_cut = map(int, content.get("cut", (0, 0)))
+        trail.origin = str(content.get("from", ""))
         trail._received = data
         return trail
 

@@ -24,7 +24,13 @@ from streamapp.pipeline.out import KEEP
 from streamapp.pipeline.part_figures import no_figures
 from streamapp.pipeline.topology import Segment, middleware_of
 from streamapp.pipeline.trail import StageEntry, keep_header, with_header
-from streamapp.record import Headers, TopicPartition, event_timestamp, without_error_headers
+from streamapp.record import (
+    Headers,
+    TopicPartition,
+    address,
+    event_timestamp,
+    without_error_headers,
+)
 from streamapp.runtime.encoding import encoder_for
 from streamapp.runtime.letter_listeners import listeners_of
 from streamapp.runtime.output_topic import OutputTopic
@@ -276,7 +282,9 @@ class StepRunner:
         if trail is None and not self.audit.is_total:
             return without_error_headers(headers), False
         entry = self.entry(work, outcome, attempts)
-        header = self.audit.header_of_output(trail, headers, entry, work.failures)
+        place, record = work.origin
+        origin = address(place, record.offset)
+        header = self.audit.header_of_output(trail, headers, entry, work.failures, origin)
         is_audit = header is not None and (trail is None or not trail.metadata)
         return with_header(without_error_headers(headers), header), is_audit
 

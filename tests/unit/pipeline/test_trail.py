@@ -66,6 +66,15 @@ def test_a_trail_is_read_as_it_was_written() -> None:
     assert (found.history_cut, found.errors_cut) == (0, 0)
 
 
+def test_the_origin_travels_unless_the_metadata_need_its_room() -> None:
+    trail = filled(1, tenant="a")
+    trail.origin = "playback.raw:3:17"
+    assert again(trail).origin == trail.copy().origin == "playback.raw:3:17"
+    full = filled(text="x" * 4030)
+    full.origin = "playback.raw:3:17"
+    assert (again(full).origin, len(again(full).metadata["text"])) == ("", 4030)
+
+
 @given(st.dictionaries(st.text("abc", max_size=5), JSON, max_size=4))
 def test_any_metadata_in_json_are_read_as_they_were_written(metadata: dict[str, Any]) -> None:
     trail = Trail(NOW, metadata)

@@ -238,3 +238,12 @@ async def test_a_dead_letter_that_would_be_too_large_goes_without_its_trail() ->
     [letter] = broker.records("p.s.dlq")
     assert CONTEXT_HEADER not in dict(letter.headers)
     assert dict(letter.headers)["streamapp.error.attempts"] == b"4"
+
+
+@pytest.mark.parametrize(("fused", "read"), [(False, "p.s0"), (True, "in")])
+@in_virtual_time
+async def test_what_leaves_with_a_trail_names_the_record_of_which_it_was_made(
+    *, fused: bool, read: str
+) -> None:
+    outputs, _, _ = await run((same, dead_letter()), (plain, RETRY), audit="all", fused=fused)
+    assert [trail_in(headers).origin for headers in outputs] == [f"{read}:0:{n}" for n in range(3)]
