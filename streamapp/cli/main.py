@@ -44,6 +44,8 @@ COMMANDS = {
     " Kafka.",
     "status": "Show each stage of pipelines that run, or as their last run has left them.",
     "lag": "Show how far every stage is behind the end of its topics, whether it runs or not.",
+    "trace": "Follow one record: which stages have finished it, what they made of it, where it"
+    " waits.",
     "doctor": "Check settings, versions, Kafka, topics and groups; says what to do about each"
     " finding.",
     "generate": "Write playback events to Kafka.",

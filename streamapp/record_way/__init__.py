@@ -1,0 +1,1 @@
+"""Follows one record through the stages of its pipelines, and disturbs nobody by it."""
