@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from streamapp.clock import Clock
 from streamapp.observability.health import STALL_AFTER_SECONDS
+from streamapp.observability.recent import acknowledged_counts
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 from streamapp.observability.verdict import verdict_of
 
@@ -20,7 +21,8 @@ class StageFigures:
         records_in: records taken, redelivered ones included.
         records_out: acknowledged outputs, without dead letters and retries; `None` for a stage
             whose outputs go to no topic, because another stage is fused to it.
-        finished_per_second: records finished a second since the previous call.
+        finished_per_second: records finished a second since the previous call, whose outputs and
+            dead letters Kafka has acknowledged.
         in_flight: records taken and not finished.
         lag: records between the frontier and the end of its topic; `None` while unknown.
         retries: attempts after the first.
@@ -78,7 +80,7 @@ class Figures:
         self._clock = clock
         self._began_at = clock.monotonic()
         self._read_at = self._began_at
-        self._finished = [0] * len(stages)
+        self._finished = [(0, 0)] * len(stages)
         self._are_several = len({one.pipeline for one in stages}) > 1
 
     def read(self) -> list[StageFigures]:
@@ -87,17 +89,22 @@ class Figures:
         seconds, self._read_at = now - self._read_at, now
         before = self._finished
         self._finished = [_finished(metrics) for metrics in self._stages]
-        return [
-            self._of(metrics, (after - earlier) / seconds if seconds > 0 else 0.0)
-            for metrics, earlier, after in zip(self._stages, before, self._finished, strict=True)
+        changes = [
+            (after[0] - earlier[0], after[1] - earlier[1])
+            for earlier, after in zip(before, self._finished, strict=True)
         ]
+        return self._with_rates(changes, seconds)
 
     def overall(self) -> list[StageFigures]:
         """Figures of each stage now, with rates since the beginning."""
         seconds = self._clock.monotonic() - self._began_at
+        return self._with_rates([_finished(metrics) for metrics in self._stages], seconds)
+
+    def _with_rates(self, changes: Sequence[tuple[int, int]], seconds: float) -> list[StageFigures]:
+        counts = acknowledged_counts(self._stages, changes)
         return [
-            self._of(metrics, _finished(metrics) / seconds if seconds > 0 else 0.0)
-            for metrics in self._stages
+            self._of(metrics, (count or 0.0) / seconds if seconds > 0 else 0.0)
+            for metrics, count in zip(self._stages, counts, strict=True)
         ]
 
     def _of(self, metrics: StageMetrics, finished_per_second: float) -> StageFigures:
@@ -129,8 +136,9 @@ def at_most(seconds: float | None) -> str:
 _HELD = "held"
 
 
-def _finished(metrics: StageMetrics) -> int:
-    return sum(metrics.outcomes.values())
+def _finished(metrics: StageMetrics) -> tuple[int, int]:
+    """Records that Kafka has the outputs of, and attempts that ended one, whatever became of it."""
+    return metrics.acknowledged_records, sum(metrics.outcomes.values())
 
 
 def _figures(metrics: StageMetrics, finished_per_second: float) -> StageFigures:

@@ -158,28 +158,46 @@ class Recent:
 
 
 def acknowledged_rates(stages: Sequence["StageMetrics"], now: float) -> list[float | None]:
-    """Records a second that each stage has finished lately, and whose outputs Kafka has.
+    """Records a second that each stage has finished lately, and whose outputs Kafka has."""
+    changes = [one.recent.change(one, now) for one in stages]
+    counts = acknowledged_counts(
+        stages, [None if one is None else (one.acknowledged, one.outcomes) for one in changes]
+    )
+    return [
+        None if count is None or change is None else count / change.seconds
+        for count, change in zip(counts, changes, strict=True)
+    ]
+
+
+def acknowledged_counts(
+    stages: Sequence["StageMetrics"], changes: Sequence[tuple[int, int] | None]
+) -> list[float | None]:
+    """How many records each stage has finished within a time, and Kafka has their outputs.
 
     A stage that is fused to another ends with it: of what it has finished, as large a share counts
     as was acknowledged of that one's.
+
+    Args:
+        stages: the stages.
+        changes: how many records were acknowledged, and how many attempts ended one; `None` while
+            that is not known.
     """
-    changes = [one.recent.change(one, now) for one in stages]
     heads = {
         (one.pipeline, one.stage): change
         for one, change in zip(stages, changes, strict=True)
         if one.fused_to is None
     }
-    rates: list[float | None] = []
+    counts: list[float | None] = []
     for one, change in zip(stages, changes, strict=True):
         head = change if one.fused_to is None else heads.get((one.pipeline, one.fused_to))
         if change is None or head is None:
-            rates.append(None)
+            counts.append(None)
         elif one.fused_to is None:
-            rates.append(change.acknowledged / change.seconds)
+            counts.append(change[0])
         else:
-            share = min(1.0, head.acknowledged / head.outcomes) if head.outcomes else 0.0
-            rates.append(change.outcomes * share / change.seconds)
-    return rates
+            acknowledged, outcomes = head
+            counts.append(change[1] * min(1.0, acknowledged / outcomes) if outcomes else 0.0)
+    return counts
 
 
 class RecentWatch:

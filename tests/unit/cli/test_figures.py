@@ -21,6 +21,7 @@ def busy_stage() -> StageMetrics:
     metrics.state, metrics.last_progress_at = StageState.RUNNING, HandClock().monotonic()
     metrics.records_in = 1_500
     metrics.processed, metrics.filtered, metrics.dead_lettered = 900, 90, 10
+    metrics.acknowledged_records = 1_000
     metrics.records_out["p.out"] = 900
     metrics.records_out["p.score.dlq"] = 10
     metrics.dead_letters[DeadLetterReason.DECODE] = 10
@@ -37,10 +38,25 @@ def test_the_rate_is_that_since_the_last_look() -> None:
     clock.advance(10)
     assert figures.read()[0].finished_per_second == 100
     clock.advance(1)
-    metrics.processed += 7
+    metrics.acknowledged_records += 7
     assert figures.read()[0].finished_per_second == 7
     assert figures.read()[0].finished_per_second == 0
     assert figures.overall()[0].finished_per_second == 1_007 / 11
+
+
+def test_what_kafka_refuses_has_no_rate_in_any_stage_that_is_fused() -> None:
+    clock, head = HandClock(), busy_stage()
+    fused = StageMetrics("p", "enrich", "p.in")
+    fused.fused_to = "score"
+    figures = Figures([head, fused], clock)
+    figures.read()
+    clock.advance(10)
+    head.processed, fused.processed = head.processed + 400, 200
+    assert [one.finished_per_second for one in figures.read()] == [0, 0]
+    clock.advance(10)
+    head.processed, fused.processed = head.processed + 400, fused.processed + 200
+    head.acknowledged_records += 100
+    assert [one.finished_per_second for one in figures.read()] == [10, 5]
 
 
 def test_dead_letters_are_no_outputs_and_lag_is_that_of_all_partitions() -> None:
