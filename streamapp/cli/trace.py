@@ -42,7 +42,7 @@ def trace(
     ] = False,
     max_records: Annotated[
         int, typer.Option(min=1, help="Read at most so many records, of all topics together.")
-    ] = 1_000_000,
+    ] = 10_000_000,
     max_seconds: Annotated[
         float, typer.Option(min=0.1, help="Read for at most so many seconds.")
     ] = 60.0,

@@ -1,15 +1,15 @@
 """Says the way of a record in lines, for `streamapp trace`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from streamapp.letters.ledger import LetterState
 from streamapp.observability.readable import age, amount, counted
 from streamapp.record_way.found import Address, Found
-from streamapp.record_way.links import Link
+from streamapp.record_way.links import Certainty, Link
 from streamapp.record_way.neighbours import Role
 from streamapp.record_way.progress import Progress, Standing
-from streamapp.record_way.way import LetterStop, Return, Stop, Visit, Way
+from streamapp.record_way.way import LetterStop, Output, Return, Stop, Visit, Way
 
 MOST_SHOWN = 20
 """So many outputs of one stage are shown."""
@@ -86,6 +86,7 @@ class _Lines:
         self._why = why
         self._show_payload = show_payload
         self._shown: set[Address] = set()
+        self._told_together: set[frozenset[Address]] = set()
 
     def origins(self) -> Iterator[str]:
         """Of what the record was made."""
@@ -140,15 +141,33 @@ class _Lines:
             if letter.stop.visits:
                 yield from self.stop(letter.stop, inner + _STEP)
         yield from self._returns(visit, Role.REPLAY, inner)
-        for output in visit.outputs[:MOST_SHOWN]:
-            yield f"{inner}wrote, {output.link.certainty} {output.link.by}:"
-            yield from self.stop(output.stop, inner + _STEP)
-        if len(visit.outputs) > MOST_SHOWN:
-            yield f"{inner}and {amount(len(visit.outputs) - MOST_SHOWN)} more"
+        for outputs in _groups(visit.outputs):
+            yield from self._outputs(outputs, inner)
         if visit.missing:
             yield f"{inner}these topics do not exist: {', '.join(visit.missing)}"
         if visit.progress.standing is not Standing.FINISHED:
             yield from self._reasons(visit, inner)
+
+    def _outputs(self, outputs: Sequence[Output], indent: str) -> Iterator[str]:
+        """Outputs of one topic that are equally certain; those that are alike are told once."""
+        link, topic = outputs[0].link, outputs[0].link.found.place.topic
+        if len(outputs) == 1:
+            what = "wrote"
+        elif link.certainty is Certainty.CERTAIN:
+            what = f"wrote {amount(len(outputs))}"
+        else:
+            what = f"wrote some of {amount(len(outputs))} that are alike"
+        line = f"{indent}{what}, {link.certainty} {link.by}"
+        addresses = frozenset(one.link.found.address for one in outputs)
+        if len(outputs) > 1 and addresses in self._told_together:
+            yield f"{line}: those of {topic} above"
+            return
+        self._told_together.add(addresses)
+        yield f"{line}:"
+        for output in outputs[:MOST_SHOWN]:
+            yield from self.stop(output.stop, indent + _STEP)
+        if len(outputs) > MOST_SHOWN:
+            yield f"{indent}{_STEP}and {amount(len(outputs) - MOST_SHOWN)} more"
 
     def _returns(self, visit: Visit, role: Role, indent: str) -> Iterator[str]:
         for one in visit.returns:
@@ -160,6 +179,16 @@ class _Lines:
         for stage in visit.stages:
             for line in self._why.get((visit.pipeline, stage), ()):
                 yield indent + line
+
+
+def _groups(outputs: Sequence[Output]) -> list[list[Output]]:
+    """Outputs that go to one topic and are equally certain, together."""
+    found: dict[tuple[str, str, str, str], list[Output]] = {}
+    for one in outputs:
+        link = one.link
+        kind = (one.stage, link.found.place.topic, link.certainty.value, link.by)
+        found.setdefault(kind, []).append(one)
+    return list(found.values())
 
 
 def _link(link: Link) -> str:
@@ -183,18 +212,17 @@ def _standing(progress: Progress) -> str:
 
 def _has_ended_without_output(visit: Visit) -> bool:
     """Whether the stage is done with a record, after replays too, and nothing of it was found."""
-    is_done = [one.progress.standing is Standing.FINISHED for one in visit.returns]
-    replays = sum(one.neighbour.role is Role.REPLAY for one in visit.returns)
-    is_finished = visit.progress.standing is Standing.FINISHED and all(is_done)
-    return is_finished and not visit.outputs and replays >= len(visit.letters)
+    standings = {visit.progress.standing, *(one.progress.standing for one in visit.returns)}
+    return standings == {Standing.FINISHED} and not visit.outputs and not visit.is_given_up
 
 
 def _nothing(visit: Visit) -> str:
     """Why nothing was found of a record that is finished."""
-    if visit.has_outputs:
-        what = "it wrote nothing: it was filtered, or its policy dropped it"
-    else:
-        what = "it writes no outputs"
+    if not visit.has_outputs:
+        return "it writes no outputs"
+    is_certain = not (visit.others or visit.trimmed or visit.unread)
+    what = "it wrote nothing" if is_certain else "nothing that it wrote was found"
+    what += ": it was filtered, or its policy dropped it"
     if visit.others:
         what += (
             f"; or its output is among {counted(visit.others, 'record')} of the same millisecond"

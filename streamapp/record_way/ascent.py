@@ -7,7 +7,7 @@ from streamapp.record import StoredRecord
 from streamapp.record_way.found import Address, Found
 from streamapp.record_way.links import Certainty, Link, made_of
 from streamapp.record_way.neighbours import Neighbour, Neighbours, Role
-from streamapp.record_way.search import Gathered, Search
+from streamapp.record_way.search import Gathered, Likeness, Search
 
 _MOST_STEPS = 1000
 """No pipeline has more topics one after the other; loops between pipelines end here."""
@@ -72,8 +72,9 @@ class Ascent:
             one: writer for writer in writers for one in self._neighbours.sources(writer.segment)
         }
 
-        def fits(found: Found) -> bool:
-            return made_of(topics[found.place.topic].segment, found, output) is not None
+        def fits(found: Found) -> Likeness:
+            is_it = made_of(topics[found.place.topic].segment, found, output) is not None
+            return Likeness.LIKE if is_it else Likeness.NONE
 
         since = output.event_ms if output.event_ms >= 0 else None
         gathered = await self._search.gather(dict.fromkeys(topics, fits), since)

@@ -6,10 +6,10 @@ from streamapp.brokers.protocols import Admin
 from streamapp.letters.ledger import Ledger, ledger_topic_of
 from streamapp.pipeline.topology import Segment, Step
 from streamapp.record_way.found import Address, Found
-from streamapp.record_way.links import Link, made_of
+from streamapp.record_way.links import Certainty, Link, made_of
 from streamapp.record_way.neighbours import Neighbour, Neighbours, Role
 from streamapp.record_way.progress import ProgressReader
-from streamapp.record_way.search import Fits, Gathered, Search
+from streamapp.record_way.search import Fits, Gathered, Likeness, Search
 from streamapp.record_way.way import LetterStop, Output, Return, Stop, Visit
 from streamapp.runtime.retry_records import due_at
 
@@ -49,12 +49,12 @@ class Descent:
         """Look for all that may have been made of it: all of that has its event time."""
         at = start.event_ms
 
-        def of_outputs(found: Found) -> bool:
-            return found.event_ms == at and (at >= 0 or found.record.key == start.record.key)
+        def of_outputs(found: Found) -> Likeness:
+            return _likeness(start, found) if found.event_ms == at else Likeness.NONE
 
-        def of_failures(found: Found) -> bool:
-            told = found.letter.told
-            return told.timestamp_ms == at or of_outputs(found)
+        def of_failures(found: Found) -> Likeness:
+            is_it = found.letter.told.timestamp_ms == at and found.letter.told.stage
+            return _likeness(start, found) if is_it else of_outputs(found)
 
         wanted: dict[str, Fits] = {}
         for topic in filter(self._neighbours.exists, topics):
@@ -87,21 +87,26 @@ class Descent:
             missing=[one for one in written if not self._neighbours.exists(one)],
         )
         for step in segment.steps:
-            await self._add_outputs(visit, segment, step, found)
             await self._add_letters(visit, segment, step, found)
         for topic in (*segment.retry_topics, *segment.replay_topics):
             await self._add_returns(visit, segment, topic, found)
+        for step in segment.steps:
+            await self._add_outputs(visit, segment, step, found)
         return visit
 
     async def _add_outputs(self, visit: Visit, segment: Segment, step: Step, source: Found) -> None:
+        # What was given up has no outputs, so those that are like it are of others. A stage that is
+        # fused to another may have given up one of several values.
+        is_given_up = len(segment.steps) == 1 and visit.is_given_up
         for topic in dict.fromkeys(step.output_topics()):
             for output in self._gathered.of(topic):
                 link = made_of(segment, source, output)
-                if link is not None:
+                if link is not None and (link[0] is Certainty.CERTAIN or not is_given_up):
                     stop = await self._stop(output)
                     visit.outputs.append(Output(Link(output, *link), step.stage.stage_id, stop))
                 elif output.made_from is None and output.event_ms == source.event_ms:
                     visit.others += 1
+            visit.others += self._gathered.more.get(topic, 0)
 
     async def _add_letters(self, visit: Visit, segment: Segment, step: Step, source: Found) -> None:
         neighbour = Neighbour(segment, step, Role.DEAD_LETTERS)
@@ -132,12 +137,24 @@ class Descent:
             name = ledger_topic_of(topic)
             if self._neighbours.exists(name):
 
-                def take(found: Found) -> bool:
+                def take(found: Found) -> Likeness:
                     ledger.take(found.record.key, found.record.value)
-                    return False
+                    return Likeness.NONE
 
                 self._told.add_bounds(await self._search.gather({name: take}, None))
         return self._ledgers[topic]
+
+
+def _likeness(start: Found, found: Found) -> Likeness:
+    """How much a record with the event time of the first one is like it."""
+    if found.record.key == start.record.key:
+        return Likeness.LIKE
+    if start.address in (found.made_from, found.failed_at):
+        return Likeness.LIKE
+    if start.event_ms < 0:  # all that have no time
+        return Likeness.NONE
+    are_equal = found.own_headers and found.own_headers == start.own_headers
+    return Likeness.LIKE if are_equal else Likeness.TIME
 
 
 def _is_failure_of(neighbour: Neighbour, failure: Found, source: Found) -> bool:

@@ -1,8 +1,10 @@
 """Looks for records in topics, from a time on and within bounds."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from streamapp.brokers.protocols import Admin, PartitionReader, ReadingBroker, TopicDescription
 from streamapp.clock import Clock
@@ -11,7 +13,10 @@ from streamapp.record import Record, TopicPartition
 from streamapp.record_way.found import Found
 
 MOST_KEPT = 1000
-"""So many records of a topic are kept that may be it; how many more there are is counted."""
+"""So many records of a topic are kept that are like it, and as many others that have its time.
+
+How many more there are is counted.
+"""
 
 APPEND_MARGIN_MS = 60_000
 """Where the broker dates records, its clock may be behind that of others by so much."""
@@ -19,7 +24,16 @@ APPEND_MARGIN_MS = 60_000
 _FETCH_RECORDS = 2000
 _FETCH_SECONDS = 0.5
 
-Fits = Callable[[Found], bool]
+
+class Likeness(IntEnum):
+    """How much a record is like the one that is followed."""
+
+    NONE = 0  # it is not wanted
+    TIME = 1  # it has nothing but the time of it
+    LIKE = 2  # it has its key or its headers, or says itself what it is of
+
+
+Fits = Callable[[Found], Likeness]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +45,7 @@ class Bounds:
         max_seconds: for so long.
     """
 
-    max_records: int = 1_000_000
+    max_records: int = 10_000_000
     max_seconds: float = 60.0
 
 
@@ -52,18 +66,21 @@ class Gathered:
     unread: dict[str, int] = field(default_factory=dict)
     trimmed: set[str] = field(default_factory=set)
     broken: list[str] = field(default_factory=list)
+    _kept: Counter[tuple[str, Likeness]] = field(default_factory=Counter)
 
     def of(self, topic: str) -> Sequence[Found]:
         """The records of a topic."""
         return self.found.get(topic, ())
 
-    def keep(self, found: Found) -> None:
-        """Add a record."""
-        own = self.found.setdefault(found.place.topic, [])
-        if len(own) < MOST_KEPT:
-            own.append(found)
+    def keep(self, found: Found, likeness: Likeness) -> None:
+        """Add a record; those that are like it do not give way to others."""
+        topic = found.place.topic
+        kept = self._kept[topic, likeness]
+        if kept < MOST_KEPT:
+            self._kept[topic, likeness] = kept + 1
+            self.found.setdefault(topic, []).append(found)
         else:
-            self.more[found.place.topic] = self.more.get(found.place.topic, 0) + 1
+            self.more[topic] = self.more.get(topic, 0) + 1
 
     def add_bounds(self, other: "Gathered") -> None:
         """Add what another search has left out."""
@@ -172,8 +189,10 @@ class Search:
         for place, records in fetched.items():
             fits = topics[place.topic]
             for record in records:
-                if record.offset < left[place] and fits(found := Found(place, record)):
-                    gathered.keep(found)
+                if record.offset >= left[place]:
+                    break
+                if likeness := fits(found := Found(place, record)):
+                    gathered.keep(found, likeness)
         for place, end in list(left.items()):
             if await reader.position(place) >= end:
                 del left[place]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from streamapp.letters.ledger import LedgerEntry
 from streamapp.record_way.found import Found
 from streamapp.record_way.links import Link
-from streamapp.record_way.neighbours import Neighbour
-from streamapp.record_way.progress import Progress
+from streamapp.record_way.neighbours import Neighbour, Role
+from streamapp.record_way.progress import Progress, Standing
 
 
 @dataclass(slots=True)
@@ -99,6 +99,19 @@ class Visit:
     unread: dict[str, int] = field(default_factory=dict)
     trimmed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+
+    @property
+    def finished_replays(self) -> int:
+        """How many replays the stage has finished."""
+        return sum(
+            one.neighbour.role is Role.REPLAY and one.progress.standing is Standing.FINISHED
+            for one in self.returns
+        )
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it ended as a dead letter, and nothing has come of that since."""
+        return len(self.letters) > self.finished_replays
 
 
 @dataclass(slots=True)

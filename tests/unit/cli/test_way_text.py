@@ -42,6 +42,28 @@ async def test_each_stage_and_what_it_wrote_stands_in_a_line() -> None:
 
 
 @in_virtual_time
+async def test_records_that_are_alike_are_told_once() -> None:
+    pipeline = build(source().stage(same, name="one").stage(same, name="two").sink("out"))
+    broker = await broker_of(pipeline)
+    await broker.write("in", (b"k", b"1"), (b"k", b"2"), timestamp=1000)
+    await run(broker, pipeline)
+    time, done = "1970-01-01 00:00:01.000", "has finished it (committed 2 of 2)"
+    assert lines(await traced(broker, "in:0:0", pipeline)).splitlines() == [
+        f"in:0:0  {time}, asked for",
+        f"  p.one: {done}",
+        "    wrote some of 2 that are alike, probable by key and time:",
+        f"      p.one:0:0  {time}",
+        f"        p.two: {done}",
+        "          wrote some of 2 that are alike, probable by key and time:",
+        f"            out:0:0  {time}",
+        f"            out:0:1  {time}",
+        f"      p.one:0:1  {time}",
+        f"        p.two: {done}",
+        "          wrote some of 2 that are alike, probable by key and time: those of out above",
+    ]
+
+
+@in_virtual_time
 async def test_why_a_record_waits_is_told_and_that_no_worker_runs() -> None:
     pipeline = build(source().stage(same, name="one").sink("out"))
     broker = await broker_of(pipeline)

@@ -1,6 +1,7 @@
 """A record is followed through its stages, and what is not certain is told as that."""
 
 from streamapp.brokers.protocols import CommittedOffset, TopicSpec
+from streamapp.errors import Permanent
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.bundle import Bundle, build_bundle
 from streamapp.pipeline.context import Context
@@ -10,7 +11,7 @@ from streamapp.pipeline.topology import build
 from streamapp.policies.policy import dead_letter, retry_later
 from streamapp.record import TopicPartition
 from streamapp.record_way.progress import Standing
-from streamapp.record_way.search import Bounds
+from streamapp.record_way.search import MOST_KEPT, Bounds
 from streamapp.runtime.commit_metadata import encode
 from streamapp.topics.topic import Topic
 from streamapp.topics.topic_pattern import TopicPattern
@@ -96,6 +97,23 @@ async def test_an_output_with_another_key_is_found_by_its_headers_or_told_of() -
     assert outputs(visit) == [("out:0:1", "probable", "by headers and time")]
     [visit] = (await traced(broker, "in:0:2", pipeline)).start.visits
     assert (outputs(visit), visit.others) == ([], 1)
+
+
+@in_virtual_time
+async def test_a_record_is_found_among_thousands_of_the_same_millisecond() -> None:
+    pipeline = build(source().stage(same, name="one").stage(same, name="two").sink("out"))
+    broker = await broker_of(pipeline)
+    many = [(b"k%d" % n, b"%d" % n) for n in range(2 * MOST_KEPT + 500)]
+    await broker.write("in", *many, timestamp=1000)
+    await run(broker, pipeline)
+    last = len(many) - 1
+    way = await traced(broker, f"in:0:{last}", pipeline)
+    [visit] = way.start.visits
+    assert outputs(visit) == [(f"p.one:0:{last}", "probable", "by key and time")]
+    assert visit.others == last
+    assert outputs(visit.outputs[0].stop.visits[0])[0][0] == f"out:0:{last}"
+    back = await traced(broker, f"out:0:{last}", pipeline)
+    assert str(back.start.found.address) == f"in:0:{last}"
 
 
 @in_virtual_time
@@ -190,6 +208,24 @@ async def test_a_dead_letter_its_replay_and_what_became_of_it_are_found_from_eac
         [two] = way.start.visits[0].outputs[0].stop.visits
         assert [one.progress.standing for one in two.returns] == [Standing.FINISHED]
         assert outputs(two) == [("out:0:0", "certain", "by its audit trail")]
+
+
+@in_virtual_time
+async def test_what_is_like_a_record_that_was_given_up_is_of_others() -> None:
+    @agent
+    async def unlike(value: bytes) -> bytes:
+        if value == b"2":
+            raise Permanent("no")
+        return value
+
+    pipeline = build(source().stage(unlike, name="one", on_error=dead_letter()).sink("out"))
+    broker = await broker_of(pipeline)
+    await broker.write("in", (b"k", b"1"), (b"k", b"2"), timestamp=1000)
+    await run(broker, pipeline)
+    [visit] = (await traced(broker, "in:0:1", pipeline)).start.visits
+    assert (len(visit.letters), visit.outputs) == (1, [])
+    [visit] = (await traced(broker, "in:0:0", pipeline)).start.visits
+    assert (len(visit.letters), len(visit.outputs)) == (0, 1)
 
 
 @in_virtual_time
