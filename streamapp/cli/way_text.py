@@ -25,7 +25,7 @@ def way_lines(
     Args:
         way: the way.
         now: seconds since the epoch.
-        why: what is wrong with stages, by pipeline and stage.
+        why: what is wrong with each stage of which a service tells, by pipeline and stage.
         show_payload: show keys and values.
     """
     shown = _Lines(way, now, why, show_payload=show_payload)
@@ -176,9 +176,10 @@ class _Lines:
 
     def _reasons(self, visit: Visit, indent: str) -> Iterator[str]:
         """Why it waits, as the services of this machine say."""
-        for stage in visit.stages:
-            for line in self._why.get((visit.pipeline, stage), ()):
-                yield indent + line
+        told = [self._why.get((visit.pipeline, stage)) for stage in visit.stages]
+        if visit.progress.members and told.count(None) == len(told):
+            yield f"{indent}why is not known: no service on this machine answers; give --web-url"
+        yield from (indent + line for lines in told for line in lines or ())
 
 
 def _groups(outputs: Sequence[Output]) -> list[list[Output]]:
@@ -206,8 +207,10 @@ def _standing(progress: Progress) -> str:
     if progress.standing is Standing.FINISHED:
         ahead = ", ahead of others" if progress.is_ahead else ""
         return f"has finished it{ahead} ({at})"
-    before = counted(progress.unfinished_before or 0, "record")
-    return f"has not finished it: {before} before it, {members} in its group ({at})"
+    before = f"{counted(progress.unfinished_before or 0, 'record')} before it"
+    if not progress.unfinished_before:
+        before = "it is the first that is not finished"
+    return f"has not finished it: {before}, {members} in its group ({at})"
 
 
 def _has_ended_without_output(visit: Visit) -> bool:

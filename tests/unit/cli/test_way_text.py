@@ -8,13 +8,14 @@ import orjson
 from streamapp.cli.way_json import way_json
 from streamapp.cli.way_text import way_lines
 from streamapp.pipeline.topology import build
-from streamapp.policies.policy import dead_letter
+from streamapp.policies.policy import dead_letter, retry
 from streamapp.record_way.search import Bounds
 from streamapp.record_way.way import Way
 from tests.unit.record_way.test_follow import Mendable, odd_only
 from tests.unit.record_way.traced import broker_of, run, send_back, source, traced
 from tests.unit.runtime.agents import same
-from tests.unit.runtime.virtual import in_virtual_time
+from tests.unit.runtime.faults import running, until
+from tests.unit.runtime.virtual import in_virtual_time, service
 
 FILTERED = "it wrote nothing: it was filtered, or its policy dropped it"
 SECRETS = (b"a-secret-key", b"a-secret-value", b"a-secret-header")
@@ -73,6 +74,20 @@ async def test_why_a_record_waits_is_told_and_that_no_worker_runs() -> None:
         "  p.one: has committed nothing in this partition; no worker in its group",
         "    p.one: failing: held",
     ]
+
+
+@in_virtual_time
+async def test_that_it_is_not_known_why_a_record_waits_is_told_where_workers_run() -> None:
+    step = Mendable()
+    pipeline = build(source().stage(step.agent, name="one", on_error=retry(99)).sink("out"))
+    broker = await broker_of(pipeline)
+    await broker.write("in", (b"k", b"1"))
+    async with running(service(broker, pipeline)):
+        await until(lambda: broker.members("p.one") == 1)
+        way = await traced(broker, "in:0:0", pipeline)
+    unknown = "why is not known: no service on this machine answers; give --web-url"
+    assert unknown in "\n".join(way_lines(way, 2_000.0, {}, show_payload=False))
+    assert unknown not in lines(way)
 
 
 @in_virtual_time
