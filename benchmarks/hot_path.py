@@ -26,6 +26,7 @@ from streamapp.brokers.compression import Compression
 from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.kafka.batch import KafkaBatch
 from streamapp.brokers.kafka.fetches import UnpackedRecords
+from streamapp.brokers.kafka.parsing import log_of
 from streamapp.brokers.partitioner import partition_for
 from streamapp.brokers.protocols import (
     Admin,
@@ -63,7 +64,8 @@ class LocalConsumer:
 
     def __init__(self, log: Log, listener: RebalanceListener | None) -> None:
         self._listener = listener
-        packed = {name: packed_records(name, sent) for name, sent in log.items()}
+        parser = MemoryRecords if listener is None else log_of
+        packed = {name: packed_records(name, parser(sent)) for name, sent in log.items()}
         self._packed = packed
         self._unpacked = {name: UnpackedRecords(records) for name, records in packed.items()}
         self._ends = {name: end_of(sent) for name, sent in log.items()}
@@ -86,13 +88,13 @@ class LocalConsumer:
         found: dict[TopicPartition, FetchedRecords] = {}
         for name in partitions:
             records = self._take(name, max_records // PARTITIONS)
-            if records:
-                found[name] = FetchedList(records)
+            if len(records):
+                found[name] = records
         if not found:
             await asyncio.sleep(0.001)
         return found
 
-    def _take(self, name: TopicPartition, count: int) -> list[Any]:
+    def _take(self, name: TopicPartition, count: int) -> FetchedRecords:
         if self._listener is not None:
             return self._unpacked[name].take(count)
         found = []
@@ -100,7 +102,7 @@ class LocalConsumer:
             found.append(record)
             if len(found) >= count:
                 break
-        return found
+        return FetchedList(found)
 
     async def commit(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Take note."""
@@ -200,9 +202,9 @@ def batches_of(pairs: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
         yield bytes(batch)
 
 
-def packed_records(name: TopicPartition, sent: bytes) -> PartitionRecords:
-    """What the client makes of a response."""
-    return PartitionRecords(name, MemoryRecords(sent), None, 0, None, None, True, READ_COMMITTED)  # noqa: FBT003 - the client's
+def packed_records(name: TopicPartition, records: Any) -> PartitionRecords:
+    """What the client makes of the batches of a response."""
+    return PartitionRecords(name, records, None, 0, None, None, True, READ_COMMITTED)  # noqa: FBT003 - the client's
 
 
 def end_of(sent: bytes) -> int:

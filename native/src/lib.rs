@@ -10,8 +10,12 @@ use pyo3::prelude::*;
 
 mod batches;
 mod fetched;
+mod log;
 mod meter;
 mod partitioner;
+mod positions;
+mod record;
+mod varint;
 
 /// Raised together with each change of what Python calls here; Python selects its twins for another.
 const INTERFACE: u32 = 1;
@@ -22,6 +26,7 @@ fn streamapp_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("INTERFACE", INTERFACE)?;
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     fetched::register(module)?;
+    log::register(module)?;
     batches::register(module)?;
     partitioner::register(module)?;
     meter::register(module)

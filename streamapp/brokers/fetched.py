@@ -52,6 +52,18 @@ class FetchedList:
         """The records below this offset."""
         return FetchedList([record for record in self._records if record.offset < offset])
 
+    def since(self, offset: int) -> "FetchedList":
+        """The records from this offset on."""
+        return FetchedList([record for record in self._records if record.offset >= offset])
+
+    def part(self, first: int, last: int) -> "FetchedList":
+        """Records `first` to `last - 1`."""
+        return FetchedList(self._records[first:last])
+
+    def joined(self, others: "FetchedList") -> "FetchedList":
+        """These records and then the others, which have higher offsets."""
+        return FetchedList([*self, *others])
+
     def without(self, offsets: Collection[int]) -> "FetchedList":
         """The records with none of these offsets."""
         return FetchedList([record for record in self._records if record.offset not in offsets])

@@ -1,6 +1,6 @@
 """A group member that uses aiokafka.
 
-Hot path: records are returned as the client's compiled parser made them; a fetch makes one tuple
+Hot path: records are returned as a compiled parser found them; a fetch makes one tuple
 for each partition that is asked for.
 """
 
@@ -16,7 +16,6 @@ from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
 from aiokafka.errors import UnsupportedCodecError
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
-from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.kafka.commits import commit
 from streamapp.brokers.kafka.connection import Connection, kafka_partition
 from streamapp.brokers.kafka.failures import (
@@ -28,6 +27,7 @@ from streamapp.brokers.kafka.failures import (
 )
 from streamapp.brokers.kafka.fetches import UnparsedError, arrived, take
 from streamapp.brokers.kafka.forced_close import retrieve_errors
+from streamapp.brokers.kafka.parsing import keep_bytes
 from streamapp.brokers.kafka.position_tracker import CALL_TIMEOUT_SECONDS, PositionTracker
 from streamapp.brokers.kafka.request_client import RequestClient
 from streamapp.brokers.protocols import (
@@ -98,6 +98,7 @@ class KafkaConsumer:
         client = self._make_client(partitions)
         await self._connection.start(client.start, client.stop, (client,))
         self._client = client
+        keep_bytes(client)
         # Subscribed after the start, because `start` of a subscribed client waits for a rebalance.
         # Not with the client's `subscribe`, which takes no empty list.
         client._subscription.subscribe(set(self._topics), _Listener(self))  # noqa: SLF001 - see above
@@ -153,10 +154,7 @@ class KafkaConsumer:
                     f"{doing} failed: {reason(error)}; install cramjam, which reads snappy, lz4 "
                     "and zstd"
                 ) from error
-        found: dict[TopicPartition, FetchedRecords] = {}
-        for partition, records in taken.items():
-            found[TopicPartition(*partition)] = FetchedList(records)
-        return found
+        return {TopicPartition(*partition): records for partition, records in taken.items()}
 
     async def wait_for_records(self, timeout_seconds: float) -> Collection[TopicPartition]:
         """Wait until records come, or for the timeout; return the partitions that may have some."""

@@ -1,7 +1,7 @@
 """Takes what the Kafka client has fetched, in whole batches.
 
-The client's own `getmany` makes a Python object for each record. This module uses the objects of
-its compiled parser instead, and does the same checks in the same order: checksums, aborted
+The client's own `getmany` makes a Python object for each record. This module lets whole batches be
+parsed instead (`parsing.py`), and does the same checks in the same order: checksums, aborted
 transactions, control batches, records before the position, the position after each batch. It uses
 internals of aiokafka 0.14, which is why its private attributes are read everywhere here.
 
@@ -21,7 +21,8 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 
-from streamapp.record import Record
+from streamapp.brokers.fetched import FetchedList
+from streamapp.brokers.kafka.parsing import Parsed, join, parse
 
 NOT_OF_THE_BYTES = (UnsupportedCodecError, MemoryError)
 """Errors of the parser that do not mean that the record is broken. All others do: a header name
@@ -56,7 +57,7 @@ class UnpackedRecords:
     def __init__(self, packed: Any) -> None:
         self.next_fetch_offset: int = packed.next_fetch_offset
         self._packed = packed
-        self._parsed: list[Record] = []
+        self._parsed: Parsed = FetchedList(())
         self._taken = 0
         self._parsed_until = self.next_fetch_offset
         self._error: Exception | None = None
@@ -70,28 +71,31 @@ class UnpackedRecords:
     @property
     def unparsed_offset(self) -> int:
         """Offset of the record that cannot be parsed, or the first offset of its batch."""
-        return self._parsed[-1].offset + 1 if self._parsed else self._parsed_until
+        return self._parsed.offsets[-1] + 1 if len(self._parsed) else self._parsed_until
 
-    def take(self, max_records: int) -> list[Record]:
-        """Take the next records, at most `max_records`.
+    def take(self, max_records: int) -> Parsed:
+        """Take the next records, at most `max_records`; fewer where the format of a log changes.
 
         Raises:
             Exception: the next record cannot be parsed, or its batch cannot be decompressed.
         """
-        found: list[Record] = []
+        found: Parsed = FetchedList(())
         while len(found) < max_records:
             if self._taken == len(self._parsed) and not self._parse():
                 break
             room = max_records - len(found)
-            taken = self._parsed[self._taken : self._taken + room]
+            taken = self._parsed.part(self._taken, self._taken + room)
+            joined = join(found, taken) if len(found) else taken
+            if joined is None:
+                break
+            found = joined
             self._taken += len(taken)
-            found = found + taken if found else taken
         if self._taken < len(self._parsed) or self._error is not None:
-            if found:
-                self.next_fetch_offset = found[-1].offset + 1
+            if len(found):
+                self.next_fetch_offset = found.offsets[-1] + 1
         else:
             self.next_fetch_offset = self._parsed_until
-        if self._error is not None and not found:
+        if self._error is not None and not len(found):
             raise self._error  # in each later call too: records behind it must not be returned
         return found
 
@@ -101,20 +105,20 @@ class UnpackedRecords:
         if self._error is not None:
             return False
         while packed._records.has_next():  # noqa: SLF001 - see the module
-            self._parsed, self._taken = [], 0
+            self._parsed, self._taken = FetchedList(()), 0
             try:
                 batch = packed._records.next_batch()  # noqa: SLF001 - see the module
                 if packed._check_crcs and not batch.validate_crc():  # noqa: SLF001 - see the module
                     raise CorruptRecordException(f"Invalid CRC - {packed._tp}")  # noqa: SLF001, TRY301
                 if not self._is_hidden(batch):
-                    self._parsed.extend(batch)  # keeps the records before one that raises
+                    self._parsed, self._error = parse(batch)  # what stands before an error is kept
             except Exception as error:  # noqa: BLE001 - raised when the records before it are taken
                 self._error = error
             self._skip_before(self._parsed_until)
             if self._error is not None:
-                return bool(self._parsed)
+                return len(self._parsed) > 0
             self._parsed_until = batch.next_offset
-            if self._parsed:
+            if len(self._parsed):
                 return True
         return False
 
@@ -132,13 +136,13 @@ class UnpackedRecords:
 
     def _skip_before(self, position: int) -> None:
         """Drop records before the position: a batch comes whole, even if reading begins inside."""
-        if self._parsed and self._parsed[0].offset < position:
-            self._parsed = [record for record in self._parsed if record.offset >= position]
+        if len(self._parsed) and self._parsed.offsets[0] < position:
+            self._parsed = self._parsed.since(position)
 
 
 async def take(
     client: Any, partitions: Collection[TopicPartition], max_records: int, timeout_seconds: float
-) -> dict[TopicPartition, list[Record]]:
+) -> dict[TopicPartition, Parsed]:
     """Return records of these partitions, as the client's `getmany` does; counts as a poll.
 
     Unlike `getmany`, it never waits longer than `timeout_seconds`, not even during a rebalance.
@@ -191,9 +195,9 @@ async def arrived(client: Any, timeout_seconds: float) -> list[TopicPartition]:
 
 def _take_now(
     fetcher: Any, subscription: Any, partitions: Collection[TopicPartition], max_records: int
-) -> dict[TopicPartition, list[Record]]:
+) -> dict[TopicPartition, Parsed]:
     """Take what the client has buffered, without waiting."""
-    taken: dict[TopicPartition, list[Record]] = {}
+    taken: dict[TopicPartition, Parsed] = {}
     buffered = fetcher._records  # noqa: SLF001 - see the module
     for partition in list(buffered):
         if partition not in partitions:
@@ -209,7 +213,7 @@ def _take_now(
             raise
         if not buffered[partition].has_more():
             _drop_response(fetcher, partition)
-        if records:
+        if len(records):
             taken[partition] = records
             max_records -= len(records)
             if not max_records:
@@ -217,7 +221,7 @@ def _take_now(
     return taken
 
 
-def _take_of(result: Any, partition: TopicPartition, max_records: int) -> list[Record]:
+def _take_of(result: Any, partition: TopicPartition, max_records: int) -> Parsed:
     """Take records of one response; afterwards its `has_more` says whether any are left.
 
     Raises:
@@ -228,7 +232,7 @@ def _take_of(result: Any, partition: TopicPartition, max_records: int) -> list[R
     if type(result) is not FetchResult:
         result.check_raise()
     if not result.check_assignment(partition) or not result.has_more():
-        return []
+        return FetchedList(())
     unpacked = result._partition_records  # noqa: SLF001 - see the module
     if not isinstance(unpacked, UnpackedRecords):
         unpacked = result._partition_records = UnpackedRecords(unpacked)  # noqa: SLF001 - see the module

@@ -8,7 +8,6 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetOutOfRangeError as KafkaOffsetOutOfRangeError
 from aiokafka.errors import UnsupportedCodecError
 
-from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.kafka.connection import Connection, kafka_partition
 from streamapp.brokers.kafka.failures import reason, reported
 from streamapp.brokers.kafka.fetches import UnparsedError, take
@@ -99,7 +98,7 @@ class KafkaPartitionReader:
                     f"reading failed: {reason(error)}; install cramjam, which reads snappy, lz4 and"
                     " zstd"
                 ) from error
-        return {TopicPartition(*place): FetchedList(records) for place, records in taken.items()}
+        return {TopicPartition(*place): records for place, records in taken.items()}
 
     def _running(self) -> Any:
         if self._client is None:

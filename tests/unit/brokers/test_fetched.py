@@ -35,6 +35,8 @@ def test_some_records_can_be_left_out(
 ) -> None:
     fetched = FetchedList(records)
     assert list(fetched.before(end)) == [r for r in records if r.offset < end]
+    assert list(fetched.since(end)) == [r for r in records if r.offset >= end]
+    assert list(fetched.before(end).joined(fetched.since(end))) == records
     assert list(fetched.without(left_out)) == [r for r in records if r.offset not in left_out]
     assert list(fetched.without(left_out).offsets) == [
         r.offset for r in records if r.offset not in left_out

@@ -1,7 +1,7 @@
 """Whole batches hold what the client's own iterator, the oracle, gives record by record."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +9,23 @@ import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.brokers.kafka.fetches import UnpackedRecords
+from streamapp.brokers.kafka.parsing import NativeLog
+from streamapp.native_leaves import SELECTED
 
+LOGS: Sequence[Callable[[bytes], Any]] = [
+    MemoryRecords,
+    *([NativeLog] if SELECTED.is_native else []),
+]
+"""The client's parser, and the native one where it is installed."""
+
+both_ways = pytest.mark.parametrize("log", LOGS)
 PLACE = TopicPartition("t", 0)
 NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 TRANSACTIONAL, CONTROL = 0x10, 0x20
@@ -91,11 +101,14 @@ def since(batches: Sequence[Batch], offset: int) -> tuple[Sequence[Batch], int]:
 
 
 def packed(
-    data: bytes, position: int = 0, aborted: Sequence[tuple[int, int]] = ()
+    data: bytes,
+    position: int = 0,
+    aborted: Sequence[tuple[int, int]] = (),
+    log: Callable[[bytes], Any] = MemoryRecords,
 ) -> PartitionRecords:
     return PartitionRecords(
         PLACE,
-        MemoryRecords(data),
+        log(data),
         list(aborted),
         position,
         None,
@@ -134,6 +147,7 @@ BATCHES = st.lists(
 )
 
 
+@both_ways
 @given(
     batches=BATCHES,
     position=st.integers(0, 8),
@@ -147,12 +161,13 @@ def test_whole_batches_hold_what_the_clients_iterator_gives(
     aborted: list[tuple[int, int]],
     takes: list[int],
     cut: int,
+    log: Callable[[bytes], Any],
 ) -> None:
     data = response(batches)
     data = data[: len(data) - cut]  # a broker may send the beginning of a batch only
     oracle = packed(data, position, aborted)
     expected = [told(record) for record in oracle]
-    subject = UnpackedRecords(packed(data, position, aborted))
+    subject = UnpackedRecords(packed(data, position, aborted, log))
     found: list[tuple[Any, ...]] = []
     rounds = 0
     while not subject.is_empty:
@@ -186,6 +201,7 @@ GOOD = Batch(((b"k", b"1", []), (b"k", b"2", [])))
 MIXED = Batch(((b"k", b"3", []), (b"k", b"4", []), (b"k", b"bad", [("name", b"x")])))
 
 
+@both_ways
 @pytest.mark.parametrize(
     ("broken", "offset", "before"),
     [
@@ -194,10 +210,10 @@ MIXED = Batch(((b"k", b"3", []), (b"k", b"4", []), (b"k", b"bad", [("name", b"x"
     ],
 )
 def test_what_stands_before_a_broken_record_is_handed_out_and_nothing_behind_it(
-    broken: Any, offset: int, before: list[bytes]
+    broken: Any, offset: int, before: list[bytes], log: Callable[[bytes], Any]
 ) -> None:
     data = bytes(encoded(GOOD, 0)) + broken(encoded(MIXED, 2)) + bytes(encoded(GOOD, 5))
-    subject = UnpackedRecords(packed(data))
+    subject = UnpackedRecords(packed(data, log=log))
     found: list[bytes | None] = []
     while len(found) < len(before):
         found += [record.value for record in subject.take(3)]
@@ -209,11 +225,12 @@ def test_what_stands_before_a_broken_record_is_handed_out_and_nothing_behind_it(
         assert not subject.is_empty
 
 
+@both_ways
 def test_a_batch_whose_codec_has_no_library_is_not_passed_over(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, log: Callable[[bytes], Any]
 ) -> None:
     data = response([GOOD, Batch(GOOD.records, codec=ZSTD), GOOD])
-    subject = UnpackedRecords(packed(data))
+    subject = UnpackedRecords(packed(data, log=log))
     monkeypatch.setattr("aiokafka.codec.has_zstd", lambda: False)
     assert [record.offset for record in subject.take(10)] == [0, 1]
     for _ in range(2):
@@ -230,3 +247,13 @@ def test_a_list_keeps_what_stood_before_an_item_that_raises() -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it has no message
         kept.extend(items())
     assert kept == [1, 2]
+
+
+@both_ways
+def test_batches_of_an_older_format_are_parsed_by_the_client(log: Callable[[bytes], Any]) -> None:
+    old = LegacyRecordBatchBuilder(1, NONE, 1 << 20)
+    old.append(0, 1_700_000_000_000, b"k", b"old")
+    subject = UnpackedRecords(packed(bytes(old.build()), log=log))
+    assert list(map(told, subject.take(10))) == [(0, 1_700_000_000_000, b"k", b"old", ())]
+    assert subject.is_empty
+    assert subject.next_fetch_offset == 1
