@@ -17,6 +17,7 @@ from streamapp.cli.output_format import OutputFormat
 from streamapp.cli.pipeline_state import PipelineState
 from streamapp.cli.shown_status import asked_states
 from streamapp.configuration.printable import printable
+from streamapp.errors import BrokerError
 from streamapp.observability.causes import Cause
 from streamapp.observability.findings_report import FindingReport, finding_report
 from streamapp.observability.logs import configure_logging
@@ -38,10 +39,17 @@ def print_lag(
     """Show how far every stage is behind the end of its topics, and what is wrong with it."""
     configure_logging("WARNING")
     file = configured(config)
-    lags = asyncio.run(_lags(bootstrap_servers, pipeline))
     states = asked_states(config, pipeline, web_url) if why else []
     settings = file.configuration.cli_settings
-    if chosen_format(settings, output) is OutputFormat.JSON:
+    is_json = chosen_format(settings, output) is OutputFormat.JSON
+    try:
+        lags = asyncio.run(_lags(bootstrap_servers, pipeline))
+    except BrokerError:
+        # Why Kafka does not answer is asked just then: the services still tell what they know.
+        if why:
+            _print_without_kafka(states, is_json=is_json)
+        raise
+    if is_json:
         found = {"version": VERSION, "groups": [asdict(one) for one in lags]}
         print_json(found | ({"findings": _findings_data(lags, states)} if why else {}))
         return
@@ -49,6 +57,15 @@ def print_lag(
     print_report(Report(None, HEADINGS, [_row(one) for one in lags], nothing), settings, output)
     for line in _why(lags, states) if why else ():
         typer.echo(printable(line))
+
+
+def _print_without_kafka(states: Sequence[PipelineState], *, is_json: bool) -> None:
+    """Print what services say while Kafka does not answer; how far they are behind is not known."""
+    if is_json:
+        print_json({"version": VERSION, "groups": None, "findings": _findings_data([], states)})
+    else:
+        for line in _told([], states):
+            typer.echo(printable(line))
 
 
 async def _lags(bootstrap_servers: str | None, pipeline: str | None) -> Sequence[TopicLag]:
@@ -71,13 +88,16 @@ def _row(lag: TopicLag) -> tuple[str, ...]:
 
 def _why(lags: Sequence[TopicLag], states: Sequence[PipelineState]) -> Iterator[str]:
     """What is wrong, with the workers and with each stage; and that nothing is."""
-    now, told = time.time(), False
-    for who, findings in _findings(lags, states):
-        for line in finding_lines(who, findings, now):
-            told = True
-            yield line
+    told = list(_told(lags, states))
+    yield from told
     if not told:
         yield "Nothing is wrong with what runs." if states else "No service was asked."
+
+
+def _told(lags: Sequence[TopicLag], states: Sequence[PipelineState]) -> Iterator[str]:
+    now = time.time()
+    for who, findings in _findings(lags, states):
+        yield from finding_lines(who, findings, now)
 
 
 def _findings(
