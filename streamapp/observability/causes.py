@@ -5,7 +5,7 @@ these names. `python -m streamapp.observability.causes` prints the reference pag
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -248,12 +248,52 @@ TABLE: dict[Cause, Entry] = {
 }
 
 
+OUTSIDE = (
+    Cause.TOPIC_MISSING,
+    Cause.BROKER_UNREACHABLE,
+    Cause.NO_ASSIGNMENT,
+    Cause.LOOP_BLOCKED,
+    Cause.DEPENDENCY_DOWN,
+    Cause.DEAD_LETTER_BUDGET,
+    Cause.BATCHES_REFUSED,
+    Cause.STAGE_FAILED,
+)
+"""Causes that explain why nothing finishes."""
+
+EXPLAINED_BY: Mapping[Cause, tuple[Cause, ...]] = {
+    Cause.STALLED: OUTSIDE,
+    Cause.PARTITION_STARVED: OUTSIDE,
+    Cause.LAG_UNKNOWN: (Cause.TOPIC_MISSING, Cause.BROKER_UNREACHABLE, Cause.NO_ASSIGNMENT),
+    Cause.COMMITS_FAILING: (Cause.BROKER_UNREACHABLE, Cause.LOOP_BLOCKED),
+    Cause.BATCHES_REFUSED: (Cause.TOPIC_MISSING, Cause.BROKER_UNREACHABLE),
+    Cause.REBALANCE_LOOP: (Cause.LOOP_BLOCKED, Cause.BROKER_UNREACHABLE),
+    Cause.SKEWED_PARTITION: (Cause.HOT_KEY,),
+    Cause.LAG_GROWING: (
+        *OUTSIDE,
+        Cause.FOREIGN_MEMBERS,
+        Cause.HOT_KEY,
+        Cause.SKEWED_PARTITION,
+        Cause.SLOW_AGENT,
+    ),
+}
+"""Effects, each with the causes beside which no alert tells it as well."""
+
+
+def effects_among(causes: Iterable[str]) -> frozenset[str]:
+    """Those that others of them explain: they are told after what explains them."""
+    present = frozenset(causes)
+    return frozenset(
+        effect.value for effect, by in EXPLAINED_BY.items() if effect in present and present & {*by}
+    )
+
+
 def reference() -> Iterator[str]:
     """The lines of docs/reference/causes.md."""
     yield "# Causes"
     yield ""
     yield "What can be wrong with a stage or a worker, causes before their effects. If several are"
     yield "true at once, the gravest is told first, and of equally grave ones the first of these."
+    yield "What another one explains is told after it: failing commits after Kafka that is down."
     yield ""
     yield "| cause | level | what it means | what to do |"
     yield "|---|---|---|---|"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from pydantic import BaseModel, ConfigDict
 
-from streamapp.observability.causes import TABLE, Cause, Level
+from streamapp.observability.causes import TABLE, Cause, Level, effects_among
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.observability.verdict import Verdict, next_command
 
@@ -84,6 +84,8 @@ def finding_reports(
 def joined_findings(of_workers: Iterable[Iterable[FindingReport]]) -> tuple[FindingReport, ...]:
     """The findings of several workers as those of one: each cause once, the gravest first.
 
+    Effects come after what explains them.
+
     Of several with one cause, the gravest stands for all, and of these the one that came first.
     """
     found: dict[str, FindingReport] = {}
@@ -91,7 +93,8 @@ def joined_findings(of_workers: Iterable[Iterable[FindingReport]]) -> tuple[Find
         known = found.get(one.cause)
         if known is None or _rank(one) < _rank(known):
             found[one.cause] = one
-    return tuple(sorted(found.values(), key=_rank))
+    effects = effects_among(found)
+    return tuple(sorted(found.values(), key=lambda one: (one.cause in effects, _rank(one))))
 
 
 _LEVELS = tuple(level.value for level in Level)

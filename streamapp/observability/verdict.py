@@ -6,13 +6,13 @@ The page, `/status`, health, the metrics and the commands show what stands here,
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from streamapp.observability.causes import TABLE, Cause, Level
+from streamapp.observability.causes import TABLE, Cause, Level, effects_among
 from streamapp.observability.findings import Finding, findings_of
 from streamapp.observability.health import stage_health
 from streamapp.observability.stage_metrics import StageMetrics
 
 _WORST_FIRST = tuple(Level)
-_CAUSES_FIRST = tuple(Cause)
+_TABLE_ORDER = tuple(Cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Verdict:
 
     Attributes:
         level: the worst of its findings; well without any.
-        findings: what is wrong, the gravest first.
+        findings: what is wrong, the gravest first, and effects after what explains them.
         reason: the evidence of the first one; of a stage that does well, what it does.
     """
 
@@ -53,12 +53,13 @@ def verdict_of(metrics: StageMetrics, now: float, stall_after_seconds: float) ->
         now: monotonic seconds of the clock that they were written with.
         stall_after_seconds: how long a stage may go without progress.
     """
-    found = sorted(findings_of(metrics, now, stall_after_seconds), key=_rank)
+    found = _causes_first(list(findings_of(metrics, now, stall_after_seconds)))
     if not found:
         health = stage_health(metrics, now, stall_after_seconds)
         level = Level.WELL if health.works else Level.UNKNOWN  # for a few seconds, it may be so
         return Verdict(level, (), health.reason)
-    return Verdict(found[0].level, tuple(found), found[0].evidence)
+    level = min((one.level for one in found), key=_WORST_FIRST.index)
+    return Verdict(level, tuple(found), found[0].evidence)
 
 
 _RESTART_HELPS = {Cause.STALLED, Cause.PARTITION_STARVED, Cause.STAGE_FAILED}
@@ -90,5 +91,12 @@ def next_command(cause: Cause, pipeline: str, stage: str) -> str:
     return TABLE[cause].command.format(pipeline=pipeline, stage=stage)
 
 
-def _rank(finding: Finding) -> tuple[int, int]:
-    return _WORST_FIRST.index(finding.level), _CAUSES_FIRST.index(finding.cause)
+def _causes_first(found: Sequence[Finding]) -> Sequence[Finding]:
+    """The gravest first, but effects after all that is not explained by another one."""
+    effects = effects_among(one.cause for one in found)
+
+    def rank(one: Finding) -> tuple[bool, int, int]:
+        level, cause = _WORST_FIRST.index(one.level), _TABLE_ORDER.index(one.cause)
+        return one.cause in effects, level, cause
+
+    return sorted(found, key=rank)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from streamapp.observability.causes import TABLE, Cause, Level
+from streamapp.observability.causes import TABLE, Cause, Level, effects_among
 from streamapp.observability.findings_report import FindingReport
 from streamapp.observability.stage_report import StageReport, StatusReport
 
@@ -24,6 +24,7 @@ class Trouble:
         advice: what to do.
         command: the command that helps next.
         stages: the stages that have it; none if it is the workers'.
+        is_effect: whether another trouble of the stage explains it.
     """
 
     level: str
@@ -34,13 +35,15 @@ class Trouble:
     advice: str
     command: str
     stages: Sequence[StageReport] = ()
+    is_effect: bool = False
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """Less for what is graver, and for causes than for their effects."""
+    def rank(self) -> tuple[bool, int, int]:
+        """Less for what nothing else explains, for what is graver, and in the order of causes."""
         name = self.cause.replace(" ", "_")
         level = _LEVELS.index(self.level) if self.level in _LEVELS else 0
-        return level, _CAUSES.index(name) if name in _CAUSES else len(_CAUSES)
+        place = _CAUSES.index(name) if name in _CAUSES else len(_CAUSES)
+        return self.is_effect, level, place
 
 
 def level_of(stage: StageReport) -> str:
@@ -54,10 +57,10 @@ def level_of(stage: StageReport) -> str:
 
 def troubles_of(report: StatusReport) -> Sequence[Trouble]:
     """All that is wrong, the gravest first."""
-    found: dict[tuple[str, str, str], Trouble] = {}
+    found: dict[tuple[str, str, str, bool], Trouble] = {}
     for one in _troubles(report):
         pipeline = one.stages[0].pipeline if one.stages else ""
-        key = (pipeline, one.cause, one.evidence)
+        key = (pipeline, one.cause, one.evidence, one.is_effect)
         known = found.get(key)
         found[key] = one if known is None else replace(known, stages=(*known.stages, *one.stages))
     return sorted(found.values(), key=lambda one: one.rank)
@@ -67,8 +70,10 @@ def _troubles(report: StatusReport) -> Iterator[Trouble]:
     for finding in report.findings:
         yield _trouble(finding, ())
     for stage in report.stages:
+        effects = effects_among(one.cause for one in stage.findings)
         for finding in stage.findings:
-            yield _trouble(finding, (stage,))
+            trouble = _trouble(finding, (stage,))
+            yield replace(trouble, is_effect=finding.cause in effects)
         if not stage.findings and level_of(stage) != Level.WELL:
             yield Trouble(
                 level=level_of(stage),

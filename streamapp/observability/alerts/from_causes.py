@@ -4,7 +4,7 @@ The worker judges its stage, with windows and figures that Prometheus does not h
 the page and `streamapp lag --why` say the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from streamapp.observability.alerts.cause_notes import NOTES
 from streamapp.observability.alerts.rule import (
@@ -17,7 +17,7 @@ from streamapp.observability.alerts.rule import (
     is_true,
     unless,
 )
-from streamapp.observability.causes import TABLE, Cause, Level
+from streamapp.observability.causes import EXPLAINED_BY, TABLE, Cause, Level
 
 FOR_SECONDS = 30
 """Causes are certain by themselves, of windows of their own; it outlasts one scrape by chance."""
@@ -35,36 +35,6 @@ _ELSEWHERE = {
     Cause.NOT_RUNNING,  # nobody runs who could tell; PipelineAbsent does
 }
 _EVENTS = {Cause.POSITIONS_MOVED, Cause.POSITIONS_LOST}
-
-OUTSIDE = (
-    Cause.TOPIC_MISSING,
-    Cause.BROKER_UNREACHABLE,
-    Cause.NO_ASSIGNMENT,
-    Cause.LOOP_BLOCKED,
-    Cause.DEPENDENCY_DOWN,
-    Cause.DEAD_LETTER_BUDGET,
-    Cause.BATCHES_REFUSED,
-    Cause.STAGE_FAILED,
-)
-"""Causes that explain why nothing finishes."""
-
-EXPLAINED_BY: Mapping[Cause, tuple[Cause, ...]] = {
-    Cause.STALLED: OUTSIDE,
-    Cause.PARTITION_STARVED: OUTSIDE,
-    Cause.LAG_UNKNOWN: (Cause.TOPIC_MISSING, Cause.BROKER_UNREACHABLE, Cause.NO_ASSIGNMENT),
-    Cause.COMMITS_FAILING: (Cause.BROKER_UNREACHABLE, Cause.LOOP_BLOCKED),
-    Cause.BATCHES_REFUSED: (Cause.TOPIC_MISSING, Cause.BROKER_UNREACHABLE),
-    Cause.REBALANCE_LOOP: (Cause.LOOP_BLOCKED, Cause.BROKER_UNREACHABLE),
-    Cause.SKEWED_PARTITION: (Cause.HOT_KEY,),
-    Cause.LAG_GROWING: (
-        *OUTSIDE,
-        Cause.FOREIGN_MEMBERS,
-        Cause.HOT_KEY,
-        Cause.SKEWED_PARTITION,
-        Cause.SLOW_AGENT,
-    ),
-}
-"""Effects, each with the causes beside which it is not told as well."""
 
 
 def cause_rules() -> Iterator[AlertRule]:

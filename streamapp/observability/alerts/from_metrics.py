@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from streamapp.observability.alerts.from_causes import OUTSIDE
 from streamapp.observability.alerts.recorded import ended_name, failed_name
 from streamapp.observability.alerts.rule import (
     METRIC_NAMES,
@@ -17,7 +16,7 @@ from streamapp.observability.alerts.rule import (
     by_stage,
     unless,
 )
-from streamapp.observability.causes import Cause
+from streamapp.observability.causes import OUTSIDE, Cause
 
 LEAST_RECORDS = 100
 """Of fewer records within a window, no share is judged: one failure would be too much of it."""

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from streamapp.observability.alerts.from_causes import EXPLAINED_BY, cause_rules, rule_name
+from streamapp.observability.alerts.from_causes import cause_rules, rule_name
 from streamapp.observability.alerts.recorded import objective_rules, stage_rules
 from streamapp.observability.alerts.rule import AlertRule, Objectives
 from streamapp.observability.alerts.rule_file import absent_rule, rule_file, rules
-from streamapp.observability.causes import TABLE, Cause, Level
+from streamapp.observability.causes import EXPLAINED_BY, TABLE, Cause, Level
 from streamapp.observability.definitions import METRICS
 from tests.promtool import promtool
 

@@ -293,9 +293,9 @@ def test_the_gravest_is_told_first_and_causes_before_effects() -> None:
         fault(stage)
     assert [one.cause for one in judge(stage).findings] == [
         Cause.TOPIC_MISSING,
-        Cause.STALLED,
         Cause.BROKER_UNREACHABLE,
         Cause.MEMBER_LEFT_OUT,
+        Cause.STALLED,  # which the first two explain
     ]
 
 
