@@ -90,7 +90,7 @@ class Reader:
         self._blocks = list(blocks(document.read_text()))
         self._checkout = folder / "checkout"
         ports = PortChooser(random.Random())
-        self._ports = {"9092": str(ports.choose()), "9464": str(ports.choose())}
+        self._ports = {port: str(ports.choose()) for port in ("9092", "9464", "9465")}
         self._printed = ""
         self._varies = _MEASURED
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from streamapp.cli.variables import (
     AFTER_VARIABLE,
     CONFIG_VARIABLE,
+    EXPORTER_PORT_VARIABLE,
     HOST_VARIABLE,
     INSTANCE_VARIABLE,
     OPEN_VARIABLE,
@@ -33,6 +34,7 @@ _OF_KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+
 _KNOWN = (
     *(f"{_KAFKA_PREFIX}{name.upper()}" for name in KafkaSettings.model_fields),
     PORT_VARIABLE,
+    EXPORTER_PORT_VARIABLE,
     HOST_VARIABLE,
     OPEN_VARIABLE,
     TOKEN_VARIABLE,

@@ -46,6 +46,7 @@ COMMANDS = {
     "lag": "Show how far every stage is behind the end of its topics, whether it runs or not.",
     "trace": "Follow one record: which stages have finished it, what they made of it, where it"
     " waits.",
+    "exporter": "Serve lag, members and dead letters of stages as metrics, running or not.",
     "doctor": "Check settings, versions, Kafka, topics and groups; says what to do about each"
     " finding.",
     "generate": "Write playback events to Kafka.",

@@ -25,6 +25,8 @@ from streamapp.cli.variables import (
     AFTER_VARIABLE,
     CONFIG_VARIABLE,
     DEFAULT_PORT,
+    EXPORTER_PORT,
+    EXPORTER_PORT_VARIABLE,
     HOST_VARIABLE,
     INSTANCE_VARIABLE,
     OPEN_VARIABLE,
@@ -82,9 +84,14 @@ def settings_reference() -> str:
                     "port of metrics, health and status of `run` and `demo`, on 127.0.0.1",
                 ),
                 (
+                    f"`{EXPORTER_PORT_VARIABLE}`",
+                    f"`{EXPORTER_PORT}`",
+                    "port of metrics and health of `exporter`, on 127.0.0.1",
+                ),
+                (
                     f"`{HOST_VARIABLE}`",
                     f"`{LOOPBACK}`",
-                    "address of that server; `--web-host`",
+                    "address of these servers; `--web-host`",
                 ),
                 (
                     f"`{TOKEN_VARIABLE}`",

@@ -9,6 +9,12 @@ DEFAULT_PORT = 9464
 PORT_VARIABLE = "STREAMAPP_WEB_PORT"
 """Environment variable with another port."""
 
+EXPORTER_PORT = 9465
+"""The port of `streamapp exporter`, which may run beside a worker."""
+
+EXPORTER_PORT_VARIABLE = "STREAMAPP_EXPORTER_PORT"
+"""Environment variable with another port."""
+
 HOST_VARIABLE = "STREAMAPP_WEB_HOST"
 """Environment variable with another address to listen on than that of this machine alone."""
 

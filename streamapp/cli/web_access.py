@@ -21,6 +21,18 @@ def web_token() -> str | None:
         raise ConfigurationError(str(error)) from None
 
 
+def access_of(host: str, *, opens_probes: bool) -> Access:
+    """Who may ask a server at this address.
+
+    Raises:
+        ConfigurationError: it could be reached from elsewhere by everybody, or the token is no
+            good.
+    """
+    access = Access(web_token(), opens_probes=opens_probes)
+    checked_host(host, access)
+    return access
+
+
 def web_access(options: RunOptions) -> Access | None:
     """Who may ask the server of a run; `None` if there is none.
 
@@ -30,6 +42,4 @@ def web_access(options: RunOptions) -> Access | None:
     """
     if options.web_port is None:
         return None
-    access = Access(web_token(), opens_probes=options.web_open)
-    checked_host(options.web_host, access)
-    return access
+    return access_of(options.web_host, opens_probes=options.web_open)

@@ -425,6 +425,39 @@ WORKER_METRICS: tuple[MetricDefinition, ...] = (
 )
 """Metrics that the supervisor of `run --workers` adds for each worker process."""
 
+OUTSIDE_METRICS: tuple[MetricDefinition, ...] = (
+    _partition_gauge(
+        "streamapp_group_lag_records",
+        "records",
+        "Records between the committed offset of the stage's group and the end of the partition;"
+        " absent until known.",
+    ),
+    _partition_gauge(
+        "streamapp_group_lag_seconds",
+        "seconds",
+        "Age of the first of them; 0 without any, absent until known.",
+    ),
+    _partition_gauge(
+        "streamapp_group_retention_left_seconds",
+        "seconds",
+        "Seconds until the first of them is deleted by its topic; absent without any, or if it is"
+        " never.",
+    ),
+    _gauge("streamapp_group_members", "members", "Members of the group of the stage."),
+    MetricDefinition(
+        "streamapp_exporter_kafka_up",
+        MetricKind.GAUGE,
+        "",
+        (),
+        "1 if Kafka has answered the exporter at its last look, else 0.",
+    ),
+)
+"""Metrics that `streamapp exporter` adds, of stages that run or do not, by what Kafka says.
+
+They have names of their own where a worker tells of the same thing by other means, so that whoever
+scrapes both counts nothing twice.
+"""
+
 STAGE_EXECUTION = MetricDefinition(
     "streamapp_stage_execution_duration_seconds",
     MetricKind.HISTOGRAM,
@@ -446,6 +479,7 @@ METRICS: tuple[MetricDefinition, ...] = (
     *STAGE_METRICS,
     BUILD_INFO,
     *WORKER_METRICS,
+    *OUTSIDE_METRICS,
     *EXECUTION_METRICS,
 )
 """The whole table."""
@@ -464,6 +498,12 @@ def metrics_reference() -> str:
         "worker has the label `worker` as well; those without it are the supervisor's own.",
         "Series of a partition disappear when it is revoked. Keys, offsets and error texts are",
         "never labels.",
+        "",
+        "`streamapp exporter` has the metrics of groups and its own `streamapp_exporter_kafka_up`.",
+        "It also has",
+        "`streamapp_dead_letter_depth_records`, `streamapp_dead_letter_oldest_age_seconds`,",
+        "`streamapp_dead_letter_expiry_seconds` and two causes of `streamapp_stage_cause`. They",
+        "mean the same as those of workers: take the largest or the smallest, never the sum.",
         "",
         "The buckets of a histogram double, so a quantile is known up to a factor of two. Tables,",
         "summaries and the status page show the upper bound of its bucket, as in `p99 ≤ 8.19 ms`.",

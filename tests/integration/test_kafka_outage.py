@@ -11,10 +11,18 @@ import pytest
 from aiokafka import client as client_module
 from aiokafka.conn import create_conn
 
+from streamapp.beside import beside
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import CommittedOffset, ProducerConfig
+from streamapp.clock import SystemClock
 from streamapp.errors import BrokerError
+from streamapp.exporter import watch as watch_module
+from streamapp.exporter.watch import OutsideWatch
+from streamapp.pipeline.agent import agent
+from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.topology import build
 from streamapp.settings import KafkaSettings
+from streamapp.topics.topic import Topic
 from tests.contract.harness import (
     PATIENCE_SECONDS,
     Listener,
@@ -25,7 +33,7 @@ from tests.contract.harness import (
     send,
 )
 from tests.kafka import Kafka, running_kafka
-from tests.patience import within
+from tests.patience import eventually, within
 
 pytestmark = pytest.mark.kafka
 
@@ -134,3 +142,30 @@ async def test_few_connects_are_made_in_an_outage(
         assert await read_values(consumer, 1) == [b"during"]
     await producer.stop()
     await consumer.stop()
+
+
+@agent
+def same(value: int) -> int:
+    return value
+
+
+async def test_an_exporter_tells_nothing_in_an_outage_and_goes_on_after_it(
+    fragile: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = await fragile.create_topic(), await fragile.create_topic()
+    segments = build(Pipeline("p", source=Topic(source, int)).stage(same).sink(out)).segments
+    broker = KafkaBroker(KafkaSettings(bootstrap_servers=fragile.bootstrap_servers))
+    monkeypatch.setattr(watch_module, "LOOK_SECONDS", 1.0)
+    watch = OutsideWatch(broker, SystemClock(), segments, interval_seconds=0.1)
+    async with beside(watch.run()):
+        await eventually(lambda: watch.snapshot() is not None, seconds=PATIENCE_SECONDS)
+        status = fragile.broker.status()
+        assert status is not None
+        [process] = status.pids
+        os.kill(process, signal.SIGSTOP)
+        try:
+            await eventually(lambda: watch.snapshot() is None, seconds=PATIENCE_SECONDS)
+            assert watch.why_unknown == "Kafka does not answer in time"
+        finally:
+            os.kill(process, signal.SIGCONT)
+        await eventually(lambda: watch.snapshot() is not None, seconds=PATIENCE_SECONDS)

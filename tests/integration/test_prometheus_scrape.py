@@ -11,7 +11,12 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from streamapp.clock import SystemClock
+from streamapp.brokers.memory.broker import MemoryBroker
+from streamapp.clock import Clock, SystemClock
+from streamapp.exporter.families import OutsideCollector
+from streamapp.exporter.group_reader import GroupReader
+from streamapp.exporter.snapshot import PartitionLag, Snapshot
+from streamapp.exporter.watch import OutsideWatch
 from streamapp.observability.dashboards.catalogue import DASHBOARDS
 from streamapp.observability.definitions import METRICS
 from streamapp.observability.execution_figures import PrometheusCollector
@@ -120,6 +125,17 @@ class OneSilentWorker(Collector):
         yield from worker_families([slot], {}, 0.0)
 
 
+class SeenFromOutside(GroupReader):
+    """What an exporter has found: a stage that lags and is read."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.monotonic()
+
+    async def look(self) -> Snapshot:
+        name = (STAGE["pipeline"], STAGE["stage"])
+        return Snapshot(self._now, (PartitionLag(name, SECOND, 7, self._now, 3600.0),), {name: 1})
+
+
 @pytest.fixture
 async def stage() -> AsyncIterator[MovingStage]:
     stage = MovingStage()
@@ -142,9 +158,12 @@ async def scraped(stage: MovingStage, prometheus: Prometheus) -> AsyncIterator[P
     collector.record_stage_execution(STAGE["pipeline"], STAGE["stage"], 0.5, PipelineStatus.SUCCESS)
     collector.record_pipeline_execution(STAGE["pipeline"], 0.5, PipelineStatus.SUCCESS)
     registry.register(OneSilentWorker())
+    outside = OutsideWatch(MemoryBroker(stage.clock), stage.clock, (), interval_seconds=15)
+    await outside.look(SeenFromOutside(stage.clock), None)
+    registry.register(OutsideCollector(outside, stage.clock))
 
     async def render(accept: str) -> tuple[bytes, str]:
-        """A worker's own metrics, those of a collector, and those of a supervisor."""
+        """A worker's own metrics, those of a collector, of a supervisor and of an exporter."""
         body, content_type = await exporter.render(accept)
         more = choose_encoder(accept)[0](registry)
         return body.removesuffix(b"# EOF\n") + more, content_type

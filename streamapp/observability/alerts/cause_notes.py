@@ -36,6 +36,16 @@ NOTES: Mapping[Cause, Notes] = {
         "It was stopped (SIGSTOP), or the machine swaps, or code of an agent never returns.",
         "When the worker answers again, or its process is replaced.",
     ),
+    Cause.NOT_RUNNING: Notes(
+        (
+            "`streamapp lag PIPELINE` shows what waits, and the members of the group.",
+            "The row `By what Kafka says` of the dashboard of the pipeline.",
+        ),
+        ("If records are near to being deleted, raise the retention of the topic first.",),
+        "`streamapp exporter` has seen it for five minutes, longer than a restart takes; without an"
+        " exporter, nobody runs who could tell.",
+        "Within a minute after a worker has joined the group, or nothing waits any more.",
+    ),
     Cause.STAGE_FAILED: Notes(
         ("The exit code of the worker says the kind: docs/reference/exit-codes.md.",),
         ("Other stages of a bundle go on; the failed one starts again with its worker only.",),

@@ -1,4 +1,4 @@
-"""One alert for each cause that a stage, or a supervisor of a worker, tells of.
+"""One alert for each cause that a stage, a supervisor of a worker, or an exporter tells of.
 
 The worker judges its stage, with windows and figures that Prometheus does not have. So the alert,
 the page and `streamapp lag --why` say the same.
@@ -32,7 +32,6 @@ _NAMES = {
 }
 _ELSEWHERE = {
     Cause.WORKER_GONE,  # WorkerGone, which also sees processes without a supervisor
-    Cause.NOT_RUNNING,  # nobody runs who could tell; PipelineAbsent does
 }
 _EVENTS = {Cause.POSITIONS_MOVED, Cause.POSITIONS_LOST}
 

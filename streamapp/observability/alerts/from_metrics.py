@@ -214,6 +214,7 @@ def _workers() -> Iterator[AlertRule]:
         ),
     )
     yield _partitions_missing()
+    yield _exporter()
 
 
 def _partitions_missing() -> AlertRule:
@@ -242,6 +243,30 @@ def _partitions_missing() -> AlertRule:
                 "See whether another program is in the group, and give it one of its own.",
             ),
             "When the workers have all partitions.",
+        ),
+    )
+
+
+def _exporter() -> AlertRule:
+    up = METRIC_NAMES["exporter_kafka_up"]
+    return AlertRule(
+        "StreamappExporterBlind",
+        f"max by (job, instance) ({up}) == 0"
+        f" or up == 0 and on (job, instance) last_over_time({up}[1d])",
+        300,
+        TICKET,
+        "the exporter at {{ $labels.instance }} does not run, or Kafka does not answer it",
+        Runbook(
+            "Nobody tells of stages that do not run: `StreamappNotRunning` cannot fire.",
+            (
+                "Its `/healthz` and its log say why.",
+                "`streamapp lag` asks Kafka the same from elsewhere.",
+            ),
+            (
+                "If its process is gone, start it again; its exit code says whether that helps.",
+                "If Kafka does not answer it, see its address, credentials and permissions.",
+            ),
+            "When Kafka answers it again.",
         ),
     )
 

@@ -81,9 +81,10 @@ def _source_variable() -> dict[str, Any]:
 
 def _variables(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
     for name in dashboard.variables:
-        of_pipeline = "" if name == "pipeline" else 'pipeline=~"$pipeline"'
-        chosen = f"{{{of_pipeline}}}" if of_pipeline else ""
-        query = f"label_values(streamapp_stage_state{chosen}, {name})"
+        of_pipeline = "" if name == "pipeline" else ',pipeline=~"$pipeline"'
+        # Stages that do not run are known to an exporter only.
+        told = "streamapp_stage_state|streamapp_group_members"
+        query = f'label_values({{__name__=~"{told}"{of_pipeline}}}, {name})'
         yield {
             "name": name,
             "label": name.capitalize(),

@@ -5,6 +5,7 @@ from streamapp.observability.dashboards.promql import (
     NO_RETRIES,
     STAGE,
     failed_share,
+    least,
     level,
     of_partitions,
     quantile,
@@ -164,6 +165,42 @@ PIPELINE = Dashboard(
                             quantile("stage_execution_duration_seconds", 0.99, STAGE), "{{stage}}"
                         ),
                     ),
+                ),
+            ),
+        ),
+        Row(
+            "By what Kafka says",
+            (
+                Panel(
+                    "Lag of groups",
+                    "Of stages that run or do not, by their committed offsets, as `streamapp"
+                    " exporter` sees it. That of workers is a little less: it counts what they have"
+                    " finished and not committed yet.",
+                    "short",
+                    (Query(of_partitions("group_lag_records", STAGE), "{{pipeline}} {{stage}}"),),
+                    width=6,
+                ),
+                Panel(
+                    "Oldest record that no group has read",
+                    "Seconds since it came; in retry topics too, where records wait on purpose.",
+                    "s",
+                    (Query(worst("group_lag_seconds", STAGE), "{{pipeline}} {{stage}}"),),
+                    width=6,
+                ),
+                Panel(
+                    "Oldest record deleted in",
+                    "By the retention of its topic, if no group reads it until then; without a line"
+                    " there is none, or it is kept for ever.",
+                    "s",
+                    (Query(least("group_retention_left_seconds", _TOPIC), "{{stage}} {{topic}}"),),
+                    width=6,
+                ),
+                Panel(
+                    "Members of groups",
+                    "With none, nobody reads: if the stage has lag, `StreamappNotRunning` tells.",
+                    "short",
+                    (Query(worst("group_members", STAGE), "{{pipeline}} {{stage}}"),),
+                    width=6,
                 ),
             ),
         ),

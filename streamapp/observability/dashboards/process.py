@@ -2,6 +2,7 @@
 
 from streamapp.observability.dashboards.dashboard import Dashboard, Panel, PanelKind, Query, Row
 from streamapp.observability.dashboards.promql import increase, of_our_processes, series
+from streamapp.observability.dashboards.words import UP
 
 _LINE = "{{instance}} {{worker}}"
 _PROCESS = "instance, worker"
@@ -54,6 +55,14 @@ PROCESS = Dashboard(
                             "{{instance}} worker {{worker}}",
                         ),
                     ),
+                ),
+                Panel(
+                    "Exporters that Kafka answers",
+                    "Whether `streamapp exporter` knows of the stages that do not run.",
+                    "none",
+                    (Query(f"max by (instance) ({series('exporter_kafka_up')})", "{{instance}}"),),
+                    PanelKind.STATE_TIMELINE,
+                    words=UP,
                 ),
                 Panel(
                     "Processor",

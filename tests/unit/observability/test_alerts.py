@@ -224,6 +224,28 @@ EXAMPLES = [
             cause_series(Cause.WORKER_SILENT): "_x10 1x20",
         },
     ),
+    Example(
+        "ExporterBlind",
+        "Kafka does not answer it",
+        {f"streamapp_exporter_kafka_up{{{WORKER}}}": "1x5 0x30"},
+        OF_WORKER,
+        "the exporter at a:9464 does not run, or Kafka does not answer it",
+    ),
+    Example(
+        "ExporterBlind",
+        "its process is gone",
+        {
+            f"up{{{WORKER}}}": "1x5 0x30",
+            f"streamapp_exporter_kafka_up{{{WORKER}}}": "1x5 _x30",
+        },
+        OF_WORKER,
+        "the exporter at a:9464 does not run, or Kafka does not answer it",
+    ),
+    Example(
+        "ExporterBlind",
+        "it looks again after a minute",
+        {f"streamapp_exporter_kafka_up{{{WORKER}}}": "1x17 0 1x20"},
+    ),
     Example("WorkerGone", "something else is down", {'up{job="db", instance="b:1"}': "0x30"}),
     Example(
         "WorkerRestarts",
@@ -447,7 +469,7 @@ def test_every_series_that_a_rule_asks_for_is_exported_or_recorded() -> None:
 
 def test_every_cause_is_told_by_an_alert() -> None:
     untold = set(TABLE) - set(_causes_with_a_rule())
-    assert untold == {Cause.WORKER_GONE, Cause.NOT_RUNNING}, "WorkerGone and PipelineAbsent do"
+    assert untold == {Cause.WORKER_GONE}, "WorkerGone does"
 
 
 def test_what_fails_or_is_unknown_calls_a_person_at_once_and_nothing_else_does() -> None:
