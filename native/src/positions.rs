@@ -59,7 +59,7 @@ fn next(reader: &mut Reader<'_>, bytes: &[u8], base: &Base) -> Result<Position, 
     let broken = || "a record does not end where its batch does".to_owned();
     let length = reader.varint().ok_or_else(broken)?;
     let start = reader.place();
-    reader.take(1).ok_or_else(broken)?; // attributes, none of which is used
+    reader.varint().ok_or_else(broken)?; // attributes: always 0 so far, and read as the client does
     let timestamp_delta = reader.varint().ok_or_else(broken)?;
     let offset_delta = reader.varint().ok_or_else(broken)?;
     let key = reader.sized().ok_or_else(broken)?;
