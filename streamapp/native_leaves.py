@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import streamapp_native as native
 
-__all__ = ["INTERFACE", "SELECTED", "Selection", "native", "select"]
+__all__ = ["INTERFACE", "SELECTED", "SWITCH", "Selection", "native", "select"]
 
 INTERFACE: Final = 1
 """The interface of the native leaves that is called here. Another one is not used."""

@@ -13,6 +13,7 @@ from streamapp.brokers.protocols import Admin, TopicDescription
 from streamapp.cli.kafka import kafka_settings, started_admin
 from streamapp.cli.loading import load_topologies
 from streamapp.errors import BrokerError, ConfigurationError, MissingTopicsError, StreamappError
+from streamapp.native_leaves import SELECTED
 from streamapp.observability.readable import age
 from streamapp.pipeline.selection import topics_between
 from streamapp.pipeline.topology import Segment, Topology
@@ -84,6 +85,7 @@ async def _all(checks: AsyncIterator[Check]) -> list[Check]:
 def _versions() -> Check:
     libraries = ", ".join(f"{name} {_version_of(name)}" for name in _LIBRARIES)
     told = f"streamapp {VERSION}, Python {platform.python_version()}, {libraries}"
+    told += f"; {SELECTED.sentence}"
     return Check("versions", ok=True, told=told)
 
 

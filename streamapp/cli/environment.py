@@ -20,6 +20,7 @@ from streamapp.configuration.overrides import variables
 from streamapp.configuration.state_folder import STATE_VARIABLE
 from streamapp.errors import ConfigurationError
 from streamapp.local_kafka.jars import CACHE_VARIABLE
+from streamapp.native_leaves import SWITCH
 from streamapp.secret_files import FILE_SUFFIX
 from streamapp.settings import KafkaSettings
 
@@ -46,6 +47,7 @@ _KNOWN = (
     STATE_VARIABLE,
     AFTER_VARIABLE,
     TRACES_VARIABLE,
+    SWITCH,
     *(variable for variable, _, _ in variables()),
 )
 

@@ -41,6 +41,7 @@ from streamapp.configuration.names import FILE_NAME, PACKAGES_OPTION, PACKAGES_V
 from streamapp.configuration.overrides import SECTIONS, variables
 from streamapp.configuration.state_folder import FOLDER_NAME, STATE_VARIABLE
 from streamapp.local_kafka.jars import CACHE_VARIABLE
+from streamapp.native_leaves import SWITCH
 from streamapp.pipeline.pipeline import StageSettings
 from streamapp.pipeline.stage import StageConfig
 from streamapp.policies.backoff import Backoff
@@ -118,6 +119,11 @@ def settings_reference() -> str:
                         "share of new traces that `run` keeps, from 0 to 1; without it, no traces"
                         " are made"
                     ),
+                ),
+                (
+                    f"`{SWITCH}`",
+                    "`1`",
+                    "`0` turns [native leaves](../how-to/run-faster.md) off; `doctor` tells",
                 ),
                 (
                     f"`{CACHE_VARIABLE}`",

@@ -54,6 +54,7 @@ def joined(reports: Iterable[StatusReport], *, silent_workers: int = 0) -> Statu
         stages=tuple(_with_silent(_joined_stage(own), silent_workers) for own in by_stage.values()),
         pipelines=tuple({own.pipeline: own for one in given for own in one.pipelines}.values()),
         crew=tuple(own for one in given for own in one.crew),
+        leaves="; ".join(dict.fromkeys(one.leaves for one in given if one.leaves)) or None,
         streamapp=next((one.streamapp for one in given if one.streamapp), None),
         chains=tuple(chain for one in given for chain in one.chains),
     )

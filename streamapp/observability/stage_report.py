@@ -188,6 +188,8 @@ class StatusReport(Data):
         pipelines: what the pipelines of these stages are; none where that is not known.
         crew: the workers of a supervisor; none of a worker without one.
         streamapp: version of streamapp.
+        leaves: whether native leaves run or their twins in Python, and why; of several workers,
+            each answer once.
         chains: the agents of assembled pipelines with their scores, and who has replaced whom.
     """
 
@@ -200,6 +202,7 @@ class StatusReport(Data):
     pipelines: tuple[PipelineReport, ...] = ()
     crew: tuple[WorkerReport, ...] = ()
     streamapp: str | None = None
+    leaves: str | None = None
     chains: tuple[dict[str, Any], ...] = ()
 
     def of_worker(self, worker: str) -> "StatusReport":

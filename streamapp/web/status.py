@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamapp.clock import Clock
+from streamapp.native_leaves import SELECTED
 from streamapp.observability.health import STALL_AFTER_SECONDS
 from streamapp.observability.recent import acknowledged_rates
 from streamapp.observability.stage_metrics import StageMetrics
@@ -60,5 +61,6 @@ class StatusReporter:
             stages=tuple(found),
             pipelines=self._pipelines,
             streamapp=VERSION,
+            leaves=SELECTED.sentence,
             chains=tuple(self._chains()),
         )

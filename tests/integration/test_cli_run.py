@@ -96,6 +96,7 @@ async def test_every_event_of_the_ledger_ends_where_it_says(project: Project) ->
 
     output = project.succeed("run", "mine:pipeline", "--until-end", "--web-port", "0")
     assert "Metrics  http://127.0.0.1:" in output
+    assert "leaves: " in output
     assert "validate: stopped, 0 in" in output
     await assert_as_the_ledger_says(project, entries)
 

@@ -7,6 +7,7 @@ import pytest
 
 from streamapp.cli import diagnosis
 from streamapp.cli.diagnosis import Check, diagnose
+from streamapp.native_leaves import SELECTED
 
 
 def checks(state: Path) -> dict[str, Check]:
@@ -22,6 +23,7 @@ def test_a_kafka_that_is_not_there_is_wrong_and_the_rest_is_told(tmp_path: Path)
         "kafka": False,
     }
     assert found["kafka"].fix
+    assert SELECTED.sentence in found["versions"].told
 
 
 def test_an_extra_that_is_not_installed_is_told_as_such(

@@ -6,6 +6,7 @@ import pytest
 
 from streamapp import Pipeline, Topic, agent, batch_agent, drop, fallback
 from streamapp.errors import ConfigurationError, PortInUseError
+from streamapp.native_leaves import SELECTED
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.partition_metrics import PartitionMetrics
 from streamapp.observability.stage_metrics import StageMetrics, StageState
@@ -207,6 +208,7 @@ async def test_status_is_a_document_with_a_version(
     assert [one["pipeline"] for one in found["pipelines"]] == ["playback"]
     [stage] = found["stages"]
     assert (found["version"], found["workers"], found["chains"]) == (1, 1, [])
+    assert found["leaves"] == SELECTED.sentence
     assert (stage["stage"], stage["lag"], stage["outcomes"]["processed"]) == ("validate", 3, 9)
     assert stage["finished_per_second"] == 2.0
     assert stage["reason"] == "running, lag of 3 records"
