@@ -76,7 +76,7 @@ async def test_a_stage_that_has_never_run_has_lag_age_and_no_members(shop: Shop)
 async def test_a_stage_that_runs_has_members_and_what_comes_after_it_is_as_old_as_it_is_there(
     shop: Shop,
 ) -> None:
-    await shop.rig.create(shop.pipeline, partitions=2)
+    await shop.rig.create(shop.pipeline, partitions=1)
     await shop.rig.put_items(range(10))
     async with watching(shop) as outside:
         async with shop.rig.running(shop.pipeline):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from streamapp.cli.variables import EXPORTER_PORT
 from streamapp.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +15,8 @@ ONE_SHOT = {"topics"}
 
 
 def test_every_part_of_the_example_is_a_service() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "generator", "streamapp", "prometheus", "grafana"}
+    own = {"topics", "generator", "streamapp", "exporter"}
+    assert set(SERVICES) == own | {"kafka", "prometheus", "grafana"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -67,7 +69,7 @@ def test_mounted_files_are_in_the_repository(name: str) -> None:
             assert source in COMPOSE["volumes"]
 
 
-@pytest.mark.parametrize("name", ["topics", "generator", "streamapp"])
+@pytest.mark.parametrize("name", ["topics", "generator", "streamapp", "exporter"])
 def test_streamapp_is_told_where_kafka_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in SERVICES[name]["environment"].items():
         monkeypatch.setenv(variable, value)
@@ -75,9 +77,11 @@ def test_streamapp_is_told_where_kafka_is(name: str, monkeypatch: pytest.MonkeyP
     assert f"INTERNAL://{KafkaSettings().bootstrap_servers}" in listeners.split(",")
 
 
-def test_prometheus_scrapes_the_port_that_streamapp_listens_on() -> None:
+def test_prometheus_scrapes_the_ports_that_streamapp_listens_on() -> None:
     config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
-    [job] = config["scrape_configs"]
+    job, outside = config["scrape_configs"]
+    assert outside["static_configs"] == [{"targets": [f"127.0.0.1:{EXPORTER_PORT}"]}]
+    assert f"127.0.0.1:{EXPORTER_PORT}/healthz" in str(SERVICES["exporter"]["healthcheck"])
     command = SERVICES["streamapp"]["command"]
     port = command[command.index("--web-port") + 1]
     assert job["static_configs"] == [{"targets": [f"127.0.0.1:{port}"]}]
