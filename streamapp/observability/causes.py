@@ -112,6 +112,7 @@ TABLE: dict[Cause, Entry] = {
         Level.UNKNOWN,
         "Kafka does not answer, or the stage is out of its group",
         "See whether the brokers run and can be reached; the stage goes on by itself.",
+        "streamapp doctor",
     ),
     Cause.NO_ASSIGNMENT: Entry(
         Level.UNKNOWN,
@@ -223,6 +224,7 @@ TABLE: dict[Cause, Entry] = {
         Level.UNKNOWN,
         "the lag cannot be measured",
         "See whether the brokers answer.",
+        "streamapp doctor",
     ),
     Cause.MEMBER_LEFT_OUT: Entry(
         Level.ATTENTION,

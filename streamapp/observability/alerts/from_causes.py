@@ -76,8 +76,9 @@ def _summary(cause: Cause) -> str:
 
 def _runbook(cause: Cause) -> Runbook:
     entry, notes = TABLE[cause], NOTES[cause]
-    # What counts dead letters stands in the notes, and does not show causes.
-    shows = "streamapp status {pipeline} --watch" if "dlq" in entry.command else entry.command
+    # Commands that look at something else, such as dead letters or topics, do not show causes.
+    does = entry.command.startswith(("streamapp status", "streamapp lag"))
+    shows = entry.command if does else "streamapp status {pipeline} --watch"
     command = shows.format(pipeline="PIPELINE", stage="STAGE")
     meaning = entry.meaning[0].upper() + entry.meaning[1:]
     return Runbook(

@@ -85,3 +85,9 @@ def test_the_rules_that_compose_gives_prometheus_are_those_of_the_example() -> N
     assert yaml.safe_load((folder / "prometheus.yml").read_text())["rule_files"] == ["rules.yml"]
     compose = (ROOT / "docker-compose.yml").read_text()
     assert "./deploy/prometheus/rules.yml:/etc/prometheus/rules.yml:ro" in compose
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_only_commands_that_show_causes_are_said_to(name: str) -> None:
+    for command in re.findall(r"`streamapp ([^`]+)` shows the cause", PAGES[name]):
+        assert command.split()[0] in ("status", "lag")
