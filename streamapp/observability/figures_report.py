@@ -141,9 +141,13 @@ class PartReport(Data):
 
 
 class OccurrenceReport(Data):
-    """Something that has happened: when, in seconds since the epoch, what, and in which worker."""
+    """Something that has happened: when, in seconds since the epoch, what, and in which worker.
+
+    `times` says how often in a row; `at` is then the last time.
+    """
 
     at: float
     kind: str
     told: str
     worker: str | None = None
+    times: int = 1

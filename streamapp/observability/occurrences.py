@@ -32,11 +32,13 @@ class Occurrence:
         at: monotonic seconds.
         kind: what.
         told: the same in one clause for people; never values of records.
+        times: how often it has happened in a row; `at` is the last time.
     """
 
     at: float
     kind: OccurrenceKind
     told: str
+    times: int = 1
 
 
 class Occurrences:
@@ -48,8 +50,14 @@ class Occurrences:
         self._kept: deque[Occurrence] = deque(maxlen=MOST)
 
     def add(self, at: float, kind: OccurrenceKind, told: str) -> None:
-        """Note something that has happened at a time in monotonic seconds."""
-        self._kept.append(Occurrence(at, kind, told))
+        """Note something that has happened at a time in monotonic seconds.
+
+        What happens again and again counts as one, so that it does not push out what was before.
+        """
+        times = 1
+        if self._kept and (self._kept[-1].kind, self._kept[-1].told) == (kind, told):
+            times += self._kept.pop().times
+        self._kept.append(Occurrence(at, kind, told, times))
 
     def list(self) -> tuple[Occurrence, ...]:
         """Those that are kept, the last one last."""

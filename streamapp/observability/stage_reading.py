@@ -71,7 +71,9 @@ def report_of(
         members=tuple(_members(metrics, now)),
         parts=tuple(_parts(metrics)),
         occurrences=tuple(
-            OccurrenceReport(at=one.at - now + wall, kind=one.kind.value, told=one.told)
+            OccurrenceReport(
+                at=one.at - now + wall, kind=one.kind.value, told=one.told, times=one.times
+            )
             for one in metrics.occurrences.list()
         ),
         lately=_lately(metrics.recent.change(metrics, now)),

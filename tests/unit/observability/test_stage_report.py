@@ -195,7 +195,7 @@ def test_parts_and_occurrences_are_told() -> None:
 def test_of_many_occurrences_the_latest_are_kept() -> None:
     occurrences = Occurrences()
     for number in range(MOST + 3):
-        occurrences.add(float(number), OccurrenceKind.HELD, "holds")
+        occurrences.add(float(number), OccurrenceKind.HELD, f"holds {number}")
     assert [one.at for one in occurrences.list()] == [float(n) for n in range(3, MOST + 3)]
 
 

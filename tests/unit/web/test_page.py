@@ -309,7 +309,11 @@ def test_members_parts_and_occurrences_are_told() -> None:
         PartReport(part="left", calls=10, failures=1, seconds=0.1),
         PartReport(part="right", calls=0, failures=0, seconds=0.0),
     )
-    happened = (OccurrenceReport(at=NOW - 61, kind="held", told="holds its records", worker="1"),)
+    happened = (
+        OccurrenceReport(
+            at=NOW - 61, kind="held", told="holds its records", worker="1", times=1200
+        ),
+    )
     found = shown(stage(members=members, parts=parts, occurrences=happened))
     [fast] = found.rows("fast")
     assert (fast["breaker"], fast["calls that run"]) == ("takes calls", "2 of 8")
@@ -317,7 +321,7 @@ def test_members_parts_and_occurrences_are_told() -> None:
     assert found.rows("left")[0]["a call takes"] == "10 ms"
     assert found.rows("right")[0]["a call takes"] == "-"
     assert found.text("pipeline-orders-occurrences") == (
-        "What has happened lately 1 1 min 1 s ago check of worker 1 holds its records"
+        "What has happened lately 1 1 min 1 s ago check of worker 1 holds its records, 1,200 times"
     )
 
 
