@@ -128,7 +128,7 @@ million: install
 torture: install
 	@$(BIN)/python -m tests.torture --write $(ARGS)
 
-# Faults of a running pipeline, each of which has to be named within a minute; half an hour.
+# Faults of a running pipeline, each of which has to be named within a minute; an hour.
 drill: install
 	@$(BIN)/python -m tests.drill $(ARGS)
 

@@ -1,11 +1,12 @@
 """A real Prometheus server for tests: one process, one target, one temporary folder."""
 
 import asyncio
+import json
 import os
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,13 @@ class Prometheus:
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
 
+    def target(self, *ports: int) -> None:
+        """Scrape 127.0.0.1 at these ports and nothing else from now on."""
+        hosts = [f"127.0.0.1:{port}" for port in ports]
+        fresh = self.folder / "targets.new"
+        fresh.write_text(json.dumps([{"targets": hosts}]))
+        fresh.replace(self.folder / "targets.json")
+
     async def scrape(
         self, target_port: int, *, rules: str = "groups: []\n", timeout_seconds: float = 30.0
     ) -> None:
@@ -46,13 +54,14 @@ class Prometheus:
             timeout_seconds: longest wait.
         """
         (self.folder / "rules.yml").write_text(rules.replace("interval: 1m", "interval: 1s"))
+        self.target(target_port)
         config = self.folder / "prometheus.yml"
         config.write_text(
             "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
             "rule_files: [rules.yml]\n"
             "scrape_configs:\n"
             "  - job_name: streamapp\n"
-            f"    static_configs: [{{targets: ['127.0.0.1:{target_port}']}}]\n"
+            "    file_sd_configs: [{files: [targets.json]}]\n"
         )
         self.port = _free_port()
         with (self.folder / "prometheus.log").open("wb") as log:
@@ -83,6 +92,17 @@ class Prometheus:
             )
             for sample in answer["data"]["result"]
         ]
+
+    async def alerts(self) -> Mapping[str, str]:
+        """The alerts that are `pending` or `firing`, by name; the worse of several series."""
+        url = f"http://127.0.0.1:{self.port}/api/v1/alerts"
+        async with self.session.get(url) as response:
+            answer = await response.json()
+        found: dict[str, str] = {}
+        for alert in answer["data"]["alerts"]:
+            name, state = alert["labels"]["alertname"], alert["state"]
+            found[name] = min(found.get(name, state), state)  # firing is before pending
+        return found
 
     async def exemplars(self, name: str) -> list[tuple[dict[str, str], float]]:
         """Labels and value of each exemplar that was scraped of a series with this name."""

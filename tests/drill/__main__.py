@@ -1,206 +1,121 @@
 """`python -m tests.drill`: injects the faults of a running pipeline, and sees that each is named.
 
-Each fault has a minute to be named by `/status`, of which the page and the commands are made, and
-three minutes after its repair until nothing is wrong. `--only NAME` runs one of them.
+A real Prometheus with the shipped rules scrapes the supervisor, and a real Chromium opens its page.
+Each fault has a minute to be named by `/status`, the page, `streamapp lag --why` and an alert, with
+no alert that is not declared; and four minutes after its repair until nothing is wrong.
+
+`--only NAME` plays one of them, `--write` puts what was seen into docs/operating.md, and
+`--pictures FOLDER` keeps the page of each fault.
 """
 
 import argparse
 import asyncio
-import os
-import signal
+import logging
+import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    suppress,
-)
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+import aiohttp
 
-from tests.cli import RunningCommand
-from tests.drill.stand import Feed, Stand, children, stop_and_go
+from streamapp.beside import beside
+from streamapp.observability.alerts.rule_file import rule_file
+from tests.browser import chromium, tab
+from tests.drill.faults import FAULTS
+from tests.drill.stand import Stand
+from tests.drill.table import HEAD, NAMED_SECONDS, RULE, Row, write
+from tests.drill.witnesses import Alerts, Witnesses, seconds_until
 from tests.kafka import running_kafka
+from tests.prometheus import Prometheus, require_tool
 
-NAMED_SECONDS, CLEARED_SECONDS = 60.0, 180.0
-LOOK_SECONDS = 0.5
-
-Fault = Callable[[Stand, RunningCommand], AbstractAsyncContextManager[None]]
+CLEARED_SECONDS = 240.0
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """How a fault went.
-
-    Attributes:
-        name: what was done.
-        expected: the cause that is to be named.
-        named_seconds: how long it took; `None` if it was not named.
-        cleared_seconds: how long it took after the repair until nothing was wrong.
-        others: what else was named meanwhile.
-    """
-
-    name: str
-    expected: str
-    named_seconds: float | None
-    cleared_seconds: float | None
-    others: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether it was named, and cleared."""
-        return self.named_seconds is not None and self.cleared_seconds is not None
+def rules() -> str:
+    """The shipped rules; what has happened and is over is told for 1 minute instead of 10."""
+    text = rule_file(["drill"])
+    return re.sub(r"10m\b", "1m", text).replace("keep_firing_for: 600s", "keep_firing_for: 60s")
 
 
-def doing(**mode: float) -> Fault:
-    """A fault of the agent."""
-
-    @asynccontextmanager
-    async def fault(stand: Stand, _: RunningCommand) -> AsyncIterator[None]:
-        stand.mode(**mode)
-        yield
-        stand.mode()
-
-    return fault
-
-
-def feeding(mode: dict[str, float], feed: Feed) -> Fault:
-    """A fault of the producer, with an agent that does this."""
-
-    @asynccontextmanager
-    async def fault(stand: Stand, _: RunningCommand) -> AsyncIterator[None]:
-        stand.mode(**mode)
-        stand.feed = feed
-        yield
-        stand.feed = Feed()
-        stand.mode()
-
-    return fault
+async def play(witnesses: Witnesses, name: str) -> Row:
+    """Inject a fault, wait until all have named it, repair it, and wait until nothing is wrong."""
+    fault, stand, alerts = FAULTS[name], witnesses.stand, witnesses.alerts
+    amiss: list[str] = []
+    status = page = why = None
+    alerts.forget()
+    async with beside(alerts.watch()):
+        async with fault.inject(stand):
+            alerts.prometheus.target(stand.port)
+            began = alerts.began = time.monotonic()
+            if fault.cause:
+                status, page, why, _ = await _named(witnesses, name)
+                amiss = await witnesses.take_pictures(name, fault.cause)
+            await asyncio.sleep(max(0.0, fault.least_seconds - (time.monotonic() - began)))
+        cleared = await seconds_until(witnesses.is_quiet, CLEARED_SECONDS)
+    pending, fired = dict(alerts.pending), frozenset(alerts.fired)
+    return Row(name, status, page, why, pending, fired, cleared, tuple(amiss))
 
 
-@asynccontextmanager
-async def broker_stands_still(stand: Stand, _: RunningCommand) -> AsyncIterator[None]:
-    status = stand.kafka.broker.status()
-    assert status is not None
-    for pid in status.pids:
-        stop_and_go(pid, stop=True)
-    yield
-    for pid in status.pids:
-        stop_and_go(pid, stop=False)
+async def _named(witnesses: Witnesses, name: str) -> tuple[float | None, ...]:
+    """Seconds until each has named it."""
+    fault, alerts = FAULTS[name], witnesses.alerts
+
+    async def is_alerted() -> bool:
+        return fault.alert in alerts.pending
+
+    async with tab(witnesses.browser) as opened:
+        looks = (
+            lambda: witnesses.status_names(fault.cause),
+            lambda: witnesses.page_names(opened.page, fault.cause),
+            lambda: witnesses.why_names(fault.cause),
+            is_alerted,
+        )
+        return tuple(await asyncio.gather(*(seconds_until(one, NAMED_SECONDS) for one in looks)))
 
 
-@asynccontextmanager
-async def worker_is_killed(_: Stand, command: RunningCommand) -> AsyncIterator[None]:
-    os.kill(children(command.pid)[0], signal.SIGKILL)
-    yield
-
-
-@asynccontextmanager
-async def worker_is_frozen(_: Stand, command: RunningCommand) -> AsyncIterator[None]:
-    pid = children(command.pid)[0]
-    stop_and_go(pid, stop=True)
-    yield
-    with suppress(ProcessLookupError):  # it was replaced meanwhile
-        stop_and_go(pid, stop=False)
-
-
-def topic_is_deleted(name: str) -> Fault:
-    @asynccontextmanager
-    async def fault(stand: Stand, _: RunningCommand) -> AsyncIterator[None]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=stand.kafka.bootstrap_servers)
-        await admin.start()
-        await admin.delete_topics([name])
-        yield
-        await admin.create_topics([NewTopic(name, 4, 1)])
-        await admin.close()
-
-    return fault
-
-
-@asynccontextmanager
-async def stranger_joins(stand: Stand, _: RunningCommand) -> AsyncIterator[None]:
-    consumer = AIOKafkaConsumer(
-        "drill.in", group_id="drill.work", bootstrap_servers=stand.kafka.bootstrap_servers
-    )
-    await consumer.start()
-    yield
-    await consumer.stop()
-
-
-FAULTS: dict[str, tuple[str, Fault]] = {
-    "slow agent": ("slow_agent", feeding({"seconds": 0.4}, Feed(per_second=150))),
-    "agent blocks the loop": ("loop_blocked", doing(block_seconds=4)),
-    "dependency down": ("dependency_down", doing(down=1)),
-    "poison burst": ("poison_burst", doing(poison=30)),
-    "broker does not answer": ("broker_unreachable", broker_stands_still),
-    "worker killed": ("worker_gone", worker_is_killed),
-    "worker frozen": ("worker_silent", worker_is_frozen),
-    "hot key": ("hot_key", feeding({"seconds": 0.05}, Feed(per_second=200, keys=1))),
-    "output topic deleted": ("topic_missing", topic_is_deleted("drill.out")),
-    "dead-letter topic deleted": ("topic_missing", topic_is_deleted("drill.work.dlq")),
-    "producer's clock 30 days behind": (
-        "clock_skew",
-        feeding({}, Feed(ahead_ms=-30 * 86_400_000)),
-    ),
-    "producer's clock ahead": ("clock_skew", feeding({}, Feed(ahead_ms=1_800_000))),
-    "stranger in the group": ("foreign_members", stranger_joins),
-    "lag grows slowly": ("lag_growing", feeding({"seconds": 0.115}, Feed(per_second=180))),
-}
-
-
-async def play(stand: Stand, command: RunningCommand, name: str) -> Row:
-    """Inject a fault, wait until it is named, repair it, and wait until nothing is wrong."""
-    expected, fault = FAULTS[name]
-    seen: set[str] = set()
-    async with fault(stand, command):
-        named = await _until(stand, lambda causes: expected in causes, seen, NAMED_SECONDS)
-    cleared = await _until(stand, lambda causes: not causes, set(), CLEARED_SECONDS)
-    return Row(name, expected, named, cleared, tuple(sorted(seen - {expected})))
-
-
-async def _until(
-    stand: Stand, holds: Callable[[set[str]], bool], seen: set[str], seconds: float
-) -> float | None:
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
-        status = await asyncio.to_thread(stand.status)
-        causes = stand.causes_in(status)
-        seen |= causes
-        if status and holds(causes):
-            return time.monotonic() - began
-        await asyncio.sleep(LOOK_SECONDS)
-    return None
-
-
-def _line(row: Row) -> str:
-    named = "not named" if row.named_seconds is None else f"{row.named_seconds:.0f} s"
-    cleared = "not cleared" if row.cleared_seconds is None else f"{row.cleared_seconds:.0f} s"
-    others = ", ".join(row.others) or "-"
-    return f"| {row.name} | `{row.expected}` | {named} | {cleared} | {others} |"
-
-
-async def drill(names: list[str]) -> list[Row]:
-    """Play these faults one after the other on one broker; prints a line for each."""
+async def drill(names: list[str], pictures: Path | None, *, writes: bool) -> list[Row]:
+    """Play these faults one after the other on one broker; prints, or also writes, a line each."""
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder, running_kafka(Path(folder) / "kafka") as kafka:
-        stand = Stand(kafka, Path(folder))
-        stand.prepare()
-        _say("| fault | cause | named after | cleared after | also named |\n|---|---|---|---|---|")
-        with stand.running() as command:
-            async with AsyncExitStack() as stack:
-                await stack.enter_async_context(stand.fed())
-                quiet = await _until(stand, lambda causes: not causes, set(), NAMED_SECONDS)
-                assert quiet is not None, stand.causes()
-                for name in names:
-                    rows.append(await play(stand, command, name))
-                    _say(_line(rows[-1]))
+    with tempfile.TemporaryDirectory() as folder:
+        async with standing(Path(folder), pictures) as witnesses:
+            _say(f"{HEAD}\n{RULE}")
+            for name in names:
+                rows.append(await play(witnesses, name))
+                _say(rows[-1].line())
+                if writes:
+                    write(rows[-1:])
+                for complaint in rows[-1].complaints:
+                    _say(f"  {complaint}")
     return rows
+
+
+@asynccontextmanager
+async def standing(folder: Path, pictures: Path | None) -> AsyncIterator[Witnesses]:
+    """A pipeline that runs well, with all that looks at it."""
+    with running_kafka(folder / "kafka") as kafka:
+        stand = Stand(kafka, folder)
+        stand.prepare()
+        await stand.take_any_time()
+        try:
+            stand.start()
+            async with aiohttp.ClientSession() as session, chromium() as browser, stand.fed():
+                prometheus = Prometheus(require_tool("prometheus"), folder, session)
+                try:
+                    await prometheus.scrape(stand.port, rules=rules())
+                    await prometheus.eventually("pipeline_stage:streamapp_lag_records:sum", bool)
+                    witnesses = Witnesses(stand, browser, Alerts(prometheus), pictures)
+                    quiet = await seconds_until(witnesses.is_quiet, CLEARED_SECONDS)
+                    assert quiet is not None, (stand.causes(), witnesses.alerts.pending)
+                    yield witnesses
+                finally:
+                    prometheus.stop()
+        finally:
+            while stand.runs:
+                with suppress(Exception):
+                    stand.stop()
 
 
 def _say(line: str) -> None:
@@ -209,11 +124,17 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Run the drill; 1 if a fault was not named or not cleared."""
+    """Run the drill; 1 if anything was not as it has to be."""
     parser = argparse.ArgumentParser(prog="python -m tests.drill")
     parser.add_argument("--only", action="append", choices=FAULTS)
-    rows = asyncio.run(drill(parser.parse_args().only or list(FAULTS)))
-    return 0 if all(row.ok for row in rows) else 1
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--pictures", type=Path)
+    given = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # of the feed, while the broker is down
+    if given.pictures is not None:
+        given.pictures.mkdir(parents=True, exist_ok=True)
+    rows = asyncio.run(drill(given.only or list(FAULTS), given.pictures, writes=given.write))
+    return 1 if any(row.complaints for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ import os
 import signal
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from streamapp.beside import beside
@@ -48,6 +50,7 @@ class Stand:
     folder: Path
     feed: Feed = field(default_factory=Feed)
     url: str = ""
+    runs: list[tuple[RunningCommand, ExitStack]] = field(default_factory=list)
 
     @property
     def env(self) -> dict[str, str]:
@@ -58,6 +61,18 @@ class Stand:
         (self.folder / "drilled.py").write_text(PIPELINE)
         self.mode()
         self.succeed("topics", "apply", "drilled:pipeline", "--partitions", str(PARTITIONS))
+
+    async def take_any_time(self) -> None:
+        """Have Kafka take records that are dated ahead, as topics from before Kafka 4 do."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap_servers)
+        await admin.start()
+        limit = {"message.timestamp.after.max.ms": str(2**63 - 1)}
+        names = ("drill.in", "drill.out", "drill.work.dlq")
+        topics = [ConfigResource(ConfigResourceType.TOPIC, name, limit) for name in names]
+        try:
+            await admin.alter_configs(topics)
+        finally:
+            await admin.close()
 
     def mode(self, **what: float) -> None:
         """Have the agent do this from the next record on."""
@@ -71,19 +86,48 @@ class Stand:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    @contextmanager
-    def running(self, workers: int = 2) -> Iterator[RunningCommand]:
-        """The workers, with a page of their own."""
+    def start(self, workers: int = 2) -> None:
+        """Start the workers, with a page of their own, beside those that run already."""
         run = ("run", "drilled:pipeline", "--workers", str(workers), "--web-port", "0")
         folder = self.folder / f"run-{time.monotonic_ns()}"
-        with running(*run, folder=folder, cwd=self.folder, env=self.env) as command:
-            self.url = command.wait_for("Status ").split()[-1]
-            try:
-                yield command
-            finally:
-                command.send(signal.SIGTERM)
-                with suppress(Exception):
-                    command.exit_code()
+        stack = ExitStack()
+        command = stack.enter_context(running(*run, folder=folder, cwd=self.folder, env=self.env))
+        self.url = command.wait_for("Status ").split()[-1]
+        self.runs.append((command, stack))
+
+    def stop(self) -> None:
+        """End the workers that were started first, and wait for them."""
+        command, stack = self.runs.pop(0)
+        with stack:
+            command.send(signal.SIGTERM)
+            with suppress(Exception):
+                command.exit_code()
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes of the workers that were started last."""
+        return children(self.runs[-1][0].pid)
+
+    @property
+    def port(self) -> int:
+        """Where their page is."""
+        return int(self.url.rstrip("/").rpartition(":")[2])
+
+    async def reset_positions(self, back: int) -> None:
+        """Move the positions of the group back, as nobody may while it has members."""
+        names = [TopicPartition("drill.in", number) for number in range(PARTITIONS)]
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.kafka.bootstrap_servers,
+            group_id="drill.work",
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        try:
+            consumer.assign(names)
+            now = {name: await consumer.committed(name) or 0 for name in names}
+            await consumer.commit({name: max(0, now[name] - back) for name in names})
+        finally:
+            await consumer.stop()
 
     def status(self) -> dict[str, Any]:
         """What `/status` says; nothing if nobody answers."""
