@@ -199,7 +199,7 @@ TABLE: dict[Cause, Entry] = {
     Cause.HOT_KEY: Entry(
         Level.ATTENTION,
         "records of few keys wait for one another",
-        "Spread the load over more keys, or give up the order within keys (`ordering`).",
+        "Spread the load over more keys, or give up the order within keys (ordering).",
         "streamapp lag {pipeline} --why",
     ),
     Cause.SKEWED_PARTITION: Entry(
@@ -211,7 +211,7 @@ TABLE: dict[Cause, Entry] = {
     Cause.SLOW_AGENT: Entry(
         Level.ATTENTION,
         "the agent is busy all the time, and the lag grows",
-        "Add workers up to the number of partitions, raise `concurrency`, or speed the agent up.",
+        "Add workers up to the number of partitions, raise its concurrency, or speed the agent up.",
         "streamapp lag {pipeline} --why",
     ),
     Cause.LAG_GROWING: Entry(

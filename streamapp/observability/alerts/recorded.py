@@ -7,7 +7,7 @@ from streamapp.observability.alerts.rule import METRIC_NAMES, WORKS, RecordingRu
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 """Windows of the objective."""
 
-_OWN_FAULT = 'reason=~"decode|permanent"'
+_NOT_OWN_FAULT = 'reason!~"decode|permanent"'
 
 
 def stage_rules() -> Iterator[RecordingRule]:
@@ -25,15 +25,16 @@ def stage_rules() -> Iterator[RecordingRule]:
 def objective_rules() -> Iterator[RecordingRule]:
     """Records that ended, and the share that we owe and did not work on, by window.
 
-    A record that is itself at fault (reasons `decode` and `permanent`) is no failure of ours.
+    A record that is itself at fault (reasons `decode` and `permanent`) is no failure of ours. Dead
+    letters are counted by what Kafka has taken: while it refuses, records end again and again.
     """
     for window in WINDOWS:
         ended = _rate("finished_records_total", 'outcome!="retried_later"', window)
         yield RecordingRule(ended_name(window), ended)
-        failed = _rate("finished_records_total", 'outcome=~"dead_lettered|dropped|skipped"', window)
-        own = _rate("dead_letters_total", _OWN_FAULT, window)
-        share = f"clamp_min({failed} - {own}, 0) / ({ended} > 0)"
-        yield RecordingRule(failed_name(window), share)
+        passed_over = _each("finished_records_total", 'outcome=~"dropped|skipped"', window)
+        letters = _each("dead_letters_total", _NOT_OWN_FAULT, window)
+        failed = f"sum by (pipeline, stage) ({passed_over} or {letters})"
+        yield RecordingRule(failed_name(window), f"{failed} / ({ended} > 0)")
 
 
 def ended_name(window: str) -> str:
@@ -47,4 +48,8 @@ def failed_name(window: str) -> str:
 
 
 def _rate(name: str, matcher: str, window: str) -> str:
-    return f"sum by (pipeline, stage) (rate({METRIC_NAMES[name]}{{{matcher}}}[{window}]))"
+    return f"sum by (pipeline, stage) ({_each(name, matcher, window)})"
+
+
+def _each(name: str, matcher: str, window: str) -> str:
+    return f"rate({METRIC_NAMES[name]}{{{matcher}}}[{window}])"

@@ -306,6 +306,15 @@ EXAMPLES = [
         minute=40,
     ),
     Example("ErrorBudgetBurnSlow", "one of a hundred is broken", failing(10, "decode"), minute=40),
+    *(
+        Example(
+            f"ErrorBudgetBurn{speed}",
+            "broken records are read again and again, as Kafka refuses batches",
+            failing(100, "permanent") | {letters("permanent"): "0+1x60"},
+            minute=40,
+        )
+        for speed in ("Fast", "Slow")
+    ),
     Example(
         "PipelineAbsent",
         "nobody reports",
