@@ -48,7 +48,6 @@ async def play(witnesses: Witnesses, name: str) -> Row:
     alerts.forget()
     async with beside(alerts.watch()):
         async with fault.inject(stand):
-            alerts.prometheus.target(stand.port)
             began = alerts.began = time.monotonic()
             if fault.cause:
                 status, page, why, _ = await _named(witnesses, name)
@@ -105,6 +104,7 @@ async def standing(folder: Path, pictures: Path | None) -> AsyncIterator[Witness
                 prometheus = Prometheus(require_tool("prometheus"), folder, session)
                 try:
                     await prometheus.scrape(stand.port, rules=rules())
+                    stand.scrape = prometheus.target
                     await prometheus.eventually("pipeline_stage:streamapp_lag_records:sum", bool)
                     witnesses = Witnesses(stand, browser, Alerts(prometheus), pictures)
                     quiet = await seconds_until(witnesses.is_quiet, CLEARED_SECONDS)

@@ -15,6 +15,8 @@ from tests.drill.stand import Feed, Stand, stop_and_go
 Injection = Callable[[Stand], AbstractAsyncContextManager[None]]
 
 DAY_MS = 86_400_000
+SCRAPED_SECONDS = 10.0
+"""Both are scraped for so long in a rolling restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,11 @@ def topic_is_deleted(name: str) -> Injection:
 
 @asynccontextmanager
 async def positions_are_reset(stand: Stand) -> AsyncIterator[None]:
+    stand.scrape()
     await asyncio.to_thread(stand.stop)
     await stand.reset_positions(back=200)
     await asyncio.to_thread(stand.start)
+    stand.scrape(stand.port)
     yield
 
 
@@ -120,7 +124,11 @@ async def nothing(_: Stand) -> AsyncIterator[None]:
 @asynccontextmanager
 async def rolling_restart(stand: Stand) -> AsyncIterator[None]:
     """New workers come up beside the old ones, which then leave, as a platform has it."""
+    before = stand.port
     await asyncio.to_thread(stand.start)
+    stand.scrape(before, stand.port)
+    await asyncio.sleep(SCRAPED_SECONDS)
+    stand.scrape(stand.port)
     await asyncio.to_thread(stand.stop)
     yield
 
@@ -183,7 +191,12 @@ FAULTS: Mapping[str, Fault] = {
         feeding({}, Feed(ahead_ms=-30 * DAY_MS)), "clock_skew", "ClockSkew"
     ),
     "clock 2 days ahead": Fault(feeding({}, Feed(ahead_ms=2 * DAY_MS)), "clock_skew", "ClockSkew"),
-    "positions reset": Fault(positions_are_reset, "positions_moved", "PositionsMoved"),
+    "positions reset": Fault(
+        positions_are_reset,
+        "positions_moved",
+        "PositionsMoved",
+        _names("PipelineAbsent"),  # while all of its workers are stopped
+    ),
     "stranger in the group": Fault(
         stranger_joins, "foreign_members", "ForeignMembers", _names("PositionsMoved")
     ),

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,12 +44,16 @@ class Stand:
         kafka: its broker.
         folder: where its files are.
         feed: what is written to its source.
+        url: where the page of the workers is that were started last.
+        scrape: has Prometheus scrape these ports and nothing else.
+        runs: the supervisors that run, the first one first.
     """
 
     kafka: Kafka
     folder: Path
     feed: Feed = field(default_factory=Feed)
     url: str = ""
+    scrape: Callable[..., None] = lambda *_ports: None
     runs: list[tuple[RunningCommand, ExitStack]] = field(default_factory=list)
 
     @property
