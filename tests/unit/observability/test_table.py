@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.utils import floatToGoString
 
-from streamapp.observability.definitions import EXECUTION_METRICS, METRICS
+from streamapp.observability.definitions import EXECUTION_METRICS, METRICS, OUTSIDE_METRICS
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.lane_time import Activity
@@ -142,8 +142,11 @@ def doubling(unit_seconds: float, buckets: int) -> list[str]:
     return [*(repr(float(bound)) for bound in bounds), "+Inf"]
 
 
-SERVED = [metric.name for metric in METRICS if metric not in EXECUTION_METRICS]
-"""Metrics of a worker and of the supervisor; others have a collector of their own."""
+ELSEWHERE = (*EXECUTION_METRICS, *OUTSIDE_METRICS)
+"""Of a collector of their own, and of `streamapp exporter`, which have tests of their own."""
+
+SERVED = [metric.name for metric in METRICS if metric not in ELSEWHERE]
+"""Metrics of a worker and of the supervisor."""
 
 DURATION, AGE = "streamapp_attempt_duration_seconds", "streamapp_record_age_seconds"
 BATCHES = "streamapp_batch_records"
