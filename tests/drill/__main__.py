@@ -53,9 +53,9 @@ async def play(witnesses: Witnesses, name: str) -> Row:
                 status, page, why, _ = await _named(witnesses, name)
                 amiss = await witnesses.take_pictures(name, fault.cause)
             await asyncio.sleep(max(0.0, fault.least_seconds - (time.monotonic() - began)))
+            alerts.is_repaired = True
         cleared = await seconds_until(witnesses.is_quiet, CLEARED_SECONDS)
-    pending, fired = dict(alerts.pending), frozenset(alerts.fired)
-    return Row(name, status, page, why, pending, fired, cleared, tuple(amiss))
+    return Row(name, status, page, why, dict(alerts.pending), cleared, tuple(amiss))
 
 
 async def _named(witnesses: Witnesses, name: str) -> tuple[float | None, ...]:

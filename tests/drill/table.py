@@ -18,8 +18,7 @@ class Row:
     Attributes:
         name: the fault.
         status, page, why: seconds until each has named its cause.
-        pending: seconds until each alert was pending.
-        fired: those that were firing.
+        pending: seconds until each alert was pending, or fired after the repair.
         cleared: seconds from the repair until nothing was wrong and no alert was left.
         amiss: what was wrong with the page.
     """
@@ -29,7 +28,6 @@ class Row:
     page: float | None
     why: float | None
     pending: dict[str, float]
-    fired: frozenset[str]
     cleared: float | None
     amiss: tuple[str, ...] = ()
 

@@ -34,18 +34,18 @@ class Alerts:
     Attributes:
         prometheus: where they are.
         began: monotonic seconds when the fault began.
+        is_repaired: whether the fault is; from then on only those count that fire.
         pending: seconds after which each was first pending.
-        fired: those that were firing.
     """
 
     prometheus: Prometheus
     began: float = 0.0
+    is_repaired: bool = False
     pending: dict[str, float] = field(default_factory=dict)
-    fired: set[str] = field(default_factory=set)
 
     def forget(self) -> None:
         """Begin anew."""
-        self.began, self.pending, self.fired = time.monotonic(), {}, set()
+        self.began, self.is_repaired, self.pending = time.monotonic(), False, {}
 
     async def watch(self) -> None:
         """Note what is told until cancelled."""
@@ -57,10 +57,9 @@ class Alerts:
         """The names that are told now."""
         told = await self.prometheus.alerts()
         for name, state in told.items():
-            short = name.removeprefix(PREFIX)
-            self.pending.setdefault(short, time.monotonic() - self.began)
-            if state == "firing":
-                self.fired.add(short)
+            if state == "firing" or not self.is_repaired:
+                short = name.removeprefix(PREFIX)
+                self.pending.setdefault(short, time.monotonic() - self.began)
         return {name.removeprefix(PREFIX) for name in told}
 
 
