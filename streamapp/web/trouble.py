@@ -24,7 +24,7 @@ class Trouble:
         advice: what to do.
         command: the command that helps next.
         stages: the stages that have it; none if it is the workers'.
-        is_effect: whether another trouble of the stage explains it.
+        is_effect: whether another trouble of the stage, or of its workers, explains it.
     """
 
     level: str
@@ -84,6 +84,7 @@ def _troubles(report: StatusReport) -> Iterator[Trouble]:
                 advice="",
                 command="",
                 stages=(stage,),
+                is_effect=bool(report.findings),  # its workers have gone, or do not answer
             )
 
 

@@ -30,6 +30,18 @@ def test_an_effect_comes_after_its_cause_however_grave_it_is(effect: Cause, caus
     assert (second.cause, second.is_effect) == (effect.replace("_", " "), True)
 
 
+def test_a_stage_that_is_not_known_follows_from_a_worker_that_is_gone() -> None:
+    stage = StageReport(pipeline="orders", stage="check", state="running", level="unknown")
+    gone = found(Cause.WORKER_GONE)
+    told = troubles_of(StatusReport(at=0.0, findings=(gone,), stages=(stage,)))
+    assert [(one.cause, one.is_effect) for one in told] == [
+        ("worker gone", False),
+        ("not known", True),
+    ]
+    [alone] = troubles_of(StatusReport(at=0.0, stages=(stage,)))
+    assert (alone.cause, alone.is_effect) == ("not known", False)
+
+
 def test_no_cause_explains_itself_through_others() -> None:
     assert not {(a, b) for (a, b), (c, d) in product(PAIRS, PAIRS) if (a, b) == (d, c)}
 
