@@ -11,7 +11,7 @@ from types import CodeType
 from typing import Any
 
 from streamapp.brokers.current import broker_in_use
-from streamapp.brokers.protocols import Admin, Broker, ProducerConfig, TopicDescription
+from streamapp.brokers.protocols import Admin, ProducerConfig, ReadingBroker, TopicDescription
 from streamapp.brokers.shared.broker import SharedBroker
 from streamapp.clock import Clock, SystemClock, clock_in_use
 from streamapp.dead_letter_tools.letter_watch import LetterWatch
@@ -90,7 +90,7 @@ class Service:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: ReadingBroker,
         topologies: Sequence[Topology | Assembled],
         *,
         stages: Collection[str] = (),

@@ -313,6 +313,11 @@ class PartitionReader(Protocol):
     async def position(self, partition: TopicPartition) -> int:
         """Offset at which the next fetch of this partition starts."""
 
+    async def beginning_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """First offset that each log still has."""
+
     async def fetch(
         self,
         partitions: Collection[TopicPartition],
@@ -569,8 +574,12 @@ class Broker(Protocol):
 class ReadingBroker(Broker, Protocol):
     """A broker whose partitions can be read without a group."""
 
-    def partition_reader(self) -> PartitionReader:
-        """Make a reader, which connects when it starts."""
+    def partition_reader(self, max_prefetch_bytes: int = 16 * 1024 * 1024) -> PartitionReader:
+        """Make a reader, which connects when it starts.
+
+        Args:
+            max_prefetch_bytes: most bytes that the client may buffer before they are asked for.
+        """
 
 
 class TransactionalBroker(ReadingBroker, Protocol):

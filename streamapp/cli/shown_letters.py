@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import orjson
 import typer
 
-from streamapp.brokers.protocols import Admin, Broker, TopicDescription
+from streamapp.brokers.protocols import Admin, ReadingBroker, TopicDescription
 from streamapp.cli.asked_letters import Asked
 from streamapp.cli.configured import configured
 from streamapp.cli.kafka import kafka_broker, started_admin
@@ -118,7 +118,7 @@ def export_letters(asked: Asked, to: Path | None) -> None:
 
 
 async def letters_of(
-    asked: Asked, broker: Broker, admin: Admin, topics: list[str]
+    asked: Asked, broker: ReadingBroker, admin: Admin, topics: list[str]
 ) -> AsyncIterator[Found]:
     """The letters that are asked for, topic after topic."""
     selection = asked.selection()
@@ -210,7 +210,7 @@ async def _first(asked: Asked, most: int) -> tuple[list[Found], int]:
     return shown, count
 
 
-async def _at(broker: Broker, topic: str, partition: int, offset: int) -> Found:
+async def _at(broker: ReadingBroker, topic: str, partition: int, offset: int) -> Found:
     async with started_admin(broker) as admin:
         ends = await ends_of_letters(admin, topic)
         ledger = await read_ledger(broker, admin, topic)

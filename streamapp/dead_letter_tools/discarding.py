@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 
-from streamapp.brokers.protocols import Broker
+from streamapp.brokers.protocols import ReadingBroker
 from streamapp.clock import Clock
 from streamapp.dead_letter_tools.reading import read_letters
 from streamapp.dead_letter_tools.sending import MOST_RECORDS, LedgerWriter
@@ -16,7 +16,7 @@ DISCARDABLE = (LetterState.OPEN, LetterState.QUARANTINED)
 
 
 async def discard(
-    broker: Broker,
+    broker: ReadingBroker,
     writer: LedgerWriter,
     selection: Selection,
     ends: Mapping[TopicPartition, int],

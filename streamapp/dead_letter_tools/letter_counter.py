@@ -7,7 +7,7 @@ offsets, which of them are done by the ledger, of which only what is new is read
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 
-from streamapp.brokers.protocols import Admin, Broker, TopicDescription
+from streamapp.brokers.protocols import Admin, ReadingBroker, TopicDescription
 from streamapp.clock import Clock
 from streamapp.dead_letter_tools.letter_count import LetterCount
 from streamapp.dead_letter_tools.reading import Reader, ends_of, reading
@@ -32,7 +32,7 @@ class LetterCounter:
         clock: the time.
     """
 
-    def __init__(self, broker: Broker, admin: Admin, clock: Clock) -> None:
+    def __init__(self, broker: ReadingBroker, admin: Admin, clock: Clock) -> None:
         self._broker = broker
         self._admin = admin
         self._clock = clock

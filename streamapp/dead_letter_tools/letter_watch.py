@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 
-from streamapp.brokers.protocols import Admin, Broker
+from streamapp.brokers.protocols import Admin, ReadingBroker
 from streamapp.clock import Clock
 from streamapp.dead_letter_tools.letter_counter import LetterCounter
 from streamapp.errors import StreamappError
@@ -41,7 +41,7 @@ class LetterWatch:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: ReadingBroker,
         admin: Admin,
         runners: Sequence[RunningSegment],
         clock: Clock,

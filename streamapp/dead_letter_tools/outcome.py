@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from streamapp.brokers.protocols import Admin, Broker
+from streamapp.brokers.protocols import Admin, ReadingBroker
 from streamapp.clock import Clock
 from streamapp.dead_letter_tools.reading import ends_of, read_records
 from streamapp.dead_letter_tools.targets import Target
@@ -29,7 +29,7 @@ class Outcome:
 
 
 async def outcome_of(
-    broker: Broker,
+    broker: ReadingBroker,
     admin: Admin,
     clock: Clock,
     targets: Collection[Target],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from streamapp.brokers.protocols import Broker
+from streamapp.brokers.protocols import ReadingBroker
 from streamapp.dead_letter_tools.fates import Fate, Sorting
 from streamapp.dead_letter_tools.reading import read_letters
 from streamapp.dead_letter_tools.targets import Target
@@ -104,7 +104,7 @@ class Previewer:
         self.result = Preview()
 
     async def look(
-        self, broker: Broker, ledger: Ledger, ends: Mapping[TopicPartition, int]
+        self, broker: ReadingBroker, ledger: Ledger, ends: Mapping[TopicPartition, int]
     ) -> None:
         """Look at the letters of a dead-letter topic below these offsets.
 

@@ -1,12 +1,11 @@
 """Reads topics once, from where they begin to where they end now."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 
-from streamapp.brokers.protocols import Admin, Broker, Consumer, ConsumerConfig
-from streamapp.errors import BrokerError, OffsetOutOfRangeError, TopicError
+from streamapp.brokers.protocols import Admin, PartitionReader, ReadingBroker
+from streamapp.errors import OffsetOutOfRangeError, TopicError
 from streamapp.letters.dialects import read_letter
 from streamapp.letters.ledger import Ledger, ledger_topic_of
 from streamapp.letters.letter import Letter
@@ -14,14 +13,11 @@ from streamapp.record import Record, TopicPartition
 
 _FETCH_RECORDS = 1000
 _FETCH_SECONDS = 0.5
-_JOIN_SECONDS = 60.0
 _STOP_SECONDS = 10.0
-GROUP_PREFIX = "streamapp.dlq."
-"""Begins the names of the groups of these readers, which commit nothing and are gone afterwards."""
 
 
 async def read_letters(
-    broker: Broker, ends: Mapping[TopicPartition, int]
+    broker: ReadingBroker, ends: Mapping[TopicPartition, int]
 ) -> AsyncGenerator[Letter, None]:
     """The dead letters of a topic below these offsets; those of a partition in their order.
 
@@ -35,7 +31,7 @@ async def read_letters(
             yield read_letter(place, record)
 
 
-async def read_ledger(broker: Broker, admin: Admin, topic: str) -> Ledger:
+async def read_ledger(broker: ReadingBroker, admin: Admin, topic: str) -> Ledger:
     """What was done with the letters of a dead-letter topic; nothing if it has no ledger yet.
 
     Raises:
@@ -71,7 +67,7 @@ async def ends_of_letters(admin: Admin, topic: str) -> dict[TopicPartition, int]
 
 
 async def read_records(
-    broker: Broker,
+    broker: ReadingBroker,
     ends: Mapping[TopicPartition, int],
     *,
     starts: Mapping[TopicPartition, int] | None = None,
@@ -95,14 +91,14 @@ async def read_records(
 
 
 class Reader:
-    """Reads partitions that are assigned to it.
+    """Reads partitions to where they end.
 
     Args:
-        consumer: has the partitions.
+        reader: reads the partitions.
     """
 
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
+    def __init__(self, reader: PartitionReader) -> None:
+        self._reader = reader
 
     async def records(
         self,
@@ -113,9 +109,9 @@ class Reader:
         left = dict(ends)
         for place in left:
             if starts is not None and place in starts:
-                self._consumer.seek(place, starts[place])
+                self._reader.seek(place, starts[place])
         while left:
-            for place, record in await _fetched(self._consumer, left, _FETCH_RECORDS):
+            for place, record in await _fetched(self._reader, left, _FETCH_RECORDS):
                 yield place, record
             await self._drop_ended(left)
 
@@ -126,9 +122,9 @@ class Reader:
         left = dict(ends)
         found: dict[TopicPartition, Record] = {}
         for place in left:
-            self._consumer.seek(place, starts[place])
+            self._reader.seek(place, starts[place])
         while left:
-            for place, record in await _fetched(self._consumer, left, 1):
+            for place, record in await _fetched(self._reader, left, 1):
                 found[place] = record
                 del left[place]
             await self._drop_ended(left)
@@ -136,18 +132,18 @@ class Reader:
 
     async def _drop_ended(self, left: dict[TopicPartition, int]) -> None:
         for place, end in list(left.items()):
-            if await self._consumer.position(place) >= end:
+            if await self._reader.position(place) >= end:
                 del left[place]
 
 
 @asynccontextmanager
 async def reading(
-    broker: Broker,
+    broker: ReadingBroker,
     places: Collection[TopicPartition],
     *,
     max_prefetch_bytes: int = 8 * 1024 * 1024,
 ) -> AsyncIterator[Reader]:
-    """Read these partitions inside the block, as the only member of a group that commits nothing.
+    """Read these partitions from their beginnings on inside the block, without a group.
 
     Args:
         broker: has them.
@@ -157,31 +153,25 @@ async def reading(
     Raises:
         BrokerError: they cannot be read.
     """
-    config = ConsumerConfig(
-        group=f"{GROUP_PREFIX}{uuid.uuid4().hex}",
-        topics=tuple(sorted({place.topic for place in places})),
-        max_prefetch_bytes=max_prefetch_bytes,
-    )
-    consumer = broker.consumer(config, _Listener())
-    await consumer.start()
+    reader = broker.partition_reader(max_prefetch_bytes)
+    await reader.start(dict.fromkeys(places, 0))
     try:
-        await _assigned(consumer, places)
-        yield Reader(consumer)
+        yield Reader(reader)
     finally:
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
-                await consumer.stop()
+                await reader.stop()
 
 
 async def _fetched(
-    consumer: Consumer, ends: Mapping[TopicPartition, int], most: int
+    reader: PartitionReader, ends: Mapping[TopicPartition, int], most: int
 ) -> list[tuple[TopicPartition, Record]]:
     try:
-        fetched = await consumer.fetch(list(ends), max_records=most, timeout_seconds=_FETCH_SECONDS)
+        fetched = await reader.fetch(list(ends), max_records=most, timeout_seconds=_FETCH_SECONDS)
     except OffsetOutOfRangeError as error:  # retention has deleted what was to be read next
-        starts = await consumer.beginning_offsets(error.offsets.keys())
+        starts = await reader.beginning_offsets(error.offsets.keys())
         for place, offset in starts.items():
-            consumer.seek(place, offset)
+            reader.seek(place, offset)
         return []
     return [
         (TopicPartition(*place), record)
@@ -189,29 +179,3 @@ async def _fetched(
         for record in records
         if record.offset < ends[TopicPartition(*place)]
     ]
-
-
-async def _assigned(consumer: Consumer, places: Collection[TopicPartition]) -> None:
-    """Wait until the consumer, which is alone in its group, has the partitions.
-
-    Raises:
-        BrokerError: it takes too long.
-    """
-    try:
-        async with asyncio.timeout(_JOIN_SECONDS):
-            while not set(places) <= consumer.assignment():
-                await consumer.fetch((), max_records=1, timeout_seconds=0.05)
-    except TimeoutError:
-        topics = ", ".join(sorted({place.topic for place in places}))
-        raise BrokerError(
-            f"{topics} could not be read: Kafka has assigned no partitions within"
-            f" {_JOIN_SECONDS:g} s; the user needs the ACL to read groups {GROUP_PREFIX}*"
-        ) from None
-
-
-class _Listener:
-    """Ignores rebalances: the reader is alone in its group."""
-
-    async def on_partitions_revoked(self, partitions: frozenset[TopicPartition]) -> None: ...
-
-    async def on_partitions_assigned(self, partitions: frozenset[TopicPartition]) -> None: ...

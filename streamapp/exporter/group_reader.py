@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from streamapp.brokers.protocols import Admin, Broker, CommittedOffset, TopicDescription
+from streamapp.brokers.protocols import Admin, CommittedOffset, ReadingBroker, TopicDescription
 from streamapp.clock import Clock
 from streamapp.dead_letter_tools.reading import reading
 from streamapp.errors import StreamappError
@@ -50,7 +50,7 @@ class GroupReader:
     """
 
     def __init__(
-        self, broker: Broker, admin: Admin, clock: Clock, segments: Sequence[Segment]
+        self, broker: ReadingBroker, admin: Admin, clock: Clock, segments: Sequence[Segment]
     ) -> None:
         self._broker = broker
         self._admin = admin

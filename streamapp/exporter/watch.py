@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 
-from streamapp.brokers.protocols import Admin, Broker
+from streamapp.brokers.protocols import Admin, ReadingBroker
 from streamapp.clock import Clock
 from streamapp.dead_letter_tools.letter_counter import LetterCounter
 from streamapp.errors import BrokerError, StreamappError
@@ -38,7 +38,12 @@ class OutsideWatch:
     """
 
     def __init__(
-        self, broker: Broker, clock: Clock, segments: Sequence[Segment], *, interval_seconds: float
+        self,
+        broker: ReadingBroker,
+        clock: Clock,
+        segments: Sequence[Segment],
+        *,
+        interval_seconds: float,
     ) -> None:
         self._broker = broker
         self._clock = clock

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from streamapp.beside import beside
-from streamapp.brokers.protocols import Broker
+from streamapp.brokers.protocols import ReadingBroker
 from streamapp.clock import SystemClock
 from streamapp.exporter.families import OutsideCollector
 from streamapp.exporter.watch import OutsideWatch
@@ -29,7 +29,7 @@ def shop(subject: Subject) -> Shop:
 class Outside:
     """What an exporter tells of the stage `check` of a pipeline."""
 
-    def __init__(self, shop: Shop, broker: Broker) -> None:
+    def __init__(self, shop: Shop, broker: ReadingBroker) -> None:
         self._shop = shop
         segments = build(shop.pipeline).segments
         self.watch = OutsideWatch(broker, SystemClock(), segments, interval_seconds=0.1)
@@ -50,7 +50,7 @@ class Outside:
 
 
 @asynccontextmanager
-async def watching(shop: Shop, broker: Broker | None = None) -> AsyncIterator[Outside]:
+async def watching(shop: Shop, broker: ReadingBroker | None = None) -> AsyncIterator[Outside]:
     outside = Outside(shop, broker or shop.broker)
     async with beside(outside.watch.run()):
         yield outside

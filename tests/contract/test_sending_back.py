@@ -1,6 +1,7 @@
 """Dead letters are sent back to their stages, each once; and what becomes of them is told."""
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -13,7 +14,6 @@ from streamapp.dead_letter_tools.fates import Fate, Sorting
 from streamapp.dead_letter_tools.outcome import Outcome, outcome_of
 from streamapp.dead_letter_tools.preview import Preview, Previewer
 from streamapp.dead_letter_tools.reading import (
-    GROUP_PREFIX,
     ends_of_letters,
     read_ledger,
     read_letters,
@@ -146,12 +146,15 @@ async def test_who_is_killed_between_two_transactions_goes_on_behind_the_last_on
     assert len({(record.key, record.value) for record in records}) == len(records) == 11
 
 
-async def test_who_reads_only_some_letters_leaves_no_reader_behind(shop: Shop) -> None:
+async def test_who_reads_letters_is_in_no_group(shop: Shop) -> None:
     await shop.fill(20)
     await shop.send(limit=4)
     async with shop.rig.subject.admin() as admin:
-        groups = [name for name in await admin.list_groups() if name.startswith(GROUP_PREFIX)]
-        assert [await admin.member_count(group) for group in groups] == [0] * len(groups)
+        before = await admin.list_groups()
+        ends = await ends_of_letters(admin, shop.topic)
+        async with aclosing(read_letters(shop.broker, ends)) as letters:
+            assert (await anext(letters)).place.topic == shop.topic
+            assert await admin.list_groups() == before
 
 
 async def test_of_two_that_send_the_first_is_stopped(shop: Shop) -> None:

@@ -9,6 +9,7 @@ from streamapp.brokers.memory.batch import Entry, MemoryBatch
 from streamapp.brokers.memory.broker import MemoryBroker
 from streamapp.brokers.memory.group import Group
 from streamapp.brokers.memory.log import PartitionLog
+from streamapp.brokers.memory.partition_reader import MemoryPartitionReader
 from streamapp.brokers.protocols import (
     CommittedOffset,
     ConsumerConfig,
@@ -124,6 +125,9 @@ class ProcessBroker:
     def producer(self, config: ProducerConfig) -> SimulatedProducer:
         inner = MemoryBroker.producer(self._broker, config)
         return SimulatedProducer(self._broker, inner, self)
+
+    def partition_reader(self, max_prefetch_bytes: int = 0) -> MemoryPartitionReader:
+        return self._broker.partition_reader(max_prefetch_bytes)
 
     def admin(self) -> "SimulatedAdmin":
         return SimulatedAdmin(

@@ -42,9 +42,9 @@ class KafkaBroker:
         """A new producer that writes in transactions."""
         return KafkaTransactions(transactional_id, self._connection, self.compression)
 
-    def partition_reader(self) -> KafkaPartitionReader:
+    def partition_reader(self, max_prefetch_bytes: int = 16 * 1024 * 1024) -> KafkaPartitionReader:
         """A new reader without a group."""
-        return KafkaPartitionReader(self._connection)
+        return KafkaPartitionReader(self._connection, max_prefetch_bytes)
 
     def admin(self) -> KafkaAdmin:
         """A new admin client."""

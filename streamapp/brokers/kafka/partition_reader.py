@@ -21,19 +21,23 @@ from streamapp.errors import (
 )
 from streamapp.record import TopicPartition
 
-_PARTITION_FETCH_BYTES = 1024 * 1024
-_FETCH_BYTES = 16 * 1024 * 1024
+_MIN_PARTITION_FETCH_BYTES = 16 * 1024
+_MAX_PARTITION_FETCH_BYTES = 1024 * 1024
 _FETCH_MAX_WAIT_MS = 200
 
 
 class KafkaPartitionReader:
     """Reads partitions that it is told of; Kafka knows of no group of it.
 
-    At most 16 MiB are fetched before they are asked for.
+    Args:
+        connection: the cluster.
+        max_prefetch_bytes: most bytes that the client may buffer before they are asked for; of one
+            partition at least 16 KiB and at most 1 MiB.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, max_prefetch_bytes: int) -> None:
         self._connection = connection
+        self._max_prefetch_bytes = max_prefetch_bytes
         self._client: Any = None
 
     async def start(self, starts: Mapping[TopicPartition, int]) -> None:
@@ -42,6 +46,7 @@ class KafkaPartitionReader:
         Raises:
             BrokerError: Kafka cannot be reached.
         """
+        share = self._max_prefetch_bytes // max(1, len(starts))
         client = AIOKafkaConsumer(
             **self._connection.options(),
             group_id=None,
@@ -49,8 +54,10 @@ class KafkaPartitionReader:
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            fetch_max_bytes=_FETCH_BYTES,
-            max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
+            fetch_max_bytes=self._max_prefetch_bytes,
+            max_partition_fetch_bytes=min(
+                max(share, _MIN_PARTITION_FETCH_BYTES), _MAX_PARTITION_FETCH_BYTES
+            ),
             fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
         )
         await self._connection.start(client.start, client.stop, (client,))
@@ -75,6 +82,18 @@ class KafkaPartitionReader:
         with reported(f"position of {partition}", self._connection.address):
             async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
                 return int(await client.position(kafka_partition(partition)))
+
+    async def beginning_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """First offset that each log still has."""
+        client = self._running()
+        with reported("asking for offsets", self._connection.address):
+            async with asyncio.timeout(CALL_TIMEOUT_SECONDS):
+                found: Mapping[TopicPartition, int] = await client.beginning_offsets(
+                    [kafka_partition(place) for place in partitions]
+                )
+        return found
 
     async def fetch(
         self,

@@ -84,7 +84,10 @@ class MemoryBroker:
         """Make a producer that writes in transactions."""
         return MemoryTransactions(transactional_id, self.producer(ProducerConfig()), self._epochs)
 
-    def partition_reader(self) -> MemoryPartitionReader:
+    def partition_reader(
+        self,
+        max_prefetch_bytes: int = 0,  # noqa: ARG002 - nothing is fetched before it is asked for
+    ) -> MemoryPartitionReader:
         """Make a reader without a group."""
         return MemoryPartitionReader(self._topics, self.network)
 

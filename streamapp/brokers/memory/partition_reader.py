@@ -40,6 +40,12 @@ class MemoryPartitionReader:
         """Offset at which the next fetch of this partition starts."""
         return self._positions[partition]
 
+    async def beginning_offsets(
+        self, partitions: Collection[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """First offset that each log still has."""
+        return {place: self._topics.log(place).start_offset for place in partitions}
+
     async def fetch(
         self,
         partitions: Collection[TopicPartition],
