@@ -11,6 +11,7 @@ from functools import cached_property
 from streamapp.brokers.kafka.broker import KafkaBroker
 from streamapp.brokers.protocols import Admin
 from streamapp.cli.kafka import kafka_broker
+from streamapp.cli.letter_options import EVERY_LETTER, LetterOptions
 from streamapp.cli.loading import load_topologies
 from streamapp.clock import SystemClock
 from streamapp.errors import ConfigurationError, TopicError
@@ -26,29 +27,16 @@ _BASE64 = "base64:"
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of a command on dead letters, as they stand on the command line.
+    """The dead letters that a command is asked about.
 
     Attributes:
         target: a pipeline or bundle; `None` for none.
-        packages: packages that its configuration file may import from.
-        bootstrap_servers: Kafka's address; `None` is that of the environment.
-        topics: dead-letter topics.
-        pipelines, stages, reasons, fingerprints, since, until, keys, headers: which letters.
+        options: which letters.
         states: what was done with them; `None` means nothing yet.
     """
 
     target: str | None = None
-    packages: Sequence[str] | None = None
-    bootstrap_servers: str | None = None
-    topics: Sequence[str] | None = None
-    pipelines: Sequence[str] | None = None
-    stages: Sequence[str] | None = None
-    reasons: Sequence[str] | None = None
-    fingerprints: Sequence[str] | None = None
-    since: str | None = None
-    until: str | None = None
-    keys: Sequence[str] | None = None
-    headers: Sequence[str] | None = None
+    options: LetterOptions = EVERY_LETTER
     states: Sequence[LetterState] | None = None
 
     @cached_property
@@ -58,7 +46,11 @@ class Asked:
         Raises:
             ConfigurationError: it is wrong.
         """
-        return () if self.target is None else load_topologies(self.target, self.packages or ())
+        return (
+            ()
+            if self.target is None
+            else load_topologies(self.target, self.options.allow_package or ())
+        )
 
     def broker(self) -> KafkaBroker:
         """The broker that has the letters.
@@ -66,7 +58,7 @@ class Asked:
         Raises:
             ConfigurationError: its address is wrong.
         """
-        return kafka_broker(self.bootstrap_servers)
+        return kafka_broker(self.options.bootstrap_servers)
 
     def selection(self) -> Selection:
         """Which letters.
@@ -76,14 +68,14 @@ class Asked:
         """
         now_ms = int(SystemClock().time() * 1000)
         return Selection(
-            pipelines=tuple(self.pipelines or ()),
-            stages=tuple(self.stages or ()),
-            reasons=tuple(self.reasons or ()),
-            fingerprints=tuple(self.fingerprints or ()),
-            since_ms=milliseconds("--since", self.since, now_ms),
-            until_ms=milliseconds("--until", self.until, now_ms),
-            keys=tuple(map(_key, self.keys or ())),
-            headers=tuple(map(_header, self.headers or ())),
+            pipelines=tuple(self.options.pipeline or ()),
+            stages=tuple(self.options.stage or ()),
+            reasons=tuple(self.options.reason or ()),
+            fingerprints=tuple(self.options.fingerprint or ()),
+            since_ms=milliseconds("--since", self.options.since, now_ms),
+            until_ms=milliseconds("--until", self.options.until, now_ms),
+            keys=tuple(map(_key, self.options.key or ())),
+            headers=tuple(map(_header, self.options.header or ())),
         )
 
     def is_asked_for(self, state: LetterState) -> bool:
@@ -97,14 +89,14 @@ class Asked:
             TopicError: a named one does not exist, or there are none at all.
         """
         existing = await admin.list_topics()
-        if self.topics:
-            for name in self.topics:
+        if self.options.topic:
+            for name in self.options.topic:
                 if name not in existing:
                     raise TopicError(
                         f"there is no topic {name!r}; `streamapp topics list` shows those that"
                         " there are"
                     )
-            return list(dict.fromkeys(self.topics))
+            return list(dict.fromkeys(self.options.topic))
         if self.target is None:
             found = sorted(name for name in existing if name.endswith(DEAD_LETTERS))
         else:
@@ -123,12 +115,13 @@ class Asked:
             for topology in self.topologies
             for segment in topology.segments
             for step in segment.steps
-            if not self.stages or step.stage.stage_id in self.stages
+            if not self.options.stage or step.stage.stage_id in self.options.stage
         }
         if not names:
+            asked = " or ".join(map(repr, self.options.stage or ()))
             raise ConfigurationError(
-                f"{self.target} has no stage {' or '.join(map(repr, self.stages or ()))}; a stage"
-                " that is not declared any more has its letters in a topic: name it with --topic"
+                f"{self.target} has no stage {asked}; a stage that is not declared any more has its"
+                " letters in a topic: name it with --topic"
             )
         return list(names)
 

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli.completion import complete_stages, complete_targets
-from streamapp.cli.options import AllowPackageOption, BootstrapServersOption, OutputOption
+from streamapp.cli.completion import complete_targets
+from streamapp.cli.letter_options import LetterOptions
+from streamapp.cli.option_groups import with_option_groups
+from streamapp.cli.options import BootstrapServersOption, OutputOption
 from streamapp.letters.ledger import LetterState
 
 app = typer.Typer(
@@ -30,52 +32,6 @@ SendTarget = Annotated[
         help="The pipeline or bundle as it is now: its code is asked whether it takes the letters.",
     ),
 ]
-TopicOption = Annotated[
-    list[str] | None,
-    typer.Option("--topic", help="Read this dead-letter topic; repeatable."),
-]
-PipelineOption = Annotated[
-    list[str] | None, typer.Option("--pipeline", help="Only letters of this pipeline; repeatable.")
-]
-StageOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--stage",
-        help="Only letters of this stage; repeatable.",
-        autocompletion=complete_stages,
-    ),
-]
-ReasonOption = Annotated[
-    list[str] | None,
-    typer.Option("--reason", help="Only letters with this reason, such as decode; repeatable."),
-]
-FingerprintOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fingerprint", help="Only letters whose fingerprint begins with this; repeatable."
-    ),
-]
-SinceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--since", metavar="TIME", help="Only what failed since: 2026-11-28T10:00Z, or 2h for ago."
-    ),
-]
-UntilOption = Annotated[
-    str | None, typer.Option("--until", metavar="TIME", help="Only what failed before; as --since.")
-]
-KeyOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--key", help="Only letters with this key, as text or as base64:BYTES; repeatable."
-    ),
-]
-HeaderOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--header", metavar="NAME[=TEXT]", help="Only letters with this header; repeatable."
-    ),
-]
 StateOption = Annotated[
     list[LetterState] | None,
     typer.Option("--state", help="Letters with which this was done; repeatable.  [default: open]"),
@@ -95,47 +51,25 @@ YesOption = Annotated[
 
 
 @app.command("list")
-def list_letters(  # noqa: PLR0913 - one parameter is one option
+@with_option_groups
+def list_letters(
     target: TargetOption = None,
     *,
-    topic: TopicOption = None,
-    pipeline: PipelineOption = None,
-    stage: StageOption = None,
-    reason: ReasonOption = None,
-    fingerprint: FingerprintOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    key: KeyOption = None,
-    header: HeaderOption = None,
+    letters: LetterOptions,
     state: StateOption = None,
     most: Annotated[
         int, typer.Option("--most", min=1, help="Show at most so many, the first ones.")
     ] = 100,
     show_payload: PayloadOption = False,
-    allow_package: AllowPackageOption = None,
-    bootstrap_servers: BootstrapServersOption = None,
     output: OutputOption = None,
 ) -> None:
     """List dead letters: where each stands, when and why it failed."""
     from streamapp.cli.asked_letters import Asked
     from streamapp.cli.shown_letters import print_letters
 
-    asked = Asked(
-        target=target,
-        packages=allow_package,
-        bootstrap_servers=bootstrap_servers,
-        topics=topic,
-        pipelines=pipeline,
-        stages=stage,
-        reasons=reason,
-        fingerprints=fingerprint,
-        since=since,
-        until=until,
-        keys=key,
-        headers=header,
-        states=state,
+    print_letters(
+        Asked(target, letters, state), most=most, show_payload=show_payload, output=output
     )
-    print_letters(asked, most=most, show_payload=show_payload, output=output)
 
 
 @app.command()
@@ -154,101 +88,46 @@ def show(
 
 
 @app.command()
-def stats(  # noqa: PLR0913 - one parameter is one option
+@with_option_groups
+def stats(
     target: TargetOption = None,
     *,
-    topic: TopicOption = None,
-    pipeline: PipelineOption = None,
-    stage: StageOption = None,
-    reason: ReasonOption = None,
-    fingerprint: FingerprintOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    key: KeyOption = None,
-    header: HeaderOption = None,
+    letters: LetterOptions,
     state: StateOption = None,
-    allow_package: AllowPackageOption = None,
-    bootstrap_servers: BootstrapServersOption = None,
     output: OutputOption = None,
 ) -> None:
     """Count dead letters by fingerprint: since when, until when, and how long they are kept."""
     from streamapp.cli.asked_letters import Asked
     from streamapp.cli.shown_letters import print_stats
 
-    asked = Asked(
-        target=target,
-        packages=allow_package,
-        bootstrap_servers=bootstrap_servers,
-        topics=topic,
-        pipelines=pipeline,
-        stages=stage,
-        reasons=reason,
-        fingerprints=fingerprint,
-        since=since,
-        until=until,
-        keys=key,
-        headers=header,
-        states=state,
-    )
-    print_stats(asked, output=output)
+    print_stats(Asked(target, letters, state), output=output)
 
 
 @app.command()
-def export(  # noqa: PLR0913 - one parameter is one option
+@with_option_groups
+def export(
     target: TargetOption = None,
     *,
-    topic: TopicOption = None,
-    pipeline: PipelineOption = None,
-    stage: StageOption = None,
-    reason: ReasonOption = None,
-    fingerprint: FingerprintOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    key: KeyOption = None,
-    header: HeaderOption = None,
+    letters: LetterOptions,
     state: StateOption = None,
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="FILE", help="Write to this file.  [default: stdout]"),
     ] = None,
-    allow_package: AllowPackageOption = None,
-    bootstrap_servers: BootstrapServersOption = None,
 ) -> None:
     """Write dead letters as JSON lines, payloads included; bytes are base64."""
     from streamapp.cli.asked_letters import Asked
     from streamapp.cli.shown_letters import export_letters
 
-    asked = Asked(
-        target=target,
-        packages=allow_package,
-        bootstrap_servers=bootstrap_servers,
-        topics=topic,
-        pipelines=pipeline,
-        stages=stage,
-        reasons=reason,
-        fingerprints=fingerprint,
-        since=since,
-        until=until,
-        keys=key,
-        headers=header,
-        states=state,
-    )
-    export_letters(asked, to)
+    export_letters(Asked(target, letters, state), to)
 
 
 @app.command()
-def replay(  # noqa: PLR0913 - one parameter is one option
+@with_option_groups
+def replay(
     target: SendTarget,
     *,
-    topic: TopicOption = None,
-    pipeline: PipelineOption = None,
-    stage: StageOption = None,
-    reason: ReasonOption = None,
-    fingerprint: FingerprintOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    key: KeyOption = None,
-    header: HeaderOption = None,
+    letters: LetterOptions,
     to_stage: Annotated[
         str | None,
         typer.Option(
@@ -287,8 +166,6 @@ def replay(  # noqa: PLR0913 - one parameter is one option
             help="Then wait so long for the stages, and tell what has become of the letters.",
         ),
     ] = None,
-    allow_package: AllowPackageOption = None,
-    bootstrap_servers: BootstrapServersOption = None,
 ) -> None:
     """Send dead letters back to the stage that gave them up, each of them once.
 
@@ -299,20 +176,6 @@ def replay(  # noqa: PLR0913 - one parameter is one option
     from streamapp.cli.asked_letters import Asked
     from streamapp.cli.replayed_letters import Sending, replay_letters
 
-    asked = Asked(
-        target=target,
-        packages=allow_package,
-        bootstrap_servers=bootstrap_servers,
-        topics=topic,
-        pipelines=pipeline,
-        stages=stage,
-        reasons=reason,
-        fingerprints=fingerprint,
-        since=since,
-        until=until,
-        keys=key,
-        headers=header,
-    )
     sending = Sending(
         to_stage=to_stage,
         tries=tries,
@@ -321,43 +184,20 @@ def replay(  # noqa: PLR0913 - one parameter is one option
         max_replays=max_replays,
         wait_seconds=wait,
     )
-    replay_letters(asked, sending, yes=yes)
+    replay_letters(Asked(target, letters), sending, yes=yes)
 
 
 @app.command()
-def discard(  # noqa: PLR0913 - one parameter is one option
+@with_option_groups
+def discard(
     target: TargetOption = None,
     *,
     why: Annotated[str, typer.Option("--why", help="The reason; it is kept in the ledger.")],
-    topic: TopicOption = None,
-    pipeline: PipelineOption = None,
-    stage: StageOption = None,
-    reason: ReasonOption = None,
-    fingerprint: FingerprintOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    key: KeyOption = None,
-    header: HeaderOption = None,
+    letters: LetterOptions,
     yes: YesOption = False,
-    allow_package: AllowPackageOption = None,
-    bootstrap_servers: BootstrapServersOption = None,
 ) -> None:
     """Mark dead letters as done with: they are kept, and not listed or sent any more."""
     from streamapp.cli.asked_letters import Asked
     from streamapp.cli.discarded_letters import discard_letters
 
-    asked = Asked(
-        target=target,
-        packages=allow_package,
-        bootstrap_servers=bootstrap_servers,
-        topics=topic,
-        pipelines=pipeline,
-        stages=stage,
-        reasons=reason,
-        fingerprints=fingerprint,
-        since=since,
-        until=until,
-        keys=key,
-        headers=header,
-    )
-    discard_letters(asked, why=why, yes=yes)
+    discard_letters(Asked(target, letters), why=why, yes=yes)

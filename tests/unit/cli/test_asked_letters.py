@@ -3,6 +3,7 @@
 import pytest
 
 from streamapp.cli.asked_letters import Asked, milliseconds
+from streamapp.cli.letter_options import LetterOptions
 from streamapp.errors import ConfigurationError
 from streamapp.letters.ledger import LetterState
 
@@ -34,10 +35,11 @@ def test_what_is_no_time_is_refused(given: str) -> None:
 
 
 def test_keys_and_headers_are_text_or_bytes() -> None:
-    selection = Asked(
-        keys=["caf\N{LATIN SMALL LETTER E WITH ACUTE}", "base64:/w=="],
-        headers=["trace", "trace=", "trace=a=b"],
-    ).selection()
+    options = LetterOptions(
+        key=["caf\N{LATIN SMALL LETTER E WITH ACUTE}", "base64:/w=="],
+        header=["trace", "trace=", "trace=a=b"],
+    )
+    selection = Asked(options=options).selection()
     assert selection.keys == ("caf\N{LATIN SMALL LETTER E WITH ACUTE}".encode(), b"\xff")
     assert selection.headers == (("trace", None), ("trace", b""), ("trace", b"a=b"))
 

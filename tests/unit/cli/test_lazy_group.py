@@ -77,7 +77,9 @@ def test_a_shell_that_completes_names_waits_for_no_work_of_a_command(line: str) 
     assert not found & {"streamapp.service", "streamapp.configuration.file"}
 
 
-@pytest.mark.parametrize("command", ["pipelines", "agents", "status", "run", "dashboards"])
+@pytest.mark.parametrize(
+    "command", ["pipelines", "agents", "status", "run", "dashboards", "dlq", "trace"]
+)
 def test_help_imports_no_work_of_a_command(command: str) -> None:
     found = imported_by(command, "--help")
     assert f"streamapp.cli.{command}" in found
