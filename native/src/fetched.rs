@@ -90,6 +90,18 @@ impl Fetched {
         Ok(made.clone_ref(py))
     }
 
+    /// Bytes from the first to the last of these records, which are kept as long as this object.
+    #[getter]
+    fn kept_bytes(&self) -> u64 {
+        let mut spans = vec![(u32::MAX, 0u32); self.data.len()];
+        for position in &self.positions {
+            let span = &mut spans[position.batch as usize];
+            span.0 = span.0.min(position.key.start);
+            span.1 = span.1.max(position.headers);
+        }
+        spans.iter().map(|(first, last)| u64::from(last.saturating_sub(*first))).sum()
+    }
+
     /// Total bytes of the values of records `first` to `last - 1`.
     fn value_bytes(&self, first: usize, last: usize) -> u64 {
         self.slice(first, last)

@@ -16,7 +16,9 @@ _timestamp_of = attrgetter("timestamp")
 class FetchedList:
     """`protocols.FetchedRecords`, made of a list of records."""
 
-    __slots__ = ("_records", "_sizes", "offsets")
+    __slots__ = ("__weakref__", "_records", "_sizes", "offsets")
+
+    kept_bytes = 0
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._records = records

@@ -196,6 +196,10 @@ class FetchedRecords(Protocol):
 
     def __getitem__(self, index: int) -> Record: ...
 
+    @property
+    def kept_bytes(self) -> int:
+        """Fetched bytes that stay in memory as long as this object; 0 if records have their own."""
+
     def value_bytes(self, first: int, last: int) -> int:
         """Total bytes of the values of records `first` to `last - 1`."""
 

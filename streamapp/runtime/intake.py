@@ -23,6 +23,7 @@ from streamapp.record import TopicPartition, event_timestamp
 from streamapp.runtime.assignment import Assignment
 from streamapp.runtime.backlog import Backlog
 from streamapp.runtime.due_times import DueTimes
+from streamapp.runtime.kept_bytes import KeptBytes
 from streamapp.runtime.lost_positions import LostPositions
 from streamapp.runtime.partition import Partition, Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue
@@ -100,6 +101,7 @@ class Intake:
         self._clock = clock
         self._ready = ready
         self._refetch_from: dict[TopicPartition, int] = {}
+        self._kept = KeptBytes()
         self._capacity = asyncio.Event()
         self._halts: set[Halt] = set()
         self._attached = asyncio.Event()
@@ -164,12 +166,12 @@ class Intake:
                     await self._wait_for_capacity()
                     continue
                 self._polled_at = self._clock.monotonic()
-                fetched = await self._consumer.fetch(
-                    ready, max_records=free, timeout_seconds=self._longest_wait()
+                admitted = self._admit_all(
+                    await self._consumer.fetch(
+                        ready, max_records=free, timeout_seconds=self._longest_wait()
+                    )
                 )
-                for name, records in fetched.items():
-                    self._admit(name, records)
-                await self._pass_end_gaps([name for name in ready if name not in fetched])
+                await self._pass_end_gaps([name for name in ready if name not in admitted])
             except OffsetOutOfRangeError as error:
                 self._lost_positions.lost(error, asked)
             except UnreadableRecordError as error:
@@ -220,6 +222,8 @@ class Intake:
         for partition in self._partitions.values():
             records += partition.in_flight_records
             value_bytes += partition.in_flight_bytes
+        if records:  # else nothing would ever finish, and with it what keeps these bytes
+            value_bytes = max(value_bytes, self._kept.total + self.output_bytes())
         self._metrics.in_flight_records = records
         self._metrics.in_flight_bytes = value_bytes
         # Waiting until half of the bound is free keeps chunks large when agents are slower than
@@ -281,6 +285,14 @@ class Intake:
             self._polled_at = self._clock.monotonic()
             await self._consumer.fetch((), max_records=1, timeout_seconds=0)
 
+    def _admit_all(
+        self, fetched: Mapping[TopicPartition, FetchedRecords]
+    ) -> frozenset[TopicPartition]:
+        """Admit what was fetched, and keep none of it; returns the partitions."""
+        for name, records in fetched.items():
+            self._admit(name, records)
+        return frozenset(fetched)
+
     def _admit(self, name: TopicPartition, records: FetchedRecords) -> None:
         partition = self._partitions.get(name)
         if partition is None or partition.phase is not Phase.OPEN or self._halts - {Halt.HELD}:
@@ -309,6 +321,7 @@ class Intake:
         received.bytes += value_bytes
         with_care = self._refusals.are_possible(name, records)
         with_care = with_care or name.topic in self.alone
+        self._kept.add(records)
         self._ready.put(Chunk(partition, records, with_care=with_care))
         self.on_admitted()
 

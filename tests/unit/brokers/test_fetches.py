@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.brokers.kafka.fetches import UnpackedRecords
-from streamapp.brokers.kafka.parsing import NativeLog
+from streamapp.brokers.kafka.parsing import NativeLog, log_of
 from streamapp.native_leaves import SELECTED
 
 LOGS: Sequence[Callable[[bytes], Any]] = [
@@ -184,6 +184,15 @@ def test_whole_batches_hold_what_the_clients_iterator_gives(
             assert [told(record) for record in again] == expected[len(found) :]
     assert found == expected
     assert subject.next_fetch_offset == oracle.next_fetch_offset
+
+
+def test_records_say_how_many_fetched_bytes_they_keep() -> None:
+    batch = Batch(tuple((b"key", b"v" * 100, []) for _ in range(9)))
+    subject = UnpackedRecords(packed(response([batch, batch]), log=log_of))
+    taken = subject.take(4)
+    assert (400 < taken.kept_bytes < 500) == SELECTED.is_native
+    everything = subject.take(14)
+    assert (1400 < everything.kept_bytes < 1600) == SELECTED.is_native
 
 
 def with_broken_checksum(data: bytearray) -> bytes:

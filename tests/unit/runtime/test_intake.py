@@ -229,6 +229,25 @@ async def test_a_stage_that_holds_more_than_half_of_its_bound_fetches_nothing() 
         await until(lambda: metrics.processed == 12)
 
 
+@in_virtual_time
+async def test_fetched_bytes_that_records_in_flight_keep_are_counted_until_they_are_finished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FetchedList, "kept_bytes", 1000)  # as native leaves keep them
+    broker, gate = await broker_for("p"), asyncio.Event()
+
+    stage = service(broker, one_stage(gated(gate), max_in_flight_bytes=1500))
+    [metrics] = stage.metrics
+    async with running(stage):
+        for taken in (1, 2, 2):
+            await broker.write("p-in", (None, b"x"))
+            await asyncio.sleep(1)
+            assert metrics.records_in == taken
+        assert metrics.in_flight_bytes == 2000
+        gate.set()
+        await until(lambda: metrics.processed == 3)
+
+
 @pytest.mark.parametrize(("partitions", "taken"), [(1, 34), (2, 16), (4, 10)])
 @in_virtual_time
 async def test_what_is_held_behind_an_unfinished_record_is_bounded_for_all_partitions_together(
