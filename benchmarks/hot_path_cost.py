@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks import virtual_loop
 from benchmarks.hot_path import Log, make_log, run_segment
 from benchmarks.streamapp_stage import AGENTS
+from streamapp.native_leaves import SELECTED
 
 BUDGET = Path(__file__).parent / "hot_path_budget.json"
 SIZES = (500, 1500)
@@ -33,7 +34,9 @@ HEADROOM = 1.03
 SLACK = {"bytes_in_flight": 16.0, "blocks_that_stay": 0.1}
 """What memory may differ by from run to run, besides."""
 
-VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}" + (
+    " native" if SELECTED.is_native else ""
+)
 ROOT = Path(__file__).parents[1]
 
 Cost = dict[str, float]
@@ -146,7 +149,7 @@ def _work(log: Log, mode: str) -> Callable[[], None]:
 
 
 def read_budget() -> dict[str, dict[str, Cost]]:
-    """By version of Python and mode."""
+    """By version of Python, with `native` behind it for the native leaves, and by mode."""
     found: dict[str, dict[str, Cost]] = json.loads(BUDGET.read_text())
     return found
 
