@@ -8,7 +8,7 @@ durations, ages, outcomes) is counted for a whole run of records at once, by `_c
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from streamapp.clock import Clock
 from streamapp.errors import RecordError
@@ -21,7 +21,7 @@ from streamapp.policies.gravest import NOT_OF_THE_AGENT, as_failure
 from streamapp.record import Headers, Record, event_timestamp, without_error_headers
 from streamapp.runtime.attempts import Attempts
 from streamapp.runtime.delivery import Delivery
-from streamapp.runtime.encoding import Encode
+from streamapp.runtime.encoding import Append, Outlet, Writer, writer_of
 from streamapp.runtime.event_times import event_timestamps, need_dating
 from streamapp.runtime.flush import Outlets
 from streamapp.runtime.hold import Hold
@@ -36,8 +36,6 @@ from streamapp.runtime.work import Item, Work
 
 WHOLE_PARTITION = b""
 """The order key of all records where a partition is worked on in its order."""
-
-Append = Callable[[bytes | None, bytes | None, Headers, int], int]
 
 
 class Burst:
@@ -81,7 +79,7 @@ class Burst:
         self._marks_each = 1 + len(self._fused)
         self._by_key = ordering is Ordering.KEY
         self._whole = WHOLE_PARTITION if ordering is Ordering.PARTITION else None
-        topics = [topic for topic, _ in steps[len(self._fused)].outlets.values()]
+        topics = [outlet.topic for outlet in steps[len(self._fused)].outlets.values()]
         self._outlets = Outlets(topics, keep_keys=True, order_key=self._order_key)
         self._rekeyed = Outlets(topics, keep_keys=False, order_key=self._order_key)
         self._attempts = attempts
@@ -131,8 +129,6 @@ class Burst:
         last, bare_out = self._steps[len(fused)], None if fused else Out
         outlet = last.outlets.get(None)
         written = last.agent.plain if outlet is not None else None  # class of what is written
-        # Without an outlet nothing is of that class, and these two are not asked.
-        topic, encode = cast("tuple[OutputTopic, Encode]", outlet or (None, None))
         at = step.places[partition.name]
         context: RecordContext | None = None
         holders, ready, by_key = self._ready.holders(partition), self._ready, self._by_key
@@ -146,7 +142,8 @@ class Burst:
                 chunk.records, self._event_times, have_headers=self._reads_between
             )
         marks, mark = lane.marks, lane.marks.append
-        append: Append | None = None
+        write: Callable[[Any, Record], object] | None = None
+        write_keyed: Any = None
         work: Work | None = None
         item: Item | None = None
         error: Exception | None = None
@@ -156,9 +153,8 @@ class Burst:
         asked = False  # whether a fused agent has asked for the audit trail
         place, leaves = -1, True
         for place, record in chunk.untaken:
-            key = record.key
             if holders:
-                order_key = key if by_key else self._whole
+                order_key = record.key if by_key else self._whole
                 if order_key is not None and (holder := holders.get(order_key)) is not None:
                     self._count_finished(lane, place)
                     self._attempts.make_wait_behind(holder, Work(record, partition, order_key))
@@ -197,7 +193,7 @@ class Burst:
                 if is_async:
                     work = lane.work  # it has suspended, and others know of it
                     if work is not None:
-                        append, slice_end = None, 0.0  # the open flush and the slice may be others
+                        write, slice_end = None, 0.0  # the open flush and the slice may be others
                         if ready.is_held:
                             break  # the next step may be down
                     if (
@@ -245,25 +241,18 @@ class Burst:
                 if error is not None or step is not last or asked:
                     break
             if type(result) is written:
-                headers = record.headers
-                if headers:
-                    headers = without_error_headers(headers)
+                if write is None:
+                    write, write_keyed = self._writer_to(chunk, outlet)
                 try:
-                    encoded = encode(result, key, headers)
+                    write(result, record)
                 except RecordError as raised:
                     result, error = None, raised
                     break
-                if append is None:
-                    append = self._append_to(chunk, topic)
-                append(key, encoded, headers, record.timestamp)
             elif result is None:
                 lane.filtered += 1
             elif type(result) is bare_out:
                 own_key: Any = result.key
                 lane.rekeys = True
-                headers = record.headers
-                if headers:
-                    headers = without_error_headers(headers)
                 try:
                     if (
                         type(result.value) is written
@@ -273,12 +262,12 @@ class Burst:
                     ):
                         if type(own_key) is str:
                             own_key = own_key.encode()
-                        encoded = encode(result.value, own_key, headers)
-                        if append is None:
-                            append = self._append_to(chunk, topic)
-                        append(own_key, encoded, headers, record.timestamp)
+                        if write is None:
+                            write, write_keyed = self._writer_to(chunk, outlet)
+                        write_keyed(result.value, record, own_key)
                     else:
-                        output = step.make_output(agent.output(result), key, headers)
+                        headers = without_error_headers(record.headers)
+                        output = step.make_output(agent.output(result), record.key, headers)
                         if isinstance(output, Item):
                             break
                         self._append_to(chunk, output[0])(*output[1:], event_timestamp(record))
@@ -289,10 +278,10 @@ class Burst:
                     result, error = None, as_failure(raised)
                     break
             elif type(result) is CheckedOutputs or type(result) is list:
-                headers = record.headers
-                if headers:
-                    headers = without_error_headers(headers)
-                made = None if chunk.is_dated else step.make_all_written(result, key, headers)
+                headers = without_error_headers(record.headers)
+                made = (
+                    None if chunk.is_dated else step.make_all_written(result, record.key, headers)
+                )
                 if made is None:
                     break
                 if not made:
@@ -323,7 +312,7 @@ class Burst:
         if leaves:
             started = marks[-1]
             if step.index:
-                item = Item(step.index, packed, key, without_error_headers(record.headers))
+                item = Item(step.index, packed, record.key, without_error_headers(record.headers))
                 self._count_passed_steps(lane, step.index)
         self._count_finished(lane, place if leaves else place + 1)
         lane.chunk = lane.record = None  # a parked lane keeps no records in memory
@@ -417,6 +406,12 @@ class Burst:
             metrics.processed += 1
             observe_durations(metrics.attempt_duration, marks[i : i + 1], marks[i + 1 : i + 2])
             self._steps[i + 1].metrics.records_in += 1
+
+    def _writer_to(self, chunk: Chunk, outlet: Outlet) -> Writer:
+        """What writes to the open batches of an outlet; until the lane gives way."""
+        if chunk.is_dated:
+            return writer_of(outlet.encode, self._append_to(chunk, outlet.topic))
+        return self._delivery.outbox(chunk.partition).flush().writer_for(outlet)
 
     def _append_to(self, chunk: Chunk, topic: OutputTopic) -> Append:
         """What adds an output to the open batches of a topic; until the lane gives way."""

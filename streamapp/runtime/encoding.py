@@ -2,22 +2,74 @@
 
 The burst and the attempts use the same function, so both refuse the same outputs.
 
-Hot path: the function that `encoder_for` returns is called once for each output.
+Hot path: the function that `encoder_for` returns is called once for each output, and so is the one
+that `writer_of` returns.
 """
 
 from collections.abc import Callable, Container
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
+from streamapp.brokers.topic_batches import TopicBatches
 from streamapp.pipeline.agent_call import unwritable
 from streamapp.plain_json import has_nan
-from streamapp.record import Headers
+from streamapp.record import Headers, Record, without_error_headers
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.serialisation import Codec
 
 Encode: TypeAlias = Callable[[Any, bytes | None, Headers], bytes]
 """Takes value, key and headers of an output, and returns the bytes of the value."""
+
+Append: TypeAlias = Callable[[bytes | None, bytes | None, Headers, int], int]
+"""Takes key, value, headers and timestamp of an output, and returns its partition."""
+
+
+class Outlet:
+    """Where outputs of one type go.
+
+    Attributes:
+        topic: the topic.
+        encode: encodes an output and checks it against the limits of the topic.
+    """
+
+    __slots__ = ("encode", "topic")
+
+    def __init__(self, codec: Codec[Any], topic: OutputTopic) -> None:
+        self.topic = topic
+        self.encode = encoder_for(codec, topic)
+
+    def writer(self, batches: TopicBatches) -> "Writer":
+        """What writes to these batches."""
+        return writer_of(self.encode, batches.append)
+
+
+class Writer(NamedTuple):
+    """Writes outputs to the open batches of a topic, each with headers and timestamp of its record.
+
+    Attributes:
+        write: takes a value and its record, whose key it gets.
+        write_keyed: takes a value, its record, and a key of its own.
+    """
+
+    write: Callable[[Any, Record], object]
+    write_keyed: Callable[[Any, Record, bytes | None], object]
+
+
+def writer_of(encode: Encode, append: Append) -> Writer:
+    """What encodes outputs and appends them to batches; it raises what `encode` raises."""
+
+    def write(value: Any, record: Record) -> None:
+        key, headers = record.key, record.headers
+        if headers:
+            headers = without_error_headers(headers)
+        append(key, encode(value, key, headers), headers, record.timestamp)
+
+    def write_keyed(value: Any, record: Record, key: bytes | None) -> None:
+        headers = without_error_headers(record.headers)
+        append(key, encode(value, key, headers), headers, record.timestamp)
+
+    return Writer(write, write_keyed)
 
 
 def encoder_for(codec: Codec[Any], target: OutputTopic) -> Encode:

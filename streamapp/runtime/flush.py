@@ -1,6 +1,6 @@
 """A flush: batches that are sent together, and the records that they were made of.
 
-Hot path: `Flush.batches_for` gives what outputs are appended to, and `add_finished` takes many at
+Hot path: `Flush.writer_for` gives what writes outputs, and `add_finished` takes many at
 once. What is kept besides is looked at only when a batch of the flush fails.
 """
 
@@ -14,6 +14,7 @@ from streamapp.brokers.protocols import BatchBuilder, FetchedRecords
 from streamapp.brokers.topic_batches import TopicBatches
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 from streamapp.record import Record, event_timestamp
+from streamapp.runtime.encoding import Outlet, Writer
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.partition import Partition
 from streamapp.runtime.producer import SharedProducer
@@ -92,6 +93,7 @@ class Flush:
         waiting: how many batches of each place are not acknowledged.
         partitions: for each topic that it has batches of, the number of partitions by which keys
             were distributed, and the partition of its records without a key.
+        writers: what writes to its batches, by outlet, until they are sent.
     """
 
     producer: SharedProducer
@@ -104,6 +106,7 @@ class Flush:
     sealed_bytes: int = 0
     waiting: Counter[Place] = field(default_factory=Counter)
     partitions: dict[OutputTopic, tuple[int, int]] = field(default_factory=dict)
+    writers: dict[Outlet, Writer] = field(default_factory=dict)
 
     @property
     def records(self) -> int:
@@ -119,6 +122,13 @@ class Flush:
             )
             batches = self.batches[topic] = TopicBatches(topic.partitioner, create, self._sealed)
         return batches
+
+    def writer_for(self, outlet: Outlet) -> Writer:
+        """What writes to its batches for an outlet."""
+        writer = self.writers.get(outlet)
+        if writer is None:
+            writer = self.writers[outlet] = outlet.writer(self.batches_for(outlet.topic))
+        return writer
 
     def open_bytes(self) -> int:
         """Bytes in batches that are not closed yet."""
@@ -164,7 +174,7 @@ class Flush:
             partitioner = topic.partitioner
             self.partitions[topic] = (partitioner.partitions, partitioner.keyless)
             taken += [((topic, number), batch) for number, batch in own.take()]
-        self.batches = {}
+        self.batches, self.writers = {}, {}
         self.waiting.update(place for place, _ in taken)
         return taken
 

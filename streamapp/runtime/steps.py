@@ -31,7 +31,7 @@ from streamapp.record import (
     event_timestamp,
     without_error_headers,
 )
-from streamapp.runtime.encoding import encoder_for
+from streamapp.runtime.encoding import Outlet
 from streamapp.runtime.letter_listeners import listeners_of
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.runtime.refusals import Refusals
@@ -52,7 +52,7 @@ class StepRunner:
         agent: how the agent is called.
         decoders: bytes to what the agent takes, by the topic that they were read from; only the
             first step of a segment has some.
-        outlets: topic and encoder of outputs by the route that they name; `None` names the stage's
+        outlets: where outputs go, by the route that they name; `None` names the stage's
             own output, which is missing where a fused step takes it, or where there is none.
         stage_id: name of the stage.
         policy: its error policy.
@@ -105,8 +105,7 @@ class StepRunner:
         if step.output is not None:
             written[None] = step.output
         self.outlets = {
-            route: (targets[topic.name], encoder_for(given, targets[topic.name]))
-            for route, topic in written.items()
+            route: Outlet(given, targets[topic.name]) for route, topic in written.items()
         }
         metrics.parts = no_figures(step.stage.agent)
         self.agent = AgentCall(
@@ -353,11 +352,12 @@ class StepRunner:
             if self.next_handover is None:
                 raise EncodeError(f"stage {self.stage_id!r} gave an output and has no topic for it")
             return Item(self.index + 1, self.next_handover.pack(value), key, headers)
-        topic, encode = self.outlets[route]
+        outlet = self.outlets[route]
+        topic = outlet.topic
         if type(value) is EncodedValue:
             topic.check(key, value.data or b"", headers)
             return topic, key, value.data, headers
-        return topic, key, encode(value, key, headers), headers
+        return topic, key, outlet.encode(value, key, headers), headers
 
 
 class Decoders(dict[str, Callable[[bytes], Any]]):
