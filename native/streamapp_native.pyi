@@ -1,7 +1,14 @@
 # Each has a twin in Python; streamapp/native_leaves.py selects.
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import final
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
+from typing import Any, final
+
+from streamapp.brokers.partitioner import Partitioner
+from streamapp.brokers.protocols import BatchBuilder
+from streamapp.observability.histogram import Histogram
+from streamapp.record import Headers
+from streamapp.record import Record as AnyRecord
+from streamapp.runtime.output_topic import OutputTopic
 
 INTERFACE: int
 VERSION: str
@@ -63,3 +70,79 @@ class Log:
     def size_in_bytes(self) -> int: ...
     def has_next(self) -> bool: ...
     def next_batch(self) -> LogBatch | bytes | None: ...
+
+class RecordBatch:
+    def __init__(self, max_bytes: int, *, is_transactional: bool = False) -> None: ...
+    def append(
+        self,
+        offset: int,
+        timestamp: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+    ) -> bool | None: ...
+    def set_producer_state(
+        self, producer_id: int, producer_epoch: int, base_sequence: int
+    ) -> None: ...
+    def size(self) -> int: ...
+    def build(self) -> bytearray: ...
+
+class TopicBatches:
+    def __init__(
+        self,
+        partitioner: Partitioner,
+        create: Callable[[], BatchBuilder],
+        on_sealed: Callable[[int], None],
+    ) -> None: ...
+    def append(
+        self, key: bytes | None, value: bytes | None, headers: Headers, timestamp: int
+    ) -> int: ...
+    def take(self) -> Sequence[tuple[int, BatchBuilder]]: ...
+    def open_bytes(self) -> int: ...
+    def seal(self) -> None: ...
+
+class Encoding:
+    def __init__(self, otherwise: Callable[[Any], bytes]) -> None: ...
+    @staticmethod
+    def of_json(otherwise: Callable[[Any], bytes]) -> Encoding: ...
+    @staticmethod
+    def of_fields(
+        class_: type[Any],
+        kinds: Container[tuple[type, ...]],
+        dumps: Callable[[Any], bytes],
+        otherwise: Callable[[Any], bytes],
+    ) -> Encoding: ...
+    def encode(self, value: Any) -> bytes: ...
+
+class Writer:
+    def __init__(
+        self,
+        batches: TopicBatches,
+        encoding: Encoding,
+        topic: OutputTopic,
+        without_error_headers: Callable[[Headers], Headers],
+    ) -> None: ...
+    def write(self, value: Any, record: AnyRecord) -> None: ...
+    def write_keyed(self, value: Any, record: AnyRecord, key: bytes | None) -> None: ...
+
+class JsonReader:
+    def __init__(
+        self,
+        loads: Callable[[bytes], Any],
+        otherwise: Callable[[bytes], Any],
+        outermost: type[Any] | None,
+    ) -> None: ...
+    def read(self, data: bytes) -> Any: ...
+
+def murmur2(data: bytes) -> int: ...
+def partition_for(key: bytes, partitions: int) -> int: ...
+def observe_durations(
+    histogram: Histogram, marks: Sequence[float], first: int, each: int
+) -> None: ...
+def observe_ages(
+    histogram: Histogram,
+    timestamps: Sequence[int],
+    marks: Sequence[float],
+    each: int,
+    wall_less_monotonic: float,
+) -> None: ...

@@ -1,14 +1,42 @@
 """The output batches of one topic: each record is added to the open batch of its partition.
 
-Hot path: `append` is called once for each output.
+Hot path: `append` is called once for each output. The native leaves have a twin, which computes
+partitions instead of caching them.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from streamapp.brokers.partitioner import Partitioner
 from streamapp.brokers.protocols import BatchBuilder
+from streamapp.native_leaves import SELECTED, native
 from streamapp.record import Headers
+
+
+class OpenBatches(Protocol):
+    """Batches of one topic for one flush; `TopicBatches` says more."""
+
+    def append(
+        self, key: bytes | None, value: bytes | None, headers: Headers, timestamp: int
+    ) -> int:
+        """Add a record, and return its partition."""
+
+    def take(self) -> Sequence[tuple[int, BatchBuilder]]:
+        """Close and return all batches with their partitions."""
+
+    def open_bytes(self) -> int:
+        """Bytes in batches that are not closed yet."""
+
+    def seal(self) -> None:
+        """Close all batches; what is appended afterwards begins new ones."""
+
+
+def open_batches(
+    partitioner: Partitioner, create: Callable[[], BatchBuilder], on_sealed: Callable[[int], None]
+) -> OpenBatches:
+    """Batches of one topic for one flush, by the leaves that are selected."""
+    make = native.TopicBatches if SELECTED.is_native else TopicBatches
+    return make(partitioner, create, on_sealed)
 
 
 class TopicBatches:

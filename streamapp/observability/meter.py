@@ -8,23 +8,25 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from operator import sub
 
+from streamapp.native_leaves import SELECTED, native
 from streamapp.observability.histogram import Histogram
 
 NO_TIMESTAMP = -1
 """What Kafka writes for a record without a timestamp."""
 
 
-def observe_durations(
-    histogram: Histogram, started: Sequence[float], ended: Sequence[float]
+def _observe_durations(
+    histogram: Histogram, marks: Sequence[float], first: int = 0, each: int = 1
 ) -> None:
     """Count how long attempts took.
 
     Args:
         histogram: counts microseconds.
-        started: monotonic seconds.
-        ended: the same, one for each start.
+        marks: monotonic seconds; an attempt began at one and ended at the next.
+        first: index of the mark at which the first attempt began.
+        each: how many marks further the next one began.
     """
-    durations = list(map(sub, ended, started))
+    durations = list(map(sub, marks[first + 1 :: each], marks[first:-1:each]))
     histogram.total += max(0, round(sum(durations) * 1e6))
     # Most are in one bucket or two, so to take out one after the other is quicker than to sort.
     # The shortest is below its bound, since a power of two of 1e-6, times 1e6, is exact.
@@ -36,10 +38,11 @@ def observe_durations(
         durations = longer
 
 
-def observe_ages(
+def _observe_ages(
     histogram: Histogram,
     timestamps: Sequence[int],
-    ended: Sequence[float],
+    marks: Sequence[float],
+    each: int,
     wall_less_monotonic: float,
 ) -> None:
     """Count how old records were when they ended.
@@ -47,9 +50,11 @@ def observe_ages(
     Args:
         histogram: counts milliseconds.
         timestamps: milliseconds since the epoch; -1 is a record without one, which has no age.
-        ended: monotonic seconds, one for each timestamp, rising.
+        marks: monotonic seconds, rising; a record ended at every `each`th, not counting the first.
+        each: as said.
         wall_less_monotonic: seconds from a monotonic reading to the wall clock.
     """
+    ended = marks[each::each]
     first, count = 0, len(ended)
     while first < count:
         # All that ended within the same millisecond have the same time less their timestamps.
@@ -71,3 +76,9 @@ def _observe_ages_at(histogram: Histogram, timestamps: list[int], now_ms: int) -
         older = bisect_left(timestamps, now_ms - (1 << bucket) + 1, 0, past)
         histogram.add(bucket, past - older)
         past = older
+
+
+if SELECTED.is_native:
+    observe_durations, observe_ages = native.observe_durations, native.observe_ages
+else:
+    observe_durations, observe_ages = _observe_durations, _observe_ages

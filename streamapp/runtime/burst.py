@@ -380,7 +380,7 @@ class Burst:
             metrics.processed += count - filtered
             metrics.filtered += filtered
             metrics.records_in += count if i else 0  # those of the first were counted by the intake
-            observe_durations(metrics.attempt_duration, marks[i:-1:each], marks[i + 1 :: each])
+            observe_durations(metrics.attempt_duration, marks, i, each)
         hold = self._hold
         keys = [records[i].key for i in range(first, until)] if hold.wants_keys else ()
         hold.succeeded_many(each, count, keys, marks)
@@ -390,7 +390,8 @@ class Burst:
             event_timestamps(records, first, until)
             if chunk.is_dated
             else records.timestamps(first, until),
-            marks[each::each],
+            marks,
+            each,
             wall_less_monotonic,
         )
         lane.filtered, lane.rekeys = 0, False
@@ -404,11 +405,12 @@ class Burst:
         for i in range(done):
             metrics = self._steps[i].metrics
             metrics.processed += 1
-            observe_durations(metrics.attempt_duration, marks[i : i + 1], marks[i + 1 : i + 2])
+            observe_durations(metrics.attempt_duration, marks[i : i + 2], 0, 1)
             self._steps[i + 1].metrics.records_in += 1
 
-    def _writer_to(self, chunk: Chunk, outlet: Outlet) -> Writer:
+    def _writer_to(self, chunk: Chunk, outlet: Outlet | None) -> Writer:
         """What writes to the open batches of an outlet; until the lane gives way."""
+        assert outlet is not None  # noqa: S101 - without one, no result is of the class it writes
         if chunk.is_dated:
             return writer_of(outlet.encode, self._append_to(chunk, outlet.topic))
         return self._delivery.outbox(chunk.partition).flush().writer_for(outlet)

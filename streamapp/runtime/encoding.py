@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
-from streamapp.brokers.topic_batches import TopicBatches
+from streamapp.brokers.topic_batches import OpenBatches
+from streamapp.native_leaves import SELECTED, native
 from streamapp.pipeline.agent_call import unwritable
 from streamapp.plain_json import has_nan
 from streamapp.record import Headers, Record, without_error_headers
@@ -33,14 +34,18 @@ class Outlet:
         encode: encodes an output and checks it against the limits of the topic.
     """
 
-    __slots__ = ("encode", "topic")
+    __slots__ = ("_encoding", "encode", "topic")
 
     def __init__(self, codec: Codec[Any], topic: OutputTopic) -> None:
         self.topic = topic
         self.encode = encoder_for(codec, topic)
+        self._encoding = _native_encoding(codec) if SELECTED.is_native else None
 
-    def writer(self, batches: TopicBatches) -> "Writer":
-        """What writes to these batches."""
+    def writer(self, batches: OpenBatches) -> "Writer":
+        """What writes to these batches, while the limits of the topic stay as they are."""
+        if self._encoding is not None and isinstance(batches, native.TopicBatches):
+            made = native.Writer(batches, self._encoding, self.topic, without_error_headers)
+            return Writer(made.write, made.write_keyed)
         return writer_of(self.encode, batches.append)
 
 
@@ -136,6 +141,16 @@ def _fields_encoder(
         return encoded
 
     return encode_and_check
+
+
+def _native_encoding(codec: Codec[Any]) -> "native.Encoding":
+    """What writes values as `encoder_for` does; it is left to the latter if they are not plain."""
+    encoder, encode = codec.encoder, _encode_or_refuse(codec)
+    if encoder is not None and encoder.dumps is not None:
+        return native.Encoding.of_json(encode)
+    if encoder is not None and encoder.kinds is not None:
+        return native.Encoding.of_fields(codec.instance_of, encoder.kinds, orjson.dumps, encode)
+    return native.Encoding(encode)
 
 
 def _encode_or_refuse(codec: Codec[Any]) -> Callable[[Any], bytes]:

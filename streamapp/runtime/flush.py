@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeAlias
 
 from streamapp.brokers.protocols import BatchBuilder, FetchedRecords
-from streamapp.brokers.topic_batches import TopicBatches
+from streamapp.brokers.topic_batches import OpenBatches, open_batches
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 from streamapp.record import Record, event_timestamp
 from streamapp.runtime.encoding import Outlet, Writer
@@ -98,7 +98,7 @@ class Flush:
 
     producer: SharedProducer
     on_sealed: Callable[[int], None]
-    batches: dict[OutputTopic, TopicBatches] = field(default_factory=dict)
+    batches: dict[OutputTopic, OpenBatches] = field(default_factory=dict)
     shares: dict[Partition, PartitionRecords] = field(default_factory=dict)
     outputs: defaultdict[OutputTopic, int] = field(default_factory=lambda: defaultdict(int))
     dead_letters: list[tuple[StageMetrics, DeadLetterReason]] = field(default_factory=list)
@@ -113,14 +113,14 @@ class Flush:
         """How many records it holds."""
         return sum([len(share.offsets) for share in self.shares.values()])
 
-    def batches_for(self, topic: OutputTopic) -> TopicBatches:
+    def batches_for(self, topic: OutputTopic) -> OpenBatches:
         """The batches of this topic."""
         batches = self.batches.get(topic)
         if batches is None:
             create = partial(
                 self.producer.current.create_batch, topic.max_message_bytes, topic.for_large
             )
-            batches = self.batches[topic] = TopicBatches(topic.partitioner, create, self._sealed)
+            batches = self.batches[topic] = open_batches(topic.partitioner, create, self._sealed)
         return batches
 
     def writer_for(self, outlet: Outlet) -> Writer:

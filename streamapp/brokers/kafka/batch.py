@@ -1,6 +1,7 @@
-"""A batch of records for one partition, encoded by aiokafka and compressed here.
+"""A batch of records for one partition, encoded in compiled code and compressed here.
 
-Hot path: `appender` runs for each record; it is compiled code of aiokafka.
+Hot path: `appender` runs for each record; it is compiled code of aiokafka, or of the native leaves,
+which make the same bytes.
 
 aiokafka would compress a batch even if that makes it larger, and such a batch could exceed the
 limit of its topic. So it builds the batch uncompressed, and the records are compressed afterwards
@@ -8,6 +9,7 @@ limit of its topic. So it builds the batch uncompressed, and the records are com
 """
 
 import struct
+from typing import Any
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -15,6 +17,7 @@ from aiokafka.record.util import calc_crc32c
 
 from streamapp.brokers.compression import BATCH_HEADER_BYTES, BatchCompression
 from streamapp.brokers.protocols import BatchAppend
+from streamapp.native_leaves import SELECTED, native
 from streamapp.record import Headers
 
 _LENGTH_AT, _CRC_AT, _ATTRIBUTES_AT = 8, 17, 21
@@ -42,8 +45,15 @@ class KafkaBatch(BatchBuilder):  # type: ignore[misc]  # untyped base
         super().__init__(
             max_bytes, DefaultRecordBatch.CODEC_NONE, is_transactional=is_transactional
         )
+        if SELECTED.is_native:
+            self._builder: Any = native.RecordBatch(max_bytes, is_transactional=is_transactional)
         # The compiled method itself, so that appending calls no Python function.
         self.appender: BatchAppend = self._builder.append
+
+    @property
+    def builder(self) -> object:
+        """What encodes its records: the native leaves append to theirs without a call of Python."""
+        return self._builder
 
     def seal(self, records: int) -> None:
         """Accept no more records.
@@ -77,6 +87,11 @@ class KafkaBatch(BatchBuilder):  # type: ignore[misc]  # untyped base
         else:
             self._relative_offset += 1
         return appended
+
+    def _set_producer_state(
+        self, producer_id: int, producer_epoch: int, base_sequence: int
+    ) -> None:
+        self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
 
     def _build(self) -> bytearray:
         """The batch as it is sent; the client asks for it when it has set its sequence number."""

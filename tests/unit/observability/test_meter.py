@@ -14,23 +14,28 @@ def seconds() -> Histogram:
     return Histogram(unit_seconds=1e-3, buckets=34)
 
 
+def attempts_of(durations: list[float]) -> list[float]:
+    """Beginning and end of an attempt for each duration."""
+    return [mark for duration in durations for mark in (0.0, duration)]
+
+
 def test_durations_are_counted_in_microseconds() -> None:
     histogram = Histogram(unit_seconds=1e-6, buckets=32)
-    observe_durations(histogram, [10.0, 10.0, 20.0], [10.5, 11.0, 20.0])
+    observe_durations(histogram, [10.0, 10.5, 11.5, 11.5], 0, 1)
     assert histogram.total == 1_500_000
     assert sum(histogram.counts) == 3
 
 
 def test_each_age_is_the_time_of_its_end_less_its_timestamp() -> None:
     histogram = seconds()
-    observe_ages(histogram, [1000, 2000, 3000], [1.5, 1.5, 7.5], 2.0)
+    observe_ages(histogram, [1000, 2000, 3000], [1.0, 1.5, 1.5, 7.5], 1, 2.0)
     assert histogram.total == 2500 + 1500 + 6500
     assert sum(histogram.counts) == 3
 
 
 def test_a_record_without_a_timestamp_has_no_age_and_one_ahead_of_us_is_new() -> None:
     histogram = seconds()
-    observe_ages(histogram, [NO_TIMESTAMP, 9000, 1000], [2.0, 2.0, 2.0], 0.0)
+    observe_ages(histogram, [NO_TIMESTAMP, 9000, 1000], [1.0, 2.0, 2.0, 2.0], 1, 0.0)
     assert sum(histogram.counts) == 2
     assert histogram.counts[0] == 1
     assert histogram.total == 1000
@@ -43,7 +48,7 @@ def test_a_slice_is_counted_as_its_records_one_by_one(seed: int) -> None:
     stamps = [rng.choice([NO_TIMESTAMP, rng.randrange(100_000)]) for _ in ended]
     offset = rng.uniform(0.0, 100.0)
     at_once, one_by_one = seconds(), seconds()
-    observe_ages(at_once, stamps, ended, offset)
+    observe_ages(at_once, stamps, [0.0, *ended], 1, offset)
     for stamp, at in zip(stamps, ended, strict=True):
         if stamp != NO_TIMESTAMP:
             one_by_one.observe(int((at + offset) * 1000) - stamp)
@@ -62,7 +67,7 @@ def test_ages_of_any_records_are_counted_as_one_by_one(
     """Records of one slice end within milliseconds, and some are ahead of us."""
     ended = sorted(first / 1000 + n % (last + 1) / 1000 + 0.0005 for n in range(len(stamps)))
     at_once, one_by_one = seconds(), seconds()
-    observe_ages(at_once, stamps, ended, 0.0)
+    observe_ages(at_once, stamps, [0.0, *ended], 1, 0.0)
     for stamp, at in zip(stamps, ended, strict=True):
         if stamp != NO_TIMESTAMP:
             one_by_one.observe(int(at * 1000) - stamp)
@@ -75,7 +80,7 @@ def test_durations_of_any_attempts_are_counted_as_one_by_one(microseconds: list[
     at_once = Histogram(unit_seconds=1e-6, buckets=32)
     one_by_one = Histogram(unit_seconds=1e-6, buckets=32)
     durations = [(one + 0.5) * 1e-6 for one in microseconds]
-    observe_durations(at_once, [0.0] * len(durations), durations)
+    observe_durations(at_once, attempts_of(durations), 0, 2)
     for duration in durations:
         one_by_one.observe(int(duration * 1e6))
     assert at_once.counts == one_by_one.counts
@@ -86,5 +91,5 @@ def test_durations_of_any_attempts_are_counted_as_one_by_one(microseconds: list[
 def test_a_duration_at_a_bound_is_in_the_bucket_above_it() -> None:
     bounds = [(1 << n) * 1e-6 for n in range(31)]
     histogram = Histogram(unit_seconds=1e-6, buckets=33)
-    observe_durations(histogram, [0.0] * len(bounds), bounds)
+    observe_durations(histogram, attempts_of(bounds), 0, 2)
     assert histogram.counts == [0, *(1 for _ in bounds), 0]
