@@ -14,6 +14,7 @@ from hypothesis.internal.conjecture import engine
 from streamapp.local_kafka.errors import ToolMissingError
 from streamapp.local_kafka.jars import default_cache_dir, jars_folder
 from streamapp.local_kafka.java import find_java, find_maven
+from streamapp.native_leaves import SELECTED
 from tests.idle import SkippingLoop, waits_skipped
 from tests.kafka import Kafka, running_kafka
 from tests.project import project
@@ -21,6 +22,8 @@ from tests.prometheus import prometheus
 
 __all__ = ["project", "prometheus"]
 
+collect_ignore = [] if SELECTED.is_native else ["unit/runtime/test_native_outputs.py"]
+"""What compares the native leaves with their twins: CI installs both."""
 
 MAX_SHRINKING_SECONDS = 5
 """A property that fails says so soon, with a counterexample as small as was found by then."""
