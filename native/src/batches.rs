@@ -40,7 +40,9 @@ impl TopicBatches {
             partitioner.getattr(intern!(py, "keyless"))?.extract()?
         } else {
             self.is_keyless_used = true;
-            partitioner.call_method1(intern!(py, "choose"), (py.None(),))?.extract()?
+            partitioner
+                .call_method1(intern!(py, "choose"), (py.None(),))?
+                .extract()?
         };
         if chosen >= partitions {
             return Err(PyIndexError::new_err("there is no such partition"));
@@ -66,7 +68,9 @@ impl TopicBatches {
         if self.begin(py, partition)?.append(py, record, headers)? {
             return Ok(partition);
         }
-        Err(PyRuntimeError::new_err("an empty batch has refused a record"))
+        Err(PyRuntimeError::new_err(
+            "an empty batch has refused a record",
+        ))
     }
 
     /// Open a new batch for a partition, whose current one is full.
@@ -74,17 +78,26 @@ impl TopicBatches {
         self.seal_one(py, partition)?;
         let batch = self.create.call0(py)?;
         let builder = batch.getattr(py, intern!(py, "builder"));
-        let native = builder.ok().and_then(|own| own.extract::<Py<RecordBatch>>(py).ok());
+        let native = builder
+            .ok()
+            .and_then(|own| own.extract::<Py<RecordBatch>>(py).ok());
         let filling = match native {
             Some(records) => Filling::Native(records),
             None => Filling::Any(batch.getattr(py, intern!(py, "appender"))?),
         };
-        Ok(self.open[partition].insert(Open { batch, filling, records: 0 }))
+        Ok(self.open[partition].insert(Open {
+            batch,
+            filling,
+            records: 0,
+        }))
     }
 
     fn seal_one(&mut self, py: Python<'_>, partition: usize) -> PyResult<()> {
-        let Some(open) = self.open[partition].take() else { return Ok(()) };
-        open.batch.call_method1(py, intern!(py, "seal"), (open.records,))?;
+        let Some(open) = self.open[partition].take() else {
+            return Ok(());
+        };
+        open.batch
+            .call_method1(py, intern!(py, "seal"), (open.records,))?;
         let size = open.batch.call_method0(py, intern!(py, "size"))?;
         self.full.push((partition, open.batch));
         self.on_sealed.call1(py, (size,))?;
@@ -160,7 +173,8 @@ impl TopicBatches {
     /// Close and return all batches with their partitions, in the order in which they were filled.
     fn take<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.seal(py)?;
-        self.partitioner.call_method0(py, intern!(py, "rotate_keyless"))?;
+        self.partitioner
+            .call_method0(py, intern!(py, "rotate_keyless"))?;
         PyList::new(py, std::mem::take(&mut self.full))
     }
 

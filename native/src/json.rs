@@ -218,15 +218,27 @@ pub fn is_in_doubt(data: &[u8]) -> bool {
 fn opened(data: &[u8]) -> usize {
     // The two differ in one bit. A sum of bytes is one that the compiler makes wide.
     let is_opening = |byte: &u8| u8::from(*byte | 0x20 == b'{');
-    data.chunks(255).map(|some| usize::from(some.iter().map(is_opening).sum::<u8>())).sum()
+    data.chunks(255)
+        .map(|some| usize::from(some.iter().map(is_opening).sum::<u8>()))
+        .sum()
 }
 
 /// Whether so many digits stand in a row: such a row has a digit at every 19th byte.
 fn has_long_number(data: &[u8]) -> bool {
     let is_digit = |at: &usize| data[*at].is_ascii_digit();
-    (LONG - 1..data.len()).step_by(LONG).filter(is_digit).any(|at| {
-        let before = data[..at].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-        let behind = data[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        before + behind >= LONG
-    })
+    (LONG - 1..data.len())
+        .step_by(LONG)
+        .filter(is_digit)
+        .any(|at| {
+            let before = data[..at]
+                .iter()
+                .rev()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
+            let behind = data[at..]
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
+            before + behind >= LONG
+        })
 }

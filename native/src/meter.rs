@@ -15,8 +15,13 @@ struct Counts {
 
 impl Counts {
     fn of(histogram: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let last: usize = histogram.getattr(intern!(histogram.py(), "last"))?.extract()?;
-        Ok(Counts { by_bucket: vec![0; last + 1], total: 0 })
+        let last: usize = histogram
+            .getattr(intern!(histogram.py(), "last"))?
+            .extract()?;
+        Ok(Counts {
+            by_bucket: vec![0; last + 1],
+            total: 0,
+        })
     }
 
     /// Count a value; one below zero counts as zero.
@@ -28,7 +33,9 @@ impl Counts {
 
     fn add_to(&self, histogram: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = histogram.py();
-        let counts = histogram.getattr(intern!(py, "counts"))?.cast_into::<PyList>()?;
+        let counts = histogram
+            .getattr(intern!(py, "counts"))?
+            .cast_into::<PyList>()?;
         for (bucket, more) in self.by_bucket.iter().enumerate() {
             if *more > 0 {
                 let before: u64 = counts.get_item(bucket)?.extract()?;

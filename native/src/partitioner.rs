@@ -19,7 +19,10 @@ pub fn murmur2(data: &[u8]) -> u32 {
     }
     let tail = words.remainder();
     if !tail.is_empty() {
-        let tail = tail.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte));
+        let tail = tail
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u32::from(*byte));
         hash = (hash ^ tail).wrapping_mul(MULTIPLIER);
     }
     hash = (hash ^ (hash >> 13)).wrapping_mul(MULTIPLIER);

@@ -157,10 +157,7 @@ impl RecordBatch {
 }
 
 /// Headers as they stand in a record, written to `into` if there are any.
-pub fn encode_headers<'a>(
-    headers: &Bound<'_, PyAny>,
-    into: &'a mut Vec<u8>,
-) -> PyResult<&'a [u8]> {
+pub fn encode_headers<'a>(headers: &Bound<'_, PyAny>, into: &'a mut Vec<u8>) -> PyResult<&'a [u8]> {
     let count = headers.len()?;
     if count == 0 {
         return Ok(NO_HEADERS);

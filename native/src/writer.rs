@@ -1,8 +1,8 @@
 //! Values of agents to records of output batches: encoded, checked and appended in one call.
 
+use crate::batches::TopicBatches;
 use crate::json::{is_in_doubt, put_value, Names};
 use crate::record_batch::{encode_headers, NewRecord};
-use crate::batches::TopicBatches;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
@@ -53,13 +53,20 @@ impl Encoding {
     /// `otherwise` writes any value or raises.
     #[new]
     fn new(otherwise: Py<PyAny>) -> Self {
-        Encoding { form: Form::Other, otherwise, scratch: Vec::new() }
+        Encoding {
+            form: Form::Other,
+            otherwise,
+            scratch: Vec::new(),
+        }
     }
 
     /// The encoding of JSON without a schema.
     #[staticmethod]
     fn of_json(otherwise: Py<PyAny>) -> Self {
-        Encoding { form: Form::Json(Names::default()), ..Encoding::new(otherwise) }
+        Encoding {
+            form: Form::Json(Names::default()),
+            ..Encoding::new(otherwise)
+        }
     }
 
     /// The encoding of a class whose fields are plain if their types are among `kinds`.
@@ -71,8 +78,18 @@ impl Encoding {
         otherwise: Py<PyAny>,
     ) -> Self {
         let (known, found) = (Vec::new(), Vec::new());
-        let fields = Fields { class, kinds, dumps, known, names: Names::default(), found };
-        Encoding { form: Form::Fields(fields), ..Encoding::new(otherwise) }
+        let fields = Fields {
+            class,
+            kinds,
+            dumps,
+            known,
+            names: Names::default(),
+            found,
+        };
+        Encoding {
+            form: Form::Fields(fields),
+            ..Encoding::new(otherwise)
+        }
     }
 
     /// The bytes of a value.
@@ -87,11 +104,7 @@ impl Encoding {
 }
 
 impl Encoding {
-    fn put(
-        slf: &Bound<'_, Self>,
-        out: &mut Vec<u8>,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    fn put(slf: &Bound<'_, Self>, out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let is_written = slf.try_borrow_mut()?.put_plain(out, value);
         if is_written.unwrap_or(false) {
             return Ok(());
@@ -133,7 +146,10 @@ impl Fields {
         if is_written && self.known.iter().any(|one| one.addresses == self.found) {
             return Ok(true);
         }
-        let types = fields.iter().map(|(_, own)| own.get_type()).collect::<Vec<_>>();
+        let types = fields
+            .iter()
+            .map(|(_, own)| own.get_type())
+            .collect::<Vec<_>>();
         let types = PyTuple::new(py, types)?;
         if !self.kinds.bind(py).contains(&types)? {
             return Ok(false);
@@ -144,7 +160,10 @@ impl Fields {
             out.extend_from_slice(encoded.cast::<PyBytes>()?.as_bytes());
         } else if self.known.len() < MAX_KNOWN {
             let addresses = self.found.clone();
-            self.known.push(Kinds { addresses, _types: types.unbind() });
+            self.known.push(Kinds {
+                addresses,
+                _types: types.unbind(),
+            });
         }
         Ok(true)
     }
@@ -172,7 +191,10 @@ impl Writer {
         without_error_headers: Py<PyAny>,
     ) -> PyResult<Self> {
         let most: usize = topic.getattr("max_message_bytes")?.extract()?;
-        let extra: usize = topic.getattr("event_times")?.getattr("extra_bytes")?.extract()?;
+        let extra: usize = topic
+            .getattr("event_times")?
+            .getattr("extra_bytes")?
+            .extract()?;
         Ok(Writer {
             batches,
             encoding,
@@ -197,7 +219,11 @@ impl Writer {
         key: Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let py = record.py();
-        let key = if key.is_none() { None } else { Some(key.cast_into::<PyBytes>()?) };
+        let key = if key.is_none() {
+            None
+        } else {
+            Some(key.cast_into::<PyBytes>()?)
+        };
         let headers = self.kept_headers(record.getattr(intern!(py, "headers"))?)?;
         let timestamp = record.getattr(intern!(py, "timestamp"))?.extract()?;
         let encoding = self.encoding.bind(py);
@@ -212,7 +238,10 @@ impl Writer {
             headers: encode_headers(&headers, &mut encoded)?,
         };
         self.check(py, &new, &headers)?;
-        self.batches.bind(py).try_borrow_mut()?.add(py, &new, Some(&headers))?;
+        self.batches
+            .bind(py)
+            .try_borrow_mut()?
+            .add(py, &new, Some(&headers))?;
         encoding.try_borrow_mut()?.scratch = out;
         Ok(())
     }
@@ -226,8 +255,15 @@ impl Writer {
         }
         for header in headers.try_iter()? {
             let name = header?.get_item(0)?;
-            if name.cast::<PyString>()?.to_str().is_ok_and(|name| name.starts_with(ERROR_HEADERS)) {
-                return self.without_error_headers.bind(headers.py()).call1((headers,));
+            if name
+                .cast::<PyString>()?
+                .to_str()
+                .is_ok_and(|name| name.starts_with(ERROR_HEADERS))
+            {
+                return self
+                    .without_error_headers
+                    .bind(headers.py())
+                    .call1((headers,));
             }
         }
         Ok(headers)
@@ -245,7 +281,9 @@ impl Writer {
         }
         let key = new.key.map(|key| PyBytes::new(py, key));
         let given = (key, PyBytes::new(py, value), headers);
-        self.topic.bind(py).call_method1(intern!(py, "check"), given)?;
+        self.topic
+            .bind(py)
+            .call_method1(intern!(py, "check"), given)?;
         Ok(())
     }
 }
@@ -263,7 +301,11 @@ impl JsonReader {
     /// `outermost` is the type that a value has, if it has to be of one.
     #[new]
     fn new(loads: Py<PyAny>, otherwise: Py<PyAny>, outermost: Option<Py<PyType>>) -> Self {
-        JsonReader { loads, otherwise, outermost }
+        JsonReader {
+            loads,
+            otherwise,
+            outermost,
+        }
     }
 
     fn read<'py>(&self, data: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

@@ -18,7 +18,9 @@ from benchmarks.hot_path_cost import (
     read_budget,
 )
 from benchmarks.streamapp_stage import AGENTS
-from streamapp.brokers.topic_batches import TopicBatches
+from streamapp.brokers.topic_batches import OpenBatches
+from streamapp.record import Record
+from streamapp.runtime.encoding import Outlet, Writer
 
 RENEW = "`python -m benchmarks.hot_path_cost --write` renews the budget"
 
@@ -57,14 +59,19 @@ def a_labelled_metric(key: bytes | None) -> None:
 
 def instructions_with(added: Callable[[bytes | None], None]) -> float:
     """Instructions for each record when each record's output does this as well."""
-    original = TopicBatches.append
+    original = Outlet.writer
 
-    def append(self: TopicBatches, key: bytes | None, *rest: Any) -> None:
-        added(key)
-        original(self, key, *rest)
+    def writer(self: Outlet, batches: OpenBatches) -> Writer:
+        made = original(self, batches)
+
+        def write(value: Any, record: Record) -> None:
+            added(record.key)
+            made.write(value, record)
+
+        return made._replace(write=write)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TopicBatches, "append", append)
+        patch.setattr(Outlet, "writer", writer)
         return count_instructions_of_a_record("sync")
 
 

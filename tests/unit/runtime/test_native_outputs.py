@@ -126,8 +126,9 @@ def test_a_field_of_another_type_than_declared_is_refused() -> None:
     assert codec.encoder.kinds is not None
     ours = native.Encoding.of_fields(Sold, codec.encoder.kinds, orjson.dumps, codec.encode)
     assert ours.encode(Sold()) == ours.encode(Sold()) == b'{"n":0,"text":"","flag":null}'
+    unchecked: Any = Sold.model_construct
     with pytest.raises(ValueError, match="n: "):
-        ours.encode(Sold.model_construct(**{"n": "0"}))
+        ours.encode(unchecked(n="0"))
 
 
 @pytest.mark.parametrize("type_", [dict, Sold, bytes])
