@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.producer.message_accumulator import MessageBatch
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter
@@ -18,7 +19,7 @@ from streamapp.brokers.topic_batches import TopicBatches
 from streamapp.errors import RecordError
 from streamapp.native_leaves import native
 from streamapp.observability.stage_metrics import StageMetrics
-from streamapp.record import Headers, StoredRecord
+from streamapp.record import Headers, StoredRecord, TopicPartition
 from streamapp.runtime.encoding import Outlet, writer_of
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.serialisation import codec_for
@@ -210,3 +211,16 @@ def test_unusual_json_is_read_as_pydantic_reads_it(type_: Any, data: bytes) -> N
     pydantics = TypeAdapter(type_).validator.validate_json
     theirs, ours = read(data, pydantics), read(data, codec_for(type_).decode)
     assert repr(ours) == repr(theirs)
+
+
+async def test_a_batch_is_sent_with_what_the_clients_sender_has_set() -> None:
+    batch = KafkaBatch(1000)
+    batch.append(timestamp=5, key=b"k", value=b"v")
+    sent = MessageBatch(TopicPartition("out", 0), batch, 1, 0)
+    sent.set_producer_state(7, 3, 11)
+    read = DefaultRecordBatch(bytes(sent.get_data_buffer()))
+    assert read.validate_crc()
+    assert (read.producer_id, read.producer_epoch, read.base_sequence) == (7, 3, 11)
+    assert [(one.key, one.value, one.timestamp) for one in read] == [(b"k", b"v", 5)]
+    assert sent.get_data_buffer() is sent.get_data_buffer()
+    assert batch.size() == len(sent.get_data_buffer())
