@@ -1,6 +1,6 @@
-"""What is still known of a worker that does not answer: its counts, and nothing of how it does."""
+"""What is still known of a worker that does not answer: its counts, and why it is silent."""
 
-from streamapp.observability.causes import Level
+from streamapp.observability.causes import Cause, Level
 from streamapp.observability.figures_report import PartitionReport
 from streamapp.observability.readable import age
 from streamapp.observability.stage_report import StageReport, StatusReport
@@ -32,7 +32,9 @@ _CHANGING = (
 
 
 def _silent_stage(stage: StageReport, why: str) -> StageReport:
-    judged = {"ok": None, "level": Level.UNKNOWN.value, "reason": why, "findings": ()}
+    # A blocked event loop answers nobody: what was seen last of it says why the worker is silent.
+    blocked = tuple(one for one in stage.findings if one.cause == Cause.LOOP_BLOCKED)
+    judged = {"ok": None, "level": Level.UNKNOWN.value, "reason": why, "findings": blocked}
     assigned = tuple(map(_silent_partition, stage.assigned))
     changes = {**dict.fromkeys(_CHANGING), **judged, "assigned": assigned, "waiting": 0}
     changes["members"] = ()  # which of them take calls is not known

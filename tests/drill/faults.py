@@ -204,7 +204,8 @@ FAULTS: Mapping[str, Fault] = {
         doing(block_seconds=4),
         "loop_blocked",
         "LoopBlocked",
-        _names("WorkerFrozen", "WorkerGone", "PartitionsMissing"),
+        # While both workers are blocked, nobody answers.
+        _names("WorkerFrozen", "WorkerGone", "PartitionsMissing", "PipelineAbsent"),
     ),
 }
 """In an order in which few that make the group rebalance come within five minutes."""
