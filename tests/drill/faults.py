@@ -139,7 +139,12 @@ def _names(*names: str) -> frozenset[str]:
 
 FAULTS: Mapping[str, Fault] = {
     "nothing: 1 % of bad records": Fault(nothing, least_seconds=60),
-    "rolling restart": Fault(rolling_restart, least_seconds=60),
+    "rolling restart": Fault(
+        rolling_restart,
+        # Pending while the second of the new workers starts; it fires after two minutes.
+        follows=_names("WorkerGone"),
+        least_seconds=60,
+    ),
     "slow agent": Fault(
         feeding({"seconds": 0.4}, Feed(per_second=150)),
         "slow_agent",
