@@ -24,6 +24,7 @@ from streamapp.observability.loop_blocks import LoopBlocks
 from streamapp.observability.loop_watch import LoopWatch, Owner
 from streamapp.observability.recent import RecentWatch
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.observability.verdict import notice_findings
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.pipeline.bundle import in_bundle
 from streamapp.pipeline.codes import codes_of
@@ -330,7 +331,8 @@ class Service:
                 interval_seconds=self._config.group_check_interval_seconds,
             )
             watches.append(group.create_task(group_watch.run()))
-            watches.append(group.create_task(RecentWatch(self.metrics, self._clock).run()))
+            recent = RecentWatch(self.metrics, self._clock, notice_findings)
+            watches.append(group.create_task(recent.run()))
             if (seconds := self._config.letter_count_interval_seconds) is not None:
                 letter_watch = LetterWatch(
                     self._broker, admin, self._running, self._clock, interval_seconds=seconds

@@ -32,6 +32,7 @@ class Cause(StrEnum):
     NO_ASSIGNMENT = "no_assignment"
     LOOP_BLOCKED = "loop_blocked"
     DEPENDENCY_DOWN = "dependency_down"
+    MOST_RECORDS_FAIL = "most_records_fail"
     DEAD_LETTER_BUDGET = "dead_letter_budget"
     POISON_BURST = "poison_burst"
     ERROR_RATIO = "error_ratio"
@@ -128,6 +129,13 @@ TABLE: dict[Cause, Entry] = {
         Level.FAILING,
         "what the agent depends on is down, so the records are held",
         "Mend what the reason names; the records are kept, and the stage goes on by itself.",
+    ),
+    Cause.MOST_RECORDS_FAIL: Entry(
+        Level.FAILING,
+        "most records fail, and the errors do not tell whose fault it is, so they are held",
+        "Read the error: mend the agent or the producer and restart the workers, or mend what the"
+        " agent depends on; the records are kept meanwhile.",
+        "streamapp status {pipeline}",
     ),
     Cause.DEAD_LETTER_BUDGET: Entry(
         Level.FAILING,
@@ -256,6 +264,7 @@ OUTSIDE = (
     Cause.NO_ASSIGNMENT,
     Cause.LOOP_BLOCKED,
     Cause.DEPENDENCY_DOWN,
+    Cause.MOST_RECORDS_FAIL,
     Cause.DEAD_LETTER_BUDGET,
     Cause.BATCHES_REFUSED,
     Cause.STAGE_FAILED,

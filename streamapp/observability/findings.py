@@ -18,10 +18,21 @@ from streamapp.observability.health import (
 )
 from streamapp.observability.readable import age, counted
 from streamapp.observability.recent import KEPT_SECONDS, WINDOW_SECONDS, Change
-from streamapp.observability.stage_metrics import BreakerState, StageMetrics, StageState
+from streamapp.observability.stage_metrics import (
+    BreakerState,
+    HoldKind,
+    StageMetrics,
+    StageState,
+)
 
 LEAST_RECORDS = 20
-"""Of fewer records in the window, no share is computed: one failure would be too much of it."""
+"""Of fewer records in the window, no share is computed: one failure would be too much of it.
+
+Where fewer finish in a minute, the window is of five.
+"""
+
+LEAST_FAILED = 5
+"""Fewer failures are chance where one record in a hundred is bad: two of thirty are nothing."""
 
 MOST_FAILED = 0.05
 """Largest share of records that may fail for good; the example's own producers spoil 1 %."""
@@ -69,12 +80,14 @@ class Finding:
         level: how grave it is.
         evidence: the figures that show it, in one clause; never values of records.
         since: monotonic seconds since when; `None` if that is not known.
+        detail: what ends the evidence and is no figure of one worker alone.
     """
 
     cause: Cause
     level: Level
     evidence: str
     since: float | None = None
+    detail: str = ""
 
 
 Look = Callable[[StageMetrics, float, float], Iterator[Finding]]
@@ -123,9 +136,14 @@ def _rebalances(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding
 def _held(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
     if metrics.held_since is None:
         return
-    beyond = metrics.is_beyond_budget
-    cause = Cause.DEAD_LETTER_BUDGET if beyond else Cause.DEPENDENCY_DOWN
-    yield _found(cause, held_words(metrics, now), metrics.held_since)
+    yield _found(_HELD[metrics.hold_kind], held_words(metrics, now), metrics.held_since)
+
+
+_HELD = {
+    HoldKind.DEPENDENCY: Cause.DEPENDENCY_DOWN,
+    HoldKind.FAILURES: Cause.MOST_RECORDS_FAIL,
+    HoldKind.BUDGET: Cause.DEAD_LETTER_BUDGET,
+}
 
 
 def _blocked(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
@@ -156,7 +174,9 @@ def _lately(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
     change = metrics.recent.change(metrics, now)
     if change is None:
         return
-    yield from _failures(metrics, change)
+    longer = metrics.recent.change(metrics, now, KEPT_SECONDS)
+    few = change.outcomes < LEAST_RECORDS  # of a slow stream, the last minutes say more
+    yield from _failures(metrics, longer if few and longer is not None else change)
     if change.commit_failures and not change.commits:
         told = f"{change.commit_failures} commits failed within {change.seconds:.0f} s, none worked"
         yield _found(Cause.COMMITS_FAILING, told)
@@ -175,20 +195,28 @@ def _lately(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
 
 
 def _failures(metrics: StageMetrics, change: Change) -> Iterator[Finding]:
-    if change.outcomes < LEAST_RECORDS or change.failed_ratio <= MOST_FAILED:
+    if change.outcomes < LEAST_RECORDS or change.failed < LEAST_FAILED:
         return
-    told = (
-        f"{change.failed:,} of {change.outcomes:,} records failed for good within"
-        f" {change.seconds:.0f} s ({change.failed_ratio:.0%})"
-    )
+    if change.failed_ratio <= MOST_FAILED:
+        return
+    told = failed_words(change.failed, change.outcomes, change.seconds)
     most = metrics.letter_kinds.most_lately()
     if most is not None and most[1] >= MOST_OF_A_KIND * change.failed:
         kind, _ = most
-        told += f", most with {kind.error} ({kind.fingerprint})"
-        yield _found(Cause.POISON_BURST, told)
+        detail = f", most with {kind.error} ({kind.fingerprint})"
+        level = TABLE[Cause.POISON_BURST].level
+        yield Finding(Cause.POISON_BURST, level, told + detail, detail=detail)
     else:
         level = Level.FAILING if change.failed_ratio >= MOST_FAILED_BY_FAR else Level.ATTENTION
         yield Finding(Cause.ERROR_RATIO, level, told)
+
+
+def failed_words(failed: int, outcomes: int, seconds: float) -> str:
+    """How many records failed for good, in one clause."""
+    return (
+        f"{failed:,} of {outcomes:,} records failed for good within {seconds:.0f} s"
+        f" ({failed / outcomes:.0%})"
+    )
 
 
 def _growth(metrics: StageMetrics, change: Change) -> Iterator[Finding]:

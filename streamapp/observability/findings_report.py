@@ -19,6 +19,7 @@ class FindingReport(BaseModel):
         since: since when, in seconds since the epoch; `None` if that is not known.
         advice: what to do.
         command: the command that helps next.
+        detail: what ends the evidence and is no figure of one worker alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,6 +30,7 @@ class FindingReport(BaseModel):
     since: float | None = None
     advice: str = ""
     command: str = ""
+    detail: str = ""
 
 
 def finding_report(
@@ -38,6 +40,7 @@ def finding_report(
     *,
     level: Level | None = None,
     since: float | None = None,
+    detail: str = "",
 ) -> FindingReport:
     """What is wrong, with what the table of causes says of it.
 
@@ -47,6 +50,7 @@ def finding_report(
         command: the command that helps next.
         level: how grave it is, by default what the table says.
         since: since when, in seconds since the epoch; `None` if that is not known.
+        detail: what ends the evidence and is no figure of one worker alone.
     """
     entry = TABLE[cause]
     return FindingReport(
@@ -56,6 +60,7 @@ def finding_report(
         since=since,
         advice=entry.advice,
         command=command,
+        detail=detail,
     )
 
 
@@ -76,6 +81,7 @@ def finding_reports(
             next_command(one.cause, metrics.pipeline, metrics.stage),
             level=one.level,
             since=epoch(one.since),
+            detail=one.detail,
         )
         for one in verdict.findings
     )

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from streamapp.observability.causes import Level
+from streamapp.observability.causes import Cause, Level
 from streamapp.observability.figures_report import (
     KindReport,
     LatelyReport,
     OccurrenceReport,
     PartReport,
 )
-from streamapp.observability.findings_report import joined_findings
+from streamapp.observability.findings import MOST_FAILED, failed_words
+from streamapp.observability.findings_report import FindingReport, joined_findings
 from streamapp.observability.stage_metrics import BreakerState, StageState
 from streamapp.observability.stage_reading import MOST_PARTITIONS
 from streamapp.observability.stage_report import HELD, StageReport, StatusReport
@@ -78,7 +79,10 @@ def _joined_stage(own: Sequence[StageReport]) -> StageReport:
     if len(own) == 1:
         return own[0]
     level = min((one.level for one in own), key=lambda one: _rank(one or "", _WORST_LEVEL_FIRST))
-    findings = joined_findings(one.findings for one in own)
+    lately = _joined_lately([one.lately for one in own])
+    findings = tuple(
+        _of_all(one, lately) for one in joined_findings(_named_findings(one) for one in own)
+    )
     worst = min(own, key=lambda one: _rank(one.state, _WORST_FIRST))
     troubled = sorted((one for one in own if one.ok is not True), key=lambda one: one.ok is None)
     told = next(iter(troubled), worst)
@@ -95,7 +99,7 @@ def _joined_stage(own: Sequence[StageReport]) -> StageReport:
         findings=findings,
         source=worst.source,
         fused_to=worst.fused_to,
-        lately=_joined_lately([one.lately for one in own]),
+        lately=lately,
         kinds=_joined_kinds(one.kinds for one in own),
         open_letters=next((one.open_letters for one in own if one.open_letters), None),
         assigned=tuple(one for report in own for one in report.assigned)[:MOST_PARTITIONS],
@@ -136,6 +140,26 @@ def _joined_stage(own: Sequence[StageReport]) -> StageReport:
         left_out=tuple(sorted({name for one in own for name in one.left_out})),
         errors=tuple(errors[-_MOST_ERRORS:]),
     )
+
+
+def _named_findings(stage: StageReport) -> Iterable[FindingReport]:
+    """What is wrong in one of several workers, with its name at the figures: they are its own."""
+    for one in stage.findings:
+        own = f"{one.evidence} (worker {stage.worker})"
+        yield one if stage.worker is None else one.model_copy(update={"evidence": own})
+
+
+def _of_all(finding: FindingReport, lately: LatelyReport | None) -> FindingReport:
+    """The finding with the figures of all workers together, where these show it as well."""
+    if finding.cause not in _SHARES_OF_FAILURES or lately is None or not lately.outcomes:
+        return finding
+    if lately.failed <= MOST_FAILED * lately.outcomes:
+        return finding
+    told = failed_words(lately.failed, lately.outcomes, lately.seconds) + finding.detail
+    return finding.model_copy(update={"evidence": told})
+
+
+_SHARES_OF_FAILURES = (Cause.POISON_BURST, Cause.ERROR_RATIO)
 
 
 def _joined_lately(own: Sequence[LatelyReport | None]) -> LatelyReport | None:

@@ -6,7 +6,7 @@ for each record: a sample of the counters is taken every five seconds.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -206,11 +206,18 @@ class RecentWatch:
     Args:
         stages: their counters.
         clock: waits between samples.
+        on_sample: is told of each, with its time in monotonic seconds.
     """
 
-    def __init__(self, stages: Sequence["StageMetrics"], clock: Clock) -> None:
+    def __init__(
+        self,
+        stages: Sequence["StageMetrics"],
+        clock: Clock,
+        on_sample: Callable[["StageMetrics", float], None],
+    ) -> None:
         self._stages = stages
         self._clock = clock
+        self._on_sample = on_sample
 
     async def run(self) -> None:
         """Take samples until cancelled."""
@@ -218,6 +225,7 @@ class RecentWatch:
             now = self._clock.monotonic()
             for number, metrics in enumerate(self._stages):
                 metrics.recent.sample(metrics, now)
+                self._on_sample(metrics, now)
                 if number % SAMPLED_AT_ONCE == SAMPLED_AT_ONCE - 1:
                     await asyncio.sleep(0)
             await self._clock.sleep(SAMPLE_SECONDS)

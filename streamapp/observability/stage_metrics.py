@@ -7,7 +7,7 @@ Only the event loop reads and writes them.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.lane_time import LaneTime
@@ -15,6 +15,7 @@ from streamapp.observability.last_errors import LastErrors
 from streamapp.observability.letter_kinds import LetterKinds
 from streamapp.observability.loop_blocks import LoopBlocks
 from streamapp.observability.model_usage import ModelUsage
+from streamapp.observability.noticed import Noticed
 from streamapp.observability.occurrences import Occurrences
 from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics
@@ -45,6 +46,14 @@ class DeadLetterReason(StrEnum):
     TIMEOUT = "timeout"  # the last attempt took too long
     BACKLOG = "backlog"  # too many records waited behind a failing one of its key
     OUTPUT = "output"  # an output does not fit: too many, too large, wrong type
+
+
+class HoldKind(Enum):
+    """What makes a stage hold its records."""
+
+    DEPENDENCY = auto()  # what its agent depends on fails, or is slow
+    FAILURES = auto()  # most records fail, with errors that do not tell whose fault it is
+    BUDGET = auto()  # it has written as many dead letters as it may
 
 
 class BreakerState(StrEnum):
@@ -237,7 +246,8 @@ class StageMetrics:
         held_since: monotonic seconds since when records are held because what agents depend on is
             down, or there are too many dead letters; `None` while none are.
         held_reason: why, in one clause for operators.
-        is_beyond_budget: whether that is because there are too many dead letters.
+        hold_kind: what it is that makes it hold them; of a hold that is over, what it was.
+        noticed: since when something is wrong with it of which no counter says since when.
         clock_skew: timestamps that are far from the clock; `None` if none were seen.
         positions_moved: how it was seen that somebody else has moved positions of the group.
         foreign_members: which members of the group are no workers; `None` if all are.
@@ -314,7 +324,8 @@ class StageMetrics:
         self.held_since: float | None = None
         self.breaker_opened_at: float | None = None
         self.held_reason: str | None = None
-        self.is_beyond_budget = False
+        self.hold_kind = HoldKind.DEPENDENCY
+        self.noticed = Noticed()
         self.loop: LoopBlocks | None = None
         self.clock_skew: ClockSkew | None = None
         self.positions_moved: Notice | None = None

@@ -3,12 +3,12 @@
 The page, `/status`, health, the metrics and the commands show what stands here, so they agree.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from streamapp.observability.causes import TABLE, Cause, Level, effects_among
 from streamapp.observability.findings import Finding, findings_of
-from streamapp.observability.health import stage_health
+from streamapp.observability.health import STALL_AFTER_SECONDS, stage_health
 from streamapp.observability.stage_metrics import StageMetrics
 
 _WORST_FIRST = tuple(Level)
@@ -53,13 +53,32 @@ def verdict_of(metrics: StageMetrics, now: float, stall_after_seconds: float) ->
         now: monotonic seconds of the clock that they were written with.
         stall_after_seconds: how long a stage may go without progress.
     """
-    found = _causes_first(list(findings_of(metrics, now, stall_after_seconds)))
+    dated = _dated(metrics, findings_of(metrics, now, stall_after_seconds))
+    found = _causes_first(list(dated))
     if not found:
         health = stage_health(metrics, now, stall_after_seconds)
         level = Level.WELL if health.works else Level.UNKNOWN  # for a few seconds, it may be so
         return Verdict(level, (), health.reason)
     level = min((one.level for one in found), key=_WORST_FIRST.index)
     return Verdict(level, tuple(found), found[0].evidence)
+
+
+def notice_findings(
+    metrics: StageMetrics, now: float, stall_after_seconds: float = STALL_AFTER_SECONDS
+) -> None:
+    """Remember what is wrong now, so that a verdict can say since when; to be called often.
+
+    Args: those of `verdict_of`.
+    """
+    found = findings_of(metrics, now, stall_after_seconds)
+    metrics.noticed.update({one.cause for one in found}, now)
+
+
+def _dated(metrics: StageMetrics, found: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings, with the time of the first look at those that have none of their own."""
+    for one in found:
+        since = metrics.noticed.since(one.cause) if one.since is None else one.since
+        yield one if since is None else replace(one, since=since)
 
 
 _RESTART_HELPS = {Cause.STALLED, Cause.PARTITION_STARVED, Cause.STAGE_FAILED}
@@ -69,6 +88,7 @@ _RESTART_IS_IN_VAIN = {
     Cause.NO_ASSIGNMENT,
     Cause.LAG_UNKNOWN,
     Cause.DEPENDENCY_DOWN,
+    Cause.MOST_RECORDS_FAIL,
     Cause.DEAD_LETTER_BUDGET,
     Cause.BATCHES_REFUSED,
 }

@@ -12,8 +12,10 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from operator import sub
 
 from streamapp.observability.occurrences import OccurrenceKind
+from streamapp.observability.stage_metrics import HoldKind
 from streamapp.pipeline.topology import Segment
 from streamapp.policies.breaker import Permit
+from streamapp.policies.breaker_cause import Rule
 from streamapp.runtime.config import Environment
 from streamapp.runtime.first_attempts import FirstAttempts
 from streamapp.runtime.probe import Probe
@@ -306,7 +308,7 @@ class Hold:
         now = self._clock.monotonic()
         for metrics in self._metrics:
             metrics.held_since, metrics.held_reason = now, reason
-            metrics.is_beyond_budget = own.held_until is not None
+            metrics.hold_kind = _kind_of(own)
         holding = self._metrics[own.step.index]
         holding.holds += 1
         holding.occurrences.add(now, OccurrenceKind.HELD, f"holds its records, because {reason}")
@@ -346,3 +348,14 @@ class Hold:
         assert own.breaker is not None  # noqa: S101 - it is open
         assert own.breaker.cause is not None  # noqa: S101 - the same
         return f"in stage {own.step.stage_id!r} {own.breaker.cause.in_words}"
+
+
+_WHOEVER_IS_AT_FAULT = (Rule.DISTINCT_KEYS, Rule.VALIDATION_RATE)
+
+
+def _kind_of(own: StepHold) -> HoldKind:
+    if own.held_until is not None:
+        return HoldKind.BUDGET
+    cause = None if own.breaker is None else own.breaker.cause
+    is_unclear = cause is not None and cause.rule in _WHOEVER_IS_AT_FAULT
+    return HoldKind.FAILURES if is_unclear else HoldKind.DEPENDENCY

@@ -31,6 +31,7 @@ from streamapp.observability.progress import ProgressWatch
 from streamapp.observability.stage_metrics import (
     BreakerState,
     DeadLetterReason,
+    HoldKind,
     MemberState,
     PartFigures,
     StageMetrics,
@@ -63,7 +64,7 @@ class MovingStage:
         self.metrics.position = 1
         self.metrics.topic_partitions = {FIRST.topic: 2}
         self.metrics.held_since, self.metrics.held_reason = self.clock.monotonic(), "of the budget"
-        self.metrics.is_beyond_budget = True
+        self.metrics.hold_kind = HoldKind.BUDGET
         self.metrics.lane_time.start(4, self.clock.monotonic())
         self.watch = ProgressWatch(self.metrics, self.clock)
         member = MemberState("quick", 1, 2, BreakerState.CLOSED, 0.1, 3, 1)

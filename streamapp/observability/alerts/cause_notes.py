@@ -80,6 +80,17 @@ NOTES: Mapping[Cause, Notes] = {
         ("The figures say which failure it was and when the next attempt is made.",),
         ("Do not restart: nothing is lost, and a new worker would ask the same service.",),
     ),
+    Cause.MOST_RECORDS_FAIL: Notes(
+        (
+            "The figures name the error; `streamapp status PIPELINE` has its place in the agent.",
+            _DLQ,
+        ),
+        (
+            "If the agent has a bug, mend it and restart the workers: what was held is read again.",
+            SEND_BACK,
+        ),
+        ends="When probes succeed, or the workers are started again with a mended agent.",
+    ),
     Cause.DEAD_LETTER_BUDGET: Notes(
         (_DLQ,),
         (SEND_BACK,),

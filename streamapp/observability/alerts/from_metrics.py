@@ -114,7 +114,12 @@ def _dead_letters() -> Iterator[AlertRule]:
         f"{by_reason} (increase({letters}[10m])) > 0"
         f" unless {by_reason} (increase({letters}[6h] offset 10m)) > 0"
     )
-    told = (Cause.POISON_BURST, Cause.ERROR_RATIO, Cause.DEAD_LETTER_BUDGET)
+    told = (
+        Cause.POISON_BURST,
+        Cause.ERROR_RATIO,
+        Cause.MOST_RECORDS_FAIL,
+        Cause.DEAD_LETTER_BUDGET,
+    )
     yield AlertRule(
         "StreamappDeadLettersNew",
         unless(f"({new}) and on (pipeline, stage) {many}", told),

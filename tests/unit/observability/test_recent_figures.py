@@ -12,6 +12,7 @@ from streamapp.observability.recent import (
     acknowledged_rates,
 )
 from streamapp.observability.stage_metrics import StageMetrics
+from streamapp.observability.verdict import notice_findings
 from tests.hand_clock import HandClock
 
 
@@ -67,7 +68,7 @@ async def test_the_watch_takes_samples_until_it_is_cancelled() -> None:
     clock = HandClock()
     metrics = [stage(str(number)) for number in range(120)]
     with clock_in_use(clock):
-        task = asyncio.create_task(RecentWatch(metrics, clock).run())
+        task = asyncio.create_task(RecentWatch(metrics, clock, notice_findings).run())
         for _ in range(10):
             await asyncio.sleep(0)
         task.cancel()

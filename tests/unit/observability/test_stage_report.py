@@ -1,11 +1,15 @@
 """Stages as data: of one worker, and of several together."""
 
+from streamapp.observability.causes import Cause
 from streamapp.observability.figures_report import (
     ErrorReport,
+    LatelyReport,
     MemberReport,
     OccurrenceReport,
     PartReport,
 )
+from streamapp.observability.findings import failed_words
+from streamapp.observability.findings_report import finding_report
 from streamapp.observability.joined_report import joined
 from streamapp.observability.last_errors import LastError, LastErrors
 from streamapp.observability.occurrences import MOST, OccurrenceKind, Occurrences
@@ -119,6 +123,42 @@ def test_the_worst_of_several_workers_is_told_and_one_unknown_lag_hides_the_sum(
     [stage] = found.stages
     assert (stage.state, stage.ok, stage.reason, stage.breaker) == ("held", False, "down", "open")
     assert (stage.lag, stage.p99_seconds, stage.held_since) == (None, 0.4, 9.0)
+
+
+def burst(worker: str, failed: int, outcomes: int) -> StatusReport:
+    detail = ", most with KeyError (abc)"
+    told = failed_words(failed, outcomes, 60) + detail
+    finding = finding_report(Cause.POISON_BURST, told, "", detail=detail)
+    lately = LatelyReport(
+        seconds=60,
+        received=outcomes,
+        outcomes=outcomes,
+        failed=failed,
+        rebalances=0,
+        commits=1,
+        commit_failures=0,
+        p50_seconds=None,
+        p99_seconds=None,
+        lag_per_second=None,
+    )
+    return part(worker=worker, findings=(finding,), lately=lately)
+
+
+def test_the_share_of_failures_of_several_workers_is_that_of_all_their_records() -> None:
+    [stage] = joined([burst("0", 143, 948), burst("1", 157, 1052)]).stages
+    assert [one.evidence for one in stage.findings] == [
+        "300 of 2,000 records failed for good within 60 s (15%), most with KeyError (abc)"
+    ]
+
+
+def test_what_one_of_several_workers_tells_with_figures_of_its_own_has_its_name() -> None:
+    grows = finding_report(Cause.LAG_GROWING, "the lag has grown from 1 to 2,000 records", "")
+    found = joined([part(worker="0"), part(worker="1", findings=(grows,))]).stages[0].findings
+    assert found[0].evidence == "the lag has grown from 1 to 2,000 records (worker 1)"
+    well = part(worker="0", lately=burst("0", 0, 9000).stages[0].lately)
+    few = joined([well, burst("1", 30, 400)]).stages[0].findings
+    told = "30 of 400 records failed for good within 60 s (8%), most with KeyError (abc) (worker 1)"
+    assert [one.evidence for one in few if one.evidence.startswith("30 of")] == [told]
 
 
 def test_a_part_of_which_is_not_known_whether_it_works_is_told_unless_another_does_not() -> None:

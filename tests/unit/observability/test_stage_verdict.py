@@ -12,13 +12,20 @@ from streamapp.observability.recent import SAMPLE_SECONDS
 from streamapp.observability.stage_metrics import (
     BreakerState,
     ClockSkew,
+    HoldKind,
     MemberState,
     Notice,
     StageMetrics,
     StageState,
     TopicFault,
 )
-from streamapp.observability.verdict import Verdict, is_live, next_command, verdict_of
+from streamapp.observability.verdict import (
+    Verdict,
+    is_live,
+    next_command,
+    notice_findings,
+    verdict_of,
+)
 from streamapp.record import TopicPartition
 
 STALL_SECONDS = 60.0
@@ -86,7 +93,12 @@ def _held(metrics: StageMetrics) -> None:
 
 def _beyond(metrics: StageMetrics) -> None:
     _held(metrics)
-    metrics.is_beyond_budget = True
+    metrics.hold_kind = HoldKind.BUDGET
+
+
+def _unclear(metrics: StageMetrics) -> None:
+    _held(metrics)
+    metrics.hold_kind = HoldKind.FAILURES
 
 
 def _blocked(metrics: StageMetrics) -> None:
@@ -144,6 +156,7 @@ def _stuck(metrics: StageMetrics) -> None:
         (_cut_off, Cause.BROKER_UNREACHABLE, "for 12 s"),
         (_never_joined, Cause.NO_ASSIGNMENT, "no assignment from its group for 12 s"),
         (_held, Cause.DEPENDENCY_DOWN, "calls fail with OSError"),
+        (_unclear, Cause.MOST_RECORDS_FAIL, "records are held for 5 s"),
         (_beyond, Cause.DEAD_LETTER_BUDGET, "records are held for 5 s"),
         (_blocked, Cause.LOOP_BLOCKED, "agent 'f' of stage 'check' has blocked the event loop"),
         (_stalled, Cause.STALLED, "lag of 5 records and no progress for 61 s"),
@@ -352,3 +365,39 @@ def test_every_cause_has_an_entry_whose_command_can_be_typed() -> None:
     assert set(TABLE) == set(Cause)
     for cause in Cause:
         assert "{" not in next_command(cause, "orders", "check")
+
+
+def test_what_no_counter_dates_is_told_since_it_was_noticed_and_anew_after_it_was_gone() -> None:
+    metrics = a_stage()
+
+    def bursts(_: StageMetrics, share: float) -> None:
+        metrics.processed = int(1000 * share)
+        metrics.dead_lettered = int(200 * share)
+
+    assert over_a_minute(metrics, bursts).since is None
+    notice_findings(metrics, NOW, STALL_SECONDS)
+    notice_findings(metrics, NOW + 5, STALL_SECONDS)
+    assert verdict_of(metrics, NOW + 6, STALL_SECONDS).since == NOW
+    notice_findings(metrics, NOW + 90, STALL_SECONDS)  # the minute has passed
+    for number in range(13):
+        bursts(metrics, 1 + number)
+        metrics.recent.sample(metrics, NOW + 95 + number * SAMPLE_SECONDS)
+    notice_findings(metrics, NOW + 155, STALL_SECONDS)
+    assert verdict_of(metrics, NOW + 156, STALL_SECONDS).since == NOW + 155
+
+
+def test_a_slow_stream_of_which_all_records_fail_is_not_well() -> None:
+    metrics = a_stage()
+    for number in range(61):
+        metrics.dead_lettered = number  # twelve a minute
+        metrics.recent.sample(metrics, NOW - 300 + number * SAMPLE_SECONDS)
+    verdict = judge(metrics)
+    assert (verdict.level, verdict.cause) == (Level.FAILING, Cause.ERROR_RATIO)
+
+
+def test_two_bad_records_of_twenty_five_are_chance() -> None:
+    def two(metrics: StageMetrics, share: float) -> None:
+        metrics.processed = int(23 * share)
+        metrics.dead_lettered = int(2 * share)
+
+    assert over_a_minute(a_stage(), two).level is Level.WELL

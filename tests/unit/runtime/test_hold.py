@@ -9,6 +9,7 @@ import pytest
 from streamapp.brokers.protocols import TopicSpec
 from streamapp.errors import Permanent, StageStoppedError, Transient
 from streamapp.observability.health import stage_health, stage_readiness
+from streamapp.observability.stage_metrics import HoldKind
 from streamapp.pipeline.agent import Agent, agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
@@ -134,6 +135,7 @@ async def test_a_held_stage_is_told_and_not_ready_but_alive(
     async with running(stage):
         await write(broker, range(50))
         await until(lambda: metrics.held_since is not None)
+        assert metrics.hold_kind is HoldKind.DEPENDENCY
         await asyncio.sleep(OUTAGE_SECONDS)
         now = loop().time()
         alive, ready = stage_health(metrics, now, 30.0), stage_readiness(metrics, now)
@@ -207,6 +209,7 @@ async def test_unknown_errors_of_most_keys_are_held_until_a_mended_version_start
     async with running(stage):
         texts = await write(broker, range(300), keys=300)
         await until(lambda: stage.metrics[0].held_since is not None)
+        assert stage.metrics[0].hold_kind is HoldKind.FAILURES
         await asyncio.sleep(OUTAGE_SECONDS)
     assert broker.values("p.stage.dlq") == []
     async with running(service(broker, one_stage(mended.plain, QUICK))):
@@ -285,6 +288,7 @@ async def test_more_dead_letters_than_the_budget_allows_are_held() -> None:
         await asyncio.sleep(30)
         assert 40 < len(broker.values("p.stage.dlq")) < 60
         reason = stage.metrics[0].held_reason or ""
+        assert stage.metrics[0].hold_kind is HoldKind.BUDGET
         assert re.search(
             r"more dead letters than its budget allows, with the next one \d+ of \d+ records"
             r" within 60 s, above 0\.1$",
