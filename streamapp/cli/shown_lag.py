@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,16 @@ from streamapp.cli.finding_text import finding_lines
 from streamapp.cli.kafka import kafka_broker, started_admin
 from streamapp.cli.output import Report, chosen_format, print_json, print_report
 from streamapp.cli.output_format import OutputFormat
-from streamapp.cli.pipeline_state import PipelineState
+from streamapp.cli.pipeline_state import SILENT, PipelineState
 from streamapp.cli.shown_status import asked_states
 from streamapp.configuration.printable import printable
-from streamapp.errors import BrokerError
+from streamapp.errors import BrokerError, ConfigurationError
 from streamapp.observability.causes import Cause
 from streamapp.observability.findings_report import FindingReport, finding_report
 from streamapp.observability.logs import configure_logging
+from streamapp.registry.nearest import did_you_mean
 from streamapp.runtime.group_lag import TopicLag, group_lags
+from streamapp.status import PipelineStatus
 
 HEADINGS = ("group", "topic", "partitions", "behind", "furthest", "deleted unread", "members")
 VERSION = 1
@@ -49,6 +51,8 @@ def print_lag(
         if why:
             _print_without_kafka(states, is_json=is_json)
         raise
+    if pipeline is not None and not lags and not states:
+        _refuse_unknown(pipeline, file.configuration.data_pipelines, bootstrap_servers)
     if is_json:
         found = {"version": VERSION, "groups": [asdict(one) for one in lags]}
         print_json(found | ({"findings": _findings_data(lags, states)} if why else {}))
@@ -66,6 +70,19 @@ def _print_without_kafka(states: Sequence[PipelineState], *, is_json: bool) -> N
     else:
         for line in _told([], states):
             typer.echo(printable(line))
+
+
+def _refuse_unknown(
+    pipeline: str, declared: Collection[str], bootstrap_servers: str | None
+) -> None:
+    """Refuse a name of which neither Kafka nor the file knows anything."""
+    if pipeline in declared:
+        return
+    groups = {one.group for one in asyncio.run(_lags(bootstrap_servers, None))}
+    near = did_you_mean(pipeline, {*declared, *(group.rpartition(".")[0] for group in groups)})
+    raise ConfigurationError(
+        f"no stage of a pipeline {pipeline!r} has committed an offset, and none is declared; {near}"
+    )
 
 
 async def _lags(bootstrap_servers: str | None, pipeline: str | None) -> Sequence[TopicLag]:
@@ -104,7 +121,19 @@ def _findings(
     lags: Sequence[TopicLag], states: Sequence[PipelineState]
 ) -> Iterator[tuple[str, Sequence[FindingReport]]]:
     for state in states:
-        if state.report is None or not state.is_live:
+        if state.status == SILENT:
+            told = "its service has stopped reporting: it stands still, or is gone"
+            yield state.pipeline, [finding_report(Cause.WORKER_SILENT, told, command="")]
+            continue
+        if state.status == PipelineStatus.FAILED:
+            by = "" if state.error is None else f" by {state.error}"
+            told = f"its last run has ended by a failure{by}"
+            yield (
+                state.pipeline,
+                [finding_report(Cause.STAGE_FAILED, told, command="", since=state.ended_at)],
+            )
+            continue
+        if state.report is None or state.status != PipelineStatus.RUNNING:
             continue
         yield state.pipeline, state.report.findings
         for stage in state.report.stages:
@@ -113,7 +142,8 @@ def _findings(
         own = [one for one in lags if one.group == group]
         behind = sum(one.behind for one in own)
         if behind and not any(one.members for one in own):
-            told = f"no worker reads, and {behind:,} records wait"
+            # Markers of transactions take offsets, too; only who reads them can tell.
+            told = f"no worker reads, and up to {behind:,} records wait"
             yield group, [finding_report(Cause.NOT_RUNNING, told, command="")]
 
 

@@ -98,10 +98,8 @@ class Supervisor:
     async def _keep_running(self, slot: Slot) -> None:
         """Run one worker and restart it until it has ended for good."""
         while not self._stopping.is_set():
-            process = await self._start(slot.number)
             began_at = self._clock.monotonic()
-            slot.set_starting(process, began_at)
-            exit_code = await self._watch_process(slot, process)
+            exit_code = await self._run_process(slot)
             now = self._clock.monotonic()
             slot.set_ended(exit_code, now)
             if self._stopping.is_set():
@@ -127,6 +125,16 @@ class Supervisor:
             else:
                 log.info("worker %d has reached the end", slot.number)
                 return
+
+    async def _run_process(self, slot: Slot) -> int:
+        """Run one process and return its exit code; 1 if the system starts none."""
+        try:
+            process = await self._start(slot.number)
+        except OSError as error:  # too many processes or files, or too little memory
+            log.warning("worker %d cannot be started: %s", slot.number, error.strerror or error)
+            return 1
+        slot.set_starting(process, self._clock.monotonic())
+        return await self._watch_process(slot, process)
 
     async def _watch_process(self, slot: Slot, process: WorkerProcess) -> int:
         """Wait for the end of a process and return its exit code."""
@@ -163,7 +171,12 @@ class Supervisor:
         """Tell of a worker whose event loop does not run, and kill it if that lasts."""
         policy = self._policy
         while True:
+            asked_at = self._clock.monotonic()
             await self._clock.sleep(policy.silent_seconds / 4)
+            if self._clock.monotonic() - asked_at >= policy.silent_seconds:
+                # This process stood still itself: what workers have sent meanwhile is not read yet.
+                slot.heard_at = self._clock.monotonic()
+                continue
             if slot.state is not SlotState.UP:
                 continue
             seconds = self._clock.monotonic() - slot.heard_at

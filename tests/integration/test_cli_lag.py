@@ -42,6 +42,9 @@ async def test_a_stage_that_does_not_run_is_behind_and_one_that_holds_says_why(
     await write(project, 10)
     project.succeed("run", "mine:pipeline", "--until-end", "--no-web")
     groups = lag_of(project)["groups"]
+    refused = project.streamapp("lag", f"{project.name}x", "--why")
+    assert refused.returncode == 3
+    assert f"did you mean {project.name!r}" in refused.stderr
     assert [(one["group"], one["behind"], one["members"]) for one in groups] == [
         (f"{project.name}.careful", 0, 0)
     ]
@@ -50,7 +53,7 @@ async def test_a_stage_that_does_not_run_is_behind_and_one_that_holds_says_why(
     assert sum(one["behind"] for one in found["groups"]) == 30
     [finding] = found["findings"]
     assert finding["cause"] == "not_running"
-    assert finding["evidence"] == "no worker reads, and 30 records wait"
+    assert finding["evidence"] == "no worker reads, and up to 30 records wait"
     env = {**project.env, "DOWN": "1"}
     run = ("run", "mine:pipeline", "--web-port", "0", "--progress-seconds", "0.2")
     with running(*run, folder=project.folder / "run", cwd=project.folder, env=env) as worker:

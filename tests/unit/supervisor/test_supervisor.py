@@ -1,6 +1,7 @@
 """The supervisor with workers that do what the test says."""
 
 import asyncio
+import errno
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -108,6 +109,7 @@ class Stage:
     def __init__(self, count: int, *, ends_by_itself: bool = False) -> None:
         self.clock = Slow()
         self.started: list[Puppet] = []
+        self.refusals = 0
         policy = RestartPolicy({STOPPED: "STAGE_STOPPED"}, ends_by_itself=ends_by_itself)
         self.supervisor = Supervisor(
             self._start,
@@ -120,6 +122,9 @@ class Stage:
         self.ending: asyncio.Task[Ending]
 
     async def _start(self, number: int) -> Puppet:
+        if self.refusals:
+            self.refusals -= 1
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
         self.started.append(Puppet(number, 100 + len(self.started)))
         return self.started[-1]
 
@@ -397,8 +402,8 @@ async def test_a_worker_that_shows_life_again_is_left_alone(
         async with staged(1) as stage:
             await stage.all_up()
             [worker] = stage.started
-            for seconds in (12, 47):
-                await stage.clock.look_after(seconds)
+            for _ in range(11):
+                await stage.clock.look_after(5)
             worker.beats.put_nowait(1)
             await stage.clock.look_after(0)
             await stage.clock.look_after(5)
@@ -407,3 +412,38 @@ async def test_a_worker_that_shows_life_again_is_left_alone(
             worker.end(0)
             stage.supervisor.stop()
     assert "worker 0 shows signs of life again" in caplog.text
+
+
+async def test_workers_are_not_killed_because_the_supervisor_itself_stood_still() -> None:
+    async with staged(2) as stage:
+        await stage.all_up()
+        await stage.clock.look_after(70)  # what they have sent meanwhile is not read yet
+        assert all(worker.running for worker in stage.started)
+        assert not any(slot.is_silent for slot in stage.supervisor.slots)
+        for _ in range(12):
+            assert all(worker.running for worker in stage.started)
+            stage.started[1].beats.put_nowait(1)
+            await stage.clock.look_after(5)
+        assert [worker.running for worker in stage.started] == [False, True]
+        stage.supervisor.stop()
+        stage.started[1].end(0)
+
+
+async def test_a_worker_that_the_system_does_not_start_is_tried_again_beside_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with staged(2) as stage:
+        await stage.all_up()
+        stage.refusals = 1
+        stage.started[1].end(-9)
+        for _ in range(2):
+            await stage.until(lambda: bool(stage.clock.pending()))
+            stage.clock.wake()
+            await stage.until(lambda: not stage.clock.pending())
+        await stage.until(lambda: len(stage.started) == 3)
+        assert stage.started[0].running
+        stage.supervisor.stop()
+        for worker in stage.started:
+            if worker.running:
+                worker.end(0)
+    assert "worker 1 cannot be started: Resource temporarily unavailable" in caplog.text
