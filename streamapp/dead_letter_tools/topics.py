@@ -35,7 +35,8 @@ async def ensure_replay_topic(
 ) -> TopicDescription:
     """Make the replay topic of a stage unless it exists, and say what it is like.
 
-    It has as many partitions as the source, so that all workers share in it.
+    It has as many partitions as the source, so that all workers share in it, and keeps what is sent
+    for a week at least, and for as long as the dead-letter topic does: no worker may run meanwhile.
 
     Raises:
         TopicError: it cannot be made.
@@ -43,9 +44,10 @@ async def ensure_replay_topic(
     check_topic_name(target.topic)
     sources = await admin.partition_counts(target.sources)
     partitions = max((letters.partitions, *sources.values()))
+    kept = letters.retention_ms
     config = {
         "max.message.bytes": str(letters.max_message_bytes + DEAD_LETTER_EXTRA_BYTES),
-        "retention.ms": str(_WEEK_MS),
+        "retention.ms": str(-1 if kept is None else max(_WEEK_MS, kept)),
     }
     spec = TopicSpec(target.topic, partitions, letters.replication_factor, config)
     return await _ensure(admin, spec)

@@ -58,9 +58,11 @@ class _Facts:
         """A number, written as text."""
         found = self.headers.get(name) or b""
         try:
-            return int(found) if len(found) <= _MOST_DIGITS else None
+            value = int(found[: _MOST_DIGITS + 1])
         except ValueError:
             return None
+        # Offsets, times and counts have 64 bits in Kafka; more would not fit into JSON either.
+        return value if -(2**63) <= value < 2**63 else None
 
     def big_endian(self, name: str) -> int | None:
         """A number as Java writes an `int` or a `long`; or as text, as others write it."""

@@ -55,7 +55,9 @@ class Access:
         if self.token is None:
             return not self.opens_probes
         given = _given(authorization)
-        return given is not None and hmac.compare_digest(given.encode(), self.token.encode())
+        return given is not None and hmac.compare_digest(
+            given.encode(errors="surrogateescape"), self.token.encode()
+        )
 
 
 def checked_host(host: str, access: Access) -> str:

@@ -134,6 +134,19 @@ async def test_letters_are_sent_once_and_the_stage_works_on_them(shop: Shop) -> 
     assert set((await shop.letters()).values()) == {LetterState.REPLAYED, LetterState.OPEN}
 
 
+@pytest.mark.parametrize(("kept", "expected"), [(3_600_000, 604_800_000), (-1, None)])
+async def test_what_is_sent_back_is_kept_as_long_as_letters_are_and_a_week_at_least(
+    shop: Shop, kept: int, expected: int | None
+) -> None:
+    await shop.fill(2)
+    replay = f"{shop.rig.name}.check.replay"
+    async with shop.rig.subject.admin() as admin:
+        await admin.alter_topic_config(shop.topic, {"retention.ms": str(kept)})
+        await shop.send()
+        found = (await admin.describe_topics([replay]))[replay]
+    assert found.retention_ms == expected
+
+
 async def test_who_is_killed_between_two_transactions_goes_on_behind_the_last_one(
     shop: Shop,
 ) -> None:

@@ -150,11 +150,12 @@ def test_a_record_that_says_nothing_is_a_letter_too() -> None:
     st.data(),
 )
 def test_headers_that_cannot_be_read_say_nothing(dialect: Dialect, data: st.DataObject) -> None:
-    contents = st.one_of(st.binary(max_size=30), st.none())
+    numbers = st.integers(-(10**19), 10**20).map(lambda number: b"%d" % number)
+    contents = st.one_of(st.binary(max_size=30), st.none(), numbers)
     headers = [(name, data.draw(contents)) for name, _ in ALL[dialect]]
     found = letter(headers)  # type: ignore[arg-type]  # Kafka has headers without a value
     assert found.told.dialect is dialect
-    assert found.told.offset is None or isinstance(found.told.offset, int)
+    assert found.told.offset is None or -(2**63) <= found.told.offset < 2**63
     assert len(found.digest) == 16
 
 

@@ -36,7 +36,9 @@ def test_with_a_token_only_whoever_sends_it_is_answered(path: str, send: type) -
         assert not access.allows(path, wrong)
 
 
-@pytest.mark.parametrize("authorization", ["Basic", "Basic !", "Basic /w==", "Bearer", "Bearer ü"])
+@pytest.mark.parametrize(
+    "authorization", ["Basic", "Basic !", "Basic /w==", "Bearer", "Bearer ü", "Bearer \udcff"]
+)
 def test_what_is_no_authorization_is_refused_and_no_error(authorization: str) -> None:
     assert not Access(TOKEN).allows("/", authorization)
 
