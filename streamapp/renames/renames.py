@@ -62,7 +62,11 @@ async def find_renames(
     declared.update(traces.returned.values())
     orphans = [orphan for orphan in traces.orphans.values() if orphan.stage not in declared]
     unexplained = tuple(s for s in fresh if orphans and s.name not in explained)
-    refusals = [*map(_unread, traces.unread), *map(_waiting, traces.waiting)]
+    refusals = [
+        *map(_unread, traces.unread),
+        *map(_waiting, traces.waiting),
+        *map(_between, traces.between),
+    ]
     if unexplained:
         refusals.insert(0, _unexplained(unexplained, orphans))
     occupied = [
@@ -213,4 +217,12 @@ def _waiting(unread: Unread) -> str:
         f"{unread.records:,} records wait in {unread.topic!r}, whose delay is declared no more, and"
         " would never be retried: declare the delay again until the topic is empty, or delete the"
         " topic; --yes leaves them behind"
+    )
+
+
+def _between(unread: Unread) -> str:
+    return (
+        f"{unread.records:,} records in {unread.topic!r} were written for a stage that is fused"
+        " now, and would never be read: run the stages without fused=True once more with"
+        " --until-end, or delete the topic; --yes leaves them behind"
     )

@@ -7,6 +7,7 @@ a stage whose own name has a dot is not noticed.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from streamapp.brokers.protocols import Admin
 from streamapp.pipeline.replay_topics import REPLAY_SUFFIX, replay_topic_of
@@ -65,6 +66,7 @@ class Traces:
         orphans: stages that are not declared, by name.
         unread: topics of orphans with unread records.
         waiting: retry topics with unread records, of declared stages that have that delay no more.
+        between: topics with unread records between stages that are fused now.
     """
 
     offsets: Mapping[str, Offsets]
@@ -72,6 +74,7 @@ class Traces:
     orphans: Mapping[str, Orphan] = field(default_factory=dict)
     unread: tuple[Unread, ...] = ()
     waiting: tuple[Unread, ...] = ()
+    between: tuple[Unread, ...] = ()
 
 
 async def find_traces(kafka: AskedOnce, topology: Topology, heads: Collection[str]) -> Traces:
@@ -86,8 +89,9 @@ async def find_traces(kafka: AskedOnce, topology: Topology, heads: Collection[st
     bundles = {segment.bundle for segment in topology.segments if segment.bundle is not None}
     shared = [await kafka.committed_offsets(bundle) for bundle in sorted(bundles)]
     waiting = await _waiting(kafka.admin, topology, unused, [*offsets.values(), *shared])
+    between = await _between_fused(kafka, topology, unused, shared)
     if all(offsets[head] for head in heads):
-        return Traces(offsets, returned, waiting=waiting)
+        return Traces(offsets, returned, waiting=waiting, between=between)
     orphans = await _orphans(kafka, topology, unused)
     readers = (*offsets.values(), *shared, *(orphan.offsets for orphan in orphans.values()))
     return Traces(
@@ -96,6 +100,7 @@ async def find_traces(kafka: AskedOnce, topology: Topology, heads: Collection[st
         orphans,
         await _unread_of(kafka.admin, orphans.values(), readers),
         waiting,
+        between,
     )
 
 
@@ -110,6 +115,20 @@ async def _waiting(
     starts = tuple(f"{topology.pipeline}.{name}{RETRY_INFIX}" for name in _stage_ids(topology))
     names = sorted(name for name in unused if name.startswith(starts))
     return await _unread(admin, names, readers)
+
+
+async def _between_fused(
+    kafka: AskedOnce, topology: Topology, unused: Collection[str], shared: Collection[Offsets]
+) -> tuple[Unread, ...]:
+    """Unread records in the topics that fused stages had between them before they were fused."""
+    found: list[Unread] = []
+    for segment in topology.segments:
+        for before, after in pairwise(step.stage.stage_id for step in segment.steps):
+            topic = f"{topology.pipeline}.{before}"
+            if topic in unused:
+                reader = await kafka.committed_offsets(f"{topology.pipeline}.{after}")
+                found += await _unread(kafka.admin, [topic], [reader, *shared])
+    return tuple(found)
 
 
 async def _orphans(

@@ -376,3 +376,22 @@ def test_an_old_name_is_that_of_one_stage_that_is_not_declared(
         pipeline = pipeline.stage(keep, name=name, renamed_from=old)
     with pytest.raises(PipelineError, match=why):
         build(pipeline.sink("out"))
+
+
+async def test_stages_are_not_fused_while_records_wait_between_them(rig: Rig) -> None:
+    apart = chain(rig, "first", "second")
+    fused = rig.pipeline().stage(keep, name="first").stage(keep, name="second", fused=True)
+    fused = fused.sink(rig.out)
+    await create_missing(rig, apart, fused)
+    await rig.put_items(range(3))
+    await rig.run_to_end(apart)
+    await rig.put_items(range(3, 6))
+    await rig.run_to_end(apart, stages=["first"])
+    between = f"{rig.name}.first"
+    assert f"3 records in {between!r} were written for a stage that is fused now" in (
+        await refused(rig, fused)
+    )
+    await rig.run_to_end(apart)
+    await rig.put_items(range(6, 9))
+    await rig.run_to_end(fused)
+    assert await outputs(rig) == list(range(9))
