@@ -98,10 +98,13 @@ def is_live(verdict: Verdict, metrics: StageMetrics) -> bool:
     """Whether the process can still do the work of a stage, so that a restart would not help.
 
     A stage that holds its records, lacks a topic or does not reach Kafka is no reason to restart
-    the others.
+    the others; nor is an attempt that takes minutes, as its deadline ends it: after a restart it
+    would begin anew.
     """
     causes = {one.cause for one in verdict.findings}
     if metrics.is_contained or causes & _RESTART_IS_IN_VAIN:
+        return True
+    if Cause.STAGE_FAILED not in causes and metrics.busy_lanes > metrics.stuck_attempts:
         return True
     return not causes & _RESTART_HELPS
 

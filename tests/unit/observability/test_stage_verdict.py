@@ -356,6 +356,10 @@ def test_a_restart_is_asked_for_only_where_it_helps() -> None:
     _held(held)
     _topic(missing)
     assert not is_live(judge(stalled), stalled)
+    stalled.busy_lanes = 2  # attempts that take long, until their deadlines
+    assert is_live(judge(stalled), stalled)
+    stalled.stuck_attempts = 2  # these have passed them
+    assert not is_live(judge(stalled), stalled)
     assert is_live(judge(held), held)
     assert is_live(judge(missing), missing)
     assert is_live(judge(a_stage()), a_stage())
