@@ -10,7 +10,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +95,7 @@ class LoopWatch:
             return
         running = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - documented
         frames = list(_frames(running))
-        if not frames or frames[0].f_code.co_filename.endswith(_WAITING):
+        if not frames or _is_idle(frames):
             return
         owner = next((o for f in frames if (o := self._owners.get(f.f_code)) is not None), None)
         block = LoopBlock(since, now - since, _place(frames, self._owners))
@@ -111,6 +111,14 @@ class LoopWatch:
                 self._block.told,
             )
         self._block = None
+
+
+def _is_idle(frames: Sequence[FrameType]) -> bool:
+    """Whether the loop itself waits; other code, such as `subprocess`, asks a selector as well."""
+    file = frames[0].f_code.co_filename
+    if not file.endswith("selectors.py"):
+        return file.endswith(_WAITING)
+    return len(frames) > 1 and frames[1].f_code.co_filename.endswith("base_events.py")
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import selectors
+import socket
 import threading
 import time
 
@@ -65,6 +67,17 @@ async def test_what_is_no_agent_is_named_by_its_place() -> None:
     [block] = blocks.list()
     assert block.agent == ""
     assert "in block_until" in block.place
+
+
+async def test_what_waits_for_a_file_of_its_own_blocks_the_loop_as_well() -> None:
+    blocks, (reader, writer) = Watched(1.0), socket.socketpair()
+    with reader, writer, selectors.DefaultSelector() as selector:  # as subprocess.run does
+        selector.register(reader, selectors.EVENT_READ)
+        async with LoopWatch(blocks, {}).watching():
+            for _ in range(20):
+                if not blocks.seen:
+                    selector.select(0.5)
+    assert blocks.list()[0].place
 
 
 async def test_a_loop_that_waits_is_not_blocked() -> None:
