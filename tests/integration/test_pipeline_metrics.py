@@ -165,10 +165,11 @@ async def test_one_bad_record_in_a_hundred_and_a_restart_set_no_alert_off(
 
 ABSENT = (
     "batch_records|failed_batches|member_|part_|model_|later_retries|waiting_records|retry_wait"
-    "|topic_fault|worker_|execution_duration|dead_letter_budget|retention_left"
+    "|topic_fault|worker_|execution_duration|dead_letter_budget|retention_left|group_|exporter_"
     "|(held_seconds|rebalances_total).*> 0$"
 )
-"""What it lacks: batches, pools, parts, models, later retries, workers, holds, events, and lag."""
+"""What it lacks: batches, pools, parts, models, later retries, workers, holds, events, lag, and an
+exporter."""
 
 
 async def panels_show_what_it_does(prometheus: Prometheus, failed: float) -> None:
