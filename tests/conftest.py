@@ -11,12 +11,14 @@ from blockbuster import blockbuster_ctx
 from hypothesis import Phase, settings
 from hypothesis.internal.conjecture import engine
 
+from streamapp.local_kafka.config import BrokerOptions
 from streamapp.local_kafka.errors import ToolMissingError
 from streamapp.local_kafka.jars import default_cache_dir, jars_folder
 from streamapp.local_kafka.java import find_java, find_maven
 from streamapp.native_leaves import SELECTED
 from tests.idle import SkippingLoop, waits_skipped
 from tests.kafka import Kafka, running_kafka
+from tests.log import unchanged_log
 from tests.project import project
 from tests.prometheus import prometheus
 
@@ -24,6 +26,13 @@ __all__ = ["project", "prometheus"]
 
 collect_ignore = [] if SELECTED.is_native else ["unit/runtime/test_native_outputs.py"]
 """What compares the native leaves with their twins: CI installs both."""
+
+_DAY_MS = str(24 * 3600 * 1000)
+NEVER_DELETES = {
+    "log.initial.task.delay.ms": _DAY_MS,
+    "log.retention.check.interval.ms": _DAY_MS,
+}
+"""Tests write records dated years ago; the broker's check of retention would delete them."""
 
 MAX_SHRINKING_SECONDS = 5
 """A property that fails says so soon, with a counterexample as small as was found by then."""
@@ -74,10 +83,18 @@ def missing_tool() -> str | None:
     return None
 
 
+@pytest.fixture(autouse=True)
+def log_left_as_found() -> Iterator[None]:
+    """Whatever a test does to the log of the process, the next one begins without it."""
+    with unchanged_log():
+        yield
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A broker of this session's own; tests share it, so each takes topics of its own."""
-    with running_kafka(tmp_path_factory.mktemp("kafka")) as running:
+    options = BrokerOptions(properties=NEVER_DELETES)
+    with running_kafka(tmp_path_factory.mktemp("kafka"), options) as running:
         yield running
 
 
