@@ -46,6 +46,7 @@ from streamapp.renames.asked_once import AskedOnce
 from streamapp.renames.marks import Marks
 from streamapp.renames.moves import find_moves, store_moves
 from streamapp.renames.renames import Renames, find_renames, store_start_offsets
+from streamapp.renames.side_topics import check_side_topics, move_side_topics
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.described_topics import described_topics
 from streamapp.runtime.group_watch import GroupWatch
@@ -272,17 +273,20 @@ class Service:
         await described_topics(admin, list(self._segments()))
         kafka = AskedOnce(admin)
         (await find_moves(kafka, self._segments())).raise_refusals()
+        await check_side_topics(kafka, self._segments())
         await self._find_renames(kafka)
 
     async def _carry_positions(self, admin: Admin) -> None:
-        """Store where stages start that were renamed, or moved into a bundle or out of one."""
+        """Store where stages start that were renamed, fused, or moved into or out of a bundle."""
         kafka = AskedOnce(admin)
         moves = await find_moves(kafka, self._segments())
         moves.raise_refusals()
+        await check_side_topics(kafka, self._segments())
         renames = await self._find_renames(kafka)
         await store_moves(admin, moves)
         for one in renames:
             await store_start_offsets(admin, one)
+        await move_side_topics(admin, list(self._segments()))
 
     async def _find_renames(self, kafka: AskedOnce) -> Sequence[Renames]:
         found = [

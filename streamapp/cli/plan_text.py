@@ -76,10 +76,10 @@ def _stage(
         yield from _field("batches", batching_words(agent.batching))
     if before is None:
         yield from _field("reads", f"{', '.join(segment.sources)} as group {segment.group}")
-        if segment.renamed_from is not None:
-            yield from _field("renamed from", segment.renamed_from)
     else:
         yield from _field("reads", f"outputs of {before.stage}, to which it is fused")
+    if stage.renamed_from is not None:
+        yield from _field("renamed from", stage.renamed_from)
     if stage.output is not None:
         yield from _field("writes", stage.output)
     for route, topic in stage.routes.items():

@@ -111,8 +111,8 @@ class Targets:
             )
             self.all.append(target)
             self._by_name[segment.pipeline, stage] = target
-            if index == 0 and segment.renamed_from is not None:
-                self._by_name.setdefault((segment.pipeline, segment.renamed_from), target)
+            if step.renamed_from is not None:
+                self._by_name.setdefault((segment.pipeline, step.renamed_from), target)
 
     def _named(self, stage: str) -> Target:
         found = [target for target in self.all if target.stage == stage]

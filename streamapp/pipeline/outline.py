@@ -129,6 +129,7 @@ class StageOutline:
 
     Attributes:
         stage: name of the stage.
+        renamed_from: its former name; `None` if it was not renamed.
         agent: its agent.
         output: topic of its outputs; `None` if it has none, or if a fused stage takes them.
         routes: route and topic, for each route.
@@ -145,6 +146,7 @@ class StageOutline:
     """
 
     stage: str
+    renamed_from: str | None
     agent: AgentOutline
     output: str | None
     routes: dict[str, str]
@@ -166,7 +168,6 @@ class SegmentOutline:
     Attributes:
         group: name of the consumer group.
         sources: topics that it reads, and patterns of topics.
-        renamed_from: former name of the first stage; `None` if it was not renamed.
         ordering: which records of a partition are worked on one at a time.
         attempts_at_once: largest number of attempts that run at once.
         max_in_flight_records, max_in_flight_bytes: bounds of what is taken and not finished.
@@ -178,7 +179,6 @@ class SegmentOutline:
 
     group: str
     sources: tuple[str, ...]
-    renamed_from: str | None
     ordering: Ordering
     attempts_at_once: int
     max_in_flight_records: int
@@ -253,7 +253,6 @@ def _segment(segment: Segment) -> SegmentOutline:
     return SegmentOutline(
         group=segment.group,
         sources=segment.source_names,
-        renamed_from=segment.renamed_from,
         ordering=config.ordering,
         attempts_at_once=segment.attempts_at_once,
         max_in_flight_records=config.max_in_flight_records,
@@ -277,6 +276,7 @@ def _stage(segment: Segment, step: Step) -> StageOutline:
         hold = HoldOutline(config.breaker, config.max_hold_seconds, config.after_hold)
     return StageOutline(
         stage=step.stage.stage_id,
+        renamed_from=step.renamed_from,
         agent=_agent(step.stage.agent),
         output=None if step.output is None else step.output.name,
         routes={route: topic.name for route, topic in step.routes.items()},

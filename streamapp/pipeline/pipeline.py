@@ -213,7 +213,8 @@ class Pipeline(Generic[InT, OutT]):
             output: topic of its outputs; by default `<pipeline>.<stage>`.
             routes: topics by the name that `Out(to=…)` uses.
             dead_letters: dead-letter topic; by default `<pipeline>.<stage>.dlq`.
-            renamed_from: former name of the stage; it resumes at the offsets of that name.
+            renamed_from: former name of the stage; it resumes at the offsets of that name, and dead
+                letters of that name can be sent back to it.
             settings: fields of `StageConfig`, such as `concurrency=64`.
 
         Raises:

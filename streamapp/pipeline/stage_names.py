@@ -36,7 +36,7 @@ def check_names(pipeline: Pipeline[Any, Any]) -> None:
 
 
 def _check_old_names(pipeline: Pipeline[Any, Any], names: Collection[str]) -> None:
-    """Require each `renamed_from` to be unique, and not on a fused stage."""
+    """Require each `renamed_from` to be unique."""
     taken = set(names)
     for declared in pipeline.declarations:
         old = declared.renamed_from
@@ -49,9 +49,5 @@ def _check_old_names(pipeline: Pipeline[Any, Any], names: Collection[str]) -> No
         if old in taken:
             raise PipelineError(
                 f"{where} is the name of a stage, or is given to another stage as well"
-            )
-        if declared.fused:
-            raise PipelineError(
-                f"{where} would have no effect: a fused stage reads no topic; drop it"
             )
         taken.add(old)

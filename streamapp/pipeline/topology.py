@@ -51,6 +51,7 @@ class Step:
         is_last: whether it is the last stage of its pipeline.
         retry_topics: where its failed records wait if they are retried later, the shortest delay
             first. The segment reads them too, and goes on with this step.
+        renamed_from: former name of the stage; `None` if it was not renamed.
     """
 
     stage: Stage
@@ -63,6 +64,7 @@ class Step:
     collectors: Collectors | None = None
     is_last: bool = False
     retry_topics: tuple[RetryTopic, ...] = ()
+    renamed_from: str | None = None
 
     def written_topics(self) -> Iterator[str]:
         """Names of all topics that it writes to."""
@@ -94,7 +96,6 @@ class Segment:
         pipeline: name of the pipeline.
         sources: topics that it reads; at least one, or a pattern.
         steps: at least one; the steps after the first are fused to it.
-        renamed_from: former name of the first stage; `None` if it was not renamed.
         patterns: further topics that it reads, whose names match.
         bundle: the bundle that it is part of; `None` if it has a group of its own.
     """
@@ -102,7 +103,6 @@ class Segment:
     pipeline: str
     sources: tuple[Source, ...]
     steps: tuple[Step, ...]
-    renamed_from: str | None = None
     patterns: tuple[PatternSource, ...] = ()
     bundle: str | None = None
 
@@ -110,6 +110,11 @@ class Segment:
     def name(self) -> str:
         """Name of the first stage."""
         return self.steps[0].stage.stage_id
+
+    @property
+    def renamed_from(self) -> str | None:
+        """Former name of the first stage; `None` if it was not renamed."""
+        return self.steps[0].renamed_from
 
     @property
     def own_name(self) -> str:
@@ -266,16 +271,14 @@ def build(pipeline: Pipeline[Any, Any], *, needs_sink: bool = True) -> Topology:
     segments: list[Segment] = []
     steps: list[Step] = []
     declared_sources: tuple[Declared, ...] = pipeline.sources
-    renamed_from: str | None = None
     for i, declared in enumerate(declarations):
         following = declarations[i + 1] if i + 1 < len(declarations) else None
         check_declaration(pipeline, i)
         step = _step(pipeline, declared, following, needs_sink=needs_sink)
         steps.append(step)
-        renamed_from = renamed_from if declared.fused else declared.renamed_from
         if following is None or not following.fused:
             sources, patterns = sources_of(declared_sources, steps[0].codec)
-            segments.append(Segment(pipeline.name, sources, tuple(steps), renamed_from, patterns))
+            segments.append(Segment(pipeline.name, sources, tuple(steps), patterns))
             steps = []
             declared_sources = declared_sources if step.output is None else (step.output,)
     topology = Topology(pipeline.name, tuple(segments))
@@ -361,6 +364,7 @@ def _step(
         pipeline.collectors,
         is_last=following is None,
         retry_topics=retry_topics_of(f"{pipeline.name}.{stage_id}", declared.stage.config.policy),
+        renamed_from=declared.renamed_from,
     )
 
 

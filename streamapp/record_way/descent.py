@@ -160,7 +160,7 @@ def _likeness(start: Found, found: Found) -> Likeness:
 def _is_failure_of(neighbour: Neighbour, failure: Found, source: Found) -> bool:
     """Whether these headers tell of a failure of this stage on this record."""
     told = failure.letter.told
-    former = neighbour.segment.renamed_from
+    former = neighbour.step.renamed_from
     stages = {neighbour.stage} | ({former} if former else set())
     if failure.failed_at != source.address or told.stage not in stages:
         return False

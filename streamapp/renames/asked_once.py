@@ -50,16 +50,19 @@ class AskedOnce:
         offsets = await self.committed_offsets(group)
         if segment.patterns:
             return own_of(segment, offsets)
-        if group not in self._by_topic:
-            by_topic = self._by_topic[group] = {}
-            for name, kept in offsets.items():
-                by_topic.setdefault(name.topic, {})[name] = kept
-        by_topic = self._by_topic[group]
         return {
             name: kept
             for topic in (*segment.read_topics, *segment.replay_topics)
-            for name, kept in by_topic.get(topic, {}).items()
+            for name, kept in (await self.offsets_in(topic, group)).items()
         }
+
+    async def offsets_in(self, topic: str, group: str) -> Offsets:
+        """Committed offsets of a group in one topic."""
+        if group not in self._by_topic:
+            by_topic = self._by_topic[group] = {}
+            for name, kept in (await self.committed_offsets(group)).items():
+                by_topic.setdefault(name.topic, {})[name] = kept
+        return self._by_topic[group].get(topic, {})
 
 
 def own_of(segment: Segment, offsets: Offsets) -> Offsets:

@@ -82,21 +82,23 @@ async def true_offsets(kafka: AskedOnce, offsets: Offsets) -> Offsets:
 
     A mark is as old as the last time that it was renewed.
     """
-    home = home_of(offsets)
-    if home is None:
-        return offsets
-    topics = _topics(offsets)
-    found = await kafka.committed_offsets(home)
-    return {
-        **_without_marks(offsets),
-        **{name: kept for name, kept in found.items() if name.topic in topics},
-    }
+    true = _without_marks(offsets)
+    for home in homes_of(offsets):
+        marked_for = {n.topic for n, kept in offsets.items() if kept.metadata == f"{_MARK}{home}"}
+        found = await kafka.committed_offsets(home)
+        true |= {name: kept for name, kept in found.items() if name.topic in marked_for}
+    return true
 
 
 def home_of(offsets: Offsets) -> str | None:
     """The group that has the position of a stage, by the marks in its own; `None` without marks."""
-    homes = (kept.metadata.removeprefix(_MARK) for kept in offsets.values() if _is_mark(kept))
-    return min(homes, default=None)
+    return min(homes_of(offsets), default=None)
+
+
+def homes_of(offsets: Offsets) -> list[str]:
+    """The groups that the marks among these offsets name, in their order."""
+    marks = (kept.metadata for kept in offsets.values() if _is_mark(kept))
+    return sorted({name.removeprefix(_MARK) for name in marks})
 
 
 async def find_moves(kafka: AskedOnce, segments: Iterable[Segment]) -> Moves:
@@ -166,15 +168,20 @@ async def store_marks(admin: Admin, segment: Segment, offsets: Offsets) -> None:
 
 
 async def _move_of(kafka: AskedOnce, segment: Segment) -> Move | None:
-    own = await kafka.offsets_of(segment, segment.own_name)
+    own = _of_sources(segment, await kafka.offsets_of(segment, segment.own_name))
     home = home_of(own)
     source = segment.own_name if home is None else home
     if not own or source == segment.group:
         return None
     offsets = _without_marks(own)
     if home is not None:
-        offsets |= await kafka.offsets_of(segment, home)
+        offsets |= _of_sources(segment, await kafka.offsets_of(segment, home))
     return Move(segment, source, offsets)
+
+
+def _of_sources(segment: Segment, offsets: Offsets) -> Offsets:
+    """Those in its sources: retry and replay topics go with their stage, see `side_topics`."""
+    return {name: kept for name, kept in offsets.items() if segment.has_source(name.topic)}
 
 
 def _without_marks(offsets: Offsets) -> dict[TopicPartition, CommittedOffset]:

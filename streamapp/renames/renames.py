@@ -66,6 +66,7 @@ async def find_renames(
         *map(_unread, traces.unread),
         *map(_waiting, traces.waiting),
         *map(_between, traces.between),
+        *map(_abandoned, traces.abandoned),
     ]
     if unexplained:
         refusals.insert(0, _unexplained(unexplained, orphans))
@@ -224,5 +225,13 @@ def _between(unread: Unread) -> str:
     return (
         f"{unread.records:,} records in {unread.topic!r} were written for a stage that is fused"
         " now, and would never be read: run the stages without fused=True once more with"
+        " --until-end, or delete the topic; --yes leaves them behind"
+    )
+
+
+def _abandoned(unread: Unread) -> str:
+    return (
+        f"{unread.records:,} records in {unread.topic!r} are to be tried again by a stage that is"
+        " not declared, and would never be read: run the previous declaration once more with"
         " --until-end, or delete the topic; --yes leaves them behind"
     )

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from streamapp.brokers.protocols import Admin
-from streamapp.pipeline.replay_topics import REPLAY_SUFFIX, replay_topic_of
+from streamapp.pipeline.replay_topics import REPLAY_SUFFIX
 from streamapp.pipeline.retry_topics import RETRY_INFIX
 from streamapp.pipeline.topology import Topology
 from streamapp.record import TopicPartition
 from streamapp.renames.asked_once import AskedOnce, Offsets
 from streamapp.renames.moves import home_of, position_of, true_offsets
 from streamapp.renames.rollbacks import gone_on_as
+from streamapp.renames.side_topics import furthest
 
 DEAD_LETTERS = ".dlq"
 _OWN_TOPICS = ("", DEAD_LETTERS, REPLAY_SUFFIX)
@@ -67,6 +68,7 @@ class Traces:
         unread: topics of orphans with unread records.
         waiting: retry topics with unread records, of declared stages that have that delay no more.
         between: topics with unread records between stages that are fused now.
+        abandoned: retry and replay topics with unread records, of stages that are not declared.
     """
 
     offsets: Mapping[str, Offsets]
@@ -75,6 +77,7 @@ class Traces:
     unread: tuple[Unread, ...] = ()
     waiting: tuple[Unread, ...] = ()
     between: tuple[Unread, ...] = ()
+    abandoned: tuple[Unread, ...] = ()
 
 
 async def find_traces(kafka: AskedOnce, topology: Topology, heads: Collection[str]) -> Traces:
@@ -90,18 +93,13 @@ async def find_traces(kafka: AskedOnce, topology: Topology, heads: Collection[st
     shared = [await kafka.committed_offsets(bundle) for bundle in sorted(bundles)]
     waiting = await _waiting(kafka.admin, topology, unused, [*offsets.values(), *shared])
     between = await _between_fused(kafka, topology, unused, shared)
+    abandoned = await _abandoned(kafka, topology, unused, [*offsets.values(), *shared])
     if all(offsets[head] for head in heads):
-        return Traces(offsets, returned, waiting=waiting, between=between)
+        return Traces(offsets, returned, waiting=waiting, between=between, abandoned=abandoned)
     orphans = await _orphans(kafka, topology, unused)
     readers = (*offsets.values(), *shared, *(orphan.offsets for orphan in orphans.values()))
-    return Traces(
-        offsets,
-        returned,
-        orphans,
-        await _unread_of(kafka.admin, orphans.values(), readers),
-        waiting,
-        between,
-    )
+    unread = await _unread_of(kafka.admin, orphans.values(), readers)
+    return Traces(offsets, returned, orphans, unread, waiting, between, abandoned)
 
 
 def _stage_ids(topology: Topology) -> set[str]:
@@ -114,7 +112,7 @@ async def _waiting(
     """Unread records in retry topics that a stage had before one of its delays was taken out."""
     starts = tuple(f"{topology.pipeline}.{name}{RETRY_INFIX}" for name in _stage_ids(topology))
     names = sorted(name for name in unused if name.startswith(starts))
-    return await _unread(admin, names, readers)
+    return await _unread(admin, names, [furthest(readers)])
 
 
 async def _between_fused(
@@ -127,8 +125,37 @@ async def _between_fused(
             topic = f"{topology.pipeline}.{before}"
             if topic in unused:
                 reader = await kafka.committed_offsets(f"{topology.pipeline}.{after}")
-                found += await _unread(kafka.admin, [topic], [reader, *shared])
+                found += await _unread(kafka.admin, [topic], [furthest([reader, *shared])])
     return tuple(found)
+
+
+async def _abandoned(
+    kafka: AskedOnce, topology: Topology, unused: Collection[str], readers: Collection[Offsets]
+) -> tuple[Unread, ...]:
+    """Unread records in retry and replay topics that were named after a stage without a dot.
+
+    One group at a time has read such a topic: that of the stage, or of one that it was fused to.
+    """
+    declared = _stage_ids(topology)
+    stages = {topic: _stage_of_side_topic(topology.pipeline, topic) for topic in sorted(unused)}
+    topics = [topic for topic, stage in stages.items() if stage and stage not in declared]
+    if not topics:
+        return ()
+    groups = [
+        name for name in await kafka.list_groups() if name.startswith(f"{topology.pipeline}.")
+    ]
+    others = [await kafka.committed_offsets(name) for name in groups]
+    return await _unread(kafka.admin, topics, [furthest([*others, *readers])])
+
+
+def _stage_of_side_topic(pipeline: str, topic: str) -> str | None:
+    """The stage that a retry or replay topic is named after; `None` if it is no such topic."""
+    rest = topic.removeprefix(f"{pipeline}.")
+    stage, infix, delay = rest.partition(RETRY_INFIX)
+    if not infix:
+        stage, infix, delay = rest.removesuffix(REPLAY_SUFFIX), REPLAY_SUFFIX, ""
+    is_side_topic = topic == f"{pipeline}.{stage}{infix}{delay}"
+    return stage if is_side_topic and stage and not {"."} & {*stage, *delay} else None
 
 
 async def _orphans(
@@ -165,14 +192,8 @@ async def _was_written(admin: Admin, topics: Collection[str]) -> bool:
 async def _unread_of(
     admin: Admin, orphans: Collection[Orphan], readers: Collection[Offsets]
 ) -> tuple[Unread, ...]:
-    """Unread records in what orphans wrote for the next stages, or were to try again themselves."""
-    names = [
-        name
-        for orphan in orphans
-        for name in orphan.topics
-        if name in (orphan.group, replay_topic_of(orphan.group))
-        or name.startswith(f"{orphan.group}{RETRY_INFIX}")
-    ]
+    """Unread records in what orphans wrote for the next stages."""
+    names = [orphan.group for orphan in orphans if orphan.group in orphan.topics]
     return await _unread(admin, names, readers)
 
 

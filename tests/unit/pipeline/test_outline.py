@@ -116,7 +116,7 @@ def test_routes_and_a_topic_with_two_roles() -> None:
 
 
 def test_a_former_name_is_said() -> None:
-    assert one_stage(renamed_from="old").segments[0].renamed_from == "old"
+    assert one_stage(renamed_from="old").segments[0].stages[0].renamed_from == "old"
 
 
 def test_nested_combinators_are_a_tree_of_any_kinds() -> None:

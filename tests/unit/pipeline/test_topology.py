@@ -137,9 +137,6 @@ def broken_pipelines() -> dict[str, Pipeline[Any, Any]]:
         "renamed_from 'old' is the name of a stage": start.stage(clean, renamed_from="old")
         .stage(same, renamed_from="old")
         .sink("x"),
-        "would have no effect: a fused stage": start.stage(clean)
-        .stage(same, fused=True, renamed_from="old")
-        .sink("x"),
         "cannot be fused": start.stage(clean, fused=True).sink("x"),
         "that the pipeline reads": start.stage(clean).sink("raw"),
         "'take-all' has nothing to read: stage 'write' gives no outputs": start.stage(clean)

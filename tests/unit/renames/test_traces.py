@@ -172,13 +172,25 @@ async def test_what_starts_anew_starts_at_what_retention_has_left(before: Before
     }
 
 
-async def test_records_that_wait_for_a_retry_of_the_old_name_are_unread(before: Before) -> None:
-    later = f"{BETWEEN}.retry-10s"
-    await before.create(later, "p.older.retry-10s")
-    await before.write(later, 4)
+@pytest.mark.parametrize("kind", ["retry-10s", "replay"])
+@pytest.mark.parametrize("group", ["old", "new"])
+async def test_a_start_is_refused_while_records_wait_for_a_stage_that_is_not_declared(
+    before: Before, kind: str, group: str
+) -> None:
+    """Also where its name was that of a stage which was fused to another, whose group reads on."""
+    gone, read = f"p.old.{kind}", f"p.older.{kind}"
+    await before.create(gone, read, f"p.o.ld.{kind}", f"other.old.{kind}", "p.old.retry-10s.x")
+    for topic in (gone, read, f"p.o.ld.{kind}", f"other.old.{kind}", "p.old.retry-10s.x"):
+        await before.write(topic, 4)
     await before.commit("second", BETWEEN, 10, 5)
-    await before.commit("old", later, 1)
-    assert await unread(before) == (Unread(later, 3),)
+    await before.commit("new", "raw", 0, 0)
+    await before.commit(group, gone, 1)
+    await before.commit("forgotten" if group == "old" else "older", gone, 0)
+    await before.commit(group, read, 4)
+    topology = build(pipeline("new"))
+    renames = await find_renames(AskedOnce(before.admin), topology, topology.segments)
+    told = [one for one in renames.refusals if "are to be tried again" in one]
+    assert [one.partition(" are")[0] for one in told] == [f"3 records in {gone!r}"]
 
 
 async def test_a_start_is_refused_while_records_wait_for_a_delay_that_is_gone(
@@ -193,8 +205,9 @@ async def test_a_start_is_refused_while_records_wait_for_a_delay_that_is_gone(
     await before.commit("new", used_up, 4)
     topology = build(pipeline("new"))
     renames = await find_renames(AskedOnce(before.admin), topology, topology.segments)
-    [refusal] = renames.refusals
+    refusal, other = renames.refusals
     assert refusal.startswith(f"3 records wait in '{gone}', whose delay is declared no more")
+    assert other.startswith(f"4 records in '{others}' are to be tried again by a stage that is")
 
 
 async def test_records_that_wait_for_a_declared_delay_are_no_reason_against_a_start(
