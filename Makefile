@@ -97,7 +97,7 @@ $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	  --constraint constraints-lowest.txt --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
 
-# Side by side on a real Kafka, a quarter of an hour: make bench ARGS="--only streamapp.sync"
+# Side by side on a real Kafka, twenty minutes: make bench ARGS="--only streamapp.sync"
 bench: install peers
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 

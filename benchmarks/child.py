@@ -1,9 +1,10 @@
 """Runs scripts as child processes and measures what they use."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,10 +18,15 @@ class FailedRunError(Exception):
 
 
 @contextmanager
-def child(module: str, argument: Any) -> Iterator[psutil.Process]:
-    """Run a script with a dataclass as its argument; end it after the block if it still runs."""
+def child(
+    module: str, argument: Any, variables: Mapping[str, str] | None = None
+) -> Iterator[psutil.Process]:
+    """Run a script with a dataclass as its argument; end it after the block if it still runs.
+
+    `variables` are added to its environment.
+    """
     command = [sys.executable, "-m", f"benchmarks.{module}", json.dumps(asdict(argument))]
-    process = subprocess.Popen(command)  # noqa: S603 - our own scripts
+    process = subprocess.Popen(command, env=os.environ | (variables or {}))  # noqa: S603 - our own scripts
     try:
         yield psutil.Process(process.pid)
         if process.poll():

@@ -1,9 +1,12 @@
 """The contenders: what each is compared with, and by how much streamapp should be ahead."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import load
 from benchmarks.measure import PARTITIONS, Job
+from streamapp.native_leaves import SWITCH
 
 ROOT = Path(__file__).parents[1]
 YARDSTICK = "hand_loop.aiokafka"
@@ -22,6 +25,9 @@ class Contender:
         mode: argument of the script.
         environment: folder of the virtual environment that it runs in.
         partitions: number of partitions of its source and its outputs.
+        keys: number of different keys that its records are drawn from.
+        variables: variables of the environment that it has besides.
+        aim_by_cpu: what its ratio by CPU should be, to what it is beside.
         max_records: number of records, if it is too slow for as many as the others have.
         lacks: features that it lacks, beside faults of its outputs.
     """
@@ -32,6 +38,9 @@ class Contender:
     mode: str = "sync"
     environment: str = ".venv"
     partitions: int = PARTITIONS
+    keys: int = load.KEYS
+    variables: Mapping[str, str] = field(default_factory=dict)
+    aim_by_cpu: float | None = None
     max_records: int | None = None
     lacks: str = ""
 
@@ -55,6 +64,13 @@ class Contender:
         """The interpreter that runs it."""
         return ROOT / self.environment / "bin" / "python"
 
+    def source(self, wanted: int) -> str:
+        """Name of the topic that it reads, which others with the same records read as well."""
+        records = self.records(wanted)
+        if self.is_playback:
+            return f"source.playback.{self.partitions}.{records}"
+        return f"source.purchases.{self.partitions}.{self.keys}.{records}"
+
     def records(self, wanted: int) -> int:
         """Number of records that it gets."""
         records = wanted // 2 if self.is_playback else wanted
@@ -75,39 +91,48 @@ class Contender:
         return [f"{job.output}.{name}" for name in names]
 
 
+PYTHON_LEAVES = {SWITCH: "0"}
+"""Of a contender whose leaves are the twins in Python, as without the extra `fast`."""
+
+
+def _beside_a_loop(
+    name: str, *, aim: float | None = None, mode: str = "sync", **shape: int
+) -> tuple[Contender, ...]:
+    """The loop by this name, and a stage beside it, with native leaves and with their twins."""
+    loop = Contender(name=f"hand_loop.{name}", beside=None, module="hand_loop", mode=mode, **shape)
+
+    def stage(end: str, variables: Mapping[str, str], aim_by_cpu: float | None) -> Contender:
+        return Contender(
+            name=f"streamapp.{name}{end}",
+            beside=loop.name,
+            module="streamapp_stage",
+            mode=mode,
+            variables=variables,
+            aim_by_cpu=aim_by_cpu,
+            **shape,
+        )
+
+    return loop, stage("", {}, aim), stage("_twin", PYTHON_LEAVES, None)
+
+
 CONTENDERS = (
     Contender(name=YARDSTICK, beside=None, module="hand_loop"),
-    Contender(name=OURS, module="streamapp_stage"),
+    Contender(name=OURS, module="streamapp_stage", aim_by_cpu=1.35),
+    Contender(name=f"{OURS}_twin", module="streamapp_stage", variables=PYTHON_LEAVES),
     Contender(name=PLAIN_LOOP, module="hand_loop", mode="plain"),
-    Contender(name="hand_loop.async", beside=None, module="hand_loop", mode="async"),
-    Contender(
-        name="streamapp.async", beside="hand_loop.async", module="streamapp_stage", mode="async"
-    ),
-    Contender(name="hand_loop.dict", beside=None, module="hand_loop", mode="dict"),
+    *_beside_a_loop("async", mode="async", aim=1.35),
+    *_beside_a_loop("dict", mode="dict", aim=1.6),
     Contender(
         name="hand_loop.dict_exact", beside="hand_loop.dict", module="hand_loop", mode="dict_exact"
-    ),
-    Contender(
-        name="streamapp.dict", beside="hand_loop.dict", module="streamapp_stage", mode="dict"
     ),
     *(
         Contender(name=f"streamapp.{mode}", beside=OURS, module="streamapp_stage", mode=mode)
         for mode in ("out", "context", "fused")
     ),
-    Contender(name="hand_loop.1_partition", beside=None, module="hand_loop", partitions=1),
-    Contender(
-        name="streamapp.1_partition",
-        beside="hand_loop.1_partition",
-        module="streamapp_stage",
-        partitions=1,
-    ),
-    Contender(name="hand_loop.40_partitions", beside=None, module="hand_loop", partitions=40),
-    Contender(
-        name="streamapp.40_partitions",
-        beside="hand_loop.40_partitions",
-        module="streamapp_stage",
-        partitions=40,
-    ),
+    *_beside_a_loop("1_partition", partitions=1)[:2],
+    *_beside_a_loop("40_partitions", partitions=40, aim=1.25),
+    *_beside_a_loop("1_key", keys=1),
+    *_beside_a_loop("million_keys", keys=1_000_000),
     Contender(
         name="confluent",
         module="peers.confluent_loop",
@@ -156,8 +181,24 @@ CONTENDERS = (
         lacks="a commit for each record",
     ),
     Contender(name="playback.unfused", beside=None, module="playback_pipeline", mode="unfused"),
-    Contender(
-        name="playback.fused", beside="playback.unfused", module="playback_pipeline", mode="fused"
+    *(
+        Contender(
+            name=f"playback.{mode}",
+            beside="playback.unfused",
+            module="playback_pipeline",
+            mode=mode,
+        )
+        for mode in ("fused", "all_fused")
+    ),
+    *(
+        Contender(
+            name=f"playback.{mode}_twin",
+            beside=f"playback.{mode}",
+            module="playback_pipeline",
+            mode=mode,
+            variables=PYTHON_LEAVES,
+        )
+        for mode in ("unfused", "fused", "all_fused")
     ),
 )
 
@@ -171,9 +212,9 @@ class Target:
 
 
 TARGETS = {
-    YARDSTICK: Target(1.0, 1.0),
-    "pathway": Target(1.0, 1.25),
-    "bytewax": Target(1.4, 1.4),
+    YARDSTICK: Target(1.0, 1.35),
+    "pathway": Target(1.3, 1.25),
+    "bytewax": Target(1.5, 1.4),
     "quix": Target(1.4, 1.4),
     "faststream.batch": Target(2, 2),
     "faust": Target(20, 20),

@@ -1,7 +1,8 @@
 """Latency at a steady pace: from a record's due time to its arrival at a plain consumer.
 
 `python -m benchmarks.latency [--runs N] [--rate N] [--seconds N] [--stages N ...]`: 10,000 records
-a second, through no stage, one and four, of streamapp and of hand-written loops, in turns. Source,
+a second, through no stage, one and four, of streamapp (with native leaves and with
+their twins in Python) and of hand-written loops, in turns. Source,
 service, broker and reader are four processes on one machine.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.child import FailedRunError, child, cpu_seconds
+from benchmarks.contenders import PYTHON_LEAVES
 from benchmarks.figures import cell, spread, write
 from benchmarks.latency_source import Pace
 from benchmarks.latency_worker import Course
@@ -29,7 +31,9 @@ START_SECONDS = 3
 WARM_UP_SECONDS = 4
 PATIENCE_SECONDS = 30
 STAGES = (1, 4)
-TARGET = 1.5
+TARGET = 1.0
+SIDES = ("hand_loop", "streamapp", "streamapp_twin")
+VARIABLES = {"streamapp_twin": PYTHON_LEAVES}
 
 
 async def read(course: Course, since_ms: int, records: int, seconds: float) -> list[float]:
@@ -94,7 +98,7 @@ class Bench:
             if stages == 0:
                 found, spent = await read(*awaited), 0.0
             else:
-                with child("latency_worker", course) as worker:
+                with child("latency_worker", course, VARIABLES.get(side)) as worker:
                     found = await read(*awaited)
                     spent = cpu_seconds(worker)
         await self._admin.delete_topics(names)
@@ -109,7 +113,7 @@ async def measure(servers: str, arguments: argparse.Namespace) -> dict[str, list
     try:
         bench = Bench(servers, admin, arguments.rate, arguments.seconds)
         sides = [("source", 0)]
-        sides += [(side, n) for n in arguments.stages for side in ("hand_loop", "streamapp")]
+        sides += [(side, n) for n in arguments.stages for side in SIDES]
         for round_number in range(1, arguments.runs + 1):
             for side, stages in sides:
                 figures = await bench.run(side, stages)

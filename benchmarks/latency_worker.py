@@ -28,7 +28,7 @@ class Course:
 
     Attributes:
         bootstrap_servers: address of the broker.
-        side: `streamapp` or `hand_loop`.
+        side: `streamapp`, `streamapp_twin` without native leaves, or `hand_loop`.
         name: of the run.
         stages: how many, in one process; none is for reading the source itself.
     """
@@ -84,7 +84,11 @@ async def run_hand_loops(course: Course) -> None:
             loops.create_task(hand_loop.run(job, Meter()))
 
 
-SIDES = {"streamapp": run_streamapp, "hand_loop": run_hand_loops}
+SIDES = {
+    "streamapp": run_streamapp,
+    "streamapp_twin": run_streamapp,
+    "hand_loop": run_hand_loops,
+}
 
 if __name__ == "__main__":
     told = Course(**json.loads(sys.argv[1]))

@@ -35,7 +35,8 @@ class Job:
         source: topic to read to its end.
         output: topic to write.
         group: consumer group, and name of the pipeline.
-        mode: `sync`, `async` or `dict`; for the playback pipeline `unfused` or `fused`.
+        mode: `sync`, `async` or `dict`, and so on; for the playback pipeline `unfused`, `fused` or
+            `all_fused`.
         records: how many the source holds.
     """
 

@@ -1,4 +1,4 @@
-"""The playback pipeline in one process, with a topic between all stages or the last two fused.
+"""The playback pipeline in one process: topics between all stages, between some, or none.
 
 Its stages are those of the example that ships, without combinations: what these cost is measured by
 themselves.
@@ -35,26 +35,38 @@ class Enrich:
         return agents.enrich(event, title, agents.find_region(event))
 
 
-def pipeline(*, fused: bool) -> Pipeline[Any, Any]:
+FUSED = {"unfused": (), "fused": ("route",), "all_fused": ("enrich", "score", "route")}
+"""Which stages are fused to the one before them, by mode."""
+
+
+def pipeline(mode: str) -> Pipeline[Any, Any]:
     """The pipeline of four stages."""
+    fused = FUSED[mode]
+    waiting: dict[str, int] = {"concurrency": 64}  # of the stage that fetches the records
     return (
         Pipeline("playback-quality", source=SOURCE)
-        .stage(validate, on_error=dead_letter())
+        .stage(validate, on_error=dead_letter(), **(waiting if "enrich" in fused else {}))
         .stage(
             agent(name="enrich")(Enrich()),
             on_error=retry(3, then=dead_letter()),
             timeout_seconds=2,
-            concurrency=64,
+            fused="enrich" in fused,
+            **({} if "enrich" in fused else waiting),
         )
-        .stage(agent(agents.score), on_error=dead_letter())
-        .stage(route, on_error=dead_letter(), routes={agents.ALERTS_ROUTE: ALERTS}, fused=fused)
+        .stage(agent(agents.score), on_error=dead_letter(), fused="score" in fused)
+        .stage(
+            route,
+            on_error=dead_letter(),
+            routes={agents.ALERTS_ROUTE: ALERTS},
+            fused="route" in fused,
+        )
         .sink(SCORED)
     )
 
 
 def topology_of(job: Job) -> Topology:
     """The pipeline with groups and topics of this run's own."""
-    topology = build(pipeline(fused=job.mode == "fused"))
+    topology = build(pipeline(job.mode))
     segments = []
     for segment in topology.segments:
         first = segment is topology.segments[0]

@@ -65,7 +65,7 @@ class Run:
 
     def __str__(self) -> str:
         return (
-            f"{self.name:23} {self.per_wall_second:8,.0f}/s"
+            f"{self.name:28} {self.per_wall_second:8,.0f}/s"
             f" {self.per_cpu_second:8,.0f}/CPU s {self.cpu_us_per_record:6.2f} µs/record"
             f"  {self.findings}"
         )

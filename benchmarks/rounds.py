@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
@@ -34,18 +35,22 @@ class Bench:
 
     async def fill(self, contenders: Collection[Contender]) -> None:
         """Fill the source topics of these contenders."""
-        for name, contender in {self._source(one): one for one in contenders}.items():
+        sources = {one.source(self._records): one for one in contenders}
+        for name, contender in sources.items():
             await self._create([name], contender.partitions)
             records = contender.records(self._records)
-            values = load.playback_events if contender.is_playback else load.purchases
-            await load.fill(self._servers, name, values(records), contender.partitions)
+            if contender.is_playback:
+                filling = load.playback_events(records)
+            else:
+                filling = load.purchases(records, keys=contender.keys)
+            await load.fill(self._servers, name, filling, contender.partitions)
 
     async def run(self, contender: Contender) -> Run:
         """Run a contender once, with a group and topics of its own, and look at its outputs."""
         self._runs += 1
         run_id = f"run-{self._runs}"
         records = contender.records(self._records)
-        source = self._source(contender)
+        source = contender.source(self._records)
         job = Job(self._servers, source, f"{run_id}.out", run_id, contender.mode, records)
         await self._create(contender.topics(job), contender.partitions)
         cost = await asyncio.to_thread(run_child, contender, job)
@@ -54,10 +59,6 @@ class Bench:
             raise WrongOutputError(f"{contender.name}: {findings}")
         await self._admin.delete_topics(contender.topics(job))
         return Run(contender.name, contender.beside, records, cost, findings)
-
-    def _source(self, contender: Contender) -> str:
-        kind = "playback" if contender.is_playback else "purchases"
-        return f"source.{kind}.{contender.partitions}.{contender.records(self._records)}"
 
     async def _create(self, names: Sequence[str], partitions: int) -> None:
         await self._admin.create_topics([TopicSpec(name, partitions) for name in names])
@@ -83,6 +84,7 @@ def run_child(contender: Contender, job: Job) -> Measurement:
     module = f"benchmarks.{contender.module}"
     done = subprocess.run(  # noqa: S603 - our own scripts
         [contender.python, "-m", module, json.dumps(asdict(job))],
+        env=os.environ | contender.variables,
         capture_output=True,
         text=True,
         check=False,

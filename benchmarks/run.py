@@ -13,6 +13,7 @@ from benchmarks.figures import write
 from benchmarks.report import print_ahead, print_table, summary
 from benchmarks.rounds import run_all
 from benchmarks.testbed import broker, machine
+from streamapp.native_leaves import SELECTED
 
 
 def _arguments() -> argparse.Namespace:
@@ -46,6 +47,8 @@ def main() -> None:
     if absent := sorted({one.environment for one in chosen if not one.python.exists()}):
         raise SystemExit(f"not installed: {', '.join(absent)}. `make peers` installs them.")
     described = machine()
+    if not SELECTED.is_native:
+        print(f"{SELECTED.sentence}; so streamapp.* and their twins are the same. `make native`")
     with broker() as servers:
         runs = asyncio.run(run_all(servers, chosen, arguments.records, arguments.runs))
     peers = summary(runs)

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.contenders import CONTENDERS
 from benchmarks.figures import cell, read
 from benchmarks.plan import Load, Plan, measured, plan
 from benchmarks.report import AHEAD_OF, aims
@@ -44,8 +45,10 @@ def run_facts() -> str:
 def beside_the_loop() -> str:
     peers = read("latest")["peers"]
     own = [name for name in peers if name.startswith(("hand_loop.", "streamapp."))]
+    aims = {one.name: f"{one.aim_by_cpu:g}" for one in CONTENDERS if one.aim_by_cpu}
     head = ("contender", "records/s, wall", "per CPU second", "CPU µs", "peak MB", "ratio by CPU")
-    return table((*head, "by wall"), [_contender(name, peers[name]) for name in own])
+    rows = [(*_contender(name, peers[name]), aims.get(name, "")) for name in own]
+    return table((*head, "by wall", "aim by CPU"), rows)
 
 
 def playback() -> str:

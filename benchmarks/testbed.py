@@ -12,6 +12,7 @@ from pathlib import Path
 from streamapp.local_kafka.broker import BrokerStatus, DevBroker
 from streamapp.local_kafka.config import BrokerOptions
 from streamapp.local_kafka.watchdog import Watchdog
+from streamapp.native_leaves import SELECTED
 
 HEAP_MB = 1024
 
@@ -38,7 +39,9 @@ def broker_status() -> Iterator[BrokerStatus]:
 
 def machine() -> dict[str, object]:
     """Description of the machine and the versions."""
-    packages = ("aiokafka", "pydantic", "pydantic-core", "orjson")
+    packages = ["aiokafka", "pydantic", "pydantic-core", "orjson"]
+    if SELECTED.is_native:
+        packages.append("streamapp-native")
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cores": os.cpu_count(),
