@@ -20,13 +20,14 @@ from streamapp.dead_letter_tools.reading import (
 )
 from streamapp.dead_letter_tools.sending import LedgerWriter, Sender, Sent
 from streamapp.dead_letter_tools.targets import Targets
-from streamapp.errors import FencedError, TopicError
+from streamapp.errors import FencedError, TopicError, UnreadableRecordError
 from streamapp.letters.ledger import LetterState
 from streamapp.letters.selection import Selection
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
 from streamapp.policies.policy import dead_letter
+from streamapp.record import TopicPartition
 from tests.contract.harness import PATIENCE_SECONDS, Subject
 from tests.contract.pipelines import Item, Rig, error_headers
 from tests.kafka import unique_name
@@ -184,6 +185,19 @@ async def test_of_two_that_send_the_first_is_stopped(shop: Shop) -> None:
         finally:
             await writer.stop()
     assert len(await shop.rig.read(f"{shop.rig.name}.check.replay")) == 6
+
+
+async def test_letters_behind_a_record_that_cannot_be_read_are_read_and_sent(shop: Shop) -> None:
+    await shop.fill()
+    place = TopicPartition(shop.topic, 0)
+    await shop.rig.subject.put_unreadable(place)
+    await shop.rig.put([(b"1", b'{"n":1}')] * 3, topic=shop.topic)
+    async with shop.rig.subject.admin() as admin:
+        ends = await ends_of_letters(admin, shop.topic)
+        told: list[UnreadableRecordError] = []
+        async with aclosing(read_letters(shop.broker, ends, on_unreadable=told.append)) as letters:
+            assert len([letter async for letter in letters]) == 6 + 3
+    assert {error.partition for error in told} == {place}
 
 
 async def test_only_what_is_selected_is_sent(shop: Shop) -> None:
