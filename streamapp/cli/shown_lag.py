@@ -95,7 +95,7 @@ def _row(lag: TopicLag) -> tuple[str, ...]:
     return (
         lag.group,
         lag.topic,
-        f"{lag.partitions:,}",
+        f"{lag.partitions:,}" + (f" ({lag.never_read:,} never read)" if lag.never_read else ""),
         f"{lag.behind:,}",
         f"[{partition}] {behind:,}" if behind else "-",
         f"{lag.gone:,}" if lag.gone else "-",

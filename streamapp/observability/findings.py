@@ -40,6 +40,9 @@ MOST_FAILED = 0.05
 MOST_FAILED_BY_FAR = 0.25
 """From this share on a stage fails, however few fingerprints there are."""
 
+MOST_TRIED_AGAIN = 0.5
+"""A stage needs attention when so large a share of its records is put off to be tried again."""
+
 MOST_OF_A_KIND = 0.5
 """From this share of the dead letters on, those of one fingerprint are a burst."""
 
@@ -176,7 +179,9 @@ def _lately(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
         return
     longer = metrics.recent.change(metrics, now, KEPT_SECONDS)
     few = change.outcomes < LEAST_RECORDS  # of a slow stream, the last minutes say more
-    yield from _failures(metrics, longer if few and longer is not None else change)
+    long_enough = longer if few and longer is not None else change
+    failures = list(_failures(metrics, long_enough))
+    yield from failures or _attempts(metrics, long_enough)
     if change.commit_failures and not change.commits:
         told = f"{change.commit_failures} commits failed within {change.seconds:.0f} s, none worked"
         yield _found(Cause.COMMITS_FAILING, told)
@@ -209,6 +214,24 @@ def _failures(metrics: StageMetrics, change: Change) -> Iterator[Finding]:
     else:
         level = Level.FAILING if change.failed_ratio >= MOST_FAILED_BY_FAR else Level.ATTENTION
         yield Finding(Cause.ERROR_RATIO, level, told)
+
+
+def _attempts(metrics: StageMetrics, change: Change) -> Iterator[Finding]:
+    """Records that have not failed for good, but do not succeed either: they are tried again."""
+    later, blamed = change.retried_later, change.blamed
+    if change.outcomes >= LEAST_RECORDS and later >= MOST_TRIED_AGAIN * change.outcomes:
+        told = (
+            f"{later:,} of {change.outcomes:,} records failed within {change.seconds:.0f} s, and"
+            " wait in retry topics"
+        )
+    elif metrics.held_since is None and blamed >= max(LEAST_RECORDS, change.outcomes):
+        told = (
+            f"{blamed:,} attempts failed within {change.seconds:.0f} s, while"
+            f" {change.outcomes:,} records were finished"
+        )
+    else:
+        return
+    yield Finding(Cause.ERROR_RATIO, Level.ATTENTION, told)
 
 
 def failed_words(failed: int, outcomes: int, seconds: float) -> str:

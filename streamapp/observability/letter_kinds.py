@@ -37,12 +37,17 @@ class LetterKind:
     )
 
     def add(self, at: float, timestamp: float | None = None) -> None:
-        """Count one that failed at a time, and has a timestamp, in seconds since the epoch."""
+        """Count one that failed at a time, and has a timestamp, in seconds since the epoch.
+
+        A clock that is set back begins anew: what came before it would count as of the future.
+        """
         self.count += 1
         if timestamp is not None:
             known = self.oldest_at
             self.oldest_at = timestamp if known is None else min(known, timestamp)
         self.last_at = at
+        if self._spans and at < self._spans[-1][0]:
+            self._spans.clear()
         if self._spans and at - self._spans[-1][0] < SPAN_SECONDS:
             self._spans[-1][1] += 1
         else:
@@ -50,7 +55,7 @@ class LetterKind:
 
     def within_a_minute_of(self, now: float) -> int:
         """How many failed within the minute before a time in seconds since the epoch."""
-        return int(sum(count for at, count in self._spans if now - at <= LATELY_SECONDS))
+        return int(sum(count for at, count in self._spans if 0 <= now - at <= LATELY_SECONDS))
 
 
 class LetterKinds:
@@ -84,6 +89,6 @@ class LetterKinds:
         """
         if not self._kinds:
             return None
-        last_at = max(kind.last_at for kind in self._kinds.values())
+        last_at = next(reversed(self._kinds.values())).last_at
         counted = [(kind, kind.within_a_minute_of(last_at)) for kind in self._kinds.values()]
         return max(counted, key=lambda one: one[1])

@@ -85,6 +85,7 @@ class Change:
         outcomes: attempts that ended a record, whatever became of their outputs.
         failed: those that ended in a dead letter, were dropped, or passed on unchanged.
         dead_lettered: those that ended in a dead letter.
+        retried_later: those that failed and wait in a retry topic now.
         blamed: attempts that failed, and not through the record's fault.
         commits, commit_failures, rebalances, producer_replacements, position_resets: how often.
         given_up: assignments given up because commits kept failing.
@@ -101,6 +102,7 @@ class Change:
     outcomes: int
     failed: int
     dead_lettered: int
+    retried_later: int
     blamed: int
     commits: int
     commit_failures: int
@@ -263,6 +265,7 @@ def _change(window: Sequence[Sample], last: Sample, unit_seconds: float) -> Chan
         outcomes=failed + count["processed"] + count["filtered"] + count["retried_later"],
         failed=failed,
         dead_lettered=count["dead_lettered"],
+        retried_later=count["retried_later"],
         blamed=count["blamed_attempts"],
         commits=count["commits"],
         commit_failures=count["commit_failures"],

@@ -51,7 +51,7 @@ class RepeatFilter(logging.Filter):
         self._tell_ended(line, record.created)
         most = _most(record.name)
         began_at, count = self._last.get(line, (-self._repeat_seconds, 0))
-        if record.created - began_at < self._repeat_seconds:
+        if 0 <= record.created - began_at < self._repeat_seconds:  # or the clock was set back
             self._last[line] = (began_at, count + 1)
             return count < most
         if len(self._last) > _MAX_LINES_REMEMBERED:
@@ -63,7 +63,7 @@ class RepeatFilter(logging.Filter):
 
     def _tell_ended(self, current: tuple[str, int, str], now: float) -> None:
         """Tell how often lines were left out that have not come again since."""
-        if now - self._told_at < self._repeat_seconds:
+        if 0 <= now - self._told_at < self._repeat_seconds:
             return
         self._told_at = now
         for line, (began_at, count) in list(self._last.items()):

@@ -20,6 +20,9 @@ MOST_BEHIND_SECONDS = 86_400.0
 """Timestamps may be so far off; events may reach their producers late, but never before they are.
 """
 
+WAITS_SECONDS = 60.0
+"""A record that waits for so long may be deleted first; one that is just read is not."""
+
 MEASURE_TIMEOUT_SECONDS = 5.0
 """Without an answer for so long, the lag is unknown, and the segment counts as cut off."""
 
@@ -129,7 +132,20 @@ class LagWatch:
         kept = self._metrics.retention_seconds.get(partition.name.topic)
         since = measured.oldest_timestamp_seconds
         if kept is not None and since is not None:
-            measured.retention_left_seconds = max(0.0, kept - (self._clock.time() - since))
+            age = self._clock.time() - self._dated_at(partition, since)
+            measured.retention_left_seconds = max(0.0, kept - age)
+
+    def _dated_at(self, partition: Partition, came_at: float) -> float:
+        """From when retention counts for the first unfinished record, since the epoch.
+
+        Kafka counts from timestamps, and deletes a segment with its newest one, so this may be too
+        early. What is worked on soon is not counted as old, whatever its producer has dated it.
+        """
+        oldest_ms = partition.oldest_timestamp_ms()
+        waits = self._clock.time() - came_at >= WAITS_SECONDS
+        if waits and oldest_ms is not None and oldest_ms >= 0:
+            return min(came_at, oldest_ms / 1000)
+        return came_at
 
     def _update_oldest(
         self, partition: Partition, measured: PartitionMetrics, position: int

@@ -162,6 +162,16 @@ def test_the_next_line_says_how_many_were_left_out() -> None:
     assert passed == [("down", None), ("down", 9), ("down", 9)]
 
 
+def test_a_clock_that_is_set_back_silences_nobody() -> None:
+    repeats = RepeatFilter(CLIENT_LOGGERS, repeat_seconds=10.0)
+    passed = []
+    for created in (1000, 1001, 400, 401, 411):
+        record = logging.makeLogRecord({"name": "aiokafka", "msg": "down", "created": created})
+        if repeats.filter(record):
+            passed.append(created)
+    assert passed == [1000, 400, 411]
+
+
 def test_a_line_that_comes_first_is_written_however_early() -> None:
     early = logging.makeLogRecord({"name": "aiokafka", "msg": "down", "created": 0.0})
     assert RepeatFilter(CLIENT_LOGGERS, repeat_seconds=10.0).filter(early)

@@ -105,3 +105,15 @@ def test_a_block_of_the_loop_is_grave_for_a_minute_if_it_was_long() -> None:
     blocks.add(LoopBlock(20.0, 3.0, "a.py:1 in f"))
     assert blocks.grave_block(23.0 + LATELY_SECONDS) is not None
     assert blocks.grave_block(23.1 + LATELY_SECONDS) is None
+
+
+def test_after_a_clock_was_set_back_the_kind_that_comes_now_is_told() -> None:
+    kinds = LetterKinds()
+    for number in range(20):
+        kinds.count("old", "KeyError", "failed", 10_000 + number)
+        kinds.count("both", "ValueError", "failed", 10_000 + number)
+    for number in range(12):
+        kinds.count("both", "ValueError", "failed", 6_000 + number)
+    most = kinds.most_lately()
+    assert most is not None
+    assert (most[0].fingerprint, most[0].count, most[1]) == ("both", 32, 12)

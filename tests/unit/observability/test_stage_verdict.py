@@ -405,3 +405,36 @@ def test_two_bad_records_of_twenty_five_are_chance() -> None:
         metrics.dead_lettered = int(2 * share)
 
     assert over_a_minute(a_stage(), two).level is Level.WELL
+
+
+def test_a_stage_that_puts_off_most_of_its_records_needs_attention() -> None:
+    metrics = a_stage()
+
+    def change(metrics: StageMetrics, share: float) -> None:
+        metrics.processed, metrics.retried_later = int(400 * share), int(600 * share)
+
+    verdict = over_a_minute(metrics, change)
+    assert (verdict.level, verdict.cause) == (Level.ATTENTION, Cause.ERROR_RATIO)
+    assert verdict.reason == "600 of 1,000 records failed within 60 s, and wait in retry topics"
+
+
+def test_a_stage_whose_attempts_fail_more_often_than_records_finish_needs_attention() -> None:
+    metrics = a_stage()
+
+    def change(metrics: StageMetrics, share: float) -> None:
+        metrics.processed, metrics.blamed_attempts = int(30 * share), int(90 * share)
+
+    verdict = over_a_minute(metrics, change)
+    assert (verdict.level, verdict.cause) == (Level.ATTENTION, Cause.ERROR_RATIO)
+    assert verdict.reason == "90 attempts failed within 60 s, while 30 records were finished"
+
+
+@pytest.mark.parametrize("again", ["retried_later", "blamed_attempts"])
+def test_some_records_that_are_tried_again_are_normal(again: str) -> None:
+    metrics = a_stage()
+
+    def change(metrics: StageMetrics, share: float) -> None:
+        metrics.processed = int(1000 * share)
+        setattr(metrics, again, int(900 * share))
+
+    assert over_a_minute(metrics, change).level is Level.WELL

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streamapp.brokers.protocols import ConsumerConfig
+from streamapp.brokers.protocols import ConsumerConfig, TopicSpec
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.record import TopicPartition
 from streamapp.runtime.assignment import Assignment
@@ -107,4 +107,22 @@ async def test_the_oldest_record_may_be_as_old_as_the_epoch(timestamp: int) -> N
         assert [p.lag_records for p in partitions.values()] == [1]
         oldest = [p.oldest_timestamp_seconds for p in partitions.values()]
         assert oldest == [timestamp / 1000]
+        gate.set()
+
+
+@in_virtual_time
+async def test_what_waits_is_deleted_by_its_own_timestamp_not_by_when_it_came() -> None:
+    broker, gate = await broker_with("p-out", "p.stage.dlq"), asyncio.Event()
+    kept = {"retention.ms": "3600000"}
+    await broker.admin().create_topics([TopicSpec("p-in", 1, config=kept)])
+    stage = service(broker, one_stage(gated(gate)))
+    async with running(stage):
+        await until(lambda: bool(stage.metrics[0].partitions))
+        [own] = stage.metrics[0].partitions.values()
+        written_ms = int((broker.clock.time() - 1800) * 1000)
+        await broker.write("p-in", (b"k", b"1"), timestamp=written_ms)
+        await asyncio.sleep(30)
+        assert own.retention_left_seconds == pytest.approx(3570, abs=2), "it is just being read"
+        await asyncio.sleep(90)
+        assert own.retention_left_seconds == pytest.approx(1680, abs=2)
         gate.set()
