@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks import load
 from benchmarks.measure import PARTITIONS, Job
@@ -96,7 +97,7 @@ PYTHON_LEAVES = {SWITCH: "0"}
 
 
 def _beside_a_loop(
-    name: str, *, aim: float | None = None, mode: str = "sync", **shape: int
+    name: str, *, aim: float | None = None, mode: str = "sync", **shape: Any
 ) -> tuple[Contender, ...]:
     """The loop by this name, and a stage beside it, with native leaves and with their twins."""
     loop = Contender(name=f"hand_loop.{name}", beside=None, module="hand_loop", mode=mode, **shape)

@@ -42,7 +42,7 @@ FUSED = {"unfused": (), "fused": ("route",), "all_fused": ("enrich", "score", "r
 def pipeline(mode: str) -> Pipeline[Any, Any]:
     """The pipeline of four stages."""
     fused = FUSED[mode]
-    waiting: dict[str, int] = {"concurrency": 64}  # of the stage that fetches the records
+    waiting: dict[str, Any] = {"concurrency": 64}  # of the stage that fetches the records
     return (
         Pipeline("playback-quality", source=SOURCE)
         .stage(validate, on_error=dead_letter(), **(waiting if "enrich" in fused else {}))
@@ -51,7 +51,7 @@ def pipeline(mode: str) -> Pipeline[Any, Any]:
             on_error=retry(3, then=dead_letter()),
             timeout_seconds=2,
             fused="enrich" in fused,
-            **({} if "enrich" in fused else waiting),
+            **(waiting if "enrich" not in fused else {}),
         )
         .stage(agent(agents.score), on_error=dead_letter(), fused="score" in fused)
         .stage(
