@@ -20,9 +20,7 @@ from streamapp.observability.exception_text import describe_exception
 from streamapp.observability.outage_filter import OutageFilter
 from streamapp.observability.repeats import RepeatFilter, is_of
 
-KAFKA_LOGGERS = ("aiokafka", "kafka")
-
-CLIENT_LOGGERS = (*KAFKA_LOGGERS, "aiohttp", "asyncio", "faust", "mode", "opentelemetry")
+CLIENT_LOGGERS = ("aiokafka", "kafka", "aiohttp", "asyncio", "faust", "mode", "opentelemetry")
 """Loggers of libraries: WARNING and above, or INFO and above if our own level is DEBUG."""
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -57,7 +55,7 @@ def configure_logging(
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.addFilter(_is_safe)
     if ours > logging.DEBUG:
-        handler.addFilter(OutageFilter(KAFKA_LOGGERS))
+        handler.addFilter(OutageFilter())
     handler.addFilter(RepeatFilter(CLIENT_LOGGERS))
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else PlainFormatter())
     logging.basicConfig(level=ours, handlers=[handler], force=True)

@@ -12,7 +12,7 @@ class KafkaConnectionError(Exception):
 
 @pytest.fixture
 def outages() -> OutageFilter:
-    return OutageFilter(("aiokafka",))
+    return OutageFilter()
 
 
 def passes(
@@ -52,3 +52,26 @@ def test_what_is_said_only_because_of_an_outage_is_left_out_until_it_ends(
     assert written() == [False, False, True, True]
     assert passes(outages, "streamapp.reach", "answers again", outage="ends")
     assert written() == [True] * 4
+
+
+@pytest.mark.parametrize("name", ["shop.agent", "kafka.orders", "aiokafka_shop", "streamapp_shop"])
+@pytest.mark.parametrize(
+    ("msg", "error"),
+    [
+        ("the bank does not answer: %r", TimeoutError()),
+        ("Unable connect to the bank: %s", ConnectionResetError()),
+        ("orders are not written: %s", BrokerError("away")),
+        ("orders are not written: %s", KafkaConnectionError("closed")),
+    ],
+)
+def test_lines_of_all_others_are_written_whatever_they_are_about(
+    outages: OutageFilter, name: str, msg: str, error: Exception
+) -> None:
+    passes(outages, "streamapp.reach", "cannot be reached", outage="begins")
+    assert passes(outages, name, msg, error)
+
+
+def test_only_ours_can_say_that_an_outage_is_over(outages: OutageFilter) -> None:
+    passes(outages, "streamapp.reach", "cannot be reached", outage="begins")
+    assert passes(outages, "shop.agent", "the bank answers", outage="ends")
+    assert not passes(outages, "aiokafka.consumer", "Topic %s is not available", "a")
