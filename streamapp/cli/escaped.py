@@ -1,8 +1,9 @@
-"""Logs what Python itself would print: errors that end a thread or stand in a finaliser."""
+"""Logs what Python itself would print: warnings, and errors that nobody catches."""
 
 import logging
 import sys
 import threading
+from typing import NoReturn
 
 log = logging.getLogger("streamapp")
 
@@ -16,6 +17,20 @@ def log_what_escapes() -> None:
     logging.captureWarnings(capture=True)
     threading.excepthook = _log_thread
     sys.unraisablehook = _log_unraisable
+
+
+def exit_without_text(ended: BaseException) -> NoReturn:
+    """Exit because of an error that is no `Exception`, such as `SystemExit` or one of the user's.
+
+    What Python prints then, the text of a `SystemExit` or a traceback, is left out.
+
+    Raises:
+        SystemExit: always.
+    """
+    if isinstance(ended, SystemExit) and (ended.code is None or isinstance(ended.code, int)):
+        raise ended
+    log.critical("the process is ended by %s", type(ended).__name__, exc_info=ended)
+    sys.exit(1)  # as Python does
 
 
 def _log_thread(ended: threading.ExceptHookArgs) -> None:

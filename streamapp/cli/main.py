@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streamapp.cli.escaped import log_what_escapes
+from streamapp.cli.escaped import exit_without_text, log_what_escapes
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.lazy_group import LazyGroup
 from streamapp.errors import (
@@ -111,6 +111,8 @@ def main() -> None:
             sys.exit(exit_code_of(cause))
         say_bug(cause)
         sys.exit(ExitCode.BUG)
+    except BaseException as ended:  # noqa: BLE001 - the last place to report it
+        exit_without_text(ended)
 
 
 def exit_code_of(error: StreamappError) -> ExitCode:

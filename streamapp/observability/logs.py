@@ -6,6 +6,7 @@ asyncio quotes the error of a task that nobody awaits, so only the first line of
 kept.
 """
 
+import json
 import logging
 import sys
 import time
@@ -17,6 +18,7 @@ import orjson
 
 from streamapp.errors import ConfigurationError
 from streamapp.observability.exception_text import describe_exception
+from streamapp.observability.log_handler import LogHandler
 from streamapp.observability.outage_filter import OutageFilter
 from streamapp.observability.repeats import RepeatFilter, is_of
 
@@ -52,7 +54,7 @@ def configure_logging(
             f"log level {level!r} is unknown; use DEBUG, INFO, WARNING, ERROR or CRITICAL"
         )
     ours = levels[level.upper()]
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = LogHandler(stream or sys.stderr)
     handler.addFilter(_is_safe)
     if ours > logging.DEBUG:
         handler.addFilter(OutageFilter())
@@ -153,7 +155,16 @@ class JsonFormatter(logging.Formatter):
         line |= {key: value for key, value in _extras(record) if key not in line}
         if record.exc_info and record.exc_info[1]:
             line["exception"] = describe_exception(record.exc_info[1])
+        return _dumps(line)
+
+
+def _dumps(line: dict[str, Any]) -> str:
+    """A line as JSON; what orjson refuses, large integers and file names that are no UTF-8, too."""
+    try:
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        text = json.dumps(line, default=str, ensure_ascii=False, allow_nan=False)
+        return text.encode(errors="replace").decode()
 
 
 def _utc(record: logging.LogRecord) -> str:
