@@ -9,6 +9,7 @@ from streamapp.cli.completion import complete_targets
 from streamapp.cli.letter_options import LetterOptions
 from streamapp.cli.option_groups import with_option_groups
 from streamapp.cli.options import BootstrapServersOption, OutputOption
+from streamapp.cli.sending_options import SendingOptions
 from streamapp.letters.ledger import LetterState
 
 app = typer.Typer(
@@ -42,8 +43,12 @@ PayloadOption = Annotated[
         "--show-payload", help="Show keys, values and contents of headers too: they may be secret."
     ),
 ]
+MessageOption = Annotated[
+    bool,
+    typer.Option("--show-payload", help="Show messages of errors too: they may quote payload."),
+]
 LimitOption = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Send at most so many letters.")
+    int | None, typer.Option("--limit", min=1, help="Discard at most so many letters.")
 ]
 YesOption = Annotated[
     bool, typer.Option("--yes", help="Do it; without this option it is only said what would be.")
@@ -128,62 +133,18 @@ def replay(
     target: SendTarget,
     *,
     letters: LetterOptions,
-    to_stage: Annotated[
-        str | None,
-        typer.Option(
-            "--to-stage",
-            help="Send all of them to this stage: letters that other systems wrote name none.",
-        ),
-    ] = None,
-    tries: Annotated[
-        bool,
-        typer.Option(
-            "--try",
-            help="Call the agents in the preview, with all that they do to the world. Without this"
-            " option it is only looked at whether they can read the letters.",
-        ),
-    ] = False,
+    sending: SendingOptions,
     yes: YesOption = False,
-    rate: Annotated[
-        float | None,
-        typer.Option("--rate", min=0.001, help="Letters a second.  [default: as fast as possible]"),
-    ] = None,
-    limit: LimitOption = None,
-    max_replays: Annotated[
-        int,
-        typer.Option(
-            "--max-replays",
-            min=1,
-            help="Quarantine a letter whose record was sent back so often already.",
-        ),
-    ] = 3,
-    wait: Annotated[
-        float | None,
-        typer.Option(
-            "--wait",
-            metavar="SECONDS",
-            min=0,
-            help="Then wait so long for the stages, and tell what has become of the letters.",
-        ),
-    ] = None,
 ) -> None:
     """Send dead letters back to the stage that gave them up, each of them once.
 
-    First it tells how many would be sent, and how many of them the code takes now. With --yes they
-    are sent to the replay topic of their stage, which nobody else reads. A replay that was
+    First it tells how many the code takes now; those would be sent, and the others stay. With --yes
+    they are sent to the replay topic of their stage, which nobody else reads. A replay that was
     interrupted goes on when it is called again.
     """
     from streamapp.cli.asked_letters import Asked
-    from streamapp.cli.replayed_letters import Sending, replay_letters
+    from streamapp.cli.replayed_letters import replay_letters
 
-    sending = Sending(
-        to_stage=to_stage,
-        tries=tries,
-        per_second=rate,
-        limit=limit,
-        max_replays=max_replays,
-        wait_seconds=wait,
-    )
     replay_letters(Asked(target, letters), sending, yes=yes)
 
 
@@ -194,10 +155,14 @@ def discard(
     *,
     why: Annotated[str, typer.Option("--why", help="The reason; it is kept in the ledger.")],
     letters: LetterOptions,
+    limit: LimitOption = None,
+    show_payload: MessageOption = False,
     yes: YesOption = False,
 ) -> None:
     """Mark dead letters as done with: they are kept, and not listed or sent any more."""
     from streamapp.cli.asked_letters import Asked
     from streamapp.cli.discarded_letters import discard_letters
 
-    discard_letters(Asked(target, letters), why=why, yes=yes)
+    discard_letters(
+        Asked(target, letters), why=why, limit=limit, show_payload=show_payload, yes=yes
+    )

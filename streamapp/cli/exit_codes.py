@@ -74,6 +74,21 @@ class ExitCode(IntEnum):
         Restart.NO,
     )
     EXECUTION_CANCELLED = 13, "a signal cancelled `pipelines execute`", Restart.AS_YOU_LIKE
+    LETTERS_LEFT = (
+        14,
+        "`dlq replay`: letters could not be sent, or have failed again; stdout says which and why",
+        Restart.NO,
+    )
+    LETTERS_WAITING = (
+        15,
+        "`dlq replay --wait`: the stages have not finished the letters within this time",
+        Restart.AS_YOU_LIKE,
+    )
+    LETTERS_INTERRUPTED = (
+        16,
+        "a signal ended `dlq replay` or `dlq discard`; another call goes on behind what is done",
+        Restart.AS_YOU_LIKE,
+    )
     BUG = 70, "a bug in streamapp: please report it (EX_SOFTWARE)", Restart.YES
 
 

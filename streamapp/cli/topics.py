@@ -24,7 +24,7 @@ from streamapp.topics.plan import TopicChange, plan_topics
 
 DEFAULT_FOLDER = Path("topics")
 _INTERNAL = "__"
-_HEADINGS = ("topic", "partitions", "copies", "records", "retention", "max bytes")
+_HEADINGS = ("topic", "partitions", "copies", "offsets", "retention", "max bytes")
 
 app = typer.Typer(
     no_args_is_help=True, help="List the topics on Kafka, or create the declared ones."
@@ -166,20 +166,20 @@ async def _list(broker: Broker) -> None:
     async with started_admin(broker) as admin:
         names = sorted(n for n in await admin.list_topics() if not n.startswith(_INTERNAL))
         topics = await admin.describe_topics(names)
-        records = await _record_counts(admin, topics.values())
+        offsets = await _offset_counts(admin, topics.values())
     if not topics:
         typer.echo("There are no topics; declare some and run `streamapp topics apply`.")
         return
     rows: list[tuple[str, ...]] = [_HEADINGS]
-    rows += [_row(topics[name], records[name]) for name in names]
+    rows += [_row(topics[name], offsets[name]) for name in names]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for name, *cells in rows:
         right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         typer.echo("  ".join((name.ljust(widths[0]), *right)))
 
 
-async def _record_counts(admin: Admin, topics: Iterable[TopicDescription]) -> Mapping[str, int]:
-    """Number of offsets in each topic: its records, and transaction markers if there are any."""
+async def _offset_counts(admin: Admin, topics: Iterable[TopicDescription]) -> Mapping[str, int]:
+    """Number of offsets in each topic: its records, and the markers of transactions."""
     names = [TopicPartition(t.name, i) for t in topics for i in range(t.partitions)]
     ends = await admin.end_offsets(names)
     beginnings = await admin.beginning_offsets(names)
@@ -189,12 +189,12 @@ async def _record_counts(admin: Admin, topics: Iterable[TopicDescription]) -> Ma
     return counts
 
 
-def _row(topic: TopicDescription, records: int) -> tuple[str, ...]:
+def _row(topic: TopicDescription, offsets: int) -> tuple[str, ...]:
     return (
         topic.name,
         f"{topic.partitions}",
         f"{topic.replication_factor}",
-        f"{records:,}",
+        f"{offsets:,}",
         _retention(topic.config),
         f"{topic.max_message_bytes:,}",
     )

@@ -1,13 +1,14 @@
 """Marks dead letters as done with: the ledger says what, when and why."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 from streamapp.brokers.protocols import ReadingBroker
 from streamapp.clock import Clock
-from streamapp.dead_letter_tools.reading import read_letters
+from streamapp.dead_letter_tools.reading import OnUnreadable, read_letters
 from streamapp.dead_letter_tools.sending import MOST_RECORDS, LedgerWriter
-from streamapp.letters.ledger import LetterState, entry_for
+from streamapp.letters.ledger import Ledger, LetterState, entry_for
+from streamapp.letters.letter import Letter
 from streamapp.letters.selection import Selection
 from streamapp.record import TopicPartition
 
@@ -23,7 +24,9 @@ async def discard(
     clock: Clock,
     *,
     why: str,
+    limit: int | None = None,
     on_discarded: Callable[[int], None] = lambda _count: None,
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> int:
     """Mark the selected letters below these offsets as discarded; they stay in their topic.
 
@@ -34,7 +37,9 @@ async def discard(
         ends: the offsets.
         clock: the time.
         why: the reason, which the ledger keeps.
+        limit: most letters to mark; `None` for all.
         on_discarded: told how many more were marked.
+        is_stopping: whether to end behind what was marked.
 
     Returns:
         How many were marked.
@@ -44,11 +49,11 @@ async def discard(
         BrokerError: the broker cannot be reached, or refuses something.
     """
     count = waiting = 0
-    async with aclosing(read_letters(broker, ends)) as letters:
+    letters = discardable(broker, writer.ledger, selection, ends)
+    async with aclosing(letters):
         async for letter in letters:
-            is_open = writer.ledger.entry_of(letter).state in DISCARDABLE
-            if not is_open or not selection.matches(letter):
-                continue
+            if is_stopping() or (limit is not None and count + waiting >= limit):
+                break
             at_ms = int(clock.time() * 1000)
             writer.add(letter, entry_for(letter, LetterState.DISCARDED, at_ms, why=why))
             waiting += 1
@@ -60,3 +65,21 @@ async def discard(
     await writer.settle(clock)
     on_discarded(waiting)
     return count + waiting
+
+
+async def discardable(
+    broker: ReadingBroker,
+    ledger: Ledger,
+    selection: Selection,
+    ends: Mapping[TopicPartition, int],
+    on_unreadable: OnUnreadable = lambda _: None,
+) -> AsyncGenerator[Letter, None]:
+    """The selected letters below these offsets with which something is still to be done.
+
+    Raises:
+        BrokerError: they cannot be read.
+    """
+    async with aclosing(read_letters(broker, ends, on_unreadable=on_unreadable)) as letters:
+        async for letter in letters:
+            if ledger.entry_of(letter).state in DISCARDABLE and selection.matches(letter):
+                yield letter

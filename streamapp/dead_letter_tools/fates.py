@@ -1,12 +1,15 @@
 """What becomes of each dead letter when some are sent back."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from streamapp.dead_letter_tools.sent_before import mark_of
 from streamapp.dead_letter_tools.targets import Target, Targets
 from streamapp.letters.ledger import LedgerEntry, LetterState
 from streamapp.letters.letter import Letter
 from streamapp.letters.selection import Selection
+from streamapp.record import TopicPartition
 
 MAX_REPLAYS = 3
 """Default for how often a record is sent back to the same stage."""
@@ -17,7 +20,10 @@ class Fate(StrEnum):
 
     SEND = "send"
     NOT_MEANT = "not meant"
+    STILL_FAILS = "not taken by the code"
+    UNSENDABLE = "refused by its replay topic"
     REPLAYED = "replayed before"
+    SENT_BEFORE = "in its replay topic, but not in the ledger"
     DISCARDED = "discarded before"
     QUARANTINE = "to be quarantined"
     QUARANTINED = "quarantined before"
@@ -40,11 +46,17 @@ class Sorting:
         selection: which are meant.
         targets: where they go.
         max_replays: one that was sent back so often is quarantined.
+        again: ids of replays: what they sent is sent once more, and nothing else.
+        sent_before: marks of what stands in replay topics, with the replay that sent it.
+        failing: places of letters that the code does not take, which stay.
     """
 
     selection: Selection
     targets: Targets
     max_replays: int = MAX_REPLAYS
+    again: Collection[str] = ()
+    sent_before: Mapping[bytes, str] = field(default_factory=dict)
+    failing: Collection[tuple[TopicPartition, int]] = ()
 
     def fate_of(self, letter: Letter, entry: LedgerEntry) -> tuple[Fate, Target | None]:
         """What becomes of a letter, and where it goes.
@@ -55,13 +67,37 @@ class Sorting:
         """
         if not self.selection.matches(letter):
             return Fate.NOT_MEANT, None
-        is_too_often = letter.told.sent_back.times >= self.max_replays
-        if entry.state in _OF_STATES and (
-            entry.state is not LetterState.QUARANTINED or is_too_often
-        ):
-            return _OF_STATES[entry.state], None
         target = self.targets.of(letter)
+        is_too_often = letter.told.sent_back.times >= self.max_replays
+        done = self._done(letter, entry, target, is_too_often=is_too_often)
+        if done is not None:
+            return done, None
         if target is None:
             is_read_otherwise = self.targets.is_read_otherwise(letter)
             return (Fate.READ_OTHERWISE if is_read_otherwise else Fate.NO_STAGE), None
-        return (Fate.QUARANTINE if is_too_often else Fate.SEND), target
+        if is_too_often:
+            return Fate.QUARANTINE, target
+        if (letter.place, letter.offset) in self.failing:
+            return Fate.STILL_FAILS, target
+        return Fate.SEND, target
+
+    def _done(
+        self, letter: Letter, entry: LedgerEntry, target: Target | None, *, is_too_often: bool
+    ) -> Fate | None:
+        """What was done with a letter that keeps it from being sent; `None` if nothing was."""
+        replay = self._sent_by(letter, entry, target)
+        if self.again:
+            return None if replay in self.again else Fate.NOT_MEANT
+        if entry.state is LetterState.QUARANTINED and not is_too_often:
+            return None
+        if entry.state in _OF_STATES:
+            return _OF_STATES[entry.state]
+        return None if replay is None else Fate.SENT_BEFORE
+
+    def _sent_by(self, letter: Letter, entry: LedgerEntry, target: Target | None) -> str | None:
+        """Id of the replay that sent a letter last; `None` if none did."""
+        if entry.state is LetterState.REPLAYED:
+            return entry.replay
+        if entry.state is LetterState.OPEN and target is not None and self.sent_before:
+            return self.sent_before.get(mark_of(letter, target))
+        return None

@@ -11,6 +11,7 @@ from streamapp.brokers.protocols import ReadingBroker
 from streamapp.dead_letter_tools.fates import Fate, Sorting
 from streamapp.dead_letter_tools.reading import read_letters
 from streamapp.dead_letter_tools.targets import Target
+from streamapp.errors import UnreadableRecordError
 from streamapp.letters.ledger import Ledger
 from streamapp.letters.letter import Letter
 from streamapp.pipeline.execution.executor import Executor
@@ -18,7 +19,7 @@ from streamapp.pipeline.pipeline import Pipeline
 from streamapp.policies.describe import describe
 from streamapp.policies.policy import dead_letter
 from streamapp.record import TopicPartition, event_time_in
-from streamapp.runtime.dead_letters import fingerprint
+from streamapp.runtime.dead_letters import fault_of, fingerprint
 from streamapp.topics.topic import Topic
 
 
@@ -28,12 +29,14 @@ class Refused:
 
     Attributes:
         error: class of the error.
-        message: its message.
+        place: where the fault is, without values.
+        message: its message, which may quote the record.
         count: how many.
         sample: where one of them stands.
     """
 
     error: str
+    place: str
     message: str
     count: int
     sample: str
@@ -41,15 +44,15 @@ class Refused:
 
 @dataclass(slots=True)
 class StagePreview:
-    """What would become of the letters of one stage.
+    """Whether one stage takes the letters that could be sent to it.
 
     Attributes:
-        sent: how many would be sent.
+        looked_at: how many there are.
         passed: how many of them its code takes now.
         refused: why the others are not taken, by fingerprint.
     """
 
-    sent: int = 0
+    looked_at: int = 0
     passed: int = 0
     refused: dict[str, Refused] = field(default_factory=dict)
 
@@ -58,7 +61,9 @@ class StagePreview:
         kind = fingerprint(stage, error)
         found = self.refused.get(kind)
         if found is None:
-            self.refused[kind] = Refused(type(error).__name__, describe(error), 1, letter.address)
+            name = type(error).__name__
+            told = Refused(name, fault_of(error), describe(error), 1, letter.address)
+            self.refused[kind] = told
         else:
             found.count += 1
 
@@ -69,13 +74,19 @@ class Preview:
 
     Attributes:
         fates: how many letters have which fate.
-        stages: what would become of those that are sent.
+        stages: whether they take the letters.
         stages_unknown: pipelines and stages of letters that none of these stages takes.
+        touched: dead-letter topics of whose letters something becomes.
+        failing: places of the letters that the code does not take.
+        unreadable: why records cannot be read.
     """
 
     fates: Counter[Fate] = field(default_factory=Counter)
     stages: dict[Target, StagePreview] = field(default_factory=dict)
     stages_unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
+    touched: set[str] = field(default_factory=set)
+    failing: set[tuple[TopicPartition, int]] = field(default_factory=set)
+    unreadable: list[UnreadableRecordError] = field(default_factory=list)
 
 
 class Previewer:
@@ -84,6 +95,7 @@ class Previewer:
     Args:
         sorting: says what becomes of each letter.
         tries: call the agents, whatever they do beside giving outputs.
+        sends_failing: letters that the code does not take are sent too.
         limit: most letters that would be sent; `None` for all.
         on_looked: told how many more letters were looked at.
     """
@@ -93,11 +105,13 @@ class Previewer:
         sorting: Sorting,
         *,
         tries: bool = False,
+        sends_failing: bool = False,
         limit: int | None = None,
         on_looked: Callable[[int], None] = lambda _count: None,
     ) -> None:
         self._sorting = sorting
         self._tries = tries
+        self._sends_failing = sends_failing
         self._limit = limit
         self._on_looked = on_looked
         self._executors: dict[Target, Executor[Any, Any]] = {}
@@ -113,8 +127,9 @@ class Previewer:
             StageError: an agent cannot be opened.
         """
         async with AsyncExitStack() as stack:
-            letters = await stack.enter_async_context(aclosing(read_letters(broker, ends)))
-            async for letter in letters:
+            told = self.result.unreadable.append
+            letters = read_letters(broker, ends, on_unreadable=told)
+            async for letter in await stack.enter_async_context(aclosing(letters)):
                 if self._limit is not None and self.result.fates[Fate.SEND] >= self._limit:
                     break
                 await self._look_at(letter, ledger, stack)
@@ -123,13 +138,21 @@ class Previewer:
 
     async def _look_at(self, letter: Letter, ledger: Ledger, stack: AsyncExitStack) -> None:
         fate, target = self._sorting.fate_of(letter, ledger.entry_of(letter))
-        self.result.fates[fate] += 1
         if fate is Fate.NO_STAGE:
             self.result.stages_unknown[letter.told.pipeline, letter.told.stage] += 1
-        if fate is not Fate.SEND or target is None:
-            return
+        if fate is Fate.SEND and target is not None:
+            is_taken = await self._is_taken(letter, target, stack)
+            if not is_taken and not self._sends_failing:
+                fate = Fate.STILL_FAILS
+                self.result.failing.add((letter.place, letter.offset))
+        self.result.fates[fate] += 1
+        if fate in (Fate.SEND, Fate.QUARANTINE):
+            self.result.touched.add(letter.place.topic)
+
+    async def _is_taken(self, letter: Letter, target: Target, stack: AsyncExitStack) -> bool:
+        """Whether the code of a stage takes a letter."""
         stage = self.result.stages.setdefault(target, StagePreview())
-        stage.sent += 1
+        stage.looked_at += 1
         executor = await self._executor_of(target, stack) if self._tries else None
         try:
             value = target.read(letter)
@@ -137,8 +160,9 @@ class Previewer:
                 await _attempt(executor, letter, value)
         except Exception as error:  # noqa: BLE001 - the agent may raise anything
             stage.refuse(target.stage, letter, error)
-        else:
-            stage.passed += 1
+            return False
+        stage.passed += 1
+        return True
 
     async def _executor_of(self, target: Target, stack: AsyncExitStack) -> Executor[Any, Any]:
         """What calls the agent of a stage, which is opened once."""

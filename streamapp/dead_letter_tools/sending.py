@@ -23,6 +23,8 @@ from streamapp.dead_letter_tools.fates import Fate, Sorting
 from streamapp.dead_letter_tools.reading import read_ledger, read_letters
 from streamapp.dead_letter_tools.targets import Target
 from streamapp.dead_letter_tools.topics import described, ensure_ledger, ensure_replay_topic
+from streamapp.dead_letter_tools.unsendable import Unsendables
+from streamapp.errors import UnreadableRecordError
 from streamapp.letters.ledger import Ledger, LedgerEntry, LetterState, entry_for, key_of
 from streamapp.letters.letter import Letter
 from streamapp.letters.send_back import headers_sent_back
@@ -44,11 +46,19 @@ class Sent:
         sent: how many were sent, by the stage's target.
         fates: how many letters had which fate.
         ends: the offset behind the last record that was written to each partition, if known.
+        fingerprints: those of what was sent.
+        runs: the runs of workers that had given up what was sent.
+        unsendable: what their replay topics would refuse.
+        unreadable: records that cannot be read.
     """
 
     sent: Counter[Target] = field(default_factory=Counter)
     fates: Counter[Fate] = field(default_factory=Counter)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
+    fingerprints: set[str] = field(default_factory=set)
+    runs: set[str] = field(default_factory=set)
+    unsendable: Unsendables = field(default_factory=Unsendables)
+    unreadable: list[UnreadableRecordError] = field(default_factory=list)
 
 
 class LedgerWriter:
@@ -151,6 +161,7 @@ class Sender:
         per_second: most letters a second; `None` for as many as can be sent.
         limit: most letters to send; `None` for all.
         on_sent: told how many more were sent.
+        result: what was done before, to which this is added; `limit` counts it too.
     """
 
     def __init__(
@@ -164,6 +175,7 @@ class Sender:
         per_second: float | None = None,
         limit: int | None = None,
         on_sent: Callable[[int], None] = lambda _count: None,
+        result: Sent | None = None,
     ) -> None:
         self._writer = writer
         self._admin = admin
@@ -175,9 +187,9 @@ class Sender:
         self._on_sent = on_sent
         self._topics: dict[str, TopicDescription] = {}
         self._began = 0.0
-        self._told = 0
         self._is_stopping = False
-        self.result = Sent()
+        self.result = Sent() if result is None else result
+        self._before = self._told = self._count()
 
     def stop(self) -> None:
         """Write what was taken, and take no further letters."""
@@ -193,7 +205,8 @@ class Sender:
         """
         self._began = self._clock.monotonic()
         waiting = 0
-        async with aclosing(read_letters(broker, ends)) as letters:
+        told = self.result.unreadable.append
+        async with aclosing(read_letters(broker, ends, on_unreadable=told)) as letters:
             async for letter in letters:
                 is_enough = self._limit is not None and self._count() >= self._limit
                 if is_enough or self._is_stopping:
@@ -210,28 +223,39 @@ class Sender:
         """Add what becomes of a letter to the transaction; whether anything does."""
         entry = self._writer.ledger.entry_of(letter)
         fate, target = self._sorting.fate_of(letter, entry)
+        if fate is Fate.SEND and target is not None and not await self._add(letter, target):
+            fate = Fate.UNSENDABLE
         self.result.fates[fate] += 1
-        now_ms = int(self._clock.time() * 1000)
-        if fate is Fate.SEND and target is not None:
-            record = await self._record(letter, target)
-            entry = entry_for(
-                letter, LetterState.REPLAYED, now_ms, replay=self._replay, why=target.topic
-            )
-            self._writer.add(letter, entry, record)
-            self.result.sent[target] += 1
-            return True
         if fate is Fate.QUARANTINE:
             why = f"it was sent back {letter.told.sent_back.times} times"
-            entry = entry_for(letter, LetterState.QUARANTINED, now_ms, replay=self._replay, why=why)
-            self._writer.add(letter, entry)
-            return True
-        return False
+            self._writer.add(letter, self._entry(letter, LetterState.QUARANTINED, why))
+        return fate in (Fate.SEND, Fate.QUARANTINE)
 
-    async def _record(self, letter: Letter, target: Target) -> OutgoingRecord:
+    async def _add(self, letter: Letter, target: Target) -> bool:
+        """Add a letter that goes to a stage to the transaction; whether its topic takes it."""
+        topic = await self._topic(target)
+        record = self._record(letter, target, topic)
+        if self.result.unsendable.refuses(letter, record, topic):
+            return False
+        self._writer.add(letter, self._entry(letter, LetterState.REPLAYED, target.topic), record)
+        self.result.sent[target] += 1
+        self.result.fingerprints.add(letter.told.fingerprint)
+        self.result.runs.add(letter.run)
+        return True
+
+    def _entry(self, letter: Letter, state: LetterState, why: str) -> LedgerEntry:
+        now_ms = int(self._clock.time() * 1000)
+        return entry_for(letter, state, now_ms, replay=self._replay, why=why)
+
+    async def _topic(self, target: Target) -> TopicDescription:
+        """The replay topic of a stage, which is made unless it exists."""
         topic = self._topics.get(target.topic)
         if topic is None:
             topic = await ensure_replay_topic(self._admin, target, self._writer.letters)
             self._topics[target.topic] = topic
+        return topic
+
+    def _record(self, letter: Letter, target: Target, topic: TopicDescription) -> OutgoingRecord:
         count = topic.partitions
         partition = (
             letter.offset % count if letter.key is None else partition_for(letter.key, count)
@@ -252,7 +276,7 @@ class Sender:
         self._on_sent(count - self._told)
         self._told = count
         if self._per_second is not None:
-            due = self._began + count / self._per_second
+            due = self._began + (count - self._before) / self._per_second
             if (wait := due - self._clock.monotonic()) > 0:
                 await self._clock.sleep(wait)
 

@@ -6,7 +6,9 @@ from enum import StrEnum
 from hashlib import sha256
 
 from streamapp.letters.sent_back import NEVER_SENT_BACK, SentBack
-from streamapp.record import Headers, Record, TopicPartition, address
+from streamapp.record import ERROR_HEADERS, Headers, Record, TopicPartition, address
+
+_RUN_HEADER = f"{ERROR_HEADERS}execution_id"
 
 
 class Dialect(StrEnum):
@@ -91,6 +93,11 @@ class Letter:
     def original_headers(self) -> Headers:
         """Headers of the original."""
         return [header for header in self.headers if not self.is_own(header[0])]
+
+    @property
+    def run(self) -> str:
+        """Id of the run of the worker that has given it up; empty if that is not known."""
+        return (dict(self.headers).get(_RUN_HEADER) or b"").decode(errors="replace")
 
     @property
     def address(self) -> str:

@@ -1,7 +1,9 @@
 """Dead letters are sent back to their stages, each once; and what becomes of them is told."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from contextlib import aclosing
+from random import Random
 from typing import Any
 
 import orjson
@@ -19,9 +21,10 @@ from streamapp.dead_letter_tools.reading import (
     read_letters,
 )
 from streamapp.dead_letter_tools.sending import LedgerWriter, Sender, Sent
+from streamapp.dead_letter_tools.sent_before import sent_before
 from streamapp.dead_letter_tools.targets import Targets
 from streamapp.errors import FencedError, TopicError, UnreadableRecordError
-from streamapp.letters.ledger import LetterState
+from streamapp.letters.ledger import LetterState, ledger_topic_of
 from streamapp.letters.selection import Selection
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
@@ -68,8 +71,15 @@ class Shop:
         await self.rig.put([(b"k", b"{")], headers=[("trace", b"1")])
         await self.rig.run_to_end(self.pipeline)
 
-    def sorting(self, max_replays: int = 3, **selection: Any) -> Sorting:
-        return Sorting(Selection(**selection), Targets([build(self.pipeline)]), max_replays)
+    def sorting(
+        self,
+        max_replays: int = 3,
+        again: Collection[str] = (),
+        known: Mapping[bytes, str] | None = None,
+        **selection: Any,
+    ) -> Sorting:
+        targets = Targets([build(self.pipeline)])
+        return Sorting(Selection(**selection), targets, max_replays, again, known or {})
 
     async def preview(self, *, tries: bool = False, **options: Any) -> Preview:
         async with self.rig.subject.admin() as admin:
@@ -87,6 +97,8 @@ class Shop:
         **options: Any,
     ) -> Sent:
         async with self.rig.subject.admin() as admin:
+            targets = Targets([build(self.pipeline)]).all
+            known = await sent_before(self.broker, admin, targets)
             ends = await ends_of_letters(admin, self.topic)
             writer = LedgerWriter(self.broker, admin, self.topic)
             try:
@@ -94,7 +106,7 @@ class Shop:
                 sender = Sender(
                     writer,
                     admin,
-                    self.sorting(**options),
+                    self.sorting(known=known, **options),
                     replay,
                     CLOCK,
                     limit=limit,
@@ -200,6 +212,68 @@ async def test_letters_behind_a_record_that_cannot_be_read_are_read_and_sent(sho
     assert {error.partition for error in told} == {place}
 
 
+async def test_what_a_replay_sent_is_sent_once_more_if_that_replay_is_named(shop: Shop) -> None:
+    await shop.fill()
+    await shop.send("r1", reasons=["decode"])
+    await shop.send("r2")
+    assert (await shop.send("r3", again=["r2"], limit=2)).fates[Fate.SEND] == 2
+    # Called again, it goes on behind what was sent, and leaves what others sent.
+    assert (await shop.send("r4", again=["r2"])).fates == {Fate.SEND: 3, Fate.NOT_MEANT: 3}
+    assert (await shop.send("r5", again=["r2"])).fates == {Fate.NOT_MEANT: 6}
+    assert (await shop.send("r6")).fates == {Fate.REPLAYED: 6}
+    replayed = await shop.rig.read(f"{shop.rig.name}.check.replay")
+    assert len(replayed) == 6 + 5
+    shop.is_mended = True
+    await shop.rig.run_to_end(shop.pipeline)
+    assert sorted(await shop.rig.read_numbers(shop.rig.out)) == sorted([*range(10), 1, 3, 5, 7, 9])
+
+
+async def test_without_its_ledger_nothing_is_sent_twice_but_by_name(shop: Shop) -> None:
+    await shop.fill()
+    await shop.send("r1", limit=4)
+    async with shop.rig.subject.admin() as admin:
+        await admin.delete_topics([ledger_topic_of(shop.topic)])
+    assert (await shop.send("r2")).fates == {Fate.SENT_BEFORE: 4, Fate.SEND: 2}
+    # The new ledger has entries, but not of those.
+    assert (await shop.send("r3")).fates == {Fate.SENT_BEFORE: 4, Fate.REPLAYED: 2}
+    assert (await shop.send("r4", again=["r1"])).fates == {Fate.SEND: 4, Fate.NOT_MEANT: 2}
+    assert (await shop.send("r5")).fates == {Fate.REPLAYED: 6}
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"max.message.bytes": "20000"}, "too large for topic"),
+        ({"cleanup.policy": "compact"}, "without a key"),
+    ],
+    ids=["large", "no key"],
+)
+async def test_a_letter_that_its_replay_topic_refuses_is_told_and_the_others_are_sent(
+    shop: Shop, config: Mapping[str, str], why: str
+) -> None:
+    await shop.rig.create(shop.pipeline, partitions=1)
+    replay = f"{shop.rig.name}.check.replay"
+    async with shop.rig.subject.admin() as admin:
+        await admin.create_topics([TopicSpec(replay, 1, config=config)])
+    await shop.rig.put_items([1])
+    large = b'{"n":3,"text":"%s"}' % Random(1).randbytes(30_000).hex().encode()
+    await shop.rig.put([(None, large)])
+    await shop.rig.put_items([5])
+    await shop.rig.run_to_end(shop.pipeline)
+    sent = await shop.send()
+    assert sent.fates == {Fate.SEND: 2, Fate.UNSENDABLE: 1}
+    [told] = sent.unsendable.told()
+    assert why in str(told)
+    assert Counter((await shop.letters()).values()) == {
+        LetterState.REPLAYED: 2,
+        LetterState.OPEN: 1,
+    }
+    if needed := told.needed_bytes:
+        async with shop.rig.subject.admin() as admin:
+            await admin.alter_topic_config(replay, {"max.message.bytes": f"{needed}"})
+        assert (await shop.send("r2")).fates == {Fate.SEND: 1, Fate.REPLAYED: 2}
+
+
 async def test_only_what_is_selected_is_sent(shop: Shop) -> None:
     await shop.fill()
     sent = await shop.send(reasons=["decode"])
@@ -224,7 +298,7 @@ async def test_the_preview_says_what_the_code_reads_and_calls_no_agent(shop: Sho
     calls = len(shop.calls)
     preview = await shop.preview()
     [(target, stage)] = preview.stages.items()
-    assert (target.name, stage.sent, stage.passed) == (f"{shop.rig.name}.check", 6, 5)
+    assert (target.name, stage.looked_at, stage.passed) == (f"{shop.rig.name}.check", 6, 5)
     [refused] = stage.refused.values()
     assert (refused.error, refused.count) == ("DecodeError", 1)
     assert refused.sample.startswith(f"{shop.topic}:")
@@ -236,7 +310,7 @@ async def test_the_preview_calls_the_agent_if_that_is_allowed(shop: Shop) -> Non
     await shop.fill()
     preview = await shop.preview(tries=True)
     [stage] = preview.stages.values()
-    assert (stage.sent, stage.passed) == (6, 0)
+    assert (stage.looked_at, stage.passed) == (6, 0)
     failures = {one.error: one.count for one in stage.refused.values()}
     assert failures == {"DecodeError": 1, "ValueError": 5}
     # Its fingerprints are those of the dead letters: the same failures at the same places.
@@ -244,7 +318,7 @@ async def test_the_preview_calls_the_agent_if_that_is_allowed(shop: Shop) -> Non
     assert set(stage.refused) == known
     shop.is_mended = True
     [stage] = (await shop.preview(tries=True)).stages.values()
-    assert (stage.sent, stage.passed) == (6, 5)
+    assert (stage.looked_at, stage.passed) == (6, 5)
 
 
 async def test_a_letter_that_comes_back_too_often_is_quarantined_until_the_bound_is_raised(
@@ -319,10 +393,9 @@ async def test_the_outcome_says_what_has_failed_again(shop: Shop) -> None:
                 shop.broker,
                 admin,
                 CLOCK,
-                list(sent.sent),
+                sent,
                 "r7",
                 since,
-                sent=sent.ends,
                 seconds=seconds,
             )
 
@@ -331,6 +404,7 @@ async def test_the_outcome_says_what_has_failed_again(shop: Shop) -> None:
         async with shop.rig.running(shop.pipeline):
             found = await outcome(PATIENCE_SECONDS)
     assert found.left == 0
+    assert (found.as_before, found.by_old_runs) == (1, 0)
     [group] = found.failed
     assert (group.count, group.sample.told.reason) == (1, "decode")
 

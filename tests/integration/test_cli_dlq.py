@@ -83,10 +83,15 @@ async def test_a_poison_burst_is_found_mended_and_replayed(project: Project) -> 
     assert orjson.loads(base64.b64decode(paid["value"]))["n"] % 5 == 0
 
     preview = project.succeed("dlq", "replay", "mine:pipeline", "--try")
-    assert "Would send 4 dead letters." in preview
+    assert "Would send 0 dead letters." in preview
     assert "4 letters, of which 0 pass its agent now" in preview
     assert f"4 fail ({group['fingerprint']})" in preview
-    assert "Nothing was sent" in preview
+    assert "ValueError at mine.py:check" in preview
+    assert "secret" not in preview
+    assert "4 stay, as the code does not take them; --even-failing sends them too" in preview
+    assert "a secret price" in project.succeed(
+        "dlq", "replay", "mine:pipeline", "--try", "--show-payload"
+    )
     mended = project.streamapp("dlq", "replay", "mine:pipeline", "--try", MENDED="1")
     assert "4 letters, of which 4 pass its agent now" in mended.stdout
 
@@ -109,15 +114,20 @@ async def test_what_becomes_of_replayed_letters_is_told(project: Project, tmp_pa
     await write(project, range(10))
     project.succeed(*RUN)
     waiting = project.streamapp("dlq", "replay", "mine:pipeline", "--yes", "--wait", "0")
-    assert waiting.returncode == ExitCode.FAILURE
-    assert "are not finished: do workers run these stages?" in waiting.stdout
+    assert waiting.returncode == ExitCode.LETTERS_WAITING
+    assert "2 are not finished: do workers run these stages?" in waiting.stdout
     project.succeed(*RUN)
     with running(
         "run", "mine:pipeline", "--no-web", folder=tmp_path, cwd=project.folder, env=project.env
     ):
-        told = project.succeed("dlq", "replay", "mine:pipeline", "--yes", "--wait", "60")
-    assert "The stages have finished all 2: 2 have failed again." in told
-    assert "2 failed (" in told
+        again = ("dlq", "replay", "mine:pipeline", "--yes", "--wait", "60")
+        first, second = project.streamapp(*again), project.streamapp(*again)
+    for told in (first, second):
+        assert told.returncode == ExitCode.LETTERS_LEFT
+        assert "The stages have finished all 2: 2 have failed again." in told.stdout
+        assert re.search(r"2 failed \(.*: ValueError at mine.py:check$", told.stdout, re.MULTILINE)
+    assert "2 failed as before: do all workers run the mended code?" in first.stdout
+    assert "2 were given up by workers that gave such letters up before" in second.stdout
 
 
 @pytest.mark.parametrize("project", [SHOP], indirect=True, ids=["shop"])
@@ -131,7 +141,10 @@ async def test_letters_are_exported_and_discarded(project: Project, tmp_path: Pa
     assert {name for one in lines for name, _ in one["headers"]} >= {"trace"}
     topic = f"{project.name}.check.dlq"
     discard = ("dlq", "discard", "--topic", topic, "--why", "a test", "--header", "trace=5")
-    assert "Would discard 1 dead letters." in project.succeed(*discard)
+    would = project.succeed(*discard)
+    assert "Would discard 1 dead letters." in would
+    assert re.search(rf"1 of {project.name}.check, failed \(.*: ValueError at mine.py:check", would)
+    assert f"{topic}.ledger" not in project.succeed("topics", "list")
     assert f"Discarded 1 dead letters of {topic}." in project.succeed(*discard, "--yes")
     [left] = letters(project)
     [gone] = letters(project, "--state", "discarded")
@@ -203,7 +216,7 @@ async def test_a_signal_ends_a_replay_behind_a_transaction(
     with running(*slowly, folder=tmp_path, cwd=project.folder, env=project.env) as command:
         await _until_more_are_sent(project, topic, 10)
         command.send(signal.SIGTERM)
-        assert command.exit_code() == 0
+        assert command.exit_code() == ExitCode.LETTERS_INTERRUPTED
         told = re.search(r"Sent (\d+) to", command.stdout)
         assert "another call goes on behind it" in command.stderr
     assert told is not None
