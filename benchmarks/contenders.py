@@ -1,9 +1,8 @@
 """The contenders: what each is compared with, and by how much streamapp should be ahead."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from benchmarks import load
 from benchmarks.measure import PARTITIONS, Job
@@ -97,23 +96,31 @@ PYTHON_LEAVES = {SWITCH: "0"}
 
 
 def _beside_a_loop(
-    name: str, *, aim: float | None = None, mode: str = "sync", **shape: Any
+    name: str,
+    *,
+    aim: float | None = None,
+    mode: str = "sync",
+    partitions: int = PARTITIONS,
+    keys: int = load.KEYS,
 ) -> tuple[Contender, ...]:
     """The loop by this name, and a stage beside it, with native leaves and with their twins."""
-    loop = Contender(name=f"hand_loop.{name}", beside=None, module="hand_loop", mode=mode, **shape)
-
-    def stage(end: str, variables: Mapping[str, str], aim_by_cpu: float | None) -> Contender:
-        return Contender(
-            name=f"streamapp.{name}{end}",
-            beside=loop.name,
-            module="streamapp_stage",
-            mode=mode,
-            variables=variables,
-            aim_by_cpu=aim_by_cpu,
-            **shape,
-        )
-
-    return loop, stage("", {}, aim), stage("_twin", PYTHON_LEAVES, None)
+    loop = Contender(
+        name=f"hand_loop.{name}",
+        beside=None,
+        module="hand_loop",
+        mode=mode,
+        partitions=partitions,
+        keys=keys,
+    )
+    stage = replace(
+        loop,
+        name=f"streamapp.{name}",
+        beside=loop.name,
+        module="streamapp_stage",
+        aim_by_cpu=aim,
+    )
+    twin = replace(stage, name=f"{stage.name}_twin", variables=PYTHON_LEAVES, aim_by_cpu=None)
+    return loop, stage, twin
 
 
 CONTENDERS = (

@@ -15,6 +15,7 @@ from streamapp.examples.playback.models import EnrichedPlayback, Playback
 from streamapp.examples.playback.pipeline import ALERTS, SCORED, SOURCE, route, validate
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
+from streamapp.pipeline.stage import StageConfig
 from streamapp.pipeline.topology import Segment, Step, Topology, build
 from streamapp.policies.policy import dead_letter, retry
 from streamapp.runtime.config import RuntimeConfig
@@ -39,19 +40,22 @@ FUSED = {"unfused": (), "fused": ("route",), "all_fused": ("enrich", "score", "r
 """Which stages are fused to the one before them, by mode."""
 
 
+WAITING = StageConfig(concurrency=64)
+"""Of the stage that fetches the records of the one that waits."""
+
+
 def pipeline(mode: str) -> Pipeline[Any, Any]:
     """The pipeline of four stages."""
     fused = FUSED[mode]
-    waiting: dict[str, Any] = {"concurrency": 64}  # of the stage that fetches the records
     return (
         Pipeline("playback-quality", source=SOURCE)
-        .stage(validate, on_error=dead_letter(), **(waiting if "enrich" in fused else {}))
+        .stage(validate, on_error=dead_letter(), config=WAITING if "enrich" in fused else None)
         .stage(
             agent(name="enrich")(Enrich()),
             on_error=retry(3, then=dead_letter()),
             timeout_seconds=2,
             fused="enrich" in fused,
-            **(waiting if "enrich" not in fused else {}),
+            config=None if "enrich" in fused else WAITING,
         )
         .stage(agent(agents.score), on_error=dead_letter(), fused="score" in fused)
         .stage(
