@@ -1,15 +1,19 @@
 """Producers that write in transactions: all or nothing, and only the last started writes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from streamapp.brokers.protocols import OutgoingRecord, TransactionalProducer
-from streamapp.errors import BatchRefusedError, BrokerError, FencedError
+from streamapp.errors import BatchRefusedError, BrokerError, FencedError, TopicError
 from streamapp.record import TopicPartition
 from tests.contract.harness import Subject, assigned, group_of, places
 from tests.kafka import unique_name
+
+NOWHERE = TopicPartition("none", 0)
 
 
 @asynccontextmanager
@@ -61,13 +65,45 @@ async def test_a_producer_whose_id_another_one_has_taken_writes_no_more(subject:
     assert await values(subject, topic) == [b"1", b"2"]
 
 
-async def test_what_one_topic_refuses_is_written_to_none(subject: Subject) -> None:
+@pytest.mark.parametrize(
+    ("at_fault", "error"),
+    [
+        (OutgoingRecord(NOWHERE, b"k", b"x" * 5000), BatchRefusedError),
+        (OutgoingRecord(NOWHERE, b"k", "no bytes"), TypeError),  # type: ignore[arg-type] # wrong
+    ],
+    ids=["refused by its topic", "no bytes"],
+)
+async def test_what_fails_with_one_record_is_written_to_no_topic(
+    subject: Subject, at_fault: OutgoingRecord, error: type[Exception]
+) -> None:
     topic, small = await subject.topic(), await subject.topic(max_message_bytes="1000")
+    place = TopicPartition(small, 0)
     async with started(subject, unique_name("tx")) as producer:
-        with pytest.raises(BatchRefusedError):
-            await producer.write([*records(topic, b"1"), *records(small, b"x" * 5000)])
-    if type(subject.broker).__name__ == "KafkaBroker":
-        assert await values(subject, topic) == []
+        with pytest.raises(error):
+            await producer.write([*records(topic, b"1"), replace(at_fault, place=place)])
+    assert await values(subject, topic) == await values(subject, small) == []
+
+
+async def test_a_topic_that_does_not_exist_keeps_what_is_for_others_unwritten(
+    subject: Subject,
+) -> None:
+    topic = await subject.topic()
+    async with started(subject, unique_name("tx")) as producer:
+        with pytest.raises((BrokerError, TopicError)):
+            await producer.write([*records(topic, b"1"), *records(unique_name("none"), b"2")])
+    assert await values(subject, topic) == []
+
+
+async def test_a_write_that_is_cancelled_is_read_in_all_topics_or_in_none(
+    subject: Subject,
+) -> None:
+    one, other = await subject.topic(), await subject.topic()
+    async with started(subject, unique_name("tx")) as producer:
+        writing = asyncio.create_task(producer.write([*records(one, b"1"), *records(other, b"1")]))
+        await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait([writing])
+    assert await values(subject, one) == await values(subject, other)
 
 
 async def test_a_record_that_only_fits_compressed_is_compressed(subject: Subject) -> None:

@@ -81,31 +81,59 @@ class MemoryProducer:
             TopicError: there is no such topic or partition.
             BrokerError: the producer is not running.
         """
-        if not self._running:
-            raise BrokerError("this producer is not running: start a new one")
         if not isinstance(batch, MemoryBatch):
             raise TypeError("a batch must be sent by the broker that created it")
         target = TopicPartition(topic, partition)
-        log = self._topics.log(target)
-        batch.close()
+        refusal = self._refusal(batch, target)
         loop = asyncio.get_running_loop()
         acknowledgement: asyncio.Future[object] = loop.create_future()
-        refusal = self._refusal(batch, target)
         if refusal is not None:
             self._broken.add(target)
             loop.call_soon(_fail, acknowledgement, refusal)
         else:
-            entries = batch.entries
-            if self._topics.get(topic).has_append_times:
-                now_ms = int(self._clock.time() * 1000)
-                entries = [(now_ms, key, value, headers) for _, key, value, headers in entries]
-            base = log.append(entries)
-            self._written.add(target)
-            self._appended(log)
-            loop.call_soon(_succeed, acknowledgement, base)
+            loop.call_soon(_succeed, acknowledgement, self._append(batch, target))
         return acknowledgement
 
+    def append_all(self, batches: Sequence[tuple[TopicPartition, MemoryBatch]]) -> Sequence[int]:
+        """Append all of the batches to their logs, or none.
+
+        Returns:
+            The offset of the first record of each.
+
+        Raises:
+            TopicError: there is no such topic or partition.
+            BatchRefusedError: a topic refuses one of the batches.
+            BrokerError: the producer is not running.
+        """
+        for target, batch in batches:
+            refusal = self._refusal(batch, target)
+            if refusal is not None:
+                raise refusal
+        return [self._append(batch, target) for target, batch in batches]
+
+    def _append(self, batch: MemoryBatch, target: TopicPartition) -> int:
+        """Append a batch that is not refused, and return the offset of its first record."""
+        entries = batch.entries
+        if self._topics.get(target.topic).has_append_times:
+            now_ms = int(self._clock.time() * 1000)
+            entries = [(now_ms, key, value, headers) for _, key, value, headers in entries]
+        log = self._topics.log(target)
+        base = log.append(entries)
+        self._written.add(target)
+        self._appended(log)
+        return base
+
     def _refusal(self, batch: MemoryBatch, target: TopicPartition) -> BrokerError | None:
+        """Close a batch, and say why its topic refuses it.
+
+        Raises:
+            TopicError: there is no such topic or partition.
+            BrokerError: the producer is not running.
+        """
+        if not self._running:
+            raise BrokerError("this producer is not running: start a new one")
+        self._topics.log(target)
+        batch.close()
         where = f"topic {target.topic!r} partition {target.partition}"
         if target in self._broken and target in self._written:
             return BrokerError(

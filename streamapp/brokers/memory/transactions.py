@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from streamapp.brokers.compression import FOR_LARGE
+from streamapp.brokers.memory.batch import MemoryBatch
 from streamapp.brokers.memory.producer import MemoryProducer
 from streamapp.brokers.protocols import OutgoingRecord
 from streamapp.errors import BrokerError, FencedError
@@ -26,7 +27,7 @@ class Epochs:
 
 
 class MemoryTransactions:
-    """Appends all records of a transaction in one turn of the event loop.
+    """Appends all records of a transaction in one turn of the event loop, or none of them.
 
     Args:
         transactional_id: of producers with one id, only the last that was started may write.
@@ -58,7 +59,9 @@ class MemoryTransactions:
 
         Raises:
             FencedError: another producer with this id has started.
-            BrokerError: it is not running, or a topic refuses them.
+            BatchRefusedError: a topic refuses them.
+            TopicError: there is no such topic or partition.
+            BrokerError: it is not running.
         """
         if not self._epoch:
             raise BrokerError("this producer is not running: start a new one")
@@ -66,19 +69,16 @@ class MemoryTransactions:
             raise FencedError(
                 f"another producer with the transactional id {self._id!r} has started"
             )
-        sent = []
-        for record in records:
-            batch = self._producer.create_batch(record.max_batch_bytes, FOR_LARGE)
-            batch.append(
-                timestamp=record.timestamp_ms,
-                key=record.key,
-                value=record.value,
-                headers=record.headers,
-            )
-            sent.append(await self._producer.send_batch(batch, *record.place))
-        ends: dict[TopicPartition, int] = {}
-        for record, acknowledgement in zip(records, sent, strict=True):
-            base = await acknowledgement
-            if isinstance(base, int):
-                ends[record.place] = base + 1
-        return ends
+        batches = [(record.place, self._batch(record)) for record in records]
+        bases = self._producer.append_all(batches)
+        return {place: base + 1 for (place, _), base in zip(batches, bases, strict=True)}
+
+    def _batch(self, record: OutgoingRecord) -> MemoryBatch:
+        batch = self._producer.create_batch(record.max_batch_bytes, FOR_LARGE)
+        batch.append(
+            timestamp=record.timestamp_ms,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+        )
+        return batch
