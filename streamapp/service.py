@@ -135,6 +135,7 @@ class Service:
         }
         places = {one.pipeline: one.places for one in self._topologies}
         for metrics in self.metrics:
+            metrics.stall_after_seconds = self._config.stall_after_seconds
             metrics.position = places[metrics.pipeline][metrics.stage]
         told: set[int] = set()
         for segment in self._segments():

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from streamapp.clock import Clock
-from streamapp.observability.health import STALL_AFTER_SECONDS
 from streamapp.observability.recent import acknowledged_counts
 from streamapp.observability.stage_metrics import DeadLetterReason, StageMetrics
 from streamapp.observability.verdict import verdict_of
@@ -109,7 +108,7 @@ class Figures:
 
     def _of(self, metrics: StageMetrics, finished_per_second: float) -> StageFigures:
         figures = _figures(metrics, finished_per_second)
-        verdict = verdict_of(metrics, self._clock.monotonic(), STALL_AFTER_SECONDS)
+        verdict = verdict_of(metrics, self._clock.monotonic(), metrics.stall_after_seconds)
         return replace(
             figures,
             pipeline=metrics.pipeline,

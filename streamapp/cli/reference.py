@@ -31,6 +31,7 @@ from streamapp.cli.variables import (
     INSTANCE_VARIABLE,
     OPEN_VARIABLE,
     PORT_VARIABLE,
+    STALL_VARIABLE,
     TOKEN_VARIABLE,
     TRACES_VARIABLE,
 )
@@ -111,6 +112,14 @@ def settings_reference() -> str:
                     f"`{INSTANCE_VARIABLE}`",
                     "none",
                     "name of a worker as a static member of its groups; `--instance-id` of `run`",
+                ),
+                (
+                    f"`{STALL_VARIABLE}`",
+                    f"`{RuntimeConfig().stall_after_seconds:g}`",
+                    (
+                        "a stage that has lag and finishes nothing for so many seconds is stalled;"
+                        " `--stall-seconds` of `run`"
+                    ),
                 ),
                 (
                     f"`{TRACES_VARIABLE}`",

@@ -21,7 +21,7 @@ from streamapp.cli.options import (
 from streamapp.cli.run_options import (
     RunOptions,
 )
-from streamapp.cli.variables import DEFAULT_PORT, INSTANCE_VARIABLE
+from streamapp.cli.variables import DEFAULT_PORT, INSTANCE_VARIABLE, STALL_VARIABLE
 from streamapp.observability.logs import LogFormat, configure_logging
 from streamapp.runtime.config import RuntimeConfig
 
@@ -65,6 +65,15 @@ def run(  # noqa: PLR0913 - one parameter is one option
             " partitions.",
         ),
     ] = RuntimeConfig().session_timeout_seconds,
+    stall_seconds: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            envvar=STALL_VARIABLE,
+            help="A stage that has lag and finishes no record for this long is stalled, and /livez"
+            " asks for a restart; records that wait for their next attempt do not count.",
+        ),
+    ] = RuntimeConfig().stall_after_seconds,
     until_end: UntilEndOption = False,
     yes: Annotated[
         bool,
@@ -108,6 +117,7 @@ def run(  # noqa: PLR0913 - one parameter is one option
         drain_seconds=drain_seconds,
         web_host=web_host,
         web_open=web_open,
+        stall_seconds=stall_seconds,
     )
     if workers is not None:
         from streamapp.cli.workers import supervise

@@ -9,6 +9,7 @@ from shlex import quote
 from streamapp.configuration.names import PACKAGES_OPTION
 from streamapp.errors import ConfigurationError
 from streamapp.observability.logs import LogFormat
+from streamapp.runtime.config import RuntimeConfig
 
 _INSTANCE_ID = re.compile(r"[a-zA-Z0-9._-]{1,240}")
 """Names that Kafka accepts, short enough to append the number of a worker."""
@@ -35,6 +36,7 @@ class RunOptions:
         drain_seconds: drain deadline.
         web_host: address of the web server; that of a worker of several is 127.0.0.1.
         web_open: whether probes and scrapes need no token.
+        stall_seconds: a stage that has lag and finishes no record for so long is stalled.
 
     Raises:
         ConfigurationError: Kafka does not accept `instance_id`.
@@ -55,6 +57,7 @@ class RunOptions:
     drain_seconds: float
     web_host: str = "127.0.0.1"
     web_open: bool = False
+    stall_seconds: float = RuntimeConfig().stall_after_seconds
 
     def __post_init__(self) -> None:
         if self.instance_id is not None and not _INSTANCE_ID.fullmatch(self.instance_id):
@@ -89,6 +92,7 @@ class RunOptions:
         if self.instance_id is not None:
             yield f"--instance-id={self.instance_id}-{number}"
         yield f"--session-seconds={self.session_seconds}"
+        yield f"--stall-seconds={self.stall_seconds}"
         if self.yes:
             yield "--yes"
         if self.until_end:

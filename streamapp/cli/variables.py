@@ -27,6 +27,9 @@ TOKEN_VARIABLE = "STREAMAPP_WEB_TOKEN"  # noqa: S105 - the name of a variable
 INSTANCE_VARIABLE = "STREAMAPP_WORKER_INSTANCE_ID"
 """Environment variable with the name of a worker as a static member of its groups."""
 
+STALL_VARIABLE = "STREAMAPP_STALL_SECONDS"
+"""Environment variable: a stage that has lag and finishes nothing for so long is stalled."""
+
 TRACES_VARIABLE = "STREAMAPP_TRACES"
 """Environment variable with the share of new traces that `run` keeps; without it there are none."""
 

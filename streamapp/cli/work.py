@@ -51,6 +51,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         shutdown_drain_seconds=options.drain_seconds,
         instance_id=options.instance_id,
         session_timeout_seconds=options.session_seconds,
+        stall_after_seconds=options.stall_seconds,
     )
     exemplars = Exemplars()
     with traces_from_environment(exemplars) as traces:

@@ -31,6 +31,7 @@ class Cause(StrEnum):
     BROKER_UNREACHABLE = "broker_unreachable"
     NO_ASSIGNMENT = "no_assignment"
     LOOP_BLOCKED = "loop_blocked"
+    ACKNOWLEDGEMENTS_MISSING = "acknowledgements_missing"
     DEPENDENCY_DOWN = "dependency_down"
     MOST_RECORDS_FAIL = "most_records_fail"
     DEAD_LETTER_BUDGET = "dead_letter_budget"
@@ -124,6 +125,13 @@ TABLE: dict[Cause, Entry] = {
         Level.FAILING,
         "an agent computes or waits without giving other work its turn",
         "Declare the agent as @agent(blocking=True), or make what it waits for awaitable.",
+    ),
+    Cause.ACKNOWLEDGEMENTS_MISSING: Entry(
+        Level.FAILING,
+        "Kafka does not acknowledge what the stage writes, although it can be read",
+        "See whether the brokers that lead the output and dead-letter topics run and have enough"
+        " replicas in sync; the stage goes on by itself.",
+        "streamapp doctor",
     ),
     Cause.DEPENDENCY_DOWN: Entry(
         Level.FAILING,
@@ -263,6 +271,7 @@ OUTSIDE = (
     Cause.BROKER_UNREACHABLE,
     Cause.NO_ASSIGNMENT,
     Cause.LOOP_BLOCKED,
+    Cause.ACKNOWLEDGEMENTS_MISSING,
     Cause.DEPENDENCY_DOWN,
     Cause.MOST_RECORDS_FAIL,
     Cause.DEAD_LETTER_BUDGET,
@@ -276,7 +285,17 @@ EXPLAINED_BY: Mapping[Cause, tuple[Cause, ...]] = {
     Cause.PARTITION_STARVED: OUTSIDE,
     Cause.LAG_UNKNOWN: (Cause.TOPIC_MISSING, Cause.BROKER_UNREACHABLE, Cause.NO_ASSIGNMENT),
     Cause.COMMITS_FAILING: (Cause.BROKER_UNREACHABLE, Cause.LOOP_BLOCKED),
-    Cause.BATCHES_REFUSED: (Cause.TOPIC_MISSING, Cause.BROKER_UNREACHABLE),
+    Cause.ACKNOWLEDGEMENTS_MISSING: (
+        Cause.TOPIC_MISSING,
+        Cause.BROKER_UNREACHABLE,
+        Cause.NO_ASSIGNMENT,
+        Cause.LOOP_BLOCKED,
+    ),
+    Cause.BATCHES_REFUSED: (
+        Cause.TOPIC_MISSING,
+        Cause.BROKER_UNREACHABLE,
+        Cause.ACKNOWLEDGEMENTS_MISSING,
+    ),
     Cause.REBALANCE_LOOP: (Cause.LOOP_BLOCKED, Cause.BROKER_UNREACHABLE),
     Cause.HOT_KEY: OUTSIDE,
     Cause.SLOW_AGENT: OUTSIDE,

@@ -20,7 +20,6 @@ from streamapp.observability.definitions import (
 )
 from streamapp.observability.exemplars import Exemplars
 from streamapp.observability.families import add_value, family_of
-from streamapp.observability.health import STALL_AFTER_SECONDS
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.model_usage import ModelUsage
 from streamapp.observability.open_letters import OpenLetters
@@ -51,7 +50,7 @@ class _Now:
         """How a stage does."""
         found = self.verdicts.get(id(metrics))
         if found is None:
-            found = verdict_of(metrics, self.monotonic, STALL_AFTER_SECONDS)
+            found = verdict_of(metrics, self.monotonic, metrics.stall_after_seconds)
             self.verdicts[id(metrics)] = found
         return found
 

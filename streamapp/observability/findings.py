@@ -49,6 +49,9 @@ MOST_OF_A_KIND = 0.5
 MOST_REBALANCES = 5
 """Within five minutes; a rolling restart of three workers makes fewer."""
 
+UNACKNOWLEDGED_SECONDS = 15.0
+"""Kafka acknowledges within milliseconds, and names another leader within seconds."""
+
 LEAST_LAG = 1000
 """Less lag than this is no reason to look for why it grows."""
 
@@ -127,6 +130,14 @@ def _membership(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding
         topic, partition = min(unknown)
         told = f"lag of {topic}[{partition}] not known for {now - since:.0f} s"
         yield _found(Cause.LAG_UNKNOWN, told, since)
+
+
+def _acknowledgements(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
+    since = metrics.unacknowledged_since
+    if since is None or now - since < UNACKNOWLEDGED_SECONDS or not metrics.partitions:
+        return
+    told = f"nothing that the stage has sent was acknowledged for {now - since:.0f} s"
+    yield _found(Cause.ACKNOWLEDGEMENTS_MISSING, told, since)
 
 
 def _rebalances(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
@@ -337,6 +348,7 @@ def _members(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
 _LOOKS: tuple[Look, ...] = (
     _topics,
     _membership,
+    _acknowledgements,
     _rebalances,
     _held,
     _blocked,

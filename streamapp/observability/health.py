@@ -15,6 +15,7 @@ The result is right only if the runtime keeps these rules:
   appears;
 - write `PartitionMetrics.waits_until` when a partition of a retry topic is read no more until its
   next record is due, and nothing of it is worked on;
+- write `PartitionMetrics.retry_due_at` when a record of it begins to wait for its next attempt;
 - remove the `PartitionMetrics` of revoked partitions, and count `rebalances` for each assignment,
   an empty one included;
 - set `StageMetrics.cut_off_since` when the stage starts, when partitions are revoked and when the
@@ -36,9 +37,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from streamapp.observability.stage_metrics import StageMetrics, StageState
-
-STALL_AFTER_SECONDS = 60.0
-"""How long a stage with lag may go without progress, unless told otherwise."""
 
 READY_AFTER_SECONDS = 10.0
 """A rebalance that is shorter than this does not make a stage unready."""
@@ -106,7 +104,8 @@ def _left(metrics: StageMetrics, now: float) -> str:
     lag, waiting = _lag_and_waiting(metrics, now)
     wait = f"{waiting} records wait for their retry" if waiting else ""
     if lag:
-        return f"lag of {lag} records" + (f", and {wait}" if wait else "")
+        told = f"lag of {lag} records" + (f", and {wait}" if wait else "")
+        return told + _next_attempt(metrics, now)
     if wait:
         return wait
     if metrics.waits_for is not None:
@@ -125,6 +124,12 @@ def _stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> s
     return stage_stalled(metrics, now, stall_after_seconds) or partition_stalled(
         metrics, now, stall_after_seconds
     )
+
+
+def _next_attempt(metrics: StageMetrics, now: float) -> str:
+    """When a record that waits in process is tried again, if it is the last to be tried."""
+    due = max((own.retry_due_at or 0.0 for own in metrics.partitions.values()), default=0.0)
+    return f", an attempt is repeated in {due - now:.0f} s" if due > now else ""
 
 
 def _lag_and_waiting(metrics: StageMetrics, now: float) -> tuple[int, int]:
@@ -157,7 +162,7 @@ def stage_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float)
     if metrics.last_progress_at is None:
         # Impossible if the runtime keeps the rules above; else it would stay healthy for ever.
         return f"lag of {lag} records and no progress ever recorded"
-    became_due_at = [own.waits_until for own in partitions if own.waits_until is not None]
+    became_due_at = [due for own in partitions if (due := own.due_at) is not None]
     still_seconds = now - max(metrics.last_progress_at, *became_due_at, -math.inf)
     if still_seconds < stall_after_seconds:
         return None
@@ -167,7 +172,7 @@ def stage_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float)
 def partition_stalled(metrics: StageMetrics, now: float, stall_after_seconds: float) -> str | None:
     """The partition that has gone without progress for longest, if that is too long."""
     since = {
-        name: max(partition.last_progress_at, partition.waits_until or -math.inf)
+        name: max(partition.last_progress_at, partition.due_at or -math.inf)
         for name, partition in metrics.partitions.items()
         if partition.lag_records and partition.last_progress_at is not None
     }

@@ -28,6 +28,8 @@ class PartitionMetrics:
         committed_at: monotonic seconds of that commit.
         last_progress_at: monotonic seconds when a record of it last finished or lag appeared;
             written through `progress.ProgressWatch`; `None` before it.
+        retry_due_at: monotonic seconds of the next attempt on a record of it that waits in process,
+            or of what was the next one, the latest of them; `None` if none ever waited.
         waits_until: of a retry topic, monotonic seconds when its first unfinished record is due, or
             was; `None` if it never waited.
     """
@@ -39,12 +41,19 @@ class PartitionMetrics:
     committed_at: float | None = None
     last_progress_at: float | None = None
     waits_until: float | None = None
+    retry_due_at: float | None = None
     retention_left_seconds: float | None = None
 
     @property
     def blocked(self) -> bool:
         """Whether no more records of it are taken for now."""
         return self.pause is not None
+
+    @property
+    def due_at(self) -> float | None:
+        """Monotonic seconds until when it is known that records wait; `None` if none ever did."""
+        known = [at for at in (self.waits_until, self.retry_due_at) if at is not None]
+        return max(known, default=None)
 
     def lag_seconds(self, wall: float) -> float | None:
         """Age of the first unfinished record at a time in seconds since the epoch.

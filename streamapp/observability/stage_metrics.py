@@ -71,6 +71,10 @@ class ReplacementCause(StrEnum):
     BREAKER_OPEN = "breaker_open"  # its breaker was not closed for too long
 
 
+STALL_AFTER_SECONDS = 60.0
+"""How long a stage with lag may go without progress, unless told otherwise."""
+
+
 class StageState(StrEnum):
     """State of a stage; the values of the label `state`."""
 
@@ -227,6 +231,9 @@ class StageMetrics:
         last_commit_at: monotonic seconds of the last commit that succeeded; `None` before it.
         last_progress_at: monotonic seconds when records last finished or lag appeared; written
             through `progress.ProgressWatch`; `None` before it.
+        stall_after_seconds: how long it may go without progress while it has lag.
+        unacknowledged_since: monotonic seconds since when batches wait for Kafka to acknowledge one
+            of them, over replacements of the producer; `None` while none do.
         rebalances: assignments received.
         cut_off_since: monotonic seconds at which the stage began to join its group or left it, or
             Kafka stopped answering; `None` while it is a member and Kafka answers.
@@ -311,6 +318,8 @@ class StageMetrics:
         self.commits = self.commit_failures = 0
         self.last_commit_at: float | None = None
         self.last_progress_at: float | None = None
+        self.stall_after_seconds = STALL_AFTER_SECONDS
+        self.unacknowledged_since: float | None = None
         self.rebalances = 0
         self.cut_off_since: float | None = None
         self.lag_unknown_since: float | None = None
@@ -359,8 +368,17 @@ class StageMetrics:
     def end(self) -> None:
         """Forget what is true of a run only while it goes on: what is left is read again."""
         self.in_flight_records = self.in_flight_bytes = 0
-        self.waits_for = None
+        self.waits_for = self.unacknowledged_since = None
         self.held_since = self.held_reason = self.next_probe_at = None
+
+    def is_connected(self, now: float) -> None:
+        """Note that it is a member of its group and Kafka answers, at a time in monotonic seconds.
+
+        What could not be acknowledged meanwhile is waited for from now on.
+        """
+        if self.cut_off_since is not None and self.unacknowledged_since is not None:
+            self.unacknowledged_since = now
+        self.cut_off_since = None
 
     @property
     def lag_records(self) -> int | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from streamapp.observability.causes import TABLE, Cause, Level, effects_among
 from streamapp.observability.findings import Finding, findings_of
-from streamapp.observability.health import STALL_AFTER_SECONDS, stage_health
+from streamapp.observability.health import stage_health
 from streamapp.observability.stage_metrics import StageMetrics
 
 _WORST_FIRST = tuple(Level)
@@ -64,13 +64,14 @@ def verdict_of(metrics: StageMetrics, now: float, stall_after_seconds: float) ->
 
 
 def notice_findings(
-    metrics: StageMetrics, now: float, stall_after_seconds: float = STALL_AFTER_SECONDS
+    metrics: StageMetrics, now: float, stall_after_seconds: float | None = None
 ) -> None:
     """Remember what is wrong now, so that a verdict can say since when; to be called often.
 
     Args: those of `verdict_of`.
     """
-    found = findings_of(metrics, now, stall_after_seconds)
+    stall = metrics.stall_after_seconds if stall_after_seconds is None else stall_after_seconds
+    found = findings_of(metrics, now, stall)
     metrics.noticed.update({one.cause for one in found}, now)
 
 
@@ -87,6 +88,7 @@ _RESTART_IS_IN_VAIN = {
     Cause.BROKER_UNREACHABLE,
     Cause.NO_ASSIGNMENT,
     Cause.LAG_UNKNOWN,
+    Cause.ACKNOWLEDGEMENTS_MISSING,
     Cause.DEPENDENCY_DOWN,
     Cause.MOST_RECORDS_FAIL,
     Cause.DEAD_LETTER_BUDGET,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from streamapp.brokers.protocols import Admin, Broker
 from streamapp.clock import Clock
+from streamapp.observability.stage_metrics import STALL_AFTER_SECONDS
 from streamapp.runtime.producer import SharedProducer
 
 
@@ -38,6 +39,7 @@ class RuntimeConfig:
             `None` never counts.
         fetch_seconds: longest wait of one fetch, which new records end at once. A partition that
             becomes ready during a fetch of others is read only after it.
+        stall_after_seconds: a stage that has lag and finishes no record for so long is stalled.
         waits_for_others: whether a record that fails alone through the world's fault waits until
             another one tells whose fault it is; a test with one record gives it none.
         waits_until_due: whether records wait in retry topics; a test does not wait for them.
@@ -60,6 +62,7 @@ class RuntimeConfig:
     topic_list_interval_seconds: float = 30.0
     letter_count_interval_seconds: float | None = 60.0
     fetch_seconds: float = 0.25
+    stall_after_seconds: float = STALL_AFTER_SECONDS
     waits_for_others: bool = True
     waits_until_due: bool = True
 

@@ -104,6 +104,7 @@ class AtLeastOnce:
         self._outbox = Outbox(
             environment,
             max_bytes,
+            metrics=assignment.metrics,
             on_finished=self._finished,
             on_failed=on_failed,
             refusals=refusals,

@@ -102,7 +102,7 @@ class LagWatch:
             self._note_skew(partition)
             self._update(partition, measured_partition, lag, position)
         if not self._assignment.is_revoked:  # else it stays cut off until its next assignment
-            self._metrics.cut_off_since = None
+            self._metrics.is_connected(self._clock.monotonic())
         self._on_measured()
 
     def _note_ends(self, ends: Mapping[TopicPartition, int]) -> None:

@@ -83,7 +83,7 @@ class Membership:
         await self._topics.assigned()
         for metrics in self._metrics:
             metrics.rebalances += 1
-            metrics.cut_off_since = None
+            metrics.is_connected(self._env.clock.monotonic())
         self._progress.assigned(partitions)
         self._assignment.open(partitions, self._intake.take_refetch_offsets(partitions))
         if self._replay.needed.is_set():

@@ -12,6 +12,7 @@ from functools import partial
 
 from streamapp.brokers.protocols import BatchBuilder
 from streamapp.errors import BatchRefusedError, BrokerError, StreamappError
+from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.runtime.acknowledged import Finished, finished_in, suspects_of
 from streamapp.runtime.config import Environment
 from streamapp.runtime.flush import Flush, Place
@@ -41,6 +42,7 @@ class Outbox:
     Args:
         environment: the shared producer, the clock, and the bounds of a flush.
         max_bytes: most bytes that may be held.
+        metrics: learn since when nothing was acknowledged.
         on_finished: called with each flush once all its batches are acknowledged.
         refusals: told of the batches that are refused for what is in them.
         on_failed: called once with the reason when a batch failed; nothing is sent any more
@@ -52,12 +54,15 @@ class Outbox:
         environment: Environment,
         max_bytes: int,
         *,
+        metrics: StageMetrics,
         on_finished: Callable[[Flush], None],
         on_failed: Callable[[BaseException], None],
         refusals: Refusals | None = None,
     ) -> None:
         config = environment.config
         self._shared = environment.producer
+        self._clock = environment.clock
+        self._metrics = metrics
         self.before_flush_closes: Callable[[], None] = _nothing_to_book
         self._on_finished = on_finished
         self._on_failed = on_failed
@@ -143,6 +148,8 @@ class Outbox:
         """
         if self.open is not None:
             self._close_open()
+        if not self._failed and not self._is_overdue():
+            self._metrics.unacknowledged_since = None  # they were given up for another reason
         for timer in self._outstanding.values():
             timer.cancel()
         scope = self._handing_over
@@ -154,6 +161,10 @@ class Outbox:
         self._outstanding.clear()
         self._failed = False
         self._release(self.held_bytes)
+
+    def _is_overdue(self) -> bool:
+        since = self._metrics.unacknowledged_since
+        return since is not None and self._clock.monotonic() - since >= ANSWER_TIMEOUT_SECONDS
 
     def _sealed(self, size: int) -> None:
         self.held_bytes += size
@@ -198,6 +209,8 @@ class Outbox:
         self._outstanding[flush] = asyncio.get_running_loop().call_later(
             self._delivery_timeout_seconds, self._expire, flush
         )
+        if self._metrics.unacknowledged_since is None:
+            self._metrics.unacknowledged_since = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._delivery_timeout_seconds) as scope:
                 self._handing_over = scope
@@ -252,6 +265,7 @@ class Outbox:
             return
         timer = self._outstanding.pop(flush)
         timer.cancel()
+        self._metrics.unacknowledged_since = self._clock.monotonic() if self._outstanding else None
         self._release(flush.sealed_bytes)
         self._on_finished(flush)
         self._wake.set()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import count
 
 from streamapp.clock import Clock
+from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.runtime.ready import ReadyQueue, ShouldKeep, is_any, keep_nothing
 from streamapp.runtime.work import Work
 
@@ -19,11 +20,15 @@ class RetryQueue:
     Args:
         clock: tells when an attempt is due.
         ready: takes records in the order in which they become due.
+        metrics: its partitions learn when the next attempt on a record of theirs is due.
     """
 
-    def __init__(self, clock: Clock, ready: ReadyQueue) -> None:
+    def __init__(
+        self, clock: Clock, ready: ReadyQueue, metrics: StageMetrics | None = None
+    ) -> None:
         self._clock = clock
         self._ready = ready
+        self._metrics = metrics
         self._heap: list[tuple[float, int, Work]] = []
         self._sequence = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -33,9 +38,15 @@ class RetryQueue:
         """Let this record wait for `delay_seconds`; it keeps its key meanwhile."""
         self._ready.hold_key(work)
         due = self._clock.monotonic() + delay_seconds
+        self._note_due(work, due)
         heapq.heappush(self._heap, (due, next(self._sequence), work))
         if self._heap[0][2] is work:
             self._schedule()
+
+    def _note_due(self, work: Work, due: float) -> None:
+        own = None if self._metrics is None else self._metrics.partitions.get(work.partition.name)
+        if own is not None:
+            own.retry_due_at = max(own.retry_due_at or due, due)
 
     def hold(self, work: Work) -> None:
         """Keep this record, with its key, until `take_held`."""

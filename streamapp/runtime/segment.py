@@ -115,7 +115,7 @@ class SegmentRunner:
         )
         self._changed = asyncio.Event()  # something ended, was sent or was dropped
         ready = ReadyQueue()
-        retries = RetryQueue(clock, ready)
+        retries = RetryQueue(clock, ready, self._head)
         self._hold = Hold(segment, self._steps, environment, ready=ready, retries=retries)
         self._lanes = self._make_lanes(ready, retries)
         self._in_flight = InFlight(

@@ -17,7 +17,6 @@ from aiohttp.typedefs import Middleware
 from streamapp.clock import Clock
 from streamapp.errors import ConfigurationError, PortInUseError
 from streamapp.observability.health import (
-    STALL_AFTER_SECONDS,
     Health,
     stage_health,
     stage_readiness,
@@ -63,7 +62,6 @@ class WorkerView:
         render_metrics: turns an `Accept` header into body and content type, as
             `MetricsExporter.render` does.
         clock: the clock that the counters were written with.
-        stall_after_seconds: how long a stage with lag may go without progress.
         outlines: what the pipelines are, to show how their stages are connected.
         chains: returns the agents of assembled pipelines with their scores, as JSON can hold it.
     """
@@ -71,7 +69,6 @@ class WorkerView:
     stages: Callable[[], Sequence[StageMetrics]]
     render_metrics: Callable[[str], Awaitable[tuple[bytes, str]]]
     clock: Clock
-    stall_after_seconds: float = STALL_AFTER_SECONDS
     outlines: Sequence[Outline] = ()
     chains: Callable[[], Sequence[dict[str, Any]]] = tuple
 
@@ -80,7 +77,6 @@ class WorkerView:
         reporter = StatusReporter(
             self.stages,
             self.clock,
-            stall_after_seconds=self.stall_after_seconds,
             chains=self.chains,
             outlines=self.outlines,
         )
@@ -97,13 +93,13 @@ class WorkerView:
         async def healthz(_: web.Request) -> web.Response:
             now = self.clock.monotonic()
             return _verdict(
-                [(m, stage_health(m, now, self.stall_after_seconds)) for m in self.stages()],
+                [(m, stage_health(m, now, m.stall_after_seconds)) for m in self.stages()],
                 without_stages=True,
             )
 
         async def livez(_: web.Request) -> web.Response:
-            now, stall = self.clock.monotonic(), self.stall_after_seconds
-            judged = [(m, verdict_of(m, now, stall)) for m in self.stages()]
+            now = self.clock.monotonic()
+            judged = [(m, verdict_of(m, now, m.stall_after_seconds)) for m in self.stages()]
             answers = [(m, Health(is_live(verdict, m), verdict.reason)) for m, verdict in judged]
             return _verdict(answers, without_stages=True)
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from streamapp.clock import Clock
 from streamapp.native_leaves import SELECTED
-from streamapp.observability.health import STALL_AFTER_SECONDS
 from streamapp.observability.recent import acknowledged_rates
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.observability.stage_reading import report_of
@@ -22,7 +21,6 @@ class StatusReporter:
     Args:
         stages: returns the counters of every stage.
         clock: the clock that the counters were written with.
-        stall_after_seconds: how long a stage with lag may go without progress.
         chains: returns the agents of assembled pipelines, as JSON can hold them.
         outlines: what the pipelines are.
     """
@@ -32,24 +30,21 @@ class StatusReporter:
         stages: Callable[[], Sequence[StageMetrics]],
         clock: Clock,
         *,
-        stall_after_seconds: float = STALL_AFTER_SECONDS,
         chains: Callable[[], Sequence[dict[str, Any]]] = tuple,
         outlines: Sequence[Outline] = (),
     ) -> None:
         self._stages = stages
         self._clock = clock
-        self._stall_after_seconds = stall_after_seconds
         self._chains = chains
         self._pipelines = tuple(map(pipeline_report, outlines))
 
     def report(self) -> StatusReport:
         """What is known of every stage now."""
         stages, now, wall = self._stages(), self._clock.monotonic(), self._clock.time()
-        stall = self._stall_after_seconds
         found = [
             report_of(
                 one,
-                verdict_of(one, now, stall),
+                verdict_of(one, now, one.stall_after_seconds),
                 now,
                 wall,
                 rate,

@@ -76,6 +76,14 @@ NOTES: Mapping[Cause, Notes] = {
         "While it is blocked, the worker sends no heartbeat, and may be put out of its group.",
         WITHIN_A_MINUTE,
     ),
+    Cause.ACKNOWLEDGEMENTS_MISSING: Notes(
+        (
+            "The rate of what is acknowledged is 0, while the lag is still measured.",
+            "`kafka-topics.sh --describe --unavailable-partitions` names those without leader.",
+        ),
+        ("Do not restart the workers: what is not acknowledged is repeated by itself.",),
+        "One of several brokers may be down, or `min.insync.replicas` is not reached.",
+    ),
     Cause.DEPENDENCY_DOWN: Notes(
         ("The figures say which failure it was and when the next attempt is made.",),
         ("Do not restart: nothing is lost, and a new worker would ask the same service.",),

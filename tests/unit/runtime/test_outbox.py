@@ -33,7 +33,13 @@ async def test_an_output_leaves_after_its_linger_though_the_clock_is_a_tick_behi
     environment = Environment(
         broker, broker.admin(), producer, clock, random.Random(0), config, execution_id="e"
     )
-    outbox = Outbox(environment, 1 << 20, on_finished=lambda _flush: None, on_failed=fail)
+    outbox = Outbox(
+        environment,
+        1 << 20,
+        metrics=StageMetrics("a", "stage", "a-in"),
+        on_finished=lambda _flush: None,
+        on_failed=fail,
+    )
     sending = asyncio.create_task(outbox.run())
     topics = await broker.admin().describe_topics(["a-out"])
     target = OutputTopic(topics["a-out"], StageMetrics("a", "stage", "a-in"))
@@ -107,7 +113,9 @@ async def sending(config: RuntimeConfig) -> AsyncIterator[Sending]:
     def failed(error: BaseException) -> None:
         found.failed.append(error)
 
-    outbox = Outbox(environment, 1 << 20, on_finished=finished, on_failed=failed)
+    outbox = Outbox(
+        environment, 1 << 20, metrics=target.metrics, on_finished=finished, on_failed=failed
+    )
     partition = Partition(TopicPartition("in", 0))
     found = Sending(broker, outbox, target, producer, partition)
     running = asyncio.create_task(outbox.run())

@@ -53,7 +53,6 @@ class Worker:
             lambda: self.exporter.stages.stages,
             self.exporter.render,
             self.clock,
-            stall_after_seconds=60,
             outlines=[OUTLINE],
         )
 
