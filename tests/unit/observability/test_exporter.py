@@ -8,8 +8,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from streamapp.observability.definitions import BUILD_INFO, STAGE_METRICS
-from streamapp.observability.exporter import _READERS, MetricsExporter, StageCollector
+from streamapp.observability.exporter import MetricsExporter, StageCollector
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.metric_readers import READERS
 from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics, Pause
 from streamapp.observability.stage_metrics import (
@@ -50,7 +51,7 @@ def _value(registry: CollectorRegistry, name: str, **labels: str) -> float | Non
 
 
 def test_the_readers_are_the_table() -> None:
-    assert list(_READERS) == [metric.name for metric in STAGE_METRICS]
+    assert list(READERS) == [metric.name for metric in STAGE_METRICS]
 
 
 def test_counters_are_exported_as_they_stand(
