@@ -19,6 +19,7 @@ from streamapp.cli.signals import stop_on_signal
 from streamapp.clock import SystemClock
 from streamapp.configuration.printable import printable
 from streamapp.dead_letter_tools.discarding import discard, discardable
+from streamapp.dead_letter_tools.fates import Place
 from streamapp.dead_letter_tools.reading import ends_of_letters, read_ledger
 from streamapp.dead_letter_tools.sending import LedgerWriter
 from streamapp.errors import ConfigurationError, UnreadableRecordError
@@ -35,11 +36,13 @@ class _Chosen:
 
     Attributes:
         groups: they, by fingerprint.
+        first: their places, if their number is limited.
         ends: where the topics ended that have such letters.
         unreadable: why records cannot be read.
     """
 
     groups: Groups = field(default_factory=Groups)
+    first: set[Place] | None = None
     ends: dict[str, Mapping[TopicPartition, int]] = field(default_factory=dict)
     unreadable: list[UnreadableRecordError] = field(default_factory=list)
 
@@ -89,7 +92,7 @@ class _Discard:
 
     async def _choose(self, admin: Admin) -> _Chosen:
         """The letters that would be discarded; nothing is written for topics without any."""
-        chosen = _Chosen()
+        chosen = _Chosen(first=None if self._limit is None else set())
         for topic in await self._asked.dead_letter_topics(admin):
             ledger = await read_ledger(self._broker, admin, topic)
             ends = await ends_of_letters(admin, topic)
@@ -101,11 +104,12 @@ class _Discard:
                     if self._limit is not None and chosen.groups.count >= self._limit:
                         return chosen
                     chosen.groups.add(letter)
+                    if chosen.first is not None:
+                        chosen.first.add((letter.place, letter.offset))
                     chosen.ends[topic] = ends
         return chosen
 
     async def _discard(self, admin: Admin, chosen: _Chosen, advance: OnDone) -> None:
-        left = chosen.groups.count
         for topic, ends in chosen.ends.items():
             if self._is_stopping:
                 return
@@ -119,13 +123,12 @@ class _Discard:
                     ends,
                     SystemClock(),
                     why=self._why,
-                    limit=left,
+                    only=chosen.first,
                     on_discarded=advance,
                     is_stopping=lambda: self._is_stopping,
                 )
             finally:
                 await writer.stop()
-            left -= count
             typer.echo(f"Discarded {count:,} dead letters of {topic}.")
 
     def _stop(self) -> None:

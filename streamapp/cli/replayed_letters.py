@@ -69,7 +69,8 @@ class _Replay:
             if not yes:
                 typer.echo("Nothing was sent; --yes sends them.")
                 return
-            self._sorting = replace(self._sorting, failing=preview.failing)
+            only = None if sending.limit is None else preview.first
+            self._sorting = replace(self._sorting, failing=preview.failing, only=only)
             since = await self._ends_of_dead_letters(admin)
             sent = await self._send(
                 admin, {topic: ends[topic] for topic in topics if topic in preview.touched}, preview

@@ -1,10 +1,11 @@
 """Marks dead letters as done with: the ledger says what, when and why."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
 
 from streamapp.brokers.protocols import ReadingBroker
 from streamapp.clock import Clock
+from streamapp.dead_letter_tools.fates import Place
 from streamapp.dead_letter_tools.reading import OnUnreadable, read_letters
 from streamapp.dead_letter_tools.sending import MOST_RECORDS, LedgerWriter
 from streamapp.letters.ledger import Ledger, LetterState, entry_for
@@ -24,7 +25,7 @@ async def discard(
     clock: Clock,
     *,
     why: str,
-    limit: int | None = None,
+    only: Collection[Place] | None = None,
     on_discarded: Callable[[int], None] = lambda _count: None,
     is_stopping: Callable[[], bool] = lambda: False,
 ) -> int:
@@ -37,7 +38,7 @@ async def discard(
         ends: the offsets.
         clock: the time.
         why: the reason, which the ledger keeps.
-        limit: most letters to mark; `None` for all.
+        only: places of the letters of which some are marked; `None` for all.
         on_discarded: told how many more were marked.
         is_stopping: whether to end behind what was marked.
 
@@ -52,8 +53,10 @@ async def discard(
     letters = discardable(broker, writer.ledger, selection, ends)
     async with aclosing(letters):
         async for letter in letters:
-            if is_stopping() or (limit is not None and count + waiting >= limit):
+            if is_stopping():
                 break
+            if only is not None and (letter.place, letter.offset) not in only:
+                continue
             at_ms = int(clock.time() * 1000)
             writer.add(letter, entry_for(letter, LetterState.DISCARDED, at_ms, why=why))
             waiting += 1

@@ -15,6 +15,10 @@ MAX_REPLAYS = 3
 """Default for how often a record is sent back to the same stage."""
 
 
+Place = tuple[TopicPartition, int]
+"""Where a letter stands: its partition and offset."""
+
+
 class Fate(StrEnum):
     """What becomes of a letter."""
 
@@ -49,6 +53,7 @@ class Sorting:
         again: ids of replays: what they sent is sent once more, and nothing else.
         sent_before: marks of what stands in replay topics, with the replay that sent it.
         failing: places of letters that the code does not take, which stay.
+        only: places of the letters of which some are sent; `None` for all.
     """
 
     selection: Selection
@@ -56,7 +61,8 @@ class Sorting:
     max_replays: int = MAX_REPLAYS
     again: Collection[str] = ()
     sent_before: Mapping[bytes, str] = field(default_factory=dict)
-    failing: Collection[tuple[TopicPartition, int]] = ()
+    failing: Collection[Place] = ()
+    only: Collection[Place] | None = None
 
     def fate_of(self, letter: Letter, entry: LedgerEntry) -> tuple[Fate, Target | None]:
         """What becomes of a letter, and where it goes.
@@ -77,9 +83,14 @@ class Sorting:
             return (Fate.READ_OTHERWISE if is_read_otherwise else Fate.NO_STAGE), None
         if is_too_often:
             return Fate.QUARANTINE, target
-        if (letter.place, letter.offset) in self.failing:
-            return Fate.STILL_FAILS, target
-        return Fate.SEND, target
+        return self._if_open(letter), target
+
+    def _if_open(self, letter: Letter) -> Fate:
+        """What becomes of a letter that may be sent."""
+        place = (letter.place, letter.offset)
+        if place in self.failing:
+            return Fate.STILL_FAILS
+        return Fate.SEND if self.only is None or place in self.only else Fate.NOT_MEANT
 
     def _done(
         self, letter: Letter, entry: LedgerEntry, target: Target | None, *, is_too_often: bool

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streamapp.brokers.protocols import ReadingBroker
-from streamapp.dead_letter_tools.fates import Fate, Sorting
+from streamapp.dead_letter_tools.fates import Fate, Place, Sorting
 from streamapp.dead_letter_tools.reading import read_letters
 from streamapp.dead_letter_tools.targets import Target
 from streamapp.errors import UnreadableRecordError
@@ -78,6 +78,8 @@ class Preview:
         stages_unknown: pipelines and stages of letters that none of these stages takes.
         touched: dead-letter topics of whose letters something becomes.
         failing: places of the letters that the code does not take.
+        first: places of the letters that would be sent, if their number is limited: whoever reads
+            several partitions again may find others first.
         unreadable: why records cannot be read.
     """
 
@@ -85,7 +87,8 @@ class Preview:
     stages: dict[Target, StagePreview] = field(default_factory=dict)
     stages_unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
     touched: set[str] = field(default_factory=set)
-    failing: set[tuple[TopicPartition, int]] = field(default_factory=set)
+    failing: set[Place] = field(default_factory=set)
+    first: set[Place] = field(default_factory=set)
     unreadable: list[UnreadableRecordError] = field(default_factory=list)
 
 
@@ -145,6 +148,8 @@ class Previewer:
             if not is_taken and not self._sends_failing:
                 fate = Fate.STILL_FAILS
                 self.result.failing.add((letter.place, letter.offset))
+        if fate is Fate.SEND and self._limit is not None:
+            self.result.first.add((letter.place, letter.offset))
         self.result.fates[fate] += 1
         if fate in (Fate.SEND, Fate.QUARANTINE):
             self.result.touched.add(letter.place.topic)

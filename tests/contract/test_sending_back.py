@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -24,7 +25,7 @@ from streamapp.dead_letter_tools.sending import LedgerWriter, Sender, Sent
 from streamapp.dead_letter_tools.sent_before import sent_before
 from streamapp.dead_letter_tools.targets import Targets
 from streamapp.errors import FencedError, TopicError, UnreadableRecordError
-from streamapp.letters.ledger import LetterState, ledger_topic_of
+from streamapp.letters.ledger import Ledger, LetterState, ledger_topic_of
 from streamapp.letters.selection import Selection
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
@@ -210,6 +211,29 @@ async def test_letters_behind_a_record_that_cannot_be_read_are_read_and_sent(sho
         async with aclosing(read_letters(shop.broker, ends, on_unreadable=told.append)) as letters:
             assert len([letter async for letter in letters]) == 6 + 3
     assert {error.partition for error in told} == {place}
+
+
+async def test_with_a_limit_those_are_sent_of_which_the_preview_told(shop: Shop) -> None:
+    await shop.fill()
+    async with shop.rig.subject.admin() as admin:
+        previewer = Previewer(shop.sorting(), limit=3)
+        ends = await ends_of_letters(admin, shop.topic)
+        await previewer.look(shop.broker, Ledger(), ends)
+        writer = LedgerWriter(shop.broker, admin, shop.topic)
+        try:
+            await writer.start()
+            first = previewer.result.first
+            sorting = replace(shop.sorting(), only=first)
+            await Sender(writer, admin, sorting, "r1", CLOCK).send(shop.broker, ends)
+            sent = {
+                (letter.place, letter.offset)
+                async for letter in read_letters(shop.broker, ends)
+                if writer.ledger.entry_of(letter).state is LetterState.REPLAYED
+            }
+        finally:
+            await writer.stop()
+    assert len(first) == 3
+    assert sent == first
 
 
 async def test_what_a_replay_sent_is_sent_once_more_if_that_replay_is_named(shop: Shop) -> None:

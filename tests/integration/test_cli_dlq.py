@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import orjson
 import pytest
@@ -151,6 +152,31 @@ async def test_letters_are_exported_and_discarded(project: Project, tmp_path: Pa
     assert gone["done"]["why"] == "a test"  # type: ignore[index]  # JSON
     assert left["offset"] != gone["offset"] or left["partition"] != gone["partition"]
     assert "1 were discarded before" in project.succeed("dlq", "replay", "mine:pipeline")
+
+
+@pytest.mark.parametrize("project", [SHOP], indirect=True, ids=["shop"])
+async def test_what_stays_is_told_by_exit_code_and_what_a_replay_sent_is_sent_again(
+    project: Project,
+) -> None:
+    large = Random(1).randbytes(30_000).hex()
+    async with AIOKafkaProducer(bootstrap_servers=project.kafka.bootstrap_servers) as producer:
+        for value in (b'{"n":0}', b'{"n":5,"text":"%s"}' % large.encode(), b"{"):
+            await producer.send(f"{project.name}.raw", value)
+    project.succeed(*RUN)
+    replay = f"{project.name}.check.replay"
+    await project.kafka.create_topics({replay: 2}, config={"max.message.bytes": "20000"})
+    sent = project.streamapp("dlq", "replay", "mine:pipeline", "--yes", "--limit", "2")
+    assert sent.returncode == ExitCode.LETTERS_LEFT, sent.stderr
+    assert "1 stay, as the code does not take them; --even-failing sends them too" in sent.stdout
+    assert f"Not sent: 1 too large for topic '{replay}'" in sent.stdout
+    assert "raise its max.message.bytes from 20000 to 60" in sent.stdout
+    told = re.search(r"Sent 1 to .*, replay (\w+)\.", sent.stdout)
+    assert told is not None
+    again = project.succeed("dlq", "replay", "mine:pipeline", "--again", told[1], "--yes")
+    assert "Would send 1 dead letters." in again
+    even = project.streamapp("dlq", "replay", "mine:pipeline", "--yes", "--even-failing")
+    assert f"Sent 1 to {replay}" in even.stdout
+    assert len(letters(project, "--state", "replayed")) == 2
 
 
 @pytest.mark.parametrize("project", [SHOP], indirect=True, ids=["shop"])
