@@ -12,9 +12,10 @@ from streamapp.clock import Clock
 from streamapp.exporter.snapshot import LettersOfStages, PartitionLag, Snapshot
 from streamapp.exporter.watch import OutsideWatch
 from streamapp.observability.causes import Cause
-from streamapp.observability.definitions import OUTSIDE_METRICS, STAGE_METRICS
+from streamapp.observability.definitions import OUTSIDE_METRICS
 from streamapp.observability.families import add_value, family_of
 from streamapp.observability.open_letters import OpenLetters
+from streamapp.observability.stage_definitions import STAGE_METRICS
 
 UNREAD_SECONDS = 300.0
 """A stage with lag whose group has no member for so long does not run: longer than a restart."""

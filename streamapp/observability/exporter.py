@@ -8,10 +8,11 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 
 from streamapp.clock import Clock
-from streamapp.observability.definitions import BUILD_INFO, STAGE_METRICS
+from streamapp.observability.definitions import BUILD_INFO
 from streamapp.observability.exemplars import Exemplars
 from streamapp.observability.families import add_value, family_of
 from streamapp.observability.metric_readers import READERS, Scrape
+from streamapp.observability.stage_definitions import STAGE_METRICS
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.version import VERSION
 

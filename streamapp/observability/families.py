@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from prometheus_client.core import Metric
 from prometheus_client.samples import Exemplar, Sample
 
-from streamapp.observability.definitions import MetricDefinition, MetricKind
 from streamapp.observability.histogram import Histogram
+from streamapp.observability.metric_definition import MetricDefinition, MetricKind
 
 
 def family_of(definition: MetricDefinition) -> Metric:

@@ -10,7 +10,8 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from streamapp.observability.definitions import WORKER_METRICS, MetricDefinition, MetricKind
+from streamapp.observability.definitions import WORKER_METRICS
+from streamapp.observability.metric_definition import MetricDefinition, MetricKind
 from streamapp.supervisor.findings import worker_findings
 from streamapp.supervisor.slot import Slot, SlotState
 

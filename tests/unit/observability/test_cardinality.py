@@ -12,13 +12,14 @@ from prometheus_client.samples import Sample
 
 from streamapp.clock import Clock
 from streamapp.errors import Permanent
-from streamapp.observability.definitions import STAGE_METRICS, MetricDefinition
 from streamapp.observability.exporter import StageCollector
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.labels import LABELS, LabelSource
+from streamapp.observability.metric_definition import MetricDefinition
 from streamapp.observability.model_usage import ModelUsage
 from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics, Pause
+from streamapp.observability.stage_definitions import STAGE_METRICS
 from streamapp.observability.stage_metrics import (
     BreakerState,
     ClockSkew,

@@ -13,7 +13,8 @@ import yaml
 from streamapp.observability.dashboards.catalogue import DASHBOARDS, files
 from streamapp.observability.dashboards.dashboard import Dashboard, Panel
 from streamapp.observability.dashboards.grafana import annotations, model
-from streamapp.observability.definitions import METRICS, MetricKind
+from streamapp.observability.definitions import METRICS
+from streamapp.observability.metric_definition import MetricKind
 from tests.dashboards import chosen
 from tests.promtool import promtool
 

@@ -2,13 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from streamapp.observability.definitions import (
-    METRICS,
-    MetricDefinition,
-    MetricKind,
-    metrics_reference,
-)
+from streamapp.observability.definitions import METRICS
 from streamapp.observability.labels import LABELS, LabelSource
+from streamapp.observability.metric_definition import MetricDefinition, MetricKind
+from streamapp.observability.metrics_page import metrics_reference
 from streamapp.observability.stage_metrics import DeadLetterReason, Outcome, StageState
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
@@ -16,7 +13,7 @@ REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 
 def test_the_reference_page_is_the_table() -> None:
     assert REFERENCE.read_text() == metrics_reference(), (
-        "regenerate: python -m streamapp.observability.definitions > docs/reference/metrics.md"
+        "regenerate: python -m streamapp.observability.metrics_page > docs/reference/metrics.md"
     )
 
 

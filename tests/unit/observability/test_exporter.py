@@ -7,12 +7,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from streamapp.observability.definitions import BUILD_INFO, STAGE_METRICS
+from streamapp.observability.definitions import BUILD_INFO
 from streamapp.observability.exporter import MetricsExporter, StageCollector
 from streamapp.observability.histogram import Histogram
 from streamapp.observability.metric_readers import READERS
 from streamapp.observability.open_letters import OpenLetters
 from streamapp.observability.partition_metrics import PartitionMetrics, Pause
+from streamapp.observability.stage_definitions import STAGE_METRICS
 from streamapp.observability.stage_metrics import (
     DeadLetterReason,
     Received,
