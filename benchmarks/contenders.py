@@ -133,6 +133,7 @@ CONTENDERS = (
     Contender(
         name="hand_loop.dict_exact", beside="hand_loop.dict", module="hand_loop", mode="dict_exact"
     ),
+    *_beside_a_loop("msgspec", mode="msgspec", aim=1.6),
     *(
         Contender(name=f"streamapp.{mode}", beside=OURS, module="streamapp_stage", mode=mode)
         for mode in ("out", "context", "fused")

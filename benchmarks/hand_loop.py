@@ -158,6 +158,13 @@ async def handle_dict_exact(fetched: Any, outputs: OutputBatches) -> None:
             outputs.append(record.key, orjson.dumps(priced), record.timestamp)
 
 
+async def handle_msgspec(fetched: Any, outputs: OutputBatches) -> None:
+    for records in fetched.values():
+        for record in records:
+            priced = agents.price_struct(agents.validate_struct(record.value))
+            outputs.append(record.key, agents.encode_struct(priced), record.timestamp)
+
+
 async def handle_pass_on(fetched: Any, outputs: OutputBatches) -> None:
     for records in fetched.values():
         for record in records:
@@ -171,6 +178,7 @@ HANDLERS: dict[str, Callable[[Any, OutputBatches], Awaitable[None]]] = {
     "async": handle_async,
     "dict": handle_dict,
     "dict_exact": handle_dict_exact,
+    "msgspec": handle_msgspec,
     "pass_on": handle_pass_on,
 }
 

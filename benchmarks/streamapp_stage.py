@@ -20,6 +20,7 @@ AGENTS: dict[str, Agent[Any, Any]] = {
     "sync": agent(name="price")(agents.price),
     "async": agent(name="price")(agents.price_async),
     "dict": agent(name="price", input_type=dict, output_type=dict)(agents.price_dict),
+    "msgspec": agent(name="price")(agents.price_struct),
     "out": agent(name="price")(agents.price_out),
     "context": agent(name="price")(agents.price_context),
     "fused": agent(name="price")(agents.price),

@@ -45,6 +45,21 @@ _JSON_ONLY = (
 
 
 @dataclass(frozen=True, slots=True)
+class PlainFields:
+    """Writes values of a class if the types of their fields are among those that were looked at.
+
+    Attributes:
+        kinds: these types.
+        values_of: the values of the fields.
+        dumps: writes a value; it may raise, if the value has text that UTF-8 does not have.
+    """
+
+    kinds: Container[Kinds]
+    values_of: Callable[[Any], tuple[Any, ...]]
+    dumps: Encode
+
+
+@dataclass(frozen=True, slots=True)
 class Encoder:
     """Writes values of a type.
 
@@ -56,11 +71,13 @@ class Encoder:
             orjson writes its fields as `encode` would. `None` if that is not certain.
         dumps: if not `None`, this writes any value as `encode` does, except that NaN is null; what
             it refuses, `encode` may write.
+        plain: how a value of exactly the declared class, which has no `__dict__`, is written.
     """
 
     encode: Encode
     kinds: Container[Kinds] | None = None
     dumps: Encode | None = None
+    plain: PlainFields | None = None
 
 
 def encoder_for(type_: Any, adapter: TypeAdapter[Any], checked: Encode) -> Encoder:

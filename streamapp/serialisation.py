@@ -19,6 +19,7 @@ from streamapp.exact_numbers import QuickDecoder, decoder_for
 from streamapp.immutable import is_immutable
 from streamapp.native_leaves import SELECTED, native
 from streamapp.plain_json import Encoder, encoder_for, json_encoder
+from streamapp.structs import has_structs
 from streamapp.tombstones import value_type
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ def _with_tombstones(codec: Codec[Any], type_: Any) -> Codec[Any]:
 
 
 def json_codec(type_: Any) -> Codec[Any]:
-    """JSON codec for a pydantic model, a dataclass, a TypedDict, a plain type, `dict` or `Any`.
+    """JSON codec for a pydantic model, a struct of msgspec's, a dataclass, a TypedDict, and so on.
 
     Values are decoded from bytes straight into the type. What was decoded is encoded as it was, or
     refused: fields by their aliases, integers of any size, also where the type says `float`, and
@@ -90,6 +91,8 @@ def json_codec(type_: Any) -> Codec[Any]:
     """
     if type_ in UNTYPED:
         return _untyped_codec(type_)
+    if has_structs(type_):
+        return _struct_codec(type_)
     adapter: TypeAdapter[Any] = TypeAdapter(type_)
     decoder = decoder_for(adapter)
     is_class = inspect.isclass(type_) and not is_typeddict(type_) and get_origin(type_) is None
@@ -99,6 +102,18 @@ def json_codec(type_: Any) -> Codec[Any]:
     immutable = is_immutable(type_, adapter)
     return Codec(
         type_, instance_of, decoder.decode, encoder.encode, immutable, decoder.quick, encoder
+    )
+
+
+def _struct_codec(type_: Any) -> Codec[Any]:
+    """A struct is checked by nobody when it is made, so none is known to be as it is read."""
+    from streamapp.struct_codec import struct_decoder, struct_encoder  # noqa: PLC0415 - an extra
+
+    decoder = struct_decoder(type_)
+    instance_of = type_ if isinstance(type_, type) and get_origin(type_) is None else object
+    encoder = struct_encoder(type_)
+    return Codec(
+        type_, instance_of, decoder.decode, encoder.encode, quick=decoder.quick, encoder=encoder
     )
 
 

@@ -21,6 +21,7 @@ from streamapp.middleware.logs import LogStages
 from streamapp.middleware.redaction import Redact
 from streamapp.middleware.validation import Validate
 from streamapp.pipeline.middleware import AroundMiddleware, Middleware
+from streamapp.structs import plain_value
 
 
 def _schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -128,6 +129,8 @@ def _validation(schema: dict[str, JsonValue]) -> Callable[[Any], bool]:
     is_valid = validator_of(schema).is_valid
 
     def validation(data: Any) -> bool:
-        return is_valid(data.model_dump(mode="json") if isinstance(data, BaseModel) else data)
+        return is_valid(
+            data.model_dump(mode="json") if isinstance(data, BaseModel) else plain_value(data)
+        )
 
     return validation

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
 from streamapp.pipeline.fits import bare
+from streamapp.structs import is_struct
 
 
 def may_have(type_: Any, path: Sequence[str]) -> bool:
@@ -77,7 +78,7 @@ def _fields(class_: type) -> Mapping[str, Any] | None:
         if class_.model_config.get("extra") == "allow":
             return None
         return {name: field.annotation for name, field in class_.model_fields.items()}
-    if is_typeddict(class_) or hasattr(class_, "_fields"):
+    if is_typeddict(class_) or hasattr(class_, "_fields") or is_struct(class_):
         return get_type_hints(class_)
     if is_dataclass(class_):
         hints = get_type_hints(class_)

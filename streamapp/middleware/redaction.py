@@ -11,6 +11,7 @@ from streamapp.middleware.choice import chosen
 from streamapp.middleware.paths import close_path, may_have
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.stage import Stage
+from streamapp.structs import is_struct
 
 
 class Redact:
@@ -93,6 +94,10 @@ def _changed(value: Any, name: str, field: Any) -> Any:
         return value.model_copy(update={name: field})
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{name: field})
+    if is_struct(type(value)):
+        from msgspec.structs import replace as replaced  # noqa: PLC0415 - an extra
+
+        return replaced(value, **{name: field})
     if isinstance(value, tuple) and hasattr(value, "_replace"):
         return value._replace(**{name: field})
     raise Permanent(f"the field {name!r} of a {type(value).__name__} cannot be redacted")

@@ -11,6 +11,7 @@ from streamapp.middleware.choice import chosen
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.signature import name_of
 from streamapp.pipeline.stage import Stage
+from streamapp.structs import check_as_struct, is_struct
 
 
 class Validate:
@@ -19,8 +20,9 @@ class Validate:
     The agent gets the data as they are: a schema checks, and changes nothing.
 
     Args:
-        check: a type that pydantic knows, such as a model with narrower fields than the agent's; or
-            a plain function of the data that says whether they are accepted.
+        check: a type that pydantic knows, or a struct of msgspec's, such as a model with narrower
+            fields than the agent's; or a plain function of the data that says whether they are
+            accepted.
         stages: stages to check at; by default all.
 
     Raises:
@@ -34,7 +36,10 @@ class Validate:
         self._adapter: TypeAdapter[Any] | None = None
         self._accepts: Callable[[Any], bool] | None = None
         given: object = check
-        if inspect.isclass(given):
+        self._struct: Any = None
+        if is_struct(given):
+            self._struct = given
+        elif inspect.isclass(given):
             self._adapter = TypeAdapter(given)
         elif callable(given) and not inspect.iscoroutinefunction(given):
             self._accepts = given
@@ -55,12 +60,14 @@ class Validate:
         """Return the data if they are accepted.
 
         Raises:
-            pydantic.ValidationError: the schema does not accept them.
+            pydantic.ValidationError: the schema does not accept them; it names their fields.
             Permanent: the predicate does not.
         """
         if self._stages is not None and stage.stage_id not in self._stages:
             return data
-        if self._adapter is not None:
+        if self._struct is not None:
+            check_as_struct(data, self._struct)
+        elif self._adapter is not None:
             plain = data.model_dump() if isinstance(data, BaseModel) else data
             self._adapter.validate_python(plain, from_attributes=True)
         elif self._accepts is not None and not self._accepts(data):

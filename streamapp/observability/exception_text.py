@@ -4,9 +4,8 @@ import os
 import traceback
 from collections.abc import Iterator
 
-from pydantic import ValidationError
-
 from streamapp.errors import RecordError, StageStoppedError, StreamappError
+from streamapp.structs import validation_error
 
 _CLIENT = "aiokafka."
 """Errors of the Kafka client name topics, nodes and codes."""
@@ -38,12 +37,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def sentence_of(error: BaseException) -> str:
     """What may be told of an error beside its class; empty if its message may quote a record."""
-    if isinstance(error, RecordError) and isinstance(error.__cause__, ValidationError):
-        error = error.__cause__  # whose message may be that of the user's own check
+    cause = error.__cause__
+    if isinstance(error, RecordError) and cause is not None and validation_error(cause) is not None:
+        error = cause  # whose message may be that of the user's own check
     if isinstance(error, StageStoppedError):
         return error.for_logs
-    if isinstance(error, ValidationError):
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
+    if (invalid := validation_error(error)) is not None:
+        faults = invalid.errors(include_url=False, include_context=False, include_input=False)
         return "; ".join(f"{'.'.join(map(str, f['loc'])) or 'value'}: {f['type']}" for f in faults)
     if isinstance(error, StreamappError) or type(error).__module__.startswith(_CLIENT):
         return str(error)

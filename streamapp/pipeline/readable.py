@@ -13,6 +13,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from streamapp.serialisation import UNTYPED, codec_for
+from streamapp.structs import has_structs
+from streamapp.tombstones import value_type
 
 _TEXTS = {
     "date-time": "2026-01-02T03:04:05Z",
@@ -108,14 +110,8 @@ def _lost_fields(value: Any, path: str) -> Iterator[str]:
 
 def _samples(type_: Any) -> Iterator[Any]:
     """A sample of what is written for each choice of a type; none if that cannot be known."""
-    adapter: TypeAdapter[Any] = TypeAdapter(type_)
-    if not _OWN_FORMS.isdisjoint(_serialisers(adapter.core_schema)):
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on defaults that have no form in JSON
-            schema = adapter.json_schema(mode="serialization", by_alias=True)
-    except Exception:  # noqa: BLE001 - some types have no JSON schema, users' hooks may raise
+    schema = _struct_schema(type_) if has_structs(type_) else _written_schema(type_)
+    if schema is None:
         return
     sampler = _Sampler(schema.get("$defs", {}))
     top = sampler.resolved(schema)
@@ -124,6 +120,27 @@ def _samples(type_: Any) -> Iterator[Any]:
             yield sampler.sample(choice, ())
         except RecursionError:
             continue
+
+
+def _written_schema(type_: Any) -> dict[str, Any] | None:
+    adapter: TypeAdapter[Any] = TypeAdapter(type_)
+    if not _OWN_FORMS.isdisjoint(_serialisers(adapter.core_schema)):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on defaults that have no form in JSON
+            return adapter.json_schema(mode="serialization", by_alias=True)
+    except Exception:  # noqa: BLE001 - some types have no JSON schema, users' hooks may raise
+        return None
+
+
+def _struct_schema(type_: Any) -> dict[str, Any] | None:
+    from streamapp.struct_codec import json_schema  # noqa: PLC0415 - it needs an extra
+
+    try:
+        return json_schema(value_type(type_))
+    except Exception:  # noqa: BLE001 - the same
+        return None
 
 
 def _serialisers(schema: Any) -> Iterator[str]:

@@ -12,13 +12,13 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
 from pydantic_core import from_json
 
 from streamapp.errors import DecodeError, EncodeError, RecordError, Transient
 from streamapp.policies.describe import describe
 from streamapp.record import CONTEXT_HEADER, Headers
 from streamapp.serialisation import json_codec
+from streamapp.structs import validation_error
 
 MAX_HEADER_BYTES = 4096
 """Largest value of the header."""
@@ -245,7 +245,7 @@ def error_type(error: BaseException) -> ErrorType:
     """What kind of error this is."""
     if isinstance(error, DecodeError):
         return ErrorType.DATA_DECODING
-    if isinstance(error, ValidationError):
+    if validation_error(error) is not None:
         return ErrorType.DATA_VALIDATION
     if isinstance(error, RecordError):
         return ErrorType.DATA_OUTPUT

@@ -3,12 +3,11 @@
 import random
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from streamapp.errors import DecodeError, KeyGivenUpError, Permanent, RecordError
 from streamapp.observability.stage_metrics import DeadLetterReason
 from streamapp.policies.fault import Fault, whose_fault
 from streamapp.policies.policy import ErrorPolicy, Policy
+from streamapp.structs import validation_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def _reason(error: Exception, *, retried: bool) -> DeadLetterReason:
         return DeadLetterReason.DECODE
     if isinstance(error, KeyGivenUpError):
         return DeadLetterReason.BACKLOG
-    if isinstance(error, (Permanent, ValidationError)):
+    if isinstance(error, Permanent) or validation_error(error) is not None:
         return DeadLetterReason.PERMANENT
     if isinstance(error, RecordError):
         return DeadLetterReason.OUTPUT

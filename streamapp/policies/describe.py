@@ -2,6 +2,8 @@
 
 from pydantic import ValidationError
 
+from streamapp.structs import validation_error
+
 MAX_MESSAGE_BYTES = 1024
 """Longest error message in the headers of a dead letter."""
 
@@ -13,8 +15,9 @@ def describe(error: BaseException) -> str:
 
     For a validation error it names the invalid fields, without the input that pydantic would quote.
     """
-    if isinstance(error, ValidationError):
-        text = _faults(error)
+    invalid = validation_error(error)
+    if invalid is not None:
+        text = _faults(invalid)
     else:
         text = _first_line(_message(error)) or type(error).__name__
     return text.encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import ValidationError
 
 from streamapp.errors import Permanent, RecordError, Transient
+from streamapp.structs import validation_error
 
 
 class Fault(StrEnum):
@@ -24,6 +25,6 @@ WORLDS_FAULT = (TimeoutError, OSError, Transient)
 
 def whose_fault(error: BaseException) -> Fault:
     """Whose fault an error is, by its class; of a group of errors, ask about the gravest."""
-    if isinstance(error, RECORDS_FAULT):
+    if isinstance(error, RECORDS_FAULT) or validation_error(error) is not None:
         return Fault.RECORD
     return Fault.WORLD if isinstance(error, WORLDS_FAULT) else Fault.UNKNOWN

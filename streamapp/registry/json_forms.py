@@ -13,6 +13,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
 from pydantic.json_schema import JsonSchemaValue
 
 from streamapp.registry.exact_form import ExactForm, name_of
+from streamapp.structs import has_structs
 
 _OWN_PARTS = "pydantic._internal"
 
@@ -34,6 +35,8 @@ class JsonForm:
 
 def form_of(type_: Any, mode: Literal["read", "written"]) -> JsonForm:
     """The schema of what is read or written as a type."""
+    if has_structs(type_):
+        return _struct_form(type_, mode)
     maker = _Reading() if mode == "read" else _Writing()
     try:
         core: Any = TypeAdapter(type_).core_schema
@@ -43,6 +46,17 @@ def form_of(type_: Any, mode: Literal["read", "written"]) -> JsonForm:
     except Exception as error:  # noqa: BLE001 - users' own hooks may raise anything
         return JsonForm(None, unknown=(f"its JSON schema raises {type(error).__name__}: {error}",))
     return JsonForm(schema, tuple(dict.fromkeys(maker.unseen)), tuple(dict.fromkeys(maker.unknown)))
+
+
+def _struct_form(type_: Any, mode: Literal["read", "written"]) -> JsonForm:
+    from streamapp.registry.struct_forms import StructForms  # noqa: PLC0415 - it needs an extra
+
+    forms = StructForms(is_read=mode == "read")
+    try:
+        schema = forms.schema_of(type_)
+    except Exception as error:  # noqa: BLE001 - of a type that has no JSON schema
+        return JsonForm(None, unknown=(f"its JSON schema raises {type(error).__name__}: {error}",))
+    return JsonForm(schema, tuple(forms.unseen) if forms.is_read else ())
 
 
 class _Reading(ExactForm):

@@ -21,6 +21,7 @@ from streamapp.record import (
     event_timestamp,
     without_error_headers,
 )
+from streamapp.structs import validation_error
 from streamapp.version import VERSION
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ def _kind_of(error: BaseException) -> str:
         return ""
     if isinstance(error, DecodeError):  # made by us, whatever the bytes are
         return "" if error.__cause__ else str(error)
-    if isinstance(error, ValidationError):
-        return " ".join(f"{path}:{kind}" for path, kind in _faults(error))
+    if (invalid := validation_error(error)) is not None:
+        return " ".join(f"{path}:{kind}" for path, kind in _faults(invalid))
     if isinstance(error, JSONDecodeError):
         return error.msg
     return f"@{place_of(error)}"
@@ -131,8 +132,8 @@ def fault_of(error: BaseException) -> str:
     """
     if isinstance(error, DecodeError) and error.__cause__ is not None:
         error = error.__cause__  # the code that reads the bytes is ours
-    if isinstance(error, ValidationError):
-        told = ((path or "value", kind.strip()) for path, kind in _faults(error))
+    if (invalid := validation_error(error)) is not None:
+        told = ((path or "value", kind.strip()) for path, kind in _faults(invalid))
         text = "; ".join(f"{path}: {_NO_BYTES.get(kind, kind)}" for path, kind in told)
     elif isinstance(error, DecodeError | JSONDecodeError):
         text = str(error) if isinstance(error, DecodeError) else error.msg

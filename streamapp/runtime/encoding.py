@@ -14,7 +14,7 @@ import orjson
 from streamapp.brokers.topic_batches import OpenBatches
 from streamapp.native_leaves import SELECTED, native
 from streamapp.pipeline.agent_call import unwritable
-from streamapp.plain_json import has_nan
+from streamapp.plain_json import PlainFields, has_nan
 from streamapp.record import Headers, Record, without_error_headers
 from streamapp.runtime.output_topic import OutputTopic
 from streamapp.serialisation import Codec
@@ -89,6 +89,8 @@ def encoder_for(codec: Codec[Any], target: OutputTopic) -> Encode:
         return _json_encoder(encode, encoder.dumps, target)
     if encoder is not None and encoder.kinds is not None:
         return _fields_encoder(encode, codec.instance_of, encoder.kinds, target)
+    if encoder is not None and encoder.plain is not None:
+        encode = _plain_or_refuse(codec.instance_of, encoder.plain, encode)
 
     def encode_and_check(value: Any, key: bytes | None, headers: Headers) -> bytes:
         encoded = encode(value)
@@ -150,7 +152,26 @@ def _native_encoding(codec: Codec[Any]) -> "native.Encoding":
         return native.Encoding.of_json(encode)
     if encoder is not None and encoder.kinds is not None:
         return native.Encoding.of_fields(codec.instance_of, encoder.kinds, orjson.dumps, encode)
+    if encoder is not None and encoder.plain is not None:
+        return native.Encoding(_plain_or_refuse(codec.instance_of, encoder.plain, encode))
     return native.Encoding(encode)
+
+
+def _plain_or_refuse(
+    class_: type[Any], plain: PlainFields, encode: Callable[[Any], bytes]
+) -> Callable[[Any], bytes]:
+    """The same with one call for a plain value."""
+    kinds, values_of, dumps = plain.kinds, plain.values_of, plain.dumps
+
+    def dump(value: Any) -> bytes:
+        try:
+            if type(value) is class_ and tuple(map(type, values_of(value))) in kinds:
+                return dumps(value)
+        except Exception:  # noqa: BLE001, S110 - it is refused with its path
+            pass
+        return encode(value)
+
+    return dump
 
 
 def _encode_or_refuse(codec: Codec[Any]) -> Callable[[Any], bytes]:

@@ -10,6 +10,7 @@ from pydantic import PydanticUserError
 
 from streamapp.errors import TopicError
 from streamapp.serialisation import Codec, codec_for
+from streamapp.structs import UnknownTypeError
 
 T = TypeVar("T")
 
@@ -21,8 +22,9 @@ _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]+")
 class Topic(Generic[T]):
     """The name of a topic and the type of its values.
 
-    The schema is a type: a pydantic model, a dataclass, a TypedDict or a plain type, read and
-    written as JSON; `Any` or `dict` is JSON without a schema; `bytes` leaves values as they are.
+    The schema is a type: a pydantic model, a struct of msgspec's, a dataclass, a TypedDict or a
+    plain type, read and written as JSON; `Any` or `dict` is JSON without a schema; `bytes` leaves
+    values as they are.
     `X | None` declares that the topic has tombstones, records without a value.
     `Topic("playback.raw", RawPlayback)` is a `Topic[RawPlayback]` for type checkers; without a
     schema it is a `Topic[Any]`.
@@ -103,6 +105,8 @@ def topic_codec(what: str, schema: object) -> Codec[Any]:
     except PydanticUserError as error:
         reason = error.message.partition("\n")[0].rstrip(".")
         raise TopicError(f"the schema of {what} cannot be read from JSON: {reason}") from error
+    except UnknownTypeError as error:
+        raise TopicError(f"the schema of {what} cannot be read from JSON: {error}") from error
 
 
 def _is_type(schema: object) -> bool:

@@ -44,9 +44,12 @@ takes_one_of_two = both.stage(plain)
 no_topic = Pipeline("p", source=(Topic("a", A), "b"))
 wrong_of_both = both.execute("text")
 of_other_items = Pipeline("p", source=Topic("b", B)).stage(or_exception)
+from tests.typing.structs import Given, Taken, of_structs
+good_with_structs = Pipeline("p", source=Topic("a", Taken)).stage(of_structs)
+other_struct = Pipeline("p", source=Topic("a", Given)).stage(of_structs)
 """
 
-MISMATCHES = {12, 14, 15, 18, 22, 23, 24, 26, 27, 28, 29}
+MISMATCHES = {12, 14, 15, 18, 22, 23, 24, 26, 27, 28, 29, 32}
 """The lines of it that type checkers refuse."""
 
 

@@ -7,7 +7,7 @@ Hot path: a copy is made for each call of a part that needs one.
 """
 
 from collections.abc import Callable
-from copy import deepcopy
+from copy import copy, deepcopy
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -19,6 +19,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from streamapp.immutable import is_immutable
 from streamapp.pipeline.fits import bare
+from streamapp.structs import has_structs, is_struct
 
 _CONSTANT = frozenset(
     {str, int, float, bool, NoneType, bytes, date, datetime, time, timedelta, Decimal, UUID}
@@ -29,6 +30,8 @@ _CONSTANT = frozenset(
 def copier_for(type_: Any) -> Callable[[Any], Any]:
     """How to copy values of a type; a value of a frozen model that nothing can change is shared."""
     class_ = bare(type_)
+    if has_structs(class_):
+        return _copy_with_structs
     if not (isinstance(class_, type) and issubclass(class_, BaseModel)):
         return deepcopy
     if is_immutable(class_, TypeAdapter(class_)):
@@ -56,6 +59,28 @@ def _model_copier(class_: type[BaseModel]) -> Callable[[Any], Any]:
         return deepcopy(value)
 
     return copy_model
+
+
+def _copy_with_structs(value: Any) -> Any:
+    """A deep copy that makes no struct anew, because that would run its `__post_init__` again."""
+    if type(value) in _CONSTANT:
+        return value
+    if isinstance(value, list):
+        return [_copy_with_structs(one) for one in value]
+    if isinstance(value, dict):
+        return {deepcopy(key): _copy_with_structs(one) for key, one in value.items()}
+    return _struct_copy(value) if is_struct(type(value)) else deepcopy(value)
+
+
+def _struct_copy(value: Any) -> Any:
+    from msgspec.structs import force_setattr  # noqa: PLC0415 - an extra
+
+    copied = copy(value)
+    for name in type(value).__struct_fields__:
+        own = getattr(value, name)
+        if type(own) not in _CONSTANT:
+            force_setattr(copied, name, _copy_with_structs(own))
+    return copied
 
 
 def _enums_of(class_: type[BaseModel]) -> set[type[Enum]]:
