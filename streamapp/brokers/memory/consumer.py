@@ -12,6 +12,7 @@ from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.memory.group import Group, Membership
 from streamapp.brokers.memory.log import PartitionLog
 from streamapp.brokers.memory.network import Network
+from streamapp.brokers.memory.reading import read_records
 from streamapp.brokers.memory.topics import TopicStore
 from streamapp.brokers.protocols import (
     CommittedOffset,
@@ -26,7 +27,7 @@ from streamapp.errors import (
     OffsetOutOfRangeError,
     UnreadableRecordError,
 )
-from streamapp.record import StoredRecord, TopicPartition
+from streamapp.record import TopicPartition
 
 _logger = logging.getLogger(__name__)
 
@@ -259,17 +260,13 @@ class MemoryConsumer:
                 self._without_prefetch.discard(partition)
                 refetched = True
                 continue
-            position = self._positions[partition]
-            log = self._logs[partition]
-            if not log.holds(position):
+            log, position = self._logs[partition], self._positions[partition]
+            try:
+                records, behind = read_records(log, position, room, self._group.name)
+            except (OffsetOutOfRangeError, UnreadableRecordError):
                 if taken:
                     break  # returns these records; the next fetch raises the error
-                raise _out_of_range(log, position)
-            records, behind = _readable(log, *log.read(position, room))
-            if not records and behind in log.unreadable:
-                if taken:
-                    break
-                raise _unreadable(log, behind, self._group.name)
+                raise
             self._positions[partition] = behind
             if records:
                 taken[partition] = FetchedList(records)
@@ -383,34 +380,3 @@ class MemoryConsumer:
                 f"group {self._config.group!r}: this member does not hold {partition}; wait for "
                 "its assignment"
             )
-
-
-def _readable(
-    log: PartitionLog, records: Sequence[StoredRecord], behind: int
-) -> tuple[Sequence[StoredRecord], int]:
-    """The records before the first that cannot be parsed, and the offset behind them."""
-    if not log.unreadable:
-        return records, behind
-    for i, record in enumerate(records):
-        if record.offset in log.unreadable:
-            return records[:i], record.offset
-    return records, behind
-
-
-def _unreadable(log: PartitionLog, offset: int, group: str) -> UnreadableRecordError:
-    topic, number = log.partition
-    return UnreadableRecordError(
-        f"the record at offset {offset} of topic {topic!r} partition {number} cannot be read: to "
-        f"skip it, stop the workers of group {group!r} and set its offset to {offset + 1}",
-        partition=log.partition,
-        offset=offset,
-    )
-
-
-def _out_of_range(log: PartitionLog, position: int) -> OffsetOutOfRangeError:
-    return OffsetOutOfRangeError(
-        f"offset {position} of topic {log.partition.topic!r} partition {log.partition.partition} "
-        f"is not in the log, which holds {log.start_offset} to {log.end_offset}: seek to where "
-        "reading is to continue",
-        offsets={log.partition: position},
-    )

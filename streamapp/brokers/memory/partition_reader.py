@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 from streamapp.brokers.fetched import FetchedList
 from streamapp.brokers.memory.network import Network
+from streamapp.brokers.memory.reading import read_records
 from streamapp.brokers.memory.topics import TopicStore
 from streamapp.brokers.protocols import FetchedRecords
 from streamapp.errors import OffsetOutOfRangeError, UnreadableRecordError
@@ -72,23 +73,6 @@ class MemoryPartitionReader:
         return taken
 
     def _take(self, place: TopicPartition, room: int) -> FetchedRecords:
-        log, position = self._topics.log(place), self._positions[place]
-        if not log.holds(position):
-            raise OffsetOutOfRangeError(
-                f"offset {position} of topic {place.topic!r} partition {place.partition} is not in"
-                " the log",
-                offsets={place: position},
-            )
-        records, behind = log.read(position, room)
-        broken = [record.offset for record in records if record.offset in log.unreadable]
-        if broken:
-            records, behind = [one for one in records if one.offset < broken[0]], broken[0]
-            if not records:
-                raise UnreadableRecordError(
-                    f"the record at offset {behind} of topic {place.topic!r} partition"
-                    f" {place.partition} cannot be read",
-                    partition=place,
-                    offset=behind,
-                )
+        records, behind = read_records(self._topics.log(place), self._positions[place], room)
         self._positions[place] = behind
         return FetchedList(records)
