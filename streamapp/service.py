@@ -7,12 +7,10 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from types import CodeType
 from typing import Any
 
 from streamapp.brokers.current import broker_in_use
 from streamapp.brokers.protocols import Admin, ProducerConfig, ReadingBroker, TopicDescription
-from streamapp.brokers.shared.broker import SharedBroker
 from streamapp.clock import Clock, SystemClock, clock_in_use
 from streamapp.dead_letter_tools.letter_watch import LetterWatch
 from streamapp.errors import (
@@ -21,16 +19,15 @@ from streamapp.errors import (
 )
 from streamapp.observability.exception_text import sentence_of
 from streamapp.observability.loop_blocks import LoopBlocks
-from streamapp.observability.loop_watch import LoopWatch, Owner
+from streamapp.observability.loop_watch import LoopWatch
 from streamapp.observability.recent import RecentWatch
 from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.observability.verdict import notice_findings
 from streamapp.pipeline.agent import Agent, Lifecycle, walk
 from streamapp.pipeline.bundle import in_bundle
-from streamapp.pipeline.codes import codes_of
+from streamapp.pipeline.code_owners import code_owners
 from streamapp.pipeline.lifecycle import OpenAgents
 from streamapp.pipeline.middleware import AroundMiddleware
-from streamapp.pipeline.model_usages import model_usages
 from streamapp.pipeline.outline import Outline, outline_of
 from streamapp.pipeline.selection import check_selection, selected, topics_between
 from streamapp.pipeline.topology import Segment, Topology, build, with_middleware
@@ -42,11 +39,9 @@ from streamapp.reassembly.score_keeper import ScoreKeeper
 from streamapp.registry.assemble import Assembled
 from streamapp.registry.current_chain import CurrentChain
 from streamapp.registry.scores import Scores
-from streamapp.renames.asked_once import AskedOnce
 from streamapp.renames.marks import Marks
-from streamapp.renames.moves import find_moves, store_moves
-from streamapp.renames.renames import Renames, find_renames, store_start_offsets
-from streamapp.renames.side_topics import check_side_topics, move_side_topics
+from streamapp.renames.positions import Positions
+from streamapp.runtime.bundled import bundled
 from streamapp.runtime.config import Environment, RuntimeConfig
 from streamapp.runtime.described_topics import described_topics
 from streamapp.runtime.group_watch import GroupWatch
@@ -54,17 +49,13 @@ from streamapp.runtime.pipeline_failures import PipelineFailures, is_contained
 from streamapp.runtime.producer import SharedProducer
 from streamapp.runtime.running_segment import RunningSegment
 from streamapp.runtime.segment import SegmentRunner
+from streamapp.runtime.stage_counters import stage_counters
 from streamapp.runtime.topic_risks import tell_risks
 from streamapp.runtime.topic_watch import TopicWatch
-from streamapp.runtime.unread_start import tell_unread_starts
+from streamapp.runtime.unread_start import sources_of_groups, tell_unread_starts
 from streamapp.runtime.until_end import run_until_end
 
 log = logging.getLogger(__name__)
-
-
-BUNDLED_FETCH_SECONDS = 1.0
-"""Longest wait of a fetch in a bundle: with hundreds of segments, what wakes each of them now and
-then without need is most of what a worker costs at rest."""
 
 
 class Service:
@@ -118,32 +109,16 @@ class Service:
         if middleware:
             built = [with_middleware(one, middleware) for one in built]
         self._topologies = tuple(built) if bundle is None else in_bundle(bundle, built)
-        self._start_anew = start_anew
         self._pipelines = [selected(topology, stages) for topology in self._topologies]
         check_selection(self._topologies, stages)
-        self._metrics = {
-            id(segment): tuple(
-                StageMetrics(
-                    segment.pipeline,
-                    step.stage.stage_id,
-                    ", ".join(segment.source_names),
-                    fused_to=segment.name if i else None,
-                )
-                for i, step in enumerate(segment.steps)
-            )
-            for segment in self._segments()
-        }
-        places = {one.pipeline: one.places for one in self._topologies}
-        for metrics in self.metrics:
-            metrics.stall_after_seconds = self._config.stall_after_seconds
-            metrics.position = places[metrics.pipeline][metrics.stage]
-        told: set[int] = set()
-        for segment in self._segments():
-            for step, metrics in zip(segment.steps, self._metrics[id(segment)], strict=True):
-                metrics.models = model_usages(step.stage.agent, told)
+        self._positions = Positions(self._topologies, self._pipelines, start_anew=start_anew)
         self._loop_blocks = LoopBlocks()
-        for one in self.metrics:
-            one.loop = self._loop_blocks
+        self._metrics = stage_counters(
+            self._topologies,
+            list(self._segments()),
+            self._loop_blocks,
+            stall_after_seconds=self._config.stall_after_seconds,
+        )
         self._running: list[RunningSegment] = []
         self._stopping = self._is_bounded = False
         self._open_agents: OpenAgents | None = None
@@ -207,7 +182,7 @@ class Service:
         ):
             async with AsyncExitStack() as stack:
                 if isinstance(self._clock, SystemClock):  # else its time is not that of a thread
-                    watch = LoopWatch(self._loop_blocks, self._code_owners())
+                    watch = LoopWatch(self._loop_blocks, code_owners(self._segments()))
                     await stack.enter_async_context(watch.watching())
                 await self._run(on_open, until_end=until_end)
 
@@ -226,8 +201,8 @@ class Service:
             stack.push_async_callback(admin.stop)
             topics = await described_topics(admin, list(self._segments()))
             tell_risks(list(self._segments()), topics_between(self._topologies), topics)
-            await self._carry_positions(admin)
-            for group, sources in self._sources_of_groups(topics).items():
+            await self._positions.carry(admin)
+            for group, sources in sources_of_groups(self._segments(), topics).items():
                 await tell_unread_starts(admin, group, sources)
             producer = SharedProducer(self._broker, ProducerConfig(), self._clock, self._rng)
             await producer.start()
@@ -247,7 +222,7 @@ class Service:
                 between=topics_between(self._topologies),
             )
             names = dict.fromkeys(segment.bundle for segment in self._segments())
-            bundles = {name: self._of_bundle(environment) for name in names if name is not None}
+            bundles = {name: bundled(environment) for name in names if name is not None}
             pipelines = [
                 [
                     RunningSegment(
@@ -272,31 +247,7 @@ class Service:
             RenamedStageError: a stage may have been renamed.
         """
         await described_topics(admin, list(self._segments()))
-        kafka = AskedOnce(admin)
-        (await find_moves(kafka, self._segments())).raise_refusals()
-        await check_side_topics(kafka, self._segments())
-        await self._find_renames(kafka)
-
-    async def _carry_positions(self, admin: Admin) -> None:
-        """Store where stages start that were renamed, fused, or moved into or out of a bundle."""
-        kafka = AskedOnce(admin)
-        moves = await find_moves(kafka, self._segments())
-        moves.raise_refusals()
-        await check_side_topics(kafka, self._segments())
-        renames = await self._find_renames(kafka)
-        await store_moves(admin, moves)
-        for one in renames:
-            await store_start_offsets(admin, one)
-        await move_side_topics(admin, list(self._segments()))
-
-    async def _find_renames(self, kafka: AskedOnce) -> Sequence[Renames]:
-        found = [
-            await find_renames(kafka, topology, segments)
-            for topology, segments in zip(self._topologies, self._pipelines, strict=True)
-        ]
-        for renames in found:
-            renames.raise_refusals(yes=self._start_anew)
-        return found
+        await self._positions.check(admin)
 
     async def _run_all(
         self,
@@ -415,25 +366,6 @@ class Service:
             why,
         )
 
-    def _of_bundle(self, environment: Environment) -> Environment:
-        """What the segments of a bundle share beside: one consumer, which is polled for all."""
-        seconds = max(self._config.fetch_seconds, BUNDLED_FETCH_SECONDS)
-        return replace(
-            environment,
-            broker=SharedBroker(self._broker, self._clock),
-            config=replace(self._config, fetch_seconds=seconds),
-        )
-
-    def _sources_of_groups(
-        self, existing: Mapping[str, TopicDescription]
-    ) -> Mapping[str, dict[str, int]]:
-        """Number of partitions of each source, by the group that reads it."""
-        found: dict[str, dict[str, int]] = {}
-        for segment in self._segments():
-            own = {name: existing[name].partitions for name in segment.sources_among(existing)}
-            found.setdefault(segment.group, {}).update(own)
-        return found
-
     def _runner(
         self,
         segment: Segment,
@@ -448,16 +380,6 @@ class Service:
     def _segments(self) -> Iterable[Segment]:
         for segments in self._pipelines:
             yield from segments
-
-    def _code_owners(self) -> Mapping[CodeType, Owner]:
-        return {
-            code: Owner(segment.pipeline, step.stage.stage_id, agent.name)
-            for segment in self._segments()
-            for step in segment.steps
-            for agent in walk(step.stage.agent)
-            if not agent.parts
-            for code in codes_of(agent)
-        }
 
     def _agents(self) -> Iterable[tuple[str, Agent[Any, Any]]]:
         for segment in self._segments():

@@ -1,13 +1,25 @@
 """Tells that records were deleted before a group had read any: nothing else would show it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from streamapp.brokers.protocols import Admin
+from streamapp.brokers.protocols import Admin, TopicDescription
 from streamapp.errors import BrokerError
+from streamapp.pipeline.topology import Segment
 from streamapp.record import TopicPartition
 
 log = logging.getLogger(__name__)
+
+
+def sources_of_groups(
+    segments: Iterable[Segment], existing: Mapping[str, TopicDescription]
+) -> Mapping[str, Mapping[str, int]]:
+    """Number of partitions of each source, by the group that reads it."""
+    found: dict[str, dict[str, int]] = {}
+    for segment in segments:
+        own = {name: existing[name].partitions for name in segment.sources_among(existing)}
+        found.setdefault(segment.group, {}).update(own)
+    return found
 
 
 async def tell_unread_starts(admin: Admin, group: str, partitions: Mapping[str, int]) -> None:
