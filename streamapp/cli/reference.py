@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.lazy_group import load
 from streamapp.cli.main import COMMANDS
+from streamapp.cli.run_options import START_SECONDS
 from streamapp.cli.runnable import (
     NEVER,
 )
@@ -32,6 +33,7 @@ from streamapp.cli.variables import (
     OPEN_VARIABLE,
     PORT_VARIABLE,
     STALL_VARIABLE,
+    START_VARIABLE,
     TOKEN_VARIABLE,
     TRACES_VARIABLE,
 )
@@ -119,6 +121,14 @@ def settings_reference() -> str:
                     (
                         "a stage that has lag and finishes nothing for so many seconds is stalled;"
                         " `--stall-seconds` of `run`"
+                    ),
+                ),
+                (
+                    f"`{START_VARIABLE}`",
+                    f"`{START_SECONDS:g}`",
+                    (
+                        "a worker of `--workers` that is not up for so many seconds is started"
+                        " again; `--start-seconds` of `run`"
                     ),
                 ),
                 (

@@ -18,10 +18,8 @@ from streamapp.cli.options import (
     WebOpenOption,
     WebPortOption,
 )
-from streamapp.cli.run_options import (
-    RunOptions,
-)
-from streamapp.cli.variables import DEFAULT_PORT, INSTANCE_VARIABLE, STALL_VARIABLE
+from streamapp.cli.run_options import START_SECONDS, RunOptions
+from streamapp.cli.variables import DEFAULT_PORT, INSTANCE_VARIABLE, STALL_VARIABLE, START_VARIABLE
 from streamapp.observability.logs import LogFormat, configure_logging
 from streamapp.runtime.config import RuntimeConfig
 
@@ -65,6 +63,15 @@ def run(  # noqa: PLR0913 - one parameter is one option
             " partitions.",
         ),
     ] = RuntimeConfig().session_timeout_seconds,
+    start_seconds: Annotated[
+        float,
+        typer.Option(
+            min=10,
+            envvar=START_VARIABLE,
+            help="With --workers: a worker that is not up after this time is killed and started"
+            " again.",
+        ),
+    ] = START_SECONDS,
     stall_seconds: Annotated[
         float,
         typer.Option(
@@ -117,6 +124,7 @@ def run(  # noqa: PLR0913 - one parameter is one option
         drain_seconds=drain_seconds,
         web_host=web_host,
         web_open=web_open,
+        start_seconds=start_seconds,
         stall_seconds=stall_seconds,
     )
     if workers is not None:

@@ -15,6 +15,10 @@ _INSTANCE_ID = re.compile(r"[a-zA-Z0-9._-]{1,240}")
 """Names that Kafka accepts, short enough to append the number of a worker."""
 
 
+START_SECONDS = 300.0
+"""Loading models and opening agents takes less."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """The options of `streamapp run`.
@@ -36,6 +40,7 @@ class RunOptions:
         drain_seconds: drain deadline.
         web_host: address of the web server; that of a worker of several is 127.0.0.1.
         web_open: whether probes and scrapes need no token.
+        start_seconds: a worker of several that is not up for so long is started again.
         stall_seconds: a stage that has lag and finishes no record for so long is stalled.
 
     Raises:
@@ -57,6 +62,7 @@ class RunOptions:
     drain_seconds: float
     web_host: str = "127.0.0.1"
     web_open: bool = False
+    start_seconds: float = START_SECONDS
     stall_seconds: float = RuntimeConfig().stall_after_seconds
 
     def __post_init__(self) -> None:
@@ -97,7 +103,7 @@ class RunOptions:
             yield "--yes"
         if self.until_end:
             yield "--until-end"
-        # Whatever the environment says: the supervisor asks its workers without a token.
+        # Whatever the environment says: the supervisor asks its workers on this machine.
         yield "--web-host=127.0.0.1"
         yield "--no-web" if self.web_port is None else "--web-port=0"
         yield f"--log-level={self.log_level}"

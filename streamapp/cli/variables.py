@@ -30,6 +30,9 @@ INSTANCE_VARIABLE = "STREAMAPP_WORKER_INSTANCE_ID"
 STALL_VARIABLE = "STREAMAPP_STALL_SECONDS"
 """Environment variable: a stage that has lag and finishes nothing for so long is stalled."""
 
+START_VARIABLE = "STREAMAPP_START_SECONDS"
+"""Environment variable: a worker of several that is not up for so long is started again."""
+
 TRACES_VARIABLE = "STREAMAPP_TRACES"
 """Environment variable with the share of new traces that `run` keeps; without it there are none."""
 

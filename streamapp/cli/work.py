@@ -41,8 +41,7 @@ def work(options: RunOptions, supervised_by: str | None) -> None:
         supervised_by: what the supervisor put on the command line; `None` without one.
     """
     supervised = Supervised(supervised_by, options.drain_seconds) if supervised_by else None
-    # A supervisor asks its workers without a token: they listen on this machine alone.
-    access = None if supervised else web_access(options)
+    access = web_access(options)
     runnable = load_runnable(options.target, options.packages)
     exports_metrics = monitoring_of(options.target, options.packages).enabled
     settings = kafka_settings(options.bootstrap_servers)

@@ -1,11 +1,13 @@
 """`streamapp run --workers`: this process starts workers and shows them as one."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import typer
 
+from streamapp.beside import beside
 from streamapp.cli.exit_codes import NOT_RESTARTED, ExitCode
 from streamapp.cli.kafka import kafka_line, kafka_settings
 from streamapp.cli.loading import monitoring_of
@@ -13,8 +15,10 @@ from streamapp.cli.run_options import RunOptions
 from streamapp.cli.say import say, say_failure
 from streamapp.cli.serving import listening
 from streamapp.cli.signals import stop_on_signal
+from streamapp.cli.variables import TOKEN_VARIABLE
 from streamapp.cli.web_access import web_access
 from streamapp.clock import SystemClock
+from streamapp.secret_files import FILE_SUFFIX
 from streamapp.supervisor.answers import WorkersPort
 from streamapp.supervisor.process import SpawnedWorker, WorkerProcess
 from streamapp.supervisor.restarts import RestartPolicy
@@ -48,13 +52,17 @@ def supervise(options: RunOptions, count: int) -> None:
 async def _supervise(
     options: RunOptions, count: int, access: Access | None, *, exports_metrics: bool
 ) -> Ending:
+    token = None if access is None else access.token
+    environment = _with_token(os.environ, token)
+
     async def start(number: int) -> WorkerProcess:
-        return await SpawnedWorker.start(options.worker_command(number), number)
+        return await SpawnedWorker.start(options.worker_command(number), number, environment)
 
     policy = RestartPolicy(
         not_restarted={code: code.name for code in NOT_RESTARTED},
         ends_by_itself=options.until_end,
         # An agent may block the event loop for as long as the session of its group allows.
+        start_seconds=options.start_seconds,
         replaced_seconds=max(60.0, 2 * options.session_seconds),
     )
     drain_seconds = options.drain_seconds + AFTER_DRAIN_SECONDS
@@ -68,6 +76,14 @@ async def _supervise(
             return await supervisor.run()
 
 
+def _with_token(environment: Mapping[str, str], token: str | None) -> Mapping[str, str]:
+    """The variables of a worker: it asks for the token of now, if the file has another one then."""
+    if token is None:
+        return environment
+    file = f"{TOKEN_VARIABLE}{FILE_SUFFIX}"
+    return {**{n: v for n, v in environment.items() if n != file}, TOKEN_VARIABLE: token}
+
+
 @asynccontextmanager
 async def _serve_status(
     supervisor: Supervisor, options: RunOptions, access: Access | None, *, exports_metrics: bool
@@ -76,15 +92,18 @@ async def _serve_status(
     if options.web_port is None:
         yield
         return
-    port = WorkersPort(supervisor.slots)
+    port = WorkersPort(supervisor.slots, None if access is None else access.token)
     try:
         view = WorkersView(supervisor.slots, port, SystemClock())
-        async with listening(
-            view,
-            port=options.web_port,
-            exports_metrics=exports_metrics,
-            host=options.web_host,
-            access=access,
+        async with (
+            listening(
+                view,
+                port=options.web_port,
+                exports_metrics=exports_metrics,
+                host=options.web_host,
+                access=access,
+            ),
+            beside(view.watch()),
         ):
             yield
     finally:

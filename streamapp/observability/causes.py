@@ -77,7 +77,7 @@ class Entry:
 TABLE: dict[Cause, Entry] = {
     Cause.WORKER_SILENT: Entry(
         Level.FAILING,
-        "a worker does not answer: it is frozen, or its event loop is blocked",
+        "a worker does not answer: it hangs in its start, is frozen, or its event loop is blocked",
         "Read its last log lines; kill the process if it stays silent, and it is started again.",
         "streamapp status {pipeline}",
     ),

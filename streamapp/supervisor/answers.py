@@ -7,16 +7,21 @@ import aiohttp
 
 from streamapp.supervisor.slot import Slot
 
+_REFUSALS = (401, 403, 421)
+"""Another process has the port of a worker that has ended, or the worker another token."""
+
 
 class WorkersPort:
     """The web servers of the workers.
 
     Args:
         slots: the workers to ask.
+        token: what they ask for; `None` if they ask for none.
     """
 
-    def __init__(self, slots: Sequence[Slot]) -> None:
+    def __init__(self, slots: Sequence[Slot], token: str | None = None) -> None:
         self._slots = slots
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         # No connection is kept: a worker may be another process at the next request.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True, limit=0)
@@ -29,7 +34,7 @@ class WorkersPort:
     async def request(
         self, path: str, *, seconds: float, accept: str = "*/*"
     ) -> Mapping[int, bytes]:
-        """The body of each answer by worker number, whatever its status.
+        """The body of each answer by worker number, whatever its status, but for refusals.
 
         A worker that does not answer within `seconds` is left out.
         """
@@ -45,8 +50,9 @@ class WorkersPort:
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._session.get(url, headers={"Accept": accept}) as response,
+                self._session.get(url, headers={**self._headers, "Accept": accept}) as response,
             ):
-                return await response.read()
+                body = await response.read()
+                return None if response.status in _REFUSALS else body
         except (aiohttp.ClientError, OSError):  # a timeout is an OSError as well
             return None

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -58,14 +58,23 @@ class SpawnedWorker:
         self._writer = writer
 
     @classmethod
-    async def start(cls, command: Sequence[str], number: int) -> "SpawnedWorker":
-        """Run the command with `--supervised-by NUMBER:DESCRIPTOR` appended."""
+    async def start(
+        cls, command: Sequence[str], number: int, environment: Mapping[str, str] | None = None
+    ) -> "SpawnedWorker":
+        """Run the command with `--supervised-by NUMBER:DESCRIPTOR` appended.
+
+        Args:
+            command: the command.
+            number: number of the worker.
+            environment: variables of the process; `None` for those of this one.
+        """
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 "--supervised-by",
                 f"{number}:{theirs.fileno()}",
+                env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,

@@ -41,6 +41,7 @@ class RestartPolicy:
         backoff: waits before restarts.
         silent_seconds: a worker whose event loop has not shown for so long that it runs is silent.
         replaced_seconds: a worker that is silent for so long is killed, and so started again.
+        start_seconds: a worker that is not up after this time is killed, and so started again.
         steady_seconds: after a run of this length, earlier failures no longer count.
     """
 
@@ -50,6 +51,7 @@ class RestartPolicy:
     steady_seconds: float = 60.0
     silent_seconds: float = 10.0
     replaced_seconds: float = 60.0
+    start_seconds: float = 300.0
 
 
 class Restarts:
@@ -74,7 +76,7 @@ class Restarts:
 
         Args:
             exit_code: exit code of the process, negative for a signal.
-            ran_seconds: how long the process ran.
+            ran_seconds: how long the process was up.
             any_was_up: whether any worker of this supervisor has ever been up. If not, every
                 failure is final: the address of Kafka may be wrong.
         """

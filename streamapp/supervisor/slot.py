@@ -14,6 +14,10 @@ SLOW_START_SECONDS = 60.0
 """A worker that is not up after this time is unhealthy."""
 
 
+MISSED_POLLS = 2
+"""A worker at work may answer late once; one that misses so many polls in a row does not answer."""
+
+
 class SlotState(StrEnum):
     """State of a slot."""
 
@@ -39,6 +43,7 @@ class Slot:
         restart_at: monotonic seconds of the next start, while it waits.
         ended_at: monotonic seconds when a process last ended without being asked to.
         answered_at: monotonic seconds when the process last answered a request.
+        missed_polls: how many polls in a row it has not answered.
         heard_at: monotonic seconds when the process last showed that its event loop runs.
         is_silent: whether that is too long ago.
     """
@@ -53,6 +58,7 @@ class Slot:
     restart_at: float | None = None
     ended_at: float | None = None
     answered_at: float | None = None
+    missed_polls: int = 0
     heard_at: float = 0.0
     is_silent: bool = False
 
@@ -68,7 +74,20 @@ class Slot:
     def set_up(self, web_port: int | None, now: float) -> None:
         """Note that the process is up."""
         self.state, self.since, self.web_port = SlotState.UP, now, web_port
-        self.heard_at, self.is_silent = now, False
+        self.heard_at, self.is_silent, self.missed_polls = now, False, 0
+
+    def set_answered(self, now: float) -> None:
+        """Note that the process has answered."""
+        self.answered_at, self.missed_polls = now, 0
+
+    @property
+    def does_not_answer(self) -> bool:
+        """Whether its process was up, and one late answer does not explain its silence."""
+        return self.state is SlotState.UP and (self.is_silent or self.missed_polls >= MISSED_POLLS)
+
+    def starts_slowly(self, now: float) -> bool:
+        """Whether its process is not up although others would be."""
+        return self.state is SlotState.STARTING and now - self.since >= SLOW_START_SECONDS
 
     def set_ended(self, exit_code: int, now: float) -> None:
         """Note that the process has ended."""
@@ -94,8 +113,8 @@ class Slot:
             case SlotState.UP:
                 return Health(ok=True, reason=f"up for {now - self.since:.0f} s")
             case SlotState.STARTING:
-                seconds = now - self.since
-                return Health(ok=seconds < SLOW_START_SECONDS, reason=f"starts for {seconds:.0f} s")
+                reason = f"starts for {now - self.since:.0f} s"
+                return Health(ok=not self.starts_slowly(now), reason=reason)
             case SlotState.NOT_STARTED:
                 return Health(ok=True, reason="waits for the first worker to be up")
         how = how_it_ended(self.exit_code or 0)

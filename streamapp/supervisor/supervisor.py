@@ -33,7 +33,8 @@ class Supervisor:
     """Starts workers, restarts them, and ends them together.
 
     The first worker is started alone, so that a fault in the declaration or the connection is
-    reported once and not by every worker.
+    reported once and not by every worker. The others follow when it is up, or was killed because it
+    did not get up.
 
     Args:
         start: starts the worker with the given number.
@@ -98,15 +99,16 @@ class Supervisor:
     async def _keep_running(self, slot: Slot) -> None:
         """Run one worker and restart it until it has ended for good."""
         while not self._stopping.is_set():
-            began_at = self._clock.monotonic()
             exit_code = await self._run_process(slot)
             now = self._clock.monotonic()
+            # One that was never up has failed at once, however long it took.
+            ran_seconds = now - slot.since if slot.state is SlotState.UP else 0.0
             slot.set_ended(exit_code, now)
             if self._stopping.is_set():
                 self._codes_after_stop.append(exit_code)
                 return
             decision = slot.restarts.decide(
-                exit_code, ran_seconds=now - began_at, any_was_up=self._any_was_up
+                exit_code, ran_seconds=ran_seconds, any_was_up=self._any_was_up
             )
             how = how_it_ended(exit_code, self._policy.not_restarted)
             if isinstance(decision, Restart):
@@ -168,34 +170,57 @@ class Supervisor:
                 slot.heard_at = self._clock.monotonic()
 
     async def _replace_silent(self, slot: Slot, process: WorkerProcess) -> None:
-        """Tell of a worker whose event loop does not run, and kill it if that lasts."""
-        policy = self._policy
+        """Tell of a worker that does not get up, or shows no life; kill it if that lasts."""
+        silent_seconds, was_slow = self._policy.silent_seconds, False
         while True:
             asked_at = self._clock.monotonic()
-            await self._clock.sleep(policy.silent_seconds / 4)
-            if self._clock.monotonic() - asked_at >= policy.silent_seconds:
+            await self._clock.sleep(silent_seconds / 4)
+            if self._clock.monotonic() - asked_at >= silent_seconds:
                 # This process stood still itself: what workers have sent meanwhile is not read yet.
                 slot.heard_at = self._clock.monotonic()
                 continue
-            if slot.state is not SlotState.UP:
-                continue
-            seconds = self._clock.monotonic() - slot.heard_at
-            was_silent, slot.is_silent = slot.is_silent, seconds >= policy.silent_seconds
-            if slot.is_silent and not was_silent:
-                log.warning(
-                    "worker %d, process %d, has shown no sign of life for %.0f s: it is frozen, or"
-                    " an agent blocks its event loop; it is replaced after %.0f s",
-                    slot.number,
-                    process.pid,
-                    seconds,
-                    policy.replaced_seconds,
-                )
-            elif was_silent and not slot.is_silent:
-                log.info("worker %d shows signs of life again", slot.number)
-            if seconds >= policy.replaced_seconds:
-                log.error("worker %d is killed after %.0f s without a sign", slot.number, seconds)
+            if slot.state is SlotState.STARTING and self._hangs(slot, was_slow=was_slow):
                 process.kill()
-                return
+            if slot.state is SlotState.UP and self._is_silent_too_long(slot, process):
+                process.kill()
+            was_slow = slot.starts_slowly(self._clock.monotonic())
+
+    def _hangs(self, slot: Slot, *, was_slow: bool) -> bool:
+        """Whether a worker must be killed because it does not get up; tells of it before."""
+        now, bound = self._clock.monotonic(), self._policy.start_seconds
+        seconds = now - slot.since
+        if seconds < bound:
+            if slot.starts_slowly(now) and not was_slow:
+                log.warning(
+                    "worker %d is not up %.0f s after its start; it is replaced after %.0f s",
+                    slot.number,
+                    seconds,
+                    bound,
+                )
+            return False
+        log.error("worker %d is killed: it was not up %.0f s after its start", slot.number, seconds)
+        self._first_is_up_or_ended.set()  # whatever holds it up may not hold up the others
+        return True
+
+    def _is_silent_too_long(self, slot: Slot, process: WorkerProcess) -> bool:
+        """Whether a worker must be killed because it shows no life; tells of it before."""
+        policy, seconds = self._policy, self._clock.monotonic() - slot.heard_at
+        was_silent, slot.is_silent = slot.is_silent, seconds >= policy.silent_seconds
+        if slot.is_silent and not was_silent:
+            log.warning(
+                "worker %d, process %d, has shown no sign of life for %.0f s: it is frozen, or"
+                " an agent blocks its event loop; it is replaced after %.0f s",
+                slot.number,
+                process.pid,
+                seconds,
+                policy.replaced_seconds,
+            )
+        elif was_silent and not slot.is_silent:
+            log.info("worker %d shows signs of life again", slot.number)
+        if seconds >= policy.replaced_seconds:
+            log.error("worker %d is killed after %.0f s without a sign", slot.number, seconds)
+            return True
+        return False
 
     async def _pass_on_stop(self, slot: Slot, process: WorkerProcess) -> None:
         await self._stopping.wait()

@@ -27,6 +27,12 @@ from streamapp.web.server import Handler, exposition, html, json
 ANSWER_SECONDS = 0.8
 """Longest wait for a worker's answer; probes wait a second by default."""
 
+POLL_SECONDS = 5.0
+"""Time between two polls of the workers, so that what they said last is known of each."""
+
+POLL_ANSWER_SECONDS = 3.0
+"""Longest wait for an answer to a poll; nobody waits for the poll."""
+
 MAX_SCRAPE_SECONDS = 5.0
 _SCRAPE_TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 SILENT = "silent"
@@ -48,7 +54,7 @@ class WorkersView:
         self._slots = slots
         self._port = port
         self._clock = clock
-        self._known: dict[int, StatusReport | None] = {}
+        self._known: dict[int, StatusReport] = {}
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -64,6 +70,29 @@ class WorkersView:
             "/livez": self._livez,
             "/readyz": self._readyz,
         }
+
+    async def watch(self) -> None:
+        """Poll the workers until cancelled."""
+        while True:
+            await self.poll()
+            await self._clock.sleep(POLL_SECONDS)
+
+    async def poll(self) -> None:
+        """Ask each worker how it does, and count who does not answer."""
+        asked = [(slot, slot.process) for slot in self._slots if slot.state is SlotState.UP]
+        answered = await self._ask(POLL_ANSWER_SECONDS)
+        for slot, process in asked:
+            if slot.number not in answered and slot.process is process:
+                slot.missed_polls += 1
+
+    async def _ask(self, seconds: float) -> Mapping[int, StatusReport]:
+        """What those workers say that answer in time; it is kept until they say something else."""
+        answers = await self._port.request("/status", seconds=seconds)
+        reports = await asyncio.to_thread(_parsed, answers)
+        self._note_answers(reports, self._clock.monotonic())
+        up = {slot.number for slot in self._slots if slot.state is SlotState.UP}
+        self._known = {n: one for n, one in {**self._known, **reports}.items() if n in up}
+        return reports
 
     async def _metrics(self, request: web.Request) -> web.Response:
         seconds = _scrape_seconds(request.headers.get(_SCRAPE_TIMEOUT_HEADER))
@@ -113,18 +142,17 @@ class WorkersView:
 
     async def _report(self) -> StatusReport:
         """The same that one worker says, of all workers together."""
-        answers = await self._port.request("/status", seconds=ANSWER_SECONDS)
-        reports: dict[int, StatusReport] = {}
-        for number, body in answers.items():
-            with suppress(ValueError):
-                reports[number] = StatusReport.model_validate_json(body).of_worker(str(number))
+        answered = await self._ask(ANSWER_SECONDS)
+        wall, now = self._clock.time(), self._clock.monotonic()
+        silent_numbers = {slot.number for slot in self._slots if slot.does_not_answer} - {*answered}
+        # What a worker that answers late has said last is as good as its answer.
+        reports = {n: one for n, one in self._known.items() if n not in silent_numbers}
         expected = sum(slot.state is not SlotState.ENDED for slot in self._slots)
         silent_workers = max(0, expected - len(reports))
-        wall, now = self._clock.time(), self._clock.monotonic()
-        self._note_answers(reports, now)
         ill = joined_findings([worker_findings(self._slots, now, wall - now)])
-        crew = tuple(_worker(slot, _health(slot, now, reports)) for slot in self._slots)
-        known = [*reports.values(), *(silent(one, wall) for one in self._last_known(reports))]
+        crew = tuple(_worker(slot, _health(slot, now, answered)) for slot in self._slots)
+        lost = [silent(one, wall) for n, one in self._known.items() if n in silent_numbers]
+        known = [*reports.values(), *lost]
         return joined(known, silent_workers=silent_workers).model_copy(
             update={
                 "at": wall,
@@ -138,22 +166,7 @@ class WorkersView:
     def _note_answers(self, answers: Collection[int], now: float) -> None:
         for slot in self._slots:
             if slot.number in answers:
-                slot.answered_at = now
-
-    def _last_known(self, fresh: Mapping[int, StatusReport]) -> Iterator[StatusReport]:
-        """What those have said last that do not answer, so that their lag does not look like none.
-
-        Args:
-            fresh: what those have said that do answer, by worker.
-        """
-        self._known = {
-            slot.number: fresh.get(slot.number, self._known.get(slot.number))
-            for slot in self._slots
-            if slot.state is SlotState.UP
-        }
-        for number, report in self._known.items():
-            if number not in fresh and report is not None:
-                yield report
+                slot.set_answered(now)
 
     async def _stages(self, path: str) -> Mapping[int, list[dict[str, Any]]]:
         """Health of the stages, by worker."""
@@ -167,7 +180,17 @@ class WorkersView:
         for number, body in answers.items():
             with suppress(ValueError, KeyError, TypeError):
                 found[number] = read(orjson.loads(body))
+        self._note_answers(found, self._clock.monotonic())
         return found
+
+
+def _parsed(answers: Mapping[int, bytes]) -> Mapping[int, StatusReport]:
+    """The reports by worker, without what is none."""
+    reports: dict[int, StatusReport] = {}
+    for number, body in answers.items():
+        with suppress(ValueError):
+            reports[number] = StatusReport.model_validate_json(body).of_worker(str(number))
+    return reports
 
 
 class _Families:
@@ -190,7 +213,7 @@ def _scrape_seconds(timeout: str | None) -> float:
 
 def _health(slot: Slot, now: float, answers: Mapping[int, object]) -> Health:
     """Health of a worker, without that of its stages."""
-    if slot.state is SlotState.UP and slot.number not in answers:
+    if slot.does_not_answer and slot.number not in answers:
         return _SILENT
     return slot.health(now)
 

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from streamapp.cli.exit_codes import ExitCode
 from tests.cli import RunningCommand, running
+from tests.integration.test_cli_exporter import TOKEN, ask
 from tests.project import BUNDLED, MISCONFIGURED, STOPPING, STUCK, Project
 
 PARTITIONS = 4
@@ -145,3 +146,25 @@ def test_a_web_port_in_use_ends_before_a_worker_is_started(project: Project) -> 
         done = project.streamapp("run", "mine:pipeline", "--workers", "2", "--web-port", port)
     assert done.returncode == ExitCode.PORT_IN_USE
     assert "worker" not in done.stderr
+
+
+@pytest.mark.parametrize("project", [STUCK], indirect=True, ids=["stuck"])
+def test_a_token_guards_the_workers_too_which_listen_on_this_machine_alone(
+    project: Project,
+) -> None:
+    file = project.folder / "token"
+    file.write_text(f"{TOKEN}\n")
+    env = {**project.env, "STREAMAPP_WEB_TOKEN_FILE": str(file), "STREAMAPP_WEB_HOST": "0.0.0.0"}  # noqa: S104 - of the supervisor
+    command = ("run", "mine:pipeline", "--workers", "1", "--web-port", "0")
+    with running(*command, folder=project.folder / "run", cwd=project.folder, env=env) as run:
+        url = run.wait_for("Status").split()[1]
+        run.wait_for_error("worker 0 is up")
+        [worker] = children(run)
+        listening = [one.laddr for one in worker.net_connections() if one.status == "LISTEN"]
+        [(host, port)] = listening
+        assert host == "127.0.0.1"
+        assert ask(f"http://127.0.0.1:{port}/status")[0] == 401
+        assert ask(f"http://127.0.0.1:{port}/status", TOKEN)[0] == 200
+        assert ask(f"{url}status")[0] == 401
+        status, report = ask(f"{url}status", TOKEN)
+        assert (status, orjson.loads(report)["workers"]) == (200, 1)

@@ -447,3 +447,34 @@ async def test_a_worker_that_the_system_does_not_start_is_tried_again_beside_the
             if worker.running:
                 worker.end(0)
     assert "worker 1 cannot be started: Resource temporarily unavailable" in caplog.text
+
+
+async def test_a_worker_that_hangs_in_its_start_is_told_replaced_with_backoff_and_no_obstacle(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with staged(2) as stage:
+        waits = []
+        for hanging in (0, 2):
+            await stage.until(lambda n=hanging: len(stage.started) > n)  # type: ignore[misc]  # bound now
+            await stage.until(lambda: any(not look.done() for look in stage.clock.looks))
+            for _ in range(100):
+                if stage.started[hanging].running:
+                    for other in stage.started[1:2]:
+                        other.beats.put_nowait(1)
+                    await stage.clock.look_after(5)
+            assert not stage.started[hanging].running
+            if hanging == 0:
+                await stage.until(lambda: len(stage.started) == 2)
+                stage.started[1].get_up()  # the other one does not wait for it any more
+                await stage.until(lambda: stage.supervisor.slots[1].state is SlotState.UP)
+            await stage.until(lambda: bool(stage.clock.pending()))
+            waits += stage.clock.pending()
+            stage.clock.wake()
+        assert waits == [0.5, 1]
+        assert caplog.text.count("worker 0 is not up 60 s after its start; it is replaced") == 2
+        assert caplog.text.count("worker 0 is killed: it was not up 300 s after its start") == 2
+        await stage.until(lambda: len(stage.started) == 4)
+        stage.supervisor.stop()
+        for worker in stage.started:
+            if worker.running:
+                worker.end(0)

@@ -25,8 +25,9 @@ from streamapp.record import TopicPartition
 from streamapp.supervisor import view
 from streamapp.supervisor.answers import WorkersPort
 from streamapp.supervisor.restarts import RestartPolicy, Restarts
-from streamapp.supervisor.slot import SLOW_START_SECONDS, Slot, SlotState
+from streamapp.supervisor.slot import MISSED_POLLS, SLOW_START_SECONDS, Slot, SlotState
 from streamapp.supervisor.view import WorkersView
+from streamapp.web.access import Access
 from streamapp.web.server import WebServer, WorkerView
 from tests.hand_clock import HandClock
 from tests.unit.web.shown import Shown
@@ -73,7 +74,8 @@ class Crew:
         self._stack = stack
         self._port = WorkersPort(self.slots)
         stack.push_async_callback(self._port.close)
-        self.server = WebServer(WorkersView(self.slots, self._port, self.clock))
+        self.view = WorkersView(self.slots, self._port, self.clock)
+        self.server = WebServer(self.view)
 
     def slot(self) -> Slot:
         """A worker that was started."""
@@ -120,6 +122,11 @@ class Crew:
         slot.set_up(server.sockets[0].getsockname()[1], self.clock.monotonic())
         return slot
 
+    async def polls(self, times: int = MISSED_POLLS) -> None:
+        """Let the supervisor poll its workers so often."""
+        for _ in range(times):
+            await self.view.poll()
+
     async def get(self, path: str) -> tuple[int, str]:
         async with (
             aiohttp.ClientSession(self.server.url) as session,
@@ -149,6 +156,7 @@ class Crew:
 async def crew(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crew]:
     # Workers that answer share this process: on a loaded machine they need more than the usual.
     monkeypatch.setattr(view, "ANSWER_SECONDS", 1.5)
+    monkeypatch.setattr(view, "POLL_ANSWER_SECONDS", 1.5)
     async with started() as crew:
         yield crew
 
@@ -193,7 +201,8 @@ async def test_one_that_does_not_answer_is_down_and_hides_no_other(
 ) -> None:
     await crew.worker()
     crew.metrics[0].records_in = crew.metrics[0].received["raw"].records = 42
-    await crew.answering(answer)
+    slot = await crew.answering(answer)
+    slot.missed_polls = MISSED_POLLS
     assert await crew.series("streamapp_worker_up") == {"0": 1, "1": 0}
     assert await crew.series("streamapp_received_records_total") == {"0": 42}
     for path in ("/healthz", "/readyz"):
@@ -328,6 +337,7 @@ async def test_the_page_tells_the_state_of_each_worker(crew: Crew) -> None:
     killed.restarts.decide(-9, ran_seconds=1, any_was_up=True)
     killed.set_ended(-9, now)
     killed.set_waiting(now + 4)
+    await crew.polls()
     _, html = await crew.get("/")
     assert [one["state"] for one in Shown(html).rows("worker") if "state" in one] == [
         "up for 0 s",
@@ -362,11 +372,12 @@ async def test_what_was_known_of_a_worker_is_kept_while_it_does_not_answer(crew:
     member = MemberState("fast", 0, 8, BreakerState.CLOSED, 0.1, calls=7, failures=0)
     for metrics in crew.metrics:
         metrics.pools = {"score": lambda _now: [member]}
-    await crew.get("/status")
+    await crew.polls(1)  # nobody has asked for the status yet
     port, nobody = slot.web_port, await crew.answering(b"no such thing")
     crew.slots.remove(nobody)
     slot.web_port = nobody.web_port
     crew.clock.advance(12)
+    await crew.polls()
     found = StatusReport.model_validate_json((await crew.get("/status"))[1])
     [stage] = found.stages
     assert (found.workers, found.silent_workers, stage.ok) == (1, 1, None)
@@ -381,3 +392,56 @@ async def test_what_was_known_of_a_worker_is_kept_while_it_does_not_answer(crew:
     slot.web_port = port
     found = StatusReport.model_validate_json((await crew.get("/status"))[1])
     assert (found.silent_workers, found.stages[0].lag) == (0, 0)
+
+
+async def test_one_late_answer_is_no_silence(crew: Crew) -> None:
+    slot = await crew.worker()
+    crew.metrics[0].records_in = 1234
+    await crew.polls(1)
+    nobody = await crew.answering(b"")
+    crew.slots.remove(nobody)
+    slot.web_port = nobody.web_port
+    crew.clock.advance(60)  # for as long nobody has asked
+    await crew.polls(1)
+    found = StatusReport.model_validate_json((await crew.get("/status"))[1])
+    assert (found.workers, found.silent_workers, found.findings) == (1, 0, ())
+    assert (found.stages[0].records_in, found.stages[0].lag) == (1234, 0)
+    assert (await crew.verdict("/readyz"))[0] == 200
+    assert await crew.series("streamapp_worker_cause") == {}
+    await crew.polls(1)
+    found = StatusReport.model_validate_json((await crew.get("/status"))[1])
+    assert [one.cause for one in found.findings] == ["worker_silent"]
+    assert await crew.series("streamapp_worker_cause") == {"0": 1}
+
+
+async def test_one_that_hangs_in_its_start_is_told(crew: Crew) -> None:
+    crew.slot()
+    assert await crew.series("streamapp_worker_cause") == {}
+    crew.clock.advance(SLOW_START_SECONDS)
+    found = StatusReport.model_validate_json((await crew.get("/status"))[1])
+    [told] = found.findings
+    assert (told.cause, told.evidence) == (
+        "worker_silent",
+        "worker 0 is not up 60 s after its start",
+    )
+    assert await crew.series("streamapp_worker_cause") == {"0": 1}
+
+
+async def test_workers_that_want_a_token_are_asked_with_it() -> None:
+    slot = Slot(0, Restarts(RestartPolicy(), random.Random(1)))
+    token = "many-characters-" * 2
+    server = WebServer(WorkerView(list, nothing, HandClock()), access=Access(token))
+    await server.start()
+    slot.set_up(server.port, 0.0)
+    knowing, ignorant = WorkersPort([slot], token), WorkersPort([slot])
+    try:
+        assert [*await knowing.request("/status", seconds=5)] == [0]
+        assert [*await ignorant.request("/status", seconds=5)] == []
+    finally:
+        await knowing.close()
+        await ignorant.close()
+        await server.stop()
+
+
+async def nothing(_: str) -> tuple[bytes, str]:
+    return b"", "text/plain"
