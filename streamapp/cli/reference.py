@@ -29,6 +29,7 @@ from streamapp.cli.variables import (
     EXPORTER_PORT,
     EXPORTER_PORT_VARIABLE,
     HOST_VARIABLE,
+    HOSTS_VARIABLE,
     INSTANCE_VARIABLE,
     OPEN_VARIABLE,
     PORT_VARIABLE,
@@ -96,6 +97,14 @@ def settings_reference() -> str:
                     f"`{HOST_VARIABLE}`",
                     f"`{LOOPBACK}`",
                     "address of these servers; `--web-host`",
+                ),
+                (
+                    f"`{HOSTS_VARIABLE}`",
+                    "none",
+                    (
+                        "names by which a server on 127.0.0.1 may be asked, beside `localhost` and"
+                        " its address, separated by commas; that of a proxy before it"
+                    ),
                 ),
                 (
                     f"`{TOKEN_VARIABLE}`",

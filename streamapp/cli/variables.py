@@ -21,6 +21,9 @@ HOST_VARIABLE = "STREAMAPP_WEB_HOST"
 OPEN_VARIABLE = "STREAMAPP_WEB_OPEN"
 """Environment variable: whether probes and scrapes need no token."""
 
+HOSTS_VARIABLE = "STREAMAPP_WEB_ALLOWED_HOSTS"
+"""Environment variable with further names by which a server on 127.0.0.1 may be asked."""
+
 TOKEN_VARIABLE = "STREAMAPP_WEB_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable with the token that whoever asks has to send."""
 

@@ -1,9 +1,10 @@
 """Who may ask the web server of a command, by its options and the environment."""
 
 import os
+from collections.abc import Iterator
 
 from streamapp.cli.run_options import RunOptions
-from streamapp.cli.variables import TOKEN_VARIABLE
+from streamapp.cli.variables import HOSTS_VARIABLE, TOKEN_VARIABLE
 from streamapp.errors import ConfigurationError
 from streamapp.secret_files import secret_in
 from streamapp.web.access import Access, checked_host
@@ -28,9 +29,14 @@ def access_of(host: str, *, opens_probes: bool) -> Access:
         ConfigurationError: it could be reached from elsewhere by everybody, or the token is no
             good.
     """
-    access = Access(web_token(), opens_probes=opens_probes)
+    access = Access(web_token(), opens_probes=opens_probes, hosts=tuple(_hosts()))
     checked_host(host, access)
     return access
+
+
+def _hosts() -> Iterator[str]:
+    names = os.environ.get(HOSTS_VARIABLE, "").split(",")
+    return (name.strip() for name in names if name.strip())
 
 
 def web_access(options: RunOptions) -> Access | None:

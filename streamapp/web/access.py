@@ -4,7 +4,7 @@ import hmac
 import ipaddress
 from base64 import b64decode
 from binascii import Error as Base64Error
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamapp.errors import ConfigurationError
 
@@ -25,6 +25,8 @@ class Access:
         token: what has to be sent with each request, as a bearer token or as the password of HTTP
             Basic, which browsers ask their user for; `None` asks for none.
         opens_probes: whether probes and scrapes need no token.
+        hosts: names by which a server on this machine alone may be asked, beside those of the
+            machine; that of a proxy before it.
 
     Raises:
         ConfigurationError: the token is too short, or has other characters than ASCII that is seen.
@@ -32,6 +34,7 @@ class Access:
 
     token: str | None = field(default=None, repr=False)
     opens_probes: bool = False
+    hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.token is None:
@@ -85,8 +88,14 @@ def checked_host(host: str, access: Access) -> str:
 
 def narrowed(host: str, access: Access) -> Access:
     """What a server at this address asks for: on this machine alone, `--web-open` takes nothing."""
-    is_loopback = ipaddress.ip_address(host).is_loopback
-    return Access() if is_loopback and access.token is None else access
+    if not is_this_machine(host) or access.token is not None:
+        return access
+    return replace(access, opens_probes=False)
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether an address can be reached from this machine alone."""
+    return ipaddress.ip_address(host).is_loopback
 
 
 def near_address(host: str) -> str:

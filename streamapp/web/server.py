@@ -25,8 +25,17 @@ from streamapp.observability.stage_metrics import StageMetrics
 from streamapp.observability.stage_report import StatusReport
 from streamapp.observability.verdict import is_live, verdict_of
 from streamapp.pipeline.outline import Outline
-from streamapp.web.access import LOOPBACK, PROBES, Access, checked_host, narrowed, near_address
+from streamapp.web.access import (
+    LOOPBACK,
+    PROBES,
+    Access,
+    checked_host,
+    is_this_machine,
+    narrowed,
+    near_address,
+)
 from streamapp.web.assets import ASSETS, Asset
+from streamapp.web.hosts import WRONG_HOST, names_this_machine
 from streamapp.web.page import page
 from streamapp.web.status import StatusReporter
 
@@ -183,7 +192,7 @@ class WebServer:
             ConfigurationError: the system refuses this address and port.
         """
         runner = web.AppRunner(
-            _application(self._view, self._access),
+            _application(self._view, self._access, checks_host=is_this_machine(self.host)),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=1.0,
@@ -221,11 +230,25 @@ def _refusal(host: str, port: int, error: OSError) -> ConfigurationError:
     )
 
 
-def _application(view: View, access: Access) -> web.Application:
-    app = web.Application(middlewares=[_asking(access)])
+def _application(view: View, access: Access, *, checks_host: bool) -> web.Application:
+    checks = [_naming_us(access.hosts)] if checks_host else []
+    app = web.Application(middlewares=[*checks, _asking(access)])
     app.add_routes([web.get(path, handler) for path, handler in view.handlers().items()])
     app.add_routes([web.get(one.path, _serving(one)) for one in ASSETS])
     return app
+
+
+def _naming_us(others: Sequence[str]) -> Middleware:
+    """Refuses requests that a page of somebody else may have made of its own name."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if names_this_machine(request.headers.get("Host", ""), others):
+            return await handler(request)
+        told = "ask for 127.0.0.1 or localhost; STREAMAPP_WEB_ALLOWED_HOSTS allows other names\n"
+        return web.Response(status=WRONG_HOST, text=told, headers=_HEADERS)
+
+    return check
 
 
 def _asking(access: Access) -> Middleware:

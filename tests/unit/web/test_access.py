@@ -11,6 +11,7 @@ from streamapp.clock import SystemClock
 from streamapp.errors import ConfigurationError
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.web.access import PROBES, Access, checked_host, narrowed, near_address
+from streamapp.web.hosts import WRONG_HOST
 from streamapp.web.server import WebServer, WorkerView
 from tests.unit.cli.test_run_options import PLAIN
 
@@ -128,3 +129,56 @@ def test_the_token_is_read_from_the_environment_or_from_a_file(
         web_access(PLAIN)
     monkeypatch.delenv("STREAMAPP_WEB_TOKEN")
     assert web_access(PLAIN) == Access(TOKEN)
+
+
+OUR_NAMES = (
+    "localhost",
+    "LOCALHOST:9464",
+    "localhost.",
+    "127.0.0.1:9464",
+    "127.0.0.2",
+    "[::1]:9464",
+)
+THEIR_NAMES = (
+    "evil.example:9464",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "[",
+    "10.0.0.1",
+)
+
+
+@pytest.mark.parametrize("path", ["/", *PROBES])
+async def test_a_server_on_this_machine_answers_to_its_own_names_only(path: str) -> None:
+    exporter = MetricsExporter(SystemClock())
+    view = WorkerView(tuple, exporter.render, SystemClock())
+    server = WebServer(view, access=Access(hosts=("status.example",)))
+    await server.start()
+    async with aiohttp.ClientSession(server.url) as session:
+        for name in (*OUR_NAMES, "status.example", "status.example:443"):
+            async with session.get(path, headers={"Host": name}) as answer:
+                assert answer.status in (200, 503), name
+        for name in THEIR_NAMES:
+            async with session.get(path, headers={"Host": name}) as answer:
+                assert answer.status == WRONG_HOST, name
+                assert "STREAMAPP_WEB_ALLOWED_HOSTS" in await answer.text()
+    await server.stop()
+
+
+async def test_a_server_beyond_this_machine_answers_scrapes_for_addresses_and_services() -> None:
+    exporter = MetricsExporter(SystemClock())
+    view = WorkerView(tuple, exporter.render, SystemClock())
+    server = WebServer(view, host=EVERYWHERE, access=Access(opens_probes=True))
+    await server.start()
+    async with aiohttp.ClientSession(server.url) as session:
+        for name in ("10.1.2.3:9464", "orders.streams.svc:9464", "worker:9464"):
+            async with session.get("/metrics", headers={"Host": name}) as answer:
+                assert answer.status == 200, name
+    await server.stop()
+
+
+def test_further_names_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMAPP_WEB_ALLOWED_HOSTS", "status.example, other.example,")
+    access = web_access(PLAIN)
+    assert access is not None
+    assert access.hosts == ("status.example", "other.example")
