@@ -64,10 +64,9 @@ class _Replay:
             preview = await self._preview(admin, ends)
             sending = self._sending
             _say(preview_lines(preview, tried=sending.tries, show_payload=sending.show_payload))
-            if not preview.touched:
-                return
             if not yes:
-                typer.echo("Nothing was sent; --yes sends them.")
+                if preview.touched:
+                    typer.echo("Nothing was sent; --yes sends them.")
                 return
             only = None if sending.limit is None else preview.first
             self._sorting = replace(self._sorting, failing=preview.failing, only=only)
@@ -195,5 +194,6 @@ def _say(lines: Iterable[str]) -> None:
 
 def _code_of(preview: Preview, sent: Sent) -> ExitCode:
     """How a replay ends that was not interrupted, before it is known what becomes of letters."""
-    is_whole = not (preview.unreadable or sent.unreadable or sent.unsendable.told())
-    return ExitCode.OK if is_whole else ExitCode.LETTERS_LEFT
+    unreadable = preview.unreadable or sent.unreadable
+    is_left = unreadable or sent.unsendable.told() or preview.fates[Fate.SENT_BEFORE]
+    return ExitCode.LETTERS_LEFT if is_left else ExitCode.OK

@@ -12,6 +12,7 @@ from random import Random
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from streamapp.cli.exit_codes import ExitCode
 from tests.cli import running
@@ -165,7 +166,7 @@ async def test_what_stays_is_told_by_exit_code_and_what_a_replay_sent_is_sent_ag
     project.succeed(*RUN)
     replay = f"{project.name}.check.replay"
     await project.kafka.create_topics({replay: 2}, config={"max.message.bytes": "20000"})
-    sent = project.streamapp("dlq", "replay", "mine:pipeline", "--yes", "--limit", "2")
+    sent = project.streamapp("dlq", "replay", "mine:pipeline", "--yes", "--limit", "3")
     assert sent.returncode == ExitCode.LETTERS_LEFT, sent.stderr
     assert "1 stay, as the code does not take them; --even-failing sends them too" in sent.stdout
     assert f"Not sent: 1 too large for topic '{replay}'" in sent.stdout
@@ -177,6 +178,16 @@ async def test_what_stays_is_told_by_exit_code_and_what_a_replay_sent_is_sent_ag
     even = project.streamapp("dlq", "replay", "mine:pipeline", "--yes", "--even-failing")
     assert f"Sent 1 to {replay}" in even.stdout
     assert len(letters(project, "--state", "replayed")) == 2
+    admin = AIOKafkaAdminClient(bootstrap_servers=project.kafka.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.delete_topics([f"{project.name}.check.dlq.ledger"])
+    finally:
+        await admin.close()
+    without = project.streamapp("dlq", "replay", "mine:pipeline", "--yes", "--even-failing")
+    assert without.returncode == ExitCode.LETTERS_LEFT
+    assert "2 stand in their replay topic, though their ledger has no entry" in without.stdout
+    assert "Sent" not in without.stdout
 
 
 @pytest.mark.parametrize("project", [SHOP], indirect=True, ids=["shop"])
