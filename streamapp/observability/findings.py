@@ -47,7 +47,7 @@ MOST_OF_A_KIND = 0.5
 """From this share of the dead letters on, those of one fingerprint are a burst."""
 
 MOST_REBALANCES = 5
-"""Within five minutes; a rolling restart of three workers makes fewer."""
+"""Within five minutes; of a large group, a rolling restart makes more."""
 
 UNACKNOWLEDGED_SECONDS = 15.0
 """Kafka acknowledges within milliseconds, and names another leader within seconds."""
@@ -142,7 +142,9 @@ def _acknowledgements(metrics: StageMetrics, now: float, _: float) -> Iterator[F
 
 def _rebalances(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
     change = metrics.recent.change(metrics, now, KEPT_SECONDS)
-    if change is not None and change.rebalances >= MOST_REBALANCES:
+    # In a rolling restart each member leaves once and joins once.
+    most = max(MOST_REBALANCES, 2 * (metrics.group_members or 0) + 1)
+    if change is not None and change.rebalances >= most:
         told = f"{change.rebalances} rebalances within {change.seconds:.0f} s"
         yield _found(Cause.REBALANCE_LOOP, told)
 

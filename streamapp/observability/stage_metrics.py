@@ -257,6 +257,7 @@ class StageMetrics:
         noticed: since when something is wrong with it of which no counter says since when.
         clock_skew: timestamps that are far from the clock; `None` if none were seen.
         positions_moved: how it was seen that somebody else has moved positions of the group.
+        group_members: how many members its group has; `None` while that is not known.
         foreign_members: which members of the group are no workers; `None` if all are.
         retention_seconds: how long its topics keep records, by topic; those that keep them for ever
             are left out.
@@ -338,6 +339,7 @@ class StageMetrics:
         self.loop: LoopBlocks | None = None
         self.clock_skew: ClockSkew | None = None
         self.positions_moved: Notice | None = None
+        self.group_members: int | None = None
         self.foreign_members: Notice | None = None
         self.retention_seconds: Mapping[str, float] = {}
         self.next_probe_at: float | None = None

@@ -23,7 +23,7 @@ ANSWER_SECONDS = 5.0
 
 
 class GroupWatch:
-    """Tells segments at regular intervals which members of their group are no workers.
+    """Tells segments at regular intervals how many members their group has, and which are foreign.
 
     Args:
         admin: asks the broker.
@@ -72,6 +72,10 @@ class GroupWatch:
         except (BrokerError, TimeoutError) as error:
             log.debug("group %s could not be looked at: %r", group, error)
             return
+        for runner in self._runners:
+            if runner.segment.group == group:
+                for metrics in runner.metrics:
+                    metrics.group_members = len(members)
         told = foreign_members(group, members)
         for runner in runners:
             metrics = runner.metrics[0]

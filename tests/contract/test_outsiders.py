@@ -57,6 +57,7 @@ async def test_a_stranger_in_the_group_is_named_with_what_it_has(rig: Rig) -> No
             assert f"1 of 2 members of group {group} are no workers: client 'report'" in (
                 metrics.foreign_members.told
             )
+            assert metrics.group_members == 2
         await eventually(are(metrics))
 
 

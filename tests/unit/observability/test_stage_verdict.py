@@ -438,3 +438,20 @@ def test_some_records_that_are_tried_again_are_normal(again: str) -> None:
         setattr(metrics, again, int(900 * share))
 
     assert over_a_minute(metrics, change).level is Level.WELL
+
+
+@pytest.mark.parametrize(
+    ("members", "rebalances", "loops"),
+    [(None, 5, True), (5, 10, False), (5, 11, True), (30, 60, False), (1, 4, False), (1, 5, True)],
+)
+def test_a_rolling_restart_of_a_group_is_no_loop_however_large_it_is(
+    members: int | None, rebalances: int, *, loops: bool
+) -> None:
+    stage = a_stage()
+    stage.group_members = members
+
+    def change(metrics: StageMetrics, share: float) -> None:
+        metrics.rebalances = 1 + int(rebalances * share)
+
+    found = over_a_minute(stage, change).cause
+    assert found is (Cause.REBALANCE_LOOP if loops else None)
