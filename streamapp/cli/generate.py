@@ -26,7 +26,7 @@ from streamapp.cli.signals import stop_on_signal
 from streamapp.clock import Clock, SystemClock
 from streamapp.examples.playback.generator import PlaybackGenerator
 from streamapp.examples.playback.pipeline import SOURCE
-from streamapp.observability.logs import LogFormat, configure_logging, own_line
+from streamapp.observability.logs import LogFormat, configure_logging, log_line
 from streamapp.topics.topic import check_topic_name
 
 _EVENTS_AT_A_TIME = 5_000
@@ -144,7 +144,7 @@ class Generation:
         say(self._sentence(writer, pace))
         if writer.unacknowledged:
             count = sum(len(batch.events) for batch in writer.unacknowledged)
-            typer.echo(own_line(f"{count:,} more were sent and not acknowledged."), err=True)
+            typer.echo(log_line(f"{count:,} more were sent and not acknowledged."), err=True)
         if ledger is not None:
             for batch in writer.unacknowledged:
                 ledger.unknown(batch)

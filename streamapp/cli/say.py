@@ -5,14 +5,14 @@ import logging
 import typer
 
 from streamapp.observability.exception_text import describe_exception
-from streamapp.observability.logs import LogFormat, current_format, own_line
+from streamapp.observability.logs import LogFormat, current_format, log_line
 
 _BUG = "streamapp: this is a bug in streamapp; please report it"
 
 
 def say(line: str) -> None:
     """Print a line to stdout."""
-    typer.echo(own_line(line))
+    typer.echo(log_line(line))
 
 
 def say_failure(sentence: str) -> None:
@@ -24,11 +24,11 @@ def say_bug(error: BaseException) -> None:
     """Print to stderr that an error is not one of ours, and where it was raised."""
     told = describe_exception(error)
     if current_format() is LogFormat.JSON:
-        typer.echo(own_line(_BUG, logging.CRITICAL, exception=told), err=True)
+        typer.echo(log_line(_BUG, logging.CRITICAL, exception=told), err=True)
     else:
         typer.echo(f"{told}\n{_BUG}", err=True)
 
 
 def failure_line(sentence: str) -> str:
     """The line that says why a command fails."""
-    return own_line(f"streamapp: {sentence}", logging.ERROR)
+    return log_line(f"streamapp: {sentence}", logging.ERROR)

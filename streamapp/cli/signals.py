@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.say import failure_line
-from streamapp.observability.logs import own_line
+from streamapp.observability.logs import log_line
 
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -54,7 +54,7 @@ def stop_on_signal(
 
 def _begin(stop: Callable[[], None], message: str) -> None:
     # Not with click: the live table on the terminal would cover the line.
-    sys.stderr.write(own_line(f"{message}; a second signal ends at once") + "\n")
+    sys.stderr.write(log_line(f"{message}; a second signal ends at once") + "\n")
     sys.stderr.flush()
     stop()
 

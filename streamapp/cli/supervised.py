@@ -10,7 +10,7 @@ import typer
 
 from streamapp.cli.exit_codes import ExitCode
 from streamapp.cli.signals import leave
-from streamapp.observability.logs import LogFormat, current_format, own_line
+from streamapp.observability.logs import LogFormat, current_format, log_line
 from streamapp.supervisor.connection import SupervisorConnection
 
 _BEAT_SECONDS = 2.0
@@ -49,7 +49,7 @@ class Supervised:
         """Print a line with the number of the worker: several workers share the output."""
         is_json = current_format() is LogFormat.JSON
         shown = line if is_json else f"worker {self.number}: {line}"
-        typer.echo(own_line(shown, worker=self.number))
+        typer.echo(log_line(shown, worker=self.number))
 
     def report_up(self, web_port: int | None) -> None:
         """Tell the supervisor that this worker is up, and on which port its metrics are."""

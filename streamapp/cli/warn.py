@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from streamapp.observability.logs import own_line
+from streamapp.observability.logs import log_line
 
 _MOST = 20
 """So many sentences are shown."""
@@ -20,4 +20,4 @@ def warn(sentences: Sequence[str]) -> None:
 
 
 def _print(sentence: str) -> None:
-    typer.echo(own_line(f"streamapp: {sentence}", logging.WARNING), err=True)
+    typer.echo(log_line(f"streamapp: {sentence}", logging.WARNING), err=True)

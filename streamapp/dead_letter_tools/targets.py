@@ -95,7 +95,7 @@ class Targets:
     def _add(self, segment: Segment) -> None:
         if segment.reader is not None:
             names = ((segment.pipeline, step.stage.stage_id) for step in segment.steps)
-            self._readers |= dict.fromkeys(names, segment.reader.told)
+            self._readers |= dict.fromkeys(names, segment.reader.in_words)
             return
         for index, step in enumerate(segment.steps):
             stage = step.stage.stage_id

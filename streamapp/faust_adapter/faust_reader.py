@@ -25,7 +25,7 @@ class FaustReader:
     on_consumer: Callable[[FaustConsumer], None]
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """Its application."""
         return f"Faust application {self.group!r}"
 
@@ -56,7 +56,8 @@ class FaustBroker:
         servers = getattr(broker, "servers", None)
         if not servers:
             raise ConfigurationError(
-                f"the {reader.told} reads from Kafka, not from the memory broker; run it on Kafka"
+                f"the {reader.in_words} reads from Kafka, not from the memory broker; run it on"
+                " Kafka"
             )
         reader.embedded.check(servers)
         reader.embedded.ask_with(broker.admin)

@@ -171,7 +171,7 @@ def _blocked(metrics: StageMetrics, now: float, _: float) -> Iterator[Finding]:
     if block is not None:
         is_own = (block.pipeline, block.stage) == (metrics.pipeline, metrics.stage)
         level = Level.FAILING if is_own else Level.ATTENTION
-        yield Finding(Cause.LOOP_BLOCKED, level, block.told, block.since)
+        yield Finding(Cause.LOOP_BLOCKED, level, block.in_words, block.since)
 
 
 def _progress(metrics: StageMetrics, now: float, stall: float) -> Iterator[Finding]:

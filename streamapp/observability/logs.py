@@ -66,7 +66,7 @@ def configure_logging(
         logging.getLogger(name).setLevel(clients)
 
 
-def own_line(text: str, level: int = logging.INFO, **fields: object) -> str:
+def log_line(text: str, level: int = logging.INFO, **fields: object) -> str:
     """A line that a command prints, in the format of the log.
 
     Args:

@@ -29,7 +29,7 @@ class LoopBlock:
     agent: str = ""
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """What has happened, in one clause."""
         who = f"agent {self.agent!r} of stage {self.stage!r}" if self.agent else "something"
         return f"{who} has blocked the event loop for {self.seconds:.1f} s in {self.place}"

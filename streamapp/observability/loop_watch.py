@@ -91,7 +91,7 @@ class LoopWatch:
             was_grave = self._block.seconds >= GRAVE_SECONDS
             self._block.seconds = now - since
             if self._block.seconds >= GRAVE_SECONDS and not was_grave:
-                log.warning("%s, and goes on", self._block.told)
+                log.warning("%s, and goes on", self._block.in_words)
             return
         running = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - documented
         frames = list(_frames(running))
@@ -108,7 +108,7 @@ class LoopWatch:
         if self._block is not None and self._block.seconds >= GRAVE_SECONDS:
             log.warning(
                 "%s; declare the agent as @agent(blocking=True), or await what it waits for",
-                self._block.told,
+                self._block.in_words,
             )
         self._block = None
 

@@ -76,11 +76,11 @@ class BatchCall:
         return self._function(values)
 
     def _one(self, value: Any, *context: Context) -> Any:
-        return result_of_one(self._checked(self._call([value], list(context)), 1)[0])
+        return result_of_item(self._checked(self._call([value], list(context)), 1)[0])
 
     async def _one_awaited(self, value: Any, *context: Context) -> Any:
         called = await self._call([value], list(context))
-        return result_of_one(self._checked(called, 1)[0])
+        return result_of_item(self._checked(called, 1)[0])
 
     def _checked(self, results: Any, count: int) -> list[Any]:
         """Require one result for each value.
@@ -103,7 +103,7 @@ class BatchCall:
         return list(results)
 
 
-def result_of_one(result: Any) -> Any:
+def result_of_item(result: Any) -> Any:
     """The result of one value, as a call with it alone gives it.
 
     Raises:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
-from streamapp.pipeline.batch_call import FailedCall, Many, result_of_one
+from streamapp.pipeline.batch_call import FailedCall, Many, result_of_item
 from streamapp.pipeline.combinators.tasks import Watch, all_of
 from streamapp.pipeline.context import Context
 
@@ -158,4 +158,4 @@ class _Guest:
         self._meeting.finish()
 
     async def _call(self, data: Any, _context: Context) -> Any:
-        return result_of_one(await self._meeting.pass_on(self, data))
+        return result_of_item(await self._meeting.pass_on(self, data))

@@ -15,7 +15,7 @@ _LISTS = (list, Sequence)
 _AWAITABLES = (Awaitable, Coroutine)
 
 
-def hints_of_one(
+def hints_of_item(
     target: Callable[..., Any], hints: Mapping[str, Any], where: str
 ) -> dict[str, Any]:
     """What the annotations of a batch function say about one of its items.

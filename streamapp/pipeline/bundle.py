@@ -84,10 +84,10 @@ def _check_segment(bundle: str, segment: Segment, readers: dict[str, Segment]) -
         )
     if segment.reader is not None:
         raise PipelineError(
-            f"bundle {bundle!r}: the {segment.reader.told} reads the topics of {_named(segment)} in"
-            " a group of its own; run this pipeline outside of the bundle"
+            f"bundle {bundle!r}: the {segment.reader.in_words} reads the topics of"
+            f" {_named(segment)} in a group of its own; run this pipeline outside of the bundle"
         )
-    if segment.own_name == bundle:
+    if segment.full_name == bundle:
         raise PipelineError(
             f"bundle {bundle!r} has the name of the consumer group that {_named(segment)} has"
             " outside of it; rename the bundle"

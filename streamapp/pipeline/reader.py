@@ -13,7 +13,7 @@ class Reader(Protocol):
     """
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """What reads, and what for, such as `Faust application 'orders'`."""
 
     @property

@@ -21,7 +21,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
 from streamapp.errors import PipelineError
-from streamapp.pipeline.batch_signature import hints_of_one
+from streamapp.pipeline.batch_signature import hints_of_item
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.fits import bare
 from streamapp.pipeline.out import Out
@@ -114,7 +114,7 @@ def inspect_signature(
     target = _target(function, where)
     hints = _type_hints(target, where)
     if in_batches:
-        hints = hints_of_one(target, hints, where)
+        hints = hints_of_item(target, hints, where)
     parameters = _positional_parameters(target, hints, where)
     takes_context = len(parameters) > 1
     if takes_context and bare(hints.get(parameters[1].name, Context)) is not Context:

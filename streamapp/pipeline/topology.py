@@ -117,7 +117,7 @@ class Segment:
         return self.steps[0].renamed_from
 
     @property
-    def own_name(self) -> str:
+    def full_name(self) -> str:
         """Its name among the segments of all pipelines; mostly its group."""
         return f"{self.pipeline}.{self.name}"
 
@@ -131,7 +131,7 @@ class Segment:
         """Consumer group."""
         if self.reader is not None:
             return self.reader.group
-        return self.own_name if self.bundle is None else self.bundle
+        return self.full_name if self.bundle is None else self.bundle
 
     @property
     def source_topics(self) -> tuple[str, ...]:

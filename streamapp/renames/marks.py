@@ -63,9 +63,9 @@ class Marks:
         try:
             await store_marks(self._admin, segment, own)
         except CommitRefusedError as error:
-            if segment.own_name not in self._told:
-                log.warning("where %s stands could not be marked: %s", segment.own_name, error)
-            self._told.add(segment.own_name)
+            if segment.full_name not in self._told:
+                log.warning("where %s stands could not be marked: %s", segment.full_name, error)
+            self._told.add(segment.full_name)
             return False
-        self._told.discard(segment.own_name)
+        self._told.discard(segment.full_name)
         return True

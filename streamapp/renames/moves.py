@@ -74,7 +74,7 @@ async def position_of(kafka: AskedOnce, segment: Segment) -> Offsets:
     if segment.bundle is None:
         return await true_offsets(kafka, await kafka.committed_offsets(segment.group))
     found = await kafka.offsets_of(segment, segment.group)
-    return found or await true_offsets(kafka, await kafka.offsets_of(segment, segment.own_name))
+    return found or await true_offsets(kafka, await kafka.offsets_of(segment, segment.full_name))
 
 
 async def true_offsets(kafka: AskedOnce, offsets: Offsets) -> Offsets:
@@ -164,13 +164,13 @@ async def store_marks(admin: Admin, segment: Segment, offsets: Offsets) -> None:
         CommitRefusedError: workers read with that group.
     """
     marks = {name: mark(kept.offset, segment.group) for name, kept in offsets.items()}
-    await admin.set_offsets(segment.own_name, marks)
+    await admin.set_offsets(segment.full_name, marks)
 
 
 async def _move_of(kafka: AskedOnce, segment: Segment) -> Move | None:
-    own = _of_sources(segment, await kafka.offsets_of(segment, segment.own_name))
+    own = _of_sources(segment, await kafka.offsets_of(segment, segment.full_name))
     home = home_of(own)
-    source = segment.own_name if home is None else home
+    source = segment.full_name if home is None else home
     if not own or source == segment.group:
         return None
     offsets = _without_marks(own)

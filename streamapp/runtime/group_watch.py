@@ -84,7 +84,7 @@ class GroupWatch:
                 metrics.foreign_members = None
             elif known is None or known.told != told:
                 if known is None:
-                    log.warning("%s: %s", runner.segment.own_name, told)
+                    log.warning("%s: %s", runner.segment.full_name, told)
                 since = self._clock.monotonic() if known is None else known.at
                 metrics.foreign_members = Notice(told, since)
 

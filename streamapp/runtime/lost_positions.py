@@ -50,7 +50,7 @@ class Lost:
         """
         return self.offset >= self.start
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """What has happened, as the beginning of a sentence."""
         place = f"offset {self.offset} of {self.name.topic}[{self.name.partition}]"
         if self.is_beyond_end:
@@ -136,7 +136,7 @@ class LostPositions:
                     " finished",
                     self._metrics.stage,
                     self._metrics.pipeline,
-                    lost.told(),
+                    lost.in_words(),
                     partition.in_flight_records,
                 )
 
@@ -149,7 +149,7 @@ class LostPositions:
         self._assignment.restart_at(lost.name, offset)
         self._metrics.position_resets += 1
         self._metrics.passed_over_offsets += passed_over
-        told = f"{lost.told()}; reading continues at {place}, {offset}"
+        told = f"{lost.in_words()}; reading continues at {place}, {offset}"
         now = self._clock.monotonic()
         self._metrics.occurrences.add(now, OccurrenceKind.POSITION_LOST, told)
         log.error(
@@ -157,7 +157,7 @@ class LostPositions:
             " offsets are skipped",
             self._metrics.stage,
             self._metrics.pipeline,
-            lost.told(),
+            lost.in_words(),
             place,
             offset,
             "up to " if lost.is_beyond_end else "",
@@ -171,7 +171,8 @@ class LostPositions:
         else:
             advice = "to earliest, or declare on_lost_position"
         return OffsetOutOfRangeError(
-            f"stage {metrics.stage!r} of pipeline {metrics.pipeline!r} ended: {lost.told()}; stop"
-            f" all workers of its group and set its offset with kafka-consumer-groups: {advice}",
+            f"stage {metrics.stage!r} of pipeline {metrics.pipeline!r} ended: {lost.in_words()};"
+            " stop all workers of its group and set its offset with kafka-consumer-groups:"
+            f" {advice}",
             offsets={lost.name: lost.offset},
         )

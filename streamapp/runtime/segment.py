@@ -98,9 +98,9 @@ class SegmentRunner:
         self._consumer = environment.broker.consumer(consumer_config(segment, environment), self)
         self._assignment = Assignment(self._consumer, self._head)
         # Threads are started when they are needed, no more than attempts run side by side.
-        self._threads = ThreadPoolExecutor(stage.concurrency, thread_name_prefix=segment.own_name)
+        self._threads = ThreadPoolExecutor(stage.concurrency, thread_name_prefix=segment.full_name)
         self._steps, targets = compiled(segment, topics, metrics, self._threads, environment)
-        self._refusals = Refusals(targets, clock, segment.own_name)
+        self._refusals = Refusals(targets, clock, segment.full_name)
         for step in self._steps:
             step.refusals = self._refusals
         self._delivery = AtLeastOnce(
@@ -152,7 +152,7 @@ class SegmentRunner:
             own.letter_retention_seconds = None if kept is None else kept / 1000
         self.topics = SegmentTopics(segment, sources, targets, self._assignment, environment)
         self._membership = Membership(
-            segment.own_name,
+            segment.full_name,
             metrics,
             environment,
             assignment=self._assignment,
@@ -263,7 +263,7 @@ class SegmentRunner:
             async with asyncio.TaskGroup() as group:
                 with threads_in_use(self._threads):
                     tasks = [
-                        group.create_task(work, name=f"{self.segment.own_name} {name}")
+                        group.create_task(work, name=f"{self.segment.full_name} {name}")
                         for name, work in self._background()
                     ]
                 await self._stopping.wait()
@@ -296,7 +296,7 @@ class SegmentRunner:
         await self._membership.revoked(partitions)
 
     def _background(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
-        yield "lanes", self._lanes.run(self.segment.own_name)
+        yield "lanes", self._lanes.run(self.segment.full_name)
         yield "intake", self._intake.run()
         yield "delivery", self._delivery.run()
         yield "lag", self._lag.run()
@@ -317,7 +317,7 @@ class SegmentRunner:
             try:
                 await self._consumer.start()
             except (BrokerError, TopicError) as error:
-                log.warning("%s: the group cannot be joined yet: %s", self.segment.own_name, error)
+                log.warning("%s: the group cannot be joined yet: %s", self.segment.full_name, error)
                 await self._pause_or_stop(START_PAUSE_SECONDS)
             else:
                 return

@@ -130,7 +130,7 @@ class SegmentTopics:
     def _subscribe(self) -> None:
         wanted = self._wanted
         for name in self._seen.keys() - set(wanted):
-            log.info("%s: no longer reads topic %s", self._segment.own_name, name)
+            log.info("%s: no longer reads topic %s", self._segment.full_name, name)
             self._set_fault(self._metrics, name, None)
             self._metrics.received.pop(name, None)
         seen = {name: self._seen.get(name, 0) for name in wanted}

@@ -74,7 +74,7 @@ class Plan:
         for segment in self.topology.segments:
             if segment.reader is not None:
                 raise PipelineError(
-                    f"pipeline {pipeline.name!r}: the {segment.reader.told} reads the topics of"
+                    f"pipeline {pipeline.name!r}: the {segment.reader.in_words} reads the topics of"
                     f" stage {segment.name!r} itself, so it cannot be executed in process; run it"
                     " on Kafka"
                 )

@@ -15,7 +15,7 @@ from streamapp.observability.logs import (
     PlainFormatter,
     configure_logging,
     current_format,
-    own_line,
+    log_line,
 )
 from streamapp.observability.repeats import MOST_OF_OURS, RepeatFilter
 
@@ -274,10 +274,10 @@ def test_a_task_that_nobody_awaits_does_not_bring_its_error_into_the_log(
 def test_a_line_that_a_command_prints_has_the_form_of_the_log(stream: io.StringIO) -> None:
     configure_logging(stream=stream)
     assert current_format() is LogFormat.PLAIN
-    assert own_line("Kafka    127.0.0.1:9092") == "Kafka    127.0.0.1:9092"
+    assert log_line("Kafka    127.0.0.1:9092") == "Kafka    127.0.0.1:9092"
     configure_logging(log_format=LogFormat.JSON, stream=stream)
     assert current_format() is LogFormat.JSON
-    line = orjson.loads(own_line("100 % in", logging.ERROR, worker=1))
+    line = orjson.loads(log_line("100 % in", logging.ERROR, worker=1))
     assert line.pop("time").endswith("Z")
     assert line == {"level": "ERROR", "logger": "streamapp", "text": "100 % in", "worker": 1}
 

@@ -51,7 +51,9 @@ async def test_the_agent_that_blocks_the_loop_is_named_while_it_does(
         async with LoopWatch(blocks, owners).watching():
             slow({})
             [block] = blocks.list()
-            assert block.told.startswith("agent 'slow' of stage 'check' has blocked the event loop")
+            assert block.in_words.startswith(
+                "agent 'slow' of stage 'check' has blocked the event loop"
+            )
             assert "test_loop_watch.py" in block.place
             assert "in slow" in block.place
             while len(caplog.messages) < 2:  # noqa: ASYNC110 - a thread tells it

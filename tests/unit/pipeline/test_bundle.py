@@ -26,7 +26,7 @@ def test_all_stages_of_a_bundle_are_in_its_group() -> None:
     two_stages = Pipeline("two", source=Topic("two.in", int)).stage(same, name="a")
     bundle = Bundle("small", [pipeline("one"), two_stages.stage(same, name="b").sink("two.out")])
     segments = [segment for topology in build_bundle(bundle) for segment in topology.segments]
-    assert [segment.own_name for segment in segments] == ["one.s", "two.a", "two.b"]
+    assert [segment.full_name for segment in segments] == ["one.s", "two.a", "two.b"]
     assert {segment.group for segment in segments} == {"small"}
 
 
