@@ -27,6 +27,7 @@ from streamapp.cli.pace import (
     checked_amount,
 )
 from streamapp.cli.progress import show_progress
+from streamapp.cli.say import say
 from streamapp.cli.serving import (
     serving,
 )
@@ -36,6 +37,7 @@ from streamapp.clock import Clock, SystemClock
 from streamapp.examples.playback.catalog import TitleCatalog
 from streamapp.examples.playback.generator import PlaybackGenerator
 from streamapp.examples.playback.pipeline import ASKS_CATALOG, SOURCE, build_pipeline, enrich_from
+from streamapp.native_leaves import SELECTED
 from streamapp.observability.logs import configure_logging
 from streamapp.pipeline.topology import Topology, build
 from streamapp.service import Service
@@ -144,6 +146,7 @@ class Demonstration:
             stack.enter_context(
                 stop_on_signal(pace.stop, message="Stopping: finishing what was generated")
             )
+            say(f"Runs     {SELECTED.sentence}")
             port = DEFAULT_PORT if web_port is None else web_port
             await stack.enter_async_context(
                 serving(

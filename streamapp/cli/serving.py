@@ -7,7 +7,6 @@ from typing import Any
 from streamapp.cli.say import say as say_line
 from streamapp.clock import Clock
 from streamapp.errors import PortInUseError
-from streamapp.native_leaves import SELECTED
 from streamapp.observability.exemplars import Exemplars
 from streamapp.observability.exporter import MetricsExporter
 from streamapp.observability.stage_metrics import StageMetrics
@@ -96,7 +95,6 @@ async def listening(
         say(f"Status   {server.url}")
         say(f"Metrics  {server.url}metrics" if exports_metrics else f"Metrics  {_NOT_EXPORTED}")
         say(f"Health   {server.url}healthz and {server.url}readyz")
-        say(f"Runs     {SELECTED.sentence}")
         yield server
     finally:
         await server.stop()

@@ -23,6 +23,7 @@ from streamapp.cli.tracing import traces_from_environment
 from streamapp.cli.web_access import web_access
 from streamapp.clock import SystemClock
 from streamapp.errors import DrainTimeoutError, MissingTopicsError
+from streamapp.native_leaves import SELECTED
 from streamapp.observability.exemplars import Exemplars
 from streamapp.observability.stage_metrics import StageState
 from streamapp.pipeline.topology import Topology
@@ -131,6 +132,7 @@ class _Worker:
                 with self._naming_command():
                     await self._service.check(admin)  # before a port is opened
             say(kafka)
+            say(f"Runs     {SELECTED.sentence}")
             async with AsyncExitStack() as stack:
                 if self._options.web_port is not None:
                     web = self._serving(

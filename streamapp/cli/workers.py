@@ -18,6 +18,7 @@ from streamapp.cli.signals import stop_on_signal
 from streamapp.cli.variables import TOKEN_VARIABLE
 from streamapp.cli.web_access import web_access
 from streamapp.clock import SystemClock
+from streamapp.native_leaves import SELECTED
 from streamapp.secret_files import FILE_SUFFIX
 from streamapp.supervisor.answers import WorkersPort
 from streamapp.supervisor.process import SpawnedWorker, WorkerProcess
@@ -40,6 +41,7 @@ def supervise(options: RunOptions, count: int) -> None:
     """
     access = web_access(options)
     say(kafka_line(kafka_settings(options.bootstrap_servers)))
+    say(f"Runs     {SELECTED.sentence}")
     monitoring = monitoring_of(options.target, options.packages)
     ending = asyncio.run(_supervise(options, count, access, exports_metrics=monitoring.enabled))
     if ending.overdue:

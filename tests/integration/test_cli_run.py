@@ -90,7 +90,10 @@ async def test_every_event_of_the_ledger_ends_where_it_says(project: Project) ->
     noted = {(e["partition"], e["offset"]): (e["event_id"], e["key"]) for e in entries}
     assert noted == sent
 
-    project.succeed("run", "mine:pipeline", "--stage", "validate", "--until-end", "--no-web")
+    output = project.succeed(
+        "run", "mine:pipeline", "--stage", "validate", "--until-end", "--no-web"
+    )
+    assert "leaves: " in output
     assert await project.read("validate", PARTITIONS)
     assert not await project.read("enrich", PARTITIONS)
 
