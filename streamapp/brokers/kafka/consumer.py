@@ -27,7 +27,7 @@ from streamapp.brokers.kafka.failures import (
 )
 from streamapp.brokers.kafka.fetches import UnparsedError, arrived, take
 from streamapp.brokers.kafka.forced_close import retrieve_errors
-from streamapp.brokers.kafka.parsing import keep_bytes
+from streamapp.brokers.kafka.parsing import replace_parser
 from streamapp.brokers.kafka.position_tracker import CALL_TIMEOUT_SECONDS, PositionTracker
 from streamapp.brokers.kafka.request_client import RequestClient
 from streamapp.brokers.protocols import (
@@ -98,7 +98,7 @@ class KafkaConsumer:
         client = self._make_client(partitions)
         await self._connection.start(client.start, client.stop, (client,))
         self._client = client
-        keep_bytes(client)
+        replace_parser(client)
         # Subscribed after the start, because `start` of a subscribed client waits for a rebalance.
         # Not with the client's `subscribe`, which takes no empty list.
         client._subscription.subscribe(set(self._topics), _Listener(self))  # noqa: SLF001 - see above

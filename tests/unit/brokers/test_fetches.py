@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamapp.brokers.kafka.fetches import UnpackedRecords
-from streamapp.brokers.kafka.parsing import NativeLog, log_of
+from streamapp.brokers.kafka.parsing import ClientLog, NativeLog, log_of
 from streamapp.native_leaves import SELECTED
 
 LOGS: Sequence[Callable[[bytes], Any]] = [
-    MemoryRecords,
+    ClientLog,
     *([NativeLog] if SELECTED.is_native else []),
 ]
 """The client's parser, and the native one where it is installed."""
@@ -256,6 +256,54 @@ def test_a_list_keeps_what_stood_before_an_item_that_raises() -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it has no message
         kept.extend(items())
     assert kept == [1, 2]
+
+
+def older(magic: int, offset: int, pairs: Sequence[Pair], codec: int) -> bytes:
+    """A message set of a format before the second, as a broker sends it."""
+    made = LegacyRecordBatchBuilder(magic, codec, 1 << 20)
+    for place, (key, value, _) in enumerate(pairs):
+        is_relative = magic == 1 and codec != NONE
+        made.append(place + (0 if is_relative else offset), 1_700_000_000_000, key, value)
+    data = made.build()
+    if codec != NONE:  # the broker gives the wrapper the offset of its last record
+        struct.pack_into(">q", data, 0, offset + len(pairs) - 1)
+    return bytes(data)
+
+
+@both_ways
+@given(
+    batches=st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, 2]), RECORDS.filter(bool), st.sampled_from([NONE, GZIP, SNAPPY])
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    takes=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+)
+def test_formats_may_change_within_a_response_in_any_way(
+    batches: list[tuple[int, tuple[Pair, ...], int]],
+    takes: list[int],
+    log: Callable[[bytes], Any],
+) -> None:
+    data, expected = b"", list[tuple[Any, ...]]()
+    for magic, pairs, codec in batches:
+        base = len(expected)
+        if magic < 2:
+            one = older(magic, base, pairs, codec)
+        else:
+            one = bytes(encoded(Batch(pairs, codec), base))
+        expected += map(told, packed(one))  # by the client, which takes one format at a time
+        assert [offset for offset, *_ in expected[base:]] == [*range(base, base + len(pairs))]
+        data += one
+    subject = UnpackedRecords(packed(data, log=log))
+    found: list[tuple[Any, ...]] = []
+    rounds = 0
+    while not subject.is_empty:
+        found += map(told, subject.take(takes[rounds % len(takes)]))
+        rounds += 1
+        assert subject.next_fetch_offset == len(found)
+    assert found == expected
 
 
 @both_ways
