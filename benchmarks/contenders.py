@@ -95,6 +95,10 @@ PYTHON_LEAVES = {SWITCH: "0"}
 """Of a contender whose leaves are the twins in Python, as without the extra `fast`."""
 
 
+COMPRESSED = {"STREAMAPP_KAFKA_COMPRESSION": "gzip"}
+IN_THREAD = {"STREAMAPP_KAFKA_COMPRESS_IN_THREAD": "true"}
+
+
 def _beside_a_loop(
     name: str,
     *,
@@ -137,6 +141,15 @@ CONTENDERS = (
     *(
         Contender(name=f"streamapp.{mode}", beside=OURS, module="streamapp_stage", mode=mode)
         for mode in ("out", "context", "fused")
+    ),
+    *(
+        Contender(
+            name=name, beside=beside, module="streamapp_stage", variables=COMPRESSED | thread
+        )
+        for name, beside, thread in (
+            ("streamapp.gzip", OURS, {}),
+            ("streamapp.gzip_in_thread", "streamapp.gzip", IN_THREAD),
+        )
     ),
     *_beside_a_loop("1_partition", partitions=1)[:2],
     *_beside_a_loop("40_partitions", partitions=40, aim=1.25),

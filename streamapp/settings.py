@@ -50,6 +50,7 @@ class KafkaSettings(BaseSettings):
         allow_plain_without_tls: allow PLAIN and OAUTHBEARER without TLS, which send the password or
             the token in clear.
         compression: codec of the batches that are written; batches of any codec are read.
+        compress_in_thread: compress batches in a thread of their own, beside the event loop.
         connect_timeout_seconds: deadline for a client to start.
         stop_timeout_seconds: deadline for a client to stop; after it the client is closed by force.
 
@@ -84,6 +85,7 @@ class KafkaSettings(BaseSettings):
     ssl_key_password_file: Path | None = None
     allow_plain_without_tls: bool = False
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
+    compress_in_thread: bool = False
     connect_timeout_seconds: float = Field(default=10.0, gt=0, le=600)
     stop_timeout_seconds: float = Field(default=5.0, gt=0, le=600)
 
@@ -169,6 +171,12 @@ class KafkaSettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _there_is_something_to_compress(self) -> Self:
+        if self.compression == "none" and self.compress_in_thread:
+            self._refuse_setting("compress_in_thread", f"{_variable('compression')}=none")
+        return self
+
+    @model_validator(mode="after")
     def _sasl_is_complete(self) -> Self:
         protocol = f"{_variable('security_protocol')}={self.security_protocol}"
         mechanism = f"{_variable('sasl_mechanism')}={self.sasl_mechanism}"
@@ -209,7 +217,10 @@ class KafkaSettings(BaseSettings):
     def _refuse(self, names: tuple[str, ...], reason: str) -> None:
         for name in names:
             if getattr(self, name) is not None:
-                raise ValueError(f"{_variable(name)} is set, but {reason} does not use it")
+                self._refuse_setting(name, reason)
+
+    def _refuse_setting(self, name: str, reason: str) -> None:
+        raise ValueError(f"{_variable(name)} is set, but {reason} does not use it")
 
     @model_validator(mode="after")
     def _tls_is_complete(self) -> Self:

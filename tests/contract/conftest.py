@@ -43,7 +43,7 @@ def memory_subject() -> Subject:
         await send(producer, partition.topic, [b"unreadable"], partition.partition)
         await producer.stop()
 
-    def compressing(codec: Compression) -> MemoryBroker:
+    def compressing(codec: Compression, *, in_thread: bool = False) -> MemoryBroker:  # noqa: ARG001 - it copies, and compresses little
         broker.compression = codec
         return broker
 
@@ -76,6 +76,14 @@ def kafka_subject(kafka: Kafka) -> Subject:
             await force_close(producer)  # its sender may have connected once more meanwhile
             await admin.stop()
 
+    def compressing(codec: Compression, *, in_thread: bool = False) -> KafkaBroker:
+        servers = kafka.bootstrap_servers
+        return KafkaBroker(
+            KafkaSettings(
+                bootstrap_servers=servers, compression=codec.value, compress_in_thread=in_thread
+            )
+        )
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         nowhere = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -85,7 +93,5 @@ def kafka_subject(kafka: Kafka) -> Subject:
         nowhere,
         open_gap,
         lambda partition: write_unreadable(kafka, partition, good=0),
-        lambda codec: KafkaBroker(
-            KafkaSettings(bootstrap_servers=kafka.bootstrap_servers, compression=codec.value)
-        ),
+        compressing,
     )

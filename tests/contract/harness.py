@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from streamapp.brokers.compression import Compression
 from streamapp.brokers.protocols import (
     Admin,
     Consumer,
@@ -35,7 +34,8 @@ class Subject:
         unreachable_address: address that its errors must name.
         open_gap: leave offsets out at the end of a partition, as an aborted transaction does.
         put_unreadable: write a record that no consumer can parse.
-        compressing: the same broker, whose producers compress with a codec from now on.
+        compressing: the same broker, whose producers compress with a codec from now on; in a thread
+            of their own, if that is asked for and the broker has it.
     """
 
     broker: TransactionalBroker
@@ -43,7 +43,7 @@ class Subject:
     unreachable_address: str
     open_gap: Callable[[TopicPartition], Awaitable[None]]
     put_unreadable: Callable[[TopicPartition], Awaitable[None]]
-    compressing: Callable[[Compression], TransactionalBroker]
+    compressing: Callable[..., TransactionalBroker]
 
     async def topic(self, partitions: int = 1, **config: str) -> str:
         """A new topic; configuration by Kafka's names with underscores."""

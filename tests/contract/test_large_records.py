@@ -62,13 +62,14 @@ def failing(item: Item) -> Item:
     raise Permanent(f"no {item.n}")
 
 
+@pytest.mark.parametrize("in_thread", [False, True])
 @EVERY
 async def test_compressed_batches_are_read_as_they_were_written(
-    subject: Subject, codec: Compression
+    subject: Subject, codec: Compression, *, in_thread: bool
 ) -> None:
     topic = await subject.topic()
     values = [b"%d " % n * 100 for n in range(200)]
-    compressed = replace(subject, broker=subject.compressing(codec))
+    compressed = replace(subject, broker=subject.compressing(codec, in_thread=in_thread))
     await compressed.write(topic, values)
     await compressed.write(topic, [os.urandom(1000), b""])
     async with subject.member(group_of(topic)) as consumer:
@@ -209,3 +210,13 @@ async def test_a_dead_letter_that_fits_in_no_way_stops_the_stage(
     with pytest.raises(StageStoppedError, match="its dead letter does not fit"):
         await rig.run_to_end(pipeline)
     assert await rig.committed("failing") in ({}, {rig.first_partition(): 0})
+
+
+async def test_outputs_that_a_thread_compresses_keep_their_order(rig: Rig) -> None:
+    in_thread = rig.subject.compressing(Compression.GZIP, in_thread=True)
+    threaded = Rig(replace(rig.subject, broker=in_thread), rig.name)
+    pipeline = threaded.pipeline().stage(same, ordering="partition").sink(threaded.out)
+    await threaded.create(pipeline, partitions=1)
+    await threaded.put_items(range(2000), keys=1)
+    await threaded.run_to_end(pipeline)
+    assert await threaded.read_numbers(threaded.out) == list(range(2000))

@@ -36,7 +36,8 @@ class KafkaBroker:
 
     def producer(self, config: ProducerConfig) -> KafkaProducer:
         """A new producer."""
-        return KafkaProducer(config, self._connection, self.compression)
+        in_thread = self._connection.settings.compress_in_thread
+        return KafkaProducer(config, self._connection, self.compression, in_thread=in_thread)
 
     def transactional_producer(self, transactional_id: str) -> KafkaTransactions:
         """A new producer that writes in transactions."""

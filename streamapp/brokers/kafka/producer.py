@@ -13,6 +13,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from streamapp.brokers.compression import BatchCompression, Compression
 from streamapp.brokers.kafka.batch import KafkaBatch
+from streamapp.brokers.kafka.compressor import Compressor
 from streamapp.brokers.kafka.connection import Connection
 from streamapp.brokers.kafka.failures import produce_error, reported
 from streamapp.brokers.kafka.forced_close import force_close
@@ -34,8 +35,11 @@ class KafkaProducer:
         config: ProducerConfig,
         connection: Connection,
         compression: Compression | None = None,
+        *,
+        in_thread: bool = False,
     ) -> None:
         self._config = config
+        self._compressor = Compressor() if in_thread else None
         self._compression = compression
         self._connection = connection
         self._client: Any = None
@@ -55,6 +59,8 @@ class KafkaProducer:
     async def stop(self) -> None:
         """Close at once; batches that are not acknowledged fail."""
         client, self._client = self._client, None
+        if self._compressor is not None:
+            self._compressor.stop()
         if client is None:
             return
         if not self._outstanding and not self._sending:
@@ -98,7 +104,8 @@ class KafkaProducer:
         """Make an empty batch."""
         full = self._config.max_batch_bytes
         full = full if max_bytes is None else min(full, max_bytes)
-        return KafkaBatch(full, BatchCompression(self._compression, max_bytes, for_large))
+        compression = BatchCompression(self._compression, max_bytes, for_large)
+        return KafkaBatch(full, compression, compressor=self._compressor)
 
     async def send_batch(
         self, batch: BatchBuilder, topic: str, partition: int
@@ -144,6 +151,8 @@ class KafkaProducer:
         self._sending.add(scope)
         try:
             async with scope:
+                if isinstance(batch, KafkaBatch):
+                    await batch.compressed()
                 count = await self.partition_count(topic)
                 if partition >= count:  # it may have grown since the client was told of it
                     async with asyncio.timeout(_METADATA_TIMEOUT_SECONDS):
