@@ -143,11 +143,9 @@ CONTENDERS = (
         for mode in ("out", "context", "fused")
     ),
     *(
-        Contender(
-            name=name, beside=beside, module="streamapp_stage", variables=COMPRESSED | thread
-        )
+        Contender(name=name, beside=beside, module="streamapp_stage", variables=COMPRESSED | thread)
         for name, beside, thread in (
-            ("streamapp.gzip", OURS, {}),
+            ("streamapp.gzip", None, {}),
             ("streamapp.gzip_in_thread", "streamapp.gzip", IN_THREAD),
         )
     ),
