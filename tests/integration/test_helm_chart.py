@@ -61,7 +61,13 @@ VARIANTS = {
         metrics={"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
         applyTopics=True,
     ),
+    "exporter": values(
+        {"secret": {"name": "k", **ALL_KEYS}},
+        exporter={"enabled": True, "pipelines": ["shop.refunds:pipeline"]},
+        metrics={"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+    ),
     "everything else": values(
+        exporter={"enabled": True, "port": 9000},
         workers=2,
         strategy="Recreate",
         stages=["enrich"],
@@ -92,8 +98,17 @@ def of_kind(kind: str, manifests: list[Manifest]) -> Manifest:
 
 def workers_of(manifests: list[Manifest]) -> Manifest:
     """The deployment or the stateful set."""
-    kinds = ("Deployment", "StatefulSet")
-    [found] = [manifest for manifest in manifests if manifest["kind"] in kinds]
+    return of_component("worker", manifests)
+
+
+def of_component(component: str, manifests: list[Manifest]) -> Manifest:
+    """The deployment or the stateful set of workers, or of the exporter."""
+    [found] = [
+        manifest
+        for manifest in manifests
+        if manifest["kind"] in ("Deployment", "StatefulSet")
+        and manifest["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"] == component
+    ]
     return found
 
 
@@ -187,12 +202,48 @@ def test_pods_run_as_the_user_of_the_image_and_write_to_their_own_folders_only(
         assert writable == [state, "/tmp"]  # noqa: S108 - a folder of the pod's own
 
 
+def test_prometheus_finds_an_exporter_that_answers_probes_and_is_no_worker(tmp_path: Path) -> None:
+    manifests = rendered(VARIANTS["exporter"], tmp_path)
+    pod = of_component("exporter", manifests)["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    assert container["args"][:3] == [
+        "exporter",
+        VARIANTS["exporter"]["pipeline"],
+        "shop.refunds:pipeline",
+    ]
+    pages = {container[probe]["httpGet"]["path"] for probe in PROBES}
+    assert pages == {"/livez", "/readyz"}
+    assert variables(container)["STREAMAPP_EXPORTER_PORT"] == str(
+        container["ports"][0]["containerPort"]
+    )
+    [monitor] = [
+        one
+        for one in manifests
+        if one["metadata"]["name"] == "orders-exporter" and one["kind"] == "PodMonitor"
+    ]
+    wanted = monitor["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= pod["metadata"]["labels"].items()
+    workers = workers_of(manifests)["spec"]["template"]["metadata"]["labels"]
+    assert not wanted.items() <= workers.items()
+    annotated = of_component("exporter", rendered(VARIANTS["everything else"], tmp_path))
+    assert annotated["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == "9000"
+
+
+def test_an_exporter_that_nobody_could_scrape_is_refused(tmp_path: Path) -> None:
+    closed = values(web={"open": False}, exporter={"enabled": True})
+    assert "exporter needs web.open" in refusal(closed, tmp_path)
+
+
 @pytest.mark.parametrize("name", ["deployment", "stateful set", "everything else"])
 def test_the_command_is_understood(name: str, tmp_path: Path) -> None:
     for container in own_containers(rendered(VARIANTS[name], tmp_path)):
         env = {"STREAMAPP_KAFKA_BOOTSTRAP_SERVERS": NOBODY, "STREAMAPP_WEB_PORT": "0"}
         web = {n: v for n, v in variables(container).items() if n.startswith("STREAMAPP_WEB_")}
         env = {**web, **env}
+        if container["name"] == "exporter":  # it waits for Kafka, so only a slip ends it
+            twice = streamapp(*container["args"], container["args"][1], env=env)
+            assert twice.returncode == ExitCode.CONFIGURATION, twice.stderr
+            continue
         done = streamapp(*container["args"], env=env)
         assert f"cannot connect to Kafka at {NOBODY}" in done.stdout + done.stderr
         assert done.returncode == ExitCode.BROKER_UNREACHABLE
@@ -259,7 +310,12 @@ def test_prometheus_is_told_once_where_the_metrics_are(manifests: list[Manifest]
     workers = workers_of(manifests)["spec"]["template"]
     [port] = workers["spec"]["containers"][0]["ports"]
     told = workers["metadata"]["annotations"]
-    monitors = [manifest for manifest in manifests if manifest["kind"] == "PodMonitor"]
+    monitors = [
+        manifest
+        for manifest in manifests
+        if manifest["kind"] == "PodMonitor"
+        and not manifest["metadata"]["name"].endswith("exporter")
+    ]
     is_open = "STREAMAPP_WEB_OPEN" in variables(workers["spec"]["containers"][0])
     assert len(monitors) + ("prometheus.io/scrape" in told) == is_open
     if "prometheus.io/scrape" in told:

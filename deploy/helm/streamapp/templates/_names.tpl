@@ -8,6 +8,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: worker
 {{- end }}
 
+{{- define "streamapp.exporterSelector" -}}
+app.kubernetes.io/name: streamapp
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: exporter
+{{- end }}
+
 {{- define "streamapp.labels" -}}
 app.kubernetes.io/name: streamapp
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -48,7 +48,7 @@ metadata:
     app.kubernetes.io/component: worker
     {{- with .Values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
   annotations:
-    {{- include "streamapp.scrapeAnnotations" . | nindent 4 }}
+    {{- include "streamapp.scrapeAnnotations" (dict "Values" .Values "port" .Values.web.port) | nindent 4 }}
     {{- with .Values.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
     kubectl.kubernetes.io/default-container: streamapp
 spec:

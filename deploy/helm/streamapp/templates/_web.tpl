@@ -2,7 +2,7 @@
 {{- define "streamapp.scrapeAnnotations" -}}
 {{- if and .Values.metrics.annotations .Values.web.open (not .Values.metrics.podMonitor.enabled) }}
 prometheus.io/scrape: "true"
-prometheus.io/port: {{ .Values.web.port | quote }}
+prometheus.io/port: {{ .port | quote }}
 prometheus.io/path: /metrics
 {{- end }}
 {{- end }}
