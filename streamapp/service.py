@@ -13,10 +13,7 @@ from streamapp.brokers.current import broker_in_use
 from streamapp.brokers.protocols import Admin, ProducerConfig, ReadingBroker, TopicDescription
 from streamapp.clock import Clock, SystemClock, clock_in_use
 from streamapp.dead_letter_tools.letter_watch import LetterWatch
-from streamapp.errors import (
-    StageError,
-    StreamappError,
-)
+from streamapp.errors import StageError, StreamappError
 from streamapp.observability.exception_text import sentence_of
 from streamapp.observability.loop_blocks import LoopBlocks
 from streamapp.observability.loop_watch import LoopWatch
