@@ -15,6 +15,7 @@ from streamapp.observability.alerts.rule import (
     AlertRule,
     Runbook,
     is_true,
+    lately_true,
     unless,
 )
 from streamapp.observability.causes import EXPLAINED_BY, TABLE, Cause, Level
@@ -64,6 +65,8 @@ def _expression(cause: Cause) -> str:
     if cause is Cause.WORKER_SILENT:
         of_worker = "max by (job, instance, worker)"
         return f'{of_worker} ({METRIC_NAMES["worker_cause"]}{{cause="{cause}"}})'
+    if cause is Cause.LOOP_BLOCKED:
+        return lately_true(cause)  # a worker that is blocked answers no scrape
     explained_by = EXPLAINED_BY.get(cause)
     return unless(is_true(cause), explained_by) if explained_by else is_true(cause)
 

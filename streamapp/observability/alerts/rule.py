@@ -104,6 +104,12 @@ def is_true(*causes: Cause) -> str:
     return by_stage("stage_cause", f'{{cause=~"{"|".join(causes)}"}}')
 
 
+def lately_true(cause: Cause) -> str:
+    """The stages of which a cause was true within a minute, of workers that miss scrapes too."""
+    found = f'max_over_time({METRIC_NAMES["stage_cause"]}{{cause="{cause}"}}[1m])'
+    return f"max by (pipeline, stage) ({found})"
+
+
 def unless(expression: str, causes: Iterable[Cause]) -> str:
     """The expression, but not where one of these causes explains it."""
     explained = is_true(*causes)

@@ -218,6 +218,24 @@ EXAMPLES = [
     ),
     Example(
         "WorkerGone",
+        "its pod is replaced in a rolling restart",
+        {
+            f"up{{{WORKER}}}": "1x10 0 0 _x20",
+            f'streamapp_build_info{{{WORKER}, version="1"}}': "1x10 _x22",
+        },
+        minute=12,
+    ),
+    Example(
+        "WorkerGone",
+        "its pod comes back under its address",
+        {
+            f"up{{{WORKER}}}": "1x10 0 0 1x20",
+            f'streamapp_build_info{{{WORKER}, version="1"}}': "1x10 _ _ 1x20",
+        },
+        minute=13,
+    ),
+    Example(
+        "WorkerGone",
         "it is frozen, which another alert tells",
         {
             f'streamapp_worker_up{{{WORKER}, worker="1"}}': "1x10 0x20",
@@ -350,7 +368,9 @@ def alert_test(rule: AlertRule, minute: int, fires: Example | None) -> dict[str,
     return {"eval_time": f"{minute}m", "alertname": rule.name, "exp_alerts": expected}
 
 
-def run_tests(folder: Path, pipelines: tuple[str, ...], tests: Mapping[str, Any]) -> None:
+def run_tests(
+    folder: Path, pipelines: tuple[str, ...], tests: Mapping[str, Any], every: str = "1m"
+) -> None:
     """Run promtool once: its start takes longer than many examples.
 
     Args:
@@ -358,6 +378,7 @@ def run_tests(folder: Path, pipelines: tuple[str, ...], tests: Mapping[str, Any]
         pipelines: those that the rules are made for.
         tests: its tests by the rule that they are about, so that no other is evaluated; those of
             the name "" have all.
+        every: time between two evaluations.
     """
     for name, own in tests.items():
         content = yaml.safe_load(rule_file(pipelines))
@@ -365,7 +386,7 @@ def run_tests(folder: Path, pipelines: tuple[str, ...], tests: Mapping[str, Any]
             group["rules"] = [one for one in group["rules"] if _is_needed(one, name)]
         (folder / f"rules-{name}.yml").write_text(json.dumps(content))
         rule_files = [f"rules-{name}.yml"]
-        file = {"rule_files": rule_files, "evaluation_interval": "1m", "tests": own}
+        file = {"rule_files": rule_files, "evaluation_interval": every, "tests": own}
         (folder / f"tests-{name}.yml").write_text(json.dumps(file))
     files = [f"tests-{name}.yml" for name in tests]
     tried = promtool("test", "rules", *files, folder=folder)
@@ -452,6 +473,18 @@ def test_bad_records_as_usual_restarts_and_a_rolling_deployment_call_nobody(tmp_
     minutes = (1, 5, 10, 30, 61, 63, 70, 119, 122, 125, 130, 150, 182, 200, 239)
     compared = [alert_test(rule, minute, None) for rule in RULES.values() for minute in minutes]
     run_tests(tmp_path, ("clean",), {"": [promtool_test("as usual", series, *compared)]})
+
+
+def test_a_blocked_loop_is_told_although_the_worker_misses_most_scrapes(tmp_path: Path) -> None:
+    rule = RULES["StreamappLoopBlocked"]
+    meaning = TABLE[Cause.LOOP_BLOCKED].meaning
+    example = Example("LoopBlocked", "", {}, OF_STAGE, f"stage check of clean: {meaning}")
+    missed = " ".join(["1 stale _"] * 12)  # blocked for half a minute again and again
+    checked = promtool_test(
+        "", {cause_series(Cause.LOOP_BLOCKED): missed}, alert_test(rule, 4, example)
+    )
+    tests = {rule.name: [{**checked, "interval": "15s"}]}
+    run_tests(tmp_path, ("clean",), tests, every="15s")
 
 
 def test_prometheus_takes_the_rules_of_many_pipelines(tmp_path: Path) -> None:
