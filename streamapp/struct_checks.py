@@ -7,7 +7,7 @@ is: NaN as null, a field that is UNSET not at all, a struct of a subclass with i
 import datetime as dt
 import decimal
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -42,7 +42,6 @@ EXACT: Mapping[type[kinds.Type], type[Any]] = {
 
 _CORE_KINDS: Mapping[type[kinds.Type], str] = {
     kinds.DateTimeType: "datetime",
-    kinds.FloatType: "float",
     kinds.LiteralType: "literal",
     kinds.TimeType: "time",
 }
@@ -138,13 +137,21 @@ class StructTypes:
         return found - {float, str} if self.complete else found
 
 
+def _core_check(kind: str, expected: Sequence[Any] = ()) -> Check:
+    """The check that pydantic's core schemas of this kind have."""
+    schema = {"type": kind, "expected": expected}
+    found = leaf_check(schema, complete=True, finite=True, in_union=False)
+    assert found is not None  # noqa: S101 - these kinds of schemas have one
+    return found
+
+
+_check_number = _core_check("float")
+
+
 def _leaf(info: kinds.Type) -> Check:
     kind = type(info)
     if kind in _CORE_KINDS:
-        schema = {"type": _CORE_KINDS[kind], "expected": getattr(info, "values", ())}
-        found = leaf_check(schema, complete=True, finite=True, in_union=False)
-        assert found is not None  # noqa: S101 - these kinds of schemas have one
-        return found
+        return _core_check(_CORE_KINDS[kind], getattr(info, "values", ()))
     if kind in _CHECKS:
         return _CHECKS[kind]
     if kind in EXACT or isinstance(info, kinds.EnumType):
@@ -184,8 +191,16 @@ def _check_any(value: Any) -> None:
         raise WrongValue(str(error)) from None
 
 
+def _check_float(value: Any) -> None:
+    """Require a float, or an integer that equals one: msgspec reads no other as a float."""
+    if type(value) is not float and type(value) is not int:
+        raise unexpected(float, value)
+    _check_number(value)
+
+
 _CHECKS: Mapping[type[kinds.Type], Check] = {
     kinds.AnyType: _check_any,
+    kinds.FloatType: _check_float,
     kinds.StrType: _check_text,
 }
 

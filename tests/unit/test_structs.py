@@ -79,6 +79,9 @@ def with_fields(**fields: Any) -> Event:
         ({"count": 1.0}, "count"),
         ({"share": float("nan")}, "share"),
         ({"share": 2**53 + 1}, "share"),
+        ({"share": True}, "share"),
+        ({"share": Decimal(1)}, "share"),
+        ({"shares": {"x": False}}, "shares.x"),
         ({"kind": "start"}, "kind"),
         ({"mode": "other"}, "mode"),
         ({"parts": [Part(1), Part("x")]}, "parts.1.count"),  # type: ignore[arg-type]  # nobody checks it
@@ -366,6 +369,11 @@ def outcome(act: Callable[[], Any]) -> Any:
         return None
 
 
+def has_boolean_as_number(fields: dict[str, Any]) -> bool:
+    shares = fields["shares"].values() if isinstance(fields["shares"], dict) else ()
+    return any(type(one) is bool for one in (fields["count"], fields["share"], *shares))
+
+
 @given(RIGHT, CHANGES)
 def test_a_struct_is_written_if_a_model_of_the_same_fields_is_and_means_the_same(
     right: dict[str, Any], changes: dict[str, Any]
@@ -373,9 +381,11 @@ def test_a_struct_is_written_if_a_model_of_the_same_fields_is_and_means_the_same
     fields = right | changes
     by_model = outcome(lambda: codec_for(Oracle).encode(Oracle.model_construct(**fields)))
     by_struct = outcome(lambda: STRUCTS.encode(OracleStruct(**fields)))
-    assert (by_struct is None) == (by_model is None)
+    if not has_boolean_as_number(fields):  # which models write, and strict readers refuse
+        assert (by_struct is None) == (by_model is None)
     if by_struct is not None:
         assert msgspec.json.decode(by_struct) == msgspec.json.decode(by_model)
+        assert STRUCTS.decode(by_struct) == OracleStruct(**fields)
 
 
 @given(RIGHT, CHANGES, st.sets(st.sampled_from(NAMES), max_size=1))
