@@ -241,6 +241,8 @@ class _FaultyProducer:
         self._broker = broker
         self.create_batch = inner.create_batch
         self.partition_count = inner.partition_count
+        if isinstance(inner, MemoryProducer):  # transactions are written whole, without faults
+            self.append_all = inner.append_all
 
     async def start(self) -> None:
         if self._broker.producers_refused:
