@@ -53,7 +53,7 @@ async def play(witnesses: Witnesses, name: str) -> Row:
                 status, page, why, _ = await _named(witnesses, name)
                 amiss = await witnesses.take_pictures(name, fault.cause)
             await asyncio.sleep(max(0.0, fault.least_seconds - (time.monotonic() - began)))
-            alerts.is_repaired = True
+            await alerts.end_of_fault()
         cleared = await seconds_until(witnesses.is_quiet, CLEARED_SECONDS)
     return Row(name, status, page, why, dict(alerts.pending), cleared, tuple(amiss))
 

@@ -139,12 +139,7 @@ def _names(*names: str) -> frozenset[str]:
 
 FAULTS: Mapping[str, Fault] = {
     "nothing: 1 % of bad records": Fault(nothing, least_seconds=60),
-    "rolling restart": Fault(
-        rolling_restart,
-        # Pending while the second of the new workers starts; it fires after two minutes.
-        follows=_names("WorkerGone"),
-        least_seconds=60,
-    ),
+    "rolling restart": Fault(rolling_restart, least_seconds=60),
     "slow agent": Fault(
         feeding({"seconds": 0.4}, Feed(per_second=150)),
         "slow_agent",
@@ -184,7 +179,6 @@ FAULTS: Mapping[str, Fault] = {
         positions_are_reset,
         "positions_moved",
         "PositionsMoved",
-        _names("PipelineAbsent"),  # while all of its workers are stopped
     ),
     "clock 30 days behind": Fault(
         feeding({}, Feed(ahead_ms=-30 * DAY_MS)), "clock_skew", "ClockSkew"
@@ -203,7 +197,10 @@ FAULTS: Mapping[str, Fault] = {
         _names("LagGrowing"),
     ),
     "stranger in the group": Fault(
-        stranger_joins, "foreign_members", "ForeignMembers", _names("PositionsMoved")
+        stranger_joins,
+        "foreign_members",
+        "ForeignMembers",
+        _names("PositionsMoved", "PartitionsMissing"),  # it commits, and has some of them
     ),
     "agent blocks the loop": Fault(
         doing(block_seconds=4),

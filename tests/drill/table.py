@@ -18,7 +18,7 @@ class Row:
     Attributes:
         name: the fault.
         status, page, why: seconds until each has named its cause.
-        pending: seconds until each alert was pending, or fired after the repair.
+        pending: seconds until each alert that lasted was pending, or fired after the repair.
         cleared: seconds from the repair until nothing was wrong and no alert was left.
         amiss: what was wrong with the page.
     """

@@ -36,16 +36,19 @@ class Alerts:
         began: monotonic seconds when the fault began.
         is_repaired: whether the fault is; from then on only those count that fire.
         pending: seconds after which each was first pending.
+        fired: those that have fired.
     """
 
     prometheus: Prometheus
     began: float = 0.0
     is_repaired: bool = False
     pending: dict[str, float] = field(default_factory=dict)
+    fired: set[str] = field(default_factory=set)
 
     def forget(self) -> None:
         """Begin anew."""
-        self.began, self.is_repaired, self.pending = time.monotonic(), False, {}
+        self.began, self.is_repaired = time.monotonic(), False
+        self.pending, self.fired = {}, set()
 
     async def watch(self) -> None:
         """Note what is told until cancelled."""
@@ -55,12 +58,21 @@ class Alerts:
 
     async def look(self) -> set[str]:
         """The names that are told now."""
-        told = await self.prometheus.alerts()
+        told = {k.removeprefix(PREFIX): v for k, v in (await self.prometheus.alerts()).items()}
+        self.fired |= {name for name, state in told.items() if state == "firing"}
         for name, state in told.items():
             if state == "firing" or not self.is_repaired:
-                short = name.removeprefix(PREFIX)
-                self.pending.setdefault(short, time.monotonic() - self.began)
-        return {name.removeprefix(PREFIX) for name in told}
+                self.pending.setdefault(name, time.monotonic() - self.began)
+        return set(told)
+
+    async def end_of_fault(self) -> None:
+        """Forget what was pending for a while only, and would not have fired however long it took.
+
+        An alert waits for its time because some of what it looks for passes by itself.
+        """
+        lasting = self.fired | await self.look()
+        self.pending = {name: at for name, at in self.pending.items() if name in lasting}
+        self.is_repaired = True
 
 
 @dataclass
