@@ -40,7 +40,9 @@ StateOption = Annotated[
 PayloadOption = Annotated[
     bool,
     typer.Option(
-        "--show-payload", help="Show keys, values and contents of headers too: they may be secret."
+        "--show-payload",
+        help="Show keys, values, contents of headers and messages of errors too: they may be"
+        " secret.",
     ),
 ]
 MessageOption = Annotated[
@@ -85,11 +87,14 @@ def show(
     *,
     show_payload: PayloadOption = False,
     bootstrap_servers: BootstrapServersOption = None,
+    output: OutputOption = None,
 ) -> None:
     """Show one dead letter: all that its headers say, and what was done with it."""
     from streamapp.cli.shown_letters import print_letter
 
-    print_letter(address, show_payload=show_payload, bootstrap_servers=bootstrap_servers)
+    print_letter(
+        address, show_payload=show_payload, bootstrap_servers=bootstrap_servers, output=output
+    )
 
 
 @app.command()
@@ -103,7 +108,7 @@ def stats(
 ) -> None:
     """Count dead letters by fingerprint: since when, until when, and how long they are kept."""
     from streamapp.cli.asked_letters import Asked
-    from streamapp.cli.shown_letters import print_stats
+    from streamapp.cli.letter_stats import print_stats
 
     print_stats(Asked(target, letters, state), output=output)
 
@@ -119,12 +124,15 @@ def export(
         Path | None,
         typer.Option("--to", metavar="FILE", help="Write to this file.  [default: stdout]"),
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the file if there is one already.")
+    ] = False,
 ) -> None:
-    """Write dead letters as JSON lines, payloads included; bytes are base64."""
+    """Write whole dead letters as JSON lines: text, and base64:BYTES of what is no UTF-8."""
     from streamapp.cli.asked_letters import Asked
-    from streamapp.cli.shown_letters import export_letters
+    from streamapp.cli.exported_letters import export_letters
 
-    export_letters(Asked(target, letters, state), to)
+    export_letters(Asked(target, letters, state), to, replace=replace)
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """`streamapp dlq` on a real Kafka: find, group, mend, preview, replay; and kills in between."""
 
-import base64
 import json
 import re
 import signal
@@ -63,11 +62,12 @@ async def test_a_poison_burst_is_found_mended_and_replayed(project: Project) -> 
     await write(project, range(20))
     project.succeed(*RUN)
     table = project.succeed("dlq", "stats", "mine:pipeline", "--output", "table")
-    heading, line = table.splitlines()
-    assert heading.split()[:5] == ["letters", "stage", "reason", "error", "fingerprint"]
+    heading, line, following = table.splitlines()
+    assert heading.split()[:5] == ["letters", "stage", "reason", "error", "place"]
     assert line.split()[:4] == ["4", f"{project.name}.check", "failed", "ValueError"]
     [group] = json.loads(project.succeed("dlq", "stats", "mine:pipeline", "--output", "json"))
     assert group["count"] == 4
+    assert following == f"Next: streamapp dlq show {group['sample']}"
     assert 6 * 86_400 < group["seconds_left"] <= 7 * 86_400
 
     listed = letters(project)
@@ -79,10 +79,14 @@ async def test_a_poison_burst_is_found_mended_and_replayed(project: Project) -> 
     assert letters(project, "--until", "1h") == []
 
     shown = json.loads(project.succeed("dlq", "show", group["sample"]))
-    assert (shown["message"], shown["state"]) == ("a secret price", "open")
-    assert "value" not in shown
+    assert (shown["place"], shown["state"]) == ("mine.py:check", "open")
+    assert "secret" not in json.dumps(shown)
+    text = project.succeed("dlq", "show", group["sample"], "--output", "table")
+    assert "place        mine.py:check" in text
+    assert "secret" not in text
     paid = json.loads(project.succeed("dlq", "show", group["sample"], "--show-payload"))
-    assert orjson.loads(base64.b64decode(paid["value"]))["n"] % 5 == 0
+    assert orjson.loads(paid["value"])["n"] % 5 == 0
+    assert paid["message"] == "a secret price"
 
     preview = project.succeed("dlq", "replay", "mine:pipeline", "--try")
     assert "Would send 0 dead letters." in preview
@@ -139,7 +143,7 @@ async def test_letters_are_exported_and_discarded(project: Project, tmp_path: Pa
     file = tmp_path / "letters.jsonl"
     project.succeed("dlq", "export", "mine:pipeline", "--to", str(file))
     lines = [orjson.loads(line) for line in file.read_bytes().splitlines()]
-    assert sorted(orjson.loads(base64.b64decode(one["value"]))["n"] for one in lines) == [0, 5]
+    assert sorted(orjson.loads(one["value"])["n"] for one in lines) == [0, 5]
     assert {name for one in lines for name, _ in one["headers"]} >= {"trace"}
     topic = f"{project.name}.check.dlq"
     discard = ("dlq", "discard", "--topic", topic, "--why", "a test", "--header", "trace=5")
