@@ -11,7 +11,7 @@ import orjson
 import typer
 
 from streamapp.cli.asked_letters import Asked
-from streamapp.cli.found_letters import letters_of
+from streamapp.cli.found_letters import letters_of, tell_unreadable
 from streamapp.cli.kafka import started_admin
 from streamapp.cli.letter_json import as_json
 from streamapp.cli.no_letters import nothing_found
@@ -35,6 +35,7 @@ def export_letters(asked: Asked, to: Path | None, *, replace: bool) -> None:
     seen = Seen()
     with _opened(to, replace=replace) as stream:
         count = asyncio.run(_write_all(asked, stream, seen))
+    tell_unreadable(seen)
     if not count:
         typer.echo(nothing_found(seen, asked.selection()), err=True)
     typer.echo(f"Wrote {count:,} dead letters to {to or 'standard output'}.", err=True)

@@ -10,7 +10,7 @@ import typer
 from streamapp.brokers.protocols import TopicDescription
 from streamapp.cli.asked_letters import Asked
 from streamapp.cli.configured import configured
-from streamapp.cli.found_letters import letters_of
+from streamapp.cli.found_letters import letters_of, tell_unreadable
 from streamapp.cli.kafka import started_admin
 from streamapp.cli.letter_json import iso_time
 from streamapp.cli.letter_text import UNKNOWN, left_text, stage_text, time_text
@@ -56,6 +56,7 @@ def print_stats(asked: Asked, *, output: OutputFormat | None) -> None:
     )
     settings = configured(None).configuration.cli_settings
     print_report(report, settings, output)
+    tell_unreadable(seen)
     if groups and chosen_format(settings, output) is OutputFormat.TABLE:
         typer.echo(f"Next: {_next_command(groups[0], asked.options.bootstrap_servers)}")
 

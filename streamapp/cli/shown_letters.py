@@ -8,7 +8,7 @@ import typer
 from streamapp.brokers.protocols import ReadingBroker
 from streamapp.cli.asked_letters import Asked
 from streamapp.cli.configured import configured
-from streamapp.cli.found_letters import Found, letters_of
+from streamapp.cli.found_letters import Found, letters_of, tell_unreadable
 from streamapp.cli.kafka import kafka_broker, started_admin
 from streamapp.cli.letter_json import as_json
 from streamapp.cli.letter_text import (
@@ -60,6 +60,7 @@ def print_letters(
         least=_LEAST,
     )
     print_report(report, _settings(), output)
+    tell_unreadable(seen)
     if count > len(found):
         typer.echo(f"{count - len(found):,} more are not shown; see --most", err=True)
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from streamapp.errors import UnreadableRecordError
 from streamapp.letters.ledger import LedgerEntry, LetterState
 from streamapp.letters.letter import Letter
 
@@ -16,6 +17,7 @@ class Seen:
         pipelines, stages, reasons, fingerprints: what they say, and how many say so.
         states: what was done with those that were meant, whatever state was asked for.
         failed_again: how many of those that were meant are of records sent back before.
+        unreadable: why records could not be read.
     """
 
     count: int = 0
@@ -25,6 +27,7 @@ class Seen:
     fingerprints: Counter[str] = field(default_factory=Counter)
     states: Counter[LetterState] = field(default_factory=Counter)
     failed_again: int = 0
+    unreadable: list[UnreadableRecordError] = field(default_factory=list)
 
     def take(self, letter: Letter, entry: LedgerEntry, *, is_meant: bool) -> None:
         """Count a letter.
