@@ -29,7 +29,7 @@ from streamapp.observability.stage_metrics import (
 from streamapp.record import TopicPartition
 from streamapp.supervisor.exposition import worker_families
 from streamapp.supervisor.restarts import RestartPolicy, Restarts
-from streamapp.supervisor.slot import Slot
+from streamapp.supervisor.slot import MISSED_POLLS, Slot
 from streamapp.version import VERSION
 from tests.hand_clock import HandClock
 
@@ -341,5 +341,6 @@ class Supervised:
         for _ in range(2):
             slots[0].restarts.decide(-9, ran_seconds=1, any_was_up=True)
         slots[0].set_up(None, 0.0)
+        slots[0].missed_polls = MISSED_POLLS
         slots[2].set_ended(0, 0.0)
         yield from worker_families(slots, {1: object()}, 0.0)
