@@ -24,7 +24,7 @@ from streamapp.dead_letter_tools.reading import read_ledger, read_letters
 from streamapp.dead_letter_tools.targets import Target
 from streamapp.dead_letter_tools.topics import described, ensure_ledger, ensure_replay_topic
 from streamapp.dead_letter_tools.unsendable import Unsendables
-from streamapp.errors import UnreadableRecordError
+from streamapp.errors import FencedError, UnreadableRecordError
 from streamapp.letters.ledger import Ledger, LedgerEntry, LetterState, entry_for, key_of
 from streamapp.letters.letter import Letter
 from streamapp.letters.send_back import headers_sent_back
@@ -129,7 +129,13 @@ class LedgerWriter:
             FencedError: another one writes for this dead-letter topic now.
             BrokerError: it could not be written, or nobody knows whether it was.
         """
-        ends = await self._producer.write(self._records) if self._records else {}
+        try:
+            ends = await self._producer.write(self._records) if self._records else {}
+        except FencedError as error:
+            raise FencedError(
+                f"another replay or discard of {self._topic} has begun, which stops this one; what"
+                " this one has sent stands in the ledger, so call it again when the other has ended"
+            ) from error
         self._records = []
         self._bytes = 0
         self._ends.update(ends)

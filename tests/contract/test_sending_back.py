@@ -193,7 +193,7 @@ async def test_of_two_that_send_the_first_is_stopped(shop: Shop) -> None:
         try:
             await shop.send()
             sender = Sender(writer, admin, shop.sorting(), "r0", CLOCK)
-            with pytest.raises(FencedError):
+            with pytest.raises(FencedError, match=r"another replay or discard of .* has begun"):
                 await sender.send(shop.broker, ends)
         finally:
             await writer.stop()
