@@ -146,7 +146,6 @@ class Demonstration:
             stack.enter_context(
                 stop_on_signal(pace.stop, message="Stopping: finishing what was generated")
             )
-            say(f"Runs     {SELECTED.sentence}")
             port = DEFAULT_PORT if web_port is None else web_port
             await stack.enter_async_context(
                 serving(
@@ -157,6 +156,7 @@ class Demonstration:
                     outlines=self._service.outlines,
                 )
             )
+            say(f"Runs     {SELECTED.sentence}")
             figures = Figures(stages, self.clock)
             await stack.enter_async_context(show_progress(figures, seconds=progress_seconds))
             await stack.enter_async_context(self._accounts.counting())

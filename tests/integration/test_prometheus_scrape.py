@@ -42,7 +42,7 @@ from streamapp.record import TopicPartition
 from streamapp.status import PipelineStatus
 from streamapp.supervisor.exposition import worker_families
 from streamapp.supervisor.restarts import RestartPolicy, Restarts
-from streamapp.supervisor.slot import Slot
+from streamapp.supervisor.slot import MISSED_POLLS, Slot
 from streamapp.web.server import WebServer, WorkerView
 from tests.dashboards import asked_by
 from tests.prometheus import Prometheus, Sample
@@ -123,6 +123,7 @@ class OneSilentWorker(Collector):
     def collect(self) -> Iterator[Metric]:
         slot = Slot(0, Restarts(RestartPolicy(), random.Random(1)))
         slot.set_up(None, 0.0)
+        slot.missed_polls = MISSED_POLLS
         yield from worker_families([slot], {}, 0.0)
 
 

@@ -51,5 +51,9 @@ async def test_a_stage_goes_on_with_another_agent_after_an_outage_in_its_drain(
         # A client that starts now is answered, but no broker is named to it at first.
         assert await shop.priced()
         await eventually(lambda: agents_of(service) != [goes], seconds=60)
-        await eventually(lambda: written(service) >= shop.numbers, seconds=120)
-    assert {one.n for one in await shop.priced()} == set(range(shop.numbers))
+
+        async def all_are_priced() -> bool:
+            # What was not acknowledged is written again, so what was written says less.
+            return {one.n for one in await shop.priced()} == set(range(shop.numbers))
+
+        await eventually(all_are_priced, seconds=120)
