@@ -204,9 +204,9 @@ class _Families:
 
 
 def _scrape_seconds(timeout: str | None) -> float:
-    """Most of the timeout that Prometheus sends with its request."""
+    """A part of the timeout that Prometheus sends; the rest is for joining what workers say."""
     try:
-        return min(MAX_SCRAPE_SECONDS, 0.8 * float(timeout or ""))
+        return min(MAX_SCRAPE_SECONDS, 0.6 * float(timeout or ""))
     except ValueError:
         return ANSWER_SECONDS
 
