@@ -6,10 +6,8 @@ layer, as in `streamapp.serialisation`.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
-import msgspec
-from msgspec import Meta, Struct
 from pydantic import BaseModel, Field, TypeAdapter
 
 from streamapp.pipeline.context import Context
@@ -48,31 +46,6 @@ class FrozenPricedPurchase(PricedPurchase, frozen=True):
     """The same, which a fused stage takes as it is."""
 
 
-NotNegative = Annotated[int, Meta(ge=0)]
-
-
-class PurchaseStruct(Struct):
-    """A purchase as a struct of msgspec's, with the same checks."""
-
-    purchase_id: NotNegative
-    customer_id: Annotated[str, Meta(min_length=1)]
-    sequence: NotNegative
-    bought_at_ms: NotNegative
-    product_id: str
-    country: str
-    currency: str
-    quantity: Annotated[int, Meta(ge=1)]
-    unit_price_cents: NotNegative
-    comment: str
-
-
-class PricedStruct(PurchaseStruct):
-    """The same with its cost."""
-
-    total_cents: NotNegative
-    is_large: bool
-
-
 def price(purchase: Purchase) -> PricedPurchase:
     """Compute the cost of a purchase."""
     total_cents = purchase.quantity * purchase.unit_price_cents
@@ -101,13 +74,6 @@ def price_context(purchase: Purchase, context: Context) -> PricedPurchase:
     return price(purchase)
 
 
-def price_struct(purchase: PurchaseStruct) -> PricedStruct:
-    """Do the same with structs."""
-    total_cents = purchase.quantity * purchase.unit_price_cents
-    taken = msgspec.structs.astuple(purchase)
-    return PricedStruct(*taken, total_cents, total_cents >= LARGE_CENTS)  # type: ignore[call-arg]  # mypy takes the tuple for longer
-
-
 async def price_async(purchase: Purchase) -> PricedPurchase:
     """The same as an async function that never suspends."""
     return price(purchase)
@@ -133,8 +99,6 @@ validate = cast("Callable[[bytes], Purchase]", Purchase.__pydantic_validator__.v
 validate_priced = cast(
     "Callable[[bytes], PricedPurchase]", PricedPurchase.__pydantic_validator__.validate_json
 )
-validate_struct = msgspec.json.Decoder(PurchaseStruct).decode
-encode_struct = msgspec.json.Encoder().encode
 read_dict = cast("Callable[[bytes], dict[str, Any]]", TypeAdapter(dict).validator.validate_json)
 encode = cast("Callable[[PricedPurchase], bytes]", PricedPurchase.__pydantic_serializer__.to_json)
 

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
-from benchmarks import agents
+from benchmarks import agents, struct_agents
 from benchmarks.measure import (
     BATCH_RECORDS,
     FETCH_MAX_WAIT_MS,
@@ -161,8 +161,8 @@ async def handle_dict_exact(fetched: Any, outputs: OutputBatches) -> None:
 async def handle_msgspec(fetched: Any, outputs: OutputBatches) -> None:
     for records in fetched.values():
         for record in records:
-            priced = agents.price_struct(agents.validate_struct(record.value))
-            outputs.append(record.key, agents.encode_struct(priced), record.timestamp)
+            priced = struct_agents.price_struct(struct_agents.validate_struct(record.value))
+            outputs.append(record.key, struct_agents.encode_struct(priced), record.timestamp)
 
 
 async def handle_pass_on(fetched: Any, outputs: OutputBatches) -> None:

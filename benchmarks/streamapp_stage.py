@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks import agents
+from benchmarks import agents, struct_agents
 from benchmarks.composed_agents import COMPOSED
 from benchmarks.measure import Job, Meter, main
 from benchmarks.metered_broker import MeteredBroker
@@ -20,7 +20,7 @@ AGENTS: dict[str, Agent[Any, Any]] = {
     "sync": agent(name="price")(agents.price),
     "async": agent(name="price")(agents.price_async),
     "dict": agent(name="price", input_type=dict, output_type=dict)(agents.price_dict),
-    "msgspec": agent(name="price")(agents.price_struct),
+    "msgspec": agent(name="price")(struct_agents.price_struct),
     "out": agent(name="price")(agents.price_out),
     "context": agent(name="price")(agents.price_context),
     "fused": agent(name="price")(agents.price),
