@@ -172,6 +172,7 @@ async def test_batches_are_handed_over_whole_while_agents_go_one_after_the_other
             await eventually(
                 lambda goes=goes: agents_of(service) != [goes], seconds=4 * PATIENCE_SECONDS
             )
+        await shop.put()  # what there was may have been finished by the one before
         await eventually(lambda: written(service) >= shop.numbers, seconds=4 * PATIENCE_SECONDS)
         sizes = service.metrics[1].batch_records
         assert sizes is not None
