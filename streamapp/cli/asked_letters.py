@@ -17,8 +17,8 @@ from streamapp.clock import SystemClock
 from streamapp.errors import ConfigurationError, TopicError
 from streamapp.letters.ledger import LetterState
 from streamapp.letters.selection import Selection
+from streamapp.pipeline.dead_letter_topics import DEAD_LETTERS_SUFFIX
 from streamapp.pipeline.topology import Topology
-from streamapp.renames.traces import DEAD_LETTERS
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _AGO = re.compile(r"(\d{1,6})([smhd])")
@@ -98,7 +98,7 @@ class Asked:
                     )
             return list(dict.fromkeys(self.options.topic))
         if self.target is None:
-            found = sorted(name for name in existing if name.endswith(DEAD_LETTERS))
+            found = sorted(name for name in existing if name.endswith(DEAD_LETTERS_SUFFIX))
         else:
             found = [name for name in self._declared_topics() if name in existing]
         if not found:

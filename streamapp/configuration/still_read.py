@@ -6,6 +6,7 @@ from streamapp.configuration.check import Fault
 from streamapp.configuration.declared_pipeline import DeclaredPipeline
 from streamapp.configuration.declared_topics import PatternEnd, TopicEnd
 from streamapp.configuration.placed import shown
+from streamapp.pipeline.dead_letter_topics import dead_letters_of
 
 
 def still_read(
@@ -53,4 +54,4 @@ def _written(name: str, pipeline: DeclaredPipeline) -> Iterator[str]:
         stage_name = stage.name or stage.capability
         if stage_name is not None:
             yield f"{name}.{stage_name}"
-            yield f"{name}.{stage_name}.dlq"
+            yield dead_letters_of(f"{name}.{stage_name}")

@@ -9,6 +9,7 @@ from typing import Any
 from streamapp.errors import ConfigurationError, PipelineError
 from streamapp.observability.collector import Collectors
 from streamapp.pipeline.audit import Audit
+from streamapp.pipeline.dead_letter_topics import dead_letters_of
 from streamapp.pipeline.middleware import (
     Added,
     AroundMiddleware,
@@ -336,7 +337,7 @@ def _step(
 ) -> Step:
     stage_id = declared.stage.stage_id
     agent = declared.stage.agent
-    dead_letters = declared.dead_letters or f"{pipeline.name}.{stage_id}.dlq"
+    dead_letters = declared.dead_letters or dead_letters_of(f"{pipeline.name}.{stage_id}")
     check_topic_name(dead_letters)
     output = declared.output
     if following is not None and following.fused:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from streamapp.brokers.protocols import Admin
+from streamapp.pipeline.dead_letter_topics import DEAD_LETTERS_SUFFIX
 from streamapp.pipeline.replay_topics import REPLAY_SUFFIX
 from streamapp.pipeline.retry_topics import RETRY_INFIX
 from streamapp.pipeline.topology import Topology
@@ -19,8 +20,7 @@ from streamapp.renames.moves import home_of, position_of, true_offsets
 from streamapp.renames.rollbacks import gone_on_as
 from streamapp.renames.side_topics import furthest
 
-DEAD_LETTERS = ".dlq"
-_OWN_TOPICS = ("", DEAD_LETTERS, REPLAY_SUFFIX)
+_OWN_TOPICS = ("", DEAD_LETTERS_SUFFIX, REPLAY_SUFFIX)
 """Endings of the topics that are named after a stage."""
 
 
@@ -166,9 +166,9 @@ async def _orphans(
     groups = await kafka.list_groups()
     named = {name.removeprefix(prefix) for name in groups if name.startswith(prefix)}
     named |= {
-        topic.removeprefix(prefix).removesuffix(DEAD_LETTERS)
+        topic.removeprefix(prefix).removesuffix(DEAD_LETTERS_SUFFIX)
         for topic in topics
-        if topic.startswith(prefix) and topic.endswith(DEAD_LETTERS)
+        if topic.startswith(prefix) and topic.endswith(DEAD_LETTERS_SUFFIX)
     }
     found = {}
     for stage in sorted(name for name in named - declared if name and "." not in name):
@@ -177,7 +177,9 @@ async def _orphans(
         own += tuple(sorted(name for name in topics if name.startswith(f"{group}{RETRY_INFIX}")))
         stored = await kafka.committed_offsets(group)
         offsets = await true_offsets(kafka, stored)
-        if offsets or await _was_written(kafka.admin, [n for n in own if n.endswith(DEAD_LETTERS)]):
+        if offsets or await _was_written(
+            kafka.admin, [n for n in own if n.endswith(DEAD_LETTERS_SUFFIX)]
+        ):
             found[stage] = Orphan(stage, group, home_of(stored), offsets, own)
     return found
 

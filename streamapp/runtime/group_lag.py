@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from streamapp.brokers.protocols import Admin, CommittedOffset
+from streamapp.pipeline.dead_letter_topics import dead_letters_of
 from streamapp.record import TopicPartition
 from streamapp.runtime.commit_metadata import is_ours
-
-_DEAD_LETTERS = ".dlq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ async def group_lags(admin: Admin, pipeline: str | None) -> Sequence[TopicLag]:
         if pipeline is not None and not group.startswith(f"{pipeline}."):
             continue
         offsets = await admin.committed_offsets(group)
-        is_named_so = f"{group}{_DEAD_LETTERS}" in topics
+        is_named_so = dead_letters_of(group) in topics
         if is_named_so or any(is_ours(kept.metadata, kept.offset) for kept in offsets.values()):
             found += await _lags_of(admin, group, offsets)
     return found
