@@ -6,10 +6,11 @@ import os
 import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from tempfile import TemporaryDirectory
 
 from benchmarks import check, load
 from benchmarks.child import FailedRunError
-from benchmarks.contenders import Contender
+from benchmarks.contenders import ROOT, Contender
 from benchmarks.measure import Job, Measurement
 from benchmarks.report import Run
 from streamapp.brokers.kafka.broker import KafkaBroker
@@ -82,14 +83,16 @@ class Bench:
 def run_child(contender: Contender, job: Job) -> Measurement:
     """Run a contender in a process of its own."""
     module = f"benchmarks.{contender.module}"
-    done = subprocess.run(  # noqa: S603 - our own scripts
-        [contender.python, "-m", module, json.dumps(asdict(job))],
-        env=os.environ | contender.variables,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=RUN_DEADLINE_SECONDS,
-    )
+    with TemporaryDirectory(prefix="streamapp-benchmark-") as folder:  # some peers keep state
+        done = subprocess.run(  # noqa: S603 - our own scripts
+            [contender.python, "-m", module, json.dumps(asdict(job))],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **contender.variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=RUN_DEADLINE_SECONDS,
+        )
     if done.returncode:
         said = "\n".join(done.stderr.splitlines()[-STDERR_LINES:])
         raise FailedRunError(f"{contender.name} ended with {done.returncode}:\n{said}")

@@ -124,6 +124,10 @@ class CommitRefusedError(BrokerError):
     """The committing member is no longer part of the group's generation."""
 
 
+class ConsumerEndedError(BrokerError):
+    """The client of a consumer has ended by itself: it reads again after a stop and a start."""
+
+
 class FencedError(BrokerError):
     """Another transactional producer with the same id has started: this one may write no more."""
 

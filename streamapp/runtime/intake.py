@@ -13,6 +13,7 @@ from streamapp.clock import Clock
 from streamapp.errors import (
     BrokerError,
     ConfigurationError,
+    ConsumerEndedError,
     OffsetOutOfRangeError,
     StreamappError,
     UnreadableRecordError,
@@ -75,6 +76,7 @@ class Intake:
             committed yet.
         on_dead_end: called with the reason, perhaps more than once, when nothing more can be read
             and all records before are finished.
+        on_ended: called when the client of the consumer has ended, and has to be started anew.
         output_bytes: bytes of outputs that are in flight.
         backlog: gives way when nothing more can be read; `None` means that nothing does.
         due_times: says which records of retry topics are due; `None` without retry topics.
@@ -111,6 +113,7 @@ class Intake:
         self.on_end: Callable[[], None] = lambda: None
         self.on_admitted: Callable[[], None] = lambda: None
         self.on_dead_end: Callable[[StreamappError], None] = lambda _error: None
+        self.on_ended: Callable[[ConsumerEndedError], None] = lambda _error: None
         self.output_bytes: Callable[[], int] = lambda: 0
         self.backlog: Backlog | None = None
         self.due_times: DueTimes | None = None
@@ -178,6 +181,9 @@ class Intake:
                 self._hold(error, asked)
             except ConfigurationError as error:  # the next fetch would fail in the same way
                 self.on_dead_end(error)
+            except ConsumerEndedError as error:
+                self.on_ended(error)
+                await self._clock.sleep(ERROR_PAUSE_SECONDS)
             except BrokerError as error:
                 if self._attached.is_set():
                     log.warning("fetching failed, trying again: %s", error)

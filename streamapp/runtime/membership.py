@@ -76,6 +76,7 @@ class Membership:
         self._env = environment
         self._marks_commits = marks_commits
         self._lost = asyncio.Event()
+        self._why_lost = ""
         self.last_commit_succeeded = True
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> None:
@@ -146,8 +147,13 @@ class Membership:
         self._close_partitions()
         return drained
 
-    def rejoin(self) -> None:
-        """Join the group again, because it no longer accepts commits of this member."""
+    def rejoin(self, why: str) -> None:
+        """Join the group again, because this member can no longer read or commit.
+
+        Args:
+            why: what has been seen.
+        """
+        self._why_lost = why
         self._lost.set()
 
     def _note(self, kind: OccurrenceKind, told: str) -> None:
@@ -165,13 +171,13 @@ class Membership:
         """Give up all partitions, whose work cannot be committed, and restart the consumer."""
         head = self._metrics[0]
         log.warning(
-            "%s: no commit has succeeded for %g s; this worker gives its partitions up and joins"
-            " the group again; records that are not committed will be read again",
+            "%s: %s; this worker gives its partitions up and joins the group again; records that"
+            " are not committed will be read again",
             self._name,
-            self._env.config.commit_deadline_seconds,
+            self._why_lost,
         )
         head.assignments_given_up += 1
-        self._note(OccurrenceKind.GIVEN_UP, "gave its partitions up, since commits keep failing")
+        self._note(OccurrenceKind.GIVEN_UP, f"gave its partitions up: {self._why_lost}")
         self._halt_intake()
         self._intake.detach()
         self._close_partitions()

@@ -134,6 +134,7 @@ class SegmentRunner:
         self._intake.on_admitted = self._hold.records_came
         self._hold.on_change = self._halt_while_held
         self._intake.on_dead_end = self._end_with
+        self._intake.on_ended = lambda error: self._membership.rejoin(str(error))
         self._intake.backlog = Backlog(
             self._assignment, stage, ready=ready, retries=retries, lanes=self._lanes
         )
@@ -380,7 +381,8 @@ class SegmentRunner:
         self._replay.batch_failed(at_once=is_refusal and self._refusals.has_narrowed)
 
     def _commits_fail(self) -> None:
-        self._membership.rejoin()
+        seconds = self.environment.config.commit_deadline_seconds
+        self._membership.rejoin(f"no commit has succeeded for {seconds:g} s")
 
     def _stop_on(self, error: StageStoppedError) -> None:
         """Hold the record that said stop, and end."""

@@ -1,9 +1,15 @@
-"""Bounds how often a Kafka client connects and asks for metadata while the cluster is away.
+"""Bounds how often a Kafka client connects and asks for metadata, and waits for a named broker.
 
 aiokafka 0.14 has no wait between two connects to a node, and none between two requests for metadata
 while the leader of a partition is unknown: in an outage a client connects up to a thousand times a
 second. The waits are those of Java's client (`reconnect.backoff.ms` and `.max.ms`,
-`retry.backoff.ms`). This replaces two methods of a client object.
+`retry.backoff.ms`).
+
+A broker that has lost its registration, as after it stood still, answers but names no broker for
+some seconds. A client that starts then would have none to ask for its coordinator, and its
+background task would end for good, so a start lasts until one is named.
+
+This replaces three methods of a client object.
 """
 
 import asyncio
@@ -27,6 +33,9 @@ FREE_UPDATES = 10
 
 UPDATE_SECONDS = 0.1
 """Time after which one more may."""
+
+UNNAMED_WAIT_SECONDS = 0.2
+"""Wait of a start before it asks again, when no broker was named to it."""
 
 
 class Reconnects:
@@ -65,10 +74,21 @@ class _Guard:
         self._reach = reach
         self._connect = client._get_conn  # noqa: SLF001 - there is no public way
         self._update = client._metadata_update  # noqa: SLF001 - the same
+        self._bootstrap_once = client.bootstrap
         self._nodes: defaultdict[Any, Reconnects] = defaultdict(Reconnects)
         self._updates_until = 0.0
         client._get_conn = self._get_conn  # noqa: SLF001 - the same
         client._metadata_update = self._metadata_update  # noqa: SLF001 - the same
+        client.bootstrap = self._bootstrap
+
+    async def _bootstrap(self) -> None:
+        await self._bootstrap_once()
+        while not self._client.cluster.brokers():
+            kept = self._client._conns.pop(("bootstrap", ConnectionGroup.DEFAULT), None)  # noqa: SLF001 - the same
+            if kept is not None:
+                kept.close()
+            await asyncio.sleep(UNNAMED_WAIT_SECONDS)
+            await self._bootstrap_once()
 
     async def _get_conn(
         self, node_id: Any, *, group: Any = ConnectionGroup.DEFAULT, no_hint: bool = False

@@ -63,9 +63,8 @@ class RequestClient:
 
     async def send(self, request: Request[Any], *, node_id: int | None = None) -> Any:
         """Send a request to this broker, or to any broker."""
-        if node_id is None:
-            node_id = await self._any_node()
-        return await self._running().send(node_id, request)
+        client = self._running()
+        return await client.send(client.get_random_node() if node_id is None else node_id, request)
 
     async def send_to_controller(self, request: Request[Any]) -> Any:
         """Send a request to the controller; with KRaft, any broker forwards it there."""
@@ -166,17 +165,6 @@ class RequestClient:
         """Ask again and again until the condition holds; `operation` has the deadline."""
         while not await self.retry(condition):  # noqa: ASYNC110 - brokers send no notification
             await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _any_node(self) -> int:
-        """Id of a broker; waits while none is known, as after all of them stood still.
-
-        They have lost their registration then, and answer, but name no broker for some seconds.
-        """
-        client = self._running()
-        while (node_id := client.get_random_node()) is None:
-            await client.force_metadata_update()
-            await asyncio.sleep(_RETRY_SECONDS)
-        return int(node_id)
 
     def _running(self) -> Any:
         if self._client is None:

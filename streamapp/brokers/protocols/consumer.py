@@ -85,6 +85,7 @@ class Consumer(Protocol):
             UnreadableRecordError: the next record cannot be parsed; earlier calls have returned all
                 records before it.
             ConfigurationError: records cannot be decompressed, as a library is not installed.
+            ConsumerEndedError: the client has ended by itself; stop it, and start it anew.
         """
 
     async def wait_for_records(self, timeout_seconds: float) -> Collection[TopicPartition]:

@@ -21,7 +21,12 @@ from streamapp.brokers.protocols import (
 )
 from streamapp.brokers.shared.together import Together
 from streamapp.clock import Clock
-from streamapp.errors import BrokerError, CommitRefusedError, StreamappError
+from streamapp.errors import (
+    BrokerError,
+    CommitRefusedError,
+    ConsumerEndedError,
+    StreamappError,
+)
 from streamapp.record import TopicPartition
 
 log = logging.getLogger(__name__)
@@ -241,8 +246,9 @@ class SharedMember:
         polling, self._polling = self._polling, None
         if polling is None or self._consumer is None:
             return
-        polling.cancel()
-        await asyncio.wait({polling})
+        if polling is not asyncio.current_task():
+            polling.cancel()
+            await asyncio.wait({polling})
         try:
             await self._consumer.stop()
         finally:
@@ -286,6 +292,13 @@ class SharedMember:
         while True:
             try:
                 names = await consumer.wait_for_records(POLL_SECONDS)
+            except ConsumerEndedError as error:
+                log.warning("%s; all stages of this worker give their partitions up", error)
+                async with self._changing:
+                    await self._end_run()  # the next fetch of a reader starts it anew
+                for reader in self._readers:
+                    reader.wake()
+                return
             except StreamappError as error:
                 log.warning("waiting for records failed, trying again: %s", error)
                 await self._clock.sleep(ERROR_PAUSE_SECONDS)

@@ -15,7 +15,7 @@ from streamapp.brokers.protocols import (
     RebalanceListener,
 )
 from streamapp.brokers.shared.member import SharedMember
-from streamapp.errors import CommitRefusedError
+from streamapp.errors import BrokerError, CommitRefusedError, ConsumerEndedError
 from streamapp.record import TopicPartition
 
 
@@ -99,7 +99,11 @@ class View:
     ) -> Mapping[TopicPartition, FetchedRecords]:
         """Take what the member has buffered, and remember of what it has nothing."""
         self._empty = partitions
-        taken = await self._consumer.fetch(partitions, max_records=max_records, timeout_seconds=0)
+        consumer = self._consumer
+        try:
+            taken = await consumer.fetch(partitions, max_records=max_records, timeout_seconds=0)
+        except ConsumerEndedError as error:  # the member starts it anew, for all its readers
+            raise BrokerError(str(error)) from error
         if taken:
             self._empty = frozenset()
         return taken

@@ -6,7 +6,12 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 
 from streamapp.brokers.kafka.reach import Reach
-from streamapp.brokers.kafka.reconnects import LONGEST_WAIT_SECONDS, Reconnects, bound_reconnects
+from streamapp.brokers.kafka.reconnects import (
+    LONGEST_WAIT_SECONDS,
+    UNNAMED_WAIT_SECONDS,
+    Reconnects,
+    bound_reconnects,
+)
 from tests.unit.runtime.virtual import in_virtual_time, loop
 
 
@@ -79,3 +84,19 @@ def test_a_node_that_answers_is_connected_to_at_once_again() -> None:
     assert node.next_at == 0.0
     node.failed(200.0)
     assert node.next_at - 200.0 < 0.1
+
+
+@in_virtual_time
+async def test_a_start_lasts_until_a_broker_is_named() -> None:
+    client = AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
+    answers = iter([{}, {}, {3: "the broker"}])
+
+    async def answered() -> None:
+        client.cluster._brokers = next(answers)
+
+    client.bootstrap = answered
+    bound_reconnects(client, reach=Reach("a:1"))
+    before = loop().time()
+    await client.bootstrap()
+    assert [*client.cluster.brokers()] == ["the broker"]
+    assert loop().time() - before == pytest.approx(2 * UNNAMED_WAIT_SECONDS)
