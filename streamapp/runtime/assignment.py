@@ -46,7 +46,7 @@ class Assignment:
                 before this call: the intake could not take those records then.
         """
         self.is_revoked = False
-        for name in names:
+        for name in sorted(names):  # of a set: the same order in each process
             if (offset := refetch_from.get(name)) is not None:
                 self.consumer.seek(name, offset)
             committed = self.consumer.committed(name)

@@ -86,19 +86,19 @@ class View:
         self._member.raise_poll_error()
         self._woken.clear()
         asked = frozenset(partitions)
-        if not asked <= self._empty and (taken := await self._take(asked, max_records)):
+        if not asked <= self._empty and (taken := await self._take(partitions, max_records)):
             return taken
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._woken.wait()
         self._member.raise_poll_error()
-        return await self._take(asked, max_records) if asked and self._woken.is_set() else {}
+        return await self._take(partitions, max_records) if asked and self._woken.is_set() else {}
 
     async def _take(
-        self, partitions: frozenset[TopicPartition], max_records: int
+        self, partitions: Collection[TopicPartition], max_records: int
     ) -> Mapping[TopicPartition, FetchedRecords]:
         """Take what the member has buffered, and remember of what it has nothing."""
-        self._empty = partitions
+        self._empty = frozenset(partitions)
         consumer = self._consumer
         try:
             taken = await consumer.fetch(partitions, max_records=max_records, timeout_seconds=0)
