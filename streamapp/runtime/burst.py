@@ -46,7 +46,7 @@ class Burst:
     makes a `Work` of the suspended record and counts the records that the lane finished before it.
 
     Args:
-        steps: the steps of the segment; plain ones that follow the first are part of the burst.
+        steps: the steps of the segment; those that follow the first are part of the burst.
         ordering: which records wait for one another.
         attempts: takes over what leaves the loop.
         ready: where keys are held.
@@ -74,8 +74,7 @@ class Burst:
         reads_between: bool = False,
     ) -> None:
         self._steps = steps
-        plain = not any(step.agent.is_async for step in steps[1:])
-        self._fused = tuple(map(fused_call, steps, steps[1:])) if plain else ()
+        self._fused = tuple(map(fused_call, steps, steps[1:]))
         self._marks_each = 1 + len(self._fused)
         self._by_key = ordering is Ordering.KEY
         self._whole = WHOLE_PARTITION if ordering is Ordering.PARTITION else None
@@ -103,10 +102,17 @@ class Burst:
         lane, self._current = self._current, None
         if lane is None or lane.chunk is None or lane.record is None:
             return
+        done = (len(lane.marks) - 1) % self._marks_each  # steps of the record that has suspended
+        passed = lane.marks[len(lane.marks) - done :]
+        del lane.marks[len(lane.marks) - done :]
         self._count_finished(lane, lane.place)
-        lane.work = self._work_on(lane.record, lane.chunk)
-        lane.deadline = lane.marks[-1] + self._steps[0].timeout_seconds
-        self._ready.hold_key(lane.work)
+        lane.marks += passed
+        if lane.work is None:  # else an earlier step of this record has suspended, too
+            lane.work = self._work_on(lane.record, lane.chunk)
+            self._ready.hold_key(lane.work)
+        if done:
+            lane.work.item = _item(done, lane.packed, lane.record)
+        lane.deadline = lane.marks[-1] + self._steps[done].timeout_seconds
 
     async def run(  # noqa: C901, PLR0912, PLR0915 - hot path: no further call for each record
         self, lane: Lane, chunk: Chunk, started: float
@@ -150,7 +156,7 @@ class Burst:
         result: Any = None
         packed: Any = None
         unusual, closed = is_async or fused, Phase.CLOSED
-        asked = False  # whether a fused agent has asked for the audit trail
+        leaves_early = False  # whether a fused agent has asked for the audit trail, or has to end
         place, leaves = -1, True
         for place, record in chunk.untaken:
             if holders:
@@ -204,7 +210,7 @@ class Burst:
                         break
                     if context is not None and context.trail is not None:
                         break
-                for before, later, later_agent, pack, unpack in fused:
+                for before, later, later_agent, is_plain, pack, unpack in fused:
                     if type(result) is not before:
                         break
                     if pack is not None:
@@ -227,18 +233,42 @@ class Burst:
                             result, error = None, self._undecodable(step, packed, raised)
                             break
                     try:
-                        if later_agent.takes_context:
-                            context = RecordContext(later.places[partition.name], record, 1)
-                            result = later_agent.function(result, context)
-                            if context.trail is not None:
-                                asked = True
-                                break
-                        else:
+                        if is_plain:
                             result = later_agent.function(result)
+                        else:
+                            if later_agent.takes_context:
+                                context = RecordContext(later.places[partition.name], record, 1)
+                                result = later_agent.function(result, context)
+                            else:
+                                result = later_agent.function(result)
+                            if later_agent.is_async:
+                                current = self._current
+                                if current is not None and current is not lane:
+                                    self.publish_progress()  # it began to wait while this one did
+                                lane.place, lane.record, lane.packed = place, record, packed
+                                self._current = lane
+                                result = await result
                     except BaseException as raised:  # noqa: BLE001 - the same
                         result, error = None, self._failure(lane, later, raised)
+                        work = lane.work
                         break
-                if error is not None or step is not last or asked:
+                    if is_plain:
+                        continue
+                    if later_agent.is_async:
+                        if self._current is lane:
+                            self._current = None
+                        else:  # it has suspended, and others know of it
+                            work, write, slice_end = lane.work, None, 0.0
+                        leaves_early = (
+                            task.cancelling() > 0
+                            or partition.phase is closed
+                            or lane.interruption is not None
+                            or (work is not None and ready.is_held)
+                        )
+                    if leaves_early or (context is not None and context.trail is not None):
+                        leaves_early = True
+                        break
+                if error is not None or step is not last or leaves_early:
                     break
             if type(result) is written:
                 if write is None:
@@ -312,7 +342,7 @@ class Burst:
         if leaves:
             started = marks[-1]
             if step.index:
-                item = Item(step.index, packed, record.key, without_error_headers(record.headers))
+                item = _item(step.index, packed, record)
                 self._count_passed_steps(lane, step.index)
         self._count_finished(lane, place if leaves else place + 1)
         lane.chunk = lane.record = None  # a parked lane keeps no records in memory
@@ -463,3 +493,8 @@ class Burst:
         if issubclass(type(raised), NOT_OF_THE_AGENT):
             raise raised
         return step.undecodable(value, as_failure(raised))
+
+
+def _item(step: int, packed: Any, record: Record) -> Item:
+    """What a fused step takes, as the step before it has given it."""
+    return Item(step, packed, record.key, without_error_headers(record.headers))

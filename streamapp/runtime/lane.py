@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from enum import Enum, auto
+from typing import Any
 
 from streamapp.pipeline.agent_call import CANCEL_AGAIN_SECONDS
 from streamapp.pipeline.contexts import Contexts
@@ -34,6 +35,7 @@ class Lane:
         chunk: where it takes records from.
         record, place: the record that it has just begun, and its index in the chunk. If the attempt
             suspends, they are made into `work`.
+        packed: what the fused step takes that has just begun; not of the first step.
         marks: monotonic seconds: when the first record that is not counted began, and then when
             each step of each such record ended.
         filtered: how many of these records had no output.
@@ -55,6 +57,7 @@ class Lane:
         "interruption",
         "last_offset",
         "marks",
+        "packed",
         "place",
         "record",
         "rekeys",
@@ -69,6 +72,7 @@ class Lane:
         self.chunk: Chunk | None = None
         self.record: Record | None = None
         self.place = 0
+        self.packed: Any = None
         self.last_offset = -1
         self.marks: list[float] = []
         self.filtered = 0

@@ -417,12 +417,18 @@ class Places(dict[TopicPartition, Place]):
 
 
 FusedCall: TypeAlias = tuple[
-    type[Any] | None, StepRunner, AgentCall, Callable[[Any], bytes] | None, Callable[[Any], Any]
+    type[Any] | None,
+    StepRunner,
+    AgentCall,
+    bool,
+    Callable[[Any], bytes] | None,
+    Callable[[Any], Any],
 ]
 """What a burst needs to call the agent of a fused step.
 
 The class of outputs of the step before that it takes without a closer look, the step, its agent,
-what packs its input, if that has to be packed, and what unpacks it.
+whether that returns at once and takes no context, what packs its input, if that has to be packed,
+and what unpacks it.
 """
 
 
@@ -431,7 +437,8 @@ def fused_call(before: StepRunner, step: StepRunner) -> FusedCall:
     handover = step.handover
     assert handover is not None  # noqa: S101 - only the first step has none
     pack = None if handover.by_reference else handover.encode
-    return before.agent.plain, step, step.agent, pack, handover.unpack
+    is_plain = not (step.agent.is_async or step.agent.takes_context)
+    return before.agent.plain, step, step.agent, is_plain, pack, handover.unpack
 
 
 def _keep_output(work: Work, one: EncodedOutput | Item) -> None:
