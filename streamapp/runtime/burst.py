@@ -112,6 +112,10 @@ class Burst:
             self._ready.hold_key(lane.work)
         if done:
             lane.work.item = _item(done, lane.packed, lane.record)
+            # At once: what succeeded before an outage is no sign that others succeed within it.
+            keys = (lane.record.key,) if self._hold.wants_keys else ()
+            self._hold.succeeded_many(done, 1, keys, lane.marks[-1 - done :], first=lane.told)
+            lane.told = done
         lane.deadline = lane.marks[-1] + self._steps[done].timeout_seconds
 
     async def run(  # noqa: C901, PLR0912, PLR0915 - hot path: no further call for each record
@@ -238,6 +242,9 @@ class Burst:
                         else:
                             if later_agent.takes_context:
                                 context = RecordContext(later.places[partition.name], record, 1)
+                                if record.headers:  # as in later attempts, and behind a topic
+                                    own_headers = without_error_headers(record.headers)
+                                    context._value_headers = own_headers  # noqa: SLF001 - the same
                                 result = later_agent.function(result, context)
                             else:
                                 result = later_agent.function(result)
@@ -339,13 +346,15 @@ class Burst:
             leaves = False
         if self._current is lane:  # else it has suspended, and another one is current now
             self._current = None
+        elif leaves:
+            self.publish_progress()  # its success is told before the failure of this one
         if leaves:
             started = marks[-1]
             if step.index:
                 item = _item(step.index, packed, record)
                 self._count_passed_steps(lane, step.index)
         self._count_finished(lane, place if leaves else place + 1)
-        lane.chunk = lane.record = None  # a parked lane keeps no records in memory
+        lane.chunk = lane.record = lane.packed = None  # a parked lane keeps no records in memory
         if place >= 0:
             lane.last_offset = record.offset
         if not leaves:
@@ -413,7 +422,8 @@ class Burst:
             observe_durations(metrics.attempt_duration, marks, i, each)
         hold = self._hold
         keys = [records[i].key for i in range(first, until)] if hold.wants_keys else ()
-        hold.succeeded_many(each, count, keys, marks)
+        hold.succeeded_many(each, count, keys, marks, first=lane.told)
+        lane.told = 0
         wall_less_monotonic = self._clock.time() - self._clock.monotonic()
         observe_ages(
             self._steps[0].metrics.age,
@@ -431,7 +441,8 @@ class Burst:
         """Account for the steps that a record has passed before the one that leaves the burst."""
         marks = lane.marks[-1 - done :]
         del lane.marks[-done:]
-        self._hold.succeeded_many(done, 1, (), marks)
+        self._hold.succeeded_many(done, 1, (), marks, first=lane.told)
+        lane.told = 0
         for i in range(done):
             metrics = self._steps[i].metrics
             metrics.processed += 1

@@ -113,7 +113,13 @@ class Hold:
         return any(own.breaker is not None and own.breaker.wants_keys for own in self._steps)
 
     def succeeded_many(
-        self, steps: int, count: int, keys: Collection[Hashable], marks: Sequence[float]
+        self,
+        steps: int,
+        count: int,
+        keys: Collection[Hashable],
+        marks: Sequence[float],
+        *,
+        first: int = 0,
     ) -> None:
         """Note that the first so many steps succeeded on so many records.
 
@@ -122,9 +128,10 @@ class Hold:
             count: number of records.
             keys: their keys, if they are wanted.
             marks: monotonic seconds: when the first record began, and when each step of each ended.
+            first: the first of the steps that was not told of them before.
         """
         known = [key for key in keys if key is not None]
-        for i, own in enumerate(self._steps[:steps]):
+        for i, own in enumerate(self._steps[first:steps], first):
             slow, was_given_up = 0, own.is_given_up
             if own.slow_seconds < math.inf:
                 durations = map(sub, marks[i + 1 :: steps], marks[i:-1:steps])

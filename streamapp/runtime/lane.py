@@ -36,6 +36,7 @@ class Lane:
         record, place: the record that it has just begun, and its index in the chunk. If the attempt
             suspends, they are made into `work`.
         packed: what the fused step takes that has just begun; not of the first step.
+        told: how many steps of its record the hold was told of, because a later one has suspended.
         marks: monotonic seconds: when the first record that is not counted began, and then when
             each step of each such record ended.
         filtered: how many of these records had no output.
@@ -62,6 +63,7 @@ class Lane:
         "record",
         "rekeys",
         "task",
+        "told",
         "work",
     )
 
@@ -73,6 +75,7 @@ class Lane:
         self.record: Record | None = None
         self.place = 0
         self.packed: Any = None
+        self.told = 0
         self.last_offset = -1
         self.marks: list[float] = []
         self.filtered = 0
@@ -86,6 +89,7 @@ class Lane:
         """Begin to take records from a chunk, at a time in monotonic seconds."""
         self.chunk = chunk
         self.marks = [started]
+        self.told = 0
 
     @property
     def works(self) -> Sequence[Work]:

@@ -247,6 +247,6 @@ class Lanes:
                 else:
                     await self._park(lane)
             except AbandonedError:
-                lane.chunk = lane.record = None  # a parked lane keeps no records in memory
+                lane.chunk = lane.record = lane.packed = None  # as a parked lane keeps no records
             lane.work = None
             self._delivery.flush_if_full()

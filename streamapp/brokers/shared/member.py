@@ -294,6 +294,7 @@ class SharedMember:
                 names = await consumer.wait_for_records(POLL_SECONDS)
             except ConsumerEndedError as error:
                 log.warning("%s; all stages of this worker give their partitions up", error)
+                await self._clock.sleep(ERROR_PAUSE_SECONDS)
                 async with self._changing:
                     await self._end_run()  # the next fetch of a reader starts it anew
                 for reader in self._readers:

@@ -1,17 +1,23 @@
 """A fused step that awaits is part of the burst: its deadline, its key and what runs beside it."""
 
 import asyncio
+import gc
 import random
 
 import pytest
 
+from streamapp.errors import Transient
 from streamapp.pipeline.agent import Agent, agent
+from streamapp.pipeline.context import Context
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
-from streamapp.policies.policy import dead_letter
+from streamapp.policies.backoff import Backoff
+from streamapp.policies.policy import dead_letter, retry
+from streamapp.record import Headers
+from streamapp.runtime.lane import Lane
 from streamapp.topics.topic import Topic
 from tests.contract.pipelines import error_headers
-from tests.unit.runtime.faults import FaultyBroker
+from tests.unit.runtime.faults import FaultyBroker, running, until
 from tests.unit.runtime.virtual import broker_with, in_virtual_time, loop, service
 
 NAMES = ("one", "two", "three")
@@ -108,3 +114,122 @@ async def test_lanes_that_wait_in_any_step_finish_each_record_once(seed: int) ->
             one for one in records if one[0] == key
         ]
     assert len(began) == 3 * len(records)
+
+
+@agent(name="first")
+async def first(value: bytes) -> bytes:
+    return value
+
+
+@in_virtual_time
+async def test_what_passed_a_step_before_an_outage_is_no_success_within_it() -> None:
+    is_down = False
+
+    @agent(name="one")
+    async def one(value: bytes) -> bytes:
+        if is_down:
+            raise Transient("down")
+        return value
+
+    @agent(name="two")
+    async def two(value: bytes) -> bytes:
+        if value == b"slow":
+            await asyncio.sleep(10)
+        return value
+
+    broker = await broker_with("in", "out", "p.one.dlq", "p.two.dlq")
+    pipeline = (
+        Pipeline("p", source=Topic("in", bytes))
+        .stage(one, on_error=dead_letter(), concurrency=2)
+        .stage(two, fused=True, on_error=dead_letter())
+    )
+    async with running(service(broker, build(pipeline.sink("out")))):
+        await broker.write("in", (b"a", b"slow"))
+        await asyncio.sleep(5)  # it has passed the first step, and waits in the second
+        is_down = True
+        await broker.write("in", (b"b", b"in the outage"))
+        await asyncio.sleep(60)
+        is_down = False
+        await asyncio.sleep(60)
+    assert broker.values("p.one.dlq") == []
+    assert broker.values("out") == [b"slow", b"in the outage"]
+
+
+@in_virtual_time
+async def test_no_letters_flood_while_others_are_in_a_later_step() -> None:
+    is_down = False
+
+    @agent(name="one")
+    async def one(value: bytes) -> bytes:
+        if is_down:
+            raise Transient("down")
+        return value
+
+    @agent(name="two")
+    async def two(value: bytes) -> bytes:
+        if value.isdigit():
+            await asyncio.sleep(1.5 + int(value))
+        return value
+
+    broker = await broker_with("in", "out", "p.one.dlq", "p.two.dlq")
+    pipeline = (
+        Pipeline("p", source=Topic("in", bytes))
+        .stage(one, on_error=dead_letter(), concurrency=16)
+        .stage(two, fused=True, on_error=dead_letter(), timeout_seconds=60)
+    )
+    async with running(service(broker, build(pipeline.sink("out")))):
+        await broker.write("in", *((b"a%d" % n, b"%d" % n) for n in range(15)))
+        await asyncio.sleep(1)
+        is_down = True
+        for n in range(60):
+            await broker.write("in", (b"b%d" % n, b"late %d" % n))
+            await asyncio.sleep(0.4)
+        is_down = False
+    assert broker.values("p.one.dlq") == []
+
+
+@in_virtual_time
+async def test_a_parked_lane_keeps_no_input_of_a_fused_step() -> None:
+    @agent(name="two")
+    async def two(value: bytes) -> bytes:
+        await asyncio.sleep(0.1)
+        return b"done with " + value
+
+    broker = await broker_with("in", "out", "p.first.dlq", "p.two.dlq")
+    pipeline = (
+        Pipeline("p", source=Topic("in", bytes))
+        .stage(first, on_error=dead_letter(), concurrency=1)
+        .stage(two, fused=True, on_error=dead_letter())
+    )
+    before = {id(one) for one in gc.get_objects() if isinstance(one, Lane)}
+    async with running(service(broker, build(pipeline.sink("out")))):
+        await broker.write("in", (b"k", b"large"))
+        await until(lambda: len(broker.values("out")) == 1)
+        await asyncio.sleep(1)
+        lanes = [one for one in gc.get_objects() if isinstance(one, Lane) and id(one) not in before]
+        assert lanes
+        assert [lane.packed for lane in lanes] == [None] * len(lanes)
+
+
+@in_virtual_time
+async def test_a_fused_step_is_told_the_same_headers_in_each_attempt() -> None:
+    seen: list[Headers] = []
+
+    @agent(name="two")
+    async def two(value: bytes, context: Context) -> bytes:
+        seen.append(list(context.value_headers))
+        if context.attempt == 1:
+            raise Transient("once")
+        return value
+
+    broker = await broker_with("in", "out", "p.first.dlq", "p.two.dlq")
+    headers = [("trace", b"t"), ("streamapp.error.class", b"X")]
+    await broker.write("in", (b"k", b"v"), headers=headers)
+    once = retry(1, then=dead_letter(), backoff=Backoff(base_seconds=0.1))
+    pipeline = (
+        Pipeline("p", source=Topic("in", bytes))
+        .stage(first, on_error=dead_letter())
+        .stage(two, fused=True, on_error=once)
+    )
+    await service(broker, build(pipeline.sink("out"))).run(until_end=True)
+    assert seen == [[("trace", b"t")], [("trace", b"t")]]
