@@ -75,10 +75,10 @@ class Burst:
     ) -> None:
         self._steps = steps
         self._fused = tuple(map(fused_call, steps, steps[1:]))
-        self._marks_each = 1 + len(self._fused)
+        self._marks_each = len(steps)
         self._by_key = ordering is Ordering.KEY
         self._whole = WHOLE_PARTITION if ordering is Ordering.PARTITION else None
-        topics = [outlet.topic for outlet in steps[len(self._fused)].outlets.values()]
+        topics = [outlet.topic for outlet in steps[-1].outlets.values()]
         self._outlets = Outlets(topics, keep_keys=True, order_key=self._order_key)
         self._rekeyed = Outlets(topics, keep_keys=False, order_key=self._order_key)
         self._attempts = attempts
@@ -136,7 +136,7 @@ class Burst:
         agent, (decode, otherwise) = step.agent, step.decoders.quick(partition.name.topic)
         function, is_async, with_context = agent.function, agent.is_async, agent.takes_context
         fused = self._fused
-        last, bare_out = self._steps[len(fused)], None if fused else Out
+        last, bare_out = self._steps[-1], None if fused else Out
         outlet = last.outlets.get(None)
         written = last.agent.plain if outlet is not None else None  # class of what is written
         at = step.places[partition.name]
@@ -244,7 +244,7 @@ class Burst:
                                 context = RecordContext(later.places[partition.name], record, 1)
                                 if record.headers:  # as in later attempts, and behind a topic
                                     own_headers = without_error_headers(record.headers)
-                                    context._value_headers = own_headers  # noqa: SLF001 - the same
+                                    context._value_headers = own_headers  # noqa: SLF001 - as for later attempts
                                 result = later_agent.function(result, context)
                             else:
                                 result = later_agent.function(result)
@@ -413,7 +413,7 @@ class Burst:
         self._delivery.outbox(chunk.partition).flush().add_finished(
             chunk.partition, records, first, until, outlets
         )
-        for i, step in enumerate(self._steps[:each]):
+        for i, step in enumerate(self._steps):
             metrics = step.metrics
             filtered = lane.filtered if i == each - 1 else 0
             metrics.processed += count - filtered

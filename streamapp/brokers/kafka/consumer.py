@@ -18,7 +18,7 @@ from aiokafka.structs import TopicPartition as KafkaTopicPartition
 
 from streamapp.brokers.kafka.commits import commit
 from streamapp.brokers.kafka.connection import Connection, kafka_partition
-from streamapp.brokers.kafka.ended_tasks import ended_task
+from streamapp.brokers.kafka.ended_tasks import require_tasks
 from streamapp.brokers.kafka.failures import (
     LOST_MEMBERSHIP,
     commit_refused,
@@ -41,7 +41,6 @@ from streamapp.errors import (
     BrokerError,
     CommitRefusedError,
     ConfigurationError,
-    ConsumerEndedError,
     OffsetOutOfRangeError,
 )
 from streamapp.record import TopicPartition
@@ -137,7 +136,7 @@ class KafkaConsumer:
             ConsumerEndedError: a background task of the client has ended, and nothing starts it.
         """
         client = self._running()
-        self._check_alive(client)
+        require_tasks(client, self._config.group)
         self._positions.raise_error()
         named = self._fetchable(partitions)
         if partitions and not named and self._positions.without_position:
@@ -167,7 +166,7 @@ class KafkaConsumer:
             ConsumerEndedError: a background task of the client has ended, and nothing starts it.
         """
         client = self._running()
-        self._check_alive(client)
+        require_tasks(client, self._config.group)
         with reported(f"group {self._config.group!r}: fetching", self._connection.address):
             names = await arrived(client, timeout_seconds)
         return [TopicPartition(*name) for name in names]
@@ -336,14 +335,6 @@ class KafkaConsumer:
             raise BrokerError(
                 f"group {self._config.group!r}: this member does not hold {partition}; wait for "
                 "its assignment"
-            )
-
-    def _check_alive(self, client: Any) -> None:
-        """Raise if a task of the client has ended: it would neither join nor fetch any more."""
-        if (why := ended_task(client)) is not None:
-            raise ConsumerEndedError(
-                f"group {self._config.group!r}: the Kafka client has ended by itself ({why}); it "
-                "has to be started anew"
             )
 
     def _running(self) -> Any:

@@ -7,6 +7,8 @@ again: the consumer would be polled for ever, without a partition or without a r
 import asyncio
 from typing import Any
 
+from streamapp.errors import ConsumerEndedError
+
 _TASKS = (
     ("_coordinator", "_coordination_task", "membership of its group"),
     ("_fetcher", "_fetch_task", "fetching"),
@@ -15,11 +17,18 @@ _TASKS = (
 """Part of the client, the attribute there, and what the task is for."""
 
 
-def ended_task(client: Any) -> str | None:
-    """What has ended, and why; `None` while all background tasks of a consumer run."""
+def require_tasks(client: Any, group: str) -> None:
+    """Require all background tasks of a consumer to run.
+
+    Raises:
+        ConsumerEndedError: one has ended; says which, and why.
+    """
     for part, attribute, purpose in _TASKS:
         task: asyncio.Task[object] | None = getattr(getattr(client, part), attribute)
         if task is not None and task.done():
             error = None if task.cancelled() else task.exception()
-            return f"{purpose}: {error!r}" if error is not None else purpose
-    return None
+            why = f"{purpose}: {error!r}" if error is not None else purpose
+            raise ConsumerEndedError(
+                f"group {group!r}: the Kafka client has ended by itself ({why}); it has to be "
+                "started anew"
+            )

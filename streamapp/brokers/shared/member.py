@@ -297,8 +297,7 @@ class SharedMember:
                 await self._clock.sleep(ERROR_PAUSE_SECONDS)
                 async with self._changing:
                     await self._end_run()  # the next fetch of a reader starts it anew
-                for reader in self._readers:
-                    reader.wake()
+                self._wake_all()
                 return
             except StreamappError as error:
                 log.warning("waiting for records failed, trying again: %s", error)
@@ -306,12 +305,15 @@ class SharedMember:
                 names = consumer.assignment()  # of which something may have come meanwhile
             except Exception as error:  # noqa: BLE001 - every reader raises it
                 self._poll_error = error
-                for reader in self._readers:
-                    reader.wake()
+                self._wake_all()
                 return
             for topic in dict.fromkeys(name.topic for name in names):
                 if (owner := self._owners.get(topic)) is not None:
                     owner.wake()
+
+    def _wake_all(self) -> None:
+        for reader in self._readers:
+            reader.wake()
 
     async def _tell(
         self, readers: Iterable[Reader], partitions: frozenset[TopicPartition], *, is_assigned: bool

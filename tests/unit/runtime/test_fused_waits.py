@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -121,35 +123,52 @@ async def first(value: bytes) -> bytes:
     return value
 
 
+class Outage:
+    """Two fused steps: the first has a dependency, and the second waits as long as is said.
+
+    Attributes:
+        is_down: whether the dependency is.
+    """
+
+    def __init__(self) -> None:
+        self.is_down = False
+
+    @asynccontextmanager
+    async def run(
+        self, wait_seconds: Callable[[bytes], float], *, concurrency: int
+    ) -> AsyncIterator[FaultyBroker]:
+        @agent(name="one")
+        async def one(value: bytes) -> bytes:
+            if self.is_down:
+                raise Transient("down")
+            return value
+
+        @agent(name="two")
+        async def two(value: bytes) -> bytes:
+            if seconds := wait_seconds(value):
+                await asyncio.sleep(seconds)
+            return value
+
+        broker = await broker_with("in", "out", "p.one.dlq", "p.two.dlq")
+        pipeline = (
+            Pipeline("p", source=Topic("in", bytes))
+            .stage(one, on_error=dead_letter(), concurrency=concurrency)
+            .stage(two, fused=True, on_error=dead_letter(), timeout_seconds=60)
+        )
+        async with running(service(broker, build(pipeline.sink("out")))):
+            yield broker
+
+
 @in_virtual_time
 async def test_what_passed_a_step_before_an_outage_is_no_success_within_it() -> None:
-    is_down = False
-
-    @agent(name="one")
-    async def one(value: bytes) -> bytes:
-        if is_down:
-            raise Transient("down")
-        return value
-
-    @agent(name="two")
-    async def two(value: bytes) -> bytes:
-        if value == b"slow":
-            await asyncio.sleep(10)
-        return value
-
-    broker = await broker_with("in", "out", "p.one.dlq", "p.two.dlq")
-    pipeline = (
-        Pipeline("p", source=Topic("in", bytes))
-        .stage(one, on_error=dead_letter(), concurrency=2)
-        .stage(two, fused=True, on_error=dead_letter())
-    )
-    async with running(service(broker, build(pipeline.sink("out")))):
+    outage = Outage()
+    async with outage.run(lambda value: 10 * (value == b"slow"), concurrency=2) as broker:
         await broker.write("in", (b"a", b"slow"))
         await asyncio.sleep(5)  # it has passed the first step, and waits in the second
-        is_down = True
+        outage.is_down = True
         await broker.write("in", (b"b", b"in the outage"))
         await asyncio.sleep(60)
-        is_down = False
+        outage.is_down = False
         await asyncio.sleep(60)
     assert broker.values("p.one.dlq") == []
     assert broker.values("out") == [b"slow", b"in the outage"]
@@ -157,34 +176,18 @@ async def test_what_passed_a_step_before_an_outage_is_no_success_within_it() -> 
 
 @in_virtual_time
 async def test_no_letters_flood_while_others_are_in_a_later_step() -> None:
-    is_down = False
+    def wait_seconds(value: bytes) -> float:
+        return 1.5 + int(value) if value.isdigit() else 0.0
 
-    @agent(name="one")
-    async def one(value: bytes) -> bytes:
-        if is_down:
-            raise Transient("down")
-        return value
-
-    @agent(name="two")
-    async def two(value: bytes) -> bytes:
-        if value.isdigit():
-            await asyncio.sleep(1.5 + int(value))
-        return value
-
-    broker = await broker_with("in", "out", "p.one.dlq", "p.two.dlq")
-    pipeline = (
-        Pipeline("p", source=Topic("in", bytes))
-        .stage(one, on_error=dead_letter(), concurrency=16)
-        .stage(two, fused=True, on_error=dead_letter(), timeout_seconds=60)
-    )
-    async with running(service(broker, build(pipeline.sink("out")))):
+    outage = Outage()
+    async with outage.run(wait_seconds, concurrency=16) as broker:
         await broker.write("in", *((b"a%d" % n, b"%d" % n) for n in range(15)))
         await asyncio.sleep(1)
-        is_down = True
+        outage.is_down = True
         for n in range(60):
             await broker.write("in", (b"b%d" % n, b"late %d" % n))
             await asyncio.sleep(0.4)
-        is_down = False
+        outage.is_down = False
     assert broker.values("p.one.dlq") == []
 
 
