@@ -10,7 +10,7 @@ from streamapp.pipeline.agent_call import EncodedValue
 from streamapp.pipeline.handover import Handover, undecodable
 from streamapp.pipeline.replay_topics import replay_topic_of
 from streamapp.pipeline.topology import Segment, Step, Topology
-from streamapp.runtime.steps import Decoders
+from streamapp.runtime.decoders import Decoders
 from streamapp.serialisation import codec_for
 
 

@@ -24,6 +24,7 @@ from streamapp.runtime.delivery import Delivery
 from streamapp.runtime.encoding import Append, Outlet, Writer, writer_of
 from streamapp.runtime.event_times import event_timestamps, need_dating
 from streamapp.runtime.flush import Outlets
+from streamapp.runtime.fused_call import fused_call
 from streamapp.runtime.hold import Hold
 from streamapp.runtime.lane import Lane
 from streamapp.runtime.output_topic import OutputTopic
@@ -31,7 +32,7 @@ from streamapp.runtime.partition import Phase
 from streamapp.runtime.ready import Chunk, ReadyQueue
 from streamapp.runtime.retry_later import RetriedRecords
 from streamapp.runtime.slices import TimeSlice
-from streamapp.runtime.steps import StepRunner, fused_call
+from streamapp.runtime.steps import StepRunner
 from streamapp.runtime.work import Item, Work
 
 WHOLE_PARTITION = b""

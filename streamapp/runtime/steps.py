@@ -5,10 +5,10 @@ Hot path: `call` and `accept` run once for each attempt that is not part of a bu
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from streamapp.clock import Clock
-from streamapp.errors import DecodeError, EncodeError, RecordTooLargeError
+from streamapp.errors import EncodeError, RecordTooLargeError
 from streamapp.observability.stage_metrics import Outcome, StageMetrics
 from streamapp.pipeline import agent_call
 from streamapp.pipeline.agent_call import (
@@ -31,6 +31,7 @@ from streamapp.record import (
     event_timestamp,
     without_error_headers,
 )
+from streamapp.runtime.decoders import Decoders
 from streamapp.runtime.encoding import Outlet
 from streamapp.runtime.letter_listeners import listeners_of
 from streamapp.runtime.output_topic import OutputTopic
@@ -360,50 +361,6 @@ class StepRunner:
         return topic, key, outlet.encode(value, key, headers), headers
 
 
-class Decoders(dict[str, Callable[[bytes], Any]]):
-    """How the values of each topic that a segment reads are decoded; topics may match later."""
-
-    def __init__(self, segment: Segment | None = None) -> None:
-        sources = () if segment is None else segment.sources
-        super().__init__({one.topic: one.codec.decode for one in sources})
-        self._quick = {one.topic: one.codec.quick for one in sources}
-        self._patterns = () if segment is None else segment.patterns
-        codecs = [*(one.codec for one in sources), *(one.codec for one in self._patterns)]
-        same = bool(codecs) and all(one.schema == codecs[0].schema for one in codecs)
-        self._of_all = codecs[0] if same else None
-
-    def quick(self, topic: str) -> tuple[Callable[[bytes], Any], Callable[[bytes], Any] | None]:
-        """What reads most records of this topic, and what reads those that it refuses, if any."""
-        decode = self[topic]
-        found = self._quick[topic]
-        return (decode, None) if found is None else (found.decode, found.otherwise)
-
-    def knows(self, topic: str) -> bool:
-        """Whether a topic of this name is a source."""
-        return topic in self or any(one.matches(topic) for one in self._patterns)
-
-    def of_former_source(self, topic: str) -> Callable[[bytes], Any]:
-        """What reads a record that was read from this topic, which may be no source any more.
-
-        Raises:
-            DecodeError: it is none, and the sources are of several types: it may be of any.
-        """
-        if self.knows(topic):
-            return self[topic]
-        if self._of_all is None:
-            raise DecodeError(f"it is from {topic!r}, which is no source of the stage any more")
-        decode: Callable[[bytes], Any] = self._of_all.decode
-        return decode
-
-    def __missing__(self, topic: str) -> Callable[[bytes], Any]:
-        for one in self._patterns:
-            if one.matches(topic):
-                self._quick[topic] = one.codec.quick
-                self[topic] = one.codec.decode
-                return one.codec.decode
-        raise KeyError(topic)
-
-
 class Places(dict[TopicPartition, Place]):
     """Where attempts run, by partition; made when first asked for."""
 
@@ -414,31 +371,6 @@ class Places(dict[TopicPartition, Place]):
     def __missing__(self, name: TopicPartition) -> Place:
         place = self[name] = self._make(name)
         return place
-
-
-FusedCall: TypeAlias = tuple[
-    type[Any] | None,
-    StepRunner,
-    AgentCall,
-    bool,
-    Callable[[Any], bytes] | None,
-    Callable[[Any], Any],
-]
-"""What a burst needs to call the agent of a fused step.
-
-The class of outputs of the step before that it takes without a closer look, the step, its agent,
-whether that returns at once and takes no context, what packs its input, if that has to be packed,
-and what unpacks it.
-"""
-
-
-def fused_call(before: StepRunner, step: StepRunner) -> FusedCall:
-    """What a burst needs to call the agent of a fused step."""
-    handover = step.handover
-    assert handover is not None  # noqa: S101 - only the first step has none
-    pack = None if handover.by_reference else handover.encode
-    is_plain = not (step.agent.is_async or step.agent.takes_context)
-    return before.agent.plain, step, step.agent, is_plain, pack, handover.unpack
 
 
 def _keep_output(work: Work, one: EncodedOutput | Item) -> None:

@@ -10,7 +10,7 @@ from streamapp.pipeline.agent import agent
 from streamapp.pipeline.context import Context
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import build
-from streamapp.runtime.steps import Decoders
+from streamapp.runtime.decoders import Decoders
 from streamapp.status import PipelineStatus
 from streamapp.testing import Input, PipelineDriver
 from streamapp.topics.topic import Topic

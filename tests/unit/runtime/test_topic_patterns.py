@@ -11,7 +11,7 @@ from streamapp.observability.health import stage_health
 from streamapp.pipeline.agent import agent
 from streamapp.pipeline.pipeline import Pipeline
 from streamapp.pipeline.topology import Topology, build
-from streamapp.runtime.steps import Decoders
+from streamapp.runtime.decoders import Decoders
 from streamapp.service import Service
 from streamapp.topics.topic import Topic
 from streamapp.topics.topic_pattern import TopicPattern
