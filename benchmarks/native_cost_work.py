@@ -9,6 +9,7 @@ counted.
 import os
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 sys.path.append(sys.argv[1])
@@ -157,6 +158,24 @@ def write_fields(size: int) -> Callable[[], object]:
     return write(size, encoding, Purchase)
 
 
+class Slotted:
+    """Fields without a `__dict__`, as a struct has them."""
+
+    __slots__ = ("encoded", "values")
+
+    def __init__(self, number: int) -> None:
+        self.values = tuple(Purchase(number).__dict__.values())
+        self.encoded = b'{"number":%d}' % number * 12
+
+
+def write_values(size: int) -> Callable[[], object]:
+    """Structs to output batches; msgspec writes them."""
+    kinds = {tuple(map(type, Slotted(0).values))}
+    parts = attrgetter("values"), attrgetter("encoded")
+    encoding = native.Encoding.of_values(Slotted, kinds, *parts, refuse)
+    return write(size, encoding, Slotted)
+
+
 def write_json(size: int) -> Callable[[], object]:
     """Dicts to output batches."""
     encoding = native.Encoding.of_json(refuse)
@@ -166,7 +185,7 @@ def write_json(size: int) -> Callable[[], object]:
 def read_json(size: int) -> Callable[[], object]:
     """What is looked at before orjson reads."""
     value: dict[str, object] = {}
-    reader = native.JsonReader(lambda _data: value, refuse, dict)
+    reader = native.JsonReader(lambda _data: value, refuse, digits=19, outermost=dict)
     data = ENCODED * 18
 
     def work() -> None:
@@ -188,7 +207,7 @@ def meter(size: int) -> Callable[[], object]:
     return work
 
 
-LEAVES = (parse, records, append, write_fields, write_json, read_json, meter)
+LEAVES = (parse, records, append, write_fields, write_values, write_json, read_json, meter)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ class Record:
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> list[tuple[str, bytes]]: ...
+    def headers(self) -> tuple[tuple[str, bytes], ...]: ...
 
 @final
 class Fetched:
@@ -112,6 +112,14 @@ class Encoding:
         dumps: Callable[[Any], bytes],
         otherwise: Callable[[Any], bytes],
     ) -> Encoding: ...
+    @staticmethod
+    def of_values(
+        class_: type[Any],
+        kinds: Container[tuple[type, ...]],
+        values_of: Callable[[Any], tuple[Any, ...]],
+        dumps: Callable[[Any], bytes],
+        otherwise: Callable[[Any], bytes],
+    ) -> Encoding: ...
     def encode(self, value: Any) -> bytes: ...
 
 class Writer:
@@ -130,7 +138,9 @@ class JsonReader:
         self,
         loads: Callable[[bytes], Any],
         otherwise: Callable[[bytes], Any],
-        outermost: type[Any] | None,
+        *,
+        digits: int,
+        outermost: type[Any] | None = None,
     ) -> None: ...
     def read(self, data: bytes) -> Any: ...
 

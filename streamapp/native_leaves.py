@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INTERFACE", "SELECTED", "SWITCH", "Selection", "native", "select"]
 
-INTERFACE: Final = 2
+INTERFACE: Final = 3
 """The interface of the native leaves that is called here. Another one is not used."""
 
 SWITCH: Final = "STREAMAPP_NATIVE"

@@ -27,6 +27,9 @@ T = TypeVar("T")
 UNTYPED = (Any, object, dict, dict[str, Any], list)
 """Types of JSON of which only the outermost kind is known."""
 
+_DIGITS_BEYOND_64_BITS = 19
+"""The fewest of such an integer, which orjson reads as a float."""
+
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[T]):
@@ -127,7 +130,10 @@ def _untyped_codec(type_: Any) -> Codec[Any]:
     if SELECTED.is_native:
         # orjson reads in half the time. What it may read otherwise is left to pydantic.
         outermost = None if is_any else instance_of
-        read = native.JsonReader(orjson.loads, read, outermost).read
+        reader = native.JsonReader(
+            orjson.loads, read, digits=_DIGITS_BEYOND_64_BITS, outermost=outermost
+        )
+        read = reader.read
     return Codec(type_, instance_of, read, encoder.encode, encoder=encoder)
 
 

@@ -12,12 +12,15 @@ from msgspec import inspect as kinds
 
 from streamapp.exact_numbers import Decoder, QuickDecoder
 from streamapp.leaf_checks import Check, WrongValue
+from streamapp.native_leaves import SELECTED, native
 from streamapp.plain_json import Encode, Encoder, Kinds, PlainFields
 from streamapp.struct_checks import StructTypes, bare, exact_types, unset_fields
 from streamapp.structs import UnknownTypeError, invalid_value, validation_error
 
-_LONG_INTEGER = re.compile(rb"[0-9]{16}")
-"""A shorter one is equal to a float."""
+_LONG = 16
+"""The fewest digits of an integer that may not be equal to a float."""
+
+_LONG_INTEGER = re.compile(rb"[0-9]{%d}" % _LONG)
 
 _MAX_KINDS = 256
 
@@ -34,7 +37,6 @@ def struct_decoder(type_: Any) -> Decoder:
         read = msgspec.json.Decoder(type_).decode
     except TypeError as error:  # such as a union of structs without tags
         raise UnknownTypeError(str(error).partition("\n")[0]) from error
-    quick: Callable[[bytes], Any] = read
 
     def decode(data: bytes) -> Any:
         try:
@@ -46,12 +48,18 @@ def struct_decoder(type_: Any) -> Decoder:
         return value
 
     has_floats = _has(msgspec.inspect.type_info(type_), kinds.FloatType, set())
-    if has_floats:
+    return Decoder(decode, QuickDecoder(_quick(read, decode) if has_floats else read, decode))
 
-        def quick(data: bytes) -> Any:
-            return read(data) if _LONG_INTEGER.search(data) is None else decode(data)
 
-    return Decoder(decode, QuickDecoder(quick, decode))
+def _quick(read: Callable[[bytes], Any], decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Reads what has no long integer without a look at its numbers."""
+    if SELECTED.is_native:
+        return native.JsonReader(read, decode, digits=_LONG).read
+
+    def quick(data: bytes) -> Any:
+        return read(data) if _LONG_INTEGER.search(data) is None else decode(data)
+
+    return quick
 
 
 def _has(info: Any, wanted: Any, seen: set[int]) -> bool:

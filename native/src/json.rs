@@ -203,15 +203,13 @@ fn put_escaped(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
-/// Fewest digits of an integer that 64 bits may not have.
-const LONG: usize = 19;
 /// pydantic reads JSON of at most 200 levels.
 const MOST_OPENED: usize = 150;
 
-/// Whether orjson may read this JSON otherwise than pydantic: an integer of more than 64 bits, or
-/// deeper than pydantic goes.
-pub fn is_in_doubt(data: &[u8]) -> bool {
-    has_long_number(data) || opened(data) > MOST_OPENED
+/// Whether a quick reader may read this JSON otherwise than a careful one: it has an integer of so
+/// many digits, or is deeper than pydantic goes.
+pub fn is_in_doubt(data: &[u8], digits: usize) -> bool {
+    has_long_number(data, digits) || opened(data) > MOST_OPENED
 }
 
 /// How many brackets and braces are opened, those in text included.
@@ -229,11 +227,11 @@ fn opened(data: &[u8]) -> usize {
         .sum()
 }
 
-/// Whether so many digits stand in a row: such a row has a digit at every 19th byte.
-fn has_long_number(data: &[u8]) -> bool {
+/// Whether so many digits stand in a row: with 19, such a row has a digit at every 19th byte.
+fn has_long_number(data: &[u8], digits: usize) -> bool {
     let is_digit = |at: &usize| data[*at].is_ascii_digit();
-    (LONG - 1..data.len())
-        .step_by(LONG)
+    (digits - 1..data.len())
+        .step_by(digits)
         .filter(is_digit)
         .any(|at| {
             let before = data[..at]
@@ -245,6 +243,6 @@ fn has_long_number(data: &[u8]) -> bool {
                 .iter()
                 .take_while(|byte| byte.is_ascii_digit())
                 .count();
-            before + behind >= LONG
+            before + behind >= digits
         })
 }

@@ -1,7 +1,7 @@
 //! A record as Python sees it.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyList, PyString};
+use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 
 use crate::positions::Position;
 use crate::varint::Reader;
@@ -11,13 +11,13 @@ use crate::varint::Reader;
 pub struct Record {
     // Read as members, without a call: a record is asked for most of them.
     #[pyo3(get)]
-    timestamp: Py<PyInt>,
+    pub timestamp: Py<PyInt>,
     #[pyo3(get)]
-    key: Py<PyAny>,
+    pub key: Py<PyAny>,
     #[pyo3(get)]
     value: Py<PyAny>,
     #[pyo3(get)]
-    headers: Py<PyList>,
+    pub headers: Py<PyTuple>,
     #[pyo3(get)]
     offset: i64,
 }
@@ -64,18 +64,19 @@ fn optional(py: Python<'_>, bytes: Option<&[u8]>) -> Py<PyAny> {
     }
 }
 
-fn headers_of(py: Python<'_>, bytes: &[u8], position: &Position) -> PyResult<Py<PyList>> {
-    let headers = PyList::empty(py);
-    if position.header_count > 0 {
-        let mut reader = Reader::new(bytes, position.headers as usize);
-        for _ in 0..position.header_count {
-            // The positions were found in the same bytes, so all of it is there and is UTF-8.
-            let (Some(name), Some(content)) = (reader.sized(), reader.sized()) else {
-                break;
-            };
-            let name = String::from_utf8_lossy(name.of(bytes).unwrap_or_default());
-            headers.append((PyString::new(py, &name), optional(py, content.of(bytes))))?;
-        }
+fn headers_of(py: Python<'_>, bytes: &[u8], position: &Position) -> PyResult<Py<PyTuple>> {
+    if position.header_count == 0 {
+        return Ok(PyTuple::empty(py).unbind()); // always the same
     }
-    Ok(headers.unbind())
+    let mut reader = Reader::new(bytes, position.headers as usize);
+    let mut headers = Vec::new();
+    for _ in 0..position.header_count {
+        // The positions were found in the same bytes, so all of it is there and is UTF-8.
+        let (Some(name), Some(content)) = (reader.sized(), reader.sized()) else {
+            break;
+        };
+        let name = String::from_utf8_lossy(name.of(bytes).unwrap_or_default());
+        headers.push((PyString::new(py, &name), optional(py, content.of(bytes))));
+    }
+    Ok(PyTuple::new(py, headers)?.unbind())
 }

@@ -2,7 +2,9 @@
 
 use crate::batches::TopicBatches;
 use crate::json::{is_in_doubt, put_value, Names};
+use crate::record::Record;
 use crate::record_batch::{encode_headers, NewRecord};
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
@@ -18,6 +20,8 @@ const MAX_KNOWN: usize = 8;
 enum Form {
     /// The fields of a class.
     Fields(Fields),
+    /// The values of a class without a `__dict__`.
+    Values(Values),
     /// Any JSON.
     Json(Names),
     /// Only Python can tell.
@@ -32,6 +36,15 @@ struct Fields {
     known: Vec<Kinds>,
     names: Names,
     found: Vec<usize>,
+}
+
+/// A class without a `__dict__`, which `dumps` writes if the types of its values are among `kinds`.
+struct Values {
+    class: Py<PyType>,
+    kinds: Py<PyAny>,
+    values_of: Py<PyAny>,
+    dumps: Py<PyAny>,
+    known: Vec<Kinds>,
 }
 
 /// The types of fields in their order, which are kept so that their addresses stay theirs.
@@ -92,6 +105,29 @@ impl Encoding {
         }
     }
 
+    /// The encoding of a class whose values, as `values_of` gives them in a tuple, are plain if their
+    /// types are among `kinds`.
+    #[staticmethod]
+    fn of_values(
+        class: Py<PyType>,
+        kinds: Py<PyAny>,
+        values_of: Py<PyAny>,
+        dumps: Py<PyAny>,
+        otherwise: Py<PyAny>,
+    ) -> Self {
+        let values = Values {
+            class,
+            kinds,
+            values_of,
+            dumps,
+            known: Vec::new(),
+        };
+        Encoding {
+            form: Form::Values(values),
+            ..Encoding::new(otherwise)
+        }
+    }
+
     /// The bytes of a value.
     fn encode<'py>(
         slf: &Bound<'py, Self>,
@@ -127,6 +163,7 @@ impl Encoding {
                 Ok(put_value(out, value, 0).is_ok())
             }
             Form::Fields(fields) => fields.put(out, value),
+            Form::Values(values) => values.put(out, value),
         }
     }
 }
@@ -169,6 +206,49 @@ impl Fields {
     }
 }
 
+impl Values {
+    fn put(&mut self, out: &mut Vec<u8>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = value.py();
+        if !value.get_type().is(&self.class) {
+            return Ok(false);
+        }
+        let values = self.values_of.bind(py).call1((value,))?;
+        let values = values.cast::<PyTuple>()?;
+        if !self.are_known(values) && !self.learn(values)? {
+            return Ok(false);
+        }
+        let encoded = self.dumps.bind(py).call1((value,))?;
+        out.extend_from_slice(encoded.cast::<PyBytes>()?.as_bytes());
+        Ok(true)
+    }
+
+    fn are_known(&self, values: &Bound<'_, PyTuple>) -> bool {
+        let is_of = |one: &Kinds| {
+            let mut found = values.iter_borrowed().zip(&one.addresses);
+            one.addresses.len() == values.len() && found.all(|(own, of)| type_at(&own) == *of)
+        };
+        self.known.iter().any(is_of)
+    }
+
+    #[cold]
+    fn learn(&mut self, values: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        let py = values.py();
+        let types = PyTuple::new(py, values.iter_borrowed().map(|own| own.get_type()))?;
+        let is_plain = self.kinds.bind(py).contains(&types)?;
+        if is_plain && self.known.len() < MAX_KNOWN {
+            self.known.push(Kinds {
+                addresses: values.iter_borrowed().map(|own| type_at(&own)).collect(),
+                _types: types.unbind(),
+            });
+        }
+        Ok(is_plain)
+    }
+}
+
+fn type_at(value: &Bound<'_, PyAny>) -> usize {
+    value.get_type_ptr() as usize
+}
+
 /// Writes values to the batches of a topic, as long as its limits stay as they are.
 #[pyclass(module = "streamapp_native")]
 pub struct Writer {
@@ -207,7 +287,11 @@ impl Writer {
 
     /// Write a value under the key of a record, with its headers and timestamp.
     fn write(&self, value: Bound<'_, PyAny>, record: Bound<'_, PyAny>) -> PyResult<()> {
-        let key = record.getattr(intern!(record.py(), "key"))?;
+        let py = record.py();
+        let key = match record.cast_exact::<Record>() {
+            Ok(own) => own.get().key.bind(py).clone(),
+            Err(_) => record.getattr(intern!(py, "key"))?,
+        };
         self.write_keyed(value, record, key)
     }
 
@@ -224,8 +308,17 @@ impl Writer {
         } else {
             Some(key.cast_into::<PyBytes>()?)
         };
-        let headers = self.kept_headers(record.getattr(intern!(py, "headers"))?)?;
-        let timestamp = record.getattr(intern!(py, "timestamp"))?.extract()?;
+        let (headers, timestamp) = match record.cast_exact::<Record>() {
+            Ok(own) => {
+                let headers = own.get().headers.bind(py).clone().into_any();
+                (headers, own.get().timestamp.extract(py)?)
+            }
+            Err(_) => (
+                record.getattr(intern!(py, "headers"))?,
+                record.getattr(intern!(py, "timestamp"))?.extract()?,
+            ),
+        };
+        let headers = self.kept_headers(headers)?;
         let encoding = self.encoding.bind(py);
         let mut out = std::mem::take(&mut encoding.try_borrow_mut()?.scratch);
         out.clear();
@@ -288,30 +381,42 @@ impl Writer {
     }
 }
 
-/// Reads JSON without a schema: with orjson, or with pydantic where the two may differ.
+/// Reads JSON with a quick reader, or with a careful one where the two may differ.
 #[pyclass(module = "streamapp_native", frozen)]
 pub struct JsonReader {
     loads: Py<PyAny>,
     otherwise: Py<PyAny>,
     outermost: Option<Py<PyType>>,
+    digits: usize,
 }
 
 #[pymethods]
 impl JsonReader {
+    /// `digits` is how many of them an integer has at least for `loads` to read it as another number;
     /// `outermost` is the type that a value has, if it has to be of one.
     #[new]
-    fn new(loads: Py<PyAny>, otherwise: Py<PyAny>, outermost: Option<Py<PyType>>) -> Self {
-        JsonReader {
+    #[pyo3(signature = (loads, otherwise, *, digits, outermost = None))]
+    fn new(
+        loads: Py<PyAny>,
+        otherwise: Py<PyAny>,
+        digits: usize,
+        outermost: Option<Py<PyType>>,
+    ) -> PyResult<Self> {
+        if digits == 0 {
+            return Err(PyValueError::new_err("a number has one digit at least"));
+        }
+        Ok(JsonReader {
             loads,
             otherwise,
             outermost,
-        }
+            digits,
+        })
     }
 
     fn read<'py>(&self, data: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = data.py();
         if let Ok(bytes) = data.cast_exact::<PyBytes>() {
-            if !is_in_doubt(bytes.as_bytes()) {
+            if !is_in_doubt(bytes.as_bytes(), self.digits) {
                 if let Ok(value) = self.loads.bind(py).call1((bytes,)) {
                     let fits = |own: &Py<PyType>| value.get_type().is(own);
                     if self.outermost.as_ref().is_none_or(fits) {

@@ -153,7 +153,10 @@ def _native_encoding(codec: Codec[Any]) -> "native.Encoding":
     if encoder is not None and encoder.kinds is not None:
         return native.Encoding.of_fields(codec.instance_of, encoder.kinds, orjson.dumps, encode)
     if encoder is not None and encoder.plain is not None:
-        return native.Encoding(_plain_or_refuse(codec.instance_of, encoder.plain, encode))
+        plain = encoder.plain
+        return native.Encoding.of_values(
+            codec.instance_of, plain.kinds, plain.values_of, plain.dumps, encode
+        )
     return native.Encoding(encode)
 
 

@@ -10,6 +10,7 @@ from aiokafka.producer.message_accumulator import MessageBatch
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 from pydantic import BaseModel, TypeAdapter
 
 from streamapp.brokers.kafka.batch import KafkaBatch
@@ -43,6 +44,21 @@ class Sold(BaseModel):
     n: int = 0
     text: str = ""
     flag: bool | None = None
+
+
+class SoldStruct(Struct):
+    n: int = 0
+    text: str = ""
+    flag: bool | None = None
+
+
+class MoreSold(SoldStruct):
+    more: int = 0
+
+
+class Shares(Struct):
+    share: float
+    parts: list[float] = []
 
 
 def built(batch: Any) -> bytes:
@@ -132,17 +148,65 @@ def test_a_field_of_another_type_than_declared_is_refused() -> None:
         ours.encode(unchecked(n="0"))
 
 
-@pytest.mark.parametrize("type_", [dict, Sold, bytes])
+@given(
+    st.lists(
+        st.builds(
+            lambda class_, n, text, flag: class_(n, text, flag),
+            st.sampled_from([SoldStruct, SoldStruct, MoreSold]),
+            st.integers(-(2**66), 2**66) | st.booleans() | st.none(),
+            TEXT | st.sampled_from(["\ud800", b"bytes"]),
+            st.none() | st.booleans() | st.just("no"),
+        )
+    )
+)
+def test_structs_are_written_and_refused_as_by_the_twin(drawn: Sequence[SoldStruct]) -> None:
+    codec = codec_for(SoldStruct)
+    assert codec.encoder is not None
+    plain = codec.encoder.plain
+    assert plain is not None
+    ours = native.Encoding.of_values(
+        SoldStruct, plain.kinds, plain.values_of, plain.dumps, codec.encode
+    )
+    for sold in [*drawn, *drawn]:
+        assert read(sold, ours.encode) == read(sold, codec.encode)
+
+
+@given(
+    st.integers(-(10**18), 10**18) | st.integers(10**14, 10**17),
+    st.integers(10**14, 10**17),
+)
+def test_a_struct_is_read_with_the_floats_that_equal_its_numbers(n: int, part: int) -> None:
+    codec = codec_for(Shares)
+    assert codec.quick is not None
+    data = b'{"share":%d,"parts":[%d]}' % (n, part)
+    is_exact = int(float(n)) == n and int(float(part)) == part
+    found = read(data, codec.quick.decode)
+    assert found == read(data, codec.quick.otherwise)
+    assert (found == Shares(float(n), [float(part)])) is is_exact
+
+
+def fetched(timestamp: int, key: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Any:
+    """A record that the native leaves have read."""
+    batch = native.RecordBatch(4096)
+    batch.append(0, timestamp, key, b"", headers)
+    parsed = native.Log(bytes(batch.build())).next_batch()
+    assert isinstance(parsed, native.LogBatch)
+    return parsed.parse()[0][0]
+
+
+@pytest.mark.parametrize("type_", [dict, Sold, SoldStruct, bytes])
 @pytest.mark.parametrize("policy", ["delete", "compact"])
 @given(
     drawn=st.lists(st.tuples(FIELD, HEADERS, TIMESTAMP, st.integers(0, 400), st.booleans())),
     own_keys=st.booleans(),
+    are_fetched=st.booleans(),
 )
 def test_outputs_are_written_and_refused_as_by_the_twin(
     type_: Any,
     policy: str,
     drawn: Sequence[tuple[Any, ...]],
     own_keys: bool,
+    are_fetched: bool,
 ) -> None:
     limits = {"max.message.bytes": "500", "cleanup.policy": policy}
     topic = OutputTopic(TopicDescription("out", 2, 1, limits), StageMetrics("p", "s", "in"))
@@ -152,9 +216,11 @@ def test_outputs_are_written_and_refused_as_by_the_twin(
     writers = (outlet.writer(ours), writer_of(outlet.encode, theirs.append))
     for key, headers, timestamp, size, was_a_letter in drawn:
         errors = [("streamapp.error.kind", b"x")] if was_a_letter else []
-        record = StoredRecord(0, timestamp, key, b"", [*headers, *errors])
+        record: Any = StoredRecord(0, timestamp, key, b"", [*headers, *errors])
+        if are_fetched:
+            record = fetched(timestamp, key, record.headers)
         value = b"x" * size if type_ is bytes else {"t": "x" * size}
-        value = Sold(text="x" * size) if type_ is Sold else value
+        value = type_(text="x" * size) if type_ in (Sold, SoldStruct) else value
         given_key = [b"own"] if own_keys else []
         said = []
         for writer in writers:
@@ -168,9 +234,9 @@ def test_outputs_are_written_and_refused_as_by_the_twin(
     assert sent[0] == sent[1]
 
 
-def read(data: bytes, reader: Callable[[bytes], Any]) -> Any:
+def read(given: Any, reader: Callable[[Any], Any]) -> Any:
     try:
-        return reader(data)
+        return reader(given)
     except ValueError as error:
         return str(error)
 
