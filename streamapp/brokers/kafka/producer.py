@@ -17,6 +17,7 @@ from streamapp.brokers.kafka.compressor import Compressor
 from streamapp.brokers.kafka.connection import Connection
 from streamapp.brokers.kafka.failures import produce_error, reported
 from streamapp.brokers.kafka.forced_close import force_close
+from streamapp.brokers.kafka.produce_request import encode_once
 from streamapp.brokers.protocols import BatchBuilder, ProducerConfig
 from streamapp.errors import BrokerError, TopicError
 
@@ -178,13 +179,15 @@ class KafkaProducer:
         return self._client
 
     def _make_client(self) -> Any:
-        return AIOKafkaProducer(
+        producer = AIOKafkaProducer(
             **self._connection.options(),
             acks="all",
             enable_idempotence=True,
             max_batch_size=self._config.max_batch_bytes,
             request_timeout_ms=int(self._config.request_timeout_seconds * 1000),
         )
+        encode_once(producer.client)
+        return producer
 
     @staticmethod
     def _fail_stopped(acknowledgement: "asyncio.Future[object]") -> None:
