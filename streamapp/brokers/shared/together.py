@@ -31,7 +31,9 @@ class Together(Generic[A, B]):
     """Gathers requests, makes them as one, and gives each its part of the answer.
 
     When a joint request fails or is late, that may be the fault of one of its partitions, such as
-    those of a topic that is gone. So whoever took part asks alone until that has succeeded once.
+    those of a topic that is gone. So whoever took part asks alone until that has succeeded once. A
+    request that nobody waits for any more is cancelled: its answer may never come, and it would
+    hold up all that follow.
 
     Args:
         call: makes a request for these partitions; whatever it leaves out has no answer.
@@ -51,6 +53,7 @@ class Together(Generic[A, B]):
         self._waiting: list[_Asked[A, B]] = []
         self._under_way: list[_Asked[A, B]] = []
         self._task: asyncio.Task[None] | None = None
+        self._calling: asyncio.Task[Mapping[TopicPartition, B]] | None = None
         self._alone: set[TopicPartition] = set()
         self._answered = asyncio.Event()
         self.hurries = False
@@ -74,6 +77,8 @@ class Together(Generic[A, B]):
             return await asked.answer
         except asyncio.CancelledError:
             self._alone.update(what)
+            if self._calling is not None and all(one.answer.done() for one in self._under_way):
+                self._calling.cancel()
             raise
         finally:
             if asked in self._waiting:
@@ -115,17 +120,30 @@ class Together(Generic[A, B]):
             joint.update(asked.what)
         if not joint:
             return  # who asked has given up
+        self._calling = asyncio.ensure_future(self._call(joint))
         try:
-            answers = await self._call(joint)
-        except Exception as error:  # noqa: BLE001 - whoever asked raises it
+            answers = await self._calling
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whoever asked raises it
+            if _is_cancelled():
+                raise
             self._alone.update(joint)
+            if isinstance(error, asyncio.CancelledError):
+                error = BrokerError("the request was cancelled")
             for asked in batch:
                 _fail(asked, error)
             return
+        finally:
+            self._calling = None
         for asked in batch:
             if not asked.answer.done():
                 own = {name: answers[name] for name in asked.what if name in answers}
                 asked.answer.set_result(own)
+
+
+def _is_cancelled() -> bool:
+    """Whether the task that runs this is to end, and not what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _fail(asked: _Asked[A, B], error: Exception) -> None:

@@ -104,21 +104,52 @@ async def test_a_request_is_not_made_for_who_has_given_up(
     assert await two == {B: 2}
 
 
-async def test_a_request_alone_never_overtakes_an_earlier_one_for_the_same_partition(
+async def test_a_request_alone_never_overtakes_an_earlier_one_that_somebody_waits_for(
     together: Together[int, int], asked: Asked, clock: ManualClock
 ) -> None:
     asked.gate.clear()
-    late = ask(together, a=1)
+    late, waits = ask(together, a=1), ask(together, b=1)
     await clock.advance(GATHER_SECONDS)
     late.cancel()
     await clock.settle()
     alone = ask(together, a=2)
     await clock.settle()
-    assert asked.calls == [{A: 1}]  # the broker may still store what it was given
+    assert asked.calls == [{A: 1, B: 1}]  # the broker may still store what it was given
     asked.gate.set()
     await clock.settle()
-    assert asked.calls == [{A: 1}, {A: 2}]
-    assert await alone == {A: 3}
+    assert asked.calls == [{A: 1, B: 1}, {A: 2}]
+    assert (await waits, await alone) == ({B: 2}, {A: 3})
+
+
+async def test_a_request_that_nobody_waits_for_any_more_holds_up_no_other(
+    together: Together[int, int], asked: Asked, clock: ManualClock
+) -> None:
+    asked.gate.clear()
+    late = [ask(together, a=1), ask(together, b=1)]
+    await clock.advance(GATHER_SECONDS)
+    behind = ask(together, c=1)
+    for one in late:
+        one.cancel()
+    await clock.settle()
+    asked.gate.set()
+    assert await ask(together, a=2) == {A: 3}
+    await clock.advance(GATHER_SECONDS)
+    assert await behind == {C: 2}
+    assert asked.calls == [{A: 1, B: 1}, {A: 2}, {C: 1}]
+
+
+async def test_a_request_that_is_cancelled_from_within_fails_for_who_waits(
+    together: Together[int, int], asked: Asked, clock: ManualClock
+) -> None:
+    asked.gate.clear()
+    one = ask(together, a=1)
+    await clock.advance(GATHER_SECONDS)
+    (call,) = [task for task in asyncio.all_tasks() if "Asked.__call__" in repr(task.get_coro())]
+    call.cancel()
+    await clock.settle()
+    assert isinstance(one.exception(), BrokerError)
+    asked.gate.set()
+    assert await ask(together, a=2) == {A: 3}
 
 
 async def test_in_a_hurry_requests_do_not_wait_for_others(
