@@ -123,7 +123,7 @@ class Together(Generic[A, B]):
         self._calling = asyncio.ensure_future(self._call(joint))
         try:
             answers = await self._calling
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whoever asked raises it
+        except (Exception, asyncio.CancelledError) as error:
             if _is_cancelled():
                 raise
             self._alone.update(joint)
