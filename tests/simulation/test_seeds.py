@@ -30,6 +30,11 @@ def batch() -> Batch:
     return run_here(SEEDS)
 
 
+def test_these_tests_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    in_groups = getattr(request.config.option, "loadgroup", False)
+    assert request.node.nodeid.endswith("@seeds") is in_groups
+
+
 def test_nothing_is_violated(batch: Batch) -> None:
     assert not batch.failed, "replay one with: python -m tests.simulation --seed N"
     assert batch.seeds == len(SEEDS)
