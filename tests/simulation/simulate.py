@@ -228,10 +228,10 @@ class Run:
 
     async def _wait_for_the_end(self) -> None:
         """Wait until everything is finished and committed."""
-        before, since = [""], self.loop.time()
+        before, since = self._progress([""]), self.loop.time()
         while unfinished := self.checker.unfinished(self._ends()):
-            if unfinished != before:
-                before, since = unfinished, self.loop.time()
+            if (progress := self._progress(unfinished)) != before:
+                before, since = progress, self.loop.time()
             if self.loop.time() >= since + QUIET_SECONDS:
                 self.checker.complain(f"not at the end: {'; '.join(unfinished)}")
                 return
@@ -241,16 +241,23 @@ class Run:
         """Start a last worker, which does the rest and ends by itself."""
         worker = self.start_worker(until_end=True)
         assert worker.task is not None
-        before, ended = [""], False
+        before, ended = self._progress([""]), False
         while not ended:
             unfinished = self.checker.unfinished(self._ends())
-            if unfinished == before:
+            if (progress := self._progress(unfinished)) == before:
                 self.checker.complain(f"not at the end: {'; '.join(unfinished)}")
                 return
-            before = unfinished
+            before = progress
             ended = bool((await asyncio.wait({worker.task}, timeout=QUIET_SECONDS))[0])
         if left := self.checker.unfinished(self._ends()):
             self.checker.complain(f"ended before the end: {'; '.join(left)}")
+
+    def _progress(self, unfinished: list[str]) -> tuple[list[str], int]:
+        """What changes while something is finished, if only beyond a record that fails for long.
+
+        Values count that an agent has returned from, each once: a replay is no progress.
+        """
+        return unfinished, len(self.agents.returned)
 
     def _ends(self) -> dict[TopicPartition, int]:
         names = [
