@@ -31,9 +31,8 @@ enum Form {
 /// The fields of a class, which are plain if their types are among `kinds`.
 struct Fields {
     class: Py<PyType>,
-    kinds: Py<PyAny>,
+    kinds: PlainKinds,
     dumps: Py<PyAny>,
-    known: Vec<Kinds>,
     names: Names,
     found: Vec<usize>,
 }
@@ -41,9 +40,14 @@ struct Fields {
 /// A class without a `__dict__`, which `dumps` writes if the types of its values are among `kinds`.
 struct Values {
     class: Py<PyType>,
-    kinds: Py<PyAny>,
+    kinds: PlainKinds,
     values_of: Py<PyAny>,
     dumps: Py<PyAny>,
+}
+
+/// Types of fields with which a value is plain, and those of them that are known without asking.
+struct PlainKinds {
+    all: Py<PyAny>,
     known: Vec<Kinds>,
 }
 
@@ -90,14 +94,12 @@ impl Encoding {
         dumps: Py<PyAny>,
         otherwise: Py<PyAny>,
     ) -> Self {
-        let (known, found) = (Vec::new(), Vec::new());
         let fields = Fields {
             class,
-            kinds,
+            kinds: PlainKinds::of(kinds),
             dumps,
-            known,
             names: Names::default(),
-            found,
+            found: Vec::new(),
         };
         Encoding {
             form: Form::Fields(fields),
@@ -117,10 +119,9 @@ impl Encoding {
     ) -> Self {
         let values = Values {
             class,
-            kinds,
+            kinds: PlainKinds::of(kinds),
             values_of,
             dumps,
-            known: Vec::new(),
         };
         Encoding {
             form: Form::Values(values),
@@ -178,9 +179,9 @@ impl Fields {
         let fields = fields.cast::<PyDict>()?;
         self.found.clear();
         let found = &mut self.found;
-        let note = |own: &Bound<'_, PyAny>| found.push(own.get_type_ptr() as usize);
+        let note = |own: &Bound<'_, PyAny>| found.push(type_at(own));
         let is_written = self.names.put_fields(out, fields, note).is_ok();
-        if is_written && self.known.iter().any(|one| one.addresses == self.found) {
+        if is_written && self.kinds.know(|| self.found.iter().copied()) {
             return Ok(true);
         }
         let types = fields
@@ -188,19 +189,15 @@ impl Fields {
             .map(|(_, own)| own.get_type())
             .collect::<Vec<_>>();
         let types = PyTuple::new(py, types)?;
-        if !self.kinds.bind(py).contains(&types)? {
+        if !self.kinds.contain(&types)? {
             return Ok(false);
         }
-        if !is_written {
+        if is_written {
+            self.kinds.remember(types);
+        } else {
             out.clear();
             let encoded = self.dumps.bind(py).call1((fields,))?;
             out.extend_from_slice(encoded.cast::<PyBytes>()?.as_bytes());
-        } else if self.known.len() < MAX_KNOWN {
-            let addresses = self.found.clone();
-            self.known.push(Kinds {
-                addresses,
-                _types: types.unbind(),
-            });
         }
         Ok(true)
     }
@@ -214,34 +211,49 @@ impl Values {
         }
         let values = self.values_of.bind(py).call1((value,))?;
         let values = values.cast::<PyTuple>()?;
-        if !self.are_known(values) && !self.learn(values)? {
-            return Ok(false);
+        if !self
+            .kinds
+            .know(|| values.iter_borrowed().map(|own| type_at(&own)))
+        {
+            let types = PyTuple::new(py, values.iter_borrowed().map(|own| own.get_type()))?;
+            if !self.kinds.contain(&types)? {
+                return Ok(false);
+            }
+            self.kinds.remember(types);
         }
         let encoded = self.dumps.bind(py).call1((value,))?;
         out.extend_from_slice(encoded.cast::<PyBytes>()?.as_bytes());
         Ok(true)
     }
+}
 
-    fn are_known(&self, values: &Bound<'_, PyTuple>) -> bool {
-        let is_of = |one: &Kinds| {
-            let mut found = values.iter_borrowed().zip(&one.addresses);
-            one.addresses.len() == values.len() && found.all(|(own, of)| type_at(&own) == *of)
-        };
-        self.known.iter().any(is_of)
+impl PlainKinds {
+    fn of(all: Py<PyAny>) -> Self {
+        let known = Vec::new();
+        PlainKinds { all, known }
     }
 
-    #[cold]
-    fn learn(&mut self, values: &Bound<'_, PyTuple>) -> PyResult<bool> {
-        let py = values.py();
-        let types = PyTuple::new(py, values.iter_borrowed().map(|own| own.get_type()))?;
-        let is_plain = self.kinds.bind(py).contains(&types)?;
-        if is_plain && self.known.len() < MAX_KNOWN {
+    /// Whether these addresses of types are remembered.
+    fn know<I: Iterator<Item = usize>>(&self, addresses: impl Fn() -> I) -> bool {
+        let are_same = |one: &Kinds| one.addresses.iter().copied().eq(addresses());
+        self.known.iter().any(are_same)
+    }
+
+    /// Ask Python.
+    fn contain(&self, types: &Bound<'_, PyTuple>) -> PyResult<bool> {
+        self.all.bind(types.py()).contains(types)
+    }
+
+    fn remember(&mut self, types: Bound<'_, PyTuple>) {
+        if self.known.len() < MAX_KNOWN {
             self.known.push(Kinds {
-                addresses: values.iter_borrowed().map(|own| type_at(&own)).collect(),
+                addresses: types
+                    .iter_borrowed()
+                    .map(|own| own.as_ptr() as usize)
+                    .collect(),
                 _types: types.unbind(),
             });
         }
-        Ok(is_plain)
     }
 }
 
@@ -287,12 +299,8 @@ impl Writer {
 
     /// Write a value under the key of a record, with its headers and timestamp.
     fn write(&self, value: Bound<'_, PyAny>, record: Bound<'_, PyAny>) -> PyResult<()> {
-        let py = record.py();
-        let key = match record.cast_exact::<Record>() {
-            Ok(own) => own.get().key.bind(py).clone(),
-            Err(_) => record.getattr(intern!(py, "key"))?,
-        };
-        self.write_keyed(value, record, key)
+        let (key, headers, timestamp) = parts_of(&record)?;
+        self.put(value, key, headers, timestamp)
     }
 
     /// Write a value under another key.
@@ -302,21 +310,45 @@ impl Writer {
         record: Bound<'_, PyAny>,
         key: Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let py = record.py();
+        let (_, headers, timestamp) = parts_of(&record)?;
+        self.put(value, key, headers, timestamp)
+    }
+}
+
+/// Key, headers and timestamp of a record; Python is asked for those of other brokers.
+fn parts_of<'py>(
+    record: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>, i64)> {
+    let py = record.py();
+    if let Ok(own) = record.cast_exact::<Record>() {
+        let own = own.get();
+        let headers = own.headers.bind(py).clone().into_any();
+        return Ok((
+            own.key.bind(py).clone(),
+            headers,
+            own.timestamp.extract(py)?,
+        ));
+    }
+    Ok((
+        record.getattr(intern!(py, "key"))?,
+        record.getattr(intern!(py, "headers"))?,
+        record.getattr(intern!(py, "timestamp"))?.extract()?,
+    ))
+}
+
+impl Writer {
+    fn put(
+        &self,
+        value: Bound<'_, PyAny>,
+        key: Bound<'_, PyAny>,
+        headers: Bound<'_, PyAny>,
+        timestamp: i64,
+    ) -> PyResult<()> {
+        let py = value.py();
         let key = if key.is_none() {
             None
         } else {
             Some(key.cast_into::<PyBytes>()?)
-        };
-        let (headers, timestamp) = match record.cast_exact::<Record>() {
-            Ok(own) => {
-                let headers = own.get().headers.bind(py).clone().into_any();
-                (headers, own.get().timestamp.extract(py)?)
-            }
-            Err(_) => (
-                record.getattr(intern!(py, "headers"))?,
-                record.getattr(intern!(py, "timestamp"))?.extract()?,
-            ),
         };
         let headers = self.kept_headers(headers)?;
         let encoding = self.encoding.bind(py);
@@ -338,9 +370,7 @@ impl Writer {
         encoding.try_borrow_mut()?.scratch = out;
         Ok(())
     }
-}
 
-impl Writer {
     /// Headers less those of an earlier dead letter.
     fn kept_headers<'py>(&self, headers: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         if headers.len()? == 0 {

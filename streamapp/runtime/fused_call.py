@@ -17,16 +17,14 @@ FusedCall: TypeAlias = tuple[
     Callable[[Any], bytes] | None,
     Callable[[Any], Any],
 ]
-"""What a burst needs to call the agent of a fused step.
-
-The class of outputs of the step before that it takes without a closer look, the step, its agent,
+"""The class of outputs of the step before that it takes without a closer look, the step, its agent,
 whether that returns at once and takes no context, what packs its input, if that has to be packed,
 and what unpacks it.
 """
 
 
 def fused_call(before: StepRunner, step: StepRunner) -> FusedCall:
-    """What a burst needs to call the agent of a fused step."""
+    """What the burst calls between two fused steps."""
     handover = step.handover
     assert handover is not None  # noqa: S101 - only the first step has none
     pack = None if handover.by_reference else handover.encode
